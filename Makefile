@@ -1,0 +1,44 @@
+# Everything runs from .venv; `make setup` makes it, and every other target makes it first.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+TESTS ?= tests
+
+.PHONY: setup demo test lint types bench format clean
+
+setup: $(READY)
+
+$(READY): pyproject.toml constraints.txt
+	@command -v $(PYTHON) >/dev/null || { echo "make: no $(PYTHON) found; name one with PYTHON=... (3.11 or 3.12)" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[engine,test]'
+	@touch $@
+
+# make demo                            the generated scene
+# make demo VIDEO=clip.mp4             a file of yours
+# make demo VIDEO=rtsp://host/stream   a camera of yours
+demo: $(READY)
+	@exec $(BIN)/lookout demo $(if $(VIDEO),'$(VIDEO)')
+
+test: $(READY) lint types
+	@sh tests/debian-packages.sh
+	@exec $(BIN)/pytest $(TESTS)
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+types: $(READY)
+	$(BIN)/mypy
+
+bench: $(READY)
+	@exec $(BIN)/python -m tests.bench
+
+format: $(READY)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) lookout-data build *.egg-info

@@ -1,0 +1,99 @@
+"""The causal value: what is normal is known beforehand, from calibration or a camera's first frames.
+
+Its offline sister, `scoring.value_minmax`, looks at the whole clip, the future included; the two are never mixed.
+No torch here: alerting and the API read bounds too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+QUANTILE = 0.01
+"""Share of the normal frames left outside each bound: one broken frame must not set it."""
+
+LOW, HIGH = 0.1, 0.5
+"""Values at the bounds: normal footage lies between, and above HIGH is what calibration never saw."""
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Where PSNR (dB) and memory distance lie on normal footage: the QUANTILE and 1 - QUANTILE quantiles."""
+
+    psnr_low_db: float
+    psnr_high_db: float
+    distance_low: float
+    distance_high: float
+    frames: int  # how many normal frames they were taken from
+
+    @classmethod
+    def of(cls, psnr_db: Sequence[float] | Floats, distance: Sequence[float] | Floats) -> Bounds:
+        """Bounds of normal frames, one entry a frame. Raises ValueError for none, or where a number is not finite."""
+        psnr, dist = np.asarray(psnr_db, np.float64), np.asarray(distance, np.float64)
+        if not (psnr.size and np.isfinite(psnr).all() and np.isfinite(dist).all()):
+            raise ValueError("bounds need finite scores of at least one normal frame")
+        psnr_low, psnr_high = np.quantile(psnr, (QUANTILE, 1 - QUANTILE))
+        distance_low, distance_high = np.quantile(dist, (QUANTILE, 1 - QUANTILE))
+        return cls(float(psnr_low), float(psnr_high), float(distance_low), float(distance_high), int(psnr.size))
+
+
+def causal_value(psnr_db: float, distance: float, bounds: Bounds, lambda_: float) -> float:
+    """The live value of one frame, in (0, 1): λ (1 - P̂) + (1 - λ) D̂ with P̂, D̂ scaled by the bounds, then squashed.
+
+    The same fusion as the paper's eq. 15 turned so that higher is more abnormal, but with bounds that were known
+    before the frame came.
+    """
+    abnormal_psnr = _scaled(bounds.psnr_high_db - psnr_db, bounds.psnr_high_db - bounds.psnr_low_db)
+    abnormal_distance = _scaled(distance - bounds.distance_low, bounds.distance_high - bounds.distance_low)
+    return squash(lambda_ * abnormal_psnr + (1 - lambda_) * abnormal_distance)
+
+
+def squash(x: float) -> float:
+    """Strictly increasing from (-inf, inf) to (0, 1): linear between the bounds, hyperbolic beyond, slope continuous.
+
+    A clip at the bounds would tie all anomalies at 1; an exponential would tie the strong ones in float64.
+    """
+    slope = HIGH - LOW
+    if x > 1:
+        return 1 - (1 - HIGH) / (1 + (x - 1) * slope / (1 - HIGH))
+    if x < 0:
+        return LOW / (1 - x * slope / LOW)
+    return LOW + slope * x
+
+
+def _scaled(offset: float, width: float) -> float:
+    """A camera that shows one still picture has bounds of no width: any step beyond them counts as large."""
+    return offset / max(width, 1e-12)
+
+
+class Learner:
+    """From scores to values: with given bounds at once, else after the first `needed` frames have set them.
+
+    `lookout evaluate` and the live line share this, so that both give the same value for the same scores.
+    """
+
+    def __init__(self, bounds: Bounds | None, needed: int) -> None:
+        self.bounds = bounds
+        self.needed = needed
+        self._seen: list[tuple[float, float]] = []
+
+    @property
+    def learned(self) -> int:
+        """Frames taken in so far, of `needed`."""
+        return self.needed if self.bounds else len(self._seen)
+
+    def value(self, psnr_db: float, distance: float, lambda_: float) -> float | None:
+        """The causal value of the next frame; None while learning, the frame that completes the bounds included."""
+        if self.bounds is not None:
+            return causal_value(psnr_db, distance, self.bounds, lambda_)
+        if np.isfinite(psnr_db) and np.isfinite(distance):
+            self._seen.append((psnr_db, distance))
+        if len(self._seen) >= self.needed:
+            self.bounds = Bounds.of(*np.array(self._seen).T)
+            self._seen.clear()
+        return None

@@ -1,0 +1,91 @@
+"""One file a trained model: weights, memory items, configuration, calibration and provenance, in safetensors."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from models.bounds import Bounds
+from models.errors import CheckpointError
+from models.header import Header, read_header
+from models.mnad import MnadConfig, MnadPred
+from models.preprocess import Preprocess
+from models.registry import make_config, make_model
+
+ITEMS = "memory.items"
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A trained model as it lies on disk, ready to use."""
+
+    name: str  # the model's name in the registry
+    model: MnadPred  # in eval mode, float32, on the CPU
+    items: Tensor  # (M, D) float32
+    config: MnadConfig
+    preprocess: Preprocess
+    calibration: Bounds | None
+    provenance: dict[str, Any]
+
+
+def save_checkpoint(path: Path, checkpoint: Checkpoint, dtype: torch.dtype = torch.float32) -> None:
+    """Write atomically: the file is there whole or not at all.
+
+    dtype: of the weights on disk; the items stay float32. float16 halves the file. Raises CheckpointError or OSError
+    where it cannot be written; what was there before is still there then.
+    """
+    header = Header(
+        model=checkpoint.name,
+        config=asdict(checkpoint.config),
+        preprocess=checkpoint.preprocess,
+        calibration=checkpoint.calibration,
+        provenance=checkpoint.provenance,
+    )
+    state = checkpoint.model.state_dict()
+    tensors = {key: (t.to(dtype) if t.is_floating_point() else t).contiguous() for key, t in state.items()}
+    tensors[ITEMS] = checkpoint.items.float().contiguous()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        save_file(tensors, temporary, metadata=header.metadata())
+        temporary.replace(path)
+    except SafetensorError as error:
+        raise CheckpointError(f"{path} cannot be written: {error}") from None
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Raises CheckpointError, in one line, for a file that is missing, damaged, foreign or does not fit its config."""
+    header = read_header(path)
+    config = make_config(header.model, header.config)
+    try:
+        tensors = {key: t.float() if t.is_floating_point() else t for key, t in load_file(path).items()}
+        items = tensors.pop(ITEMS)
+        model = make_model(header.model, config)
+        model.load_state_dict(tensors)
+    except (OSError, SafetensorError, KeyError, RuntimeError) as error:
+        raise CheckpointError(f"{path.name} does not hold the weights it names: {_first_line(error)}") from None
+    if items.shape != (config.items, config.dim):
+        raise CheckpointError(f"{path.name}: memory of {tuple(items.shape)}, expected {(config.items, config.dim)}")
+    if not all(torch.isfinite(t).all() for t in (items, *tensors.values())):
+        raise CheckpointError(f"{path.name} holds numbers that are not finite")
+    model.eval().requires_grad_(False)
+    return Checkpoint(header.model, model, items, config, header.preprocess, header.calibration, header.provenance)
+
+
+def digest(path: Path) -> str:
+    """The first 16 hex digits of a file's SHA-256: names its content in tables and provenance."""
+    return sha256(path.read_bytes()).hexdigest()[:16]
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

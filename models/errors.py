@@ -1,0 +1,23 @@
+"""What can go wrong with footage and checkpoints; each message is one line for a person.
+
+ModelsError
+├── VideoError         a file or stream is no video, or cannot be decoded further
+├── CheckpointError    damaged, foreign, or of a model this version does not know
+└── DataError          a training, test or label folder is not as it should be
+"""
+
+
+class ModelsError(Exception):
+    """Anything the mathematics can explain in one line."""
+
+
+class VideoError(ModelsError):
+    """A file or stream is no video, or cannot be decoded further."""
+
+
+class CheckpointError(ModelsError):
+    """A checkpoint is damaged, foreign, or of an unknown model."""
+
+
+class DataError(ModelsError):
+    """A training, test or label folder is not as it should be."""

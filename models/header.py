@@ -1,0 +1,69 @@
+"""What a checkpoint says of itself, read without torch and without its weights."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+
+from models.bounds import Bounds
+from models.errors import CheckpointError
+from models.preprocess import VERSION, Preprocess
+
+FORMAT = 1
+METADATA_KEY = "lookout"
+SUFFIX = ".safetensors"
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """A checkpoint's metadata: everything but the tensors."""
+
+    model: str  # a name of the registry
+    config: dict[str, Any]
+    preprocess: Preprocess
+    calibration: Bounds | None = None
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    def metadata(self) -> dict[str, str]:
+        """As safetensors keeps it: strings only."""
+        return {METADATA_KEY: json.dumps({"format": FORMAT, **asdict(self)}, sort_keys=True)}
+
+
+def read_header(path: Path) -> Header:
+    """Read `path`'s header. Raises CheckpointError: missing, damaged, not Lookout's, or from a newer version."""
+    try:
+        with safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{path.name} is no readable checkpoint: {error}") from error
+    if METADATA_KEY not in metadata:
+        raise CheckpointError(
+            f"{path.name} was not written by Lookout (MNAD weights of the authors: lookout import-mnad)"
+        )
+    return _parse(path, metadata[METADATA_KEY])
+
+
+def _parse(path: Path, text: str) -> Header:
+    try:
+        data = json.loads(text)
+        if data["format"] != FORMAT or data["preprocess"]["version"] != VERSION:
+            raise CheckpointError(f"{path.name} was written by another version of Lookout")
+        calibration = data["calibration"]
+        return Header(
+            model=data["model"],
+            config=data["config"],
+            preprocess=Preprocess(**data["preprocess"]),
+            calibration=Bounds(**calibration) if calibration else None,
+            provenance=data["provenance"],
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{path.name} has a damaged header: {error!r}") from error
+
+
+def find_checkpoints(folder: Path) -> dict[str, Path]:
+    """The checkpoints of a folder by their names (file stems), sorted."""
+    return {path.stem: path for path in sorted(folder.glob(f"*{SUFFIX}"))}

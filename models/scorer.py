@@ -1,0 +1,93 @@
+"""One scored frame: predict, measure, ask the gate, update the memory. The live line and `evaluate` both run this."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from models import memory
+from models.checkpoint import Checkpoint
+from models.heatmap import heatmap
+from models.scoring import gate_error, psnr_db, squared_error
+from models.tensors import to_clips
+
+Precision = Literal["fp32", "bf16"]
+Pixels = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """What one step gives, one entry a sample; on the scorer's device."""
+
+    psnr_db: Tensor  # (B,) float32, dB
+    distance: Tensor  # (B,) float32
+    gate_error: Tensor  # (B,) float32
+    memory_updated: Tensor  # (B,) bool
+    items: Tensor  # (B, M, D) float32, after the gated update
+    heat: Tensor  # (B, 64, 64) float32 in [0, 1]
+
+
+class Scorer:
+    """A checkpoint on a device, in a precision, with a gate. Keeps no state between steps.
+
+    In bf16 the convolutions run under autocast; queries, memory and errors stay float32.
+    """
+
+    def __init__(
+        self, checkpoint: Checkpoint, device: str = "cpu", precision: Precision = "fp32", gamma: float | None = None
+    ) -> None:
+        self.checkpoint = checkpoint
+        self.device = torch.device(device)
+        self.precision = precision
+        self.gamma = checkpoint.config.gamma if gamma is None else gamma
+        self._model = checkpoint.model.to(self.device)
+        self._model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stubs
+        self._items = checkpoint.items.to(self.device)
+
+    @property
+    def t_length(self) -> int:
+        """T: frames of a clip; the score belongs to the last."""
+        return self.checkpoint.config.t_length
+
+    def fresh_items(self) -> Tensor:
+        """The trained memory, for one camera: (M, D)."""
+        return self._items.clone()
+
+    @torch.inference_mode()
+    def step(self, clips: Sequence[Pixels], items: Tensor) -> Scored:
+        """Score the last frame of each clip.
+
+        clips: B arrays (T, H, W, 3) uint8 RGB, oldest first, at the checkpoint's size.
+        items: (B, M, D) float32, each sample's own memory.
+        """
+        return self.step_normalised(self.normalise(clips), items)
+
+    def normalise(self, clips: Sequence[Pixels]) -> Tensor:
+        """B arrays (T, H, W, 3) uint8 RGB → (B, 3 T, H, W) float32 in [-1, 1], as the weights expect them."""
+        return to_clips(clips, self.device, self.checkpoint.preprocess.channel_order)
+
+    @torch.inference_mode()
+    def step_normalised(self, clips: Tensor, items: Tensor) -> Scored:
+        """As `step`, from (B, 3 T, H, W) float32 in [-1, 1]."""
+        past, actual = clips[:, :-3], clips[:, -3:]
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
+            prediction = self._model(past, items)
+        error = squared_error(prediction.frame, actual)  # (B, 3, H, W)
+        gate = gate_error(error)
+        updated = gate < self.gamma
+        q = prediction.queries
+        moved = torch.where(updated[:, None, None], memory.update(q, items), items)
+        return Scored(psnr_db(error), memory.distance(q, items), gate, updated, moved, heatmap(error))
+
+
+def best_precision(device: str) -> Precision:
+    """bf16 where the device computes in it natively."""
+    if device.startswith("cuda"):
+        return "bf16" if torch.cuda.is_bf16_supported() else "fp32"
+    return "bf16" if torch.cpu._is_avx512_bf16_supported() else "fp32"

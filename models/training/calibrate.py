@@ -1,0 +1,39 @@
+"""What is normal, in numbers: bounds of PSNR and distance from normal clips, stored in the checkpoint."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from models.bounds import Bounds
+from models.checkpoint import Checkpoint
+from models.scorer import Precision, Scorer
+from models.training.footage import train_clips
+from models.training.run import score_clips
+
+
+def calibrate(
+    checkpoint: Checkpoint,
+    data: Path,
+    *,
+    device: str = "cpu",
+    precision: Precision = "fp32",
+    on_frame: Callable[[], None] = lambda: None,
+) -> Checkpoint:
+    """The same checkpoint with bounds taken from the normal clips of `data`, the gated update at work.
+
+    Better on clips that were not trained on: on those the model is too good. Raises DataError, VideoError.
+    """
+    scorer = Scorer(checkpoint, device, precision)
+    clips = list(score_clips(scorer, train_clips(data), carry_memory=False, on_frame=on_frame))
+    bounds = Bounds.of(
+        np.concatenate([clip.psnr_db for clip in clips]), np.concatenate([clip.distance for clip in clips])
+    )
+    checkpoint.model.cpu()
+    note = {"clips": len(clips), "frames": bounds.frames, "precision": precision}
+    return dataclasses.replace(
+        checkpoint, calibration=bounds, provenance={**checkpoint.provenance, "calibration": note}
+    )

@@ -1,0 +1,185 @@
+"""Training MNAD on normal footage, as its authors do: Adam, cosine over the epochs, one memory for the whole batch."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.optim import Adam
+from torch.optim.lr_scheduler import CosineAnnealingLR
+
+from models import memory
+from models.checkpoint import Checkpoint
+from models.errors import CheckpointError
+from models.mnad import MnadConfig, MnadPred
+from models.preprocess import Preprocess
+from models.registry import make_model
+from models.scorer import Precision
+from models.tensors import to_clips
+from models.training.footage import Footage
+
+SAVE_EVERY_S = 30.0
+
+
+class Losses(NamedTuple):
+    prediction: Tensor  # eq. 8 as the authors compute it: mean squared error of frames in [-1, 1]
+    compactness: Tensor  # eq. 9
+    separateness: Tensor  # eq. 10
+
+
+@dataclass(frozen=True, slots=True)
+class TrainOptions:
+    """The published schedule is the default."""
+
+    epochs: int = 60
+    batch: int = 4
+    learning_rate: float = 2e-4
+    seed: int = 0
+    precision: Precision = "fp32"
+    device: str = "cpu"
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    step: int  # done, over all epochs
+    steps: int
+    epoch: int  # 0-based
+    loss: float
+    psnr_db: float  # of the batch's predictions
+
+
+class StoppedError(Exception):
+    """Training was asked to stop; its state is saved."""
+
+
+def training_losses(model: MnadPred, clips: Tensor, items: Tensor) -> tuple[Losses, Tensor, Tensor]:
+    """One forward pass in train mode.
+
+    clips: (B, 3 T, H, W) in [-1, 1]; items: (M, D). Gives the losses, the items after the training update (M, D) and
+    the prediction (B, 3, H, W). The whole batch asks one memory, the softmax over queries runs over all of it.
+    """
+    past, actual = clips[:, :-3], clips[:, -3:]
+    m = items[None]  # (1, M, D)
+    prediction = model(past, m)
+    q = memory.fold_batch(prediction.queries)  # (1, B K, D)
+    losses = Losses(
+        torch.nn.functional.mse_loss(prediction.frame.float(), actual),
+        memory.compactness(q, m),
+        memory.separateness(q, m),
+    )
+    return losses, memory.update(q, m)[0], prediction.frame
+
+
+def total_loss(losses: Losses, config: MnadConfig) -> Tensor:
+    """Eq. 7: L = L_rec + λ_c L_compact + λ_s L_separate."""
+    return losses.prediction + config.loss_compact * losses.compactness + config.loss_separate * losses.separateness
+
+
+class Trainer:
+    """A model in training, with everything that a resumed run needs to go on as if nothing had happened."""
+
+    def __init__(self, config: MnadConfig, options: TrainOptions) -> None:
+        torch.manual_seed(options.seed)
+        self.config, self.options = config, options
+        self.device = torch.device(options.device)
+        self.model = make_model("mnad-pred", config).to(self.device).train()
+        self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stubs
+        self.items = memory.initial_items(config.items, config.dim).to(self.device)
+        self.optimizer = Adam(self.model.parameters(), lr=options.learning_rate)
+        self.schedule = CosineAnnealingLR(self.optimizer, T_max=options.epochs)
+        self.epoch = 0
+        self.step_in_epoch = 0
+
+    def step(self, clips: Tensor) -> tuple[float, float]:
+        """One step of the optimiser and of the memory on (B, 3 T, H, W); gives loss and the batch's PSNR in dB."""
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.options.precision == "bf16"):
+            losses, items, _ = training_losses(self.model, clips, self.items)
+        loss = total_loss(losses, self.config)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+        self.items = items
+        self.step_in_epoch += 1
+        # Frames span [-1, 1]: a quarter of their squared error is the one with peak 1.
+        return loss.item(), -10 * (losses.prediction.detach() / 4).log10().item()
+
+    def end_epoch(self) -> None:
+        self.schedule.step()
+        self.epoch += 1
+        self.step_in_epoch = 0
+
+    def save(self, path: Path) -> None:
+        """Write the state, atomically."""
+        temporary = path.with_name(path.name + ".new")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        torch.save({"fingerprint": self.fingerprint(), **self._state()}, temporary)
+        temporary.replace(path)
+
+    def resume(self, path: Path) -> None:
+        """Go on where `save` left off. Raises CheckpointError for a damaged state or one of another run."""
+        try:
+            state = torch.load(path, weights_only=True, map_location=self.device)
+        except Exception as error:  # torch.load raises whatever its reader does
+            raise CheckpointError(f"{path.name} cannot be resumed from ({type(error).__name__}); remove it") from None
+        if state.get("fingerprint") != self.fingerprint():
+            raise CheckpointError(f"{path.name} belongs to a run with other options; finish that one, or remove it")
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.schedule.load_state_dict(state["schedule"])
+        self.items, self.epoch, self.step_in_epoch = state["items"], state["epoch"], state["step_in_epoch"]
+
+    def fingerprint(self) -> dict[str, Any]:
+        """What must be the same for a run to be continued."""
+        return {"config": asdict(self.config), "options": asdict(self.options)}
+
+    def _state(self) -> dict[str, Any]:
+        return {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "items": self.items,
+            "epoch": self.epoch,
+            "step_in_epoch": self.step_in_epoch,
+        }
+
+
+def train(
+    trainer: Trainer,
+    footage: Footage,
+    state_path: Path,
+    *,
+    report: Callable[[Progress], None] = lambda _: None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> None:
+    """Run to the end of the last epoch, saving the state every SAVE_EVERY_S.
+
+    Raises StoppedError, with the state saved, once `should_stop` says so between two steps.
+    """
+    options = trainer.options
+    per_epoch = footage.batches_per_epoch(options.batch)
+    saved_at = time.monotonic()
+    while trainer.epoch < options.epochs:
+        for number, batch in enumerate(footage.batches(options.batch, options.seed, trainer.epoch)):
+            if number < trainer.step_in_epoch:
+                continue  # done before the resume
+            if should_stop():
+                trainer.save(state_path)
+                raise StoppedError
+            loss, psnr = trainer.step(to_clips(batch, trainer.device))
+            done = trainer.epoch * per_epoch + trainer.step_in_epoch
+            report(Progress(done, options.epochs * per_epoch, trainer.epoch, loss, psnr))
+            if time.monotonic() - saved_at > SAVE_EVERY_S:
+                trainer.save(state_path)
+                saved_at = time.monotonic()
+        trainer.end_epoch()
+
+
+def finished(trainer: Trainer, preprocess: Preprocess, provenance: dict[str, Any]) -> Checkpoint:
+    """The trained model as a checkpoint, not yet calibrated."""
+    model = trainer.model.eval().requires_grad_(False).cpu()
+    return Checkpoint("mnad-pred", model, trainer.items.cpu(), trainer.config, preprocess, None, provenance)

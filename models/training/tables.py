@@ -1,0 +1,88 @@
+"""What an evaluation leaves behind: lines for a person, numbers for programs, a plot a clip."""
+
+from __future__ import annotations
+
+import csv
+import os
+from pathlib import Path
+
+import numpy as np
+
+from models.errors import DataError
+from models.training.evaluate import Evaluation, columns
+
+NAMES = {"per_video_minmax": "per-video min-max (offline)", "none": "no normalisation", "causal": "causal"}
+
+
+def check_suffix(scores: Path | None) -> None:
+    """Before the work, not after it. Raises DataError."""
+    if scores is not None and scores.suffix not in (".npz", ".csv"):
+        raise DataError(f"--scores {scores.name}: the name must end in .npz or .csv")
+
+
+def as_lines(evaluation: Evaluation) -> str:
+    """The table that a person reads."""
+    updated = np.concatenate([clip.memory_updated for clip in evaluation.clips])
+    lines = [f"{len(evaluation.clips)} clips, {len(updated)} scored frames, {updated.mean():.1%} updated the memory"]
+    for way, name in NAMES.items():
+        auc = evaluation.auc_percent[way]
+        lines.append(f"frame AUC, {name}: " + (f"{auc:.2f} %" if auc is not None else "no labels"))
+    if evaluation.calibration == "learn":
+        lines.append("causal bounds: learned from the first frames scored (the checkpoint holds no calibration)")
+    return "\n".join(lines)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Atomically: whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(text)
+    temporary.replace(path)
+
+
+def write_scores(path: Path, evaluation: Evaluation) -> None:
+    """One entry a scored frame: `NN/psnr_db` and so on in an NPZ, or a line a frame in a CSV."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == ".npz":
+        with path.open("wb") as file:
+            np.savez_compressed(file, allow_pickle=False, **columns(evaluation))
+    else:
+        _write_csv(path, evaluation)
+
+
+def _write_csv(path: Path, evaluation: Evaluation) -> None:
+    found = columns(evaluation)
+    fields = ["psnr_db", "distance", "gate_error", "memory_updated", "value", "value_minmax"]
+    fields += ["label"] if evaluation.labels is not None else []
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["clip", "frame", *fields])
+        for clip in evaluation.clips:
+            first = clip.frames - len(clip.psnr_db)
+            rows = zip(*(found[f"{clip.name}/{field}"] for field in fields), strict=True)
+            writer.writerows([clip.name, first + i, *row] for i, row in enumerate(rows))
+
+
+def write_plots(folder: Path, evaluation: Evaluation) -> None:
+    """`NN.png` for each clip: PSNR, distance and the three values, anomalous frames shaded."""
+    from matplotlib.figure import Figure  # noqa: PLC0415  slow to import, and only plots need it
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for clip in evaluation.clips:
+        values = evaluation.values[clip.name]
+        frames = np.arange(clip.frames - len(clip.psnr_db), clip.frames)
+        figure = Figure(figsize=(9, 6), layout="constrained")
+        axes = figure.subplots(3, 1, sharex=True)
+        axes[0].plot(frames, clip.psnr_db, label="PSNR, dB")
+        axes[1].plot(frames, clip.distance, label="memory distance")
+        axes[2].plot(frames, values.minmax, label="value, per-video min-max (offline)")
+        axes[2].plot(frames, values.causal, label="value, causal")
+        axes[2].set_xlabel(f"frame of clip {clip.name}")
+        for axis in axes:
+            if evaluation.labels is not None:
+                shaded = evaluation.labels[clip.name].astype(bool)
+                axis.fill_between(
+                    frames, 0, 1, where=shaded, alpha=0.15, color="red", transform=axis.get_xaxis_transform()
+                )
+            axis.legend(loc="upper right", fontsize="small")
+        figure.savefig(folder / f"{clip.name}.png", dpi=100)

@@ -1,0 +1,208 @@
+"""The alerting stage: follows the scores of all cameras, opens and closes alerts, keeps their pictures."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from service import pictures
+from service.alerting.rule import Limits, Rule, close, step
+from service.bus import UNAVAILABLE, Bus
+from service.connections import open_bus, open_store, wait_until_up
+from service.errors import BrokenMessageError
+from service.following import ScoreFollower
+from service.messages import Alert, AlertEvent, Camera, FrameId, Heat, Score
+from service.settings import Settings
+from service.store import Store
+
+log = logging.getLogger(__name__)
+
+IDLE_S = 0.05
+LOOK_AROUND_S = 1.0  # how often cameras are looked up, quiet ones noticed, and cursors saved
+HEAT_PATIENCE_S = 0.2  # a heatmap is written right behind its score
+
+
+def run(settings: Settings, stop: threading.Event) -> None:
+    """Work until `stop` is set; a Redis that is away is waited for."""
+    bus, store = open_bus(settings), open_store(settings)
+    alerting = Alerting(settings, bus, store)
+    if wait_until_up(bus, store, stop):
+        log.info("alerting is up")
+    while not stop.is_set():
+        try:
+            busy = alerting.turn()
+        except UNAVAILABLE as error:
+            log.warning("Redis is away, waiting: %s", error)
+            alerting.start_over()
+            wait_until_up(bus, store, stop)
+        else:
+            stop.wait(0 if busy else IDLE_S)
+    alerting.save_all()
+
+
+@dataclass
+class _Watched:
+    """One camera as alerting follows it."""
+
+    rule: Rule = field(default_factory=Rule)
+    heard_at: float = field(default_factory=time.monotonic)
+    saved: FrameId | None = None  # the cursor in the store
+
+
+class Alerting:
+    """One turn is one look at the bus. What a turn has not saved, the next process does again, with the same result."""
+
+    def __init__(self, settings: Settings, bus: Bus, store: Store) -> None:
+        self._limits = Limits.of(settings)
+        self._data_dir = settings.data_dir
+        self._bus = bus
+        self._store = store
+        self.start_over()
+
+    def start_over(self) -> None:
+        """Forget everything that is not in the store, and take it from there again."""
+        self._follower = ScoreFollower(self._bus)
+        self._watched: dict[str, _Watched] = {}
+        self._looked_at = float("-inf")
+        self._first_look = True
+
+    def turn(self) -> bool:
+        """Handle what is new; True where there was something. Raises one of UNAVAILABLE."""
+        if time.monotonic() - self._looked_at >= LOOK_AROUND_S:
+            self._looked_at = time.monotonic()
+            self._look_around()
+        found = self._follower.poll()
+        for camera, scores in found.items():
+            self._take(camera, scores)
+        return bool(found)
+
+    def save_all(self) -> None:
+        """Save every cursor that moved; a Redis that is away costs only a replay."""
+        try:
+            for camera in self._watched:
+                self._save_cursor(camera)
+        except UNAVAILABLE as error:
+            log.warning("the last cursors were not saved: %s", error)
+
+    # Cameras come, go and fall silent
+
+    def _look_around(self) -> None:
+        self._bus.beat("alerting")
+        cameras = self._store.cameras()
+        wanted = {camera.id for camera in cameras.values() if camera.enabled}
+        for camera in wanted - self._watched.keys():
+            self._begin(camera)
+        for camera in self._watched.keys() - wanted:
+            self._end(camera, removed=camera not in cameras)
+        if self._first_look:
+            self._close_left_open(cameras)
+            self._first_look = False
+        for camera, watched in self._watched.items():
+            if time.monotonic() - watched.heard_at >= self._limits.quiet_after_s:
+                self._close_quiet(camera)
+            self._save_cursor(camera)
+
+    def _begin(self, camera: str) -> None:
+        cursor, rule = self._stored(camera)
+        self._watched[camera] = _Watched(rule, saved=cursor)
+        self._follower.cursors[camera] = cursor
+
+    def _stored(self, camera: str) -> tuple[FrameId | None, Rule]:
+        try:
+            state = self._store.alerting_state(camera) or {}
+            cursor = state.get("cursor")
+            return FrameId.parse(cursor) if cursor else None, Rule.of_json(state.get("rule") or {})
+        except (ValueError, TypeError, AttributeError) as error:
+            log.warning("the alerting state of %s cannot be read, starting anew: %s", camera, error)
+            return None, Rule()
+
+    def _end(self, camera: str, *, removed: bool) -> None:
+        """The camera was removed or disabled."""
+        self._close_quiet(camera)
+        self._save_cursor(camera)
+        del self._watched[camera], self._follower.cursors[camera]
+        if removed:
+            self._store.drop_alerting(camera)
+
+    def _close_quiet(self, camera: str) -> None:
+        rule, events = close(self._watched[camera].rule)
+        self._write(camera, rule, self._follower.cursors[camera], events)
+
+    def _close_left_open(self, cameras: Mapping[str, Camera]) -> None:
+        """Alerts of cameras that were removed or disabled while nobody was at this stage."""
+        for camera in self._store.alerted_cameras():
+            if camera in self._watched:
+                continue
+            cursor, rule = self._stored(camera)
+            for alert in self._store.open_alerts(camera):
+                last_at = rule.last_at if rule.last_at is not None else alert.peak_at
+                closed = replace(alert, state="closed", closed_at=max(alert.opened_at, last_at))
+                self._store.save_alerting(camera, _state(Rule(), cursor), [AlertEvent("end", closed)])
+            if camera not in cameras:
+                self._store.drop_alerting(camera)
+
+    # Scores
+
+    def _take(self, camera: str, scores: list[Score]) -> None:
+        watched = self._watched[camera]
+        watched.heard_at = time.monotonic()
+        for score in scores:
+            rule, events = step(watched.rule, score, self._limits)
+            if events:
+                self._tell(score, rule, events)
+            watched.rule = rule
+
+    def _tell(self, score: Score, rule: Rule, events: list[AlertEvent]) -> None:
+        opened = [event.alert for event in events if event.event == "new"]
+        for alert in opened:
+            self._keep_picture(alert, score)
+        self._write(score.camera, rule, score.id, events)
+        if opened:
+            for alert_id in self._store.drop_old_alerts(score.camera):
+                pictures.drop(pictures.picture_path(self._data_dir, alert_id))
+
+    def _write(self, camera: str, rule: Rule, cursor: FrameId | None, events: list[AlertEvent]) -> None:
+        """The alert, its log and the cursor: all of it or nothing."""
+        watched = self._watched[camera]
+        if events:
+            self._store.save_alerting(camera, _state(rule, cursor), events)
+            watched.saved = cursor
+        for event in events:
+            if event.event != "update":
+                log.info("alert %s: %s, peak %.3f", event.alert.id, event.alert.state, event.alert.peak_value)
+        watched.rule = rule
+
+    def _save_cursor(self, camera: str) -> None:
+        watched, cursor = self._watched[camera], self._follower.cursors[camera]
+        if cursor != watched.saved:
+            self._store.save_alerting(camera, _state(watched.rule, cursor), [])
+            watched.saved = cursor
+
+    # Pictures
+
+    def _keep_picture(self, alert: Alert, score: Score) -> None:
+        """Before the alert is written: who hears of it finds the picture. Without one the alert opens all the same."""
+        try:
+            frame = self._bus.frame(score.camera, score.id)
+            if frame is None:
+                log.warning("alert %s opens without a picture: its frame is no longer on the bus", alert.id)
+                return
+            heat = self._heat(score)
+            pixels = frame.pixels if heat is None else pictures.overlay(frame.pixels, heat.cells)
+            pictures.keep(pictures.picture_path(self._data_dir, alert.id), pictures.jpeg(pixels))
+        except (OSError, ValueError, BrokenMessageError) as error:
+            log.warning("alert %s opens without a picture: %s", alert.id, error)
+
+    def _heat(self, score: Score) -> Heat | None:
+        deadline = time.monotonic() + HEAT_PATIENCE_S
+        while (heat := self._bus.heat(score.camera, score.id)) is None and time.monotonic() < deadline:
+            time.sleep(0.01)
+        return heat
+
+
+def _state(rule: Rule, cursor: FrameId | None) -> dict[str, Any]:
+    return {"cursor": str(cursor) if cursor else None, "rule": rule.as_json()}

@@ -1,0 +1,57 @@
+"""The application: routes, errors and the live hub put together."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI
+
+from service.api import alerts, cameras, checkpoints, health, live, page, problems, scores
+from service.api.hub import Hub
+from service.api.limits import BodyLimit
+from service.api.services import Services, look
+from service.bus import Bus
+from service.settings import Settings
+from service.store import Store
+
+API = "/api/v1"
+BODY_LIMIT_BYTES = 64 * 1024
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    status: {"description": text, "content": {"application/problem+json": {}}}
+    for status, text in {404: "not there", 422: "cannot be", 503: "the database is away"}.items()
+}
+
+
+def create_app(settings: Settings, bus: Bus, store: Store) -> FastAPI:
+    hub = Hub(bus, store, look, settings.live_queue)
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        hub.start()
+        try:
+            yield
+        finally:
+            await hub.aclose()
+
+    app = FastAPI(
+        title="Lookout",
+        summary="Real-time anomaly scores, heatmaps and alerts of fixed cameras.",
+        version="1",
+        openapi_url=f"{API}/openapi.json",
+        docs_url=None,  # Swagger UI would come from a CDN
+        redoc_url=None,
+        lifespan=lifespan,
+    )
+    app.state.services = Services(settings, bus, store, hub)
+    for router in (cameras.router, scores.router, alerts.router, checkpoints.router):
+        app.include_router(router, prefix=API, responses=PROBLEMS)
+    app.include_router(live.router, prefix=API)
+    app.include_router(health.router)
+    app.include_router(health.router, prefix=API, include_in_schema=False)
+    page.mount(app)
+    problems.install(app)
+    app.add_middleware(BodyLimit, limit_bytes=BODY_LIMIT_BYTES)
+    app.add_middleware(page.SafeHeaders)
+    return app

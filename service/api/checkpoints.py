@@ -1,0 +1,56 @@
+"""/models: the checkpoints that a camera can be watched with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fastapi import APIRouter
+
+from models.errors import CheckpointError
+from models.header import Header, find_checkpoints, read_header
+from service.api.services import Here
+from service.api.views import ModelList, ModelView
+from service.errors import RequestError
+from service.messages import Calibration
+
+router = APIRouter(prefix="/models", tags=["models"])
+
+
+@router.get("")
+def list_models(here: Here) -> ModelList:
+    """Every checkpoint of the models folder; a damaged one says why it cannot be used."""
+    return ModelList(items=[_view(*found) for found in find_checkpoints(here.settings.models_dir).items()])
+
+
+def choose_model(folder: Path, name: str | None, calibration: Calibration) -> str:
+    """The checkpoint to use: the one asked for, or the only one. Raises RequestError with what there is instead."""
+    known = find_checkpoints(folder)
+    names = ", ".join(known) or "none"
+    if name is None:
+        if len(known) != 1:
+            raise RequestError(f"name a model; available: {names}")
+        (name,) = known
+    if name not in known:
+        raise RequestError(f"there is no model {name!r}; available: {names}")
+    try:
+        header = read_header(known[name])
+    except CheckpointError as error:
+        raise RequestError(f"model {name!r} cannot be used: {error}") from error
+    if calibration == "model" and header.calibration is None:
+        raise RequestError(f'model {name!r} has no calibration of its own; use "calibration": "learn"')
+    return name
+
+
+def _view(name: str, path: Path) -> ModelView:
+    try:
+        header: Header = read_header(path)
+    except CheckpointError as error:
+        return ModelView(name=name, error=str(error))
+    size = header.preprocess
+    return ModelView(
+        name=name,
+        model=header.model,
+        width_px=size.width_px,
+        height_px=size.height_px,
+        calibrated=header.calibration is not None,
+    )

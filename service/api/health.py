@@ -1,0 +1,50 @@
+"""/healthz, /readyz and /metrics: for those who keep the service running."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from fastapi import APIRouter, Response
+from prometheus_client import generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+from service.api import metrics
+from service.api.problems import problem
+from service.api.services import Here
+from service.api.views import Health
+from service.bus import UNAVAILABLE
+
+router = APIRouter(tags=["health"])
+
+STAGES = ("ingest", "inference", "alerting")
+
+
+@router.get("/healthz")
+async def healthz() -> Health:
+    """200 while this process lives. On the event loop itself: a Redis that hangs cannot hold it up."""
+    return Health()
+
+
+@router.get("/readyz", response_model=Health, responses={503: {"description": "something is missing"}})
+def readyz(here: Here) -> Health | Response:
+    """200 when both servers answer and somebody works at every stage; else 503 and what is missing."""
+    missing = [server for server, ask in (("bus", here.bus.ping), ("store", here.store.ping)) if not _answers(ask)]
+    if "bus" not in missing:
+        missing += [stage for stage in STAGES if not here.bus.beats(stage)]
+    if missing:
+        return problem(503, f"not ready, missing: {', '.join(missing)}", missing=missing)
+    return Health()
+
+
+def _answers(ask: Callable[[], None]) -> bool:
+    try:
+        ask()
+    except UNAVAILABLE:
+        return False
+    return True
+
+
+@router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
+def get_metrics(here: Here) -> Response:
+    """Counters and states in Prometheus' form, read from Redis now: right however many processes there are."""
+    return Response(generate_latest(metrics.registry(here, STAGES)), headers={"Content-Type": CONTENT_TYPE_LATEST})

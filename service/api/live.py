@@ -1,0 +1,79 @@
+"""The WebSocket: scores, alerts and camera states as they happen."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Coroutine
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, WebSocket, WebSocketDisconnect
+from fastapi.concurrency import run_in_threadpool
+from starlette.websockets import WebSocketDisconnected
+
+from service.api.hub import Client
+from service.api.services import Here, Services
+from service.bus import UNAVAILABLE
+
+router = APIRouter()
+
+POLICY, TRY_LATER = 1008, 1013  # RFC 6455 and its registry
+GONE = (WebSocketDisconnect, WebSocketDisconnected)
+CLOSING_S = 2.0  # so long a client that does not read may take to read why it is closed
+
+
+@router.websocket("/live")
+async def live(socket: WebSocket, here: Here, camera: Annotated[list[str] | None, Query()] = None) -> None:
+    """`?camera=` may be repeated; without it all cameras, those added later too."""
+    wanted = camera or []
+    await here.hub.begun()
+    await socket.accept()
+    try:
+        known = await run_in_threadpool(here.store.cameras) if wanted else {}
+    except UNAVAILABLE:
+        await socket.close(TRY_LATER, "the database is away; try again")
+        return
+    if unknown := [name for name in wanted if name not in known]:
+        await socket.close(POLICY, f"there is no camera {unknown[0][:64]!r}")
+        return
+    await _serve(socket, here, wanted)
+
+
+async def _serve(socket: WebSocket, here: Services, cameras: list[str]) -> None:
+    client = here.hub.join(cameras)
+    try:
+        await _until_first(_send(socket, client), _receive(socket), client.behind.wait())
+    finally:
+        here.hub.leave(client)
+    if client.behind.is_set():
+        await _close_behind(socket)
+
+
+async def _send(socket: WebSocket, client: Client) -> None:
+    while True:
+        await socket.send_text(await client.queue.get())
+
+
+async def _receive(socket: WebSocket) -> None:
+    """Nothing is expected of a client; reading is how its leaving is noticed."""
+    while (await socket.receive())["type"] != "websocket.disconnect":
+        pass
+
+
+async def _until_first(*works: Coroutine[Any, Any, Any]) -> None:
+    """Run until one of them ends, whatever way, and end the others."""
+    tasks = [asyncio.create_task(work) for work in works]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        for ended in await asyncio.gather(*tasks, return_exceptions=True):
+            if isinstance(ended, Exception) and not isinstance(ended, GONE):
+                raise ended
+
+
+async def _close_behind(socket: WebSocket) -> None:
+    with contextlib.suppress(TimeoutError, *GONE):
+        async with asyncio.timeout(CLOSING_S):
+            await socket.close(TRY_LATER, "too slow: messages were piling up")

@@ -1,0 +1,73 @@
+"""Errors as RFC 9457 says: application/problem+json, a reason to act on, never a stack trace or a password."""
+
+from __future__ import annotations
+
+import http
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from service.bus import UNAVAILABLE
+from service.errors import BrokenMessageError, ConflictError, LookoutError, NotFoundError, RequestError, SourceError
+from service.urls import mask
+
+log = logging.getLogger(__name__)
+
+STATUS = {NotFoundError: 404, ConflictError: 409, RequestError: 422, SourceError: 422, BrokenMessageError: 500}
+RETRY_AFTER_S = 2
+
+
+class ProblemResponse(JSONResponse):
+    media_type = "application/problem+json"
+
+
+def problem(status: int, detail: str, headers: Mapping[str, str] | None = None, **more: Any) -> ProblemResponse:
+    title = http.HTTPStatus(status).phrase if status in set(http.HTTPStatus) else "Error"
+    body = {"type": "about:blank", "title": title, "status": status, "detail": mask(detail), **more}
+    return ProblemResponse(body, status, dict(headers or {}))
+
+
+def install(app: FastAPI) -> None:
+    """Have every error of `app` answered as a problem."""
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(RequestValidationError, _validation)
+    app.add_exception_handler(LookoutError, _lookout)
+    for kind in UNAVAILABLE:
+        app.add_exception_handler(kind, _away)
+    app.add_exception_handler(Exception, _unexpected)
+
+
+def _http(_request: Request, error: Exception) -> ProblemResponse:
+    assert isinstance(error, HTTPException)  # noqa: S101  for mypy: handlers take any exception
+    return problem(error.status_code, str(error.detail), error.headers)
+
+
+def _validation(_request: Request, error: Exception) -> ProblemResponse:
+    assert isinstance(error, RequestValidationError)  # noqa: S101
+    # What was sent is not repeated: it may hold a password.
+    errors = [{"loc": [mask(str(part)) for part in e["loc"]], "msg": mask(str(e["msg"]))} for e in error.errors()]
+    return problem(422, "; ".join(f"{_place(e['loc'])}: {e['msg']}" for e in errors), errors=errors)
+
+
+def _place(location: Sequence[str]) -> str:
+    return ".".join(location[1:]) or location[0]
+
+
+def _lookout(_request: Request, error: Exception) -> ProblemResponse:
+    status = next((code for kind, code in STATUS.items() if isinstance(error, kind)), 500)
+    return problem(status, str(error))
+
+
+def _away(request: Request, error: Exception) -> ProblemResponse:
+    log.warning("%s %s: Redis is away: %s", request.method, request.url.path, error)
+    return problem(503, "the database is away; try again", {"Retry-After": str(RETRY_AFTER_S)})
+
+
+def _unexpected(request: Request, error: Exception) -> ProblemResponse:
+    log.error("%s %s failed: %r", request.method, request.url.path, error)
+    return problem(500, "something went wrong that should not; the log of the API says more")

@@ -1,0 +1,102 @@
+"""/cameras/{camera}/scores, heatmap and frame: what a camera shows."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query, Response
+
+from service import pictures
+from service.api.services import Here, Services
+from service.api.views import ScoreList, score_view
+from service.errors import NotFoundError, RequestError
+from service.messages import Frame, FrameId, Heat, Pixels, Score
+
+router = APIRouter(prefix="/cameras/{camera}", tags=["scores"])
+
+PICTURES: dict[int | str, dict[str, Any]] = {200: {"content": {"image/png": {}, "image/jpeg": {}}}}
+
+Encoding = Annotated[Literal["png", "jpeg"], Query(alias="format")]
+WantedId = Annotated[str | None, Query(alias="id", description="a frame's id; without it the newest")]
+
+
+@router.get("/scores")
+def scores(
+    camera: str,
+    here: Here,
+    since: Annotated[str | None, Query(description="a frame id; only newer scores")] = None,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+) -> ScoreList:
+    """Scores in ascending order: the newest, or those behind `since`."""
+    after = _frame_id(since, "since")
+    here.store.camera(camera)
+    if after is None:
+        return _page(here.bus.newest_scores(camera, limit), more=False)
+    # One more than asked for: whether there is a next page.
+    found = here.bus.scores_after({camera: after}, limit + 1).get(camera, [])
+    return _page(found[:limit], more=len(found) > limit)
+
+
+def _page(found: list[Score], *, more: bool) -> ScoreList:
+    return ScoreList(items=[score_view(score) for score in found], next=str(found[-1].id) if more else None)
+
+
+@router.get("/heatmap", response_class=Response, responses=PICTURES)
+def heatmap(
+    camera: str,
+    here: Here,
+    wanted: WantedId = None,
+    encoding: Encoding = "png",
+    raw: Annotated[
+        bool, Query(description="the map itself, 16-bit grayscale PNG: value / 65535 = RMSE, peak 1")
+    ] = False,
+) -> Response:
+    """The frame with its heatmap over it: red where the model did not expect what it saw."""
+    frame_id = _frame_id(wanted, "id")
+    here.store.camera(camera)
+    heat = here.bus.heat(camera, frame_id)
+    if heat is None:
+        raise NotFoundError(f"camera {camera!r} has no heatmap {frame_id or 'yet'}")
+    if raw:
+        return _answer(pictures.raw_png(heat.cells), "png", heat, fixed=frame_id is not None)
+    frame = _frame(here, camera, FrameId(heat.session, heat.seq))
+    pixels = pictures.overlay(frame.pixels, heat.cells)
+    return _answer(_encode(pixels, encoding), encoding, frame, fixed=frame_id is not None)
+
+
+@router.get("/frame", response_class=Response, responses=PICTURES)
+def plain_frame(camera: str, here: Here, wanted: WantedId = None, encoding: Encoding = "png") -> Response:
+    """The frame as the model saw it."""
+    frame_id = _frame_id(wanted, "id")
+    here.store.camera(camera)
+    frame = _frame(here, camera, frame_id)
+    return _answer(_encode(frame.pixels, encoding), encoding, frame, fixed=frame_id is not None)
+
+
+def _frame_id(text: str | None, name: str) -> FrameId | None:
+    try:
+        return None if text is None else FrameId.parse(text)
+    except ValueError as error:
+        raise RequestError(f"{name}: {error}") from error
+
+
+def _frame(here: Services, camera: str, frame_id: FrameId | None) -> Frame:
+    frame = here.bus.frame(camera, frame_id)
+    if frame is None:
+        reason = "yet" if frame_id is None else f"{frame_id} any more"
+        raise NotFoundError(f"camera {camera!r} has no frame {reason}")
+    return frame
+
+
+def _encode(pixels: Pixels, encoding: Literal["png", "jpeg"]) -> bytes:
+    return pictures.png(pixels) if encoding == "png" else pictures.jpeg(pixels)
+
+
+def _answer(data: bytes, encoding: Literal["png", "jpeg"], of: Frame | Heat, *, fixed: bool) -> Response:
+    headers = {
+        "X-Frame-Id": f"{of.session}-{of.seq}",
+        "Cache-Control": "private, max-age=3600" if fixed else "no-store",
+    }
+    if isinstance(of, Frame):
+        headers["X-Captured-At"] = repr(of.captured_at)
+    return Response(data, media_type=f"image/{encoding}", headers=headers)

@@ -1,0 +1,43 @@
+"""What every endpoint works with."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Annotated, cast
+
+from fastapi import Depends
+from starlette.requests import HTTPConnection
+
+from service.api.hub import Hub
+from service.api.views import CameraView, camera_view
+from service.bus import Bus
+from service.cameras import Beats
+from service.messages import Camera
+from service.settings import Settings
+from service.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    settings: Settings
+    bus: Bus
+    store: Store
+    hub: Hub
+
+
+def look(bus: Bus, cameras: Iterable[Camera]) -> dict[str, CameraView]:
+    """The cameras as everybody is shown them, now."""
+    wanted = {camera.id: camera for camera in cameras}
+    seen = bus.overview(wanted)
+    beats = Beats(ingest=bus.beats("ingest"), inference=bus.beats("inference"))
+    now = time.time()
+    return {name: camera_view(camera, seen[name], beats, now) for name, camera in wanted.items()}
+
+
+def _services(connection: HTTPConnection) -> Services:
+    return cast(Services, connection.app.state.services)
+
+
+Here = Annotated[Services, Depends(_services)]

@@ -1,0 +1,223 @@
+"""How cameras, scores and alerts look in JSON: the answers' types, and how they are made. No password gets through."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+from service.bus import Overview
+from service.cameras import Beats, status
+from service.messages import Alert, AlertState, Calibration, Camera, CameraState, Pace, Score
+from service.urls import mask
+
+CAMERA_EXAMPLE: dict[str, JsonValue] = {
+    "id": "gate",
+    "url": "rtsp://***@10.0.0.7/stream1",
+    "model": "square",
+    "fps": 10.0,
+    "pace": "realtime",
+    "calibration": "learn",
+    "enabled": True,
+    "created_at": 1767225600.0,
+    "state": "learning",
+    "last_error": None,
+    "session": 1767225601000,
+    "progress": {"learned": 120, "needed": 300},
+    "frames": 131,
+    "scores": 127,
+    "dropped": {"fps": 262},
+    "measured_fps": 10.0,
+    "frame_age_s": 0.08,
+    "reconnects": 0,
+    "waiting": False,
+    "retry_at": None,
+}
+SCORE_EXAMPLE: dict[str, JsonValue] = {
+    "id": "1767225601000-42",
+    "camera": "gate",
+    "session": 1767225601000,
+    "seq": 42,
+    "captured_at": 1767225605.2,
+    "scored_at": 1767225605.26,
+    "model": "square",
+    "psnr_db": 34.1,
+    "distance": 0.0031,
+    "gate_error": 0.0052,
+    "memory_updated": True,
+    "value": 0.31,
+}
+ALERT_EXAMPLE: dict[str, JsonValue] = {
+    "id": "gate:1767225601000-420",
+    "camera": "gate",
+    "state": "open",
+    "opened_at": 1767225643.0,
+    "closed_at": None,
+    "threshold": 0.75,
+    "peak_value": 0.93,
+    "peak_at": 1767225644.1,
+}
+
+
+class Progress(BaseModel):
+    learned: int
+    needed: int
+
+
+class CameraView(BaseModel):
+    model_config = ConfigDict(json_schema_extra={"examples": [CAMERA_EXAMPLE]})
+
+    id: str
+    url: str = Field(description="user and password are masked")
+    model: str
+    fps: float | None
+    pace: Pace
+    calibration: Calibration
+    enabled: bool
+    created_at: float
+    state: CameraState
+    last_error: str | None
+    session: int | None
+    progress: Progress | None = Field(description="while learning")
+    frames: int
+    scores: int
+    dropped: dict[str, int] = Field(description="frames dropped, by reason")
+    measured_fps: float | None
+    frame_age_s: float | None
+    reconnects: int
+    waiting: bool = Field(description="a file at full pace that waits for its scores")
+    retry_at: float | None
+
+
+class CameraList(BaseModel):
+    items: list[CameraView]
+    next: None = None
+
+
+class ScoreView(BaseModel):
+    model_config = ConfigDict(json_schema_extra={"examples": [SCORE_EXAMPLE]})
+
+    id: str
+    camera: str
+    session: int
+    seq: int
+    captured_at: float
+    scored_at: float
+    model: str
+    psnr_db: float | None
+    distance: float | None
+    gate_error: float | None
+    memory_updated: bool | None
+    value: float | None = Field(description="0 to 1, higher is more abnormal; null while learning")
+
+
+class ScoreList(BaseModel):
+    items: list[ScoreView]
+    next: str | None = Field(description="`since` of the next page; null where there is nothing newer yet")
+
+
+class AlertView(BaseModel):
+    model_config = ConfigDict(json_schema_extra={"examples": [ALERT_EXAMPLE]})
+
+    id: str
+    camera: str
+    state: AlertState
+    opened_at: float
+    closed_at: float | None
+    threshold: float
+    peak_value: float
+    peak_at: float
+
+
+class AlertList(BaseModel):
+    items: list[AlertView]
+    next: str | None = Field(description="`cursor` of the next page; null on the last")
+
+
+class AlertRule(BaseModel):
+    threshold: float
+    hysteresis: float
+    min_duration_s: float
+    clear_after_s: float
+    quiet_after_s: float
+
+
+class ModelView(BaseModel):
+    name: str
+    model: str | None = None
+    width_px: int | None = None
+    height_px: int | None = None
+    calibrated: bool | None = None
+    error: str | None = Field(default=None, description="why this checkpoint cannot be used")
+
+
+class ModelList(BaseModel):
+    items: list[ModelView]
+    next: None = None
+
+
+class Health(BaseModel):
+    status: Literal["ok"] = "ok"
+
+
+def camera_view(camera: Camera, seen: Overview, beats: Beats, now: float) -> CameraView:
+    at = status(camera, seen, beats, now)
+    dropped = {name.removeprefix("dropped_"): n for name, n in seen.counters.items() if name.startswith("dropped_")}
+    return CameraView(
+        id=camera.id,
+        url=mask(camera.url),
+        model=camera.model,
+        fps=camera.fps,
+        pace=camera.pace,
+        calibration=camera.calibration,
+        enabled=camera.enabled,
+        created_at=camera.created_at,
+        state=at.state,
+        last_error=mask(at.last_error) if at.last_error else None,
+        session=at.session,
+        progress=Progress(learned=at.progress[0], needed=at.progress[1]) if at.progress else None,
+        frames=seen.counters.get("frames", 0),
+        scores=seen.counters.get("scores", 0),
+        dropped=dropped,
+        measured_fps=at.measured_fps,
+        frame_age_s=at.frame_age_s,
+        reconnects=seen.counters.get("reconnects", 0),
+        waiting=at.waiting,
+        retry_at=at.retry_at,
+    )
+
+
+def score_view(score: Score) -> ScoreView:
+    return ScoreView(
+        id=str(score.id),
+        camera=score.camera,
+        session=score.session,
+        seq=score.seq,
+        captured_at=score.captured_at,
+        scored_at=score.scored_at,
+        model=score.model,
+        psnr_db=_finite(score.psnr_db),
+        distance=_finite(score.distance),
+        gate_error=_finite(score.gate_error),
+        memory_updated=score.memory_updated,
+        value=_finite(score.value),
+    )
+
+
+def alert_view(alert: Alert) -> AlertView:
+    return AlertView(
+        id=alert.id,
+        camera=alert.camera,
+        state=alert.state,
+        opened_at=alert.opened_at,
+        closed_at=alert.closed_at,
+        threshold=alert.threshold,
+        peak_value=alert.peak_value,
+        peak_at=alert.peak_at,
+    )
+
+
+def _finite(number: float | None) -> float | None:
+    """JSON has no infinity: the PSNR of a perfect prediction is null."""
+    return number if number is not None and math.isfinite(number) else None

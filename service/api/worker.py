@@ -1,0 +1,90 @@
+"""The API stage: one uvicorn server that ends when we say so."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+import threading
+from asyncio.transports import BaseTransport
+from collections.abc import Iterator
+
+import uvicorn
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+from service.api.app import create_app
+from service.connections import open_bus, open_store
+from service.errors import LookoutError
+from service.settings import Settings
+
+log = logging.getLogger(__name__)
+
+SEND_BUFFER_BYTES = 64 * 1024
+LINGER_S = 5.0
+SHUTDOWN_S = 2
+
+
+def run(settings: Settings, stop: threading.Event) -> None:
+    """Serve until `stop` is set. Raises LookoutError where the address cannot be had."""
+    app = create_app(settings, open_bus(settings), open_store(settings))
+    config = uvicorn.Config(
+        app,
+        loop="asyncio",
+        ws=LiveProtocol,
+        ws_max_size=64 * 1024,
+        ws_per_message_deflate=False,  # small messages, soon: not worth the time
+        timeout_graceful_shutdown=SHUTDOWN_S,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+    )
+    with _listening(settings.host, settings.port) as listener:
+        log.info("listening on %s", _address(listener))
+        Server(config, stop).run(sockets=[listener])
+
+
+class Server(uvicorn.Server):
+    """Ends with `stop`, and leaves the signals to whoever set it."""
+
+    def __init__(self, config: uvicorn.Config, stop: threading.Event) -> None:
+        super().__init__(config)
+        self._stop = stop
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    async def on_tick(self, counter: int) -> bool:
+        return await super().on_tick(counter) or self._stop.is_set()
+
+
+class LiveProtocol(WebSocketsSansIOProtocol):
+    """A listener who does not read is noticed after little data, and after its close nothing of it stays."""
+
+    def connection_made(self, transport: BaseTransport) -> None:
+        # Left alone, Linux takes megabytes: minutes of scores that the bounded queue would never see.
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+        super().connection_made(transport)
+
+    async def run_asgi(self) -> None:
+        try:
+            await super().run_asgi()
+        finally:
+            asyncio.get_running_loop().call_later(LINGER_S, self.transport.abort)
+
+
+@contextlib.contextmanager
+def _listening(host: str, port: int) -> Iterator[socket.socket]:
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        listener = socket.create_server(address[:2], family=family, backlog=256)
+    except OSError as error:
+        raise LookoutError(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
+    with listener:
+        yield listener
+
+
+def _address(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -1,0 +1,127 @@
+"""The command line. Builds the settings once and hands them on; a stage is imported by its own sub-command alone."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from models.errors import ModelsError
+from service.cli_models import models_app
+from service.errors import LookoutError, SettingsError
+from service.lifecycle import stop_on_signals
+from service.settings import Settings, load_settings
+from service.urls import mask
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Lookout: live anomaly scores for fixed cameras. Every setting is also an environment variable LOOKOUT_*.",
+)
+app.add_typer(models_app)
+
+
+@app.command()
+def serve(
+    host: Annotated[str | None, typer.Option(help="address to listen on  [default: 127.0.0.1]")] = None,
+    port: Annotated[int | None, typer.Option(help="0: any free one  [default: 8000]")] = None,
+) -> None:
+    """Everything in one command; embedded Redis unless LOOKOUT_BUS_URL and LOOKOUT_STORE_URL are set."""
+    from service import logs, serve  # noqa: PLC0415
+
+    settings = load_settings(host=host, port=port)
+    logs.set_up("serve")
+
+    def say(full: Settings) -> None:
+        typer.echo(f"Lookout is at {serve.address(full)}")
+
+    with stop_on_signals() as stop:
+        serve.serve(settings, stop, say)
+
+
+@app.command()
+def demo(
+    video: Annotated[str | None, typer.Argument(help="a file or rtsp:// url; none: the generated scene")] = None,
+    port: Annotated[int | None, typer.Option(help="[default: 8000, or the next free one]")] = None,
+) -> None:
+    """Start everything, add a camera, say where to look."""
+    from service import logs  # noqa: PLC0415
+    from service.demo.run import run_demo  # noqa: PLC0415
+
+    logs.set_up("demo", logging.WARNING)
+    with stop_on_signals() as stop:
+        run_demo(load_settings(port=port), video, stop, typer.echo, any_port=port is None)
+
+
+@app.command()
+def scene(
+    out: Annotated[Path, typer.Option(help="folder to write train/, test/ and labels.json into")],
+    train_clips: int = 12,
+    test_clips: int = 4,
+    seconds: float = 30.0,
+    seed: int = 1,
+) -> None:
+    """Draw the demo's scene: normal clips to train on, clips with anomalies to evaluate on, and their labels."""
+    from service.demo.scene import write_dataset  # noqa: PLC0415
+
+    write_dataset(out, train_clips=train_clips, test_clips=test_clips, seconds=seconds, seed=seed)
+    typer.echo(f"wrote {train_clips} normal and {test_clips} test clips of {seconds:g} s to {out}")
+
+
+def _stage(name: str, module: str) -> None:
+    """Run one stage until a signal. Imported here: an image without torch can still serve the API."""
+    from service import logs  # noqa: PLC0415
+
+    logs.set_up(name)
+    with stop_on_signals() as stop:
+        importlib.import_module(module).run(load_settings(), stop)
+
+
+@app.command()
+def ingest() -> None:
+    """One stage: decode the cameras into the bus."""
+    _stage("ingest", "service.ingest.worker")
+
+
+@app.command()
+def infer() -> None:
+    """One stage: score the frames on the bus."""
+    _stage("infer", "service.inference.worker")
+
+
+@app.command()
+def alert() -> None:
+    """One stage: turn scores into alerts."""
+    _stage("alert", "service.alerting.worker")
+
+
+@app.command()
+def api() -> None:
+    """One stage: REST, WebSocket and the page."""
+    _stage("api", "service.api.worker")
+
+
+def main() -> None:
+    """What goes wrong is one line on standard error: exit code 2 for a wrong setting, 1 for anything else."""
+    try:
+        app()
+    except SettingsError as error:
+        _end(str(error), 2)
+    except (LookoutError, ModelsError) as error:
+        _end(str(error), 1)
+    except OSError as error:
+        _end(f"{error.filename or 'input/output'}: {error.strerror or error}", 1)
+
+
+def _end(line: str, code: int) -> None:
+    print(f"lookout: {mask(line)}", file=sys.stderr)
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

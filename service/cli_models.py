@@ -1,0 +1,256 @@
+"""The commands around checkpoints: train, calibrate, evaluate, import, list."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from service import __version__
+from service.errors import LookoutError
+from service.lifecycle import stop_on_signals
+from service.settings import load_settings
+
+if TYPE_CHECKING:
+    from models.scorer import Precision
+    from models.training.loop import Progress
+
+models_app = typer.Typer()
+
+INTERRUPTED = 130
+
+
+class PrecisionChoice(StrEnum):
+    AUTO = "auto"
+    FP32 = "fp32"
+    BF16 = "bf16"
+
+
+class MemoryChoice(StrEnum):
+    CARRIED = "carried"
+    PER_CLIP = "per-clip"
+
+
+Data = Annotated[Path, typer.Option(help="a folder like Ped2's (train/, test/, labels.json), or of normal clips")]
+CheckpointFile = Annotated[Path, typer.Option(help="a checkpoint of Lookout's")]
+Out = Annotated[Path, typer.Option(help="the checkpoint to write")]
+Memory = Annotated[MemoryChoice, typer.Option(help="carried from clip to clip, as the authors do, or reset")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N")]
+
+
+@models_app.command()
+def train(
+    data: Data,
+    out: Out,
+    model: Annotated[str, typer.Option(help="what to train")] = "mnad-pred",
+    epochs: int = 60,
+    batch: int = 4,
+    learning_rate: float = 2e-4,
+    seed: int = 0,
+    width: Annotated[int, typer.Option(help="channels of the first stage")] = 64,
+    dim: Annotated[int | None, typer.Option(help="D, length of an item  [default: 8 × width]")] = None,
+    items: Annotated[int, typer.Option(help="M, items of the memory")] = 10,
+    size: Annotated[int, typer.Option(help="side of the square input, px")] = 256,
+    precision: PrecisionChoice = PrecisionChoice.FP32,
+    device: Device = "auto",
+    half: Annotated[bool, typer.Option("--half", help="store the weights in float16")] = False,
+) -> None:
+    """Train on normal clips. Stopped or killed, the same command goes on where it was."""
+    from models.preprocess import Preprocess  # noqa: PLC0415
+    from models.registry import make_config  # noqa: PLC0415
+    from models.training import loop  # noqa: PLC0415
+    from models.training.footage import Footage, train_clips  # noqa: PLC0415
+
+    where = _device(device)
+    options = {"width": width, "dim": dim or 8 * width, "items": items, "height_px": size, "width_px": size}
+    config = make_config(model, options)
+    trainer = loop.Trainer(
+        config, loop.TrainOptions(epochs, batch, learning_rate, seed, _precision(precision, where), where)
+    )
+    preprocess = Preprocess(config.height_px, config.width_px)
+    footage = Footage.load(train_clips(data), preprocess, config.t_length)
+    state = out.with_name(out.name + ".resume")
+    if state.exists():
+        trainer.resume(state)
+        typer.echo(f"going on from {state} (epoch {trainer.epoch}, step {trainer.step_in_epoch})")
+    with stop_on_signals() as stop, _steps() as report:
+        typer.echo(f"{len(footage.windows)} windows of {len(footage.clips)} clips, {epochs} epochs, on {where}")
+        try:
+            loop.train(trainer, footage, state, report=report, should_stop=stop.is_set)
+        except loop.StoppedError:
+            typer.echo(f"stopped; the same command goes on from {state}")
+            raise typer.Exit(INTERRUPTED) from None
+    provenance = _provenance() | {"footage_sha256": footage.digest(), "train": trainer.fingerprint()["options"]}
+    _save(out, loop.finished(trainer, preprocess, provenance), half)
+    state.unlink(missing_ok=True)
+
+
+@models_app.command()
+def calibrate(
+    checkpoint: CheckpointFile,
+    data: Data,
+    out: Out,
+    precision: PrecisionChoice = PrecisionChoice.AUTO,
+    device: Device = "auto",
+    half: Annotated[bool, typer.Option("--half", help="store the weights in float16")] = False,
+) -> None:
+    """Take the bounds of PSNR and distance from normal clips and store them in the checkpoint."""
+    from models.checkpoint import load_checkpoint  # noqa: PLC0415
+    from models.training import calibrate  # noqa: PLC0415
+    from models.training.footage import train_clips  # noqa: PLC0415
+
+    where = _device(device)
+    loaded = load_checkpoint(checkpoint)
+    with _frames(train_clips(data), "calibrating") as on_frame:
+        done = calibrate.calibrate(
+            loaded, data, device=where, precision=_precision(precision, where), on_frame=on_frame
+        )
+    _save(out, done, half)
+    bounds = done.calibration
+    if bounds is not None:
+        typer.echo(
+            f"normal over {bounds.frames} frames: PSNR {bounds.psnr_low_db:.2f} to {bounds.psnr_high_db:.2f} dB, "
+            f"distance {bounds.distance_low:.3g} to {bounds.distance_high:.3g}"
+        )
+
+
+@models_app.command()
+def evaluate(
+    checkpoint: CheckpointFile,
+    data: Data,
+    precision: PrecisionChoice = PrecisionChoice.FP32,
+    memory: Annotated[
+        MemoryChoice, typer.Option(help="carried over the clips, as the authors do")
+    ] = MemoryChoice.CARRIED,
+    gate: Annotated[float | None, typer.Option(help="γ  [default: the checkpoint's]")] = None,
+    alpha: Annotated[float | None, typer.Option(help="λ  [default: the checkpoint's]")] = None,
+    json_out: Annotated[Path | None, typer.Option("--json", help="write the summary here")] = None,
+    scores: Annotated[Path | None, typer.Option(help="write every frame's numbers here, .npz or .csv")] = None,
+    plots: Annotated[Path | None, typer.Option(help="write a plot of each clip into this folder")] = None,
+    device: Device = "auto",
+) -> None:
+    """Score the test clips; frame AUC with per-video min-max, without, and causal."""
+    from models.checkpoint import digest, load_checkpoint  # noqa: PLC0415
+    from models.scorer import Scorer  # noqa: PLC0415
+    from models.training import evaluate, tables  # noqa: PLC0415
+    from models.training.footage import test_clips  # noqa: PLC0415
+
+    tables.check_suffix(scores)
+    where = _device(device)
+    chosen = _precision(precision, where)
+    scorer = Scorer(load_checkpoint(checkpoint), where, chosen, gate)
+    carry = memory is MemoryChoice.CARRIED
+    with _frames(test_clips(data), "scoring") as on_frame:
+        found = evaluate.evaluate(scorer, data, carry_memory=carry, lambda_=alpha, on_frame=on_frame)
+    options: dict[str, object] = {
+        "checkpoint": checkpoint.name,
+        "checkpoint_sha256": digest(checkpoint),
+        "precision": chosen,
+    }
+    options |= {"memory": memory.value, "gate": scorer.gamma, "alpha": found.lambda_, "device": where}
+    summary = evaluate.summary(found) | options | _provenance()
+    if json_out is not None:
+        tables.write_text(json_out, json.dumps(summary, indent=1) + "\n")
+    if scores is not None:
+        tables.write_scores(scores, found)
+    if plots is not None:
+        tables.write_plots(plots, found)
+    typer.echo(tables.as_lines(found))
+
+
+@models_app.command("import-mnad")
+def import_mnad(
+    weights: Annotated[Path, typer.Argument(help="the authors' weights as safetensors, with their memory as m_items")],
+    out: Out,
+) -> None:
+    """Take over a checkpoint of the MNAD authors' code (3 input channels: B, G, R)."""
+    from models.training.import_mnad import import_mnad  # noqa: PLC0415
+
+    _save(out, import_mnad(weights), half=False)
+
+
+@models_app.command("models")
+def list_models() -> None:
+    """The checkpoints in the models folder, and what each is."""
+    from models.errors import CheckpointError  # noqa: PLC0415
+    from models.header import find_checkpoints, read_header  # noqa: PLC0415
+
+    folder = load_settings().models_dir
+    for name, path in find_checkpoints(folder).items():
+        try:
+            header = read_header(path)
+        except CheckpointError as error:
+            typer.echo(f"{name:24} cannot be used: {error}")
+            continue
+        shape = f"{header.preprocess.width_px}x{header.preprocess.height_px}"
+        calibrated = "calibrated" if header.calibration else "not calibrated"
+        typer.echo(f"{name:24} {header.model:12} {shape:9} {calibrated}")
+
+
+def _save(out: Path, checkpoint: Any, half: bool) -> None:
+    import torch  # noqa: PLC0415
+
+    from models.checkpoint import digest, save_checkpoint  # noqa: PLC0415
+
+    save_checkpoint(out, checkpoint, torch.float16 if half else torch.float32)
+    typer.echo(f"wrote {out} ({out.stat().st_size / 1e6:.1f} MB, sha256 {digest(out)})")
+
+
+def _provenance() -> dict[str, str]:
+    """The command as it was given, without the folders of this machine."""
+    words = [Path(word).name if "/" in word else word for word in sys.argv[1:]]
+    return {"lookout": __version__, "command": " ".join(["lookout", *words])}
+
+
+def _device(wanted: str) -> str:
+    import torch  # noqa: PLC0415
+
+    if wanted == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(0, device=wanted)
+    except (RuntimeError, AssertionError) as error:
+        raise LookoutError(f"--device {wanted}: {str(error).splitlines()[0]}") from None
+    return wanted
+
+
+def _precision(wanted: PrecisionChoice, device: str) -> Precision:
+    from models.scorer import best_precision  # noqa: PLC0415
+
+    if wanted is PrecisionChoice.AUTO:
+        return best_precision(device)
+    return "bf16" if wanted is PrecisionChoice.BF16 else "fp32"
+
+
+@contextmanager
+def _steps() -> Iterator[Callable[[Progress], None]]:
+    """A progress bar over training steps, with rate and time left."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: PLC0415
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns) as bar:
+        task = bar.add_task("training")
+
+        def report(now: Any) -> None:
+            text = f"epoch {now.epoch + 1}  loss {now.loss:.5f}  PSNR {now.psnr_db:.2f} dB"
+            bar.update(task, description=text, completed=now.step, total=now.steps)
+
+        yield report
+
+
+@contextmanager
+def _frames(clips: list[Path], what: str) -> Iterator[Callable[[], None]]:
+    """A progress bar over the frames of some clips."""
+    from rich.progress import Progress  # noqa: PLC0415
+
+    from models.video import frames_announced  # noqa: PLC0415
+
+    with Progress() as bar:
+        task = bar.add_task(what, total=sum(frames_announced(path) for path in clips) or None)
+        yield lambda: bar.advance(task)

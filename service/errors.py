@@ -1,0 +1,48 @@
+"""What can go wrong outside the mathematics, and who has to read about it.
+
+LookoutError                 one line for a person; never a password in it
+├── SettingsError            an environment variable or option is wrong: the command ends, exit code 2
+├── SourceError              a camera's stream cannot be used
+│   ├── SourceRefusedError   trying again will not help: the camera is `failed` until somebody changes it
+│   └── SourceLostError      it may come back: the camera is `reconnecting`
+├── RequestError             a request asks for something that cannot be (HTTP 422)
+├── NotFoundError            no such camera, alert, frame (HTTP 404)
+├── ConflictError            it exists already (HTTP 409)
+└── BrokenMessageError       bytes in Redis that are not what this version writes
+"""
+
+
+class LookoutError(Exception):
+    """Anything Lookout can explain in one line."""
+
+
+class SettingsError(LookoutError):
+    """A setting is wrong or missing."""
+
+
+class SourceError(LookoutError):
+    """A camera's stream cannot be used."""
+
+
+class SourceRefusedError(SourceError):
+    """The stream will never work as configured (no video in it, outside the media folder, unknown model)."""
+
+
+class SourceLostError(SourceError):
+    """The stream is away and may come back (unreachable, broken off, silent)."""
+
+
+class RequestError(LookoutError):
+    """A request asks for something that cannot be."""
+
+
+class NotFoundError(LookoutError):
+    """What was asked for is not there."""
+
+
+class ConflictError(LookoutError):
+    """What should be made exists already."""
+
+
+class BrokenMessageError(LookoutError):
+    """A message in Redis cannot be read."""

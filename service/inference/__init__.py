@@ -1,0 +1,1 @@
+"""The inference stage: frames in, scores and heatmaps out. The one stage that needs torch."""

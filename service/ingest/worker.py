@@ -1,0 +1,180 @@
+"""The ingest stage: follows the cameras in the store, keeps a decoder for each, and reports how they are."""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+
+from service.bus import Bus
+from service.connections import open_bus, open_store, wait_until_up
+from service.errors import BrokenMessageError
+from service.ingest.backoff import Backoff
+from service.ingest.child import Child, Decoder
+from service.ingest.runner import Runner
+from service.messages import Camera, IngestReport
+from service.settings import Settings
+from service.store import Store
+
+LOG = logging.getLogger(__name__)
+
+TICK_S = 0.1
+FOLLOW_EVERY_S = 0.5
+REPORT_EVERY_S = 1.0
+KILL_AFTER_S = 1.0  # a decoder that was asked to end, while others run
+SLOW_S = 2.0  # a turn that took so long has waited for Redis
+STOP_WITHIN_S = 3.0  # all of them, when the stage ends
+
+
+def run(settings: Settings, stop: threading.Event) -> None:
+    """Work until `stop` is set; every decoder has ended then."""
+    bus, store = open_bus(settings), open_store(settings)
+    worker = Worker(settings, bus, store)
+    try:
+        if wait_until_up(bus, store, stop):
+            while not stop.is_set():
+                worker.step(time.monotonic())
+                stop.wait(TICK_S)
+    finally:
+        worker.end()
+
+
+class Worker:
+    """Every step is short: nothing here waits for a camera, and Redis's time-outs bound the rest."""
+
+    def __init__(self, settings: Settings, bus: Bus, store: Store) -> None:
+        self.runners: dict[str, Runner] = {}
+        self._settings = settings
+        self._bus = bus
+        self._store = store
+        self._leaving: dict[str, tuple[Child, float]] = {}  # asked to end: the child and when it is killed
+        self._removed: set[str] = set()  # whose traces on the bus are to be wiped
+        self._follow_at = 0.0
+        self._reported: dict[str, tuple[float, IngestReport]] = {}
+        self._beat_at = 0.0
+        self._redis_away = False
+
+    def step(self, now: float) -> None:
+        """One turn: hear the decoders, then the store, then report."""
+        self._reap(now)
+        for camera, runner in self.runners.items():
+            try:
+                runner.tick(now)
+            except Exception as error:  # one camera's trouble is not the others'
+                LOG.exception("camera %s is given up", camera)
+                runner.give_up(f"ingest failed: {type(error).__name__}")
+        try:
+            self._talk_to_redis(now)
+        except Exception as error:  # away, full, or of another mind: it is tried again
+            self._note_away(error)
+        else:
+            self._note_back()
+        if time.monotonic() - now > SLOW_S:
+            self._excuse_all()
+
+    def end(self) -> None:
+        """Ask every decoder to end, wait for them all together, kill what is left."""
+        for camera in list(self.runners):
+            self._release(camera, time.monotonic())
+        deadline = time.monotonic() + STOP_WITHIN_S
+        while self._leaving and time.monotonic() < deadline:
+            self._reap(time.monotonic())
+            time.sleep(0.02)
+        for camera in self._leaving:
+            LOG.error("camera %s: its decoder cannot be ended", camera)
+
+    # The store's cameras
+
+    def _talk_to_redis(self, now: float) -> None:
+        if now >= self._follow_at:
+            self._follow_at = now + FOLLOW_EVERY_S
+            self._follow(self._store.cameras(), now)
+        if now >= self._beat_at:
+            self._beat_at = now + REPORT_EVERY_S
+            self._bus.beat("ingest")
+        for camera, runner in self.runners.items():
+            self._report(camera, runner, now)
+
+    def _follow(self, cameras: dict[str, Camera], now: float) -> None:
+        for camera, runner in list(self.runners.items()):
+            if runner.camera != cameras.get(camera):
+                self._release(camera, now)
+                if camera not in cameras:
+                    self._removed.add(camera)
+        for camera in list(self._removed):
+            self._wipe(camera, cameras)
+        for camera, record in cameras.items():
+            if record.enabled and camera not in self.runners and camera not in self._leaving:
+                self.runners[camera] = self._new_runner(record)
+
+    def _wipe(self, camera: str, cameras: dict[str, Camera]) -> None:
+        """A removed camera's decoder may have written after its removal: when it is gone, so is what it wrote."""
+        if camera in self._leaving:
+            return
+        if camera not in cameras:
+            self._bus.forget(camera)
+        self._removed.discard(camera)
+
+    def _new_runner(self, camera: Camera) -> Runner:
+        try:
+            before = self._bus.ingest_report(camera.id)
+        except BrokenMessageError:
+            before = None
+        settings = self._settings
+        backoff = Backoff(settings.retry_first_s, settings.retry_most_s, settings.retry_reset_after_s, random.Random())
+        return Runner(camera, settings, lambda record: Decoder(record, settings), backoff, before)
+
+    def _release(self, camera: str, now: float) -> None:
+        """Ask the camera's decoder to end; its place is free when it has."""
+        child = self.runners.pop(camera).child
+        self._reported.pop(camera, None)
+        if child is not None:
+            child.terminate()
+            self._leaving[camera] = (child, now + KILL_AFTER_S)
+
+    def _reap(self, now: float) -> None:
+        for camera, (child, kill_at) in list(self._leaving.items()):
+            if child.exit_code() is not None:
+                child.close()
+                del self._leaving[camera]
+            elif now >= kill_at:
+                child.kill()
+
+    # Reports
+
+    def _report(self, camera: str, runner: Runner, now: float) -> None:
+        """About once a second, and at once where something changed."""
+        if runner.reconnects:
+            self._bus.count(camera, "reconnects", runner.reconnects)
+            runner.reconnects = 0
+        report = runner.report(now, time.time())
+        due, last = self._reported.get(camera, (0.0, None))
+        if now < due and last is not None and _news(report) == _news(last):
+            return
+        self._bus.report_ingest(camera, report)
+        if last is None or _news(report) != _news(last):
+            LOG.info("camera %s: %s%s", camera, report.state, f" ({report.last_error})" if report.last_error else "")
+        self._reported[camera] = (now + REPORT_EVERY_S, report)
+
+    def _note_away(self, error: Exception) -> None:
+        if not self._redis_away:
+            LOG.warning(
+                "Redis is away (%s: %s); the decoders go on, and so do the attempts", type(error).__name__, error
+            )
+        self._redis_away = True
+        self._excuse_all()
+
+    def _excuse_all(self) -> None:
+        """Whoever was silent may have waited for the same Redis as we did."""
+        for runner in self.runners.values():
+            runner.excuse(time.monotonic())
+
+    def _note_back(self) -> None:
+        if self._redis_away:
+            LOG.info("Redis is back")
+        self._redis_away = False
+
+
+def _news(report: IngestReport) -> tuple[object, ...]:
+    return (report.state, report.last_error, report.session)

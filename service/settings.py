@@ -1,0 +1,87 @@
+"""Every setting, with its default. Built once, in the command line, and passed on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from service.errors import SettingsError
+
+Precision = Literal["auto", "fp32", "bf16"]
+SHIPPED_MODELS = Path(__file__).resolve().parent.parent / "models" / "checkpoints"
+
+
+class Settings(BaseSettings):
+    """Read from the environment: `LOOKOUT_` and the field's name in capitals."""
+
+    model_config = SettingsConfigDict(env_prefix="LOOKOUT_", frozen=True, extra="ignore")
+
+    # Where things lie
+    data_dir: Path = Field(default=Path("lookout-data"), description="everything Lookout writes")
+    media_dir: Path = Field(default=Path("lookout-data/media"), description="where file cameras may lie")
+    models_dir: Path = Field(default=SHIPPED_MODELS, description="checkpoints; a model's name is its file's stem")
+    bus_url: str | None = Field(default=None, description="Redis for frames and scores; unset: an embedded server")
+    store_url: str | None = Field(default=None, description="Redis with an append-only file; unset: embedded")
+
+    # The address
+    host: str = "127.0.0.1"
+    port: int = Field(default=8000, ge=0, le=65535)
+
+    # Bounds of the line
+    frames_kept: int = Field(default=256, ge=16, description="frames a camera's stream holds; the oldest drop")
+    heats_kept: int = Field(default=256, ge=16, description="heatmaps a camera's stream holds")
+    scores_kept: int = Field(default=36_000, ge=300, description="scores a camera's stream holds (an hour at 10 fps)")
+    alerts_kept: int = Field(default=10_000, ge=1, description="alerts a camera keeps; the oldest drop")
+    backlog_frames: int = Field(default=64, ge=8, description="how far a file at full pace may run ahead of its scores")
+
+    # Ingest
+    connect_timeout_s: float = Field(default=10.0, gt=0)
+    stall_timeout_s: float = Field(default=15.0, gt=0, description="a source silent for so long is cut and tried again")
+    retry_first_s: float = Field(default=1.0, gt=0)
+    retry_most_s: float = Field(default=60.0, gt=0)
+    retry_reset_after_s: float = Field(default=60.0, gt=0, description="so long without trouble: back-off starts anew")
+
+    # Inference
+    device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
+    precision: Precision = "auto"
+    threads: int | None = Field(default=None, ge=1, description="CPU threads of the engine; unset: torch's choice")
+    max_batch: int | None = Field(default=None, ge=1, le=256, description="unset: 1 on a CPU, 32 on a GPU")
+    learn_frames: int = Field(default=300, ge=20, description="scored frames that a camera learns its bounds from")
+
+    # Alerts: threshold with hysteresis and a minimum duration, on the live value
+    alert_threshold: float = Field(default=0.75, gt=0, lt=1)
+    alert_hysteresis: float = Field(default=0.15, ge=0, lt=1, description="closes below threshold minus this")
+    alert_min_duration_s: float = Field(default=0.5, ge=0)
+    alert_clear_after_s: float = Field(default=2.0, ge=0, description="so long below: closed")
+    alert_quiet_after_s: float = Field(default=15.0, gt=0, description="no score for so long: closed")
+
+    # The page and its listeners
+    live_queue: int = Field(default=256, ge=8, description="messages a WebSocket client may lag; more closes it (1013)")
+
+    @model_validator(mode="after")
+    def _thresholds_fit(self) -> Settings:
+        if self.alert_hysteresis >= self.alert_threshold:
+            raise ValueError("alert_hysteresis must be smaller than alert_threshold")
+        if self.retry_most_s < self.retry_first_s:
+            raise ValueError("retry_most_s must not be smaller than retry_first_s")
+        return self
+
+
+def load_settings(**overrides: object) -> Settings:
+    """Build the settings from the environment and the options given on the command line.
+
+    Raises SettingsError, naming each wrong variable on one line; values are not repeated (they may hold a password).
+    """
+    given = {name: value for name, value in overrides.items() if value is not None}
+    try:
+        return Settings(**given)  # type: ignore[arg-type]
+    except ValidationError as error:
+        wrong = "; ".join(f"{_variable(part['loc'])}: {part['msg']}" for part in error.errors())
+        raise SettingsError(f"wrong setting: {wrong}") from None
+
+
+def _variable(location: tuple[int | str, ...]) -> str:
+    return f"LOOKOUT_{str(location[0]).upper()}" if location else "settings"

@@ -1,0 +1,67 @@
+"""Small clips whose frames tell their own number, whatever encoding and scaling do to them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import numpy.typing as npt
+
+Pixels = npt.NDArray[np.uint8]
+
+BITS = 10
+TICKS = 90_000  # a second
+
+
+def numbered(number: int, width_px: int = 160, height_px: int = 120) -> Pixels:
+    """(H, W, 3) RGB: the number in binary, as black and white bars from left to right."""
+    bits = [number >> bit & 1 for bit in range(BITS)]
+    columns = np.arange(width_px) * BITS // width_px
+    row = np.array(bits, np.uint8)[columns] * 255
+    return np.broadcast_to(row[None, :, None], (height_px, width_px, 3)).copy()
+
+
+def number_in(pixels: Pixels) -> int:
+    """The number that `numbered` drew."""
+    height_px, width_px, _ = pixels.shape
+    centers = ((np.arange(BITS) + 0.5) * width_px / BITS).astype(int)
+    return sum(1 << bit for bit, x in enumerate(centers) if pixels[height_px // 2, x].mean() > 127)
+
+
+def write_clip(
+    path: Path,
+    numbers: Iterable[int],
+    *,
+    fps: int = 10,
+    size_px: tuple[int, int] = (160, 120),
+    times_s: Sequence[float] | None = None,
+    options: dict[str, str] | None = None,
+    container_options: dict[str, str] | None = None,
+) -> Path:
+    """Write numbered frames as H.264 (width, height of `size_px`) at `fps`, or at the times given (s)."""
+    width_px, height_px = size_px
+    with av.open(str(path), "w", options=container_options or {}) as container:
+        stream = container.add_stream("libx264", rate=fps, options=options or {})
+        stream.width, stream.height, stream.pix_fmt = width_px, height_px, "yuv420p"
+        stream.time_base = stream.codec_context.time_base = Fraction(1, TICKS)
+        for index, number in enumerate(numbers):
+            frame = av.VideoFrame.from_ndarray(numbered(number, width_px, height_px), format="rgb24")
+            at_s = times_s[index] if times_s else index / fps
+            frame.pts, frame.time_base = round(at_s * TICKS), Fraction(1, TICKS)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return path
+
+
+def write_sound(path: Path) -> Path:
+    """A file with sound and no picture."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("aac", rate=8000)
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
+        frame.sample_rate = 8000
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return path

@@ -1,0 +1,81 @@
+"""What the tests share: real Redis servers, the real footage where it is there, and the switches for what is not."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from service.bus import Bus, connect
+from service.embedded import embedded_redis
+from service.store import Store
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--slow", action="store_true", help="run the long forms too")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items:
+        if reason := _missing(item, config):
+            item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def _missing(item: pytest.Item, config: pytest.Config) -> str | None:
+    if item.get_closest_marker("slow") and not config.getoption("--slow"):
+        return "long form: run with --slow"
+    if item.get_closest_marker("footage") and not (SHARED / "data").is_dir():
+        return "no real footage: ../shared/data is absent"
+    if item.get_closest_marker("rtsp") and not _has_rtsp_server():
+        return "no RTSP server: Debian packages gir1.2-gst-rtsp-server-1.0 python3-gi gstreamer1.0-plugins-*"
+    if item.get_closest_marker("browser") and not (shutil.which("chromium") and shutil.which("chromedriver")):
+        return "no browser: Debian packages chromium chromium-driver"
+    return None
+
+
+def _has_rtsp_server() -> bool:
+    folders = Path("/usr/lib").glob("*/girepository-1.0/GstRtspServer-1.0.typelib")
+    return any(folders) and Path("/usr/bin/python3").exists()
+
+
+@dataclass(frozen=True)
+class Urls:
+    bus: str
+    store: str
+
+
+@pytest.fixture(scope="session")
+def redis_urls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Urls]:
+    """The two embedded servers, one pair for the whole run; tests use `bus` and `store`, which start empty."""
+    folder = tmp_path_factory.mktemp("redis")
+    with embedded_redis("bus", folder) as bus, embedded_redis("store", folder) as store:
+        yield Urls(bus, store)
+
+
+@pytest.fixture
+def urls(redis_urls: Urls) -> Urls:
+    """The same servers, emptied."""
+    for url in (redis_urls.bus, redis_urls.store):
+        client = connect(url)
+        client.flushall()
+        client.close()
+    return redis_urls
+
+
+@pytest.fixture
+def bus(urls: Urls) -> Iterator[Bus]:
+    client = connect(urls.bus)
+    yield Bus(client, frames_kept=256, scores_kept=1000, heats_kept=256)
+    client.close()
+
+
+@pytest.fixture
+def store(urls: Urls) -> Iterator[Store]:
+    client = connect(urls.store)
+    yield Store(client)
+    client.close()

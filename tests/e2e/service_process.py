@@ -1,0 +1,110 @@
+"""The whole service as a person starts it: `lookout serve` in a process of its own, with real signals at the end."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import httpx
+
+from tests.waiting import wait_until
+
+START_LIMIT_S = 60.0
+
+
+class Output:
+    """A process's lines, read by a thread of its own so that the process never blocks on a full pipe."""
+
+    def __init__(self, stream: IO[str]) -> None:
+        self.lines: list[str] = []
+        self._new: queue.Queue[str | None] = queue.Queue()
+        threading.Thread(target=self._read, args=(stream,), daemon=True).start()
+
+    def _read(self, stream: IO[str]) -> None:
+        for line in stream:
+            self.lines.append(line.rstrip("\n"))
+            self._new.put(self.lines[-1])
+        self._new.put(None)
+
+    def wait_for(self, text: str, limit_s: float = START_LIMIT_S) -> str:
+        """The first line that holds `text`; fails when the process ends or the time is up before it."""
+        while (line := self._new.get(timeout=limit_s)) is not None:
+            if text in line:
+                return line
+        raise AssertionError(f"the process ended without saying {text!r}: {self.lines[-20:]}")
+
+
+@dataclass(frozen=True)
+class Service:
+    process: subprocess.Popen[str]
+    output: Output
+    address: str
+    http: httpx.Client
+
+    def camera(self, camera: str) -> dict[str, Any]:
+        found: dict[str, Any] = self.http.get(f"/cameras/{camera}").raise_for_status().json()
+        return found
+
+    def add(self, **body: Any) -> dict[str, Any]:
+        answer = self.http.post("/cameras", json=body)
+        assert answer.status_code == 201, answer.text
+        made: dict[str, Any] = answer.json()
+        return made
+
+    def wait_for_state(self, camera: str, state: str, limit_s: float) -> None:
+        wait_until(lambda: self.camera(camera)["state"] == state, f"{camera} is {state}", limit_s, every_s=0.2)
+
+    def all_scores(self, camera: str) -> list[dict[str, Any]]:
+        """Every score from the first on, page by page."""
+        found: list[dict[str, Any]] = []
+        since = "0-0"
+        while True:
+            page = self.http.get(f"/cameras/{camera}/scores", params={"since": since, "limit": 100}).json()
+            found += page["items"]
+            if page["next"] is None:
+                return found
+            since = page["next"]
+
+
+@contextlib.contextmanager
+def command(words: list[str], **environment: object) -> Iterator[tuple[subprocess.Popen[str], Output]]:
+    """A `lookout` command with only the given LOOKOUT_* settings; interrupted and waited for at the end."""
+    others = {name: value for name, value in os.environ.items() if not name.startswith("LOOKOUT_")}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "service.cli", *words],
+        env=others | {f"LOOKOUT_{name.upper()}": str(value) for name, value in environment.items()},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    try:
+        yield process, Output(process.stdout)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGINT)
+        try:
+            process.wait(15)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            raise
+
+
+@contextlib.contextmanager
+def running_service(data_dir: Path, **environment: object) -> Iterator[Service]:
+    """`lookout serve` on a free port."""
+    with command(["serve", "--port", "0"], data_dir=data_dir, **environment) as (process, output):
+        address = output.wait_for("Lookout is at ").split()[-1]
+        with httpx.Client(base_url=f"{address}/api/v1", timeout=20) as http:
+            yield Service(process, output, address, http)

@@ -1,0 +1,140 @@
+"""Ingest for tests: a media folder, a checkpoint that is only a header, the real worker in a thread, and a slow reader
+that plays inference.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import save_file
+
+from models.header import Header
+from models.preprocess import Preprocess
+from service.bus import Bus
+from service.ingest.child import Decoder
+from service.ingest.wire import Said
+from service.ingest.worker import run
+from service.messages import Camera, Frame, FrameId, IngestReport, Pace
+from service.settings import Settings, load_settings
+from tests.waiting import wait_until
+
+MODEL = "tiny"
+SIDE_PX = 64
+
+
+def write_header_only(folder: Path, name: str = MODEL) -> Path:
+    """A checkpoint that says how frames are prepared (64x64), and holds no weights."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}.safetensors"
+    header = Header("mnad-pred", {}, Preprocess(SIDE_PX, SIDE_PX))
+    save_file({"nothing": np.zeros(1, np.float32)}, path, header.metadata())
+    return path
+
+
+def settings_for(folder: Path, bus_url: str, store_url: str, **changes: Any) -> Settings:
+    """Short time-outs, and a media and a models folder below `folder`."""
+    (folder / "media").mkdir(exist_ok=True)
+    write_header_only(folder / "models")
+    short: dict[str, Any] = {"retry_first_s": 0.1, "retry_most_s": 0.4, "connect_timeout_s": 5.0}
+    return load_settings(
+        bus_url=bus_url,
+        store_url=store_url,
+        data_dir=folder,
+        media_dir=folder / "media",
+        models_dir=folder / "models",
+        **{**short, **changes},
+    )
+
+
+def camera(name: str, url: str | Path, *, pace: Pace = "fast", **changes: Any) -> Camera:
+    usual: dict[str, Any] = {"model": MODEL, "fps": None, "enabled": True, "revision": 1}
+    return Camera(id=name, url=str(url), pace=pace, calibration="model", created_at=time.time(), **{**usual, **changes})
+
+
+@dataclass
+class Reader:
+    """Reads a camera's frames as inference would, and moves the cursor."""
+
+    bus: Bus
+    camera: str
+    frames: list[Frame] = field(default_factory=list)
+
+    def read(self, count: int = 1000) -> int:
+        """Take up to `count` frames; returns how many there were."""
+        last = self.frames[-1].id if self.frames else None
+        new = self.bus.frames_after({self.camera: last}, count).get(self.camera, [])
+        self.frames += new
+        if new:
+            self.bus.set_cursor(self.camera, new[-1].id)
+        return len(new)
+
+    def read_until(self, count: int, limit_s: float = 15.0) -> list[Frame]:
+        """Read until there are `count` frames."""
+        wait_until(
+            lambda: self.read() + len(self.frames) >= count and len(self.frames) >= count, f"{count} frames", limit_s
+        )
+        return self.frames
+
+    @property
+    def ids(self) -> list[FrameId]:
+        return [frame.id for frame in self.frames]
+
+    @property
+    def sessions(self) -> list[int]:
+        return sorted({frame.session for frame in self.frames})
+
+
+def play(record: Camera, settings: Settings, reader: Reader, limit_s: float = 15.0) -> tuple[int, list[Said]]:
+    """Run one decoder to its end, reading along; its exit code and everything it said."""
+    decoder, said = Decoder(record, settings), list[Said]()
+
+    def ended() -> bool:
+        code = decoder.exit_code()
+        said.extend(decoder.hear())
+        reader.read()
+        return code is not None
+
+    try:
+        wait_until(ended, "the decoder's end", limit_s)
+    finally:
+        decoder.kill()
+        decoder.close()
+        decoder._process.wait()
+    return decoder.exit_code() or 0, said
+
+
+@contextlib.contextmanager
+def working(settings: Settings) -> Iterator[threading.Event]:
+    """The ingest stage in a thread; it has ended, decoders and all, on the way out."""
+    stop, failed = threading.Event(), list[BaseException]()
+
+    def work() -> None:
+        try:
+            run(settings, stop)
+        except BaseException as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=work, name="ingest")
+    thread.start()
+    try:
+        yield stop
+    finally:
+        stop.set()
+        thread.join(10)
+    assert not thread.is_alive(), "ingest does not stop"
+    assert not failed, failed
+
+
+def wait_for_state(bus: Bus, name: str, state: str, limit_s: float = 15.0) -> IngestReport:
+    """Wait until ingest reports that state; gives the report."""
+    wait_until(lambda: (got := bus.ingest_report(name)) and got.state == state, f"{name} {state}", limit_s)
+    report = bus.ingest_report(name)
+    assert report is not None
+    return report

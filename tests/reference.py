@@ -1,0 +1,81 @@
+"""The authors' figures of ../shared/reference: how their weights were filled, and how a tensor is held against them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from models.preprocess import Preprocess
+from models.video import read_clip
+from tests.conftest import SHARED
+
+ITEMS_TENSOR_NUMBER = 999
+
+
+def figures(model: str) -> dict[str, Any]:
+    """`reference/<model>.json`."""
+    found: dict[str, Any] = json.loads((SHARED / "reference" / f"{model}.json").read_text())
+    return found
+
+
+def hashed(count: int, tensor_number: int) -> np.ndarray[Any, np.dtype[np.uint32]]:
+    """The 32-bit hash of each flat index, as the reference's README defines it."""
+    mask = 0xFFFFFFFF
+    h = (np.arange(count, dtype=np.uint64) + (tensor_number * 0x9E3779B9 & mask)) & mask
+    h ^= h >> 16
+    h = h * 0x85EBCA6B & mask
+    h ^= h >> 13
+    h = h * 0xC2B2AE35 & mask
+    h ^= h >> 16
+    return h.astype(np.uint32)
+
+
+def _filled(name: str, shape: tuple[int, ...], number: int, gain: float) -> Tensor:
+    if name.endswith("num_batches_tracked"):
+        return torch.zeros(shape, dtype=torch.int64)
+    s = (hashed(int(np.prod(shape)), number).astype(np.float64) / 2**31 - 1).reshape(shape)
+    if name.endswith("running_var"):
+        s = 1 + 0.2 * s
+    elif len(shape) >= 2:
+        s = s * np.sqrt(3 / np.prod(shape[1:])) * gain
+    elif name.endswith("weight"):
+        s = 1 + 0.1 * s
+    else:
+        s = 0.05 * s
+    return torch.from_numpy(s.astype(np.float32))
+
+
+def filled_weights(reference: dict[str, Any]) -> dict[str, Tensor]:
+    """Every tensor of the authors' state dict, filled as in the reference."""
+    shapes, gains = reference["state_dict_order_and_shapes"], reference["fill_gain"]
+    return {
+        name: _filled(name, tuple(shape), number, gains.get(name, 1.0))
+        for number, (name, shape) in enumerate(shapes.items())
+    }
+
+
+def filled_items(items: int, dim: int) -> Tensor:
+    """The reference's memory items, (M, D)."""
+    h = hashed(items * dim, ITEMS_TENSOR_NUMBER).astype(np.float64) / 2**32
+    return torch.nn.functional.normalize(torch.from_numpy(h.reshape(items, dim).astype(np.float32)), dim=1)
+
+
+def clip(name: str, first: int, length: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    """Frames of a Ped2 clip at 256x256, (length, 256, 256, 3) uint8."""
+    return read_clip(SHARED / "data" / "ped2" / f"{name}.mp4", Preprocess())[first : first + length]
+
+
+def assert_tensor(tensor: Tensor, expected: dict[str, Any], tolerance: float = 1e-4) -> None:
+    """Shape, moments and samples, each to `tolerance` of the expected standard deviation."""
+    assert list(tensor.shape) == expected["shape"]
+    slack = tolerance * expected["std"]
+    flat = tensor.double().flatten()
+    moments = {"mean": flat.mean(), "std": flat.std(correction=0), "min": flat.min(), "max": flat.max()}
+    for name, moment in moments.items():
+        assert abs(moment.item() - expected[name]) <= slack, name
+    for index, value in expected["samples"].items():
+        assert abs(flat[int(index)].item() - value) <= slack, f"sample {index}"

@@ -1,0 +1,65 @@
+"""An RTSP server for tests: gives an H.264 mp4 to each client from its first frame, without encoding it anew.
+
+Run by Debian's own Python, which alone has GStreamer's bindings (see tests/rtsp.py):
+`/usr/bin/python3 tests/rtsp_server.py CLIP.mp4 [PORT]`; user and password come as one JSON line on standard input
+(`null`: everybody may look). Prints its port, and ends with its parent.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import signal
+import sys
+
+import gi
+
+gi.require_version("Gst", "1.0")
+gi.require_version("GstRtspServer", "1.0")
+from gi.repository import GLib, Gst, GstRtspServer  # noqa: E402
+
+PR_SET_PDEATHSIG = 1
+
+
+def main() -> None:
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
+    clip, port = sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else "0"
+    login = json.loads(sys.stdin.readline() or "null")
+    Gst.init(None)
+    server = GstRtspServer.RTSPServer()
+    server.set_address("127.0.0.1")
+    server.set_service(port)
+    factory = factory_for(clip)
+    if login:
+        demand(server, factory, login["user"], login["password"])
+    server.get_mount_points().add_factory("/clip", factory)
+    server.attach(None)
+    print(server.get_bound_port(), flush=True)
+    GLib.MainLoop().run()
+
+
+def factory_for(clip: str) -> GstRtspServer.RTSPMediaFactory:
+    """Every client gets a pipeline of its own, which starts with the clip's first frame."""
+    factory = GstRtspServer.RTSPMediaFactory()
+    # whole pictures (au): cut by slice, the payloader repeats the parameter sets between two slices of one picture
+    parsed = "h264parse config-interval=-1 ! video/x-h264,stream-format=byte-stream,alignment=au"
+    factory.set_launch(f'( filesrc location="{clip}" ! qtdemux ! {parsed} ! rtph264pay name=pay0 )')
+    factory.set_shared(False)
+    return factory
+
+
+def demand(server: GstRtspServer.RTSPServer, factory: GstRtspServer.RTSPMediaFactory, user: str, password: str) -> None:
+    """Let only this user in (basic authentication)."""
+    role = Gst.Structure.new_empty("viewer")
+    for permission in ("media.factory.access", "media.factory.construct"):
+        role.set_value(permission, True)
+    auth = GstRtspServer.RTSPAuth()
+    token = GstRtspServer.RTSPToken()
+    token.set_string("media.factory.role", "viewer")
+    auth.add_basic(GstRtspServer.RTSPAuth.make_basic(user, password), token)
+    server.set_auth(auth)
+    factory.add_role_from_structure(role)
+
+
+if __name__ == "__main__":
+    main()

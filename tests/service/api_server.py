@@ -1,0 +1,213 @@
+"""A real API on a real port for a test: uvicorn in a thread, as the stage itself runs it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+from websockets.sync.client import ClientConnection, connect
+
+from models.bounds import Bounds
+from models.header import Header
+from models.preprocess import Preprocess
+from service.api import worker
+from service.bus import Bus
+from service.messages import Camera, Frame, Heat, InferReport, IngestReport, Score
+from service.settings import Settings
+from service.store import Store
+from tests.conftest import Urls
+
+RTSP = "rtsp://user:hunter2@camera.example/stream"
+
+
+def wait_for(what: Callable[[], Any], limit_s: float = 10.0) -> Any:
+    """Ask until the answer is truthy, and return it."""
+    deadline = time.monotonic() + limit_s
+    while not (answer := what()):
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.01)
+    return answer
+
+
+def settings_for(urls: Urls, folder: Path, **more: Any) -> Settings:
+    models = folder / "models"
+    models.mkdir(exist_ok=True)
+    return Settings(
+        bus_url=urls.bus, store_url=urls.store, data_dir=folder, media_dir=folder, models_dir=models, port=0, **more
+    )
+
+
+def write_checkpoint(settings: Settings, name: str, *, calibrated: bool = False) -> None:
+    """A checkpoint with a header and no weights to speak of: the API reads no more of it."""
+    bounds = Bounds(20.0, 40.0, 0.0, 1.0, 100) if calibrated else None
+    header = Header("mnad-pred", {}, Preprocess(), bounds)
+    save_file({"x": np.zeros(1, np.float32)}, settings.models_dir / f"{name}.safetensors", header.metadata())
+
+
+class Api:
+    def __init__(self, port: int, settings: Settings) -> None:
+        self.port = port
+        self.settings = settings
+        self.http = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=10)
+
+    def get(self, path: str, **params: Any) -> httpx.Response:
+        return self.http.get(f"/api/v1{path}", params=params)
+
+    def post(self, path: str, body: Any) -> httpx.Response:
+        return self.http.post(f"/api/v1{path}", json=body)
+
+    def patch(self, path: str, body: Any) -> httpx.Response:
+        return self.http.patch(f"/api/v1{path}", json=body)
+
+    def delete(self, path: str) -> httpx.Response:
+        return self.http.delete(f"/api/v1{path}")
+
+    def listen(self, query: str = "", **more: Any) -> ClientConnection:
+        socket: ClientConnection = connect(f"ws://127.0.0.1:{self.port}/api/v1/live{query}", compression=None, **more)
+        return socket
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        return int(taken.getsockname()[1])
+
+
+@contextlib.contextmanager
+def running_api(settings: Settings, port: int | None = None) -> Iterator[Api]:
+    """The API stage in a thread, ended as `lookout serve` ends it: by its stop event, within 4 s."""
+    port = port or free_port()
+    settings = settings.model_copy(update={"port": port})
+    stop = threading.Event()
+    thread = threading.Thread(target=worker.run, args=(settings, stop))
+    thread.start()
+    api = Api(port, settings)
+    try:
+        wait_for(lambda: answers(api))
+        yield api
+    finally:
+        api.http.close()
+        stop.set()
+        thread.join(4)
+        assert not thread.is_alive(), "the API did not end"
+
+
+def answers(api: Api) -> bool:
+    try:
+        return api.http.get("/healthz").status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+@pytest.fixture(scope="module")
+def one_api(redis_urls: Urls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+    with running_api(settings_for(redis_urls, tmp_path_factory.mktemp("api"))) as running:
+        yield running
+
+
+@pytest.fixture
+def api(one_api: Api, urls: Urls) -> Api:
+    """One server for a module's tests; servers and models folder are as new for each."""
+    for path in one_api.settings.models_dir.iterdir():
+        path.unlink()
+    write_checkpoint(one_api.settings, "square")
+    return one_api
+
+
+@pytest.fixture
+def fresh_api(urls: Urls, tmp_path: Path) -> Iterator[Api]:
+    """A server of its own: its live hub knows of no other test."""
+    settings = settings_for(urls, tmp_path)
+    write_checkpoint(settings, "square")
+    with running_api(settings) as running:
+        yield running
+
+
+def camera(name: str, **more: Any) -> Camera:
+    given = {
+        "id": name,
+        "url": RTSP,
+        "model": "square",
+        "fps": None,
+        "pace": "realtime",
+        "calibration": "learn",
+        "enabled": True,
+        "created_at": time.time(),
+        "revision": 1,
+    }
+    return Camera(**{**given, **more})
+
+
+def score(name: str, seq: int, value: float | None = 0.3, *, session: int = 1000, at: float | None = None) -> Score:
+    captured_at = session + seq / 10 if at is None else at
+    return Score(name, session, seq, captured_at, captured_at + 0.05, "square", 34.0, 0.003, 0.004, True, value)
+
+
+def heat(name: str, seq: int, *, session: int = 1000) -> Heat:
+    cells = np.zeros((64, 64), np.uint16)
+    cells[20:40, 30:50] = 20_000
+    return Heat(name, session, seq, cells)
+
+
+def frame(name: str, seq: int, *, session: int = 1000, at: float | None = None) -> Frame:
+    ramp = np.linspace(40, 200, 128, dtype=np.uint8)
+    pixels = np.broadcast_to(ramp[None, :, None], (96, 128, 3)).copy()
+    return Frame(name, session, seq, session + seq / 10 if at is None else at, pixels)
+
+
+def show(bus: Bus, name: str, seq: int, value: float | None = 0.3, *, session: int = 1000) -> Score:
+    """A frame with its score and heatmap, as ingest and inference would put them on the bus."""
+    made = score(name, seq, value, session=session)
+    bus.add_frame(frame(name, seq, session=session))
+    bus.add_scores([(made, heat(name, seq, session=session))])
+    return made
+
+
+def report_online(bus: Bus, name: str, *, revision: int = 1, last_error: str | None = None) -> None:
+    now = time.time()
+    bus.report_ingest(
+        name, IngestReport("online", now, revision, last_error, session=1000, last_seq=5, last_captured_at=now, fps=10)
+    )
+    bus.report_infer(name, InferReport("online", now, revision))
+
+
+def watch(store: Store, bus: Bus, name: str, **more: Any) -> Camera:
+    """A camera that is in the store and online."""
+    made = camera(name, **more)
+    store.add_camera(made)
+    report_online(bus, name)
+    return made
+
+
+def received(socket: ClientConnection, timeout_s: float = 5.0) -> dict[str, Any]:
+    message = json.loads(socket.recv(timeout=timeout_s))
+    assert isinstance(message, dict)
+    return message
+
+
+def next_of(socket: ClientConnection, kind: str) -> dict[str, Any]:
+    """The next message of a kind; others are passed over."""
+    while (message := received(socket))["type"] != kind:
+        pass
+    return message
+
+
+def is_problem(answer: httpx.Response, status: int) -> str:
+    """Assert an RFC 9457 answer, and return its reason."""
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    body = answer.json()
+    assert (body["status"], body["type"]) == (status, "about:blank")
+    assert body["title"]
+    assert "hunter2" not in answer.text
+    assert "Traceback" not in answer.text
+    return str(body["detail"])

@@ -1,0 +1,301 @@
+"""The alerting stage on real servers: alerts, pictures, and what happens when something breaks."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import pytest
+
+from service.alerting import worker
+from service.alerting.worker import Alerting
+from service.bus import Bus, connect
+from service.embedded import embedded_redis
+from service.messages import Alert, AlertEvent, FrameId
+from service.pictures import picture_path
+from service.settings import Settings
+from service.store import Store
+from tests.conftest import Urls
+from tests.service.api_server import camera, frame, heat, score, settings_for, show, wait_for
+from tests.service.switch import Switch
+
+
+@pytest.fixture
+def settings(urls: Urls, tmp_path: Path) -> Settings:
+    return settings_for(urls, tmp_path)
+
+
+@pytest.fixture
+def alerting(settings: Settings, bus: Bus, store: Store) -> Alerting:
+    store.add_camera(camera("gate"))
+    return Alerting(settings, bus, store)
+
+
+def burst(bus: Bus, name: str, first: int, values: list[float], session: int = 1000) -> None:
+    for seq, value in enumerate(values, first):
+        show(bus, name, seq, value, session=session)
+
+
+def alerts(store: Store, name: str = "gate") -> list[Alert]:
+    return store.alerts(name, before=None, limit=100)
+
+
+def log_of(store: Store, name: str = "gate") -> list[AlertEvent]:
+    return [event for _, event in store.events_after({name: None}, 1000).get(name, [])]
+
+
+def test_an_alert_opens_with_its_picture_and_closes(alerting: Alerting, bus: Bus, store: Store, tmp_path: Path) -> None:
+    burst(bus, "gate", 0, [0.2] * 3 + [0.9] * 10)
+    assert alerting.turn()
+    (alert,) = alerts(store)
+    assert (alert.id, alert.state, alert.opened_at) == ("gate:1000-8", "open", 1000.8)
+    assert store.open_alerts("gate") == [alert]
+    picture = cv2.imread(str(picture_path(tmp_path, alert.id)))
+    assert picture is not None
+    assert picture.shape == (96, 128, 3)
+    assert not list(tmp_path.rglob("*.part"))
+    burst(bus, "gate", 13, [0.1] * 25)
+    alerting.turn()
+    (alert,) = alerts(store)
+    assert (alert.state, alert.closed_at) == ("closed", 1003.3)
+    assert store.open_alerts("gate") == []
+    assert [event.event for event in log_of(store)] == ["new", "end"]
+
+
+def test_cameras_do_not_mix(alerting: Alerting, bus: Bus, store: Store) -> None:
+    store.add_camera(camera("yard"))
+    burst(bus, "gate", 0, [0.9] * 4)
+    burst(bus, "yard", 0, [0.9] * 4)
+    alerting.turn()
+    burst(bus, "yard", 4, [0.9] * 4)
+    alerting.turn()
+    assert alerts(store) == []
+    assert [alert.id for alert in alerts(store, "yard")] == ["yard:1000-5"]
+
+
+def test_killed_at_any_score_it_loses_and_doubles_nothing(
+    settings: Settings, bus: Bus, store: Store, alerting: Alerting
+) -> None:
+    """A new process for each few scores; none says goodbye."""
+    values = ([0.9] * 12 + [0.1] * 25) * 3
+    for first in range(0, len(values), 3):
+        burst(bus, "gate", first, values[first : first + 3])
+        Alerting(settings, bus, store).turn()
+    events = log_of(store)
+    assert [event.event for event in events] == ["new", "end"] * 3
+    assert [event.alert.id for event in events[::2]] == ["gate:1000-5", "gate:1000-42", "gate:1000-79"]
+    assert len(alerts(store)) == 3
+
+
+def test_killed_between_picture_and_alert_it_opens_the_same_alert(
+    settings: Settings, bus: Bus, store: Store, alerting: Alerting, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    burst(bus, "gate", 0, [0.9] * 8)
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(store, "save_alerting", killed)
+        alerting.turn()
+    assert alerts(store) == []
+    assert picture_path(tmp_path, "gate:1000-5").is_file()
+    Alerting(settings, bus, store).turn()
+    assert [event.alert.id for event in log_of(store)] == ["gate:1000-5"]
+
+
+def test_the_cursor_is_saved_when_it_ends(settings: Settings, bus: Bus, store: Store, alerting: Alerting) -> None:
+    burst(bus, "gate", 0, [0.2] * 5)
+    alerting.turn()
+    alerting.save_all()
+    state = store.alerting_state("gate")
+    assert state is not None
+    assert state["cursor"] == "1000-4"
+
+
+def test_a_bus_that_came_back_empty_is_gone_on_with(alerting: Alerting, bus: Bus, store: Store, urls: Urls) -> None:
+    burst(bus, "gate", 0, [0.9] * 8, session=2000)
+    alerting.turn()
+    client = connect(urls.bus)
+    client.flushall()
+    client.close()
+    assert not alerting.turn()
+    burst(bus, "gate", 0, [0.9] * 8, session=3000)
+    alerting.turn()
+    assert [event.event for event in log_of(store)] == ["new", "end", "new"]
+
+
+def test_silence_closes(settings: Settings, bus: Bus, store: Store) -> None:
+    store.add_camera(camera("gate"))
+    with running(settings.model_copy(update={"alert_quiet_after_s": 0.7})):
+        burst(bus, "gate", 0, [0.9] * 7)
+        wait_for(lambda: store.open_alerts("gate"))
+        wait_for(lambda: not store.open_alerts("gate"))
+    assert [alert.closed_at for alert in alerts(store)] == [1000.6]
+
+
+@pytest.mark.parametrize("removed", [True, False])
+def test_a_camera_that_goes_takes_its_open_alert_with_it(
+    settings: Settings, bus: Bus, store: Store, alerting: Alerting, removed: bool
+) -> None:
+    burst(bus, "gate", 0, [0.9] * 7)
+    alerting.turn()
+    _go(store, removed)
+    alerting._looked_at = 0
+    alerting.turn()
+    assert [alert.state for alert in alerts(store)] == ["closed"]
+    assert (store.alerting_state("gate") is None) is removed
+
+
+@pytest.mark.parametrize("removed", [True, False])
+def test_so_it_does_when_nobody_was_looking(
+    settings: Settings, bus: Bus, store: Store, alerting: Alerting, removed: bool
+) -> None:
+    burst(bus, "gate", 0, [0.9] * 7)
+    alerting.turn()
+    _go(store, removed)
+    Alerting(settings, bus, store).turn()
+    assert [(alert.state, alert.closed_at) for alert in alerts(store)] == [("closed", 1000.5)]
+    assert (store.alerting_state("gate") is None) is removed
+
+
+def _go(store: Store, removed: bool) -> None:
+    if removed:
+        store.remove_camera("gate")
+    else:
+        now = store.camera("gate")
+        store.replace_camera(replace(now, enabled=False, revision=now.revision + 1))
+
+
+def test_without_its_frame_or_heatmap_an_alert_opens_all_the_same(
+    alerting: Alerting, bus: Bus, store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture, urls: Urls
+) -> None:
+    bus.add_scores([(score("gate", seq, 0.9), heat("gate", seq)) for seq in range(7)])
+    alerting.turn()
+    assert len(store.open_alerts("gate")) == 1
+    assert "no longer on the bus" in caplog.text
+    assert not list(tmp_path.rglob("*.jpg"))
+    store.add_camera(camera("yard"))
+    burst(bus, "yard", 0, [0.9] * 7)
+    client = connect(urls.bus)
+    client.delete("heat:{yard}")
+    client.close()
+    alerting._looked_at = 0
+    alerting.turn()
+    assert picture_path(tmp_path, "yard:1000-5").is_file()
+
+
+@pytest.mark.parametrize("broken", ["frames", "heat"])
+def test_broken_bytes_cost_the_picture_only(
+    alerting: Alerting, bus: Bus, store: Store, urls: Urls, broken: str
+) -> None:
+    client = connect(urls.bus)
+    for seq in range(7):
+        bus.add_scores([(score("gate", seq, 0.9), heat("gate", seq))])
+        if broken == "heat":
+            bus.add_frame(frame("gate", seq))
+    client.delete(f"{broken}:{{gate}}")
+    client.xadd(f"{broken}:{{gate}}", {"nonsense": "1"}, id="1000-5")
+    client.close()
+    alerting.turn()
+    assert len(store.open_alerts("gate")) == 1
+
+
+def test_a_disk_that_takes_nothing_costs_the_picture_only(
+    alerting: Alerting, bus: Bus, store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "pictures").write_text("a file where the folder should be")
+    burst(bus, "gate", 0, [0.9] * 7)
+    alerting.turn()
+    assert len(store.open_alerts("gate")) == 1
+    assert "without a picture" in caplog.text
+
+
+def test_one_unreadable_score_holds_nobody_up(
+    alerting: Alerting, bus: Bus, store: Store, urls: Urls, caplog: pytest.LogCaptureFixture
+) -> None:
+    store.add_camera(camera("yard"))
+    client = connect(urls.bus)
+    burst(bus, "gate", 0, [0.9] * 3)
+    client.xadd("scores:{gate}", {"nonsense": "1"}, id="1000-3")
+    burst(bus, "yard", 0, [0.9] * 7)
+    alerting.turn()
+    assert not alerting.turn()
+    for seq in range(4, 8):
+        bus.add_scores([(score("gate", seq, 0.9), heat("gate", seq))])
+    alerting.turn()
+    client.close()
+    assert [alert.id for alert in alerts(store)] == ["gate:1000-5"]
+    assert [alert.id for alert in alerts(store, "yard")] == ["yard:1000-5"]
+    assert "cannot be read" in caplog.text
+
+
+def test_an_unreadable_state_begins_anew(alerting: Alerting, bus: Bus, store: Store) -> None:
+    store.save_alerting("gate", {"cursor": 5, "rule": []}, [])
+    burst(bus, "gate", 0, [0.9] * 7)
+    alerting.turn()
+    assert len(store.open_alerts("gate")) == 1
+
+
+def test_the_oldest_alerts_drop_with_their_pictures(urls: Urls, tmp_path: Path, bus: Bus) -> None:
+    settings = settings_for(urls, tmp_path, alerts_kept=2)
+    client = connect(urls.store)
+    store = Store(client, alerts_kept=2)
+    store.add_camera(camera("gate"))
+    burst(bus, "gate", 0, ([0.9] * 7 + [0.1] * 25) * 4)
+    Alerting(settings, bus, store).turn()
+    client.close()
+    kept = [alert.id for alert in alerts(store)]
+    assert kept == ["gate:1000-101", "gate:1000-69"]
+    assert sorted(path.stem for path in tmp_path.rglob("*.jpg")) == sorted(kept)
+
+
+@contextmanager
+def running(settings: Settings) -> Iterator[None]:
+    stop = threading.Event()
+    thread = threading.Thread(target=worker.run, args=(settings, stop))
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(5)
+        assert not thread.is_alive()
+
+
+def test_it_beats_and_outlives_its_redis(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    with embedded_redis("store", tmp_path) as store_url, embedded_redis("bus", tmp_path) as bus_url:
+        switch = Switch(store_url.removeprefix("unix://"), tmp_path / "store.sock")
+        bus_client, store_client = connect(bus_url), connect(store_url)
+        bus = Bus(bus_client, frames_kept=256, scores_kept=1000, heats_kept=256)
+        store = Store(store_client)
+        store.add_camera(camera("gate"))
+        settings = settings_for(Urls(bus_url, f"unix://{switch.path}"), tmp_path)
+        with switch, running(settings):
+            wait_for(lambda: bus.beats("alerting"))
+            switch.cut()
+            burst(bus, "gate", 0, [0.9] * 8)
+            wait_for(lambda: "Redis is away" in caplog.text)
+            switch.mend()
+            wait_for(lambda: store.open_alerts("gate"))
+        assert [event.alert.id for event in log_of(store)] == ["gate:1000-5"]
+        state = store.alerting_state("gate")
+        assert state is not None
+        assert FrameId.parse(state["cursor"]) == (1000, 7)
+        bus_client.close()
+        store_client.close()
+
+
+def test_a_quiet_stage_costs_little(settings: Settings, store: Store) -> None:
+    store.add_camera(camera("gate"))
+    with running(settings):
+        began, used = time.monotonic(), time.process_time()
+        wait_for(lambda: time.monotonic() - began > 0.5)
+        assert time.process_time() - used < 0.4

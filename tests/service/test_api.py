@@ -1,0 +1,369 @@
+"""Everything over HTTP that is not a camera: scores, pictures, alerts, health, metrics, errors."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from service import pictures
+from service.api import worker
+from service.bus import Bus, connect
+from service.errors import LookoutError
+from service.messages import Alert, AlertEvent
+from service.store import Store
+from tests.conftest import Urls
+from tests.service.api_server import (
+    Api,
+    answers,
+    api,
+    camera,
+    frame,
+    free_port,
+    heat,
+    is_problem,
+    one_api,
+    report_online,
+    running_api,
+    score,
+    settings_for,
+    show,
+    wait_for,
+    watch,
+)
+
+__all__ = ["api", "one_api"]
+
+
+@pytest.fixture
+def gate(api: Api, store: Store, bus: Bus) -> None:
+    watch(store, bus, "gate")
+
+
+def ids(answer: Any) -> list[str]:
+    assert answer.status_code == 200, answer.text
+    return [item["id"] for item in answer.json()["items"]]
+
+
+# Scores
+
+
+def test_scores_are_paged_forward_each_once(api: Api, gate: None, bus: Bus) -> None:
+    bus.add_scores([(score("gate", seq), heat("gate", seq)) for seq in range(25)])
+    assert ids(api.get("/cameras/gate/scores", limit=3)) == ["1000-22", "1000-23", "1000-24"]
+    assert api.get("/cameras/gate/scores", limit=3).json()["next"] is None
+    since, found = "1000-4", []
+    while since:
+        page = api.get("/cameras/gate/scores", since=since, limit=10)
+        found += ids(page)
+        since = page.json()["next"]
+    assert found == [f"1000-{seq}" for seq in range(5, 25)]
+    assert ids(api.get("/cameras/gate/scores", since="1000-24")) == []
+    assert ids(api.get("/cameras/gate/scores", since="999-0", limit=1)) == ["1000-0"]
+    assert len(ids(api.get("/cameras/gate/scores"))) == 25
+
+
+def test_a_perfect_prediction_is_json_all_the_same(api: Api, gate: None, bus: Bus) -> None:
+    perfect = score("gate", 0, None)
+    object.__setattr__(perfect, "psnr_db", float("inf"))
+    bus.add_scores([(perfect, heat("gate", 0))])
+    item = api.get("/cameras/gate/scores").json()["items"][0]
+    assert (item["psnr_db"], item["value"]) == (None, None)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"since": "abc"},
+        {"since": ""},
+        {"since": "1-"},
+        {"since": "-1-2"},
+        {"since": f"{2**64}-0"},
+        {"since": "1-٣"},
+        {"limit": 0},
+        {"limit": 1001},
+        {"limit": "x"},
+        {"limit": "1e3"},
+    ],
+)
+def test_wrong_questions_are_refused(api: Api, gate: None, query: dict[str, Any]) -> None:
+    assert is_problem(api.get("/cameras/gate/scores", **query), 422)
+
+
+# Pictures
+
+
+def image(answer: Any) -> Any:
+    assert answer.status_code == 200, answer.text
+    return cv2.imdecode(np.frombuffer(answer.content, np.uint8), cv2.IMREAD_UNCHANGED)
+
+
+def test_the_heatmap_lies_on_the_frame_of_the_same_id(api: Api, gate: None, bus: Bus) -> None:
+    for seq in range(3):
+        show(bus, "gate", seq)
+    bus.add_frame(frame("gate", 3))  # not scored yet
+    newest = api.get("/cameras/gate/heatmap")
+    assert (newest.headers["content-type"], newest.headers["x-frame-id"]) == ("image/png", "1000-2")
+    assert newest.headers["cache-control"] == "no-store"
+    expected = pictures.overlay(frame("gate", 2).pixels, heat("gate", 2).cells)
+    assert np.array_equal(image(newest)[..., ::-1], expected)
+    older = api.get("/cameras/gate/heatmap", id="1000-1", format="jpeg")
+    assert (older.headers["content-type"], older.headers["x-frame-id"]) == ("image/jpeg", "1000-1")
+    assert image(older).shape == (96, 128, 3)
+    raw = api.get("/cameras/gate/heatmap", raw=1)
+    assert np.array_equal(image(raw), heat("gate", 2).cells)
+    assert image(raw).dtype == np.uint16
+    plain = api.get("/cameras/gate/frame")
+    assert (plain.headers["x-frame-id"], plain.headers["x-captured-at"]) == ("1000-3", "1000.3")
+    assert np.array_equal(image(plain)[..., ::-1], frame("gate", 3).pixels)
+
+
+def test_what_is_not_there_is_said(api: Api, gate: None, bus: Bus) -> None:
+    for path in ("heatmap", "frame"):
+        assert "yet" in is_problem(api.get(f"/cameras/gate/{path}"), 404)
+        assert is_problem(api.get(f"/cameras/gate/{path}", id="1000-9"), 404)
+        assert is_problem(api.get(f"/cameras/gate/{path}", id="latest"), 422)
+    bus.add_scores([(score("gate", 0), heat("gate", 0))])
+    assert "any more" in is_problem(api.get("/cameras/gate/heatmap"), 404)
+    assert api.get("/cameras/gate/heatmap", raw=1).status_code == 200
+
+
+# Alerts
+
+
+def add_alerts(store: Store, name: str, times: list[float], state: Any = "closed") -> list[str]:
+    made = [Alert(f"{name}:1000-{i}", name, state, at, None, 0.75, 0.9, at) for i, at in enumerate(times)]
+    store.save_alerting(name, {}, [AlertEvent("new", alert) for alert in made])
+    return [alert.id for alert in made]
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 7, 100])
+def test_alerts_are_paged_newest_first_across_cameras_without_loss_where_times_tie(
+    api: Api, store: Store, limit: int
+) -> None:
+    made = add_alerts(store, "gate", [5.0, 5.0, 7.25, 5.0, 1.0]) + add_alerts(store, "yard", [5.0, 9.5, 5.0, 5.0])
+    found: list[str] = []
+    cursor: dict[str, str] = {}
+    while True:
+        page = api.get("/alerts", limit=limit, **cursor)
+        found += ids(page)
+        if page.json()["next"] is None:
+            break
+        assert len(ids(page)) == limit
+        cursor = {"cursor": page.json()["next"]}
+    assert sorted(found) == sorted(made)
+    assert (found[:2], found[-1]) == (["yard:1000-1", "gate:1000-2"], "gate:1000-4")
+
+
+def test_alerts_by_camera_and_state(api: Api, store: Store) -> None:
+    add_alerts(store, "gate", [float(i) for i in range(120)])
+    (opened,) = add_alerts(store, "yard", [50.5], "open")
+    assert ids(api.get("/alerts", state="open")) == [opened]
+    assert ids(api.get("/alerts", state="open", camera="gate")) == []
+    assert ids(api.get("/alerts", camera="nobody")) == []
+    assert len(ids(api.get("/alerts", state="closed", limit=1000))) == 120
+    first = api.get("/alerts", camera="gate", limit=60)
+    rest = api.get("/alerts", camera="gate", limit=60, cursor=first.json()["next"])
+    assert len({*ids(first), *ids(rest)}) == 120
+    assert rest.json()["next"] is None
+    for query in ({"state": "ajar"}, {"limit": 0}, {"cursor": "x"}, {"cursor": "W05hTiwgIngiXQ=="}, {"cursor": "MQ=="}):
+        assert is_problem(api.get("/alerts", **query), 422)
+
+
+def test_an_alert_outlives_its_camera_with_its_picture(api: Api, store: Store, gate: None) -> None:
+    (alert,) = add_alerts(store, "gate", [5.0], "open")
+    assert "no picture" in is_problem(api.get(f"/alerts/{alert}/picture"), 404)
+    pictures.keep(pictures.picture_path(api.settings.data_dir, alert), pictures.jpeg(frame("gate", 0).pixels))
+    api.delete("/cameras/gate")
+    answer = api.get(f"/alerts/{alert}/picture")
+    assert answer.headers["content-type"] == "image/jpeg"
+    assert image(answer).shape == (96, 128, 3)
+    assert ids(api.get("/alerts")) == [alert]
+    assert api.get(f"/alerts/{alert}").json() == {
+        "id": "gate:1000-0",
+        "camera": "gate",
+        "state": "open",
+        "opened_at": 5.0,
+        "closed_at": None,
+        "threshold": 0.75,
+        "peak_value": 0.9,
+        "peak_at": 5.0,
+    }
+
+
+@pytest.mark.parametrize(
+    "alert", ["gate:1000-99", "x", ":", "..%2F..%2Fetc%2Fpasswd", "%2e%2e:1-2", "gate:..%2f1-2", "%00:1-2", "a:1-2%0a"]
+)
+def test_an_alert_that_is_not_there_opens_no_file(api: Api, store: Store, alert: str) -> None:
+    add_alerts(store, "gate", [5.0])
+    for path in (f"/alerts/{alert}", f"/alerts/{alert}/picture"):
+        assert is_problem(api.get(path), 404)
+
+
+def test_an_alert_with_a_foreign_id_opens_no_file(api: Api, store: Store) -> None:
+    evil = Alert("..:../../etc/passwd", "..", "open", 1.0, None, 0.75, 0.9, 1.0)
+    store.save_alerting("..", {}, [AlertEvent("new", evil)])
+    assert is_problem(api.get("/alerts/..:1-2/picture"), 404)
+
+
+def test_the_rule_is_told(api: Api) -> None:
+    assert api.get("/alert-rule").json()["threshold"] == api.settings.alert_threshold
+
+
+# Errors of the framework itself
+
+
+def test_every_error_is_a_problem(api: Api) -> None:
+    assert is_problem(api.get("/nothing"), 404)
+    assert is_problem(api.http.get("/assets/../api.py"), 404)
+    assert is_problem(api.http.get("/assets/%2e%2e/app.py"), 404)
+    assert is_problem(api.get("/cameras/a/b/c"), 404)
+    assert is_problem(api.get("/live"), 404)
+    refused = api.http.put("/api/v1/cameras")
+    assert is_problem(refused, 405)
+    assert refused.headers["allow"]
+
+
+def test_what_is_broken_in_redis_is_a_problem_and_no_trace(api: Api, urls: Urls, bus: Bus, store: Store) -> None:
+    store.add_camera(camera("gate"))
+    client = connect(urls.bus)
+    client.set("ingest:{gate}", b"nonsense")
+    client.xadd("frames:{gate}", {"nonsense": "1"}, id="1-1")
+    assert api.get("/cameras/gate").json()["state"] == "starting"
+    assert is_problem(api.get("/cameras/gate/frame"), 500)
+    client.set("frames:{gate}", "of another type")
+    assert is_problem(api.get("/cameras/gate/frame"), 500)
+    client.close()
+
+
+def test_without_redis_it_says_so_and_goes_on(urls: Urls, tmp_path: Path) -> None:
+    away = Urls(f"unix://{tmp_path}/away.sock", urls.store)
+    with running_api(settings_for(away, tmp_path)) as api:
+        assert api.http.get("/healthz").json() == {"status": "ok"}
+        assert "bus" in is_problem(api.http.get("/readyz"), 503)
+        answer = api.get("/cameras")
+        assert is_problem(answer, 503)
+        assert answer.headers["retry-after"]
+        shown = api.http.get("/metrics").text
+    assert 'lookout_up{server="bus"} 0.0' in shown
+    assert 'lookout_up{server="store"} 1.0' in shown
+
+
+# Health and metrics
+
+
+def test_it_is_ready_when_every_stage_works(api: Api, bus: Bus) -> None:
+    for stage, missing in (("ingest", "ingest, inference, alerting"), ("inference", "inference, alerting")):
+        assert missing in is_problem(api.http.get("/readyz"), 503)
+        bus.beat(stage)
+    assert "missing: alerting" in is_problem(api.http.get("/readyz"), 503)
+    bus.beat("alerting")
+    assert api.http.get("/readyz").status_code == 200
+
+
+def test_metrics_tell_of_every_camera(api: Api, gate: None, bus: Bus, store: Store) -> None:
+    show(bus, "gate", 0)
+    bus.count("gate", "dropped_fps", 7)
+    add_alerts(store, "gate", [5.0], "open")
+    report_online(bus, "gate")
+    answer = api.http.get("/metrics")
+    assert answer.headers["content-type"].startswith("text/plain")
+    for line in (
+        'lookout_frames_total{camera="gate"} 1.0',
+        'lookout_scores_total{camera="gate"} 1.0',
+        'lookout_frames_dropped_total{camera="gate",reason="fps"} 7.0',
+        'lookout_memory_decisions_total{camera="gate",decision="updated"} 1.0',
+        'lookout_camera_state{camera="gate",state="online"} 1.0',
+        'lookout_camera_state{camera="gate",state="failed"} 0.0',
+        'lookout_alerts_open{camera="gate"} 1.0',
+        'lookout_up{server="bus"} 1.0',
+        'lookout_stage_up{stage="inference"} 0.0',
+        "lookout_live_listeners 0.0",
+    ):
+        assert line in answer.text.splitlines()
+
+
+def test_the_openapi_document_has_examples_and_no_password(api: Api) -> None:
+    document = api.get("/openapi.json").json()
+    assert {"/api/v1/cameras", "/api/v1/cameras/{camera}/scores", "/api/v1/alerts/{alert}/picture"} <= set(
+        document["paths"]
+    )
+    assert document["components"]["schemas"]["CameraView"]["examples"][0]["id"] == "gate"
+    assert document["paths"]["/api/v1/cameras"]["post"]["requestBody"]["content"]["application/json"]["examples"]
+
+
+# The process
+
+
+def test_an_address_that_is_taken_is_one_clear_line(api: Api, urls: Urls, tmp_path: Path) -> None:
+    settings = settings_for(urls, tmp_path).model_copy(update={"port": api.port})
+    with pytest.raises(LookoutError, match=rf"cannot listen on 127\.0\.0\.1:{api.port}: Address already in use"):
+        worker.run(settings, threading.Event())
+    with pytest.raises(LookoutError, match=r"cannot listen on nowhere\.invalid"):
+        worker.run(settings.model_copy(update={"host": "nowhere.invalid"}), threading.Event())
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("stage", ["api", "alerting"])
+def test_a_stage_ends_soon_and_cleanly_when_it_is_told_to(
+    stage: str, number: signal.Signals, urls: Urls, tmp_path: Path, bus: Bus
+) -> None:
+    """In a process of its own, with a WebSocket open: our signal handlers hold, not uvicorn's."""
+    port = free_port()
+    code = (
+        f"from service.{stage}.worker import run\n"
+        "from service.lifecycle import stop_on_signals\n"
+        "from service.settings import load_settings\n"
+        "with stop_on_signals() as stop:\n"
+        "    run(load_settings(), stop)\n"
+        "    print('ended', stop.is_set())"
+    )
+    environment = {"BUS_URL": urls.bus, "STORE_URL": urls.store, "DATA_DIR": str(tmp_path), "PORT": str(port)}
+    process = subprocess.Popen(
+        [sys.executable, "-c", code],
+        env={**os.environ, **{f"LOOKOUT_{name}": value for name, value in environment.items()}},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    with process, ExitStack() as listening:
+        running = Api(port, settings_for(urls, tmp_path))
+        listening.callback(running.http.close)
+        if stage == "api":
+            wait_for(lambda: answers(running))
+            listening.enter_context(running.listen())
+        else:
+            wait_for(lambda: bus.beats("alerting"))
+        began = time.monotonic()
+        process.send_signal(number)
+        said, _ = process.communicate(timeout=10)
+    assert (process.returncode, said) == (0, "ended True\n")
+    assert time.monotonic() - began < 3
+
+
+@pytest.mark.parametrize("stage", ["api", "alerting"])
+def test_no_torch_is_loaded(stage: str) -> None:
+    code = f"import sys, service.{stage}.worker; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_many_at_once_get_their_answers(api: Api, gate: None, bus: Bus) -> None:
+    bus.add_scores([(score("gate", seq), heat("gate", seq)) for seq in range(100)])
+    done: list[int] = []
+    threads = [
+        threading.Thread(target=lambda: done.append(api.get("/cameras/gate/scores").status_code)) for _ in range(30)
+    ]
+    for thread in threads:
+        thread.start()
+    wait_for(lambda: len(done) == len(threads))
+    assert set(done) == {200}

@@ -1,0 +1,251 @@
+"""Cameras over HTTP: added, changed, removed, and refused with a reason."""
+
+from __future__ import annotations
+
+import logging
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service.bus import Bus
+from service.messages import FrameId, InferReport, IngestReport
+from service.store import Store
+from tests.service.api_server import RTSP, Api, api, camera, is_problem, one_api, show, write_checkpoint
+
+__all__ = ["api", "one_api"]
+
+
+def test_a_camera_is_added_with_what_was_left_out_filled_in(api: Api, store: Store) -> None:
+    answer = api.post("/cameras", {"url": RTSP})
+    assert answer.status_code == 201, answer.text
+    made = answer.json()
+    assert answer.headers["location"] == f"/api/v1/cameras/{made['id']}"
+    assert made["url"] == "rtsp://***@camera.example/stream"
+    assert (made["model"], made["pace"], made["calibration"], made["enabled"]) == ("square", "realtime", "learn", True)
+    assert (made["state"], made["fps"], made["progress"], made["dropped"]) == ("starting", None, None, {})
+    assert store.camera(made["id"]).url == RTSP  # the stages need the password
+    assert api.get(f"/cameras/{made['id']}").json()["id"] == made["id"]
+    assert api.get("/cameras").json() == {"items": [api.get(f"/cameras/{made['id']}").json()], "next": None}
+
+
+def test_an_id_that_is_taken_is_a_conflict_and_harms_nothing(api: Api, bus: Bus) -> None:
+    assert api.post("/cameras", {"id": "gate", "url": RTSP}).status_code == 201
+    show(bus, "gate", 0)
+    assert "gate" in is_problem(api.post("/cameras", {"id": "gate", "url": RTSP}), 409)
+    assert len(api.get("/cameras/gate/scores").json()["items"]) == 1
+
+
+def test_what_a_late_writer_left_of_a_removed_camera_is_not_shown_as_the_new_ones(api: Api, bus: Bus) -> None:
+    show(bus, "gate", 0)
+    api.post("/cameras", {"id": "gate", "url": RTSP})
+    assert api.get("/cameras/gate/scores").json()["items"] == []
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {},
+        [],
+        None,
+        "text",
+        {"url": None},
+        {"url": 5},
+        {"url": ""},
+        {"url": RTSP, "id": ""},
+        {"url": RTSP, "id": "a/b"},
+        {"url": RTSP, "id": "../etc"},
+        {"url": RTSP, "id": "gate\n"},
+        {"url": RTSP, "id": "ä"},
+        {"url": RTSP, "id": "x" * 65},
+        {"url": RTSP, "id": 7},
+        {"url": RTSP, "fps": 0},
+        {"url": RTSP, "fps": -1},
+        {"url": RTSP, "fps": 121},
+        {"url": RTSP, "fps": "10"},
+        {"url": RTSP, "fps": True},
+        {"url": RTSP, "pace": "slow"},
+        {"url": RTSP, "calibration": "none"},
+        {"url": RTSP, "enabled": "yes"},
+        {"url": RTSP, "model": ["square"]},
+        {"url": RTSP, "hunter2": 1, "unknown": "hunter2"},
+        {"url": {"rtsp": "hunter2"}},
+        {"url": RTSP + "x" * 5000},
+    ],
+)
+def test_wrong_fields_are_refused(api: Api, wrong: Any) -> None:
+    answer = api.post("/cameras", wrong)
+    if wrong and "hunter2" in wrong:  # a field's name is repeated, its value is not
+        assert answer.status_code == 422
+    else:
+        assert is_problem(answer, 422)
+    assert api.get("/cameras").json()["items"] == []
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b'{"url": "rtsp://user:hunter2@h/", "fps": NaN}', 422),
+        (b'{"url": "rtsp://user:hunter2@h/", "fps": 1e999}', 422),
+        (b'{"url": "rtsp://user:hunter2@h/", "fps": 1' + b"0" * 5000 + b"}", 400),
+        (b'{"url": "rtsp://user:hunter2@h/"', 422),
+        (b'{"url": "\\ud800"}', 422),
+        (b"\xff\xfe", 422),
+        (b"[" * 60_000, 400),
+        (b'{"url": "' + b"x" * 100_000 + b'"}', 413),
+    ],
+)
+def test_broken_bodies_are_refused(api: Api, body: bytes, status: int) -> None:
+    answer = api.http.post("/api/v1/cameras", content=body, headers={"Content-Type": "application/json"})
+    assert is_problem(answer, status)
+
+
+def test_a_huge_body_without_a_length_is_refused_before_it_is_read(api: Api) -> None:
+    chunks = (b"x" * 10_000 for _ in range(1000))
+    answer = api.http.post("/api/v1/cameras", content=chunks, headers={"Content-Type": "application/json"})
+    assert is_problem(answer, 413)
+
+
+def test_a_form_of_another_site_is_no_json(api: Api) -> None:
+    body = b'{"url": "rtsp://h/"}'
+    answer = api.http.post("/api/v1/cameras", content=body, headers={"Content-Type": "text/plain"})
+    assert is_problem(answer, 422)
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("http://host/x", "rtsp://"),
+        ("rtsp://", "no host"),
+        ("rtsp://user:hunter2@host:port/", "cannot be read"),
+        ("/etc/passwd", "media folder"),
+        ("file:///../../etc/passwd", "media folder"),
+        ("file://host/x", "file:///"),
+        ("rtsp://h/\n", "control"),
+    ],
+)
+def test_a_url_that_cannot_be_watched_is_refused_with_its_reason(api: Api, url: str, reason: str) -> None:
+    assert reason in is_problem(api.post("/cameras", {"url": url}), 422)
+
+
+def test_a_file_of_the_media_folder_is_taken(api: Api) -> None:
+    folder: Path = api.settings.media_dir
+    clip = folder / "clip.mp4"
+    clip.write_bytes(b"film")
+    for url in (str(clip), clip.as_uri()):
+        assert api.post("/cameras", {"url": url, "pace": "fast"}).status_code == 201
+    assert "no such file" in is_problem(api.post("/cameras", {"url": str(folder / "none.mp4")}), 422)
+
+
+def test_models_are_listed_and_a_camera_without_one_needs_the_choice_to_be_clear(api: Api) -> None:
+    write_checkpoint(api.settings, "yard", calibrated=True)
+    (api.settings.models_dir / "broken.safetensors").write_bytes(b"nonsense")
+    listed = {item["name"]: item for item in api.get("/models").json()["items"]}
+    assert list(listed) == ["broken", "square", "yard"]
+    assert "broken" in listed["broken"]["error"]
+    assert (listed["yard"]["calibrated"], listed["square"]["calibrated"]) == (True, False)
+    assert (listed["yard"]["model"], listed["yard"]["width_px"]) == ("mnad-pred", 256)
+    assert "broken, square, yard" in is_problem(api.post("/cameras", {"url": RTSP}), 422)
+    assert "broken, square, yard" in is_problem(api.post("/cameras", {"url": RTSP, "model": "mars"}), 422)
+    assert "cannot be used" in is_problem(api.post("/cameras", {"url": RTSP, "model": "broken"}), 422)
+    own = {"url": RTSP, "calibration": "model"}
+    assert "no calibration" in is_problem(api.post("/cameras", {**own, "model": "square"}), 422)
+    assert api.post("/cameras", {**own, "model": "yard"}).status_code == 201
+
+
+@pytest.mark.parametrize("model", ["../square", "/etc/passwd", "square.safetensors", ""])
+def test_a_model_is_a_name_and_no_path(api: Api, model: str) -> None:
+    assert "available" in is_problem(api.post("/cameras", {"url": RTSP, "model": model}), 422)
+
+
+def test_a_change_makes_a_new_revision_and_forgets_what_the_stages_said(api: Api, store: Store, bus: Bus) -> None:
+    api.post("/cameras", {"id": "gate", "url": RTSP, "fps": 10})
+    bus.report_ingest("gate", IngestReport("failed", time.time(), 1, "no such stream"))
+    assert api.get("/cameras/gate").json()["state"] == "failed"
+    changed = api.patch("/cameras/gate", {"fps": None})
+    assert changed.status_code == 200, changed.text
+    assert (changed.json()["fps"], changed.json()["state"]) == (None, "starting")
+    assert store.camera("gate").revision == 2
+    assert api.patch("/cameras/gate", {"enabled": False}).json()["state"] == "disabled"
+
+
+@pytest.mark.parametrize(
+    ("change", "kept"),
+    [({"fps": 5}, True), ({"enabled": True}, True), ({"url": "rtsp://other/"}, False), ({"model": "yard"}, False)],
+)
+def test_what_was_learned_is_dropped_where_it_no_longer_fits(
+    api: Api, store: Store, change: dict[str, Any], kept: bool
+) -> None:
+    write_checkpoint(api.settings, "yard", calibrated=True)
+    store.add_camera(camera("gate"))
+    store.save_bounds("gate", {"x": 1})
+    assert api.patch("/cameras/gate", change).status_code == 200
+    assert (store.bounds("gate") is not None) is kept
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"url": None}, {"enabled": None}, {"id": "other"}, {"fps": 0}, {"url": "http://x/"}, {"model": "mars"}, [], 5],
+)
+def test_a_wrong_change_changes_nothing(api: Api, store: Store, change: Any) -> None:
+    store.add_camera(camera("gate"))
+    assert is_problem(api.patch("/cameras/gate", change), 422)
+    assert store.camera("gate").revision == 1
+
+
+def test_a_camera_whose_file_or_model_is_gone_can_still_be_paused(api: Api, store: Store) -> None:
+    store.add_camera(camera("gate", url=str(api.settings.media_dir / "gone.mp4"), model="gone"))
+    assert api.patch("/cameras/gate", {"enabled": False}).status_code == 200
+    assert api.patch("/cameras/gate", {}).json()["enabled"] is False
+    assert store.camera("gate").revision == 2
+
+
+def test_a_removed_camera_is_gone_with_everything_but_its_alerts(api: Api, store: Store, bus: Bus) -> None:
+    api.post("/cameras", {"id": "gate", "url": RTSP})
+    show(bus, "gate", 0)
+    assert api.delete("/cameras/gate").status_code == 204
+    for path in ("", "/scores", "/heatmap", "/frame"):
+        assert is_problem(api.get(f"/cameras/gate{path}"), 404)
+    assert is_problem(api.delete("/cameras/gate"), 404)
+    assert is_problem(api.patch("/cameras/gate", {"fps": 5}), 404)
+    assert bus.newest_scores("gate", 1) == []
+
+
+def test_a_learning_camera_shows_how_far_it_is(api: Api, bus: Bus) -> None:
+    api.post("/cameras", {"id": "gate", "url": RTSP})
+    now = time.time()
+    bus.report_ingest("gate", IngestReport("online", now, 1, None, 1000, 130, now, 9.9))
+    bus.report_infer("gate", InferReport("learning", now, 1, None, 120, 300))
+    for what, times in (("frames", 131), ("scores", 127), ("dropped_fps", 262), ("reconnects", 2)):
+        bus.count("gate", what, times)
+    shown = api.get("/cameras/gate").json()
+    assert (shown["state"], shown["progress"]) == ("learning", {"learned": 120, "needed": 300})
+    assert (shown["frames"], shown["scores"], shown["dropped"], shown["reconnects"]) == (131, 127, {"fps": 262}, 2)
+    assert (shown["session"], shown["measured_fps"]) == (1000, 9.9)
+    assert 0 <= shown["frame_age_s"] < 5
+
+
+def test_a_file_has_ended_when_its_last_frame_is_scored(api: Api, bus: Bus) -> None:
+    api.post("/cameras", {"id": "gate", "url": RTSP})
+    now = time.time()
+    bus.report_ingest("gate", IngestReport("ended", now, 1, None, 1000, 9, now))
+    bus.report_infer("gate", InferReport("online", now, 1))
+    bus.set_cursor("gate", FrameId(1000, 8))
+    assert api.get("/cameras/gate").json()["state"] == "online"
+    bus.set_cursor("gate", FrameId(1000, 9))
+    assert api.get("/cameras/gate").json()["state"] == "ended"
+
+
+def test_no_password_reaches_an_answer_or_a_log(
+    api: Api, bus: Bus, store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    texts = [api.post("/cameras", {"id": "gate", "url": RTSP, "fps": -1}).text]
+    texts += [api.post("/cameras", {"id": "gate", "url": RTSP}).text]
+    bus.report_ingest("gate", IngestReport("reconnecting", time.time(), 1, f"cannot open {RTSP}", retry_at=5.0))
+    texts += [api.get("/cameras").text, api.get("/cameras/gate").text, api.patch("/cameras/gate", {"fps": 3}).text]
+    texts += [api.post("/cameras", {"url": "http://user:hunter2@host/"}).text]
+    texts += [api.patch("/cameras/gate", {"url": "rtsp://user:hunter2@[::/"}).text, api.http.get("/metrics").text]
+    assert "rtsp://***@camera.example/stream" in "".join(texts)
+    assert "hunter2" not in "".join(texts) + caplog.text

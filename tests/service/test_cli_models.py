@@ -1,0 +1,214 @@
+"""train, calibrate, evaluate, import-mnad, models: as a person calls them, with what goes wrong in one line."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import signal
+import subprocess
+import sys
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.torch import save_file
+from sklearn.metrics import roc_auc_score
+
+from models.header import read_header
+from service.cli import main
+from tests.clips import write_clip
+from tests.tiny import tiny_checkpoint, write_tiny
+
+TRAIN = ["--width", "4", "--items", "4", "--size", "32", "--epochs", "2", "--seed", "3"]
+
+
+@dataclass(frozen=True)
+class Said:
+    out: str
+    err: str
+
+    def one_line(self) -> str:
+        """The only line on standard error."""
+        (line,) = self.err.strip().splitlines()
+        assert line.startswith("lookout: ")
+        return line
+
+
+def lookout(*args: object, expect: int = 0) -> Said:
+    """The command line in this process: importing torch anew for each call would take longer than the call."""
+    out, err = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        patch.setattr(sys, "argv", ["lookout", *map(str, args)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+    assert (ended.value.code or 0) == expect, err.getvalue()
+    return Said(out.getvalue(), err.getvalue())
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder like Ped2's, with a clip whose second half is another scene."""
+    folder = tmp_path_factory.mktemp("data")
+    (folder / "train").mkdir()
+    (folder / "test").mkdir()
+    for name in ("01", "02"):
+        write_clip(folder / "train" / f"{name}.mp4", range(30), size_px=(64, 48))
+    write_clip(folder / "test" / "01.mp4", [*range(15), *range(700, 715)], size_px=(64, 48))
+    write_clip(folder / "test" / "02.mp4", range(20), size_px=(64, 48))
+    labels = {
+        "01": {"frames": 30, "anomalous_first_last_0based_inclusive": [[15, 29]]},
+        "02": {"frames": 20, "anomalous_first_last_0based_inclusive": []},
+    }
+    (folder / "labels.json").write_text(json.dumps({"test": labels}))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trained(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("models") / "model.safetensors"
+    lookout("train", "--model", "mnad-pred", "--data", data, "--out", out, *TRAIN)
+    return out
+
+
+def evaluated(checkpoint: Path, data: Path, folder: Path, *more: object) -> tuple[dict[str, Any], Any]:
+    out, scores = folder / "out.json", folder / "out.npz"
+    lookout("evaluate", "--checkpoint", checkpoint, "--data", data, "--json", out, "--scores", scores, *more)
+    with np.load(scores) as columns:
+        return json.loads(out.read_text()), dict(columns)
+
+
+def test_train_records_where_the_checkpoint_came_from(trained: Path) -> None:
+    header = read_header(trained)
+    assert header.calibration is None
+    assert header.provenance["train"]["seed"] == 3
+    assert len(header.provenance["footage_sha256"]) == 16
+    assert "/" not in header.provenance["command"]
+    assert not list(trained.parent.glob("*.resume"))
+
+
+def test_calibrate_stores_the_bounds_and_evaluate_uses_them(trained: Path, data: Path, tmp_path: Path) -> None:
+    calibrated = tmp_path / "calibrated.safetensors"
+    said = lookout("calibrate", "--checkpoint", trained, "--data", data, "--out", calibrated, "--half").out
+    bounds = read_header(calibrated).calibration
+    assert bounds is not None
+    assert bounds.frames == 2 * 26
+    assert f"{bounds.psnr_low_db:.2f}" in said
+    summary, scores = evaluated(calibrated, data, tmp_path)
+    assert summary["causal_bounds"] == "model"
+    assert np.isfinite(scores["01/value"]).all()
+    assert summary["auc"]["causal"] is not None
+
+
+def test_evaluate_gives_every_number_and_the_auc_can_be_recounted(trained: Path, data: Path, tmp_path: Path) -> None:
+    summary, scores = evaluated(trained, data, tmp_path, "--plots", tmp_path / "plots", "--alpha", 0.5)
+    for clip, frames in (("01", 26), ("02", 16)):
+        for column in ("psnr_db", "distance", "gate_error", "memory_updated", "value", "value_minmax"):
+            assert scores[f"{clip}/{column}"].shape == (frames,)
+    truth = np.concatenate([scores["01/label"], scores["02/label"]])
+    values = np.concatenate([scores["01/value_minmax"], scores["02/value_minmax"]])
+    assert summary["auc"]["per_video_minmax"] == pytest.approx(100 * roc_auc_score(truth, values))
+    assert summary["alpha"] == 0.5
+    assert summary["causal_bounds"] == "learn"
+    assert np.isnan(scores["01/value"]).all()  # 300 frames are learned from; there are 42
+    assert summary["auc"]["causal"] is None
+    assert {path.name for path in (tmp_path / "plots").iterdir()} == {"01.png", "02.png"}
+
+
+def test_the_memory_is_carried_or_reset(data: Path, tmp_path: Path) -> None:
+    checkpoint = write_tiny(tmp_path)
+    _, carried = evaluated(checkpoint, data, tmp_path, "--gate", 1.0)
+    _, reset = evaluated(checkpoint, data, tmp_path, "--gate", 1.0, "--memory", "per-clip")
+    assert carried["01/memory_updated"].all()
+    assert np.array_equal(carried["01/distance"], reset["01/distance"])
+    assert not np.array_equal(carried["02/distance"], reset["02/distance"])
+
+
+def test_scores_as_csv(trained: Path, data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "scores.csv"
+    lookout("evaluate", "--checkpoint", trained, "--data", data, "--scores", out)
+    with out.open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 26 + 16
+    assert (rows[0]["clip"], rows[0]["frame"], rows[-1]["frame"]) == ("01", "4", "19")
+
+
+def test_a_folder_without_labels_has_no_auc(trained: Path, data: Path, tmp_path: Path) -> None:
+    summary, scores = evaluated(trained, data / "test", tmp_path)
+    assert set(summary["auc"].values()) == {None}
+    assert "01/label" not in scores
+
+
+def test_training_goes_on_after_a_signal(data: Path, tmp_path: Path, trained: Path) -> None:
+    out = tmp_path / "model.safetensors"
+    command = ["train", "--data", data, "--out", out, *TRAIN]
+    slow = [*command[:-4], "--epochs", "4000", "--seed", "3"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "service.cli", *map(str, slow)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        assert "52 windows of 2 clips" in process.stdout.readline()  # it has begun
+        process.send_signal(signal.SIGINT)
+        said, _ = process.communicate(timeout=30)
+    finally:
+        process.kill()
+        process.wait()
+    assert process.returncode == 130
+    assert "goes on from" in said
+    assert (tmp_path / "model.safetensors.resume").exists()
+    assert not out.exists()
+    other = lookout(*command, expect=1)  # two epochs are not the run that was stopped
+    assert "other options" in other.one_line()
+
+
+@pytest.mark.parametrize(
+    ("labels", "reason"),
+    [
+        ("no json", "no label file"),
+        ('{"test": {}}', "01"),
+        ('{"test": {"01": {"frames": 9, "anomalous_first_last_0based_inclusive": []}}}', "9 frames"),
+        ('{"test": {"01": {"frames": 30, "anomalous_first_last_0based_inclusive": [[5, 30]]}}}', "5 to 30"),
+        ('{"test": []}', "no label file"),
+    ],
+)
+def test_a_wrong_label_file_is_one_line(data: Path, tmp_path: Path, labels: str, reason: str) -> None:
+    (tmp_path / "test").symlink_to(data / "test")
+    (tmp_path / "labels.json").write_text(labels)
+    done = lookout("evaluate", "--checkpoint", write_tiny(tmp_path), "--data", tmp_path, expect=1)
+    assert reason in done.one_line()
+
+
+def test_what_cannot_be_read_is_one_line(data: Path, tmp_path: Path) -> None:
+    text = tmp_path / "text.mp4"
+    text.write_text("not a video")
+    checkpoint = write_tiny(tmp_path)
+    assert "text.mp4" in lookout("evaluate", "--checkpoint", checkpoint, "--data", tmp_path, expect=1).one_line()
+    assert "nowhere" in lookout("train", "--data", tmp_path / "nowhere", "--out", tmp_path / "x", expect=1).one_line()
+    missing = lookout("evaluate", "--checkpoint", tmp_path / "none.safetensors", "--data", data, expect=1)
+    assert "none.safetensors" in missing.one_line()
+    suffix = lookout("evaluate", "--checkpoint", checkpoint, "--data", data, "--scores", "out.txt", expect=1)
+    assert ".npz or .csv" in suffix.one_line()
+    unknown = lookout("train", "--model", "nobody", "--data", data, "--out", tmp_path / "x", expect=1)
+    assert "mnad-pred" in unknown.one_line()
+    readonly = lookout("calibrate", "--checkpoint", checkpoint, "--data", data, "--out", "/proc/x", expect=1)
+    assert "/proc" in readonly.one_line()
+
+
+def test_import_and_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tiny = tiny_checkpoint()
+    save_file({**tiny.model.state_dict(), "m_items": tiny.items}, tmp_path / "authors.st")
+    folder = tmp_path / "models"
+    lookout("import-mnad", tmp_path / "authors.st", "--out", folder / "ped2.safetensors")
+    (folder / "broken.safetensors").write_text("no")
+    monkeypatch.setenv("LOOKOUT_MODELS_DIR", str(folder))
+    listed = lookout("models").out
+    assert "ped2" in listed
+    assert "256x256" in listed
+    assert "cannot be used" in listed

@@ -1,0 +1,183 @@
+"""The inference worker against real Redis: follows cameras, scores, learns, and survives what is broken."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from service.bus import Bus
+from service.inference.worker import run
+from service.messages import Camera, Frame, FrameId
+from service.settings import Settings
+from service.store import Store
+from tests.conftest import Urls
+from tests.tiny import write_tiny
+from tests.waiting import wait_until
+
+
+@pytest.fixture
+def settings(urls: Urls, tmp_path: Path) -> Settings:
+    write_tiny(tmp_path)
+    return Settings(
+        bus_url=urls.bus, store_url=urls.store, models_dir=tmp_path, device="cpu", precision="fp32", learn_frames=20
+    )
+
+
+@contextmanager
+def working(settings: Settings) -> Iterator[None]:
+    """A worker in a thread; whatever ends it early fails the test."""
+    stop, failure = threading.Event(), []
+
+    def work() -> None:
+        try:
+            run(settings, stop)
+        except BaseException as error:
+            failure.append(error)
+            raise
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(10)
+        assert not thread.is_alive()
+        assert not failure
+
+
+def camera(name: str, **changes: object) -> Camera:
+    made = Camera(name, "rtsp://x", "tiny", None, "realtime", "model", enabled=True, created_at=0.0, revision=1)
+    return replace(made, **changes)  # type: ignore[arg-type]
+
+
+def frames(name: str, numbers: range, session: int = 5, side_px: int = 32) -> list[Frame]:
+    rng = np.random.default_rng(0)
+    picture = rng.integers(0, 256, (side_px, side_px, 3), dtype=np.uint8)
+    return [Frame(name, session, seq, seq / 10, np.roll(picture, seq, axis=1)) for seq in numbers]
+
+
+def feed(bus: Bus, *batch: Frame) -> None:
+    for frame in batch:
+        bus.add_frame(frame)
+
+
+def scored(bus: Bus, name: str) -> list[FrameId]:
+    return [score.id for score in bus.newest_scores(name, 1000)]
+
+
+def test_every_frame_from_the_fifth_on_has_a_score_and_a_heatmap(bus: Bus, store: Store, settings: Settings) -> None:
+    store.add_camera(camera("a"))
+    feed(bus, *frames("a", range(12)))
+    with working(settings):
+        wait_until(lambda: bus.cursor("a") == (5, 11), "all frames are dealt with")
+        feed(bus, *frames("a", range(12, 15)))
+        wait_until(lambda: bus.cursor("a") == (5, 14), "the later ones too")
+    assert scored(bus, "a") == [FrameId(5, seq) for seq in range(4, 15)]
+    assert bus.heat("a", FrameId(5, 4)) is not None
+    counters = bus.counters("a")
+    assert counters["scores"] == 11
+    assert counters.get("memory_updated", 0) + counters.get("memory_kept", 0) == 11
+
+
+def test_the_cursor_moves_on_through_frames_that_have_no_score(bus: Bus, store: Store, settings: Settings) -> None:
+    store.add_camera(camera("a"))
+    feed(bus, *frames("a", range(3)))
+    with working(settings):
+        wait_until(lambda: bus.cursor("a") == (5, 2), "a clip shorter than the window is dealt with")
+    assert scored(bus, "a") == []
+
+
+def test_a_restarted_worker_goes_on_without_gap_or_double(bus: Bus, store: Store, settings: Settings) -> None:
+    store.add_camera(camera("a"))
+    feed(bus, *frames("a", range(8)))
+    with working(settings):
+        wait_until(lambda: bus.cursor("a") == (5, 7), "the first part is scored")
+    feed(bus, *frames("a", range(8, 14)))
+    with working(settings):
+        wait_until(lambda: bus.cursor("a") == (5, 13), "the rest is scored")
+    assert scored(bus, "a") == [FrameId(5, seq) for seq in range(4, 14)]
+    assert bus.counters("a")["scores"] == 10
+
+
+def test_a_camera_learns_its_bounds_then_has_values_and_keeps_them_over_a_restart(
+    bus: Bus, store: Store, settings: Settings
+) -> None:
+    store.add_camera(camera("a", calibration="learn"))
+    feed(bus, *frames("a", range(14)))
+    with working(settings):
+        wait_until(lambda: (r := bus.infer_report("a")) and r.learned == 10, "ten of twenty are learned")
+        report = bus.infer_report("a")
+        assert report is not None
+        assert (report.state, report.to_learn) == ("learning", 20)
+        feed(bus, *frames("a", range(14, 30)))
+        wait_until(lambda: store.bounds("a"), "the bounds are in the store")
+        wait_until(lambda: bus.cursor("a") == (5, 29), "all frames are dealt with")
+    values = [score.value for score in bus.newest_scores("a", 1000)]
+    assert values[:20] == [None] * 20
+    assert all(value is not None for value in values[20:])
+    with working(settings):
+        feed(bus, *frames("a", range(30, 33)))
+        wait_until(lambda: bus.cursor("a") == (5, 32), "scored after the restart")
+    assert bus.newest_scores("a", 1)[0].value is not None
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"model": "nobody"}, "no model 'nobody'"),
+        ({"model": "broken"}, "broken.safetensors"),
+        ({"model": "raw"}, "calibrat"),
+    ],
+)
+def test_a_model_that_cannot_be_used_fails_its_camera_alone(
+    bus: Bus, store: Store, settings: Settings, change: dict[str, str], reason: str
+) -> None:
+    (settings.models_dir / "broken.safetensors").write_bytes(b"\x10\x00\x00\x00\x00\x00\x00\x00{no json here!}!")
+    write_tiny(settings.models_dir, "raw", calibrated=False)
+    store.add_camera(camera("bad", **change))
+    store.add_camera(camera("good"))
+    feed(bus, *frames("good", range(8)), *frames("bad", range(8)))
+    with working(settings):
+        wait_until(lambda: (r := bus.infer_report("bad")) and r.state == "failed", "the bad one is failed")
+        wait_until(lambda: bus.cursor("good") == (5, 7), "the good one is scored")
+        report = bus.infer_report("bad")
+        assert report is not None
+        assert reason in (report.last_error or "")
+        write_tiny(settings.models_dir, change["model"])  # mended: no restart, no change of the camera needed
+        wait_until(lambda: bus.cursor("bad") == (5, 7), "the mended one is scored")
+
+
+def test_frames_of_a_wrong_size_and_broken_messages_are_counted_and_passed_over(
+    bus: Bus, store: Store, settings: Settings, urls: Urls
+) -> None:
+    store.add_camera(camera("a"))
+    feed(bus, *frames("a", range(3), side_px=16))
+    bus._redis.xadd("frames:{a}", {"what": "ever"}, id="5-3")
+    feed(bus, *frames("a", range(4, 10)))
+    with working(settings):
+        wait_until(lambda: bus.cursor("a") == (5, 9), "the good frames are dealt with")
+        wait_until(lambda: bus.counters("a").get("dropped_size") == 3, "the wrong ones are counted")
+    assert bus.counters("a")["dropped_broken"] == 1
+    assert scored(bus, "a") == [FrameId(5, 8), FrameId(5, 9)]
+
+
+def test_a_removed_or_disabled_camera_is_let_go(bus: Bus, store: Store, settings: Settings) -> None:
+    store.add_camera(camera("a"))
+    store.add_camera(camera("b"))
+    with working(settings):
+        wait_until(lambda: bus.infer_report("a") and bus.infer_report("b"), "both are followed")
+        store.remove_camera("a")
+        store.replace_camera(camera("b", enabled=False, revision=2))
+        bus.forget_run("a")
+        bus.forget_run("b")
+        store.add_camera(camera("c"))
+        wait_until(lambda: bus.infer_report("c"), "the third is followed")
+        assert bus.infer_report("a") is None
+        assert bus.infer_report("b") is None

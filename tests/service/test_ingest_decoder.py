@@ -1,0 +1,246 @@
+"""One decoder process on one file, against a real Redis; a reader plays inference."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from models.preprocess import Preprocess
+from models.video import read_clip
+from service.bus import Bus
+from service.ingest.child import Decoder
+from service.ingest.wire import EXIT_CODES, Said
+from service.messages import FrameId
+from service.settings import Settings
+from service.store import Store
+from tests.clips import number_in, write_clip, write_sound
+from tests.conftest import Urls
+from tests.ingest_line import SIDE_PX, Reader, camera, play, settings_for, write_header_only
+from tests.waiting import wait_until
+
+
+@pytest.fixture
+def settings(urls: Urls, tmp_path: Path) -> Settings:
+    return settings_for(tmp_path, urls.bus, urls.store, backlog_frames=8)
+
+
+def wait_until_it_waits(decoder: Decoder) -> None:
+    wait_until(lambda: any(line.waiting for line in decoder.hear()), "the decoder waits for inference")
+
+
+def error_of(said: list[Said]) -> str:
+    return said[-1].error or ""
+
+
+def test_a_file_at_full_pace_gives_every_frame_once_in_order(settings: Settings, bus: Bus) -> None:
+    clip = write_clip(settings.media_dir / "clip.mp4", range(50))
+    reader = Reader(bus, "a")
+    code, said = play(camera("a", clip), settings, reader)
+    assert code == EXIT_CODES["ended"], said
+    assert [number_in(frame.pixels) for frame in reader.frames] == list(range(50))
+    assert reader.ids == [FrameId(reader.frames[0].session, seq) for seq in range(50)]
+    start_s = reader.frames[0].captured_at
+    assert abs(start_s - reader.frames[0].session / 1000) < 2
+    assert [frame.captured_at - start_s for frame in reader.frames] == pytest.approx(
+        [index / 10 for index in range(50)], abs=1e-3
+    )
+    assert [line.kind for line in said if line.kind != "progress"] == ["ready", "opened", "session", "ended"]
+    assert (said[-1].seq, said[-1].frames) == (49, 50)
+
+
+def test_its_pixels_are_those_that_training_sees(settings: Settings, bus: Bus) -> None:
+    clip = write_clip(settings.media_dir / "clip.mp4", range(20))
+    reader = Reader(bus, "a")
+    play(camera("a", clip), settings, reader)
+    same = read_clip(clip, Preprocess(SIDE_PX, SIDE_PX))
+    np.testing.assert_array_equal(np.stack([frame.pixels for frame in reader.frames]), same)
+
+
+def test_a_file_never_runs_further_ahead_than_the_backlog(settings: Settings, bus: Bus) -> None:
+    clip = write_clip(settings.media_dir / "clip.mp4", range(40))
+    decoder = Decoder(camera("a", clip), settings)
+    reader, said, ahead = Reader(bus, "a"), list[Said](), list[int]()
+
+    def look() -> int:
+        newest = bus.frame("a")
+        ahead.append((newest.seq if newest else -1) - (reader.ids[-1].seq if reader.ids else -1))
+        said.extend(decoder.hear())
+        return ahead[-1]
+
+    try:
+        for _ in range(5):
+            wait_until(lambda: look() == settings.backlog_frames - 1 and said[-1].waiting, "the backlog is full")
+            reader.read(3)
+        wait_until(lambda: (look(), reader.read(1), decoder.exit_code())[2] is not None, "the end")
+    finally:
+        decoder.kill()
+        decoder.close()
+    assert max(ahead) == settings.backlog_frames - 1
+    assert decoder.exit_code() == 0
+    assert [number_in(frame.pixels) for frame in reader.read_until(40)] == list(range(40))
+
+
+def test_a_cursor_of_a_former_session_does_not_count(settings: Settings, bus: Bus) -> None:
+    clip = write_clip(settings.media_dir / "clip.mp4", range(20))
+    bus.set_cursor("a", FrameId(5, 1_000_000))
+    decoder = Decoder(camera("a", clip), settings)
+    try:
+        wait_until_it_waits(decoder)
+    finally:
+        decoder.kill()
+        decoder.close()
+        decoder._process.wait()
+    newest = bus.frame("a")
+    assert newest is not None
+    assert newest.seq == settings.backlog_frames - 2
+
+
+def test_a_bus_that_loses_everything_does_not_hold_a_file_up_for_ever(settings: Settings, bus: Bus) -> None:
+    clip = write_clip(settings.media_dir / "clip.mp4", range(30))
+    decoder, reader = Decoder(camera("a", clip), settings), Reader(bus, "a")
+    try:
+        wait_until_it_waits(decoder)
+        bus.forget("a")
+        wait_until(lambda: (reader.read(), decoder.exit_code())[1] is not None, "the end")
+    finally:
+        decoder.kill()
+        decoder.close()
+    reader.read()
+    assert [frame.seq for frame in reader.frames] == list(range(settings.backlog_frames - 1, 30))
+    assert bus.counters("a")["bus_restart"] == 1
+
+
+def test_a_file_in_real_time_keeps_its_time_stamps(settings: Settings, bus: Bus) -> None:
+    times_s = [0.0, 0.1, 0.2, 0.3, 1.0, 1.1, 1.5]
+    clip = write_clip(settings.media_dir / "clip.mp4", range(7), times_s=times_s)
+    reader, lag_s = Reader(bus, "a"), list[float]()
+    decoder = Decoder(camera("a", clip, pace="realtime"), settings)
+
+    def ended() -> bool:
+        lag_s.extend([time.time() - reader.frames[-1].captured_at] * reader.read())
+        return decoder.exit_code() is not None
+
+    try:
+        reader.read_until(1)
+        wait_until(ended, "the end")
+    finally:
+        decoder.kill()
+        decoder.close()
+    reader.read()
+    start_s = reader.frames[0].captured_at
+    assert [frame.captured_at - start_s for frame in reader.frames] == pytest.approx(times_s, abs=1e-3)
+    assert time.time() - start_s >= 1.5
+    assert max(lag_s) < 2
+
+
+def test_the_frame_rate_is_reduced_by_time_stamps(settings: Settings, bus: Bus) -> None:
+    clip = write_clip(settings.media_dir / "clip.mp4", range(50), fps=25)
+    reader = Reader(bus, "a")
+    play(camera("a", clip, fps=10.0), settings, reader)
+    assert [number_in(frame.pixels) for frame in reader.frames[:5]] == [0, 3, 5, 8, 10]
+    assert [frame.seq for frame in reader.frames] == list(range(20))
+
+
+def test_each_session_is_greater_than_the_last(settings: Settings, bus: Bus, store: Store) -> None:
+    clip = write_clip(settings.media_dir / "clip.mp4", range(3))
+    ahead = store.next_session("a", time.time() + 3600)
+    reader = Reader(bus, "a")
+    for _ in range(2):
+        play(camera("a", clip), settings, reader)
+    assert reader.sessions == [ahead + 1, ahead + 2]
+
+
+# What bad input gets
+
+
+def refused(url: str | Path, settings: Settings, bus: Bus, **changes: object) -> str:
+    reader = Reader(bus, "a")
+    code, said = play(camera("a", url, **changes), settings, reader)  # type: ignore[arg-type]
+    assert (code, said[-1].kind) == (EXIT_CODES["refused"], "refused"), said
+    assert reader.frames == []
+    return error_of(said)
+
+
+def test_a_text_is_no_video(settings: Settings, bus: Bus) -> None:
+    path = settings.media_dir / "notes.mp4"
+    path.write_text("nothing moves here")
+    assert refused(path, settings, bus).startswith("notes.mp4 cannot be opened as a video")
+
+
+def test_sound_alone_is_no_video(settings: Settings, bus: Bus) -> None:
+    path = write_sound(settings.media_dir / "sound.mp4")
+    assert refused(path, settings, bus) == "there is no video in it"
+
+
+def test_an_unknown_model_and_a_damaged_one(settings: Settings, bus: Bus) -> None:
+    clip = write_clip(settings.media_dir / "clip.mp4", range(3))
+    assert refused(clip, settings, bus, model="other") == "there is no model 'other'"
+    assert refused(clip, settings, bus, model="../models/tiny") == "there is no model '../models/tiny'"
+    broken = write_header_only(settings.models_dir, "broken")
+    broken.write_bytes(broken.read_bytes()[:40])
+    assert refused(clip, settings, bus, model="broken").startswith("broken.safetensors is no readable checkpoint")
+
+
+def test_a_file_outside_the_media_folder(settings: Settings, bus: Bus, tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "outside.mp4", range(3))
+    assert "not below the media folder" in refused(clip, settings, bus)
+    (settings.media_dir / "link.mp4").symlink_to(clip)
+    assert "not below the media folder" in refused(settings.media_dir / "link.mp4", settings, bus)
+
+
+def test_a_file_that_breaks_off_has_failed_after_its_good_frames(settings: Settings, bus: Bus) -> None:
+    clip = settings.media_dir / "clip.mp4"
+    write_clip(clip, range(100), options={"bf": "0"}, container_options={"movflags": "faststart"})
+    clip.write_bytes(clip.read_bytes()[: clip.stat().st_size * 2 // 3])
+    reader = Reader(bus, "a")
+    code, said = play(camera("a", clip), settings, reader)
+    assert code == EXIT_CODES["refused"], said
+    assert error_of(said).startswith("the file is cut off: its last ")
+    numbers = [number_in(frame.pixels) for frame in reader.frames]
+    assert 20 < len(numbers) < 100
+    assert numbers == list(range(len(numbers)))
+
+
+def test_damage_in_the_middle_is_counted_and_passed_over(settings: Settings, bus: Bus) -> None:
+    options = {"g": "10", "bf": "0"}
+    clip = write_clip(settings.media_dir / "clip.ts", range(100), options=options)
+    data = bytearray(clip.read_bytes())
+    third = len(data) // 3 // 188 * 188
+    for packet in range(third, third + 20 * 188, 188):
+        data[packet + 4 : packet + 188] = bytes(184)  # the packet's head stays, what it carries is gone
+    clip.write_bytes(data)
+    reader = Reader(bus, "a")
+    code, said = play(camera("a", clip), settings, reader)
+    assert code == EXIT_CODES["ended"], said
+    assert number_in(reader.frames[-1].pixels) == 99
+    assert [frame.seq for frame in reader.frames] == list(range(len(reader.frames)))
+    assert len(reader.frames) > 60
+
+
+@pytest.mark.parametrize("ending", ["h264", "ts"])
+def test_another_frame_size_begins_another_session(settings: Settings, bus: Bus, ending: str) -> None:
+    small = write_clip(settings.media_dir / f"small.{ending}", range(10))
+    large = write_clip(settings.media_dir / f"large.{ending}", range(10, 20), size_px=(320, 240))
+    both = settings.media_dir / f"both.{ending}"
+    both.write_bytes(small.read_bytes() + large.read_bytes())
+    reader = Reader(bus, "a")
+    code, said = play(camera("a", both), settings, reader)
+    assert code == EXIT_CODES["ended"], said
+    assert [number_in(frame.pixels) for frame in reader.frames] == list(range(20))
+    first, second = reader.sessions
+    assert reader.ids == [FrameId(first, seq) for seq in range(10)] + [FrameId(second, seq) for seq in range(10)]
+    assert [line.error for line in said if line.kind == "notice"] == ["frame size changed from 160x120 to 320x240"]
+    times = [frame.captured_at for frame in reader.frames]
+    assert times == sorted(times)
+    assert times[-1] - times[0] < 5
+
+
+def test_an_unforeseen_error_is_one_line_without_its_words(settings: Settings, bus: Bus) -> None:
+    wrong = camera("a", "rtsp://me:s3cr3t@127.0.0.1:1/x", model=["s3cr3t"])
+    code, said = play(wrong, settings, Reader(bus, "a"))
+    assert code == EXIT_CODES["lost"]
+    assert error_of(said).startswith("the decoder failed: TypeError in decoder.py")
+    assert "s3cr3t" not in str(said)

@@ -1,0 +1,265 @@
+"""The ingest stage with real decoders: it follows the store, and one camera's trouble stays its own."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import psutil  # type: ignore[import-untyped]
+import pytest
+
+from service import embedded, keys
+from service.bus import Bus, connect
+from service.settings import Settings
+from service.store import Store
+from tests.clips import number_in, write_clip
+from tests.conftest import Urls
+from tests.ingest_line import Reader, camera, settings_for, wait_for_state, working
+from tests.waiting import wait_until
+
+DECODER = "service.ingest.decoder"
+
+
+@pytest.fixture
+def settings(urls: Urls, tmp_path: Path) -> Settings:
+    return settings_for(tmp_path, urls.bus, urls.store)
+
+
+@pytest.fixture
+def endless(settings: Settings) -> Path:
+    """A clip that outlasts every test."""
+    return write_clip(settings.media_dir / "endless.mp4", range(600))
+
+
+@pytest.fixture
+def work(settings: Settings) -> Iterator[None]:
+    with working(settings):
+        yield
+
+
+def decoders(parent: int | None = None) -> list[psutil.Process]:
+    """The decoder processes of this test run."""
+    found = psutil.Process(parent).children(recursive=True)
+    return [process for process in found if DECODER in _words(process)]
+
+
+def _words(process: psutil.Process) -> list[str]:
+    try:
+        return list(process.cmdline())
+    except psutil.Error:
+        return []
+
+
+def test_a_camera_that_is_added_gives_frames_and_ends(work: None, settings: Settings, bus: Bus, store: Store) -> None:
+    clip = write_clip(settings.media_dir / "clip.mp4", range(30))
+    store.add_camera(camera("a", clip))
+    reader = Reader(bus, "a")
+    reader.read_until(30)
+    report = wait_for_state(bus, "a", "ended")
+    assert [number_in(frame.pixels) for frame in reader.frames] == list(range(30))
+    assert (report.session, report.last_seq, report.revision) == (reader.sessions[0], 29, 1)
+    assert report.last_captured_at == reader.frames[-1].captured_at
+    assert bus.counters("a")["frames"] == 30
+    assert bus.beats("ingest")
+    assert decoders() == []
+
+
+def test_a_camera_in_real_time_reports_its_rate(work: None, endless: Path, bus: Bus, store: Store) -> None:
+    store.add_camera(camera("a", endless, pace="realtime"))
+    wait_for_state(bus, "a", "online")
+    wait_until(lambda: (report := bus.ingest_report("a")) and 8 < (report.fps or 0) < 12, "about 10 frames a second")
+
+
+def test_a_change_begins_a_new_session(work: None, endless: Path, bus: Bus, store: Store) -> None:
+    first = camera("a", endless, pace="realtime")
+    store.add_camera(first)
+    reader = Reader(bus, "a")
+    reader.read_until(3)
+    store.replace_camera(replace(first, revision=2, fps=5.0))
+    wait_until(lambda: (reader.read(), len(reader.sessions) == 2)[1], "a second session")
+    report = wait_for_state(bus, "a", "online")
+    wait_until(lambda: (report := bus.ingest_report("a")) and report.revision == 2, "the new revision's report")
+    assert reader.sessions[1] > reader.sessions[0]
+    assert report.last_error is None
+    assert len(decoders()) == 1
+
+
+def test_a_camera_that_is_switched_off_or_removed_leaves_no_process(
+    work: None, endless: Path, bus: Bus, store: Store
+) -> None:
+    kept = camera("kept", endless, pace="realtime")
+    store.add_camera(kept)
+    store.add_camera(camera("gone", endless, pace="realtime"))
+    wait_for_state(bus, "kept", "online")
+    wait_for_state(bus, "gone", "online")
+    store.remove_camera("gone")
+    wait_until(lambda: len(decoders()) == 1, "one decoder left")
+    wait_until(lambda: bus.frame("gone") is None and bus.ingest_report("gone") is None, "no trace on the bus")
+    store.replace_camera(replace(kept, revision=2, enabled=False))
+    wait_until(lambda: decoders() == [], "no decoder left")
+    store.replace_camera(replace(kept, revision=3))
+    wait_until(lambda: len(decoders()) == 1, "switched on again")
+
+
+def test_a_decoder_that_is_killed_comes_back_and_the_other_camera_does_not_notice(
+    work: None, endless: Path, bus: Bus, store: Store
+) -> None:
+    for name in ("a", "b"):
+        store.add_camera(camera(name, endless, pace="realtime"))
+    one, other = Reader(bus, "a"), Reader(bus, "b")
+    one.read_until(2)
+    wait_for_state(bus, "b", "online")
+    victim = min(decoders(), key=lambda process: process.create_time())
+    os.kill(victim.pid, signal.SIGKILL)
+    wait_until(lambda: (one.read(), other.read(), len(one.sessions) + len(other.sessions) == 3)[2], "a session more")
+    hurt, whole = (one, other) if len(one.sessions) == 2 else (other, one)
+    assert hurt.sessions[1] > hurt.sessions[0]
+    whole.read_until(len(whole.frames) + 3)
+    assert [frame.seq for frame in whole.frames] == list(range(len(whole.frames)))
+    assert bus.counters(hurt.camera)["reconnects"] == 1
+    wait_for_state(bus, hurt.camera, "online")
+
+
+def test_a_frozen_decoder_is_cut_and_the_camera_stalled(urls: Urls, tmp_path: Path, bus: Bus, store: Store) -> None:
+    settings = settings_for(tmp_path, urls.bus, urls.store, stall_timeout_s=1.0)
+    clip = write_clip(settings.media_dir / "clip.mp4", range(600))
+    with working(settings):
+        store.add_camera(camera("a", clip, pace="realtime"))
+        wait_for_state(bus, "a", "online")
+        os.kill(decoders()[0].pid, signal.SIGSTOP)
+        report = wait_for_state(bus, "a", "stalled")
+        assert report.last_error == "silent for 2 s"
+        wait_for_state(bus, "a", "online")
+
+
+def test_trouble_of_every_kind_leaves_the_others_alone(
+    work: None, endless: Path, urls: Urls, bus: Bus, store: Store
+) -> None:
+    store.add_camera(camera("good", endless, pace="realtime"))
+    store.add_camera(camera("unreachable", "rtsp://admin:s3cr3t@127.0.0.1:1/x"))
+    store.add_camera(camera("unknown-model", endless, model="none"))
+    store.add_camera(camera("missing", endless.with_name("missing.mp4")))
+    store.add_camera(camera("long", "/" + "x" * 70_000))
+    client = connect(urls.store)
+    client.hset(keys.CAMERAS, "broken", "{not json")
+    client.close()
+    lost = wait_for_state(bus, "unreachable", "reconnecting")
+    wait_until(lambda: (report := bus.ingest_report("unreachable")) and report.retry_at, "the next trial's time")
+    assert lost.last_error == "connection refused"
+    assert wait_for_state(bus, "unknown-model", "failed").last_error == "there is no model 'none'"
+    assert wait_for_state(bus, "missing", "failed").last_error == "there is no such file in the media folder"
+    assert "too long" in (wait_for_state(bus, "long", "failed").last_error or "")
+    wait_until(lambda: bus.counters("unreachable").get("reconnects", 0) >= 2, "it is tried again and again")
+    reader = Reader(bus, "good")
+    reader.read_until(10)
+    assert [frame.seq for frame in reader.frames] == list(range(len(reader.frames)))
+
+
+def test_no_password_is_seen_from_outside(work: None, bus: Bus, store: Store) -> None:
+    store.add_camera(camera("a", "rtsp://admin:s3cr3t@127.0.0.1:1/x"))
+    seen: list[str] = []
+
+    def look() -> bool:
+        for process in decoders():
+            try:
+                seen.append(" ".join(process.cmdline()) + str(process.environ()))
+            except psutil.Error:
+                continue
+        return len(seen) >= 3
+
+    wait_until(look, "three looks at a decoder")
+    report = wait_for_state(bus, "a", "reconnecting")
+    assert "s3cr3t" not in "".join(seen) + str(report)
+
+
+def test_a_restart_leaves_an_ended_file_alone(settings: Settings, bus: Bus, store: Store) -> None:
+    store.add_camera(camera("a", write_clip(settings.media_dir / "clip.mp4", range(5))))
+    with working(settings):
+        before = wait_for_state(bus, "a", "ended")
+    with working(settings):
+        wait_until(lambda: (report := bus.ingest_report("a")) and report.at > before.at, "a newer report")
+        report = bus.ingest_report("a")
+    assert report is not None
+    assert (report.state, report.session, report.last_seq) == ("ended", before.session, 4)
+
+
+def test_the_stage_ends_quickly_with_all_its_decoders(
+    settings: Settings, endless: Path, bus: Bus, store: Store
+) -> None:
+    with working(settings):
+        for name in ("a", "b"):
+            store.add_camera(camera(name, endless, pace="realtime"))
+        for name in ("a", "b"):
+            wait_for_state(bus, name, "online")
+        os.kill(decoders()[0].pid, signal.SIGSTOP)
+        since = time.monotonic()
+    assert time.monotonic() - since < 4
+    assert decoders() == []
+
+
+def test_a_bus_that_dies_and_comes_back_stops_nobody(urls: Urls, tmp_path: Path, store: Store) -> None:
+    with contextlib.ExitStack() as cleanup:
+        socket = Path(cleanup.enter_context(tempfile.TemporaryDirectory())) / "bus.sock"
+        first = cleanup.enter_context(_bus_server(tmp_path, socket))
+        settings = settings_for(tmp_path, f"unix://{socket}", urls.store)
+        client = connect(f"unix://{socket}")
+        cleanup.callback(client.close)
+        bus = Bus(client, frames_kept=256, scores_kept=1000, heats_kept=256)
+        clip = write_clip(settings.media_dir / "clip.mp4", range(600))
+        store.add_camera(camera("live", clip, pace="realtime"))
+        store.add_camera(camera("fast", clip, pace="fast"))
+        cleanup.enter_context(working(settings))
+        before = Reader(bus, "live").read_until(3)
+        wait_until(lambda: (report := bus.ingest_report("fast")) and report.waiting, "the file waits for inference")
+        first.kill()
+        first.wait()
+        time.sleep(0.5)  # the outage itself
+        cleanup.enter_context(_bus_server(tmp_path, socket))
+        after = Reader(bus, "live").read_until(3)
+        report = wait_for_state(bus, "live", "online")
+        rest = Reader(bus, "fast")
+        wait_until(lambda: (rest.read(), bus.counters("live").get("dropped_bus", 0) >= 3)[1], "the loss is counted")
+        rest.read_until(600 - settings.backlog_frames + 1, limit_s=20)
+        assert wait_for_state(bus, "fast", "ended").last_error is None
+        assert bus.counters("fast")["bus_restart"] == 1
+    assert after[0].session == before[0].session == report.session
+    assert after[0].seq > before[-1].seq + 3
+    assert [frame.seq for frame in rest.frames] == list(range(settings.backlog_frames - 1, 600))
+
+
+@contextlib.contextmanager
+def _bus_server(folder: Path, socket: Path) -> Iterator[subprocess.Popen[bytes]]:
+    log = folder / "bus.log"
+    process = embedded._start("bus", folder, socket, log)
+    try:
+        embedded._wait_until_ready(process, socket, log)
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_a_killed_worker_takes_its_decoders_with_it(settings: Settings, endless: Path, bus: Bus, store: Store) -> None:
+    store.add_camera(camera("a", endless, pace="realtime"))
+    code = (
+        "import sys, threading; from service.ingest.worker import run; from service.settings import Settings;"
+        "run(Settings.model_validate_json(sys.stdin.read()), threading.Event())"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, text=True) as worker:
+        try:
+            assert worker.stdin is not None
+            worker.stdin.write(settings.model_dump_json())
+            worker.stdin.close()
+            wait_for_state(bus, "a", "online")
+            (orphan,) = decoders(worker.pid)
+        finally:
+            worker.kill()
+    wait_until(lambda: not orphan.is_running() or orphan.status() == psutil.STATUS_ZOMBIE, "the decoder's end")

@@ -1,0 +1,256 @@
+"""The live WebSocket: what happens is told at once, to each who asked for it; who cannot keep up is let go."""
+
+from __future__ import annotations
+
+import socket as sockets
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import ClientConnection
+
+from service.bus import Bus, connect
+from service.embedded import embedded_redis
+from service.messages import Alert, AlertEvent, IngestReport
+from service.store import Store
+from tests.conftest import Urls
+from tests.service.api_server import (
+    RTSP,
+    Api,
+    fresh_api,
+    heat,
+    next_of,
+    received,
+    running_api,
+    score,
+    settings_for,
+    show,
+    wait_for,
+    watch,
+    write_checkpoint,
+)
+from tests.service.switch import Switch
+
+__all__ = ["fresh_api"]
+
+
+@pytest.fixture
+def gate(bus: Bus, store: Store) -> None:
+    """A camera that was there before the API, with a score of its own."""
+    watch(store, bus, "gate")
+    show(bus, "gate", 0)
+
+
+@pytest.fixture
+def api(gate: None, fresh_api: Api) -> Api:
+    return fresh_api
+
+
+def closing(socket: ClientConnection, limit_s: float = 10) -> tuple[int, str]:
+    """The code and reason with which the server closes; what comes before is passed over."""
+    with pytest.raises(ConnectionClosed) as closed:
+        while True:
+            socket.recv(timeout=limit_s)
+    assert closed.value.rcvd is not None
+    return closed.value.rcvd.code, closed.value.rcvd.reason
+
+
+def an_alert(camera: str, state: Any = "open") -> Alert:
+    return Alert(f"{camera}:1000-5", camera, state, 1000.5, None, 0.75, 0.9, 1000.5)
+
+
+def test_scores_come_as_they_are_written_and_no_history_does(api: Api, bus: Bus) -> None:
+    with api.listen() as socket:
+        made = show(bus, "gate", 7, 0.9)
+        message = next_of(socket, "score")
+    assert message == {
+        "type": "score",
+        "data": {
+            "id": "1000-7",
+            "camera": "gate",
+            "session": 1000,
+            "seq": 7,
+            "captured_at": made.captured_at,
+            "scored_at": made.scored_at,
+            "model": "square",
+            "psnr_db": 34.0,
+            "distance": 0.003,
+            "gate_error": 0.004,
+            "memory_updated": True,
+            "value": 0.9,
+        },
+    }
+
+
+def test_many_scores_come_in_order_each_once(api: Api, bus: Bus) -> None:
+    with api.listen() as socket:
+        for first in range(1, 201, 20):
+            bus.add_scores([(score("gate", seq), heat("gate", seq)) for seq in range(first, first + 20)])
+        assert [next_of(socket, "score")["data"]["seq"] for _ in range(200)] == list(range(1, 201))
+
+
+def test_a_score_is_told_soon(api: Api, bus: Bus) -> None:
+    delays = []
+    with api.listen() as socket:
+        for seq in range(1, 21):
+            bus.add_scores([(score("gate", seq), heat("gate", seq))])
+            began = time.monotonic()
+            next_of(socket, "score")
+            delays.append(time.monotonic() - began)
+    assert sorted(delays)[10] < 0.1
+
+
+def test_alerts_come_as_they_are_written(api: Api, store: Store) -> None:
+    with api.listen() as socket:
+        store.save_alerting("gate", {}, [AlertEvent("new", an_alert("gate"))])
+        assert next_of(socket, "alert") == {
+            "type": "alert",
+            "event": "new",
+            "data": {
+                "id": "gate:1000-5",
+                "camera": "gate",
+                "state": "open",
+                "opened_at": 1000.5,
+                "closed_at": None,
+                "threshold": 0.75,
+                "peak_value": 0.9,
+                "peak_at": 1000.5,
+            },
+        }
+        closed = [AlertEvent("update", an_alert("gate")), AlertEvent("end", an_alert("gate", "closed"))]
+        store.save_alerting("gate", {}, closed)
+        assert [next_of(socket, "alert")["event"] for _ in closed] == ["update", "end"]
+
+
+def test_cameras_come_change_and_go(api: Api, bus: Bus, store: Store) -> None:
+    with api.listen() as socket:
+        api.post("/cameras", {"id": "yard", "url": RTSP})
+        new = next_of(socket, "camera")
+        assert (new["event"], new["data"]["id"], new["data"]["state"]) == ("new", "yard", "starting")
+        assert new["data"]["url"] == "rtsp://***@camera.example/stream"
+        bus.report_ingest("yard", IngestReport("reconnecting", time.time(), 1, f"cannot open {RTSP}"))
+        changed = next_of(socket, "camera")
+        assert (changed["event"], changed["data"]["state"]) == ("update", "reconnecting")
+        assert changed["data"]["last_error"] == "cannot open rtsp://***@camera.example/stream"
+        api.delete("/cameras/yard")
+        gone = next_of(socket, "camera")
+        assert (gone["event"], gone["data"]["id"]) == ("end", "yard")
+
+
+def test_a_camera_added_later_is_heard_from_its_first_score(api: Api, bus: Bus) -> None:
+    with api.listen() as socket:
+        api.post("/cameras", {"id": "yard", "url": RTSP})
+        show(bus, "yard", 0)
+        assert next_of(socket, "score")["data"]["id"] == "1000-0"
+
+
+def test_who_names_cameras_hears_of_them_only(api: Api, bus: Bus, store: Store) -> None:
+    watch(store, bus, "yard")
+    watch(store, bus, "hall")
+    with api.listen("?camera=gate&camera=hall") as socket:
+        for name in ("yard", "gate", "hall"):
+            bus.add_scores([(score(name, 3), heat(name, 3))])
+        store.save_alerting("yard", {}, [AlertEvent("new", an_alert("yard"))])
+        store.save_alerting("hall", {}, [AlertEvent("new", an_alert("hall"))])
+        missing = {("score", "gate"), ("score", "hall"), ("alert", "hall")}
+        while missing:
+            message = received(socket)
+            assert message["data"].get("camera", message["data"]["id"]) != "yard"
+            missing.discard((message["type"], message["data"].get("camera")))
+
+
+@pytest.mark.parametrize("query", ["?camera=nobody", "?camera=gate&camera=nobody", "?camera=", "?camera=%00%ff"])
+def test_a_camera_that_is_not_there_is_refused_with_its_reason(api: Api, query: str) -> None:
+    with api.listen(query) as socket:
+        code, reason = closing(socket)
+    assert code == 1008
+    assert "no camera" in reason
+
+
+def test_what_a_client_says_is_passed_over_and_a_monster_is_let_go(api: Api, bus: Bus) -> None:
+    with api.listen() as socket, api.listen() as loud:
+        for text in ("hello", "{}", "\x00"):
+            socket.send(text)
+        loud.send(b"x" * 100_000)
+        show(bus, "gate", 3)
+        assert next_of(socket, "score")["data"]["seq"] == 3
+        assert closing(loud)[0] == 1009
+
+
+def test_one_unreadable_score_holds_nobody_up(api: Api, bus: Bus, store: Store, urls: Urls) -> None:
+    watch(store, bus, "yard")
+    raw = connect(urls.bus)
+    with api.listen() as socket:
+        raw.xadd("scores:{gate}", {"nonsense": "1"}, id="1000-5")
+        bus.add_scores([(score("gate", 6), heat("gate", 6))])
+        bus.add_scores([(score("yard", 6), heat("yard", 6))])
+        heard = {next_of(socket, "score")["data"]["camera"] for _ in range(2)}
+        bus.add_scores([(score("gate", 7), heat("gate", 7))])
+        assert next_of(socket, "score")["data"]["id"] == "1000-7"
+    raw.close()
+    assert heard == {"gate", "yard"}
+
+
+def deaf_socket(api: Api) -> sockets.socket:
+    """A connection that takes in next to nothing."""
+    made = sockets.socket(sockets.AF_INET, sockets.SOCK_STREAM)
+    made.setsockopt(sockets.SOL_SOCKET, sockets.SO_RCVBUF, 4096)
+    made.connect(("127.0.0.1", api.port))
+    return made
+
+
+def test_who_does_not_read_is_closed_with_1013_and_nobody_else_notices(urls: Urls, tmp_path: Path, bus: Bus) -> None:
+    settings = settings_for(urls, tmp_path, live_queue=64)
+    write_checkpoint(settings, "square")
+    with running_api(settings) as api:
+        api.post("/cameras", {"id": "gate", "url": RTSP})
+        with api.listen() as quick, api.listen(sock=deaf_socket(api), max_queue=1) as deaf:
+            sent = 0
+            while not api_says_closed(api):
+                bus.add_scores([(score("gate", sent + i), heat("gate", sent + i)) for i in range(50)])
+                assert [next_of(quick, "score")["data"]["seq"] for _ in range(50)] == list(range(sent, sent + 50))
+                sent += 50
+                assert sent < 20_000
+            assert closing(deaf) == (1013, "too slow: messages were piling up")
+            show(bus, "gate", sent)
+            assert next_of(quick, "score")["data"]["seq"] == sent
+
+
+def api_says_closed(api: Api) -> bool:
+    return "lookout_live_closed_behind_total 1.0" in api.http.get("/metrics").text
+
+
+def test_the_hub_outlives_its_redis(tmp_path: Path) -> None:
+    """The bus goes away and comes back empty, under the same address."""
+    with embedded_redis("store", tmp_path) as store_url, embedded_redis("bus", tmp_path) as inner:
+        client = connect(inner)
+        proxy = Switch(inner.removeprefix("unix://"), tmp_path / "bus.sock")
+        settings = settings_for(Urls(f"unix://{proxy.path}", store_url), tmp_path)
+        write_checkpoint(settings, "square")
+        bus = Bus(client, frames_kept=256, scores_kept=1000, heats_kept=256)
+        with proxy, running_api(settings) as api, api.listen() as socket:
+            api.post("/cameras", {"id": "gate", "url": RTSP})
+            show(bus, "gate", 0)
+            next_of(socket, "score")
+            proxy.cut()
+            wait_for(lambda: api.get("/cameras").status_code == 503)
+            assert api.http.get("/healthz").status_code == 200
+            proxy.mend()
+            client.flushall()
+            wait_for(lambda: api.get("/cameras").status_code == 200)
+            show(bus, "gate", 0, session=2000)
+            assert next_of(socket, "score")["data"]["id"] == "2000-0"
+        client.close()
+
+
+def test_open_sockets_do_not_hold_up_the_end(urls: Urls, tmp_path: Path) -> None:
+    closed, codes = ExitStack(), list[int]()
+    with running_api(settings_for(urls, tmp_path)) as api:  # fails where the end takes more than 4 s
+        listeners = [closed.enter_context(api.listen()) for _ in range(3)]
+        closed.callback(lambda: codes.extend(closing(socket)[0] for socket in listeners))
+    assert codes == []
+    closed.close()
+    assert codes == [1012] * 3

@@ -1,0 +1,193 @@
+"""The page in a real browser, fed with made-up scores."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from selenium.webdriver import Chrome
+from selenium.webdriver.common.by import By
+from selenium.webdriver.remote.webelement import WebElement
+
+from service import pictures
+from service.bus import Bus
+from service.messages import Alert, AlertEvent, IngestReport
+from service.store import Store
+from tests.conftest import Urls
+from tests.e2e.browser import browser, complaints
+from tests.service.api_server import (
+    Api,
+    camera,
+    frame,
+    fresh_api,
+    report_online,
+    running_api,
+    settings_for,
+    show,
+    wait_for,
+    write_checkpoint,
+)
+
+__all__ = ["fresh_api"]
+
+pytestmark = pytest.mark.browser
+
+EVIL = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>"
+SESSION = 1_700_000_000_000
+
+
+@pytest.fixture(scope="module")
+def chrome() -> Iterator[Chrome]:
+    with browser() as driver:
+        yield driver
+
+
+@pytest.fixture
+def page(chrome: Chrome, fresh_api: Api, store: Store, bus: Bus) -> Iterator[Chrome]:
+    """The page with one camera that has 50 scores."""
+    store.add_camera(camera("gate"))
+    report_online(bus, "gate")
+    for seq in range(50):
+        show(bus, "gate", seq, session=SESSION)
+    chrome.get(f"http://127.0.0.1:{fresh_api.port}/")
+    wait_for(lambda: one(chrome, "body").get_attribute("data-live") == "true")
+    yield chrome
+    chrome.get("about:blank")
+
+
+def one(driver: Chrome, selector: str) -> WebElement:
+    return driver.find_element(By.CSS_SELECTOR, selector)
+
+
+def text(driver: Chrome, selector: str) -> str:
+    found = driver.find_elements(By.CSS_SELECTOR, selector)
+    return found[0].text if found else ""
+
+
+def points(driver: Chrome, name: str = "gate") -> int:
+    return int(one(driver, f"#camera-{name}").get_attribute("data-points") or 0)
+
+
+def ink(driver: Chrome) -> Any:
+    """How many pixels of the curve are drawn: an empty canvas has none."""
+    script = """
+    const canvas = document.querySelector('#camera-gate canvas');
+    if (!canvas) return 0;
+    const pixels = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
+    let n = 0;
+    for (let i = 3; i < pixels.length; i += 4) n += pixels[i] > 0;
+    return n;"""
+    return driver.execute_script(script)
+
+
+def an_alert(number: int = 5, state: Any = "open") -> Alert:
+    at = SESSION + number / 10
+    return Alert(f"gate:{SESSION}-{number}", "gate", state, at, None, 0.75, 0.9, at)
+
+
+def test_the_curve_moves_and_the_picture_shows(page: Chrome, bus: Bus) -> None:
+    assert points(page) == 50
+    assert wait_for(lambda: ink(page)) > 500
+    picture = wait_for(lambda: page.find_elements(By.CSS_SELECTOR, "#camera-gate .picture[data-kind=heatmap]"))[0]
+    assert int(picture.get_property("naturalWidth")) == 128
+    first = picture.get_attribute("src")
+    show(bus, "gate", 50, 0.91, session=SESSION)
+    wait_for(lambda: points(page) == 51)
+    assert text(page, "#camera-gate .reading") == "0.91"
+    wait_for(lambda: picture.get_attribute("src") != first)
+    one(page, "#camera-gate .heat").click()
+    wait_for(lambda: picture.get_attribute("data-kind") == "frame")
+    assert text(page, "#summary") == "All quiet, 1 camera"
+    loaded = page.execute_script("return performance.getEntriesByType('resource').map((entry) => entry.name)")
+    assert len(loaded) > 5
+    assert {urlsplit(url).hostname for url in loaded} == {"127.0.0.1"}  # works without the net
+    assert complaints(page) == []
+
+
+def test_an_alert_appears_with_its_picture_and_ends(page: Chrome, store: Store, fresh_api: Api) -> None:
+    alert = an_alert()
+    path = pictures.picture_path(fresh_api.settings.data_dir, alert.id)
+    pictures.keep(path, pictures.jpeg(frame("gate", 5).pixels))
+    store.save_alerting("gate", {}, [AlertEvent("new", alert)])
+    wait_for(lambda: text(page, ".alert .badge") == "open now")
+    wait_for(lambda: one(page, ".alert img").get_property("naturalWidth") == 128)
+    wait_for(lambda: "not normal: gate" in text(page, "#summary"))
+    assert "alarmed" in str(one(page, "#camera-gate").get_attribute("class"))
+    one(page, ".alert .thumb").click()
+    wait_for(lambda: one(page, "#large-picture").is_displayed())
+    one(page, "#large button").click()
+    store.save_alerting("gate", {}, [AlertEvent("end", an_alert(state="closed"))])
+    wait_for(lambda: text(page, ".alert .badge") == "over")
+    wait_for(lambda: "All quiet" in text(page, "#summary"))
+    assert complaints(page) == []
+
+
+def test_what_comes_from_outside_is_text(page: Chrome, store: Store, bus: Bus) -> None:
+    store.add_camera(camera(EVIL, url=f"rtsp://h/{EVIL}"))
+    bus.report_ingest(EVIL, IngestReport("reconnecting", time.time(), 1, f"cannot open {EVIL}"))
+    bus.count(EVIL, f"dropped_{EVIL}")
+    store.save_alerting(EVIL, {}, [AlertEvent("new", Alert("x:1-2", EVIL, "open", 1.0, None, 0.75, 0.9, 1.0))])
+    wait_for(lambda: any(EVIL in error.text for error in page.find_elements(By.CSS_SELECTOR, ".camera .error")))
+    assert any(name.text == EVIL for name in page.find_elements(By.CSS_SELECTOR, ".camera .name"))
+    assert page.find_elements(By.CSS_SELECTOR, "#cameras img[src=x], #alerts img[src=x], main script") == []
+    assert "owned" not in page.title
+    complaints(page)  # the made-up alert has no picture
+
+
+def test_a_camera_is_added_paused_and_removed(page: Chrome, store: Store) -> None:
+    one(page, "#add-open").click()
+    wait_for(lambda: page.find_elements(By.CSS_SELECTOR, "select[name=model] option"))
+    one(page, "input[name=url]").send_keys("/etc/passwd")
+    one(page, "input[name=id]").send_keys("yard")
+    one(page, "#add-submit").click()
+    wait_for(lambda: "media folder" in text(page, "#add-error"))
+    one(page, "input[name=url]").clear()
+    one(page, "input[name=url]").send_keys("rtsp://user:hunter2@h/")
+    one(page, "#add-submit").click()
+    wait_for(lambda: text(page, "#camera-yard .url") == "rtsp://***@h/")
+    assert store.camera("yard").url == "rtsp://user:hunter2@h/"
+    assert "hunter2" not in page.page_source
+    one(page, "#camera-yard .pause").click()
+    wait_for(lambda: text(page, "#camera-yard .state") == "disabled")
+    one(page, "#camera-yard .remove").click()
+    assert "yard" in store.cameras()
+    one(page, "#camera-yard .remove").click()
+    wait_for(lambda: not page.find_elements(By.CSS_SELECTOR, "#camera-yard"))
+    assert "yard" not in store.cameras()
+    assert ["/etc/passwd" in line or "422" in line for line in complaints(page)] == [True]  # the refused form
+
+
+def test_a_lost_connection_is_said_and_mended(
+    chrome: Chrome, urls: Urls, tmp_path: Path, store: Store, bus: Bus
+) -> None:
+    store.add_camera(camera("gate"))
+    settings = settings_for(urls, tmp_path)
+    write_checkpoint(settings, "square")
+    with running_api(settings) as first:
+        chrome.get(f"http://127.0.0.1:{first.port}/")
+        wait_for(lambda: one(chrome, "body").get_attribute("data-live") == "true")
+    wait_for(lambda: "Connection lost" in text(chrome, "#banner"))
+    show(bus, "gate", 0, session=SESSION)
+    with running_api(first.settings, port=first.port):
+        wait_for(lambda: one(chrome, "body").get_attribute("data-live") == "true", 20)
+        assert not one(chrome, "#banner").is_displayed()
+        wait_for(lambda: points(chrome) == 1)
+        chrome.get("about:blank")
+    complaints(chrome)  # refused connections, as wanted
+
+
+def test_the_page_may_load_from_its_own_server_only(fresh_api: Api) -> None:
+    answer = fresh_api.http.get("/")
+    assert answer.headers["content-security-policy"].startswith("default-src 'self'")
+    assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+def test_many_scores_stay_bounded(page: Chrome, bus: Bus) -> None:
+    for seq in range(50, 1000):
+        show(bus, "gate", seq, session=SESSION)
+    wait_for(lambda: one(page, "#camera-gate").get_attribute("data-last") == f"{SESSION}-999")
+    assert points(page) == 900

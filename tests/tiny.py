@@ -1,0 +1,42 @@
+"""A model so small that a test can train and run it: width 4, D 16, M 4, 32x32 pixels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from models import memory
+from models.bounds import Bounds
+from models.checkpoint import Checkpoint, save_checkpoint
+from models.mnad import MnadConfig
+from models.preprocess import Preprocess
+from models.registry import make_model
+
+TINY = MnadConfig(width=4, items=4, dim=16, height_px=32, width_px=32)
+
+EASY_BOUNDS = Bounds(psnr_low_db=10.0, psnr_high_db=40.0, distance_low=0.0, distance_high=1e-2, frames=100)
+
+
+def tiny_checkpoint(
+    seed: int = 0,
+    calibration: Bounds | None = None,
+    gamma: float = 0.01,
+    width: int = 4,
+    dim: int = 16,
+    side_px: int = 32,
+) -> Checkpoint:
+    """Random weights, the same for the same seed."""
+    config = MnadConfig(width=width, items=4, dim=dim, height_px=side_px, width_px=side_px, gamma=gamma)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        model = make_model("mnad-pred", config).eval().requires_grad_(False)
+        items = memory.initial_items(config.items, config.dim)
+    return Checkpoint("mnad-pred", model, items, config, Preprocess(side_px, side_px), calibration, {})
+
+
+def write_tiny(folder: Path, name: str = "tiny", *, calibrated: bool = True, gamma: float = 0.01) -> Path:
+    """The same as a file in a models folder."""
+    path = folder / f"{name}.safetensors"
+    save_checkpoint(path, tiny_checkpoint(calibration=EASY_BOUNDS if calibrated else None, gamma=gamma))
+    return path

@@ -1,0 +1,156 @@
+"""The alert rule, score by score."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterable
+from dataclasses import replace
+
+import pytest
+
+from service.alerting.rule import Limits, Rule, close, step
+from service.messages import AlertEvent, Score
+from service.settings import load_settings
+
+LIMITS = Limits(threshold=0.75, low=0.6, min_duration_s=0.5, clear_after_s=2.0, quiet_after_s=15.0)
+
+
+def score(seq: int, value: float | None, *, session: int = 1000, at: float | None = None) -> Score:
+    """Ten scores a second."""
+    captured_at = seq / 10 if at is None else at
+    return Score("gate", session, seq, captured_at, captured_at, "m", None, None, None, None, value)
+
+
+def told(values: Iterable[float | None], rule: Rule | None = None, first: int = 0) -> tuple[Rule, list[AlertEvent]]:
+    rule, events = rule or Rule(), []
+    for seq, value in enumerate(values, first):
+        rule, more = step(rule, score(seq, value), LIMITS)
+        events += more
+    return rule, events
+
+
+def names(events: list[AlertEvent]) -> list[str]:
+    return [event.event for event in events]
+
+
+def test_the_limits_come_from_the_settings() -> None:
+    limits = Limits.of(load_settings(alert_threshold=0.8, alert_hysteresis=0.3))
+    assert (limits.threshold, round(limits.low, 9)) == (0.8, 0.5)
+
+
+def test_it_opens_at_the_frame_at_which_the_rule_is_met() -> None:
+    _, events = told([0.1, 0.1] + [0.8, 0.9] + [0.8] * 4)
+    assert names(events) == ["new"]
+    alert = events[0].alert
+    assert (alert.id, alert.state, alert.opened_at, alert.closed_at) == ("gate:1000-7", "open", 0.7, None)
+    assert (alert.peak_value, alert.peak_at, alert.threshold) == (0.9, 0.3, 0.75)
+
+
+def test_a_flash_opens_nothing() -> None:
+    assert told([0.9] * 5 + [0.1] + [0.9] * 5)[1] == []
+
+
+def test_the_threshold_itself_counts() -> None:
+    assert names(told([0.75] * 6)[1]) == ["new"]
+    assert told([0.7499] * 60)[1] == []
+
+
+def test_a_dip_within_the_hysteresis_does_not_interrupt() -> None:
+    assert names(told([0.8, 0.8, 0.6, 0.61, 0.8, 0.8])[1]) == ["new"]
+    assert told([0.8, 0.8, 0.59, 0.8, 0.8, 0.8])[1] == []
+
+
+def test_it_opens_at_a_frame_that_is_abnormal_itself() -> None:
+    _, events = told([0.8] + [0.65] * 9 + [0.8])
+    assert events[0].alert.opened_at == 1.0
+
+
+def test_no_value_neither_opens_nor_holds() -> None:
+    assert told([None] * 60)[1] == []
+    assert told([0.9, 0.9, None, 0.9, 0.9, 0.9])[1] == []
+    assert names(told([0.9] * 6 + [None] * 21)[1]) == ["new", "end"]
+
+
+def test_it_closes_after_a_while_below_and_not_before() -> None:
+    rule, events = told([0.9] * 6 + [0.1] * 20)
+    assert names(events) == ["new"]
+    rule, events = told([0.1], rule, first=26)
+    assert names(events) == ["end"]
+    assert (events[0].alert.state, events[0].alert.closed_at) == ("closed", 2.6)
+    assert rule == Rule(session=1000, last_at=2.6)
+
+
+def test_a_rise_within_the_while_holds_it_open() -> None:
+    assert names(told([0.9] * 6 + ([0.1] * 19 + [0.6]) * 3)[1]) == ["new"]
+
+
+def test_a_rising_peak_is_told_at_most_once_a_second_and_the_end_knows_it() -> None:
+    rising = [0.8] * 6 + [0.81 + i / 1000 for i in range(25)]
+    rule, events = told(rising)
+    assert names(events) == ["new", "update", "update"]
+    assert [event.alert.peak_at for event in events[1:]] == [1.5, 2.5]
+    _, events = close(rule)
+    assert (events[0].alert.peak_value, events[0].alert.closed_at) == (rising[-1], 3.0)
+
+
+def test_a_peak_that_rose_in_between_is_told_when_the_second_is_over() -> None:
+    _, events = told([0.8] * 6 + [0.9] + [0.8] * 12)
+    assert names(events) == ["new", "update"]
+    assert (events[1].alert.peak_value, events[1].alert.peak_at) == (0.9, 0.6)
+
+
+def test_a_new_session_closes_at_the_last_score_of_the_old() -> None:
+    rule, _ = told([0.9] * 10)
+    rule, events = step(rule, score(0, 0.9, session=2000, at=5.0), LIMITS)
+    assert names(events) == ["end"]
+    assert events[0].alert.closed_at == 0.9
+    assert (rule.session, rule.above_since, rule.alert) == (2000, 5.0, None)
+
+
+def test_a_long_gap_closes_as_silence_does() -> None:
+    rule, _ = told([0.9] * 10)
+    rule, events = step(rule, score(10, 0.9, at=16.0), LIMITS)
+    assert names(events) == ["end"]
+    assert rule.alert is None
+
+
+def test_closing_what_is_not_open_tells_nothing_and_forgets_what_was_building_up() -> None:
+    rule, _ = told([0.9] * 3)
+    assert close(rule) == (Rule(), [])
+
+
+def test_a_clock_that_was_set_back_does_not_hold_it_up() -> None:
+    rule, _ = told([0.9] * 2)
+    for seq in range(2, 8):
+        rule, events = step(rule, score(seq, 0.9, at=seq / 10 - 3600), LIMITS)
+    assert names(events) == ["new"]
+
+
+def test_no_minimum_opens_at_once() -> None:
+    _, events = step(Rule(), score(0, 0.9), replace(LIMITS, min_duration_s=0))
+    assert names(events) == ["new"]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_stopped_and_resumed_anywhere_it_tells_the_same(seed: int) -> None:
+    """The rule goes through JSON between any two scores; what was not saved is done again."""
+    chance = random.Random(seed)
+    level, values = 0.5, []
+    for _ in range(600):
+        level = min(1.0, max(0.0, level + chance.uniform(-0.2, 0.2)))
+        values.append(None if chance.random() < 0.02 else level)
+    _, undisturbed = told(values)
+    rule, events = Rule(), []
+    for seq, value in enumerate(values):
+        saved = Rule.of_json(json.loads(json.dumps(rule.as_json())))
+        for _ in range(chance.randint(1, 2)):  # killed before it was saved: the same score again
+            rule, more = step(saved, score(seq, value), LIMITS)
+        events += more
+    assert events == undisturbed
+    assert names(events).count("new") > 0
+
+
+def test_a_foreign_state_is_refused() -> None:
+    with pytest.raises(TypeError):
+        Rule.of_json({"unknown": 1})

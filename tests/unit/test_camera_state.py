@@ -1,0 +1,134 @@
+"""A camera's state out of what the stages said of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from service.bus import Overview
+from service.cameras import Beats, Status, status
+from service.messages import Camera, FrameId, InferReport, IngestReport
+
+NOW = 2_000_000.0
+BOTH, NONE = Beats(ingest=True, inference=True), Beats(ingest=False, inference=False)
+SESSION = int((NOW - 60) * 1000)
+
+
+def camera(**more: Any) -> Camera:
+    given = {"enabled": True, "created_at": NOW - 100, "revision": 3, "calibration": "learn", "pace": "realtime"}
+    return Camera(**{"id": "gate", "url": "rtsp://h/", "model": "m", "fps": None, **given, **more})
+
+
+def ingest(state: Any = "online", age_s: float = 1, **more: Any) -> IngestReport:
+    given = {"revision": 3, "session": SESSION, "last_seq": 9, "last_captured_at": NOW - 0.5, "fps": 10.0}
+    return IngestReport(state, NOW - age_s, **{**given, **more})
+
+
+def infer(state: Any = "online", age_s: float = 1, **more: Any) -> InferReport:
+    return InferReport(state, NOW - age_s, **{"revision": 3, **more})
+
+
+def merged(
+    one: IngestReport | None,
+    two: InferReport | None,
+    *,
+    cursor: FrameId | None = None,
+    beats: Beats = BOTH,
+    **more: Any,
+) -> Status:
+    return status(camera(**more), Overview(one, two, cursor, {}), beats, NOW)
+
+
+def test_online() -> None:
+    at = merged(ingest(waiting=True), infer())
+    assert (at.state, at.last_error, at.session, at.measured_fps, at.waiting) == ("online", None, SESSION, 10.0, True)
+    assert at.frame_age_s == 0.5
+    assert at.progress is None
+
+
+def test_learning_shows_how_far() -> None:
+    at = merged(ingest(), infer("learning", learned=12, to_learn=300))
+    assert (at.state, at.progress) == ("learning", (12, 300))
+
+
+@pytest.mark.parametrize(
+    ("one", "two", "state", "error"),
+    [
+        (None, None, "starting", None),
+        (ingest("starting", session=None, last_seq=None), None, "starting", None),
+        (ingest(last_seq=None), infer(), "starting", None),
+        (ingest(session=int(NOW * 1000) - 2000), None, "starting", None),
+        (ingest("reconnecting", last_error="refused"), infer(), "reconnecting", "refused"),
+        (ingest("stalled", last_error="no frames"), infer(), "stalled", "no frames"),
+        (ingest("failed", last_error="no video"), infer(), "failed", "no video"),
+        (ingest("failed", age_s=900, last_error="no video"), None, "failed", "no video"),
+        (ingest(), infer("failed", last_error="no such model"), "failed", "no such model"),
+        (ingest("failed"), None, "failed", "it failed without a reason"),
+        (ingest(last_error="12 packets were damaged"), infer(), "online", "12 packets were damaged"),
+        (ingest(), infer(last_error="slow"), "online", "slow"),
+        # Silence
+        (ingest(age_s=16), infer(), "stalled", "ingest says nothing of this camera"),
+        (ingest("reconnecting", age_s=16), infer(), "stalled", "ingest says nothing of this camera"),
+        (ingest(), infer(age_s=16), "stalled", "inference says nothing of this camera"),
+        (ingest(), None, "stalled", "inference says nothing of this camera"),
+        # Leftovers of another revision
+        (ingest("failed", revision=2), None, "starting", None),
+        (ingest("failed", revision=4), None, "starting", None),
+        (ingest(), infer("failed", revision=2), "stalled", "inference says nothing of this camera"),
+    ],
+)
+def test_each_state(one: IngestReport | None, two: InferReport | None, state: str, error: str | None) -> None:
+    at = merged(one, two)
+    assert (at.state, at.last_error) == (state, error)
+
+
+@pytest.mark.parametrize(
+    ("one", "two", "age_s", "state", "error"),
+    [
+        (None, None, 100, "stalled", "no ingest worker is running"),
+        (None, None, 10, "starting", None),
+        (ingest(age_s=16), infer(), 100, "stalled", "no ingest worker is running"),
+        (ingest(), None, 100, "stalled", "no inference worker is running"),
+        (ingest(), infer(age_s=16), 100, "stalled", "no inference worker is running"),
+    ],
+)
+def test_nobody_works(
+    one: IngestReport | None, two: InferReport | None, age_s: float, state: str, error: str | None
+) -> None:
+    at = merged(one, two, beats=NONE, created_at=NOW - age_s)
+    assert (at.state, at.last_error) == (state, error)
+
+
+def test_disabled_whatever_the_stages_say() -> None:
+    for one in (ingest(), ingest("failed", last_error="x"), None):
+        at = merged(one, infer(), enabled=False)
+        assert (at.state, at.last_error) == ("disabled", None)
+
+
+@pytest.mark.parametrize(
+    ("cursor", "state"),
+    [
+        (None, "learning"),
+        (FrameId(SESSION, 8), "learning"),
+        (FrameId(SESSION - 1, 99), "learning"),
+        (FrameId(SESSION, 9), "ended"),
+        (FrameId(SESSION, 10), "ended"),
+    ],
+)
+def test_a_file_has_ended_when_all_of_it_is_dealt_with(cursor: FrameId | None, state: str) -> None:
+    at = merged(ingest("ended"), infer("learning", learned=1, to_learn=2), cursor=cursor)
+    assert at.state == state
+    assert (at.progress is None) is (state == "ended")
+
+
+def test_a_file_without_frames_has_ended() -> None:
+    assert merged(ingest("ended", session=None, last_seq=None), None).state == "ended"
+
+
+def test_an_end_lasts_when_nobody_reports_any_more() -> None:
+    assert merged(ingest("ended", age_s=9000), None, cursor=FrameId(SESSION, 9), beats=NONE).state == "ended"
+
+
+def test_a_file_ahead_of_the_clock_has_no_negative_age() -> None:
+    assert merged(ingest(last_captured_at=NOW + 50), infer()).frame_age_s == 0

@@ -1,0 +1,146 @@
+"""Checkpoints: what is written comes back, and what is damaged or foreign is refused in one line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from models.bounds import Bounds
+from models.checkpoint import Checkpoint, digest, load_checkpoint, save_checkpoint
+from models.errors import CheckpointError
+from models.header import find_checkpoints, read_header
+from models.preprocess import Preprocess
+from models.registry import make_config
+from models.training.import_mnad import convert, import_mnad
+from tests.tiny import tiny_checkpoint
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    path = tmp_path / "tiny.safetensors"
+    save_checkpoint(path, tiny_checkpoint(calibration=Bounds(30.0, 40.0, 1e-6, 2e-6, 50)))
+    return path
+
+
+def test_what_is_saved_comes_back(saved: Path) -> None:
+    original, loaded = tiny_checkpoint(), load_checkpoint(saved)
+    assert loaded.config == original.config
+    assert loaded.preprocess == Preprocess(32, 32)
+    assert loaded.calibration == Bounds(30.0, 40.0, 1e-6, 2e-6, 50)
+    assert torch.equal(loaded.items, original.items)
+    for name, tensor in original.model.state_dict().items():
+        assert torch.equal(loaded.model.state_dict()[name], tensor), name
+    assert not loaded.model.training
+
+
+def test_the_header_reads_without_the_weights(saved: Path) -> None:
+    header = read_header(saved)
+    assert header.model == "mnad-pred"
+    assert header.config["width"] == 4
+    assert find_checkpoints(saved.parent) == {"tiny": saved}
+
+
+def test_half_precision_halves_the_file_and_keeps_the_items(tmp_path: Path, saved: Path) -> None:
+    half = tmp_path / "half.safetensors"
+    save_checkpoint(half, tiny_checkpoint(), torch.float16)
+    assert half.stat().st_size < 0.7 * saved.stat().st_size
+    loaded = load_checkpoint(half)
+    assert torch.equal(loaded.items, tiny_checkpoint().items)
+    assert all(p.dtype == torch.float32 for p in loaded.model.parameters())
+
+
+def damaged(path: Path, how: str) -> Path:
+    data = path.read_bytes()
+    match how:
+        case "empty":
+            path.write_bytes(b"")
+        case "text":
+            path.write_text("these are no weights\n" * 100)
+        case "truncated":
+            path.write_bytes(data[: len(data) // 2])
+        case "foreign":
+            save_file({"w": torch.zeros(2)}, path)
+        case "missing":
+            path.unlink()
+        case "folder":
+            path.unlink()
+            path.mkdir()
+    return path
+
+
+@pytest.mark.parametrize("how", ["empty", "text", "truncated", "foreign", "missing", "folder"])
+def test_a_damaged_or_foreign_file_is_refused_in_one_line(saved: Path, how: str) -> None:
+    with pytest.raises(CheckpointError) as caught:
+        load_checkpoint(damaged(saved, how))
+    assert "tiny.safetensors" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"model": "nobody"},
+        {"format": 99},
+        {"preprocess": {"version": 99}},
+        {"config": {"width": -1}},
+        {"config": {"colour": "red"}},
+        {"config": {"height_px": 100}},
+        {"config": {"width": 8}},
+        {"calibration": {"psnr": 1}},
+    ],
+)
+def test_a_header_that_does_not_fit_is_refused_in_one_line(saved: Path, change: dict[str, object]) -> None:
+    tensors = load_file(saved)
+    header = json.loads(read_header(saved).metadata()["lookout"])
+    for key, value in change.items():
+        header[key] = {**header[key], **value} if isinstance(value, dict) and header[key] else value
+    save_file(tensors, saved, metadata={"lookout": json.dumps(header)})
+    with pytest.raises(CheckpointError) as caught:
+        load_checkpoint(saved)
+    assert "\n" not in str(caught.value)
+
+
+def test_weights_that_are_not_finite_are_refused(tmp_path: Path) -> None:
+    broken: Checkpoint = tiny_checkpoint()
+    broken.items[0, 0] = torch.nan
+    save_checkpoint(tmp_path / "nan.safetensors", broken)
+    with pytest.raises(CheckpointError, match="not finite"):
+        load_checkpoint(tmp_path / "nan.safetensors")
+
+
+def test_an_interrupted_write_leaves_the_former_file(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = digest(saved)
+
+    def full_disk(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("models.checkpoint.save_file", full_disk)
+    with pytest.raises(OSError, match="No space"):
+        save_checkpoint(saved, tiny_checkpoint())
+    assert digest(saved) == before
+    assert list(saved.parent.iterdir()) == [saved]
+
+
+def test_the_authors_layout_is_imported_with_sizes_read_off_the_tensors(tmp_path: Path) -> None:
+    tiny = tiny_checkpoint()
+    authors = {**tiny.model.state_dict(), "m_items": tiny.items, "encoder.moduleBatchNorm.weight": torch.ones(16)}
+    save_file(authors, tmp_path / "authors.safetensors")
+    imported = import_mnad(tmp_path / "authors.safetensors")
+    assert imported.config == make_config("mnad-pred", {"width": 4, "dim": 16, "items": 4})
+    assert imported.preprocess.channel_order == "bgr"
+
+
+def test_what_is_not_mnad_is_not_imported(tmp_path: Path) -> None:
+    tiny = tiny_checkpoint()
+    state = tiny.model.state_dict()
+    with pytest.raises(CheckpointError, match="m_items"):
+        convert(dict(state), "x", {})
+    with pytest.raises(CheckpointError, match="does not fit"):
+        convert({**state, "m_items": torch.zeros(4, 99)}, "x", {})
+    (tmp_path / "w.safetensors").write_text("no")
+    with pytest.raises(CheckpointError, match=r"w\.safetensors"):
+        import_mnad(tmp_path / "w.safetensors")

@@ -1,0 +1,94 @@
+"""One pass for many cameras: what a camera gets does not depend on who else is in the batch, bit for bit on a CPU."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from models.bounds import Learner
+from models.checkpoint import Checkpoint
+from models.scorer import Precision, Scored, Scorer
+from models.training.import_mnad import convert
+from service.inference.line import CameraLine
+from service.inference.step import batches, score_batch
+from service.messages import Frame
+from tests import reference
+from tests.tiny import EASY_BOUNDS, tiny_checkpoint
+from tests.unit.test_inference_line import camera
+
+
+def random_clips(count: int, side_px: int, seed: int = 0) -> list[np.ndarray[tuple[int, ...], np.dtype[np.uint8]]]:
+    rng = np.random.default_rng(seed)
+    return [rng.integers(0, 256, (5, side_px, side_px, 3), dtype=np.uint8) for _ in range(count)]
+
+
+def assert_row(together: Scored, row: int, alone: Scored) -> None:
+    for name in ("psnr_db", "distance", "gate_error", "memory_updated", "items", "heat"):
+        assert torch.equal(getattr(together, name)[row], getattr(alone, name)[0]), name
+
+
+def check_all_batch_sizes(checkpoint: Checkpoint, precision: Precision, sizes: list[int], side_px: int) -> None:
+    # A gate in the middle of what random pictures give, so that some samples update their memory and some do not.
+    scorer = Scorer(checkpoint, precision=precision)
+    clips = random_clips(max(sizes), side_px)
+    items = torch.stack([scorer.fresh_items()] * len(clips))
+    scorer.gamma = scorer.step(clips, items).gate_error.median().item()
+    alone = [scorer.step([clip], items[:1]) for clip in clips]
+    for size in sizes:
+        together = scorer.step(clips[:size], items[:size])
+        for row in range(size):
+            assert_row(together, row, alone[row])
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_small_model_in_batches_of_1_to_8(precision: Precision) -> None:
+    # Width and size as shipped: where channels are no multiple of 8, or a layer holds fewer than 20,480 numbers, torch
+    # takes another convolution for other batches, and the last bits differ.
+    check_all_batch_sizes(tiny_checkpoint(width=16, dim=128, side_px=256), precision, list(range(1, 9)), 256)
+
+
+@pytest.mark.footage
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_the_full_network_in_batches_of_1_to_3(precision: Precision) -> None:
+    tensors = reference.filled_weights(reference.figures("mnad_pred"))
+    checkpoint = convert({**tensors, "m_items": reference.filled_items(10, 512)}, "reference", {})
+    check_all_batch_sizes(checkpoint, precision, [2, 3], 256)
+
+
+def ready(name: str, scorer: Scorer, seed: int) -> tuple[CameraLine, list[Frame]]:
+    line = CameraLine(camera(name), scorer, scorer.fresh_items(), Learner(EASY_BOUNDS, 20), None)
+    (clip,) = random_clips(1, 32, seed)
+    return line, [Frame(name, 7, seq, seq / 10, pixels) for seq, pixels in enumerate(clip)]
+
+
+def test_each_camera_keeps_its_own_memory_and_gets_scores_under_its_frames_ids() -> None:
+    scorer = Scorer(tiny_checkpoint(gamma=1e9))
+    batch = [ready("a", scorer, 1), ready("b", scorer, 2)]
+    (score_a, heat_a), (score_b, _) = score_batch(batch, now=lambda: 99.0)
+    assert (score_a.camera, score_a.session, score_a.seq, score_a.scored_at) == ("a", 7, 4, 99.0)
+    assert score_b.camera == "b"
+    assert heat_a.cells.shape == (64, 64)
+    assert heat_a.cells.dtype == np.uint16
+    assert score_a.memory_updated
+    assert score_a.value is not None
+    assert 0 < score_a.value < 1
+    assert not torch.equal(batch[0][0].items, batch[1][0].items)
+
+
+def test_batches_are_per_checkpoint_and_bounded() -> None:
+    one, other = Scorer(tiny_checkpoint()), Scorer(tiny_checkpoint(seed=1))
+    waiting = [
+        ready(name, scorer, 0) for name, scorer in zip("abcdef", [one, other, one, one, other, one], strict=True)
+    ]
+    names = [[line.camera.id for line, _ in batch] for batch in batches(waiting, 3)]
+    assert names == [["a", "c", "d"], ["f"], ["b", "e"]]
+
+
+def test_a_number_that_is_not_finite_never_reaches_a_score() -> None:
+    scorer = Scorer(tiny_checkpoint())
+    line, frames = ready("a", scorer, 1)
+    line.items = torch.full_like(line.items, torch.nan)
+    ((score, _),) = score_batch([(line, frames)])
+    assert score.value is None
+    assert score.distance is None

@@ -1,0 +1,264 @@
+"""One camera's life, told to a state machine with a fake decoder and a clock of our own."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import pytest
+
+from service.ingest.backoff import Backoff
+from service.ingest.runner import SLACK_S, START_LIMIT_S, Runner
+from service.ingest.wire import Kind, Said
+from service.messages import Camera, IngestReport
+from service.settings import load_settings
+from tests.ingest_line import camera
+
+SETTINGS = load_settings(connect_timeout_s=10, stall_timeout_s=15, retry_first_s=1, retry_most_s=60)
+
+
+@dataclass
+class FakeChild:
+    said: list[Said] = field(default_factory=list)
+    code: int | None = None
+    killed: bool = False
+    closed: bool = False
+
+    def say(self, *kinds: Kind, **where: object) -> None:
+        self.said += [Said(kind, **where) for kind in kinds]  # type: ignore[arg-type]
+
+    def hear(self) -> list[Said]:
+        said, self.said = self.said, []
+        return said
+
+    def exit_code(self) -> int | None:
+        return self.code
+
+    def terminate(self) -> None:
+        self.code = -15
+
+    def kill(self) -> None:
+        self.killed, self.code = True, -9
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@dataclass
+class Life:
+    """A runner, the decoders it started, and the time."""
+
+    now: float = 100.0
+    children: list[FakeChild] = field(default_factory=list)
+    start: Callable[[Camera], FakeChild] | None = None
+    before: IngestReport | None = None
+
+    def __post_init__(self) -> None:
+        backoff = Backoff(1, 60, 60, random.Random(0))
+        self.runner = Runner(camera("a", "rtsp://h/1", revision=3), SETTINGS, self._start, backoff, self.before)
+
+    def _start(self, record: Camera) -> FakeChild:
+        self.children.append(self.start(record) if self.start else FakeChild())
+        return self.children[-1]
+
+    def after(self, seconds: float) -> IngestReport:
+        self.now += seconds
+        self.runner.tick(self.now)
+        return self.runner.report(self.now, wall_s=1_000_000 + self.now)
+
+    def online(self) -> FakeChild:
+        self.after(0)
+        child = self.children[-1]
+        child.say("ready", "opened")
+        child.say("session", session=17)
+        child.say("progress", session=17, seq=0, captured_at=5.0, frames=1)
+        assert self.after(0.1).state == "online"
+        return child
+
+
+def test_a_camera_starts_and_comes_online() -> None:
+    life = Life()
+    assert life.after(0).state == "starting"
+    life.online()
+    report = life.after(0.1)
+    assert (report.session, report.last_seq, report.last_captured_at) == (17, 0, 5.0)
+    assert (report.revision, report.last_error, report.retry_at) == (3, None, None)
+
+
+def test_frames_a_second_are_measured_over_the_last_seconds() -> None:
+    life = Life()
+    child = life.online()
+    for index in range(1, 31):
+        child.say("progress", session=17, seq=index, captured_at=5.0 + index / 10, frames=1 + index)
+        report = life.after(0.1)
+    assert report.fps == pytest.approx(10, rel=0.1)
+
+
+def test_the_end_of_a_file_is_the_end() -> None:
+    life = Life()
+    child = life.online()
+    child.say("ended", session=17, seq=179, captured_at=22.9, frames=180)
+    child.code = 0
+    report = life.after(0.1)
+    assert (report.state, report.last_seq, report.retry_at) == ("ended", 179, None)
+    assert life.after(10_000).state == "ended"
+    assert len(life.children) == 1
+    assert child.closed
+
+
+def test_what_is_refused_is_not_tried_again() -> None:
+    life = Life()
+    life.after(0)
+    life.children[0].say("ready")
+    life.children[0].say("refused", error="there is no model 'x'")
+    life.children[0].code = 3
+    report = life.after(0.1)
+    assert (report.state, report.last_error) == ("failed", "there is no model 'x'")
+    assert life.after(10_000).state == "failed"
+    assert len(life.children) == 1
+
+
+def test_a_lost_camera_is_tried_again_and_says_when() -> None:
+    life = Life()
+    child = life.online()
+    child.say("lost", error="connection refused")
+    child.code = 4
+    report = life.after(0.1)
+    assert (report.state, report.last_error) == ("reconnecting", "connection refused")
+    assert report.retry_at is not None
+    assert 1 <= report.retry_at - report.at <= 2
+    assert life.after(0.5).state == "reconnecting"
+    assert len(life.children) == 1
+    trying = life.after(2)
+    assert (trying.state, trying.retry_at, len(life.children)) == ("reconnecting", None, 2)
+    assert life.runner.reconnects == 1
+    life.online()
+    assert life.after(0.1).last_error is None
+
+
+def test_waits_grow_while_it_fails_and_start_anew_after_a_good_minute() -> None:
+    life = Life()
+    waits = []
+    for _ in range(8):
+        report = life.after(60)
+        life.children[-1].code = 4
+        report = life.after(0.1)
+        assert report.retry_at is not None
+        waits.append(report.retry_at - report.at)
+    assert waits[0] <= 2 < waits[2] < waits[4] <= 60
+    assert waits[-1] >= 30
+    life.now += 60
+    child = life.online()
+    for _ in range(61):
+        child.say("progress", session=17, seq=0, captured_at=5.0, frames=1)
+        life.after(1)
+    child.code = 4
+    report = life.after(0.1)
+    assert report.retry_at is not None
+    assert report.retry_at - report.at <= 2
+
+
+def test_a_silent_decoder_is_killed_and_the_camera_is_stalled() -> None:
+    life = Life()
+    child = life.online()
+    assert life.after(15).state == "online"
+    report = life.after(SLACK_S + 0.1)
+    assert child.killed
+    assert (report.state, report.last_error) == ("stalled", "silent for 16 s")
+    assert life.after(0.1).retry_at is not None
+    assert life.after(5).state == "stalled"
+    assert len(life.children) == 2
+
+
+def test_a_decoder_that_does_not_get_through_is_killed() -> None:
+    life = Life()
+    life.after(0)
+    life.children[0].say("ready")
+    assert life.after(1).state == "starting"
+    report = life.after(10 + SLACK_S + 0.1)
+    assert life.children[0].killed
+    assert (report.state, report.last_error) == ("reconnecting", "no answer within 11 s")
+
+
+def test_a_decoder_that_does_not_even_start_is_killed() -> None:
+    life = Life()
+    life.after(0)
+    assert life.after(START_LIMIT_S).state == "starting"
+    life.after(0.1)
+    assert life.children[0].killed
+
+
+def test_a_decoder_that_waits_is_not_stalled() -> None:
+    life = Life()
+    child = life.online()
+    for _ in range(100):
+        child.say("progress", session=17, seq=0, captured_at=5.0, frames=1, waiting=True)
+        report = life.after(1)
+    assert (report.state, report.waiting) == ("online", True)
+
+
+def test_silence_while_redis_is_away_is_excused() -> None:
+    life = Life()
+    child = life.online()
+    for _ in range(10):
+        life.now += 10
+        life.runner.excuse(life.now)
+        life.after(0)
+    assert not child.killed
+
+
+def test_a_decoder_that_was_killed_by_others_is_started_again() -> None:
+    life = Life()
+    life.online().code = -9
+    report = life.after(0.1)
+    assert (report.state, report.last_error) == ("reconnecting", "the decoder ended unexpectedly (SIGKILL)")
+    life.after(3)
+    assert len(life.children) == 2
+
+
+def test_a_machine_that_can_start_no_process_is_tried_again() -> None:
+    def none_left(_: Camera) -> FakeChild:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    report = Life(start=none_left).after(0)
+    assert report.state == "reconnecting"
+    assert report.last_error == "no decoder can be started: Resource temporarily unavailable"
+    assert report.retry_at is not None
+
+
+def test_a_new_frame_size_is_told_and_the_camera_stays_online() -> None:
+    life = Life()
+    child = life.online()
+    child.say("session", session=18)
+    child.say("notice", session=18, error="frame size changed from 160x120 to 320x240")
+    report = life.after(0.1)
+    assert (report.state, report.session) == ("online", 18)
+    assert report.last_error == "frame size changed from 160x120 to 320x240"
+
+
+@pytest.mark.parametrize("state", ["ended", "failed"])
+def test_a_restarted_worker_leaves_what_had_ended_alone(state: str) -> None:
+    before = IngestReport(state, at=1.0, revision=3, last_error="why", session=17, last_seq=9)  # type: ignore[arg-type]
+    life = Life(before=before)
+    report = life.after(0)
+    assert (report.state, report.last_error, report.session, report.last_seq) == (state, "why", 17, 9)
+    assert life.children == []
+
+
+@pytest.mark.parametrize(("state", "revision"), [("ended", 2), ("online", 3), ("reconnecting", 3)])
+def test_a_restarted_worker_starts_everything_else(state: str, revision: int) -> None:
+    life = Life(before=IngestReport(state, at=1.0, revision=revision))  # type: ignore[arg-type]
+    assert life.after(0).state == "starting"
+    assert len(life.children) == 1
+
+
+def test_a_runner_that_is_given_up_rests() -> None:
+    life = Life()
+    child = life.online()
+    life.runner.give_up("ingest failed: KeyError")
+    assert child.killed
+    report = life.after(0.1)
+    assert (report.state, report.last_error) == ("failed", "ingest failed: KeyError")
+    assert life.after(100).state == "failed"
+    assert len(life.children) == 1

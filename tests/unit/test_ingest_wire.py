@@ -1,0 +1,75 @@
+"""The lines between a decoder and its worker."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+
+from service.errors import BrokenMessageError
+from service.ingest.talk import QUIET_S, Talk
+from service.ingest.wire import MAX_ERROR, MAX_LINE, Job, Lines, Said
+from service.settings import load_settings
+from tests.ingest_line import camera
+
+
+def test_a_job_comes_back_as_it_went() -> None:
+    settings = load_settings(bus_url="redis://:pw@host/0", media_dir=Path("/media"), stall_timeout_s=3)
+    job = Job(camera("a", "rtsp://u:p@h/1", fps=5.0), settings, 42)
+    assert Job.load(job.dump()) == job
+    assert job.dump().count(b"\n") == 1
+
+
+def test_a_job_that_would_not_fit_a_pipe_is_refused() -> None:
+    with pytest.raises(ValueError, match="too long"):
+        Job(camera("a", "/" + "x" * 70_000), load_settings(), 42).dump()
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 1000])
+def test_lines_come_whole_however_the_bytes_are_cut(size: int) -> None:
+    said = [Said("session", 17, 0, 1.5, 1), Said("lost", error="gone"), Said("ended")]
+    data = "".join(one.dump() for one in said).encode()
+    lines = Lines()
+    got = [line for start in range(0, len(data), size) for line in lines.feed(data[start : start + size])]
+    assert [Said.load(line) for line in got] == said
+
+
+def test_an_endless_line_is_left_out_and_takes_no_memory() -> None:
+    lines = Lines()
+    for _ in range(100):
+        assert lines.feed(b"x" * MAX_LINE) == []
+        assert len(lines._rest) <= MAX_LINE
+    assert lines.feed(b"tail\nnext\n") == [b"next"]
+
+
+def test_a_line_that_is_none_of_ours_is_a_broken_message() -> None:
+    for line in (b"", b"hello", b"[1]", b"{}"):
+        with pytest.raises(BrokenMessageError):
+            Said.load(line)
+
+
+def test_signs_of_life_come_at_most_five_times_a_second() -> None:
+    now, out = [0.0], io.StringIO()
+    talk = Talk(out, clock=lambda: now[0])
+    for _ in range(100):
+        now[0] += QUIET_S / 10
+        talk.alive()
+    assert 9 <= len(out.getvalue().splitlines()) <= 11
+
+
+def test_an_error_is_said_without_its_password_and_not_at_length() -> None:
+    out = io.StringIO()
+    talk = Talk(out)
+    talk.say("lost", "rtsp://me:s3cr3t@host/1 is away " + "x" * 10_000)
+    assert "s3cr3t" not in out.getvalue()
+    assert len(Said.load(out.getvalue().encode()).error or "") == MAX_ERROR
+
+
+def test_a_decoder_whose_worker_is_gone_ends() -> None:
+    class Gone(io.StringIO):
+        def flush(self) -> None:
+            raise BrokenPipeError
+
+    with pytest.raises(SystemExit):
+        Talk(Gone()).say("ready")

@@ -1,0 +1,110 @@
+"""Training: goes on after a kill as if nothing had happened, and gives the same for the same seed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from models.errors import CheckpointError, DataError
+from models.preprocess import Preprocess
+from models.training import loop
+from models.training.footage import Footage, train_clips
+from models.training.loop import StoppedError, Trainer, TrainOptions, train
+from tests.clips import write_clip
+from tests.tiny import TINY
+
+OPTIONS = TrainOptions(epochs=3, batch=4, learning_rate=1e-3, seed=7)
+
+
+@pytest.fixture(scope="module")
+def footage(tmp_path_factory: pytest.TempPathFactory) -> Footage:
+    folder = tmp_path_factory.mktemp("clips")
+    for name in ("a", "b"):
+        write_clip(folder / f"{name}.mp4", range(14), size_px=(64, 48))
+    return Footage.load(train_clips(folder), Preprocess(32, 32), TINY.t_length)
+
+
+def run_to_end(footage: Footage, state: Path) -> Trainer:
+    trainer = Trainer(TINY, OPTIONS)
+    train(trainer, footage, state)
+    return trainer
+
+
+def assert_same(one: Trainer, other: Trainer) -> None:
+    assert torch.equal(one.items, other.items)
+    for name, tensor in one.model.state_dict().items():
+        assert torch.equal(tensor, other.model.state_dict()[name]), name
+
+
+def test_windows_never_span_two_clips(footage: Footage) -> None:
+    assert len(footage.windows) == 2 * (14 - 4)
+    first_of_b = footage.window(10)
+    assert np.array_equal(first_of_b, footage.clips[1][:5])
+
+
+def test_an_epoch_is_a_permutation_that_seed_and_epoch_decide(footage: Footage) -> None:
+    def order(seed: int, epoch: int) -> list[int]:
+        return [int(clip.sum()) for batch in footage.batches(4, seed, epoch) for clip in batch]
+
+    assert order(1, 0) == order(1, 0)
+    assert order(1, 0) != order(1, 1)
+    assert sorted(order(1, 0)) == sorted(order(2, 5))
+
+
+def test_training_lowers_the_loss(footage: Footage, tmp_path: Path) -> None:
+    seen: list[loop.Progress] = []
+    train(Trainer(TINY, OPTIONS), footage, tmp_path / "state", report=seen.append)
+    assert [now.step for now in seen] == list(range(1, 16))
+    assert seen[-1].loss < seen[0].loss
+    assert seen[-1].psnr_db > seen[0].psnr_db
+
+
+def test_the_same_seed_gives_the_same_model_another_seed_another(footage: Footage, tmp_path: Path) -> None:
+    one = run_to_end(footage, tmp_path / "state")
+    assert_same(one, run_to_end(footage, tmp_path / "state"))
+    other = Trainer(TINY, TrainOptions(epochs=3, batch=4, learning_rate=1e-3, seed=8))
+    assert not torch.equal(one.items, other.items)
+
+
+@pytest.mark.parametrize("stop_after", [1, 5, 7])
+def test_a_resumed_run_equals_an_undisturbed_one(footage: Footage, tmp_path: Path, stop_after: int) -> None:
+    undisturbed = run_to_end(footage, tmp_path / "other")
+    state, steps = tmp_path / "state", 0
+
+    def should_stop() -> bool:
+        nonlocal steps
+        steps += 1
+        return steps > stop_after
+
+    with pytest.raises(StoppedError):
+        train(Trainer(TINY, OPTIONS), footage, state, should_stop=should_stop)
+    resumed = Trainer(TINY, OPTIONS)
+    resumed.resume(state)
+    train(resumed, footage, state)
+    assert_same(undisturbed, resumed)
+
+
+def test_a_state_of_another_run_or_a_damaged_one_is_refused(tmp_path: Path) -> None:
+    state = tmp_path / "model.resume"
+    Trainer(TINY, OPTIONS).save(state)
+    with pytest.raises(CheckpointError, match="other options"):
+        Trainer(TINY, TrainOptions(epochs=9)).resume(state)
+    state.write_bytes(state.read_bytes()[:500])
+    with pytest.raises(CheckpointError, match="cannot be resumed from"):
+        Trainer(TINY, OPTIONS).resume(state)
+
+
+def test_clips_too_short_for_one_window_are_refused(tmp_path: Path) -> None:
+    write_clip(tmp_path / "short.mp4", range(3))
+    with pytest.raises(DataError, match="5 frames"):
+        Footage.load(train_clips(tmp_path), Preprocess(32, 32), 5)
+
+
+def test_a_folder_without_clips_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no video clip"):
+        train_clips(tmp_path)
+    with pytest.raises(DataError, match="no folder"):
+        train_clips(tmp_path / "nowhere")

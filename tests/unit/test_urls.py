@@ -1,0 +1,143 @@
+"""Which camera addresses are taken, and that no password is ever shown."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from service.errors import SourceRefusedError
+from service.urls import check, file_path, is_file, mask
+
+
+@pytest.fixture
+def media(tmp_path: Path) -> Path:
+    folder = tmp_path / "media"
+    folder.mkdir()
+    (folder / "clip.mp4").write_bytes(b"")
+    (folder / "a clip #1?.mp4").write_bytes(b"")
+    (tmp_path / "outside.mp4").write_bytes(b"")
+    return folder
+
+
+@pytest.mark.parametrize(
+    "password",
+    ["s3cr3t", "s3cr3t@s3cr3t", "s3cr3t/s3cr3t", "s3cr3t:s3cr3t", "%40s3cr3t%3A", "s3cr3t?x#y", "", "päss s3cr3t"],
+)
+def test_passwords_are_masked_whatever_is_in_them(password: str) -> None:
+    shown = mask(f"rtsp://admin:{password}@10.0.0.1:554/ch1 is away".replace(" s3cr3t", "s3cr3t"))
+    assert shown == "rtsp://***@10.0.0.1:554/ch1 is away"
+
+
+def test_every_address_of_a_text_is_masked_and_the_rest_stays() -> None:
+    text = "RTSPS://u:p@a/1, redis://:pw@b:6379/0 and 'rtsp://u@c/x' but not rtsp://d/y nor me@example.org"
+    assert (
+        mask(text) == "RTSPS://***@a/1, redis://***@b:6379/0 and 'rtsp://***@c/x' but not rtsp://d/y nor me@example.org"
+    )
+
+
+def test_what_is_a_file() -> None:
+    assert is_file("/media/clip.mp4")
+    assert is_file("file:///media/clip.mp4")
+    assert not is_file("rtsp://host/clip.mp4")
+
+
+def test_a_file_below_the_media_folder_is_taken(media: Path) -> None:
+    for url in (f"{media}/clip.mp4", f"file://{media}/clip.mp4", f"file://localhost{media}/clip.mp4"):
+        check(url, media)
+        assert file_path(url, media) == media / "clip.mp4"
+    assert file_path(f"file://{media}/a%20clip%20%231%3F.mp4", media).name == "a clip #1?.mp4"
+    assert file_path(f"{media}/a clip #1?.mp4", media).name == "a clip #1?.mp4"
+
+
+def test_a_file_elsewhere_is_refused_however_it_is_named(media: Path) -> None:
+    (media / "link.mp4").symlink_to(media.parent / "outside.mp4")
+    (media / "up").symlink_to(media.parent)
+    for url in (
+        f"{media}/../outside.mp4",
+        f"file://{media}/../outside.mp4",
+        f"file://{media}/%2e%2e/outside.mp4",
+        f"file://{media}/..%2foutside.mp4",
+        f"{media}/link.mp4",
+        f"{media}/up/outside.mp4",
+        "/etc/passwd",
+        "/",
+        f"{media}-other/clip.mp4",
+    ):
+        with pytest.raises(SourceRefusedError, match="not below the media folder"):
+            check(url, media)
+
+
+def test_a_link_that_stays_below_the_folder_is_taken(media: Path) -> None:
+    (media / "link.mp4").symlink_to(media / "clip.mp4")
+    assert file_path(f"{media}/link.mp4", media) == media / "clip.mp4"
+
+
+def test_a_missing_file_and_a_folder_are_refused(media: Path) -> None:
+    for name in ("none.mp4", "."):
+        with pytest.raises(SourceRefusedError, match="no such file"):
+            check(f"{media}/{name}", media)
+
+
+@pytest.mark.parametrize("url", ["file://host/clip.mp4", "file:clip.mp4", "file:", "file://"])
+def test_a_file_of_another_host_or_without_a_path_is_refused(media: Path, url: str) -> None:
+    with pytest.raises(SourceRefusedError):
+        check(url, media)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://host/x",
+        "https://host/x",
+        "concat:/etc/passwd|/etc/hosts",
+        "subfile,,start,0,end,0,,:/etc/passwd",
+        "data:text/plain,x",
+        "pipe:0",
+        "tcp://host:1",
+        "udp://@:1234",
+        "rtmp://host/x",
+        "crypto:/etc/passwd",
+        "clip.mp4",
+        "../clip.mp4",
+        "C:\\clip.mp4",
+        "rtsp:host/x",
+        "rtsp://",
+        "rtsp:///x",
+        "rtsp://host:port/x",
+        "rtsp://host:99999/x",
+        "rtsp://[::1/x",
+        "rtsp://host/a b",
+        " rtsp://host/x",
+        "",
+        "\n",
+        "rtsp://host/x\r\nX: y",
+        "rtsp://host/\x00",
+        "rtsp://host/\t",
+    ],
+)
+def test_anything_else_is_refused(media: Path, url: str) -> None:
+    with pytest.raises(SourceRefusedError):
+        check(url, media)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "rtsp://host/x",
+        "rtsp://host",
+        "RTSP://host:554/x?channel=1",
+        "rtsps://u:p%40ss@[::1]:322/x",
+        "rtsp://u@10.0.0.1/x",
+    ],
+)
+def test_cameras_are_taken(media: Path, url: str) -> None:
+    check(url, media)
+
+
+@pytest.mark.parametrize("url", ["rtsp://admin:s3/cr3t@host/x", "rtsp://admin:s3cr3t@host:x/", "http://a:s3cr3t@h/"])
+def test_no_refusal_repeats_the_address(media: Path, url: str) -> None:
+    with pytest.raises(SourceRefusedError) as caught:
+        check(url, media)
+    assert "cr3t" not in str(caught.value)
+    assert caught.value.__cause__ is None

@@ -1,0 +1,136 @@
+"""How files are opened and decoded, for training and for cameras alike."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from models.errors import VideoError
+from models.preprocess import Preprocess
+from models.video import opened, pictures, read_clip
+from tests.clips import number_in, write_clip, write_sound
+from tests.conftest import SHARED
+
+READY = Preprocess(64, 64)
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    return write_clip(tmp_path / "clip.mp4", range(30))
+
+
+@pytest.mark.footage
+def test_gray_footage_of_full_range_keeps_its_values_exactly() -> None:
+    """Ped2 is yuvj420p: its Y plane is the gray value, and R = G = B = Y."""
+    path = SHARED / "data" / "ped2" / "test" / "01.mp4"
+    with av.open(str(path)) as container:
+        luma = [frame.to_ndarray()[: frame.height, : frame.width] for frame in container.decode(video=0)]
+    with opened(path) as container:
+        rgb = [picture.rgb for picture in pictures(container)]
+    assert len(rgb) == 180
+    for gray, shown in zip(luma, rgb, strict=True):
+        np.testing.assert_array_equal(shown, np.repeat(gray[:, :, None], 3, axis=2))
+
+
+def test_every_frame_comes_once_in_the_order_of_display_with_its_time(clip: Path) -> None:
+    with opened(clip) as container:
+        found = list(pictures(container))
+    assert [number_in(picture.rgb) for picture in found] == list(range(30))
+    assert [picture.pts_s for picture in found] == pytest.approx([index / 10 for index in range(30)])
+
+
+def test_live_decoding_gives_the_same_pixels(clip: Path) -> None:
+    with opened(clip) as container:
+        usual = [picture.rgb for picture in pictures(container)]
+    with opened(clip) as container:
+        live = [picture.rgb for picture in pictures(container, live=True)]
+    np.testing.assert_array_equal(np.stack(live), np.stack(usual))
+
+
+def test_a_clip_is_read_whole(clip: Path) -> None:
+    made = read_clip(clip, READY)
+    assert made.shape == (30, 64, 64, 3)
+    assert [number_in(pixels) for pixels in made] == list(range(30))
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("list.m3u8", "#EXTM3U\n#EXT-X-TARGETDURATION:3\n#EXTINF:3,\n{clip}\n#EXT-X-ENDLIST\n"),
+        ("list.mp4", "#EXTM3U\n#EXT-X-TARGETDURATION:3\n#EXTINF:3,\n{clip}\n#EXT-X-ENDLIST\n"),
+        ("list.ffconcat", "ffconcat version 1.0\nfile '{clip}'\n"),
+        ("list.mp4", "ffconcat version 1.0\nfile '{clip}'\n"),
+        ("stream.sdp", "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=video 5004 RTP/AVP 96\n"),
+        ("notes.mp4", "nothing moves here"),
+        ("empty.mp4", ""),
+    ],
+)
+def test_what_names_other_files_or_is_no_video_is_refused(tmp_path: Path, clip: Path, name: str, text: str) -> None:
+    path = tmp_path / name
+    path.write_text(text.format(clip=clip))
+    with pytest.raises(VideoError, match=f"{name} cannot be opened as a video"):
+        read_clip(path, READY)
+
+
+def test_sound_alone_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(VideoError, match="there is no video in it"):
+        read_clip(write_sound(tmp_path / "sound.mp4"), READY)
+
+
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(VideoError, match=r"none\.mp4 cannot be opened as a video: No such file"):
+        read_clip(tmp_path / "none.mp4", READY)
+
+
+def test_a_file_without_its_index_is_refused(clip: Path) -> None:
+    clip.write_bytes(clip.read_bytes()[:-100])
+    with pytest.raises(VideoError):
+        read_clip(clip, READY)
+
+
+def test_a_file_that_is_cut_off_says_so_after_its_frames(tmp_path: Path) -> None:
+    path = tmp_path / "clip.mp4"
+    write_clip(path, range(100), options={"bf": "0"}, container_options={"movflags": "faststart"})
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
+    numbers: list[int] = []
+
+    def read() -> None:
+        with opened(path) as container:
+            numbers.extend(number_in(picture.rgb) for picture in pictures(container))
+
+    with pytest.raises(VideoError, match=r"the file is cut off: its last [0-9]+ frames are missing"):
+        read()
+    assert 20 < len(numbers) < 100
+    assert numbers == list(range(len(numbers)))
+
+
+def test_packets_that_cannot_be_decoded_are_told_and_passed_over(tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "clip.mp4", range(30), options={"bf": "0", "g": "10"})
+    with av.open(str(path)) as container:
+        packets = [(packet.pos or 0, packet.size) for packet in container.demux(video=0) if packet.size]
+    data = bytearray(path.read_bytes())
+    for start, size in packets[10:13]:
+        data[start : start + size] = b"\xff" * size
+    path.write_bytes(data)
+    broken: list[None] = []
+    with opened(path) as container:
+        found = list(pictures(container, lambda: broken.append(None)))
+    assert len(broken) == 3
+    assert number_in(found[-1].rgb) == 29
+    with pytest.raises(VideoError, match="3 of its packets are damaged"):
+        read_clip(path, READY)
+
+
+def test_endless_damage_ends_the_stream(tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "clip.mp4", range(250))
+    with av.open(str(path)) as container:
+        packets = [(packet.pos or 0, packet.size) for packet in container.demux(video=0) if packet.size]
+    data = bytearray(path.read_bytes())
+    for start, size in packets:
+        data[start : start + size] = b"\xff" * size
+    path.write_bytes(data)
+    with pytest.raises(VideoError):
+        read_clip(path, READY)
