@@ -56,6 +56,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint, dtype: torch.dtype = tor
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         save_file(tensors, temporary, metadata=header.metadata())
+        temporary.chmod(0o644)  # safetensors makes it private; another user's service reads it too
         temporary.replace(path)
     except SafetensorError as error:
         raise CheckpointError(f"{path} cannot be written: {error}") from None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import logging
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -35,7 +34,7 @@ def serve(
     from service import logs, serve  # noqa: PLC0415
 
     settings = load_settings(host=host, port=port)
-    logs.set_up("serve")
+    logs.set_up("serve", settings.log_level)
 
     def say(full: Settings) -> None:
         typer.echo(f"Lookout is at {serve.address(full)}")
@@ -53,9 +52,10 @@ def demo(
     from service import logs  # noqa: PLC0415
     from service.demo.run import run_demo  # noqa: PLC0415
 
-    logs.set_up("demo", logging.WARNING)
+    settings = load_settings(port=port, log_level="warning")
+    logs.set_up("demo", settings.log_level)
     with stop_on_signals() as stop:
-        run_demo(load_settings(port=port), video, stop, typer.echo, any_port=port is None)
+        run_demo(settings, video, stop, typer.echo, any_port=port is None)
 
 
 @app.command()
@@ -77,9 +77,10 @@ def _stage(name: str, module: str) -> None:
     """Run one stage until a signal. Imported here: an image without torch can still serve the API."""
     from service import logs  # noqa: PLC0415
 
-    logs.set_up(name)
+    settings = load_settings()
+    logs.set_up(name, settings.log_level)
     with stop_on_signals() as stop:
-        importlib.import_module(module).run(load_settings(), stop)
+        importlib.import_module(module).run(settings, stop)
 
 
 @app.command()

@@ -12,8 +12,8 @@ class _Masking(logging.Formatter):
         return mask(super().format(record))
 
 
-def set_up(stage: str, level: int = logging.INFO) -> None:
-    """Configure the root logger of this process; `stage` heads each line."""
+def set_up(stage: str, level: str) -> None:
+    """Configure the root logger of this process; `stage` heads each line, `level` is a name of logging's."""
     handler = logging.StreamHandler()
     handler.setFormatter(_Masking(f"%(asctime)s {stage} %(levelname)s %(message)s"))
-    logging.basicConfig(level=level, handlers=[handler], force=True)
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)

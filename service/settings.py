@@ -52,11 +52,13 @@ class Settings(BaseSettings):
     learn_frames: int = Field(default=300, ge=20, description="scored frames that a camera learns its bounds from")
 
     # Alerts: threshold with hysteresis and a minimum duration, on the live value
-    alert_threshold: float = Field(default=0.75, gt=0, lt=1)
-    alert_hysteresis: float = Field(default=0.15, ge=0, lt=1, description="closes below threshold minus this")
+    alert_threshold: float = Field(default=0.5, gt=0, lt=1, description="0.5: the edge of what calibration saw")
+    alert_hysteresis: float = Field(default=0.1, ge=0, lt=1, description="closes below threshold minus this")
     alert_min_duration_s: float = Field(default=0.5, ge=0)
     alert_clear_after_s: float = Field(default=2.0, ge=0, description="so long below: closed")
     alert_quiet_after_s: float = Field(default=15.0, gt=0, description="no score for so long: closed")
+
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     # The page and its listeners
     live_queue: int = Field(default=256, ge=8, description="messages a WebSocket client may lag; more closes it (1013)")

@@ -22,6 +22,7 @@ CAMERA = "demo"
 MODEL = "square"
 PORTS_TRIED = 20
 LOOK_EVERY_S = 1.0
+COUNT_EVERY_S = 5.0
 
 Say = Callable[[str], None]
 
@@ -77,6 +78,7 @@ class Guide:
         self._state: tuple[str, str | None] | None = None
         self._alerts: set[str] = set()
         self._looked_at = 0.0
+        self._counted_at = 0.0
 
     def start(self, settings: Settings) -> None:
         """Once the service answers. Raises LookoutError where the camera is refused."""
@@ -107,6 +109,7 @@ class Guide:
             camera = self._call("GET", f"/cameras/{CAMERA}")
             self._say_state(camera)
             self._say_alerts()
+            self._say_count(camera)
             if self._generated and camera["state"] == "ended":
                 self._call("PATCH", f"/cameras/{CAMERA}", {"enabled": True})
         except (LookoutError, OSError):
@@ -123,6 +126,15 @@ class Guide:
         if now != self._state:
             self._state = now
             self._say(f"camera {CAMERA}: {now[0]}" + (f" ({now[1]})" if now[1] else ""))
+
+    def _say_count(self, camera: dict[str, Any]) -> None:
+        """Every few seconds, while scores come: how many, and the newest value."""
+        if time.monotonic() - self._counted_at < COUNT_EVERY_S or camera["state"] not in ("online", "learning"):
+            return
+        self._counted_at = time.monotonic()
+        for score in self._call("GET", f"/cameras/{CAMERA}/scores?limit=1")["items"]:
+            value = "learning" if score["value"] is None else f"value {score['value']:.2f}"
+            self._say(f"{camera['scores']} scores, the newest: {value}, PSNR {score['psnr_db']:.1f} dB")
 
     def _say_alerts(self) -> None:
         for alert in reversed(self._call("GET", "/alerts?state=open")["items"]):

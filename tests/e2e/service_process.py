@@ -27,13 +27,20 @@ class Output:
     def __init__(self, stream: IO[str]) -> None:
         self.lines: list[str] = []
         self._new: queue.Queue[str | None] = queue.Queue()
-        threading.Thread(target=self._read, args=(stream,), daemon=True).start()
+        self._thread = threading.Thread(target=self._read, args=(stream,), daemon=True)
+        self._thread.start()
 
     def _read(self, stream: IO[str]) -> None:
-        for line in stream:
-            self.lines.append(line.rstrip("\n"))
-            self._new.put(self.lines[-1])
+        with stream:
+            for line in stream:
+                self.lines.append(line.rstrip("\n"))
+                self._new.put(self.lines[-1])
         self._new.put(None)
+
+    def end(self) -> None:
+        """The stream ends with the last process that holds it."""
+        self._thread.join(10)
+        assert not self._thread.is_alive(), "some process still holds the output"
 
     def wait_for(self, text: str, limit_s: float = START_LIMIT_S) -> str:
         """The first line that holds `text`; fails when the process ends or the time is up before it."""
@@ -88,8 +95,9 @@ def command(words: list[str], **environment: object) -> Iterator[tuple[subproces
         start_new_session=True,
     )
     assert process.stdout is not None
+    output = Output(process.stdout)
     try:
-        yield process, Output(process.stdout)
+        yield process, output
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGINT)
@@ -99,6 +107,8 @@ def command(words: list[str], **environment: object) -> Iterator[tuple[subproces
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
             raise
+        finally:
+            output.end()
 
 
 @contextlib.contextmanager

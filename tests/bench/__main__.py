@@ -1,0 +1,19 @@
+"""`make bench`: speed, printed, never judged. Compare ratios of one run; the machine's own noise is large."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from tests.bench import decode, engine, line
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        for report in (decode.report, engine.report, line.report):
+            for text in report(Path(folder)):
+                print(text, flush=True)
+
+
+if __name__ == "__main__":
+    main()

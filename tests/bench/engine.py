@@ -1,0 +1,54 @@
+"""A whole model step (upload, predict, measure, gate, update, heatmap) against the bare forward pass."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from models import memory
+from models.checkpoint import Checkpoint, load_checkpoint
+from models.mnad import MnadConfig
+from models.preprocess import Preprocess
+from models.registry import make_model
+from models.scorer import Scorer, best_precision
+from tests.bench.footage import MODEL, median_s
+
+
+def full_size() -> Checkpoint:
+    """MNAD at the published width; its weights do not matter for its speed."""
+    config = MnadConfig()
+    model = make_model("mnad-pred", config).eval().requires_grad_(False)
+    return Checkpoint("mnad-pred", model, memory.initial_items(10, 512), config, Preprocess(), None, {})
+
+
+def report(_: Path, repeats: int = 9, batches: tuple[int, ...] = (1, 2, 4, 8)) -> Iterator[str]:
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    for name, checkpoint in (("square (width 16)", load_checkpoint(MODEL)), ("full (width 64)", full_size())):
+        scorer = Scorer(checkpoint, device, best_precision(device))
+        for batch in batches:
+            yield _line(name, scorer, batch, repeats)
+
+
+def _line(name: str, scorer: Scorer, batch: int, repeats: int) -> str:
+    rng = np.random.default_rng(0)
+    clips = [rng.integers(0, 256, (5, 256, 256, 3), dtype=np.uint8) for _ in range(batch)]
+    items = torch.stack([scorer.fresh_items()] * batch)
+    past = scorer.normalise(clips)[:, :-3]
+
+    @torch.inference_mode()
+    def forward() -> float:
+        with torch.autocast(scorer.device.type, torch.bfloat16, enabled=scorer.precision == "bf16"):
+            return float(scorer.checkpoint.model(past, items).frame[0, 0, 0, 0])
+
+    def step() -> list[float]:
+        numbers: list[float] = scorer.step(clips, items).psnr_db.tolist()
+        return numbers
+
+    bare_s, step_s = median_s(forward, repeats), median_s(step, repeats)
+    return (
+        f"{name}, {scorer.precision}, batch {batch}: step {1000 * step_s / batch:.1f} ms a frame, "
+        f"bare forward {1000 * bare_s / batch:.1f} ms a frame, ratio {step_s / bare_s:.2f}"
+    )

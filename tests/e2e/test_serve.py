@@ -1,0 +1,175 @@
+"""`lookout serve` as a process: real signals, dead stages, and what a person reads when it cannot start."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import psutil  # type: ignore[import-untyped]
+import pytest
+
+from tests.clips import write_clip
+from tests.e2e.service_process import Service, running_service
+from tests.tiny import write_tiny
+from tests.waiting import wait_until
+
+STOP_LIMIT_S = 10.0
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """A models folder with a tiny model, and a media folder with a clip of a minute."""
+    for folder in ("models", "media"):
+        (tmp_path / folder).mkdir()
+    write_tiny(tmp_path / "models")
+    write_clip(tmp_path / "media" / "walk.mp4", range(600), size_px=(64, 48))
+    return tmp_path
+
+
+def settings(home: Path) -> dict[str, object]:
+    return {"models_dir": home / "models", "media_dir": home / "media", "precision": "fp32", "threads": 1}
+
+
+def tree(service: Service) -> list[psutil.Process]:
+    main = psutil.Process(service.process.pid)
+    return [main, *main.children(recursive=True)]
+
+
+def stage(service: Service, name: str) -> psutil.Process | None:
+    return next((p for p in tree(service) if words(p)[-2:] == ["service.cli", name]), None)
+
+
+def words(process: psutil.Process) -> list[str]:
+    try:
+        return list(process.cmdline())
+    except (psutil.ZombieProcess, psutil.NoSuchProcess):
+        return []
+
+
+def ready(service: Service) -> bool:
+    try:
+        return service.http.get(f"{service.address}/readyz").status_code == 200
+    except httpx.TransportError:  # the API itself is the one being started
+        return False
+
+
+def scored(service: Service) -> int:
+    return int(service.camera("walk")["scores"])
+
+
+def watch_the_clip(service: Service, home: Path) -> None:
+    service.add(id="walk", url=str(home / "media" / "walk.mp4"), calibration="model")
+    wait_until(lambda: scored(service) > 3, "scores come")
+
+
+def ctrl_c(service: Service) -> None:
+    os.killpg(service.process.pid, signal.SIGINT)
+
+
+def terminate(service: Service) -> None:
+    service.process.terminate()
+
+
+@pytest.mark.parametrize("end", [ctrl_c, terminate])
+def test_a_signal_ends_every_process_in_time(home: Path, end: Callable[[Service], None]) -> None:
+    with running_service(home / "data", **settings(home)) as service:
+        watch_the_clip(service, home)
+        processes = tree(service)
+        assert len(processes) >= 1 + 2 + 4 + 1  # serve, two Redis, four stages, a decoder
+        began = time.monotonic()
+        end(service)
+        assert service.process.wait(STOP_LIMIT_S) == 0
+        _, alive = psutil.wait_procs(processes, timeout=STOP_LIMIT_S - (time.monotonic() - began))
+        assert alive == []
+        assert not any("Traceback" in line for line in service.output.lines)
+
+
+def test_kill_9_leaves_no_process_behind(home: Path) -> None:
+    with running_service(home / "data", **settings(home)) as service:
+        watch_the_clip(service, home)
+        processes = tree(service)
+        service.process.kill()
+        _, alive = psutil.wait_procs(processes, timeout=STOP_LIMIT_S)
+        assert alive == []
+
+
+@pytest.mark.parametrize("name", ["ingest", "infer", "alert", "api"])
+def test_a_dead_stage_is_started_again_and_scores_go_on(home: Path, name: str) -> None:
+    with running_service(home / "data", **settings(home)) as service:
+        watch_the_clip(service, home)
+        old = stage(service, name)
+        assert old is not None
+        old.kill()
+        wait_until(lambda: (new := stage(service, name)) is not None and new.pid != old.pid, "another is there")
+        wait_until(lambda: ready(service), "ready again", 30)
+        before = scored(service)
+        wait_until(lambda: scored(service) > before, "scores go on", 30)
+    assert any(f"stage {name} ended (exit code -9)" in line for line in service.output.lines)
+
+
+def test_cameras_and_alerts_are_there_after_a_restart(home: Path) -> None:
+    with running_service(home / "data", **settings(home)) as service:
+        watch_the_clip(service, home)
+        first = service.camera("walk")["session"]
+    with running_service(home / "data", **settings(home)) as service:
+        wait_until(lambda: scored(service) > 3, "the camera is watched again", 30)
+        assert service.camera("walk")["session"] > first
+
+
+def refused(expect: int, *words: str, **environment: object) -> str:
+    """Run the command; it must end with one line on standard error."""
+    others = {key: value for key, value in os.environ.items() if not key.startswith("LOOKOUT_")}
+    given = {f"LOOKOUT_{key.upper()}": str(value) for key, value in environment.items()}
+    command = [sys.executable, "-m", "service.cli", *words]
+    done = subprocess.run(command, env=others | given, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == expect, done.stderr
+    (line,) = done.stderr.strip().splitlines()
+    return line
+
+
+def test_a_port_in_use_is_one_line(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        line = refused(1, "serve", "--port", port, data_dir=tmp_path)
+    assert port in line
+    assert "--port" in line
+
+
+def test_a_data_folder_in_use_is_one_line(home: Path) -> None:
+    with running_service(home / "data", **settings(home)):
+        assert "another Lookout" in refused(1, "serve", "--port", "0", data_dir=home / "data")
+
+
+@pytest.mark.parametrize(
+    ("environment", "named"),
+    [
+        ({"precision": "fp64"}, "LOOKOUT_PRECISION"),
+        ({"scores_kept": "many"}, "LOOKOUT_SCORES_KEPT"),
+        ({"alert_threshold": "1.5"}, "LOOKOUT_ALERT_THRESHOLD"),
+        ({"data_dir": "/proc/nothing"}, "/proc/nothing"),
+    ],
+)
+def test_a_wrong_setting_is_one_line_and_exit_code_2(tmp_path: Path, environment: dict[str, str], named: str) -> None:
+    assert named in refused(2, "serve", "--port", "0", **({"data_dir": tmp_path} | environment))
+
+
+def test_a_stage_alone_needs_both_redis_urls(tmp_path: Path) -> None:
+    for name in ("ingest", "infer", "alert", "api"):
+        assert "LOOKOUT_BUS_URL" in refused(2, name, data_dir=tmp_path)
+
+
+def test_a_gpu_that_is_not_there_ends_the_service_with_one_reason(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    urls = {"bus_url": "redis://127.0.0.1:1", "store_url": "redis://127.0.0.1:1"}
+    assert "LOOKOUT_DEVICE" in refused(2, "infer", device="cuda", data_dir=tmp_path, **urls)
