@@ -31,7 +31,7 @@ class Settings(BaseSettings):
     port: int = Field(default=8000, ge=0, le=65535)
 
     # Bounds of the line
-    frames_kept: int = Field(default=256, ge=16, description="frames a camera's stream holds; the oldest drop")
+    frames_kept: int = Field(default=384, ge=16, description="frames a camera's stream holds; the oldest drop")
     heats_kept: int = Field(default=256, ge=16, description="heatmaps a camera's stream holds")
     scores_kept: int = Field(default=36_000, ge=300, description="scores a camera's stream holds (an hour at 10 fps)")
     alerts_kept: int = Field(default=10_000, ge=1, description="alerts a camera keeps; the oldest drop")

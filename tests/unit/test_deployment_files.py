@@ -1,0 +1,116 @@
+"""The deployment files say nothing that the service does not know: settings, commands, stages, images."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+import typer
+
+from service.cli import app
+from service.serve import STAGES
+from service.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+DOCKERFILE = ROOT / "docker" / "Dockerfile"
+COMPOSE = ROOT / "docker-compose.yml"
+K8S = sorted((ROOT / "k8s" / "base").glob("*.yaml"))
+VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+
+
+def targets() -> dict[str, str]:
+    """Each build target and its instructions."""
+    parts = re.split(r"^FROM \S+ AS (\w+)$", DOCKERFILE.read_text(), flags=re.MULTILINE)[1:]
+    return dict(zip(parts[::2], parts[1::2], strict=True))
+
+
+def services() -> dict[str, str]:
+    """Each service of the compose file and its lines."""
+    _, _, after = COMPOSE.read_text().partition("\nservices:\n")
+    body = re.split(r"^\S", after, maxsplit=1, flags=re.MULTILINE)[0]
+    parts = re.split(r"^  (\w+):\n", body, flags=re.MULTILINE)[1:]
+    return dict(zip(parts[::2], parts[1::2], strict=True))
+
+
+def objects() -> dict[tuple[str, str], str]:
+    """Each Kubernetes object, by kind and name, and its lines."""
+    found = {}
+    for path in K8S:
+        for text in re.split(r"^---\n", path.read_text(), flags=re.MULTILINE):
+            kind, name = (
+                re.search(r"^kind: (\w+)", text, re.MULTILINE),
+                re.search(r"^metadata: \{name: (\S+)\}", text, re.M),
+            )
+            if kind and name:
+                found[kind[1], name[1]] = text
+    return found
+
+
+@pytest.mark.parametrize("path", [DOCKERFILE, COMPOSE, *K8S], ids=lambda path: path.name)
+def test_every_variable_is_a_setting(path: Path) -> None:
+    known = {f"LOOKOUT_{name.upper()}" for name in Settings.model_fields}
+    assert set(re.findall(r"\bLOOKOUT_\w+", path.read_text())) <= known
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_every_stage_has_an_image_that_runs_its_command(stage: str) -> None:
+    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    assert stage in commands
+    assert f'CMD ["{stage}"]' in targets()[stage]
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_every_stage_has_a_service_in_compose(stage: str) -> None:
+    service = services()[stage]
+    assert f"image: lookout-{stage}:{VERSION}\n" in service
+    assert re.search(rf"target: {stage}\b", service)
+    assert f'["CMD", "python", "/srv/health.py", "{stage}"]' in service
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_every_stage_has_a_deployment(stage: str) -> None:
+    deployment = objects()["Deployment", f"lookout-{stage}"]
+    assert f"image: lookout-{stage}:{VERSION}\n" in deployment
+    assert "readinessProbe:" in deployment
+
+
+@pytest.mark.parametrize("stage", ["ingest", "infer", "alert"])
+def test_two_workers_never_share_a_stage(stage: str) -> None:
+    deployment = objects()["Deployment", f"lookout-{stage}"]
+    assert "replicas: 1\n" in deployment
+    assert "strategy: {type: Recreate}" in deployment
+
+
+def test_only_the_store_is_persistent_and_it_writes_before_it_answers() -> None:
+    pairs = [
+        (services()["bus"], services()["store"]),
+        (objects()["Deployment", "lookout-bus"], objects()["StatefulSet", "lookout-store"]),
+    ]
+    for bus, store in pairs:
+        bus_words, store_words = (re.findall(r'"([^"]*)"', text) for text in (bus, store))
+        assert bus_words[bus_words.index("--appendonly") + 1] == "no"
+        assert store_words[store_words.index("--appendonly") + 1] == "yes"
+        assert store_words[store_words.index("--appendfsync") + 1] == "always"
+        assert all(words[words.index("--save") + 1] == "" for words in (bus_words, store_words))
+
+
+def test_only_the_api_is_published_and_on_this_machine_alone() -> None:
+    published = {name: line for name, text in services().items() for line in re.findall(r"ports: (.*)", text)}
+    assert published == {"api": '["127.0.0.1:8000:8000"]'}
+
+
+def test_base_images_are_pinned_and_can_be_replaced() -> None:
+    assert "ARG PYTHON_IMAGE=python:3.11-slim-bookworm\n" in DOCKERFILE.read_text()
+    assert "PYTHON_IMAGE: ${PYTHON_IMAGE:-python:3.11-slim-bookworm}\n" in COMPOSE.read_text()
+    assert "image: ${REDIS_IMAGE:-redis:7-bookworm}\n" in COMPOSE.read_text()
+    foreign = {image for text in objects().values() for image in re.findall(r"image: (\S+)", text)}
+    assert foreign - {f"lookout-{stage}:{VERSION}" for stage in STAGES} == {"redis:7-bookworm"}
+
+
+def test_only_inference_carries_torch_and_nothing_runs_as_root() -> None:
+    built = targets()
+    assert [name for name, text in built.items() if "[engine]" in text] == ["infer"]
+    assert {name for name, text in built.items() if "USER 10001" in text} == {"light", "infer"}
+    assert set(STAGES) == {"infer", *re.findall(r"^FROM light AS (\w+)$", DOCKERFILE.read_text(), re.MULTILINE)}
