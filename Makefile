@@ -18,8 +18,9 @@ $(READY): pyproject.toml constraints.txt
 # make demo                            the generated scene
 # make demo VIDEO=clip.mp4             a file of yours
 # make demo VIDEO=rtsp://host/stream   a camera of yours
+demo: export LOOKOUT_DEMO_VIDEO := $(VIDEO)
 demo: $(READY)
-	@exec $(BIN)/lookout demo $(if $(VIDEO),'$(VIDEO)')
+	@exec $(BIN)/lookout demo
 
 test: $(READY) lint types
 	@sh tests/debian-packages.sh

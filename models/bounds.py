@@ -1,13 +1,14 @@
 """The causal value: what is normal is known beforehand, from calibration or a camera's first frames.
 
 Its offline sister, `scoring.value_minmax`, looks at the whole clip, the future included; the two are never mixed.
-No torch here: alerting and the API read bounds too.
+No torch here: a checkpoint's header holds bounds, and ingest and the API read headers.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import isfinite
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +31,14 @@ class Bounds:
     distance_low: float
     distance_high: float
     frames: int  # how many normal frames they were taken from
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for anything but finite numbers in order."""
+        numbers = (self.psnr_low_db, self.psnr_high_db, self.distance_low, self.distance_high)
+        if not all(isinstance(number, (int, float)) and isfinite(number) for number in numbers):
+            raise ValueError("bounds must be finite numbers")
+        if self.psnr_low_db > self.psnr_high_db or self.distance_low > self.distance_high:
+            raise ValueError("a lower bound lies above its upper bound")
 
     @classmethod
     def of(cls, psnr_db: Sequence[float] | Floats, distance: Sequence[float] | Floats) -> Bounds:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -15,6 +14,7 @@ from torch import Tensor
 
 from models.bounds import Bounds
 from models.errors import CheckpointError
+from models.files import replacing
 from models.header import Header, read_header
 from models.mnad import MnadConfig, MnadPred
 from models.preprocess import Preprocess
@@ -52,16 +52,12 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint, dtype: torch.dtype = tor
     state = checkpoint.model.state_dict()
     tensors = {key: (t.to(dtype) if t.is_floating_point() else t).contiguous() for key, t in state.items()}
     tensors[ITEMS] = checkpoint.items.float().contiguous()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        save_file(tensors, temporary, metadata=header.metadata())
-        temporary.chmod(0o644)  # safetensors makes it private; another user's service reads it too
-        temporary.replace(path)
+        with replacing(path) as temporary:
+            save_file(tensors, temporary, metadata=header.metadata())
+            temporary.chmod(0o644)  # safetensors makes it private; another user's service reads it too
     except SafetensorError as error:
         raise CheckpointError(f"{path} cannot be written: {error}") from None
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def load_checkpoint(path: Path) -> Checkpoint:

@@ -3,7 +3,8 @@
 ModelsError
 ├── VideoError         a file or stream is no video, or cannot be decoded further
 ├── CheckpointError    damaged, foreign, or of a model this version does not know
-└── DataError          a training, test or label folder is not as it should be
+├── DataError          a training, test or label folder is not as it should be
+└── DeviceError        no such device here, or it cannot do what was asked
 """
 
 
@@ -21,3 +22,7 @@ class CheckpointError(ModelsError):
 
 class DataError(ModelsError):
     """A training, test or label folder is not as it should be."""
+
+
+class DeviceError(ModelsError):
+    """There is no such device here, or it cannot do what was asked."""

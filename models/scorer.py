@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -13,11 +12,11 @@ from torch import Tensor
 
 from models import memory
 from models.checkpoint import Checkpoint
+from models.device import Precision
 from models.heatmap import heatmap
 from models.scoring import gate_error, psnr_db, squared_error
 from models.tensors import to_clips
 
-Precision = Literal["fp32", "bf16"]
 Pixels = npt.NDArray[np.uint8]
 
 
@@ -46,6 +45,8 @@ class Scorer:
         self.device = torch.device(device)
         self.precision = precision
         self.gamma = checkpoint.config.gamma if gamma is None else gamma
+        if precision == "fp32":
+            torch.backends.cudnn.allow_tf32 = False  # its default: 10 bits of mantissa, far from the authors' numbers
         self._model = checkpoint.model.to(self.device)
         self._model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stubs
         self._items = checkpoint.items.to(self.device)
@@ -84,10 +85,3 @@ class Scorer:
         q = prediction.queries
         moved = torch.where(updated[:, None, None], memory.update(q, items), items)
         return Scored(psnr_db(error), memory.distance(q, items), gate, updated, moved, heatmap(error))
-
-
-def best_precision(device: str) -> Precision:
-    """bf16 where the device computes in it natively."""
-    if device.startswith("cuda"):
-        return "bf16" if torch.cuda.is_bf16_supported() else "fp32"
-    return "bf16" if torch.cpu._is_avx512_bf16_supported() else "fp32"

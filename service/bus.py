@@ -14,24 +14,59 @@ import redis
 from redis.backoff import ExponentialWithJitterBackoff
 from redis.retry import Retry
 
-from service import codec, keys
+from service import codec, keys, urls
 from service.codec import Row
 from service.errors import BrokenMessageError
 from service.messages import Frame, FrameId, Heat, InferReport, IngestReport, Score
 
 log = logging.getLogger(__name__)
 
-UNAVAILABLE = (
-    redis.ConnectionError,
-    redis.TimeoutError,
-    redis.exceptions.ReadOnlyError,
-    redis.exceptions.OutOfMemoryError,
-)
-"""What a call raises while its Redis is away, starting or full: wait and try again."""
+UNAVAILABLE = (redis.RedisError,)
+"""What a call raises while its Redis does not answer, or refuses: away, starting, full, with a full disk (MISCONF),
+without its replicas. Most of these come as plain ResponseErrors, from a script always. Wait and try again.
+"""
 
 Report = TypeVar("Report", IngestReport, InferReport)
 Message = TypeVar("Message", Frame, Score)
 Entry = tuple[bytes, dict[bytes, bytes]]
+Key = Callable[[str], str]  # one of keys.py's
+
+# A frame or score and what is counted with it, all or nothing. A stream refuses an id that is not newer: a repetition,
+# after an answer that was lost or by a replay, changes nothing. Each answers 1, or 0 where the id was refused.
+_ADD = """
+local function add(key, id, kept, first, last)
+    local answer = redis.pcall('XADD', key, 'MAXLEN', kept, id, unpack(ARGV, first, last))
+    if type(answer) ~= 'table' then return 1 end
+    if string.find(answer.err, 'equal or smaller', 1, true) then return 0 end
+    return answer
+end
+"""
+
+# KEYS: frames, counters. ARGV: id, frames kept, the frame's fields.
+_ADD_FRAME = (
+    _ADD
+    + """
+local added = add(KEYS[1], ARGV[1], ARGV[2], 3, #ARGV)
+if added == 1 then redis.call('HINCRBY', KEYS[2], 'frames', 1) end
+return added
+"""
+)
+
+# KEYS: scores, heat, cursor, counters. ARGV: id, scores kept, heats kept, how many fields (names and values) the heat
+# has, what else is counted ('': nothing), the heat's fields, the score's fields.
+_ADD_SCORE = (
+    _ADD
+    + """
+local heat = tonumber(ARGV[4])
+local added = add(KEYS[1], ARGV[1], ARGV[2], 6 + heat, #ARGV)
+if added ~= 1 then return added end
+add(KEYS[2], ARGV[1], ARGV[3], 6, 5 + heat)
+redis.call('SET', KEYS[3], ARGV[1])
+redis.call('HINCRBY', KEYS[4], 'scores', 1)
+if ARGV[5] ~= '' then redis.call('HINCRBY', KEYS[4], ARGV[5], 1) end
+return 1
+"""
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +96,14 @@ class Bus:
 
     def __init__(self, client: redis.Redis, *, frames_kept: int, scores_kept: int, heats_kept: int) -> None:
         self._redis = client
-        self._kept = {"frames": frames_kept, "scores": scores_kept, "heat": heats_kept}
+        self._frames_kept = frames_kept
+        self._scores_kept = scores_kept
+        self._heats_kept = heats_kept
+
+    @property
+    def address(self) -> str:
+        """Where its server is, for a person."""
+        return urls.of_server(self._redis.connection_pool.connection_kwargs)
 
     def ping(self) -> None:
         self._redis.ping()
@@ -70,30 +112,19 @@ class Bus:
 
     def add_frame(self, frame: Frame) -> None:
         """Append; the oldest frame drops where the stream is full. Raises ValueError for an id that is not newer."""
-        pipe = self._redis.pipeline(transaction=False)
-        pipe.xadd(
-            keys.frames(frame.camera),
-            cast(Any, codec.frame_fields(frame)),
-            id=str(frame.id),
-            maxlen=self._kept["frames"],
-            approximate=False,
-        )
-        pipe.hincrby(keys.counters(frame.camera), "frames", 1)
-        try:
-            pipe.execute()
-        except redis.ResponseError as error:
-            if "equal or smaller" not in str(error):
-                raise
-            raise ValueError(f"frame {frame.id} of {frame.camera} is not newer than the last") from error
+        names = keys.frames(frame.camera), keys.counters(frame.camera)
+        fields = codec.flat(codec.frame_fields(frame))
+        if not self._redis.eval(_ADD_FRAME, len(names), *names, str(frame.id), str(self._frames_kept), *fields):
+            raise ValueError(f"frame {frame.id} of {frame.camera} is not newer than the last")
 
     def frames_after(self, after: Mapping[str, FrameId | None], count: int) -> dict[str, list[Frame]]:
         """Up to `count` frames of each camera behind its id (None: from the oldest kept), without waiting."""
-        rows = self._after("frames", after, count)
-        return {camera: self._readable("frames", codec.read_frame, camera, found) for camera, found in rows.items()}
+        rows = self._after(keys.frames, after, count)
+        return {camera: self._readable(keys.frames, codec.read_frame, camera, found) for camera, found in rows.items()}
 
     def frame(self, camera: str, frame_id: FrameId | None = None) -> Frame | None:
         """One frame, by default the newest; None where it is no longer (or not yet) here."""
-        found = self._one("frames", camera, frame_id)
+        found = self._one(keys.frames, camera, frame_id)
         return codec.read_frame(camera, *found) if found else None
 
     # Scores and heatmaps
@@ -102,24 +133,26 @@ class Bus:
         """Append scores and heatmaps under their frames' ids; returns how many were refused as not newer."""
         pipe = self._redis.pipeline(transaction=False)
         for score, heat in results:
-            self._queue("scores", pipe, score.camera, str(score.id), codec.score_fields(score))
-            self._queue("heat", pipe, heat.camera, str(score.id), codec.heat_fields(heat))
-            pipe.set(keys.cursor(score.camera), str(score.id))
-            pipe.hincrby(keys.counters(score.camera), "scores", 1)
-            if score.memory_updated is not None:
-                decision = "memory_updated" if score.memory_updated else "memory_kept"
-                pipe.hincrby(keys.counters(score.camera), decision, 1)
+            self._queue(pipe, score, heat)
         answers = pipe.execute(raise_on_error=False)
-        errors = [answer for answer in answers if isinstance(answer, Exception)]
-        for error in errors:
-            if "equal or smaller" not in str(error):
-                raise error
-        return len(errors) // 2
+        for answer in answers:
+            if isinstance(answer, Exception):
+                raise answer
+        return answers.count(0)
+
+    def _queue(self, pipe: Any, score: Score, heat: Heat) -> None:
+        of = score.camera
+        names = keys.scores(of), keys.heat(of), keys.cursor(of), keys.counters(of)
+        decision = {True: "memory_updated", False: "memory_kept", None: ""}[score.memory_updated]
+        cells = codec.flat(codec.heat_fields(heat))
+        limits = self._scores_kept, self._heats_kept, len(cells)
+        fields = codec.flat(codec.score_fields(score))
+        pipe.eval(_ADD_SCORE, len(names), *names, str(score.id), *map(str, limits), decision, *cells, *fields)
 
     def scores_after(self, after: Mapping[str, FrameId | None], count: int) -> dict[str, list[Score]]:
         """Up to `count` scores of each camera behind its id (None: from the oldest kept), without waiting."""
-        rows = self._after("scores", after, count)
-        return {camera: self._readable("scores", codec.read_score, camera, found) for camera, found in rows.items()}
+        rows = self._after(keys.scores, after, count)
+        return {camera: self._readable(keys.scores, codec.read_score, camera, found) for camera, found in rows.items()}
 
     def newest_score_id(self, camera: str) -> FrameId | None:
         """Where the scores end now: a listener starts behind it."""
@@ -130,11 +163,11 @@ class Bus:
         """The newest `count` scores, ascending."""
         found = cast(list[Entry], self._redis.xrevrange(keys.scores(camera), count=count))
         rows = [(FrameId.parse(entry.decode()), row) for entry, row in reversed(found)]
-        return self._readable("scores", codec.read_score, camera, rows)
+        return self._readable(keys.scores, codec.read_score, camera, rows)
 
     def heat(self, camera: str, frame_id: FrameId | None = None) -> Heat | None:
         """One heatmap, by default the newest; None where it is no longer (or not yet) here."""
-        found = self._one("heat", camera, frame_id)
+        found = self._one(keys.heat, camera, frame_id)
         return codec.read_heat(camera, *found) if found else None
 
     # Cursor, reports, counters
@@ -163,7 +196,9 @@ class Bus:
         self._redis.hincrby(keys.counters(camera), what, by)
 
     def counters(self, camera: str) -> dict[str, int]:
-        """`frames`, `scores`, `memory_updated`, `memory_kept`, `reconnects`, `corrupt`, `dropped_<reason>`."""
+        """What happened how often: `frames`, `scores`, `memory_updated`, `memory_kept`, `reconnects`, `corrupt`
+        (packets), `bus_restart` (noticed by a file at full pace), `dropped_<reason>` (frames).
+        """
         found = cast(dict[bytes, bytes], self._redis.hgetall(keys.counters(camera)))
         return {name.decode(): int(value) for name, value in found.items()}
 
@@ -198,17 +233,13 @@ class Bus:
 
     # Inside
 
-    def _queue(self, kind: str, pipe: Any, camera: str, entry: str, fields: codec.Fields) -> None:
-        key = {"scores": keys.scores, "heat": keys.heat}[kind](camera)
-        pipe.xadd(key, fields, id=entry, maxlen=self._kept[kind], approximate=False)
-
     def _after(
-        self, kind: str, after: Mapping[str, FrameId | None], count: int
+        self, key: Key, after: Mapping[str, FrameId | None], count: int
     ) -> dict[str, list[tuple[FrameId, dict[bytes, bytes]]]]:
         """One round trip for all cameras, one command a camera."""
         pipe = self._redis.pipeline(transaction=False)
         for camera, last in after.items():
-            pipe.xrange(f"{kind}:{{{camera}}}", min=f"({last}" if last else "-", count=count)
+            pipe.xrange(key(camera), min=f"({last}" if last else "-", count=count)
         answers = cast(list[list[Entry]], pipe.execute())
         return {
             camera: [(FrameId.parse(entry.decode()), row) for entry, row in found]
@@ -217,7 +248,7 @@ class Bus:
         }
 
     def _readable(
-        self, kind: str, read: Callable[[str, FrameId, Row], Message], camera: str, rows: Sequence[tuple[FrameId, Row]]
+        self, key: Key, read: Callable[[str, FrameId, Row], Message], camera: str, rows: Sequence[tuple[FrameId, Row]]
     ) -> list[Message]:
         """What can be read; what cannot is removed from its stream and counted, so that no reader meets it again."""
         messages = []
@@ -226,16 +257,15 @@ class Bus:
                 messages.append(read(camera, frame_id, row))
             except BrokenMessageError as error:
                 log.warning("%s; removed", error)
-                self._redis.xdel(f"{kind}:{{{camera}}}", str(frame_id))
+                self._redis.xdel(key(camera), str(frame_id))
                 self.count(camera, "dropped_broken")
         return messages
 
-    def _one(self, kind: str, camera: str, frame_id: FrameId | None) -> tuple[FrameId, dict[bytes, bytes]] | None:
-        key = f"{kind}:{{{camera}}}"
+    def _one(self, key: Key, camera: str, frame_id: FrameId | None) -> tuple[FrameId, dict[bytes, bytes]] | None:
         if frame_id is None:
-            found = cast(list[Entry], self._redis.xrevrange(key, count=1))
+            found = cast(list[Entry], self._redis.xrevrange(key(camera), count=1))
         else:
-            found = cast(list[Entry], self._redis.xrange(key, min=str(frame_id), max=str(frame_id)))
+            found = cast(list[Entry], self._redis.xrange(key(camera), min=str(frame_id), max=str(frame_id)))
         return (FrameId.parse(found[0][0].decode()), found[0][1]) if found else None
 
     def _report(self, kind: type[Report], key: str) -> Report | None:

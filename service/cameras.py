@@ -38,7 +38,7 @@ def status(camera: Camera, seen: Overview, beats: Beats, now: float) -> Status:
     """The camera's state at `now`. Reports of another revision are leftovers and count as none."""
     ingest = seen.ingest if seen.ingest and seen.ingest.revision == camera.revision else None
     infer = seen.infer if seen.infer and seen.infer.revision == camera.revision else None
-    state, error = _settled(camera, ingest, infer, seen.cursor) or _running(camera, ingest, infer, beats, now)
+    state, error = _settled(camera, ingest, infer, seen) or _running(camera, ingest, infer, beats, now)
     learning = infer if state is CameraState.LEARNING else None
     progress = (learning.learned, learning.to_learn) if learning else None
     if ingest is None:
@@ -57,14 +57,14 @@ def status(camera: Camera, seen: Overview, beats: Beats, now: float) -> Status:
     )
 
 
-def _settled(camera: Camera, ingest: IngestReport | None, infer: InferReport | None, cursor: FrameId | None) -> Said:
+def _settled(camera: Camera, ingest: IngestReport | None, infer: InferReport | None, seen: Overview) -> Said:
     """States that stay until somebody changes the camera: nobody has to go on reporting them."""
     if not camera.enabled:
         return CameraState.DISABLED, None
     for report in (ingest, infer):
         if report and report.state == "failed":
             return CameraState.FAILED, report.last_error or "it failed without a reason"
-    if ingest and ingest.state == "ended" and _all_dealt_with(ingest, cursor):
+    if ingest and ingest.state == "ended" and _all_dealt_with(ingest, seen):
         return CameraState.ENDED, ingest.last_error
     return None
 
@@ -82,10 +82,13 @@ def _running(
     return _scoring(ingest, infer, beats, now)
 
 
-def _all_dealt_with(ingest: IngestReport, cursor: FrameId | None) -> bool:
+def _all_dealt_with(ingest: IngestReport, seen: Overview) -> bool:
     if ingest.session is None or ingest.last_seq is None:
         return True
-    return cursor is not None and cursor >= FrameId(ingest.session, ingest.last_seq)
+    if seen.cursor is None:
+        # Frames are counted as they are put on the bus. None: it was started anew since, and theirs are lost with it.
+        return not seen.counters.get("frames")
+    return seen.cursor >= FrameId(ingest.session, ingest.last_seq)
 
 
 def _scoring(

@@ -45,7 +45,11 @@ def serve(
 
 @app.command()
 def demo(
-    video: Annotated[str | None, typer.Argument(help="a file or rtsp:// url; none: the generated scene")] = None,
+    video: Annotated[
+        str | None,
+        # By environment from make: an address with a password must not stand in a list of processes.
+        typer.Argument(envvar="LOOKOUT_DEMO_VIDEO", help="a file or rtsp:// url; none: the generated scene"),
+    ] = None,
     port: Annotated[int | None, typer.Option(help="[default: 8000, or the next free one]")] = None,
 ) -> None:
     """Start everything, add a camera, say where to look."""
@@ -55,7 +59,7 @@ def demo(
     settings = load_settings(port=port, log_level="warning")
     logs.set_up("demo", settings.log_level)
     with stop_on_signals() as stop:
-        run_demo(settings, video, stop, typer.echo, any_port=port is None)
+        run_demo(settings, video or None, stop, typer.echo, any_port=port is None)
 
 
 @app.command()
@@ -115,6 +119,8 @@ def main() -> None:
         _end(str(error), 2)
     except (LookoutError, ModelsError) as error:
         _end(str(error), 1)
+    except RuntimeError as error:  # torch's: out of memory, a broken driver
+        _end(str(error).strip().splitlines()[0], 1)
     except OSError as error:
         _end(f"{error.filename or 'input/output'}: {error.strerror or error}", 1)
 

@@ -13,12 +13,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from service import __version__
-from service.errors import LookoutError
 from service.lifecycle import stop_on_signals
 from service.settings import load_settings
 
 if TYPE_CHECKING:
-    from models.scorer import Precision
     from models.training.loop import Progress
 
 models_app = typer.Typer()
@@ -49,32 +47,32 @@ def train(
     data: Data,
     out: Out,
     model: Annotated[str, typer.Option(help="what to train")] = "mnad-pred",
-    epochs: int = 60,
-    batch: int = 4,
-    learning_rate: float = 2e-4,
-    seed: int = 0,
-    width: Annotated[int, typer.Option(help="channels of the first stage")] = 64,
-    dim: Annotated[int | None, typer.Option(help="D, length of an item  [default: 8 × width]")] = None,
-    items: Annotated[int, typer.Option(help="M, items of the memory")] = 10,
-    size: Annotated[int, typer.Option(help="side of the square input, px")] = 256,
+    epochs: Annotated[int, typer.Option(min=1)] = 60,
+    batch: Annotated[int, typer.Option(min=1)] = 4,
+    learning_rate: Annotated[float, typer.Option(min=1e-9)] = 2e-4,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    width: Annotated[int, typer.Option(help="channels of the first stage", min=1)] = 64,
+    dim: Annotated[int | None, typer.Option(help="D, length of an item  [default: 8 × width]", min=1)] = None,
+    items: Annotated[int, typer.Option(help="M, items of the memory", min=2)] = 10,
+    size: Annotated[int, typer.Option(help="side of the square input, px", min=8)] = 256,
     precision: PrecisionChoice = PrecisionChoice.FP32,
     device: Device = "auto",
     half: Annotated[bool, typer.Option("--half", help="store the weights in float16")] = False,
 ) -> None:
     """Train on normal clips. Stopped or killed, the same command goes on where it was."""
+    from models.device import choose_device, choose_precision  # noqa: PLC0415
     from models.preprocess import Preprocess  # noqa: PLC0415
     from models.registry import make_config  # noqa: PLC0415
     from models.training import loop  # noqa: PLC0415
     from models.training.footage import Footage, train_clips  # noqa: PLC0415
 
-    where = _device(device)
-    options = {"width": width, "dim": dim or 8 * width, "items": items, "height_px": size, "width_px": size}
-    config = make_config(model, options)
-    trainer = loop.Trainer(
-        config, loop.TrainOptions(epochs, batch, learning_rate, seed, _precision(precision, where), where)
-    )
+    where = choose_device(device)
+    sizes = {"width": width, "dim": dim or 8 * width, "items": items, "height_px": size, "width_px": size}
+    config = make_config(model, sizes)
     preprocess = Preprocess(config.height_px, config.width_px)
     footage = Footage.load(train_clips(data), preprocess, config.t_length)
+    options = loop.TrainOptions(epochs, batch, learning_rate, seed, choose_precision(precision.value, where), where)
+    trainer = loop.Trainer(config, options, footage)
     state = out.with_name(out.name + ".resume")
     if state.exists():
         trainer.resume(state)
@@ -82,12 +80,11 @@ def train(
     with stop_on_signals() as stop, _steps() as report:
         typer.echo(f"{len(footage.windows)} windows of {len(footage.clips)} clips, {epochs} epochs, on {where}")
         try:
-            loop.train(trainer, footage, state, report=report, should_stop=stop.is_set)
+            loop.train(trainer, state, report=report, should_stop=stop.is_set)
         except loop.StoppedError:
             typer.echo(f"stopped; the same command goes on from {state}")
             raise typer.Exit(INTERRUPTED) from None
-    provenance = _provenance() | {"footage_sha256": footage.digest(), "train": trainer.fingerprint()["options"]}
-    _save(out, loop.finished(trainer, preprocess, provenance), half)
+    _save(out, loop.finished(trainer, preprocess, _provenance()), half)
     state.unlink(missing_ok=True)
 
 
@@ -102,14 +99,15 @@ def calibrate(
 ) -> None:
     """Take the bounds of PSNR and distance from normal clips and store them in the checkpoint."""
     from models.checkpoint import load_checkpoint  # noqa: PLC0415
+    from models.device import choose_device, choose_precision  # noqa: PLC0415
     from models.training import calibrate  # noqa: PLC0415
     from models.training.footage import train_clips  # noqa: PLC0415
 
-    where = _device(device)
+    where = choose_device(device)
     loaded = load_checkpoint(checkpoint)
     with _frames(train_clips(data), "calibrating") as on_frame:
         done = calibrate.calibrate(
-            loaded, data, device=where, precision=_precision(precision, where), on_frame=on_frame
+            loaded, data, device=where, precision=choose_precision(precision.value, where), on_frame=on_frame
         )
     _save(out, done, half)
     bounds = done.calibration
@@ -129,7 +127,7 @@ def evaluate(
         MemoryChoice, typer.Option(help="carried over the clips, as the authors do")
     ] = MemoryChoice.CARRIED,
     gate: Annotated[float | None, typer.Option(help="γ  [default: the checkpoint's]")] = None,
-    alpha: Annotated[float | None, typer.Option(help="λ  [default: the checkpoint's]")] = None,
+    alpha: Annotated[float | None, typer.Option(help="λ  [default: the checkpoint's]", min=0, max=1)] = None,
     json_out: Annotated[Path | None, typer.Option("--json", help="write the summary here")] = None,
     scores: Annotated[Path | None, typer.Option(help="write every frame's numbers here, .npz or .csv")] = None,
     plots: Annotated[Path | None, typer.Option(help="write a plot of each clip into this folder")] = None,
@@ -137,17 +135,20 @@ def evaluate(
 ) -> None:
     """Score the test clips; frame AUC with per-video min-max, without, and causal."""
     from models.checkpoint import digest, load_checkpoint  # noqa: PLC0415
+    from models.device import choose_device, choose_precision  # noqa: PLC0415
     from models.scorer import Scorer  # noqa: PLC0415
     from models.training import evaluate, tables  # noqa: PLC0415
     from models.training.footage import test_clips  # noqa: PLC0415
 
     tables.check_suffix(scores)
-    where = _device(device)
-    chosen = _precision(precision, where)
+    where = choose_device(device)
+    chosen = choose_precision(precision.value, where)
     scorer = Scorer(load_checkpoint(checkpoint), where, chosen, gate)
-    carry = memory is MemoryChoice.CARRIED
+    carry, learn = memory is MemoryChoice.CARRIED, load_settings().learn_frames
     with _frames(test_clips(data), "scoring") as on_frame:
-        found = evaluate.evaluate(scorer, data, carry_memory=carry, lambda_=alpha, on_frame=on_frame)
+        found = evaluate.evaluate(
+            scorer, data, carry_memory=carry, lambda_=alpha, learn_frames=learn, on_frame=on_frame
+        )
     options: dict[str, object] = {
         "checkpoint": checkpoint.name,
         "checkpoint_sha256": digest(checkpoint),
@@ -206,26 +207,6 @@ def _provenance() -> dict[str, str]:
     """The command as it was given, without the folders of this machine."""
     words = [Path(word).name if "/" in word else word for word in sys.argv[1:]]
     return {"lookout": __version__, "command": " ".join(["lookout", *words])}
-
-
-def _device(wanted: str) -> str:
-    import torch  # noqa: PLC0415
-
-    if wanted == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        torch.empty(0, device=wanted)
-    except (RuntimeError, AssertionError) as error:
-        raise LookoutError(f"--device {wanted}: {str(error).splitlines()[0]}") from None
-    return wanted
-
-
-def _precision(wanted: PrecisionChoice, device: str) -> Precision:
-    from models.scorer import best_precision  # noqa: PLC0415
-
-    if wanted is PrecisionChoice.AUTO:
-        return best_precision(device)
-    return "bf16" if wanted is PrecisionChoice.BF16 else "fp32"
 
 
 @contextmanager

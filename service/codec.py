@@ -17,6 +17,11 @@ Row = Mapping[bytes, bytes]
 T = TypeVar("T")
 
 
+def flat(fields: Fields) -> list[str | bytes]:
+    """Names and values in turn, as a command takes them."""
+    return [part for field in fields.items() for part in field]
+
+
 def frame_fields(frame: Frame) -> Fields:
     height, width, _ = frame.pixels.shape
     return {
@@ -108,7 +113,8 @@ def event_fields(event: AlertEvent) -> Fields:
 
 
 def read_event(row: Row) -> AlertEvent:
+    """Raises BrokenMessageError where the fields are not an alert event's."""
     try:
         return AlertEvent(row[b"event"].decode(), load(Alert, row[b"alert"]))  # type: ignore[arg-type]
-    except KeyError as error:
-        raise BrokenMessageError(f"alert event cannot be read: no {error}") from error
+    except (KeyError, ValueError) as error:
+        raise BrokenMessageError(f"alert event cannot be read: {error!r}") from error

@@ -24,39 +24,69 @@ _BUS = ("--save", "", "--appendonly", "no")
 _STORE = ("--save", "", "--appendonly", "yes", "--appendfsync", "always")
 
 
+class RedisServer:
+    """A server for the role `bus` or `store`, as a context: started on the way in, stopped on the way out.
+
+    The store's append-only file lies in `data_dir`.
+    """
+
+    def __init__(self, role: str, data_dir: Path) -> None:
+        self.role = role
+        self._folder = data_dir / role
+        # A socket's path may hold 107 bytes at most: it cannot lie in the data folder, which may be deep.
+        self._runtime = tempfile.TemporaryDirectory(prefix=f"lookout-{role}-")
+        self._socket = Path(self._runtime.name) / "redis.sock"
+        self._log = Path(self._runtime.name) / "redis.log"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"unix://{self._socket}"
+
+    def __enter__(self) -> RedisServer:
+        """Raises LookoutError, with the server's last line, when it does not start."""
+        try:
+            self.start()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.process is not None:
+            _stop(self.process)
+        self._runtime.cleanup()
+
+    def start(self) -> None:
+        """Start, or start again on the same socket and files. Raises LookoutError when it does not come up."""
+        _wait_until_ready(self.begin(), self._socket, self._log)
+
+    def begin(self) -> subprocess.Popen[bytes]:
+        """As `start`, without waiting for it to come up."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        words = [str(_binary()), "--port", "0", "--unixsocket", str(self._socket), "--unixsocketperm", "700"]
+        words += ["--dir", str(self._folder.resolve()), "--logfile", str(self._log), "--daemonize", "no"]
+        words += _STORE if self.role == "store" else _BUS
+        self.process = subprocess.Popen(
+            words,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,  # Ctrl-C reaches the stages first, the servers when nobody writes any more
+            preexec_fn=die_with_parent,  # noqa: PLW1509  started before any thread
+        )
+        return self.process
+
+    def last_words(self) -> str:
+        """The last line of the server's log."""
+        return _last_line(self._log)
+
+
 @contextlib.contextmanager
 def embedded_redis(role: str, data_dir: Path) -> Iterator[str]:
-    """Run a server for `bus` or `store`; gives its URL, and stops it on the way out.
-
-    The store's append-only file lies in `data_dir`. Raises LookoutError, with the server's last line, when it
-    does not start.
-    """
-    # A socket's path may hold 107 bytes at most: it cannot lie in the data folder, which may be deep.
-    with tempfile.TemporaryDirectory(prefix=f"lookout-{role}-") as folder:
-        socket = Path(folder) / "redis.sock"
-        log = Path(folder) / "redis.log"
-        process = _start(role, data_dir, socket, log)
-        try:
-            _wait_until_ready(process, socket, log)
-            yield f"unix://{socket}"
-        finally:
-            _stop(process)
-
-
-def _start(role: str, data_dir: Path, socket: Path, log: Path) -> subprocess.Popen[bytes]:
-    folder = data_dir / role
-    folder.mkdir(parents=True, exist_ok=True)
-    words = [str(_binary()), "--port", "0", "--unixsocket", str(socket), "--unixsocketperm", "700"]
-    words += ["--dir", str(folder.resolve()), "--logfile", str(log), "--daemonize", "no"]
-    words += _STORE if role == "store" else _BUS
-    return subprocess.Popen(
-        words,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,  # Ctrl-C reaches the stages first, the servers when nobody writes any more
-        preexec_fn=die_with_parent,  # noqa: PLW1509  started before any thread
-    )
+    """The URL of a RedisServer that runs as long as the block."""
+    with RedisServer(role, data_dir) as server:
+        yield server.url
 
 
 def _binary() -> Path:

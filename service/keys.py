@@ -1,4 +1,8 @@
-"""Every key in Redis. `{camera}` is the hash tag, and no command spans two cameras' keys: a Cluster works as well."""
+"""Every key in Redis.
+
+`{camera}` is the hash tag, and no command spans two cameras' keys: they would spread over a Cluster as they are. The
+client connects to a single server today.
+"""
 
 from __future__ import annotations
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import http.client
 import logging
 import os
 import signal
@@ -12,13 +13,11 @@ import subprocess
 import sys
 import threading
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
-from service.embedded import embedded_redis
+from service.embedded import RedisServer
 from service.errors import LookoutError, SettingsError
 from service.lifecycle import die_with_parent
 from service.settings import Settings
@@ -32,72 +31,90 @@ CHECK_EVERY_S = 0.2
 READY_LIMIT_S = 60.0
 
 
-@dataclass(slots=True)
-class Stage:
-    """One child process, started anew when it dies."""
+class Child:
+    """One child process that is started again when it dies, later each time."""
 
-    name: str
-    process: subprocess.Popen[bytes]
-    started_at: float
-    deaths: int = 0
-    restart_at: float | None = None
-
-
-@dataclass(slots=True)
-class Stages:
-    """The four stages with one environment: exactly the parent's settings."""
-
-    environment: dict[str, str]
-    running: list[Stage] = field(default_factory=list)
-
-    def start(self) -> None:
-        for name in STAGES:
-            self.running.append(Stage(name, self._spawn(name), time.monotonic()))
+    def __init__(self, name: str, spawn: Callable[[], subprocess.Popen[bytes]], last_words: Callable[[], str]) -> None:
+        self.name = name
+        self._spawn = spawn
+        self._last_words = last_words
+        self.process = spawn()
+        self._started_at = time.monotonic()
+        self._deaths = 0
+        self._restart_at: float | None = None
 
     def check(self) -> None:
-        """Restart what died, later each time. Raises SettingsError where a stage cannot work as configured."""
-        for stage in self.running:
-            code = stage.process.poll()
-            if code is None:
-                continue
-            if code == WRONG_SETTING:
-                raise SettingsError(f"the stage `{stage.name}` cannot work as configured (its line above says why)")
-            self._revive(stage, code, time.monotonic())
+        """Raises SettingsError where the child cannot work as configured."""
+        code = self.process.poll()
+        if code is None:
+            return
+        if code == WRONG_SETTING:
+            raise SettingsError(f"the stage `{self.name}` cannot work as configured (its line above says why)")
+        now = time.monotonic()
+        if self._restart_at is None:
+            self._deaths = 1 if now - self._started_at > 60 else self._deaths + 1
+            wait_s = min(0.5 * 2 ** (self._deaths - 1), 30.0)
+            self._restart_at = now + wait_s
+            why = f"exit code {code}{self._last_words()}"
+            log.error("%s ended (%s); starting it again in %.1f s", self.name, why, wait_s)
+        elif now >= self._restart_at:
+            self.process, self._started_at, self._restart_at = self._spawn(), now, None
 
-    def _revive(self, stage: Stage, code: int, now: float) -> None:
-        if stage.restart_at is None:
-            stage.deaths = 1 if now - stage.started_at > 60 else stage.deaths + 1
-            wait_s = min(0.5 * 2 ** (stage.deaths - 1), 30.0)
-            stage.restart_at = now + wait_s
-            log.error("stage %s ended (exit code %d); starting it again in %.1f s", stage.name, code, wait_s)
-        elif now >= stage.restart_at:
-            stage.process, stage.started_at, stage.restart_at = self._spawn(stage.name), now, None
+
+class Children:
+    """The embedded Redis servers and the four stages, all with one environment: exactly the parent's settings."""
+
+    def __init__(self, servers: list[RedisServer], environment: dict[str, str]) -> None:
+        self._servers = [Child(f"redis ({server.role})", _reviver(server), _words_of(server)) for server in servers]
+        self._stages = [Child(f"stage {name}", _spawner(name, environment), lambda: "") for name in STAGES]
+
+    def check(self) -> None:
+        """Restart what died. Raises SettingsError where a stage cannot work as configured."""
+        for child in (*self._servers, *self._stages):
+            child.check()
 
     def stop(self) -> None:
-        """Ask all at once, wait, then kill what is left."""
-        for stage in self.running:
+        """Ask all stages at once, wait, then kill what is left; the servers stop with their own contexts."""
+        for stage in self._stages:
             stage.process.send_signal(signal.SIGTERM)
         deadline = time.monotonic() + PATIENCE_S
-        for stage in self.running:
+        for stage in self._stages:
             try:
                 stage.process.wait(max(0.0, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:
-                log.warning("stage %s did not end in %.0f s; killed", stage.name, PATIENCE_S)
+                log.warning("%s did not end in %.0f s; killed", stage.name, PATIENCE_S)
                 stage.process.kill()
                 stage.process.wait()
 
-    def _spawn(self, name: str) -> subprocess.Popen[bytes]:
-        words = [sys.executable, "-m", "service.cli", name]
+
+def _spawner(name: str, environment: dict[str, str]) -> Callable[[], subprocess.Popen[bytes]]:
+    def spawn() -> subprocess.Popen[bytes]:
         return subprocess.Popen(
-            words,
-            env=self.environment,
+            [sys.executable, "-m", "service.cli", name],
+            env=environment,
             stdin=subprocess.DEVNULL,
             preexec_fn=die_with_parent,  # noqa: PLW1509  the parent starts no thread
         )
 
+    return spawn
+
+
+def _reviver(server: RedisServer) -> Callable[[], subprocess.Popen[bytes]]:
+    """The first time it runs already; after that, begin anew on the same socket and files."""
+
+    def spawn() -> subprocess.Popen[bytes]:
+        running = server.process
+        return running if running is not None and running.poll() is None else server.begin()
+
+    return spawn
+
+
+def _words_of(server: RedisServer) -> Callable[[], str]:
+    return lambda: f": {server.last_words()}"
+
 
 @contextlib.contextmanager
-def running(settings: Settings) -> Iterator[tuple[Settings, Stages]]:
+def running(settings: Settings) -> Iterator[tuple[Settings, Children]]:
     """Start everything; stop everything on the way out. Gives the settings with every address filled in.
 
     Raises LookoutError for a port or data folder in use, SettingsError for a folder that cannot be written.
@@ -105,16 +122,16 @@ def running(settings: Settings) -> Iterator[tuple[Settings, Stages]]:
     with contextlib.ExitStack() as stack:
         stack.enter_context(_only_one_in(settings.data_dir))
         found: dict[str, object] = {"port": free_port(settings.host, settings.port)}
-        found |= {"bus_url": settings.bus_url, "store_url": settings.store_url}
+        servers = []
         for role in ("bus", "store"):
-            key = f"{role}_url"
-            found[key] = found[key] or stack.enter_context(embedded_redis(role, settings.data_dir))
+            if getattr(settings, f"{role}_url") is None:
+                servers.append(stack.enter_context(RedisServer(role, settings.data_dir)))
+                found[f"{role}_url"] = servers[-1].url
         _make(settings.media_dir)
         full = settings.model_copy(update=found)
-        stages = Stages(environment_of(full))
-        stack.callback(stages.stop)
-        stages.start()
-        yield full, stages
+        children = Children(servers, environment_of(full))
+        stack.callback(children.stop)
+        yield full, children
 
 
 def serve(
@@ -124,11 +141,11 @@ def serve(
     on_check: Callable[[], None] = lambda: None,
 ) -> None:
     """Run until `stop`; calls `on_ready` once, when the service answers, and `on_check` every CHECK_EVERY_S."""
-    with running(settings) as (full, stages):
+    with running(settings) as (full, children):
         told = False
         deadline = time.monotonic() + READY_LIMIT_S
         while not stop.wait(CHECK_EVERY_S):
-            stages.check()
+            children.check()
             on_check()
             if not told and is_ready(full):
                 told = True
@@ -143,12 +160,16 @@ def address(settings: Settings) -> str:
     return f"http://{f'[{host}]' if ':' in host else host}:{settings.port}"
 
 
+LOCAL = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+"""For requests to our own API: never through a proxy that the environment names."""
+
+
 def is_ready(settings: Settings) -> bool:
     """Ask /readyz."""
     try:
-        with urllib.request.urlopen(f"{address(settings)}/readyz", timeout=2) as answer:  # noqa: S310
+        with LOCAL.open(f"{address(settings)}/readyz", timeout=2) as answer:
             return bool(answer.status == 200)
-    except (urllib.error.URLError, OSError):
+    except (http.client.HTTPException, OSError):  # urllib's URLError is an OSError
         return False
 
 

@@ -1,17 +1,22 @@
-"""The store: cameras, sessions, learned bounds and alerts, in a Redis that writes to disk before it answers."""
+"""The store: cameras, sessions, learned bounds and alerts, in a Redis that writes to disk before it answers.
+
+A record that cannot be read is told once and left out of every list, so that it does not stop the others.
+"""
 
 from __future__ import annotations
 
-import contextlib
 import json
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
 import redis
 
-from service import codec, keys
+from service import codec, keys, urls
 from service.errors import BrokenMessageError, ConflictError, NotFoundError
 from service.messages import Alert, AlertEvent, Camera, FrameId
+
+log = logging.getLogger(__name__)
 
 LOG_KEPT = 1000  # alert events a camera's log holds for its listeners
 
@@ -31,6 +36,34 @@ redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
 return 1
 """
 
+# KEYS: the alerting state, alerts, open alerts, alerts by time, the log. ARGV: state, how long the log may be, then of
+# each event: the alert's id, state and opening time, and its line in the log ('event', its name, 'alert', the text).
+# Sent twice, after an answer that was lost, or told again by a replay, it changes nothing: an alert is new once, its
+# end is the last of it, and an update is none where it stands among the newest lines of the log.
+_SAVE_ALERTING = """
+local function told(event, text)
+    for _, line in ipairs(redis.call('XREVRANGE', KEYS[5], '+', '-', 'COUNT', 16)) do
+        if line[2][2] == event and line[2][4] == text then return true end
+    end
+    return false
+end
+local function over(event, id)
+    if redis.call('HEXISTS', KEYS[2], id) == 0 then return false end
+    return event == 'new' or redis.call('SISMEMBER', KEYS[3], id) == 0
+end
+redis.call('SET', KEYS[1], ARGV[1])
+for at = 3, #ARGV, 7 do
+    local id, state, opened_at, _, event, _, text = unpack(ARGV, at, at + 6)
+    if not over(event, id) and not told(event, text) then
+        redis.call('HSET', KEYS[2], id, text)
+        redis.call(state == 'open' and 'SADD' or 'SREM', KEYS[3], id)
+        redis.call('ZADD', KEYS[4], opened_at, id)
+        redis.call('XADD', KEYS[5], 'MAXLEN', ARGV[2], '*', unpack(ARGV, at + 3, at + 6))
+    end
+end
+return 1
+"""
+
 
 class Store:
     """Typed access to the store. Every method may raise one of bus.UNAVAILABLE."""
@@ -38,6 +71,12 @@ class Store:
     def __init__(self, client: redis.Redis, *, alerts_kept: int = 10_000) -> None:
         self._redis = client
         self._alerts_kept = alerts_kept
+        self._told: set[str] = set()  # what cannot be read, and was said so
+
+    @property
+    def address(self) -> str:
+        """Where its server is, for a person."""
+        return urls.of_server(self._redis.connection_pool.connection_kwargs)
 
     def ping(self) -> None:
         self._redis.ping()
@@ -45,12 +84,14 @@ class Store:
     # Cameras
 
     def cameras(self) -> dict[str, Camera]:
-        """Every camera by its id; a record that cannot be read is left out, so that it does not stop the others."""
+        """Every camera by its id."""
         found = cast(dict[bytes, bytes], self._redis.hgetall(keys.CAMERAS))
         cameras = {}
         for key, text in sorted(found.items()):
-            with contextlib.suppress(BrokenMessageError):
+            try:
                 cameras[key.decode()] = codec.load(Camera, text)
+            except BrokenMessageError as error:
+                self._tell(f"camera {key.decode()!r}", error)
         return cameras
 
     def camera(self, camera: str) -> Camera:
@@ -102,18 +143,13 @@ class Store:
         return json.loads(text) if text else None
 
     def save_alerting(self, camera: str, state: Mapping[str, Any], events: list[AlertEvent]) -> None:
-        """Alerts, their log and the alerting cursor in one transaction: all of it or nothing."""
+        """Alerts, their log and the alerting cursor in one step: all of it or nothing, and a repetition is none."""
         if any(event.event == "new" for event in events):
             self._redis.sadd(keys.ALERTED, camera)  # another slot than the camera's keys: first, so that none is missed
-        pipe = self._redis.pipeline(transaction=True)
-        pipe.set(keys.alerting(camera), json.dumps(state))
-        for event in events:
-            alert = event.alert
-            pipe.hset(keys.alerts(camera), alert.id, codec.dump(alert))
-            (pipe.sadd if alert.state == "open" else pipe.srem)(keys.open_alerts(camera), alert.id)
-            pipe.zadd(keys.alerts_by_time(camera), {alert.id: alert.opened_at})
-            pipe.xadd(keys.alert_log(camera), cast(Any, codec.event_fields(event)), maxlen=LOG_KEPT, approximate=False)
-        pipe.execute()
+        kinds = (keys.alerting, keys.alerts, keys.open_alerts, keys.alerts_by_time, keys.alert_log)
+        names = [key(camera) for key in kinds]
+        told = [part for event in events for part in _event_args(event)]
+        self._redis.eval(_SAVE_ALERTING, len(names), *names, json.dumps(state), str(LOG_KEPT), *told)
 
     def drop_alerting(self, camera: str) -> None:
         """Forget the alerting cursor of a camera that is gone; its alerts stay."""
@@ -141,14 +177,20 @@ class Store:
 
     def alerts(self, camera: str, *, before: tuple[float, str] | None, limit: int) -> list[Alert]:
         """The newest `limit` alerts of a camera before (opening time in s, id), newest first; ids settle a tie."""
+        found: list[Alert] = []
+        while len(found) < limit and (rows := self._places(camera, before, limit)):
+            found += self._load_alerts(camera, [alert for _, alert in rows])
+            before = rows[-1]
+        return found[:limit]
+
+    def _places(self, camera: str, before: tuple[float, str] | None, limit: int) -> list[tuple[float, str]]:
         index = keys.alerts_by_time(camera)
         newest, ties = "+inf", 0
         if before is not None:
             newest, ties = repr(before[0]), self._redis.zcount(index, before[0], before[0])
         found = self._redis.zrevrangebyscore(index, newest, "-inf", start=0, num=limit + ties, withscores=True)
         rows = [(opened_at, alert.decode()) for alert, opened_at in cast(list[tuple[bytes, float]], found)]
-        ids = [row[1] for row in rows if before is None or row < before]
-        return self._load_alerts(camera, ids[:limit])
+        return [row for row in rows if before is None or row < before][:limit]
 
     def open_alerts(self, camera: str) -> list[Alert]:
         """The alerts of a camera that are open (one, as a rule), newest first."""
@@ -159,7 +201,13 @@ class Store:
         if not ids:
             return []
         texts = cast(list[bytes | None], self._redis.hmget(keys.alerts(camera), ids))
-        return [codec.load(Alert, text) for text in texts if text]
+        found = []
+        for alert, text in zip(ids, texts, strict=True):
+            try:
+                found += [codec.load(Alert, text)] if text else []
+            except BrokenMessageError as error:
+                self._tell(f"alert {alert!r}", error)
+        return found
 
     def alerted_cameras(self) -> list[str]:
         """Every camera that ever had an alert, removed ones too."""
@@ -173,13 +221,36 @@ class Store:
     def events_after(
         self, after: Mapping[str, FrameId | None], count: int
     ) -> dict[str, list[tuple[FrameId, AlertEvent]]]:
-        """Up to `count` alert events of each camera behind a log id (no frame's id, but of the same form)."""
+        """Up to `count` alert events of each camera behind a log id (no frame's id, but of the same form).
+
+        One that cannot be read is removed from the log, so that no listener meets it again.
+        """
         pipe = self._redis.pipeline(transaction=False)
         for camera, last in after.items():
             pipe.xrange(keys.alert_log(camera), min=f"({last}" if last else "-", count=count)
         answers = cast(list[list[tuple[bytes, dict[bytes, bytes]]]], pipe.execute())
-        return {
-            camera: [(FrameId.parse(entry.decode()), codec.read_event(row)) for entry, row in rows]
-            for camera, rows in zip(after, answers, strict=True)
-            if rows
-        }
+        found = {camera: self._readable(camera, rows) for camera, rows in zip(after, answers, strict=True)}
+        return {camera: events for camera, events in found.items() if events}
+
+    def _readable(
+        self, camera: str, rows: Iterable[tuple[bytes, dict[bytes, bytes]]]
+    ) -> list[tuple[FrameId, AlertEvent]]:
+        events = []
+        for entry, row in rows:
+            try:
+                events.append((FrameId.parse(entry.decode()), codec.read_event(row)))
+            except BrokenMessageError as error:
+                self._tell(f"event {entry.decode()} of {camera!r}", error)
+                self._redis.xdel(keys.alert_log(camera), entry)
+        return events
+
+    def _tell(self, what: str, error: BrokenMessageError) -> None:
+        """Once, since lists are asked for again and again."""
+        if what not in self._told:
+            self._told.add(what)
+            log.warning("%s is left out: %s", what, error)
+
+
+def _event_args(event: AlertEvent) -> list[str | bytes]:
+    alert = event.alert
+    return [alert.id, alert.state, repr(alert.opened_at), *codec.flat(codec.event_fields(event))]

@@ -1,20 +1,57 @@
-"""Camera addresses: which ones are taken, and how they are shown without their passwords."""
+"""Addresses: which ones of cameras are taken, and how any is shown without its password."""
 
 from __future__ import annotations
 
 import re
+import unicodedata
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from service.errors import SourceRefusedError
 
-# Greedy up to the last @ of the word: a password may hold @, / and : where somebody forgot to percent-encode it.
-_CREDENTIALS = re.compile(r"(?i)\b([a-z][a-z0-9+.-]*://)[^\s\"'<>]*@")
+# ASCII whitespace alone ends an address in a text: a password may hold quotes, brackets and other spaces.
+_URL = re.compile(r"(?i)\b[a-z][a-z0-9+.-]{0,30}://[^ \t\n\r\f\v]*")
+_ANOTHER_URL = re.compile(r"\s\S*://")
+_SECRET = re.compile(r"(?i)user|usr|login|pas|pw|token|secret|key|auth|cred|^[up]$")
+_TO_BE_ENCODED = frozenset("\"'`<>\\")
 
 
 def mask(text: str) -> str:
-    """Replace user and password in every URL of `text`."""
-    return _CREDENTIALS.sub(r"\1***@", text)
+    """Replace user and password in every URL of `text`, and values of its path and query that are named as such.
+
+    A text that begins with an address and names no other is taken for one address, spaces and all: it may lose more
+    than its password, never show it.
+    """
+    if _URL.match(text) and not _ANOTHER_URL.search(text):
+        return _masked(text)
+    return _URL.sub(lambda found: _masked(found[0]), text)
+
+
+def _masked(url: str) -> str:
+    scheme, _, rest = url.partition("://")
+    # Up to the last @: a password may hold @, / and : where somebody forgot to percent-encode it.
+    if "@" in rest:
+        rest = "***@" + rest.rpartition("@")[2]
+    return f"{scheme}://" + "&".join(_without_secret(piece) for piece in rest.split("&"))
+
+
+def _without_secret(piece: str) -> str:
+    """`piece`: what stands between two &. Cheap cameras take `/user=admin&password=…` as well as `?token=…`."""
+    words = piece.split("=")
+    for index, word in enumerate(words[:-1]):
+        name = re.split("[/?;#]", word)[-1]
+        if _SECRET.search(unquote(name)):
+            return "=".join([*words[: index + 1], "***"])
+    return piece
+
+
+def of_server(options: Mapping[str, Any]) -> str:
+    """Where a Redis client's server is, without user and password. `options`: those of its connections."""
+    if "path" in options:
+        return str(options["path"])
+    return f"{options.get('host', 'localhost')}:{options.get('port', 6379)}"
 
 
 def is_file(url: str) -> bool:
@@ -36,6 +73,13 @@ def file_path(url: str, media_dir: Path) -> Path:
 
     Raises SourceRefusedError when it is not below the media folder, or when the folder is here and the file is not.
     """
+    try:
+        return _file_path(url, media_dir)
+    except (ValueError, OSError, RuntimeError):  # a zero byte, a name too long, links in a circle
+        raise SourceRefusedError("the file's name cannot be used (file:///absolute/path or an absolute path)") from None
+
+
+def _file_path(url: str, media_dir: Path) -> Path:
     path = _plain_path(url).resolve()
     if not path.is_relative_to(media_dir.resolve()):
         raise SourceRefusedError("the file is not below the media folder (LOOKOUT_MEDIA_DIR)")
@@ -63,5 +107,15 @@ def _check_rtsp(url: str) -> None:
         ) from None
     if parts.scheme not in ("rtsp", "rtsps"):
         raise SourceRefusedError("a camera is rtsp://, rtsps://, file:/// or an absolute path below the media folder")
-    if not host or " " in url:
-        raise SourceRefusedError("the url names no host, or holds a space")
+    if any(map(_must_be_encoded, url)):
+        raise SourceRefusedError(
+            "the url holds a space, a quote, < > \\ or an invisible character; percent-encode it "
+            "(%20 %22 %27 %3C %3E %5C)"
+        )
+    if not host:
+        raise SourceRefusedError("the url names no host")
+
+
+def _must_be_encoded(character: str) -> bool:
+    """Spaces of every kind, control and other invisible characters, and what would end the url in a text."""
+    return character in _TO_BE_ENCODED or unicodedata.category(character)[0] in "CZ"

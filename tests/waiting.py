@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
-def wait_until(holds: Callable[[], object], what: str, limit_s: float = 15.0, every_s: float = 0.02) -> None:
-    """Return as soon as `holds()` is true. Fails the test, naming `what`, when it does not become so."""
+def wait_until(holds: Callable[[], T], what: str, limit_s: float = 15.0, every_s: float = 0.02) -> T:
+    """The answer of `holds()` as soon as it is true. Fails the test, naming `what`, when it does not become so."""
     deadline = time.monotonic() + limit_s
-    while not holds():
+    while not (answer := holds()):
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {limit_s:g} s: {what}")
         time.sleep(every_s)
+    return answer

@@ -10,7 +10,8 @@ import numpy as np
 
 from models.bounds import Bounds
 from models.checkpoint import Checkpoint
-from models.scorer import Precision, Scorer
+from models.device import Precision
+from models.scorer import Scorer
 from models.training.footage import train_clips
 from models.training.run import score_clips
 

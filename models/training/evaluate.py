@@ -19,11 +19,10 @@ from sklearn.metrics import roc_auc_score
 from models.bounds import Learner
 from models.scorer import Scorer
 from models.scoring import value_minmax, value_none
-from models.training.footage import Labels, read_labels, test_clips
+from models.training.footage import Labels, labels_of, read_labels, test_clips
 from models.training.run import ClipScores, score_clips
 
 Floats = npt.NDArray[np.float64]
-LEARN_FRAMES = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,18 +50,28 @@ def evaluate(
     *,
     carry_memory: bool = True,
     lambda_: float | None = None,
+    learn_frames: int = 300,
     on_frame: Callable[[], None] = lambda: None,
 ) -> Evaluation:
-    """Score the test clips of `data` and, where it has labels, take the AUC. Raises DataError, VideoError."""
+    """Score the test clips of `data` and, where it has labels, take the AUC. Raises DataError, VideoError.
+
+    learn_frames: how many scored frames set the bounds where the checkpoint has none.
+    """
     config = scorer.checkpoint.config
     lambda_ = config.lambda_ if lambda_ is None else lambda_
-    clips = list(score_clips(scorer, test_clips(data), carry_memory=carry_memory, on_frame=on_frame))
-    all_labels = read_labels(data, {clip.name: clip.frames for clip in clips})
-    learner = Learner(scorer.checkpoint.calibration, LEARN_FRAMES)
+    paths = test_clips(data)
+    entries = read_labels(data, [path.stem for path in paths])
+    clips = list(score_clips(scorer, paths, carry_memory=carry_memory, on_frame=on_frame))
+    learner = Learner(scorer.checkpoint.calibration, learn_frames)
     calibration = "learn" if scorer.checkpoint.calibration is None else "model"
     values = {clip.name: _values(clip, learner, lambda_) for clip in clips}
-    labels = {name: part[config.t_length - 1 :] for name, part in all_labels.items()} if all_labels else None
+    labels = _labels(clips, entries, config.t_length - 1) if entries else None
     return Evaluation(clips, values, labels, _aucs(values, labels), calibration, lambda_)
+
+
+def _labels(clips: list[ClipScores], entries: dict[str, Any], skipped: int) -> dict[str, Labels]:
+    """Labels of the scored frames: the first T - 1 of a clip have no score."""
+    return {clip.name: labels_of(clip.name, entries[clip.name], clip.frames)[skipped:] for clip in clips}
 
 
 def _values(clip: ClipScores, learner: Learner, lambda_: float) -> Values:

@@ -58,6 +58,7 @@ class Footage:
     clips: list[Pixels]  # each (N, H, W, 3) RGB
     windows: npt.NDArray[np.int64]  # (windows, 2): clip, first frame
     t_length: int
+    sha256: str  # names the decoded content: 16 hex digits
 
     @classmethod
     def load(cls, paths: list[Path], preprocess: Preprocess, t_length: int) -> Footage:
@@ -66,7 +67,7 @@ class Footage:
         windows = [(i, first) for i, clip in enumerate(clips) for first in range(len(clip) - t_length + 1)]
         if not windows:
             raise DataError(f"no clip has the {t_length} frames that the model needs")
-        return cls(clips, np.array(windows, np.int64), t_length)
+        return cls(clips, np.array(windows, np.int64), t_length, _digest(clips))
 
     def window(self, index: int) -> Pixels:
         """(T, H, W, 3) uint8 RGB."""
@@ -84,32 +85,37 @@ class Footage:
     def batches_per_epoch(self, size: int) -> int:
         return max(1, len(self.windows) // size)
 
-    def digest(self) -> str:
-        """Names the decoded content: 16 hex digits."""
-        total = sha256()
-        for clip in self.clips:
-            total.update(clip.tobytes())
-        return total.hexdigest()[:16]
+
+def _digest(clips: list[Pixels]) -> str:
+    total = sha256()
+    for clip in clips:
+        total.update(clip.tobytes())
+    return total.hexdigest()[:16]
 
 
-def read_labels(data: Path, frames: dict[str, int]) -> dict[str, Labels] | None:
-    """Each clip's labels (N,) 0/1 from `data/labels.json`; None where there is no such file.
+def read_labels(data: Path, clips: list[str]) -> dict[str, Any] | None:
+    """What `data/labels.json` says of these clips; None where there is no such file.
 
-    frames: clip → number of decoded frames. Raises DataError where the file is damaged or does not fit the clips.
+    Raises DataError where the file is damaged or says nothing about one of them. Read before the scoring begins: a
+    wrong file must not cost an hour. `labels_of` then turns an entry into labels.
     """
     path = data / "labels.json"
     if not path.exists():
         return None
     try:
         test = json.loads(path.read_text())["test"]
-        return {name: _labels(name, test[name], count) for name, count in frames.items()}
+        entries = {name: test[name] for name in clips}
+        for name, entry in entries.items():
+            labels_of(name, entry, entry["frames"])
     except KeyError as error:
         raise DataError(f"{path.name}: nothing about {error}") from None
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise DataError(f"{path.name} is no label file: {error}") from None
+    return entries
 
 
-def _labels(name: str, entry: dict[str, Any], frames: int) -> Labels:
+def labels_of(name: str, entry: dict[str, Any], frames: int) -> Labels:
+    """A clip's labels (N,) 0/1. Raises DataError where they do not fit its number of decoded frames."""
     if entry["frames"] != frames:
         raise DataError(f"labels.json says that clip {name} has {entry['frames']} frames; it has {frames}")
     labels = np.zeros(frames, np.uint8)

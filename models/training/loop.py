@@ -15,11 +15,12 @@ from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from models import memory
 from models.checkpoint import Checkpoint
+from models.device import Precision
 from models.errors import CheckpointError
+from models.files import replacing
 from models.mnad import MnadConfig, MnadPred
 from models.preprocess import Preprocess
 from models.registry import make_model
-from models.scorer import Precision
 from models.tensors import to_clips
 from models.training.footage import Footage
 
@@ -83,9 +84,9 @@ def total_loss(losses: Losses, config: MnadConfig) -> Tensor:
 class Trainer:
     """A model in training, with everything that a resumed run needs to go on as if nothing had happened."""
 
-    def __init__(self, config: MnadConfig, options: TrainOptions) -> None:
+    def __init__(self, config: MnadConfig, options: TrainOptions, footage: Footage) -> None:
         torch.manual_seed(options.seed)
-        self.config, self.options = config, options
+        self.config, self.options, self.footage = config, options, footage
         self.device = torch.device(options.device)
         self.model = make_model("mnad-pred", config).to(self.device).train()
         self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stubs
@@ -115,10 +116,8 @@ class Trainer:
 
     def save(self, path: Path) -> None:
         """Write the state, atomically."""
-        temporary = path.with_name(path.name + ".new")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        torch.save({"fingerprint": self.fingerprint(), **self._state()}, temporary)
-        temporary.replace(path)
+        with replacing(path) as temporary:
+            torch.save({"fingerprint": self.fingerprint(), **self._state()}, temporary)
 
     def resume(self, path: Path) -> None:
         """Go on where `save` left off. Raises CheckpointError for a damaged state or one of another run."""
@@ -127,7 +126,9 @@ class Trainer:
         except Exception as error:  # torch.load raises whatever its reader does
             raise CheckpointError(f"{path.name} cannot be resumed from ({type(error).__name__}); remove it") from None
         if state.get("fingerprint") != self.fingerprint():
-            raise CheckpointError(f"{path.name} belongs to a run with other options; finish that one, or remove it")
+            raise CheckpointError(
+                f"{path.name} belongs to a run with other options or footage; finish that one, or remove it"
+            )
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
@@ -135,7 +136,8 @@ class Trainer:
 
     def fingerprint(self) -> dict[str, Any]:
         """What must be the same for a run to be continued."""
-        return {"config": asdict(self.config), "options": asdict(self.options)}
+        footage = {"sha256": self.footage.sha256, "windows": len(self.footage.windows)}
+        return {"config": asdict(self.config), "options": asdict(self.options), "footage": footage}
 
     def _state(self) -> dict[str, Any]:
         return {
@@ -150,7 +152,6 @@ class Trainer:
 
 def train(
     trainer: Trainer,
-    footage: Footage,
     state_path: Path,
     *,
     report: Callable[[Progress], None] = lambda _: None,
@@ -160,7 +161,7 @@ def train(
 
     Raises StoppedError, with the state saved, once `should_stop` says so between two steps.
     """
-    options = trainer.options
+    options, footage = trainer.options, trainer.footage
     per_epoch = footage.batches_per_epoch(options.batch)
     saved_at = time.monotonic()
     while trainer.epoch < options.epochs:
@@ -180,6 +181,7 @@ def train(
 
 
 def finished(trainer: Trainer, preprocess: Preprocess, provenance: dict[str, Any]) -> Checkpoint:
-    """The trained model as a checkpoint, not yet calibrated."""
+    """The trained model as a checkpoint, not yet calibrated. Adds to its provenance how it was trained."""
+    provenance = provenance | {"train": asdict(trainer.options), "footage": trainer.fingerprint()["footage"]}
     model = trainer.model.eval().requires_grad_(False).cpu()
     return Checkpoint("mnad-pred", model, trainer.items.cpu(), trainer.config, preprocess, None, provenance)

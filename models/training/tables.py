@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import csv
-import os
 from pathlib import Path
 
 import numpy as np
 
 from models.errors import DataError
+from models.files import replacing
 from models.training.evaluate import Evaluation, columns
 
 NAMES = {"per_video_minmax": "per-video min-max (offline)", "none": "no normalisation", "causal": "causal"}
@@ -34,20 +34,17 @@ def as_lines(evaluation: Evaluation) -> str:
 
 def write_text(path: Path, text: str) -> None:
     """Atomically: whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text)
-    temporary.replace(path)
+    with replacing(path) as temporary:
+        temporary.write_text(text)
 
 
 def write_scores(path: Path, evaluation: Evaluation) -> None:
     """One entry a scored frame: `NN/psnr_db` and so on in an NPZ, or a line a frame in a CSV."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if path.suffix == ".npz":
-        with path.open("wb") as file:
-            np.savez_compressed(file, allow_pickle=False, **columns(evaluation))
-    else:
-        _write_csv(path, evaluation)
+    with replacing(path) as temporary:
+        if path.suffix == ".npz":
+            np.savez_compressed(temporary, allow_pickle=False, **columns(evaluation))
+        else:
+            _write_csv(temporary, evaluation)
 
 
 def _write_csv(path: Path, evaluation: Evaluation) -> None:

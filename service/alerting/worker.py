@@ -16,12 +16,14 @@ from service.connections import open_bus, open_store, wait_until_up
 from service.errors import BrokenMessageError
 from service.following import ScoreFollower
 from service.messages import Alert, AlertEvent, Camera, FrameId, Heat, Score
+from service.outage import Outage
 from service.settings import Settings
 from service.store import Store
 
 log = logging.getLogger(__name__)
 
 IDLE_S = 0.05
+AWAY_S = 0.5  # until the next attempt: a server that answers a ping may still refuse what we write
 LOOK_AROUND_S = 1.0  # how often cameras are looked up, quiet ones noticed, and cursors saved
 HEAT_PATIENCE_S = 0.2  # a heatmap is written right behind its score
 
@@ -30,16 +32,21 @@ def run(settings: Settings, stop: threading.Event) -> None:
     """Work until `stop` is set; a Redis that is away is waited for."""
     bus, store = open_bus(settings), open_store(settings)
     alerting = Alerting(settings, bus, store)
+    outage = Outage()
     if wait_until_up(bus, store, stop):
         log.info("alerting is up")
     while not stop.is_set():
         try:
             busy = alerting.turn()
         except UNAVAILABLE as error:
-            log.warning("Redis is away, waiting: %s", error)
+            if outage.failed():
+                log.warning("Redis is away or refuses, waiting: %s", error)
             alerting.start_over()
+            stop.wait(AWAY_S)
             wait_until_up(bus, store, stop)
         else:
+            if outage.worked():
+                log.info("Redis is back")
             stop.wait(0 if busy else IDLE_S)
     alerting.save_all()
 
@@ -108,6 +115,7 @@ class Alerting:
 
     def _begin(self, camera: str) -> None:
         cursor, rule = self._stored(camera)
+        self._end_open(camera, cursor, rule)
         self._watched[camera] = _Watched(rule, saved=cursor)
         self._follower.cursors[camera] = cursor
 
@@ -138,12 +146,18 @@ class Alerting:
             if camera in self._watched:
                 continue
             cursor, rule = self._stored(camera)
-            for alert in self._store.open_alerts(camera):
-                last_at = rule.last_at if rule.last_at is not None else alert.peak_at
-                closed = replace(alert, state="closed", closed_at=max(alert.opened_at, last_at))
-                self._store.save_alerting(camera, _state(Rule(), cursor), [AlertEvent("end", closed)])
+            self._end_open(camera, cursor, Rule(), rule.last_at)
             if camera not in cameras:
                 self._store.drop_alerting(camera)
+
+    def _end_open(self, camera: str, cursor: FrameId | None, rule: Rule, last_at: float | None = None) -> None:
+        """Close every open alert but the rule's own: its state is gone, and nobody else would close it."""
+        for alert in self._store.open_alerts(camera):
+            if rule.alert is None or alert.id != rule.alert.id:
+                closed_at = max(alert.opened_at, alert.peak_at if last_at is None else last_at)
+                ended = AlertEvent("end", replace(alert, state="closed", closed_at=closed_at))
+                self._store.save_alerting(camera, _state(rule, cursor), [ended])
+                log.info("alert %s was left open: closed", alert.id)
 
     # Scores
 

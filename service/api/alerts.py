@@ -15,7 +15,7 @@ from fastapi.responses import FileResponse
 
 from service import pictures
 from service.api.services import Here, Services
-from service.api.views import AlertList, AlertRule, AlertView, alert_view
+from service.api.views import AlertList, AlertRule, AlertView
 from service.errors import NotFoundError, RequestError
 from service.messages import Alert, AlertState
 from service.store import Store
@@ -44,7 +44,7 @@ def list_alerts(
     found = list(itertools.islice(newest_first, limit + 1))
     items = found[:limit]
     return AlertList(
-        items=[alert_view(alert) for alert in items],
+        items=[AlertView.of(alert) for alert in items],
         next=_cursor(_place(items[-1])) if len(found) > limit else None,
     )
 
@@ -98,7 +98,7 @@ def _parse(cursor: str) -> Place:
 @router.get("/alerts/{alert}")
 def get_alert(alert: str, here: Here) -> AlertView:
     """One alert."""
-    return alert_view(here.store.alert(alert.rpartition(":")[0], alert))
+    return AlertView.of(here.store.alert(alert.rpartition(":")[0], alert))
 
 
 @router.get("/alerts/{alert}/picture", response_class=FileResponse, responses={200: {"content": {"image/jpeg": {}}}})

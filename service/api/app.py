@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from service.api import alerts, cameras, checkpoints, health, live, page, problems, scores
 from service.api.hub import Hub
 from service.api.limits import BodyLimit
+from service.api.origin import SameOrigin
 from service.api.services import Services, look
 from service.bus import Bus
 from service.settings import Settings
@@ -20,7 +21,7 @@ API = "/api/v1"
 BODY_LIMIT_BYTES = 64 * 1024
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"description": text, "content": {"application/problem+json": {}}}
-    for status, text in {404: "not there", 422: "cannot be", 503: "the database is away"}.items()
+    for status, text in {404: "not there", 422: "cannot be", 503: "the database is away or refuses"}.items()
 }
 
 
@@ -53,5 +54,6 @@ def create_app(settings: Settings, bus: Bus, store: Store) -> FastAPI:
     page.mount(app)
     problems.install(app)
     app.add_middleware(BodyLimit, limit_bytes=BODY_LIMIT_BYTES)
+    app.add_middleware(SameOrigin)
     app.add_middleware(page.SafeHeaders)
     return app

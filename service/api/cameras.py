@@ -71,6 +71,7 @@ def add_camera(
 ) -> CameraView:
     """Watch one more camera."""
     urls.check(wanted.url, here.settings.media_dir)
+    now = time.time()
     camera = Camera(
         id=wanted.id or f"cam-{secrets.token_hex(3)}",
         url=wanted.url,
@@ -79,8 +80,9 @@ def add_camera(
         pace=wanted.pace,
         calibration=wanted.calibration,
         enabled=wanted.enabled,
-        created_at=time.time(),
-        revision=1,
+        created_at=now,
+        # No number of a removed camera of the same name comes back: a stage would take the new one for the old.
+        revision=int(now * 1000),
     )
     _clear_the_way(here, camera.id)
     here.store.add_camera(camera)
@@ -121,9 +123,9 @@ def change_camera(
         return _seen(here, now)
     new = replace(now, **given, revision=now.revision + 1)
     _check_change(here, now, new)
+    here.store.replace_camera(new)
     if any(getattr(now, name) != getattr(new, name) for name in RELEARN):
         here.store.drop_bounds(camera)
-    here.store.replace_camera(new)
     here.bus.forget_run(camera)
     return _seen(here, new)
 

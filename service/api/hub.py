@@ -1,37 +1,24 @@
-"""What happens, told to everybody who listens: one thread reads Redis, the event loop hands out."""
+"""What happens, told to everybody who listens: a thread for each kind of news reads Redis, the event loop hands out."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable, Set
+from contextlib import suppress
 
-from service.api.views import CameraView, alert_view, score_view
+from service.api.news import AlertNews, CameraNews, Look, Message, News, ScoreNews
 from service.bus import UNAVAILABLE, Bus
-from service.errors import BrokenMessageError
-from service.following import ScoreFollower
-from service.messages import Camera, FrameId
+from service.outage import Outage
 from service.store import Store
 
 log = logging.getLogger(__name__)
 
-BUSY_S, ALERTS_S, CAMERAS_S = 0.015, 0.1, 1.0  # how often scores, alerts and cameras are looked at
-UNHEARD_S = 0.25  # scores, while nobody listens: only to stay at "now"
-AFTERWARDS_S = 30.0  # a removed camera's last alert closes after it is gone
-MOVING = {"frames", "scores", "dropped", "measured_fps", "frame_age_s"}  # change with each frame: no news
-
-Look = Callable[[Bus, Iterable[Camera]], dict[str, CameraView]]
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    camera: str
-    text: str  # JSON
+AWAY_S = 0.5  # until the next attempt
+ROOM_S = 0.005  # how often it is looked whether a listener has made room
+PATIENCE_S = 1.0  # so long in all is a listener waited for until it has caught up
 
 
 class Client:
@@ -41,61 +28,72 @@ class Client:
         self.cameras = cameras  # empty: all
         self.queue: asyncio.Queue[str] = asyncio.Queue(bound)
         self.behind = asyncio.Event()
+        self.waited_s = 0.0
 
     def offer(self, message: Message) -> None:
         if self.behind.is_set() or (self.cameras and message.camera not in self.cameras):
             return
+        if self.queue.empty():
+            self.waited_s = 0.0
         try:
             self.queue.put_nowait(message.text)
         except asyncio.QueueFull:
             self.behind.set()
+
+    def worth_waiting_for(self, room: int) -> bool:
+        """It has no room for so many, and may still make some."""
+        lacks = self.queue.maxsize - self.queue.qsize() < room
+        return lacks and self.waited_s < PATIENCE_S and not self.behind.is_set()
 
 
 class Hub:
     """Starts at "now": no history. Outlives every outage of Redis."""
 
     def __init__(self, bus: Bus, store: Store, look: Look, client_bound: int) -> None:
-        self._bus = bus
-        self._store = store
-        self._look = look
+        self._cameras = CameraNews(bus, store, look)
+        scores, alerts = ScoreNews(bus, lambda: self._cameras.known), AlertNews(store, lambda: self._cameras.known)
+        self._news: list[News] = [self._cameras, scores, alerts]
+        self._wakes = [threading.Event() for _ in self._news]
+        self._threads: list[threading.Thread] = []
         self._bound = client_bound
+        self._chunk = max(1, client_bound // 4)  # three hand out at once
         self._clients: set[Client] = set()
         self._stop = threading.Event()
-        self._wake = threading.Event()
-        self._begun = threading.Event()
-        self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._follower = ScoreFollower(bus)
-        self._alert_cursors: dict[str, FrameId | None] = {}
-        self._gone: dict[str, float] = {}  # removed cameras whose alerts are followed for a little while
-        self._views: dict[str, CameraView] | None = None
-        self._due = {"alerts": 0.0, "cameras": 0.0}
         self.closed_behind = 0  # clients that could not keep up
 
     # In the event loop
 
     def start(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._thread = threading.Thread(target=self._run, name="hub", daemon=True)
-        self._thread.start()
+        for news, wake in zip(self._news, self._wakes, strict=True):
+            thread = threading.Thread(target=self._follow, args=(news, wake), name=f"live {news.name}", daemon=True)
+            self._threads.append(thread)
+            thread.start()
 
     async def aclose(self, patience_s: float = 1.0) -> None:
-        """A Redis that hangs may hold the thread up; it is not waited for longer than `patience_s`."""
+        """A Redis that hangs may hold a thread up; it is not waited for longer than `patience_s`."""
         self._stop.set()
-        self._wake.set()
-        if self._thread:
-            await asyncio.to_thread(self._thread.join, patience_s)
+        self._wake()
+        deadline = time.monotonic() + patience_s
+        for thread in self._threads:
+            await asyncio.to_thread(thread.join, max(0.0, deadline - time.monotonic()))
 
     async def begun(self, patience_s: float = 3.0) -> None:
         """Wait until the hub stands at "now": from here on nothing is missed."""
         deadline = time.monotonic() + patience_s
-        while not self._begun.is_set() and time.monotonic() < deadline:
+        while not all(news.begun for news in self._news) and time.monotonic() < deadline:
             await asyncio.sleep(0.01)
+
+    @property
+    def known(self) -> Set[str]:
+        """The cameras of a second ago, whether the store answers now or not."""
+        return (self._cameras.known or {}).keys()
 
     def join(self, cameras: Iterable[str]) -> Client:
         client = Client(frozenset(cameras), self._bound)
         self._clients.add(client)
-        self._wake.set()
+        self._wake()
         return client
 
     def leave(self, client: Client) -> None:
@@ -106,101 +104,53 @@ class Hub:
     def listeners(self) -> int:
         return len(self._clients)
 
-    def _hand_out(self, messages: list[Message]) -> None:
-        for client in self._clients:
-            for message in messages:
-                client.offer(message)
+    def _wake(self) -> None:
+        for wake in self._wakes:
+            wake.set()
 
-    # In the hub's own thread
+    async def _hand_out(self, messages: list[Message]) -> None:
+        """Piece by piece: a burst larger than a queue is no reason to close those who read."""
+        for first in range(0, len(messages), self._chunk):
+            await self._make_room()
+            for message in messages[first : first + self._chunk]:
+                for client in self._clients:
+                    client.offer(message)
 
-    def _run(self) -> None:
-        away = False
+    async def _make_room(self) -> None:
+        """Let the senders run, until everybody has room for the next piece or was waited for long enough."""
+        await asyncio.sleep(0)
+        while late := [client for client in self._clients if client.worth_waiting_for(self._chunk)]:
+            began = time.monotonic()
+            await asyncio.sleep(ROOM_S)
+            for client in late:
+                client.waited_s += time.monotonic() - began
+
+    # In the threads
+
+    def _follow(self, news: News, wake: threading.Event) -> None:
+        outage = Outage()
         while not self._stop.is_set():
             try:
-                self._publish(self._turn(time.monotonic()))
-                away = False
+                news.turn(self._tell)
             except UNAVAILABLE as error:
-                if not away:
-                    log.warning("live: Redis is away, waiting: %s", error)
-                away = True
-                self._stop.wait(0.5)
+                if outage.failed():
+                    log.warning("live %s: Redis is away, waiting: %s", news.name, error)
+                self._stop.wait(AWAY_S)
             except Exception:
-                log.exception("live: a turn failed")  # a listener is never left without its hub
-                self._stop.wait(1.0)
-            self._wake.wait(BUSY_S if self._clients else UNHEARD_S)
-            self._wake.clear()
+                if outage.failed():
+                    log.exception("live %s: a turn failed", news.name)  # a listener is never left without its hub
+                self._stop.wait(AWAY_S)
+            else:
+                if outage.worked():
+                    log.info("live %s: Redis is back", news.name)
+            wake.wait(news.pause_s(heard=bool(self._clients)))
+            wake.clear()
 
-    def _publish(self, messages: list[Message]) -> None:
-        if messages and self._clients and self._loop and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._hand_out, messages)
-
-    def _turn(self, now: float) -> list[Message]:
-        messages: list[Message] = []
-        if now >= self._due["cameras"]:
-            messages += self._camera_news(now)
-            self._due["cameras"] = now + CAMERAS_S
-        for scores in self._follower.poll().values():
-            messages += [_message("score", s.camera, score_view(s).model_dump(mode="json")) for s in scores]
-        if now >= self._due["alerts"]:
-            messages += self._alert_news()
-            self._due["alerts"] = now + ALERTS_S
-        return messages
-
-    def _camera_news(self, now: float) -> list[Message]:
-        views = self._look(self._bus, self._store.cameras().values())
-        if self._views is None:
-            self._begin(views)
-            self._views = views
-            self._begun.set()
-            return []
-        messages = []
-        for camera in self._views.keys() - views.keys():
-            self._follower.cursors.pop(camera, None)
-            self._gone[camera] = now + AFTERWARDS_S
-            messages.append(_message("camera", camera, self._views[camera].model_dump(mode="json"), "end"))
-        for camera, view in views.items():
-            former = self._views.get(camera)
-            if former is None:
-                self._follow(view)
-            if former is None or former.model_dump(exclude=MOVING) != view.model_dump(exclude=MOVING):
-                event = "update" if former else "new"
-                messages.append(_message("camera", camera, view.model_dump(mode="json"), event))
-        self._views = views
-        self._forget_gone(now)
-        return messages
-
-    def _begin(self, views: dict[str, CameraView]) -> None:
-        for camera in views:
-            self._follower.cursors[camera] = self._bus.newest_score_id(camera)
-            self._alert_cursors[camera] = self._store.newest_event(camera)
-
-    def _follow(self, view: CameraView) -> None:
-        """A camera that came while we watched: everything since its beginning."""
-        self._gone.pop(view.id, None)
-        self._follower.cursors[view.id] = None
-        # An alert log's ids are times in ms; a camera of the same name may have left an old log.
-        self._alert_cursors.setdefault(view.id, FrameId(int(view.created_at * 1000), 0))
-
-    def _forget_gone(self, now: float) -> None:
-        for camera in [camera for camera, until in self._gone.items() if now > until]:
-            del self._gone[camera]
-            self._alert_cursors.pop(camera, None)
-
-    def _alert_news(self) -> list[Message]:
-        messages = []
-        try:
-            found = self._store.events_after(self._alert_cursors, 100) if self._alert_cursors else {}
-        except BrokenMessageError as error:
-            log.warning("live: alert events passed over: %s", error)
-            self._alert_cursors = {camera: self._store.newest_event(camera) for camera in self._alert_cursors}
-            return []
-        for camera, rows in found.items():
-            self._alert_cursors[camera] = rows[-1][0]
-            for _, event in rows:
-                messages.append(_message("alert", camera, alert_view(event.alert).model_dump(mode="json"), event.event))
-        return messages
-
-
-def _message(kind: str, camera: str, data: dict[str, Any], event: str | None = None) -> Message:
-    body = {"type": kind, **({"event": event} if event else {}), "data": data}
-    return Message(camera, json.dumps(body, separators=(",", ":"), allow_nan=False))
+    def _tell(self, messages: list[Message]) -> None:
+        """Returns when they are handed out: who reads Redis does not run ahead of those who listen."""
+        if not messages or not self._clients or self._loop is None or self._stop.is_set():
+            return
+        handed_out = asyncio.run_coroutine_threadsafe(self._hand_out(messages), self._loop)
+        while not (handed_out.done() or self._stop.is_set()):
+            with suppress(TimeoutError):
+                handed_out.result(0.2)

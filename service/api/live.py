@@ -27,16 +27,23 @@ async def live(socket: WebSocket, here: Here, camera: Annotated[list[str] | None
     """`?camera=` may be repeated; without it all cameras, those added later too."""
     wanted = camera or []
     await here.hub.begun()
-    await socket.accept()
+    with contextlib.suppress(*GONE):
+        await socket.accept()
+        if refused := await _refused(here, wanted):
+            await socket.close(*refused)
+        else:
+            await _serve(socket, here, wanted)
+
+
+async def _refused(here: Services, wanted: list[str]) -> tuple[int, str] | None:
+    """Why these cameras cannot be listened to. The store is asked only for those that the hub does not know (yet)."""
+    unknown = [name for name in wanted if name not in here.hub.known]
     try:
-        known = await run_in_threadpool(here.store.cameras) if wanted else {}
+        known = await run_in_threadpool(here.store.cameras) if unknown else {}
     except UNAVAILABLE:
-        await socket.close(TRY_LATER, "the database is away; try again")
-        return
-    if unknown := [name for name in wanted if name not in known]:
-        await socket.close(POLICY, f"there is no camera {unknown[0][:64]!r}")
-        return
-    await _serve(socket, here, wanted)
+        return TRY_LATER, "the database is away; try again"
+    missing = [name for name in unknown if name not in known]
+    return (POLICY, f"there is no camera {missing[0][:64]!r}") if missing else None
 
 
 async def _serve(socket: WebSocket, here: Services, cameras: list[str]) -> None:

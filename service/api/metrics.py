@@ -98,6 +98,7 @@ PLAIN = {
     "frames": ("lookout_frames", "Frames put on the bus."),
     "scores": ("lookout_scores", "Frames scored."),
     "reconnects": ("lookout_reconnects", "How often a camera was connected again."),
+    "bus_restart": ("lookout_bus_restart", "How often the bus came back empty while a camera was watched."),
     "corrupt": ("lookout_corrupt_packets", "Packets that could not be decoded."),
 }
 SPLIT = {

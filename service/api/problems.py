@@ -64,8 +64,8 @@ def _lookout(_request: Request, error: Exception) -> ProblemResponse:
 
 
 def _away(request: Request, error: Exception) -> ProblemResponse:
-    log.warning("%s %s: Redis is away: %s", request.method, request.url.path, error)
-    return problem(503, "the database is away; try again", {"Retry-After": str(RETRY_AFTER_S)})
+    log.warning("%s %s: Redis is away or refuses: %s", request.method, request.url.path, error)
+    return problem(503, "the database is away or refuses; try again", {"Retry-After": str(RETRY_AFTER_S)})
 
 
 def _unexpected(request: Request, error: Exception) -> ProblemResponse:

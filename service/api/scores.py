@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Response
 
 from service import pictures
 from service.api.services import Here, Services
-from service.api.views import ScoreList, score_view
+from service.api.views import ScoreList, ScoreView
 from service.errors import NotFoundError, RequestError
 from service.messages import Frame, FrameId, Heat, Pixels, Score
 
@@ -38,7 +38,7 @@ def scores(
 
 
 def _page(found: list[Score], *, more: bool) -> ScoreList:
-    return ScoreList(items=[score_view(score) for score in found], next=str(found[-1].id) if more else None)
+    return ScoreList(items=[ScoreView.of(score) for score in found], next=str(found[-1].id) if more else None)
 
 
 @router.get("/heatmap", response_class=Response, responses=PICTURES)

@@ -36,7 +36,8 @@ def look(bus: Bus, cameras: Iterable[Camera]) -> dict[str, CameraView]:
     return {name: camera_view(camera, seen[name], beats, now) for name, camera in wanted.items()}
 
 
-def _services(connection: HTTPConnection) -> Services:
+async def _services(connection: HTTPConnection) -> Services:
+    """On the event loop itself: where all threads wait for a store that hangs, a listener still gets in."""
     return cast(Services, connection.app.state.services)
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
 
 from service.bus import Overview
 from service.cameras import Beats, status
@@ -27,10 +27,11 @@ CAMERA_EXAMPLE: dict[str, JsonValue] = {
     "progress": {"learned": 120, "needed": 300},
     "frames": 131,
     "scores": 127,
-    "dropped": {"fps": 262},
+    "dropped": {"lag": 12},
     "measured_fps": 10.0,
     "frame_age_s": 0.08,
     "reconnects": 0,
+    "bus_restart": 0,
     "waiting": False,
     "retry_at": None,
 }
@@ -54,10 +55,18 @@ ALERT_EXAMPLE: dict[str, JsonValue] = {
     "state": "open",
     "opened_at": 1767225643.0,
     "closed_at": None,
-    "threshold": 0.75,
+    "threshold": 0.5,
     "peak_value": 0.93,
     "peak_at": 1767225644.1,
 }
+
+
+def _finite(number: float | None) -> float | None:
+    """JSON has no infinity: the PSNR of a perfect prediction is null."""
+    return number if number is not None and math.isfinite(number) else None
+
+
+Finite = Annotated[float | None, BeforeValidator(_finite)]
 
 
 class Progress(BaseModel):
@@ -82,10 +91,11 @@ class CameraView(BaseModel):
     progress: Progress | None = Field(description="while learning")
     frames: int
     scores: int
-    dropped: dict[str, int] = Field(description="frames dropped, by reason")
+    dropped: dict[str, int] = Field(description="frames dropped, by reason: lag, size, broken, bus")
     measured_fps: float | None
     frame_age_s: float | None
     reconnects: int
+    bus_restart: int = Field(description="how often the bus came back empty while this camera was watched")
     waiting: bool = Field(description="a file at full pace that waits for its scores")
     retry_at: float | None
 
@@ -95,21 +105,29 @@ class CameraList(BaseModel):
     next: None = None
 
 
-class ScoreView(BaseModel):
+class _Shown(BaseModel):
+    """Made of a message whose fields have the same names."""
+
+    @classmethod
+    def of(cls, message: Score | Alert) -> Self:
+        return cls.model_validate(message, from_attributes=True)
+
+
+class ScoreView(_Shown):
     model_config = ConfigDict(json_schema_extra={"examples": [SCORE_EXAMPLE]})
 
-    id: str
+    id: Annotated[str, BeforeValidator(str)]
     camera: str
     session: int
     seq: int
     captured_at: float
     scored_at: float
     model: str
-    psnr_db: float | None
-    distance: float | None
-    gate_error: float | None
+    psnr_db: Finite
+    distance: Finite
+    gate_error: Finite
     memory_updated: bool | None
-    value: float | None = Field(description="0 to 1, higher is more abnormal; null while learning")
+    value: Finite = Field(description="0 to 1, higher is more abnormal; null while learning")
 
 
 class ScoreList(BaseModel):
@@ -117,7 +135,7 @@ class ScoreList(BaseModel):
     next: str | None = Field(description="`since` of the next page; null where there is nothing newer yet")
 
 
-class AlertView(BaseModel):
+class AlertView(_Shown):
     model_config = ConfigDict(json_schema_extra={"examples": [ALERT_EXAMPLE]})
 
     id: str
@@ -183,41 +201,7 @@ def camera_view(camera: Camera, seen: Overview, beats: Beats, now: float) -> Cam
         measured_fps=at.measured_fps,
         frame_age_s=at.frame_age_s,
         reconnects=seen.counters.get("reconnects", 0),
+        bus_restart=seen.counters.get("bus_restart", 0),
         waiting=at.waiting,
         retry_at=at.retry_at,
     )
-
-
-def score_view(score: Score) -> ScoreView:
-    return ScoreView(
-        id=str(score.id),
-        camera=score.camera,
-        session=score.session,
-        seq=score.seq,
-        captured_at=score.captured_at,
-        scored_at=score.scored_at,
-        model=score.model,
-        psnr_db=_finite(score.psnr_db),
-        distance=_finite(score.distance),
-        gate_error=_finite(score.gate_error),
-        memory_updated=score.memory_updated,
-        value=_finite(score.value),
-    )
-
-
-def alert_view(alert: Alert) -> AlertView:
-    return AlertView(
-        id=alert.id,
-        camera=alert.camera,
-        state=alert.state,
-        opened_at=alert.opened_at,
-        closed_at=alert.closed_at,
-        threshold=alert.threshold,
-        peak_value=alert.peak_value,
-        peak_at=alert.peak_at,
-    )
-
-
-def _finite(number: float | None) -> float | None:
-    """JSON has no infinity: the PSNR of a perfect prediction is null."""
-    return number if number is not None and math.isfinite(number) else None

@@ -14,6 +14,7 @@ import uvicorn
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from service.api.app import create_app
+from service.bus import UNAVAILABLE
 from service.connections import open_bus, open_store
 from service.errors import LookoutError
 from service.settings import Settings
@@ -23,11 +24,14 @@ log = logging.getLogger(__name__)
 SEND_BUFFER_BYTES = 64 * 1024
 LINGER_S = 5.0
 SHUTDOWN_S = 2
+ORDINARY = (asyncio.CancelledError, OSError, UnicodeError, *UNAVAILABLE)
+"""Cut off at the end, a client that left, bytes that are no text, a Redis that is away."""
 
 
 def run(settings: Settings, stop: threading.Event) -> None:
     """Serve until `stop` is set. Raises LookoutError where the address cannot be had."""
     app = create_app(settings, open_bus(settings), open_store(settings))
+    logging.getLogger("uvicorn.error").addFilter(in_one_line)
     config = uvicorn.Config(
         app,
         loop="asyncio",
@@ -36,12 +40,22 @@ def run(settings: Settings, stop: threading.Event) -> None:
         ws_per_message_deflate=False,  # small messages, soon: not worth the time
         timeout_graceful_shutdown=SHUTDOWN_S,
         log_config=None,
+        log_level="warning",  # it starts and ends in seven lines of its own; ours says where it listens
         access_log=False,
         server_header=False,
     )
     with _listening(settings.host, settings.port) as listener:
         log.info("listening on %s", _address(listener))
         Server(config, stop).run(sockets=[listener])
+
+
+def in_one_line(record: logging.LogRecord) -> bool:
+    """uvicorn tells with a stack trace what is nobody's mistake here: only a bug may keep one."""
+    error = record.exc_info[1] if record.exc_info else None
+    if isinstance(error, ORDINARY):
+        record.msg, record.args = "%s: %s", (record.getMessage().strip(), error)
+        record.exc_info = record.exc_text = None
+    return True
 
 
 class Server(uvicorn.Server):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import json
 import threading
 import time
@@ -11,6 +12,7 @@ import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from service import serve
 from service.demo.scene import write_demo_video
@@ -33,7 +35,10 @@ def run_demo(settings: Settings, video: str | None, stop: threading.Event, say: 
     Raises LookoutError where the video is not there or nothing can be started.
     """
     data_dir = settings.data_dir / "demo"
-    url, media_dir = _source(video, data_dir, say)
+    try:
+        url, media_dir = _source(video, data_dir, stop, say)
+    except _StoppedError:
+        return
     changes: dict[str, object] = {"data_dir": data_dir, "media_dir": media_dir, "models_dir": SHIPPED_MODELS}
     if any_port:
         changes["port"] = _next_free_port(settings)
@@ -41,20 +46,29 @@ def run_demo(settings: Settings, video: str | None, stop: threading.Event, say: 
     serve.serve(settings.model_copy(update=changes), stop, guide.start, guide.look)
 
 
-def _source(video: str | None, data_dir: Path, say: Say) -> tuple[str, Path]:
+class _StoppedError(Exception):
+    """Ctrl-C while the scene was being drawn."""
+
+
+def _source(video: str | None, data_dir: Path, stop: threading.Event, say: Say) -> tuple[str, Path]:
     """The camera's URL and the media folder that it may lie in."""
     if video is None:
         path = (data_dir / "media" / "square.mp4").resolve()
         if not path.exists():
             say("Drawing the scene (once, some seconds) …")
-            write_demo_video(path)
+            write_demo_video(path, on_frame=lambda: _unless(stop))
         return str(path), path.parent
-    if "://" in video:
+    if "://" in video and not video.startswith("file://"):
         return video, data_dir / "media"
-    path = Path(video).resolve()
+    path = Path(unquote(video.removeprefix("file://"))).resolve() if "://" in video else Path(video).resolve()
     if not path.is_file():
         raise LookoutError(f"there is no file {video}")
     return str(path), path.parent
+
+
+def _unless(stop: threading.Event) -> None:
+    if stop.is_set():
+        raise _StoppedError
 
 
 def _next_free_port(settings: Settings) -> int:
@@ -112,7 +126,7 @@ class Guide:
             self._say_count(camera)
             if self._generated and camera["state"] == "ended":
                 self._call("PATCH", f"/cameras/{CAMERA}", {"enabled": True})
-        except (LookoutError, OSError):
+        except (LookoutError, OSError, http.client.HTTPException):
             return  # the API is being restarted; the next look will tell
 
     def _add_camera(self) -> None:
@@ -152,7 +166,7 @@ class Guide:
             headers={"Content-Type": "application/json"},
         )
         try:
-            with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310
+            with serve.LOCAL.open(request, timeout=5) as answer:
                 text = answer.read()
         except urllib.error.HTTPError as error:
             raise LookoutError(mask(_reason(error))) from None

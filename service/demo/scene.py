@@ -7,7 +7,7 @@ the seed decides who walks where, the noise and the clouds.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil, floor, pi, sin
@@ -18,6 +18,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from models.files import replacing
 from service.demo.figures import Camera, Stance
 from service.demo.square import FOUNTAIN, PLANTERS, draw_fountain, draw_planter, paint_square
 from service.demo.walks import Actor, Crowd, Figure, Kind, anomaly
@@ -129,18 +130,16 @@ def _runs(indices: Sequence[int]) -> list[Interval]:
     return runs
 
 
-def write_clip(path: Path, scene: Scene, seconds: float) -> None:
-    """H.264 in an mp4; one encoder thread, so that a scene gives one file. Whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(path.name + ".partial")
-    try:
-        _encode(unfinished, scene, round(seconds * scene.fps))
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+def write_clip(path: Path, scene: Scene, seconds: float, on_frame: Callable[[], None] = lambda: None) -> None:
+    """H.264 in an mp4; one encoder thread, so that a scene gives one file. Whole or not at all.
+
+    `on_frame` is called before each frame; what it raises ends the writing.
+    """
+    with replacing(path) as unfinished:
+        _encode(unfinished, scene, round(seconds * scene.fps), on_frame)
 
 
-def _encode(path: Path, scene: Scene, count: int) -> None:
+def _encode(path: Path, scene: Scene, count: int, on_frame: Callable[[], None]) -> None:
     options = {"crf": str(CRF), "preset": "veryfast", "threads": "1"}
     with av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"}) as container:
         stream = container.add_stream("libx264", rate=scene.fps, options=options)
@@ -148,6 +147,7 @@ def _encode(path: Path, scene: Scene, count: int) -> None:
         stream.pix_fmt, stream.gop_size = "yuv420p", KEYFRAME_EVERY
         stream.time_base = Fraction(1, scene.fps)
         for index, picture in enumerate(scene.frames(count)):
+            on_frame()
             frame = av.VideoFrame.from_ndarray(picture, format="rgb24").reformat(format="yuv420p")
             frame.pts, frame.time_base = index, Fraction(1, scene.fps)
             container.mux(stream.encode(frame))
@@ -199,6 +199,8 @@ def demo_events(seconds: float = 300.0) -> list[Event]:
     return [Event(KINDS[turn % 3], float(start_s), turn // 3) for turn, start_s in enumerate(starts)]
 
 
-def write_demo_video(path: Path, seconds: float = 300.0, seed: int = 7) -> None:
+def write_demo_video(
+    path: Path, seconds: float = 300.0, seed: int = 7, on_frame: Callable[[], None] = lambda: None
+) -> None:
     """What the demo's camera sees."""
-    write_clip(path, Scene(seed, demo_events(seconds)), seconds)
+    write_clip(path, Scene(seed, demo_events(seconds)), seconds, on_frame)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from models.bounds import Learner
 from models.scorer import Scorer
+from service.inference.scorers import Signature
 from service.messages import Camera, Frame, FrameId
 
 
@@ -22,6 +23,8 @@ class CameraLine:
     items: Tensor  # (M, D), this camera's memory as its own frames have changed it
     learner: Learner
     cursor: FrameId | None  # the last frame fetched from the bus
+    signature: Signature | None = None  # of the checkpoint's file as it was loaded
+    identity: str = ""  # what learned bounds belong to
     window: deque[Frame] = field(default_factory=deque)
     fetched: deque[Frame] = field(default_factory=deque)
     handled: FrameId | None = None  # the last frame dealt with, scored or not

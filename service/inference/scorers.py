@@ -2,40 +2,54 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
-from models.checkpoint import load_checkpoint
+from models.checkpoint import digest, load_checkpoint
+from models.device import Precision
 from models.errors import CheckpointError
 from models.header import SUFFIX
-from models.scorer import Precision, Scorer
+from models.scorer import Scorer
 
 Signature = tuple[int, int, int]  # inode, size, time of change (ns)
 
 
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A checkpoint as it was read, or why it cannot be used."""
+
+    signature: Signature
+    scorer: Scorer | None
+    digest: str
+    reason: str = ""
+
+
 class Scorers:
-    """Scorers by model name. A damaged file is reported again only when it has changed."""
+    """Scorers by model name."""
 
     def __init__(self, models_dir: Path, device: str, precision: Precision) -> None:
         self._models_dir = models_dir
         self._device = device
         self._precision = precision
-        self._loaded: dict[str, tuple[Signature, Scorer | CheckpointError]] = {}
+        self._loaded: dict[str, Loaded] = {}
 
-    def get(self, name: str) -> Scorer:
-        """Raises CheckpointError where there is no such checkpoint or it cannot be used."""
+    def get(self, name: str) -> tuple[Scorer, str]:
+        """The scorer and its checkpoint's digest; loads it where the file is new or another than before.
+
+        Raises CheckpointError where there is no such checkpoint or it cannot be used.
+        """
         signature = self.signature(name)
         known = self._loaded.get(name)
-        if known is None or known[0] != signature:
-            known = (signature, self._load(name))
-            self._loaded[name] = known
-        if isinstance(known[1], CheckpointError):
-            raise known[1]
-        return known[1]
+        if known is None or known.signature != signature:
+            known = self._loaded[name] = self._load(name, signature)
+        if known.scorer is None:
+            raise CheckpointError(known.reason)
+        return known.scorer, known.digest
 
     def signature(self, name: str) -> Signature:
         """Changes whenever the file does. Raises CheckpointError where there is none."""
         try:
-            stat = (self._models_dir / f"{name}{SUFFIX}").stat()
+            stat = self._path(name).stat()
         except OSError:
             raise CheckpointError(f"there is no model {name!r} in the models folder (LOOKOUT_MODELS_DIR)") from None
         return stat.st_ino, stat.st_size, stat.st_mtime_ns
@@ -45,8 +59,12 @@ class Scorers:
         for name in self._loaded.keys() - names:
             del self._loaded[name]
 
-    def _load(self, name: str) -> Scorer | CheckpointError:
+    def _path(self, name: str) -> Path:
+        return self._models_dir / f"{name}{SUFFIX}"
+
+    def _load(self, name: str, signature: Signature) -> Loaded:
         try:
-            return Scorer(load_checkpoint(self._models_dir / f"{name}{SUFFIX}"), self._device, self._precision)
-        except CheckpointError as error:
-            return error
+            scorer = Scorer(load_checkpoint(self._path(name)), self._device, self._precision)
+            return Loaded(signature, scorer, digest(self._path(name)))
+        except (CheckpointError, OSError, RuntimeError) as error:  # the last: no room on the device
+            return Loaded(signature, None, "", str(error).strip().splitlines()[0])

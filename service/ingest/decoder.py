@@ -30,9 +30,12 @@ from service.ingest.talk import Talk
 from service.ingest.wire import EXIT_CODES, Job, Kind
 from service.ingest.writer import Writer
 from service.lifecycle import die_with_parent, end_if_orphaned
+from service.settings import Settings
 
 USUAL_FPS = 25.0  # for a stream that does not say, or says nonsense
 MOST_FPS = 1000.0
+REPLAY_FRAMES = 32  # kept behind the backlog for a clip window
+LEAST_BACKLOG = 8
 
 
 def main() -> NoReturn:
@@ -84,14 +87,13 @@ def play(job: Job, talk: Talk) -> None:
     writer = Writer(camera.id, bus, open_store(settings), talk, patient=is_file and camera.pace == "fast")
     pacing: Pacing = Live()
     if writer.patient:
-        backlog = min(settings.backlog_frames, settings.frames_kept)
-        pacing = Fast(bus, camera.id, backlog, lambda: talk.alive(waiting=True))
+        pacing = Fast(bus, camera.id, backlog_frames(settings), lambda: talk.alive(waiting=True))
     elif is_file:
         pacing = Realtime(talk.alive)
     with source.opened(camera.url, settings) as container:
         talk.say("opened")
         line = Line(writer, pacing, preprocess, Sampler(camera.fps), Timeline(_step_s(container)), holds=is_file)
-        stream = pictures(container, lambda: writer.count("corrupt"), live=not is_file)
+        stream = pictures(container, writer.damaged, live=not is_file)
         line.run(_explained(stream, camera.url))
         if not is_file:
             raise SourceLostError("the stream ended")
@@ -99,14 +101,20 @@ def play(job: Job, talk: Talk) -> None:
             raise SourceRefusedError("the file holds no frame")
 
 
+def backlog_frames(settings: Settings) -> int:
+    """How far a file may run ahead: a new inference worker reads a window from before its cursor, still kept then."""
+    return max(LEAST_BACKLOG, min(settings.backlog_frames, settings.frames_kept - REPLAY_FRAMES))
+
+
 def _preprocess(models_dir: Path, model: str) -> Preprocess:
+    """Raises SourceLostError: a checkpoint that is missing or half-copied may be there in a moment."""
     path = find_checkpoints(models_dir).get(model)
     if path is None:
-        raise SourceRefusedError(f"there is no model {model!r}")
+        raise SourceLostError(f"there is no model {model!r}")
     try:
         return read_header(path).preprocess
     except CheckpointError as error:
-        raise SourceRefusedError(str(error)) from None
+        raise SourceLostError(str(error)) from None
 
 
 def _step_s(container: av.container.InputContainer) -> float:

@@ -62,6 +62,10 @@ class Runner:
         self._online_since: float | None = None
         self._pace: deque[tuple[float, int]] = deque()
 
+    @property
+    def session(self) -> int | None:
+        return self._last.session
+
     def tick(self, now: float) -> None:
         """Do what is due at `now` (s, a clock that only goes forward)."""
         if self.child is not None:
@@ -86,14 +90,19 @@ class Runner:
             state=self.state,
             at=wall_s,
             revision=self.camera.revision,
-            last_error=self.last_error,
-            session=self._last.session,
+            last_error=self._damage() or self.last_error,
+            session=self.session,
             last_seq=self._last.seq,
             last_captured_at=self._last.captured_at,
             fps=self._fps(now) if online else None,
             waiting=online and self._last.waiting,
             retry_at=None if self._retry_at is None else wall_s + self._retry_at - now,
         )
+
+    def _damage(self) -> str | None:
+        """Of this session, while it lasts. No news of its own: on a bad line it changes all the time."""
+        damaged = self._last.damaged if self.state == "online" else 0
+        return f"{damaged} damaged packet{'s' if damaged > 1 else ''} passed over" if damaged else None
 
     # Following a decoder
 

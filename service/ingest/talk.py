@@ -35,14 +35,14 @@ class Talk:
             self._write(replace(self.now, kind="progress"))
 
     def session(self, session: int) -> None:
-        self.now = replace(self.now, session=session, seq=None)
+        self.now = replace(self.now, session=session, seq=None, damaged=0)
         self.say("session")
 
     def kept(self, seq: int, captured_at: float) -> None:
         self.now = replace(self.now, seq=seq, captured_at=captured_at, frames=self.now.frames + 1)
 
-    def dropped(self) -> None:
-        self.now = replace(self.now, dropped=self.now.dropped + 1)
+    def damaged(self) -> None:
+        self.now = replace(self.now, damaged=self.now.damaged + 1)
 
     def _write(self, said: Said) -> None:
         self._said_at = self.clock()

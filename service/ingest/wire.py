@@ -55,7 +55,7 @@ class Said:
     seq: int | None = None
     captured_at: float | None = None
     frames: int = 0  # kept since the decoder started
-    dropped: int = 0  # lost since then, because the bus was away
+    damaged: int = 0  # packets of this session that could not be decoded
     waiting: bool = False  # for inference, at full pace
     error: str | None = None
 

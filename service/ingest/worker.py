@@ -13,7 +13,7 @@ from service.errors import BrokenMessageError
 from service.ingest.backoff import Backoff
 from service.ingest.child import Child, Decoder
 from service.ingest.runner import Runner
-from service.messages import Camera, IngestReport
+from service.messages import Camera
 from service.settings import Settings
 from service.store import Store
 
@@ -25,6 +25,8 @@ REPORT_EVERY_S = 1.0
 KILL_AFTER_S = 1.0  # a decoder that was asked to end, while others run
 SLOW_S = 2.0  # a turn that took so long has waited for Redis
 STOP_WITHIN_S = 3.0  # all of them, when the stage ends
+
+News = tuple[str, str | None, int | None]  # what is reported and logged at once when it changes
 
 
 def run(settings: Settings, stop: threading.Event) -> None:
@@ -51,7 +53,7 @@ class Worker:
         self._leaving: dict[str, tuple[Child, float]] = {}  # asked to end: the child and when it is killed
         self._removed: set[str] = set()  # whose traces on the bus are to be wiped
         self._follow_at = 0.0
-        self._reported: dict[str, tuple[float, IngestReport]] = {}
+        self._reported: dict[str, tuple[float, News]] = {}  # when the next report is due, and what the last one told
         self._beat_at = 0.0
         self._redis_away = False
 
@@ -148,19 +150,21 @@ class Worker:
         if runner.reconnects:
             self._bus.count(camera, "reconnects", runner.reconnects)
             runner.reconnects = 0
-        report = runner.report(now, time.time())
-        due, last = self._reported.get(camera, (0.0, None))
-        if now < due and last is not None and _news(report) == _news(last):
+        report, news = runner.report(now, time.time()), _news(runner)
+        due, told = self._reported.get(camera, (0.0, None))
+        if now < due and news == told:
             return
         self._bus.report_ingest(camera, report)
-        if last is None or _news(report) != _news(last):
-            LOG.info("camera %s: %s%s", camera, report.state, f" ({report.last_error})" if report.last_error else "")
-        self._reported[camera] = (now + REPORT_EVERY_S, report)
+        if news != told:
+            LOG.info("camera %s: %s%s", camera, report.state, f" ({runner.last_error})" if runner.last_error else "")
+        self._reported[camera] = (now + REPORT_EVERY_S, news)
 
     def _note_away(self, error: Exception) -> None:
         if not self._redis_away:
             LOG.warning(
-                "Redis is away (%s: %s); the decoders go on, and so do the attempts", type(error).__name__, error
+                "Redis is away or refuses (%s: %s); the decoders go on, and so do the attempts",
+                type(error).__name__,
+                error,
             )
         self._redis_away = True
         self._excuse_all()
@@ -176,5 +180,5 @@ class Worker:
         self._redis_away = False
 
 
-def _news(report: IngestReport) -> tuple[object, ...]:
-    return (report.state, report.last_error, report.session)
+def _news(runner: Runner) -> News:
+    return (runner.state, runner.last_error, runner.session)

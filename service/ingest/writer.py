@@ -1,4 +1,4 @@
-"""Numbers the frames of a camera and puts them on the bus; what happens while Redis is away."""
+"""Numbers the frames of a camera and puts them on the bus; what happens while Redis is away, or refuses."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Writer:
     _uncounted: Counter[str] = field(default_factory=Counter)
 
     def begin(self, wait: bool) -> bool:
-        """Start a session; False where the store is away and `wait` is not wanted."""
+        """Start a session; False where the store is away, or refuses, and `wait` is not wanted."""
         while True:
             if time.monotonic() >= self._not_before_s:
                 try:
@@ -51,7 +51,6 @@ class Writer:
         frame = Frame(self.camera, frame_id.session, frame_id.seq, captured_at, pixels)
         while not self._try(frame):
             if not self.patient:
-                self.talk.dropped()
                 self.count("dropped_bus")
                 return
             self.talk.alive()
@@ -63,6 +62,11 @@ class Writer:
         self._uncounted[what] += 1
         if time.monotonic() >= self._not_before_s:
             self._settle()
+
+    def damaged(self) -> None:
+        """A packet that could not be decoded was passed over."""
+        self.talk.damaged()
+        self.count("corrupt")
 
     def _take_id(self) -> FrameId:
         assert self.next_id is not None, "begin() comes first"  # noqa: S101

@@ -10,10 +10,11 @@ import torch
 
 from models import memory
 from models.checkpoint import Checkpoint, load_checkpoint
+from models.device import choose_precision
 from models.mnad import MnadConfig
 from models.preprocess import Preprocess
 from models.registry import make_model
-from models.scorer import Scorer, best_precision
+from models.scorer import Scorer
 from tests.bench.footage import MODEL, median_s
 
 
@@ -27,7 +28,7 @@ def full_size() -> Checkpoint:
 def report(_: Path, repeats: int = 9, batches: tuple[int, ...] = (1, 2, 4, 8)) -> Iterator[str]:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     for name, checkpoint in (("square (width 16)", load_checkpoint(MODEL)), ("full (width 64)", full_size())):
-        scorer = Scorer(checkpoint, device, best_precision(device))
+        scorer = Scorer(checkpoint, device, choose_precision("auto", device))
         for batch in batches:
             yield _line(name, scorer, batch, repeats)
 

@@ -12,8 +12,9 @@ import torch
 from websockets.sync.client import connect
 
 from models.checkpoint import load_checkpoint
+from models.device import choose_precision
 from models.preprocess import Preprocess
-from models.scorer import Scorer, best_precision
+from models.scorer import Scorer
 from models.training.run import score_clips
 from models.video import read_clip
 from tests.bench.footage import MODEL, scene_clip
@@ -39,7 +40,7 @@ def report(folder: Path, seconds: float = 30.0, live_s: float = 30.0) -> Iterato
 def _bare_engine(clip: Path) -> float:
     """Frames/s of the same steps in one process, without Redis and without decoding."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    scorer = Scorer(load_checkpoint(MODEL), device, best_precision(device))
+    scorer = Scorer(load_checkpoint(MODEL), device, choose_precision("auto", device))
     frames = len(read_clip(clip, Preprocess()))
     times: list[float] = []
     for _ in score_clips(scorer, [clip], carry_memory=True, on_frame=lambda: times.append(time.perf_counter())):

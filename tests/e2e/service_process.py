@@ -116,5 +116,5 @@ def running_service(data_dir: Path, **environment: object) -> Iterator[Service]:
     """`lookout serve` on a free port."""
     with command(["serve", "--port", "0"], data_dir=data_dir, **environment) as (process, output):
         address = output.wait_for("Lookout is at ").split()[-1]
-        with httpx.Client(base_url=f"{address}/api/v1", timeout=20) as http:
+        with httpx.Client(base_url=f"{address}/api/v1", timeout=20, trust_env=False) as http:
             yield Service(process, output, address, http)

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from models.checkpoint import load_checkpoint, save_checkpoint
-from models.scorer import Precision, Scorer
+from models.device import Precision
+from models.scorer import Scorer
 from models.training.calibrate import calibrate
 from models.training.evaluate import Evaluation, evaluate
 from models.training.import_mnad import import_mnad

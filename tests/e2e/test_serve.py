@@ -114,13 +114,50 @@ def test_a_dead_stage_is_started_again_and_scores_go_on(home: Path, name: str) -
     assert any(f"stage {name} ended (exit code -9)" in line for line in service.output.lines)
 
 
-def test_cameras_and_alerts_are_there_after_a_restart(home: Path) -> None:
+@pytest.mark.parametrize("role", ["bus", "store"])
+def test_a_dead_redis_is_started_again_and_scores_go_on(home: Path, role: str) -> None:
     with running_service(home / "data", **settings(home)) as service:
         watch_the_clip(service, home)
-        first = service.camera("walk")["session"]
+        server = next(p for p in tree(service) if any(f"lookout-{role}-" in word for word in words(p)))
+        server.kill()
+        wait_until(lambda: any(f"redis ({role}) ended" in line for line in service.output.lines), "it is noticed")
+        wait_until(lambda: ready(service), "ready again", 30)
+        before = newest_id(service)
+        wait_until(lambda: newest_id(service) not in ("", before), "scores go on", 30)
+        assert service.camera("walk")["state"] == "online"
+    assert not any("Traceback" in line for line in service.output.lines)
+
+
+def newest_id(service: Service) -> str:
+    answer = service.http.get("/cameras/walk/scores", params={"limit": 1})
+    items = answer.json()["items"] if answer.status_code == 200 else []
+    return str(items[0]["id"]) if items else ""
+
+
+def test_a_proxy_in_the_environment_is_not_asked_for_our_own_address(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     with running_service(home / "data", **settings(home)) as service:
+        assert service.address.startswith("http://127.0.0.1:")
+
+
+def test_cameras_and_alerts_are_there_after_a_restart(home: Path) -> None:
+    nervous = settings(home) | {"alert_threshold": 0.02, "alert_hysteresis": 0.01, "alert_min_duration_s": 0}
+    with running_service(home / "data", **nervous) as service:
+        watch_the_clip(service, home)
+        wait_until(lambda: alerts(service), "an alert opens")
+        first, before = service.camera("walk")["session"], alerts(service)
+    with running_service(home / "data", **nervous) as service:
         wait_until(lambda: scored(service) > 3, "the camera is watched again", 30)
         assert service.camera("walk")["session"] > first
+        assert before <= alerts(service)
+        picture = service.http.get(f"/alerts/{min(before)}/picture")
+        assert picture.headers["content-type"] == "image/jpeg"
+
+
+def alerts(service: Service) -> set[str]:
+    return {alert["id"] for alert in service.http.get("/alerts").json()["items"]}
 
 
 def refused(expect: int, *words: str, **environment: object) -> str:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
 import numpy as np
 import pytest
+import redis
 from safetensors.numpy import save_file
 from websockets.sync.client import ClientConnection, connect
 
@@ -22,21 +26,16 @@ from models.header import Header
 from models.preprocess import Preprocess
 from service.api import worker
 from service.bus import Bus
+from service.bus import connect as redis_client
+from service.embedded import embedded_redis
 from service.messages import Camera, Frame, Heat, InferReport, IngestReport, Score
 from service.settings import Settings
 from service.store import Store
 from tests.conftest import Urls
+from tests.service.switch import Switch
+from tests.waiting import wait_until
 
 RTSP = "rtsp://user:hunter2@camera.example/stream"
-
-
-def wait_for(what: Callable[[], Any], limit_s: float = 10.0) -> Any:
-    """Ask until the answer is truthy, and return it."""
-    deadline = time.monotonic() + limit_s
-    while not (answer := what()):
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.01)
-    return answer
 
 
 def settings_for(urls: Urls, folder: Path, **more: Any) -> Settings:
@@ -92,13 +91,56 @@ def running_api(settings: Settings, port: int | None = None) -> Iterator[Api]:
     thread.start()
     api = Api(port, settings)
     try:
-        wait_for(lambda: answers(api))
+        wait_until(lambda: answers(api), "an API that answers")
         yield api
     finally:
         api.http.close()
         stop.set()
         thread.join(4)
         assert not thread.is_alive(), "the API did not end"
+
+
+@dataclass(frozen=True)
+class Apart:
+    """Two servers that a test may break, what it writes to them with, and the settings of who reaches them by a plug
+    that the test can pull."""
+
+    bus: Bus
+    store: Store
+    store_client: redis.Redis
+    bus_plug: Switch
+    store_plug: Switch
+    settings: Settings
+
+    @contextlib.contextmanager
+    def store_hangs(self) -> Iterator[None]:
+        """The store takes connections and requests, and answers none."""
+        process = self.store_client.info("server")["process_id"]
+        os.kill(process, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(process, signal.SIGCONT)
+
+    def store_refuses(self, refuses: bool) -> None:
+        """Writes get -NOREPLICAS, reads their answers."""
+        self.store_client.config_set("min-replicas-to-write", int(refuses))
+
+
+@pytest.fixture
+def apart(tmp_path: Path) -> Iterator[Apart]:
+    with contextlib.ExitStack() as stack:
+        plugs, clients = [], []
+        for role in ("bus", "store"):
+            url = stack.enter_context(embedded_redis(role, tmp_path))
+            plugs.append(stack.enter_context(Switch(url.removeprefix("unix://"), tmp_path / f"{role}.plug")))
+            clients.append(redis_client(url))
+            stack.callback(clients[-1].close)
+        urls = Urls(*(f"unix://{plug.path}" for plug in plugs))
+        settings = settings_for(urls, tmp_path)
+        write_checkpoint(settings, "square")
+        bus = Bus(clients[0], frames_kept=256, scores_kept=1000, heats_kept=256)
+        yield Apart(bus, Store(clients[1]), clients[1], plugs[0], plugs[1], settings)
 
 
 def answers(api: Api) -> bool:

@@ -16,14 +16,15 @@ import pytest
 from service.alerting import worker
 from service.alerting.worker import Alerting
 from service.bus import Bus, connect
-from service.embedded import embedded_redis
 from service.messages import Alert, AlertEvent, FrameId
 from service.pictures import picture_path
 from service.settings import Settings
 from service.store import Store
 from tests.conftest import Urls
-from tests.service.api_server import camera, frame, heat, score, settings_for, show, wait_for
-from tests.service.switch import Switch
+from tests.service.api_server import Apart, apart, camera, frame, heat, score, settings_for, show
+from tests.waiting import wait_until
+
+__all__ = ["apart"]
 
 
 @pytest.fixture
@@ -135,34 +136,29 @@ def test_silence_closes(settings: Settings, bus: Bus, store: Store) -> None:
     store.add_camera(camera("gate"))
     with running(settings.model_copy(update={"alert_quiet_after_s": 0.7})):
         burst(bus, "gate", 0, [0.9] * 7)
-        wait_for(lambda: store.open_alerts("gate"))
-        wait_for(lambda: not store.open_alerts("gate"))
+        wait_until(lambda: store.open_alerts("gate"), "an open alert")
+        wait_until(lambda: not store.open_alerts("gate"), "silence to close it")
     assert [alert.closed_at for alert in alerts(store)] == [1000.6]
 
 
 @pytest.mark.parametrize("removed", [True, False])
+@pytest.mark.parametrize("looking", [True, False])
 def test_a_camera_that_goes_takes_its_open_alert_with_it(
-    settings: Settings, bus: Bus, store: Store, alerting: Alerting, removed: bool
+    settings: Settings, bus: Bus, store: Store, alerting: Alerting, removed: bool, looking: bool
 ) -> None:
+    """Whether somebody was at this stage when it went, or comes later."""
     burst(bus, "gate", 0, [0.9] * 7)
     alerting.turn()
     _go(store, removed)
-    alerting._looked_at = 0
-    alerting.turn()
-    assert [alert.state for alert in alerts(store)] == ["closed"]
+    _look_around(alerting if looking else Alerting(settings, bus, store))
+    closed_at = 1000.6 if looking else 1000.5  # what was not saved is not known any more
+    assert [(alert.state, alert.closed_at) for alert in alerts(store)] == [("closed", closed_at)]
     assert (store.alerting_state("gate") is None) is removed
 
 
-@pytest.mark.parametrize("removed", [True, False])
-def test_so_it_does_when_nobody_was_looking(
-    settings: Settings, bus: Bus, store: Store, alerting: Alerting, removed: bool
-) -> None:
-    burst(bus, "gate", 0, [0.9] * 7)
+def _look_around(alerting: Alerting) -> None:
+    alerting._looked_at = float("-inf")
     alerting.turn()
-    _go(store, removed)
-    Alerting(settings, bus, store).turn()
-    assert [(alert.state, alert.closed_at) for alert in alerts(store)] == [("closed", 1000.5)]
-    assert (store.alerting_state("gate") is None) is removed
 
 
 def _go(store: Store, removed: bool) -> None:
@@ -171,6 +167,48 @@ def _go(store: Store, removed: bool) -> None:
     else:
         now = store.camera("gate")
         store.replace_camera(replace(now, enabled=False, revision=now.revision + 1))
+
+
+def test_an_alert_that_nobody_remembers_is_closed_when_its_camera_is_back(
+    settings: Settings, bus: Bus, store: Store, alerting: Alerting
+) -> None:
+    """Removed and added again while nobody was at this stage: its state went with it, its open alert did not."""
+    burst(bus, "gate", 0, [0.9] * 7)
+    alerting.turn()
+    store.remove_camera("gate")
+    bus.forget("gate")
+    store.add_camera(camera("gate", revision=2))
+    later = Alerting(settings, bus, store)
+    later.turn()
+    assert [(alert.state, alert.closed_at) for alert in alerts(store)] == [("closed", 1000.5)]
+    burst(bus, "gate", 0, [0.9] * 7, session=2000)
+    later.turn()
+    assert [alert.id for alert in store.open_alerts("gate")] == ["gate:2000-5"]
+    assert [event.event for event in log_of(store)] == ["new", "end", "new"]
+
+
+def test_an_alert_whose_state_cannot_be_read_is_closed(
+    settings: Settings, bus: Bus, store: Store, alerting: Alerting
+) -> None:
+    burst(bus, "gate", 0, [0.9] * 7)
+    alerting.turn()
+    store.save_alerting("gate", {"cursor": 5, "rule": []}, [])
+    bus.forget("gate")
+    Alerting(settings, bus, store).turn()
+    assert [alert.state for alert in alerts(store)] == ["closed"]
+
+
+def test_a_restart_leaves_the_alert_that_is_remembered_open(
+    settings: Settings, bus: Bus, store: Store, alerting: Alerting
+) -> None:
+    burst(bus, "gate", 0, [0.9] * 7)
+    alerting.turn()
+    forgotten = Alert("gate:900-1", "gate", "open", 900.1, None, 0.5, 0.9, 900.2)
+    state = store.alerting_state("gate")
+    assert state is not None
+    store.save_alerting("gate", state, [AlertEvent("new", forgotten)])
+    Alerting(settings, bus, store).turn()
+    assert [(alert.id, alert.closed_at) for alert in alerts(store)] == [("gate:1000-5", None), ("gate:900-1", 900.2)]
 
 
 def test_without_its_frame_or_heatmap_an_alert_opens_all_the_same(
@@ -186,8 +224,7 @@ def test_without_its_frame_or_heatmap_an_alert_opens_all_the_same(
     client = connect(urls.bus)
     client.delete("heat:{yard}")
     client.close()
-    alerting._looked_at = 0
-    alerting.turn()
+    _look_around(alerting)
     assert picture_path(tmp_path, "yard:1000-5").is_file()
 
 
@@ -269,33 +306,41 @@ def running(settings: Settings) -> Iterator[None]:
         assert not thread.is_alive()
 
 
-def test_it_beats_and_outlives_its_redis(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_it_beats_and_outlives_its_redis(apart: Apart, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
-    with embedded_redis("store", tmp_path) as store_url, embedded_redis("bus", tmp_path) as bus_url:
-        switch = Switch(store_url.removeprefix("unix://"), tmp_path / "store.sock")
-        bus_client, store_client = connect(bus_url), connect(store_url)
-        bus = Bus(bus_client, frames_kept=256, scores_kept=1000, heats_kept=256)
-        store = Store(store_client)
-        store.add_camera(camera("gate"))
-        settings = settings_for(Urls(bus_url, f"unix://{switch.path}"), tmp_path)
-        with switch, running(settings):
-            wait_for(lambda: bus.beats("alerting"))
-            switch.cut()
-            burst(bus, "gate", 0, [0.9] * 8)
-            wait_for(lambda: "Redis is away" in caplog.text)
-            switch.mend()
-            wait_for(lambda: store.open_alerts("gate"))
-        assert [event.alert.id for event in log_of(store)] == ["gate:1000-5"]
-        state = store.alerting_state("gate")
-        assert state is not None
-        assert FrameId.parse(state["cursor"]) == (1000, 7)
-        bus_client.close()
-        store_client.close()
+    apart.store.add_camera(camera("gate"))
+    with running(apart.settings):
+        wait_until(lambda: apart.bus.beats("alerting"), "alerting to beat")
+        apart.store_plug.cut()
+        burst(apart.bus, "gate", 0, [0.9] * 8)
+        wait_until(lambda: "Redis is away" in caplog.text, "the outage to be logged")
+        apart.store_plug.mend()
+        wait_until(lambda: apart.store.open_alerts("gate"), "the alert of what came meanwhile")
+    assert [event.alert.id for event in log_of(apart.store)] == ["gate:1000-5"]
+    state = apart.store.alerting_state("gate")
+    assert state is not None
+    assert FrameId.parse(state["cursor"]) == (1000, 7)
+
+
+def test_a_store_that_refuses_is_waited_for_and_told_once(apart: Apart, caplog: pytest.LogCaptureFixture) -> None:
+    """It answers a ping and every read, but takes no write: -NOREPLICAS here, -MISCONF with a full disk."""
+    apart.store.add_camera(camera("gate"))
+    with running(apart.settings):
+        wait_until(lambda: apart.bus.beats("alerting"), "alerting to beat")
+        apart.store_refuses(True)
+        burst(apart.bus, "gate", 0, [0.9] * 8)
+        wait_until(lambda: "NOREPLICAS" in caplog.text, "the refusal to be logged")
+        began = time.monotonic()
+        wait_until(lambda: time.monotonic() - began > 2, "some attempts")
+        apart.store_refuses(False)
+        wait_until(lambda: apart.store.open_alerts("gate"), "the alert of what came meanwhile")
+    assert caplog.text.count("NOREPLICAS") == 1
+    assert [event.alert.id for event in log_of(apart.store)] == ["gate:1000-5"]
 
 
 def test_a_quiet_stage_costs_little(settings: Settings, store: Store) -> None:
     store.add_camera(camera("gate"))
     with running(settings):
         began, used = time.monotonic(), time.process_time()
-        wait_for(lambda: time.monotonic() - began > 0.5)
+        wait_until(lambda: time.monotonic() - began > 0.5, "half a second")
         assert time.process_time() - used < 0.4

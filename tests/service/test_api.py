@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
+import socket as sockets
 import subprocess
 import sys
 import threading
@@ -24,8 +26,11 @@ from service.messages import Alert, AlertEvent
 from service.store import Store
 from tests.conftest import Urls
 from tests.service.api_server import (
+    RTSP,
+    Apart,
     Api,
     answers,
+    apart,
     api,
     camera,
     frame,
@@ -38,11 +43,11 @@ from tests.service.api_server import (
     score,
     settings_for,
     show,
-    wait_for,
     watch,
 )
+from tests.waiting import wait_until
 
-__all__ = ["api", "one_api"]
+__all__ = ["apart", "api", "one_api"]
 
 
 @pytest.fixture
@@ -242,7 +247,7 @@ def test_what_is_broken_in_redis_is_a_problem_and_no_trace(api: Api, urls: Urls,
     assert api.get("/cameras/gate").json()["state"] == "starting"
     assert is_problem(api.get("/cameras/gate/frame"), 500)
     client.set("frames:{gate}", "of another type")
-    assert is_problem(api.get("/cameras/gate/frame"), 500)
+    assert is_problem(api.get("/cameras/gate/frame"), 503)
     client.close()
 
 
@@ -259,6 +264,56 @@ def test_without_redis_it_says_so_and_goes_on(urls: Urls, tmp_path: Path) -> Non
     assert 'lookout_up{server="store"} 1.0' in shown
 
 
+def test_a_store_that_refuses_writes_is_said_in_one_line(apart: Apart, caplog: pytest.LogCaptureFixture) -> None:
+    """-NOREPLICAS here; a full disk (-MISCONF) or memory (-OOM) comes the same way."""
+    apart.store.add_camera(camera("gate"))
+    with running_api(apart.settings) as api:
+        apart.store_refuses(True)
+        caplog.clear()
+        refused = [
+            api.post("/cameras", {"url": RTSP}),
+            api.patch("/cameras/gate", {"fps": 5}),  # a script: its error is of another type
+            api.delete("/cameras/gate"),
+        ]
+        for answer in refused:
+            assert "try again" in is_problem(answer, 503)
+            assert answer.headers["retry-after"]
+        assert api.get("/cameras").status_code == 200
+        lines = [record for record in caplog.records if record.name.startswith(("service", "uvicorn"))]
+        assert [line.exc_info for line in lines] == [None] * 3
+        assert all("NOREPLICAS" in line.getMessage() and "\n" not in line.getMessage() for line in lines)
+        apart.store_refuses(False)
+        assert api.patch("/cameras/gate", {"fps": 5}).status_code == 200
+
+
+# Other sites
+
+
+@pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://127.0.0.1", "http://127.0.0.1.evil.example"])
+def test_a_page_of_another_site_changes_nothing(api: Api, gate: None, store: Store, origin: str) -> None:
+    foreign = {"Origin": origin}
+    assert "another site" in is_problem(api.http.delete("/api/v1/cameras/gate", headers=foreign), 403)
+    assert is_problem(api.http.patch("/api/v1/cameras/gate", json={"fps": 5}, headers=foreign), 403)
+    assert is_problem(api.http.post("/api/v1/cameras", json={"id": "yard", "url": RTSP}, headers=foreign), 403)
+    assert {name: made.revision for name, made in store.cameras().items()} == {"gate": 1}
+    assert api.http.get("/api/v1/cameras", headers=foreign).status_code == 200  # browsers keep the answer from it
+
+
+@pytest.mark.parametrize(
+    ("origin", "host"),
+    [
+        ("http://127.0.0.1:{port}", "127.0.0.1:{port}"),
+        ("http://Camera-Box:8000", "camera-box:8000"),
+        ("https://lookout.example", "lookout.example"),  # behind a proxy
+        ("http://lookout.example", "lookout.example:80"),
+        ("http://[::1]:8000", "[::1]:8000"),
+    ],
+)
+def test_our_own_page_changes_what_it_wants(api: Api, gate: None, origin: str, host: str) -> None:
+    headers = {"Origin": origin.format(port=api.port), "Host": host.format(port=api.port)}
+    assert api.http.patch("/api/v1/cameras/gate", json={"fps": 5}, headers=headers).status_code == 200
+
+
 # Health and metrics
 
 
@@ -273,7 +328,10 @@ def test_it_is_ready_when_every_stage_works(api: Api, bus: Bus) -> None:
 
 def test_metrics_tell_of_every_camera(api: Api, gate: None, bus: Bus, store: Store) -> None:
     show(bus, "gate", 0)
-    bus.count("gate", "dropped_fps", 7)
+    bus.count("gate", "bus_restart", 3)
+    reasons = ("lag", "size", "broken", "bus")
+    for times, reason in enumerate(reasons, 1):
+        bus.count("gate", f"dropped_{reason}", times)
     add_alerts(store, "gate", [5.0], "open")
     report_online(bus, "gate")
     answer = api.http.get("/metrics")
@@ -281,7 +339,8 @@ def test_metrics_tell_of_every_camera(api: Api, gate: None, bus: Bus, store: Sto
     for line in (
         'lookout_frames_total{camera="gate"} 1.0',
         'lookout_scores_total{camera="gate"} 1.0',
-        'lookout_frames_dropped_total{camera="gate",reason="fps"} 7.0',
+        *(f'lookout_frames_dropped_total{{camera="gate",reason="{why}"}} {n}.0' for n, why in enumerate(reasons, 1)),
+        'lookout_bus_restart_total{camera="gate"} 3.0',
         'lookout_memory_decisions_total{camera="gate",decision="updated"} 1.0',
         'lookout_camera_state{camera="gate",state="online"} 1.0',
         'lookout_camera_state{camera="gate",state="failed"} 0.0',
@@ -298,7 +357,10 @@ def test_the_openapi_document_has_examples_and_no_password(api: Api) -> None:
     assert {"/api/v1/cameras", "/api/v1/cameras/{camera}/scores", "/api/v1/alerts/{alert}/picture"} <= set(
         document["paths"]
     )
-    assert document["components"]["schemas"]["CameraView"]["examples"][0]["id"] == "gate"
+    example = document["components"]["schemas"]["CameraView"]["examples"][0]
+    assert example["id"] == "gate"
+    assert set(example["dropped"]) <= {"lag", "size", "broken", "bus"}
+    assert set(example) <= set(document["components"]["schemas"]["CameraView"]["properties"])
     assert document["paths"]["/api/v1/cameras"]["post"]["requestBody"]["content"]["application/json"]["examples"]
 
 
@@ -313,17 +375,37 @@ def test_an_address_that_is_taken_is_one_clear_line(api: Api, urls: Urls, tmp_pa
         worker.run(settings.model_copy(update={"host": "nowhere.invalid"}), threading.Event())
 
 
+def test_ordinary_failures_are_one_line_each(apart: Apart, caplog: pytest.LogCaptureFixture) -> None:
+    """Bytes that are no text, a client that is gone at once, a request that the end cuts off."""
+    caplog.set_level(logging.INFO)
+    with ExitStack() as later, running_api(apart.settings) as api:
+        with api.listen() as socket:
+            socket.send(b"\xff\xfe", text=True)
+            wait_until(lambda: "Invalid UTF-8" in caplog.text, "the bytes to be noticed")
+        for _ in range(20):
+            sockets.create_connection(("127.0.0.1", api.port)).close()
+        later.enter_context(apart.store_hangs())
+        asking = later.enter_context(sockets.create_connection(("127.0.0.1", api.port)))
+        asking.sendall(b"GET /api/v1/cameras HTTP/1.1\r\nHost: lookout\r\n\r\n")
+        assert [api.http.get("/healthz").status_code for _ in range(3)] == [200] * 3  # by now it waits for the store
+    lines = [record for record in caplog.records if record.name.startswith(("service", "uvicorn"))]
+    assert "Exception in ASGI application: Task cancelled, timeout graceful shutdown exceeded" in caplog.messages
+    assert [line.exc_info for line in lines] == [None] * len(lines)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("stage", ["api", "alerting"])
 def test_a_stage_ends_soon_and_cleanly_when_it_is_told_to(
     stage: str, number: signal.Signals, urls: Urls, tmp_path: Path, bus: Bus
 ) -> None:
-    """In a process of its own, with a WebSocket open: our signal handlers hold, not uvicorn's."""
+    """In a process of its own, with a WebSocket open: our signal handlers and our log lines hold, not uvicorn's."""
     port = free_port()
     code = (
         f"from service.{stage}.worker import run\n"
+        "from service import logs\n"
         "from service.lifecycle import stop_on_signals\n"
         "from service.settings import load_settings\n"
+        "logs.set_up('stage', 'info')\n"
         "with stop_on_signals() as stop:\n"
         "    run(load_settings(), stop)\n"
         "    print('ended', stop.is_set())"
@@ -340,14 +422,17 @@ def test_a_stage_ends_soon_and_cleanly_when_it_is_told_to(
         running = Api(port, settings_for(urls, tmp_path))
         listening.callback(running.http.close)
         if stage == "api":
-            wait_for(lambda: answers(running))
+            wait_until(lambda: answers(running), "an API that answers")
             listening.enter_context(running.listen())
         else:
-            wait_for(lambda: bus.beats("alerting"))
+            wait_until(lambda: bus.beats("alerting"), "alerting to beat")
         began = time.monotonic()
         process.send_signal(number)
         said, _ = process.communicate(timeout=10)
-    assert (process.returncode, said) == (0, "ended True\n")
+    begins = {"api": f"listening on http://127.0.0.1:{port}", "alerting": "alerting is up"}[stage]
+    logged, ended = said.splitlines()
+    assert logged.endswith(f" stage INFO {begins}")
+    assert (process.returncode, ended) == (0, "ended True")
     assert time.monotonic() - began < 3
 
 
@@ -365,5 +450,5 @@ def test_many_at_once_get_their_answers(api: Api, gate: None, bus: Bus) -> None:
     ]
     for thread in threads:
         thread.start()
-    wait_for(lambda: len(done) == len(threads))
+    wait_until(lambda: len(done) == len(threads), "all answers")
     assert set(done) == {200}

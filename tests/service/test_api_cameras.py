@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import logging
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from service.bus import Bus
-from service.messages import FrameId, InferReport, IngestReport
+from service.api.cameras import CameraChange, change_camera
+from service.api.hub import Hub
+from service.api.services import Services, look
+from service.bus import Bus, connect
+from service.errors import ConflictError
+from service.messages import Camera, FrameId, InferReport, IngestReport
 from service.store import Store
+from tests.conftest import Urls
 from tests.service.api_server import RTSP, Api, api, camera, is_problem, one_api, show, write_checkpoint
 
 __all__ = ["api", "one_api"]
@@ -161,13 +167,49 @@ def test_a_model_is_a_name_and_no_path(api: Api, model: str) -> None:
 
 def test_a_change_makes_a_new_revision_and_forgets_what_the_stages_said(api: Api, store: Store, bus: Bus) -> None:
     api.post("/cameras", {"id": "gate", "url": RTSP, "fps": 10})
-    bus.report_ingest("gate", IngestReport("failed", time.time(), 1, "no such stream"))
+    first = store.camera("gate").revision
+    bus.report_ingest("gate", IngestReport("failed", time.time(), first, "no such stream"))
     assert api.get("/cameras/gate").json()["state"] == "failed"
     changed = api.patch("/cameras/gate", {"fps": None})
     assert changed.status_code == 200, changed.text
     assert (changed.json()["fps"], changed.json()["state"]) == (None, "starting")
-    assert store.camera("gate").revision == 2
+    assert store.camera("gate").revision == first + 1
     assert api.patch("/cameras/gate", {"enabled": False}).json()["state"] == "disabled"
+
+
+def test_a_camera_that_takes_a_removed_ones_name_is_not_taken_for_it(api: Api, store: Store, bus: Bus) -> None:
+    """Nobody who looks twice a second sees that the first was gone: only its revision tells them apart."""
+    revisions = []
+    for _ in range(5):
+        assert api.post("/cameras", {"id": "gate", "url": RTSP}).status_code == 201
+        revisions.append(store.camera("gate").revision)
+        assert api.delete("/cameras/gate").status_code == 204
+    assert len(set(revisions)) == 5
+    api.post("/cameras", {"id": "gate", "url": RTSP})
+    bus.report_ingest("gate", IngestReport("failed", time.time(), revisions[-1], "a late word of the removed one"))
+    assert api.get("/cameras/gate").json()["state"] == "starting"
+
+
+class Contended(Store):
+    """Somebody else changes the camera right after it was read."""
+
+    def camera(self, camera: str) -> Camera:
+        found = super().camera(camera)
+        self.replace_camera(replace(found, fps=1.0, revision=found.revision + 1))
+        return found
+
+
+def test_a_change_that_comes_too_late_costs_nothing_that_was_learned(api: Api, urls: Urls, store: Store) -> None:
+    store.add_camera(camera("gate"))
+    store.save_bounds("gate", {"x": 1})
+    client = connect(urls.store)
+    bus, contended = Bus(client, frames_kept=1, scores_kept=1, heats_kept=1), Contended(client)
+    here = Services(api.settings, bus, contended, Hub(bus, contended, look, 8))
+    with pytest.raises(ConflictError, match="try again"):
+        change_camera("gate", CameraChange.model_validate({"url": "rtsp://other/"}), here)
+    client.close()
+    assert store.camera("gate").url == RTSP
+    assert store.bounds("gate") == {"x": 1}
 
 
 @pytest.mark.parametrize(
@@ -212,22 +254,26 @@ def test_a_removed_camera_is_gone_with_everything_but_its_alerts(api: Api, store
     assert bus.newest_scores("gate", 1) == []
 
 
-def test_a_learning_camera_shows_how_far_it_is(api: Api, bus: Bus) -> None:
-    api.post("/cameras", {"id": "gate", "url": RTSP})
+def test_a_learning_camera_shows_how_far_it_is(api: Api, bus: Bus, store: Store) -> None:
+    store.add_camera(camera("gate"))
     now = time.time()
     bus.report_ingest("gate", IngestReport("online", now, 1, None, 1000, 130, now, 9.9))
     bus.report_infer("gate", InferReport("learning", now, 1, None, 120, 300))
-    for what, times in (("frames", 131), ("scores", 127), ("dropped_fps", 262), ("reconnects", 2)):
+    for what, times in (("frames", 131), ("scores", 127), ("reconnects", 2), ("bus_restart", 1)):
         bus.count("gate", what, times)
+    dropped = {"lag": 12, "size": 3, "broken": 2, "bus": 1}
+    for reason, times in dropped.items():
+        bus.count("gate", f"dropped_{reason}", times)
     shown = api.get("/cameras/gate").json()
     assert (shown["state"], shown["progress"]) == ("learning", {"learned": 120, "needed": 300})
-    assert (shown["frames"], shown["scores"], shown["dropped"], shown["reconnects"]) == (131, 127, {"fps": 262}, 2)
+    assert (shown["frames"], shown["scores"], shown["dropped"]) == (131, 127, dropped)
+    assert (shown["reconnects"], shown["bus_restart"]) == (2, 1)
     assert (shown["session"], shown["measured_fps"]) == (1000, 9.9)
     assert 0 <= shown["frame_age_s"] < 5
 
 
-def test_a_file_has_ended_when_its_last_frame_is_scored(api: Api, bus: Bus) -> None:
-    api.post("/cameras", {"id": "gate", "url": RTSP})
+def test_a_file_has_ended_when_its_last_frame_is_scored(api: Api, bus: Bus, store: Store) -> None:
+    store.add_camera(camera("gate"))
     now = time.time()
     bus.report_ingest("gate", IngestReport("ended", now, 1, None, 1000, 9, now))
     bus.report_infer("gate", InferReport("online", now, 1))
@@ -243,7 +289,8 @@ def test_no_password_reaches_an_answer_or_a_log(
     caplog.set_level(logging.DEBUG)
     texts = [api.post("/cameras", {"id": "gate", "url": RTSP, "fps": -1}).text]
     texts += [api.post("/cameras", {"id": "gate", "url": RTSP}).text]
-    bus.report_ingest("gate", IngestReport("reconnecting", time.time(), 1, f"cannot open {RTSP}", retry_at=5.0))
+    said = IngestReport("reconnecting", time.time(), store.camera("gate").revision, f"cannot open {RTSP}", retry_at=5.0)
+    bus.report_ingest("gate", said)
     texts += [api.get("/cameras").text, api.get("/cameras/gate").text, api.patch("/cameras/gate", {"fps": 3}).text]
     texts += [api.post("/cameras", {"url": "http://user:hunter2@host/"}).text]
     texts += [api.patch("/cameras/gate", {"url": "rtsp://user:hunter2@[::/"}).text, api.http.get("/metrics").text]

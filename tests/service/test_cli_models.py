@@ -85,7 +85,7 @@ def test_train_records_where_the_checkpoint_came_from(trained: Path) -> None:
     header = read_header(trained)
     assert header.calibration is None
     assert header.provenance["train"]["seed"] == 3
-    assert len(header.provenance["footage_sha256"]) == 16
+    assert len(header.provenance["footage"]["sha256"]) == 16
     assert "/" not in header.provenance["command"]
     assert not list(trained.parent.glob("*.resume"))
 
@@ -168,13 +168,20 @@ def test_training_goes_on_after_a_signal(data: Path, tmp_path: Path, trained: Pa
     assert "other options" in other.one_line()
 
 
+def label_file(entry_of_01: str) -> str:
+    other = '{"frames": 20, "anomalous_first_last_0based_inclusive": []}'
+    return f'{{"test": {{"01": {entry_of_01}, "02": {other}}}}}'
+
+
 @pytest.mark.parametrize(
     ("labels", "reason"),
     [
         ("no json", "no label file"),
         ('{"test": {}}', "01"),
-        ('{"test": {"01": {"frames": 9, "anomalous_first_last_0based_inclusive": []}}}', "9 frames"),
-        ('{"test": {"01": {"frames": 30, "anomalous_first_last_0based_inclusive": [[5, 30]]}}}', "5 to 30"),
+        (label_file('{"frames": 9, "anomalous_first_last_0based_inclusive": []}'), "9 frames"),
+        (label_file('{"frames": 30, "anomalous_first_last_0based_inclusive": [[5, 30]]}'), "5 to 30"),
+        (label_file('{"frames": 30}'), "anomalous_first_last"),
+        (label_file('{"frames": 30, "anomalous_first_last_0based_inclusive": 7}'), "no label file"),
         ('{"test": []}', "no label file"),
     ],
 )
@@ -199,6 +206,17 @@ def test_what_cannot_be_read_is_one_line(data: Path, tmp_path: Path) -> None:
     assert "mnad-pred" in unknown.one_line()
     readonly = lookout("calibrate", "--checkpoint", checkpoint, "--data", data, "--out", "/proc/x", expect=1)
     assert "/proc" in readonly.one_line()
+
+
+@pytest.mark.parametrize("wrong", [("--seed", -1), ("--learning-rate", -1), ("--batch", 0), ("--epochs", 0)])
+def test_a_number_that_makes_no_sense_is_refused_at_once(data: Path, tmp_path: Path, wrong: tuple[str, int]) -> None:
+    said = lookout("train", "--data", data, "--out", tmp_path / "x", *wrong, expect=2)
+    assert wrong[0] in said.err
+
+
+def test_a_device_that_is_not_there_is_one_line(data: Path, tmp_path: Path) -> None:
+    said = lookout("train", "--data", data, "--out", tmp_path / "x", "--device", "cuda:77", expect=1)
+    assert "cuda:77" in said.one_line()
 
 
 def test_import_and_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

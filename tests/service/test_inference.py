@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,14 +11,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import redis
 
-from service.bus import Bus
+from models.checkpoint import save_checkpoint
+from models.scorer import Scored, Scorer
+from service.bus import Bus, connect
+from service.embedded import RedisServer
 from service.inference.worker import run
 from service.messages import Camera, Frame, FrameId
 from service.settings import Settings
 from service.store import Store
 from tests.conftest import Urls
-from tests.tiny import write_tiny
+from tests.tiny import tiny_checkpoint, write_tiny
 from tests.waiting import wait_until
 
 
@@ -181,3 +186,103 @@ def test_a_removed_or_disabled_camera_is_let_go(bus: Bus, store: Store, settings
         wait_until(lambda: bus.infer_report("c"), "the third is followed")
         assert bus.infer_report("a") is None
         assert bus.infer_report("b") is None
+
+
+def reports(bus: Bus, name: str, state: str) -> bool:
+    report = bus.infer_report(name)
+    return report is not None and report.state == state
+
+
+def test_a_camera_that_was_removed_and_added_again_is_another(bus: Bus, store: Store, settings: Settings) -> None:
+    write_tiny(settings.models_dir, "other")
+    store.add_camera(camera("a"))
+    with working(settings):
+        wait_until(lambda: reports(bus, "a", "online"), "it is followed")
+        store.remove_camera("a")
+        store.add_camera(camera("a", model="other", calibration="learn"))
+        wait_until(lambda: reports(bus, "a", "learning"), "the new one is followed")
+        feed(bus, *frames("a", range(6)))
+        wait_until(lambda: bus.cursor("a") == (5, 5), "it is scored")
+    assert {score.model for score in bus.newest_scores("a", 10)} == {"other"}
+
+
+def test_a_removed_camera_leaves_nothing_on_the_bus(bus: Bus, store: Store, settings: Settings) -> None:
+    store.add_camera(camera("a"))
+    with working(settings):
+        feed(bus, *frames("a", range(8)))
+        wait_until(lambda: bus.cursor("a") == (5, 7), "it is scored")
+        store.remove_camera("a")
+        wait_until(lambda: bus.cursor("a") is None and not bus.newest_scores("a", 1), "its traces are gone")
+
+
+def test_a_checkpoint_replaced_under_its_name_is_loaded_and_its_bounds_are_learned_anew(
+    bus: Bus, store: Store, settings: Settings
+) -> None:
+    store.add_camera(camera("a", calibration="learn"))
+    feed(bus, *frames("a", range(26)))
+    with working(settings):
+        wait_until(lambda: store.bounds("a"), "the bounds are learned")
+        before = store.bounds("a")
+        save_checkpoint(settings.models_dir / "tiny.safetensors", tiny_checkpoint(seed=9, side_px=64))
+        wait_until(lambda: reports(bus, "a", "learning"), "it learns anew")
+        feed(bus, *frames("a", range(60, 90), side_px=64))
+        wait_until(lambda: store.bounds("a") != before, "the new bounds are kept")
+    assert bus.counters("a").get("dropped_size", 0) == 0
+
+
+class NoRoom(Scorer):
+    """A model that the device has no room for."""
+
+    def step(self, *_: object) -> Scored:
+        raise RuntimeError("out of memory\nwith a long explanation")
+
+
+def test_a_camera_that_the_model_cannot_score_is_failed_and_stays_so(
+    bus: Bus, store: Store, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.inference.scorers.Scorer", NoRoom)
+    store.add_camera(camera("a"))
+    feed(bus, *frames("a", range(8)))
+    with working(settings):
+        wait_until(lambda: reports(bus, "a", "failed"), "it is failed")
+        first = bus.infer_report("a")
+        wait_until(lambda: bus.infer_report("a") != first, "it is reported again")
+        assert reports(bus, "a", "failed")
+    assert first is not None
+    assert first.last_error == "the model cannot score it: out of memory"
+
+
+def test_no_frame_is_lost_while_the_bus_fails_to_take_a_cursor(
+    bus: Bus, store: Store, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two cameras: one has clips to score while the other's cursor cannot be written."""
+    failures = iter([True] * 3)
+    real = Bus.set_cursor
+
+    def flaky(self: Bus, name: str, frame_id: FrameId) -> None:
+        if next(failures, False):
+            raise redis.ConnectionError
+        real(self, name, frame_id)
+
+    monkeypatch.setattr(Bus, "set_cursor", flaky)
+    store.add_camera(camera("a"))
+    store.add_camera(camera("b"))
+    feed(bus, *frames("a", range(9)), *frames("b", range(3)))
+    with working(settings):
+        wait_until(lambda: bus.cursor("a") == (5, 8) and bus.cursor("b") == (5, 2), "all frames are dealt with")
+    assert scored(bus, "a") == [FrameId(5, seq) for seq in range(4, 9)]
+
+
+def test_a_store_that_hangs_holds_up_no_score(bus: Bus, settings: Settings, tmp_path: Path) -> None:
+    with RedisServer("store", tmp_path / "own") as server:
+        own = Store(connect(server.url))
+        own.add_camera(camera("a"))
+        with working(settings.model_copy(update={"store_url": server.url})):
+            wait_until(lambda: reports(bus, "a", "online"), "it is followed")
+            assert server.process is not None
+            server.process.send_signal(signal.SIGSTOP)
+            try:
+                feed(bus, *frames("a", range(8)))
+                wait_until(lambda: bus.cursor("a") == (5, 7), "scored while the store hangs", limit_s=5)
+            finally:
+                server.process.send_signal(signal.SIGCONT)

@@ -12,9 +12,10 @@ from models.preprocess import Preprocess
 from models.video import read_clip
 from service.bus import Bus
 from service.ingest.child import Decoder
+from service.ingest.decoder import backlog_frames
 from service.ingest.wire import EXIT_CODES, Said
 from service.messages import FrameId
-from service.settings import Settings
+from service.settings import Settings, load_settings
 from service.store import Store
 from tests.clips import number_in, write_clip, write_sound
 from tests.conftest import Urls
@@ -175,13 +176,27 @@ def test_sound_alone_is_no_video(settings: Settings, bus: Bus) -> None:
     assert refused(path, settings, bus) == "there is no video in it"
 
 
-def test_an_unknown_model_and_a_damaged_one(settings: Settings, bus: Bus) -> None:
+def test_a_checkpoint_that_is_missing_or_half_copied_may_come_yet(settings: Settings, bus: Bus) -> None:
     clip = write_clip(settings.media_dir / "clip.mp4", range(3))
-    assert refused(clip, settings, bus, model="other") == "there is no model 'other'"
-    assert refused(clip, settings, bus, model="../models/tiny") == "there is no model '../models/tiny'"
     broken = write_header_only(settings.models_dir, "broken")
     broken.write_bytes(broken.read_bytes()[:40])
-    assert refused(clip, settings, bus, model="broken").startswith("broken.safetensors is no readable checkpoint")
+    for model, error in (
+        ("other", "there is no model 'other'"),
+        ("../models/tiny", "there is no model '../models/tiny'"),
+        ("broken", "broken.safetensors is no readable checkpoint"),
+    ):
+        reader = Reader(bus, "a")
+        code, said = play(camera("a", clip, model=model), settings, reader)
+        assert (code, said[-1].kind) == (EXIT_CODES["lost"], "lost"), said
+        assert error_of(said).startswith(error)
+        assert reader.frames == []
+
+
+@pytest.mark.parametrize(
+    ("backlog", "kept", "frames"), [(64, 384, 64), (384, 384, 352), (1000, 100, 68), (64, 40, 8), (8, 16, 8)]
+)
+def test_the_backlog_leaves_room_for_a_replayed_window(backlog: int, kept: int, frames: int) -> None:
+    assert backlog_frames(load_settings(backlog_frames=backlog, frames_kept=kept)) == frames
 
 
 def test_a_file_outside_the_media_folder(settings: Settings, bus: Bus, tmp_path: Path) -> None:
@@ -204,7 +219,7 @@ def test_a_file_that_breaks_off_has_failed_after_its_good_frames(settings: Setti
     assert numbers == list(range(len(numbers)))
 
 
-def test_damage_in_the_middle_is_counted_and_passed_over(settings: Settings, bus: Bus) -> None:
+def test_damage_in_the_middle_is_passed_over(settings: Settings, bus: Bus) -> None:
     options = {"g": "10", "bf": "0"}
     clip = write_clip(settings.media_dir / "clip.ts", range(100), options=options)
     data = bytearray(clip.read_bytes())
@@ -218,6 +233,19 @@ def test_damage_in_the_middle_is_counted_and_passed_over(settings: Settings, bus
     assert number_in(reader.frames[-1].pixels) == 99
     assert [frame.seq for frame in reader.frames] == list(range(len(reader.frames)))
     assert len(reader.frames) > 60
+
+
+def test_packets_that_cannot_be_decoded_are_counted_and_told(settings: Settings, bus: Bus) -> None:
+    clip = write_clip(settings.media_dir / "clip.mp4", range(60), options={"g": "10", "bf": "0"})
+    data = bytearray(clip.read_bytes())
+    middle = data.index(b"mdat") + len(data) // 3
+    data[middle : middle + 2000] = b"\xff" * 2000
+    clip.write_bytes(data)
+    reader = Reader(bus, "a")
+    code, said = play(camera("a", clip), settings, reader)
+    assert code == EXIT_CODES["ended"], said
+    assert number_in(reader.frames[-1].pixels) == 59
+    assert said[-1].damaged == bus.counters("a")["corrupt"] > 0
 
 
 @pytest.mark.parametrize("ending", ["h264", "ts"])

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -16,13 +15,15 @@ from pathlib import Path
 import psutil  # type: ignore[import-untyped]
 import pytest
 
-from service import embedded, keys
+from service import keys
 from service.bus import Bus, connect
+from service.embedded import RedisServer
 from service.settings import Settings
 from service.store import Store
 from tests.clips import number_in, write_clip
 from tests.conftest import Urls
-from tests.ingest_line import Reader, camera, settings_for, wait_for_state, working
+from tests.ingest_line import Reader, camera, settings_for, wait_for_state, working, write_header_only
+from tests.refusing import refusing_redis
 from tests.waiting import wait_until
 
 DECODER = "service.ingest.decoder"
@@ -128,6 +129,27 @@ def test_a_decoder_that_is_killed_comes_back_and_the_other_camera_does_not_notic
     wait_for_state(bus, hurt.camera, "online")
 
 
+def test_a_bus_that_refuses_does_not_end_the_stage(
+    urls: Urls, tmp_path: Path, store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    with contextlib.ExitStack() as cleanup:
+        server = cleanup.enter_context(refusing_redis(tmp_path))
+        client = cleanup.enter_context(contextlib.closing(connect(server.url)))
+        bus = Bus(client, frames_kept=256, scores_kept=1000, heats_kept=256)
+        settings = settings_for(tmp_path, server.url, urls.store)
+        clip = write_clip(settings.media_dir / "clip.mp4", range(600))
+        store.add_camera(camera("a", clip, pace="realtime"))
+        cleanup.enter_context(working(settings))
+        wait_for_state(bus, "a", "online")
+        server.refuse("MISCONF")
+        wait_until(lambda: "Redis is away or refuses" in caplog.text, "the refusal is told")
+        server.mend()
+        wait_until(lambda: bus.counters("a").get("dropped_bus", 0) >= 1, "the loss is counted")
+        report = wait_for_state(bus, "a", "online")
+    assert "MISCONF" in caplog.text
+    assert report.session is not None
+
+
 def test_a_frozen_decoder_is_cut_and_the_camera_stalled(urls: Urls, tmp_path: Path, bus: Bus, store: Store) -> None:
     settings = settings_for(tmp_path, urls.bus, urls.store, stall_timeout_s=1.0)
     clip = write_clip(settings.media_dir / "clip.mp4", range(600))
@@ -154,13 +176,25 @@ def test_trouble_of_every_kind_leaves_the_others_alone(
     lost = wait_for_state(bus, "unreachable", "reconnecting")
     wait_until(lambda: (report := bus.ingest_report("unreachable")) and report.retry_at, "the next trial's time")
     assert lost.last_error == "connection refused"
-    assert wait_for_state(bus, "unknown-model", "failed").last_error == "there is no model 'none'"
+    assert wait_for_state(bus, "unknown-model", "reconnecting").last_error == "there is no model 'none'"
     assert wait_for_state(bus, "missing", "failed").last_error == "there is no such file in the media folder"
     assert "too long" in (wait_for_state(bus, "long", "failed").last_error or "")
     wait_until(lambda: bus.counters("unreachable").get("reconnects", 0) >= 2, "it is tried again and again")
     reader = Reader(bus, "good")
     reader.read_until(10)
     assert [frame.seq for frame in reader.frames] == list(range(len(reader.frames)))
+
+
+def test_a_checkpoint_that_comes_late_mends_its_camera(work: None, settings: Settings, bus: Bus, store: Store) -> None:
+    whole = write_header_only(settings.models_dir, "late").read_bytes()
+    half = settings.models_dir / "late.safetensors"
+    half.write_bytes(whole[:40])
+    store.add_camera(camera("a", write_clip(settings.media_dir / "clip.mp4", range(5)), model="late"))
+    lost = wait_for_state(bus, "a", "reconnecting")
+    assert (lost.last_error or "").startswith("late.safetensors is no readable checkpoint")
+    half.write_bytes(whole)
+    assert wait_for_state(bus, "a", "ended").last_error is None
+    assert len(Reader(bus, "a").read_until(5)) == 5
 
 
 def test_no_password_is_seen_from_outside(work: None, bus: Bus, store: Store) -> None:
@@ -207,10 +241,9 @@ def test_the_stage_ends_quickly_with_all_its_decoders(
 
 def test_a_bus_that_dies_and_comes_back_stops_nobody(urls: Urls, tmp_path: Path, store: Store) -> None:
     with contextlib.ExitStack() as cleanup:
-        socket = Path(cleanup.enter_context(tempfile.TemporaryDirectory())) / "bus.sock"
-        first = cleanup.enter_context(_bus_server(tmp_path, socket))
-        settings = settings_for(tmp_path, f"unix://{socket}", urls.store)
-        client = connect(f"unix://{socket}")
+        server = cleanup.enter_context(RedisServer("bus", tmp_path))
+        settings = settings_for(tmp_path, server.url, urls.store)
+        client = connect(server.url)
         cleanup.callback(client.close)
         bus = Bus(client, frames_kept=256, scores_kept=1000, heats_kept=256)
         clip = write_clip(settings.media_dir / "clip.mp4", range(600))
@@ -219,10 +252,11 @@ def test_a_bus_that_dies_and_comes_back_stops_nobody(urls: Urls, tmp_path: Path,
         cleanup.enter_context(working(settings))
         before = Reader(bus, "live").read_until(3)
         wait_until(lambda: (report := bus.ingest_report("fast")) and report.waiting, "the file waits for inference")
-        first.kill()
-        first.wait()
+        assert server.process is not None
+        server.process.kill()
+        server.process.wait()
         time.sleep(0.5)  # the outage itself
-        cleanup.enter_context(_bus_server(tmp_path, socket))
+        server.start()
         after = Reader(bus, "live").read_until(3)
         report = wait_for_state(bus, "live", "online")
         rest = Reader(bus, "fast")
@@ -233,18 +267,6 @@ def test_a_bus_that_dies_and_comes_back_stops_nobody(urls: Urls, tmp_path: Path,
     assert after[0].session == before[0].session == report.session
     assert after[0].seq > before[-1].seq + 3
     assert [frame.seq for frame in rest.frames] == list(range(settings.backlog_frames - 1, 600))
-
-
-@contextlib.contextmanager
-def _bus_server(folder: Path, socket: Path) -> Iterator[subprocess.Popen[bytes]]:
-    log = folder / "bus.log"
-    process = embedded._start("bus", folder, socket, log)
-    try:
-        embedded._wait_until_ready(process, socket, log)
-        yield process
-    finally:
-        process.kill()
-        process.wait()
 
 
 def test_a_killed_worker_takes_its_decoders_with_it(settings: Settings, endless: Path, bus: Bus, store: Store) -> None:

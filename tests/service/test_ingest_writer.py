@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+import threading
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +17,9 @@ from service.ingest.talk import Talk
 from service.ingest.writer import Writer
 from service.messages import Frame
 from service.store import Store
+from tests.conftest import Urls
+from tests.refusing import REFUSALS, LosesAnswers, Refusing, refusing_redis
+from tests.waiting import wait_until
 
 PIXELS = np.zeros((4, 4, 3), np.uint8)
 
@@ -59,7 +65,7 @@ def test_without_a_bus_a_live_frame_is_dropped_and_its_number_is_missing(store: 
     writer.begin(wait=True)
     for _ in range(20):
         writer.write(PIXELS, 1.0)
-    assert writer.talk.now.dropped == 20
+    assert writer._uncounted["dropped_bus"] == 20
     assert writer.next_id is not None
     assert writer.next_id.seq == 20
 
@@ -67,3 +73,68 @@ def test_without_a_bus_a_live_frame_is_dropped_and_its_number_is_missing(store: 
 def test_without_a_store_a_live_camera_does_not_wait(bus: Bus, tmp_path: Path) -> None:
     writer = writer_for(bus, Store(connect(f"unix://{tmp_path / 'nobody.sock'}")), patient=False)
     assert not writer.begin(wait=False)
+
+
+# A Redis that answers, and refuses
+
+
+@pytest.fixture
+def refusing(tmp_path: Path) -> Iterator[Refusing]:
+    with refusing_redis(tmp_path) as server:
+        yield server
+
+
+@pytest.mark.parametrize("kind", REFUSALS)
+def test_a_bus_that_refuses_costs_a_live_camera_its_frames_and_they_are_counted(
+    refusing: Refusing, store: Store, kind: str
+) -> None:
+    with closing(connect(refusing.url)) as client:
+        bus = Bus(client, frames_kept=16, scores_kept=16, heats_kept=16)
+        writer = writer_for(bus, store, patient=False)
+        assert writer.begin(wait=False)
+        writer.write(PIXELS, 1.0)
+        refusing.refuse(kind)
+        for _ in range(3):
+            writer.write(PIXELS, 1.0)
+        refusing.mend()
+
+        def goes_on() -> bool:
+            writer.write(PIXELS, 1.0)
+            return bus.counters("a")["frames"] > 1
+
+        wait_until(goes_on, "it goes on")
+        kept = bus.frames_after({"a": None}, 100)["a"]
+        assert writer.next_id is not None
+        assert bus.counters("a")["dropped_bus"] == writer.next_id.seq - len(kept) >= 3
+        assert bus.counters("a")["frames"] == len(kept)
+
+
+@pytest.mark.parametrize("kind", REFUSALS)
+def test_a_store_that_refuses_a_session_is_waited_for_by_a_file_alone(refusing: Refusing, bus: Bus, kind: str) -> None:
+    with closing(connect(refusing.url)) as client:
+        refusing.refuse(kind)
+        assert not writer_for(bus, Store(client), patient=False).begin(wait=False)
+        writer = writer_for(bus, Store(client))
+        began = list[bool]()
+        waiting = threading.Thread(target=lambda: began.append(writer.begin(wait=True)))
+        waiting.start()
+        wait_until(lambda: writer._not_before_s > 0, "it has tried in vain")
+        assert not began
+        refusing.mend()
+        waiting.join(10)
+        assert began == [True]
+
+
+def test_a_frame_whose_answer_was_lost_is_written_and_counted_once(
+    urls: Urls, bus: Bus, store: Store, tmp_path: Path
+) -> None:
+    with LosesAnswers(urls.bus, tmp_path / "lossy.sock") as wire:
+        through = Bus(wire.client(), frames_kept=16, scores_kept=16, heats_kept=16)
+        writer = writer_for(through, store)
+        writer.begin(wait=True)
+        wire.lose_answer()
+        for _ in range(3):
+            writer.write(PIXELS, 1.0)
+    assert wire.lost == 1
+    assert [frame.seq for frame in bus.frames_after({"a": None}, 10)["a"]] == [0, 1, 2]
+    assert bus.counters("a") == {"frames": 3}

@@ -4,37 +4,40 @@ from __future__ import annotations
 
 import socket as sockets
 import time
+from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection
 
 from service.bus import Bus, connect
-from service.embedded import embedded_redis
 from service.messages import Alert, AlertEvent, IngestReport
 from service.store import Store
 from tests.conftest import Urls
 from tests.service.api_server import (
     RTSP,
+    Apart,
     Api,
+    apart,
+    camera,
     fresh_api,
     heat,
+    is_problem,
     next_of,
     received,
     running_api,
     score,
     settings_for,
     show,
-    wait_for,
     watch,
     write_checkpoint,
 )
-from tests.service.switch import Switch
+from tests.waiting import wait_until
 
-__all__ = ["fresh_api"]
+__all__ = ["apart", "fresh_api"]
 
 
 @pytest.fixture
@@ -131,7 +134,8 @@ def test_cameras_come_change_and_go(api: Api, bus: Bus, store: Store) -> None:
         new = next_of(socket, "camera")
         assert (new["event"], new["data"]["id"], new["data"]["state"]) == ("new", "yard", "starting")
         assert new["data"]["url"] == "rtsp://***@camera.example/stream"
-        bus.report_ingest("yard", IngestReport("reconnecting", time.time(), 1, f"cannot open {RTSP}"))
+        revision = store.camera("yard").revision
+        bus.report_ingest("yard", IngestReport("reconnecting", time.time(), revision, f"cannot open {RTSP}"))
         changed = next_of(socket, "camera")
         assert (changed["event"], changed["data"]["state"]) == ("update", "reconnecting")
         assert changed["data"]["last_error"] == "cannot open rtsp://***@camera.example/stream"
@@ -223,27 +227,110 @@ def api_says_closed(api: Api) -> bool:
     return "lookout_live_closed_behind_total 1.0" in api.http.get("/metrics").text
 
 
-def test_the_hub_outlives_its_redis(tmp_path: Path) -> None:
+def test_a_burst_larger_than_the_queue_reaches_who_reads_and_closes_who_does_not(
+    urls: Urls, tmp_path: Path, bus: Bus
+) -> None:
+    settings = settings_for(urls, tmp_path)
+    write_checkpoint(settings, "square")
+    size = 1000
+    assert size > 3 * settings.live_queue
+    with running_api(settings) as api:
+        api.post("/cameras", {"id": "gate", "url": RTSP})
+        with api.listen() as quick, api.listen("?camera=gate") as other, api.listen(sock=deaf_socket(api)) as deaf:
+            sent = 0
+            while not api_says_closed(api):
+                made = range(sent, sent + size)
+                bus.add_scores([(score("gate", seq), heat("gate", seq)) for seq in made])
+                for socket in (quick, other):
+                    assert [next_of(socket, "score")["data"]["seq"] for _ in made] == list(made)
+                sent += size
+                assert sent < 20_000
+            assert closing(deaf)[0] == 1013
+
+
+def slowest_s(socket: ClientConnection, bus: Bus, seqs: Iterable[int]) -> float:
+    """How long the slowest of these scores of `gate` took to be told."""
+    took = []
+    for seq in seqs:
+        show(bus, "gate", seq)
+        began = time.monotonic()
+        assert next_of(socket, "score")["data"]["seq"] == seq
+        took.append(time.monotonic() - began)
+        wait_until(lambda: time.monotonic() - began > 0.1, "a tenth of a second")  # noqa: B023  called at once
+    return max(took)
+
+
+def said_away(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return sorted(text.partition(":")[0] for text in caplog.messages if "Redis is away, waiting" in text)
+
+
+def test_scores_are_told_while_the_store_is_away(apart: Apart, caplog: pytest.LogCaptureFixture) -> None:
+    watch(apart.store, apart.bus, "gate")
+    with running_api(apart.settings) as api, api.listen() as before:
+        apart.store_plug.cut()
+        assert is_problem(api.get("/cameras"), 503)
+        assert slowest_s(before, apart.bus, range(25)) < 0.5
+        with api.listen("?camera=gate") as later:
+            assert slowest_s(later, apart.bus, range(25, 30)) < 0.5
+        apart.store.save_alerting("gate", {}, [AlertEvent("new", an_alert("gate"))])
+        apart.store_plug.mend()
+        assert next_of(before, "alert")["data"]["id"] == "gate:1000-5"
+    assert said_away(caplog) == ["live alerts", "live cameras"]
+
+
+def test_scores_are_told_while_the_store_hangs(apart: Apart) -> None:
+    watch(apart.store, apart.bus, "gate")
+    with running_api(apart.settings) as api, api.listen() as before:
+        with apart.store_hangs():
+            assert slowest_s(before, apart.bus, range(25)) < 0.5
+            with api.listen("?camera=gate") as later:
+                assert slowest_s(later, apart.bus, range(25, 30)) < 0.5
+        apart.store.save_alerting("gate", {}, [AlertEvent("new", an_alert("gate"))])
+        assert next_of(before, "alert")["data"]["id"] == "gate:1000-5"
+
+
+def test_alerts_are_told_while_the_bus_is_away(apart: Apart, caplog: pytest.LogCaptureFixture) -> None:
+    watch(apart.store, apart.bus, "gate")
+    with running_api(apart.settings) as api, api.listen() as socket:
+        apart.bus_plug.cut()
+        assert is_problem(api.get("/cameras"), 503)
+        apart.store.add_camera(camera("yard", created_at=1.0))
+        for name in ("gate", "yard"):
+            apart.store.save_alerting(name, {}, [AlertEvent("new", an_alert(name))])
+            assert next_of(socket, "alert")["data"]["camera"] == name
+    assert said_away(caplog) == ["live cameras", "live scores"]
+
+
+def test_the_hub_outlives_its_redis(apart: Apart, tmp_path: Path) -> None:
     """The bus goes away and comes back empty, under the same address."""
-    with embedded_redis("store", tmp_path) as store_url, embedded_redis("bus", tmp_path) as inner:
-        client = connect(inner)
-        proxy = Switch(inner.removeprefix("unix://"), tmp_path / "bus.sock")
-        settings = settings_for(Urls(f"unix://{proxy.path}", store_url), tmp_path)
-        write_checkpoint(settings, "square")
-        bus = Bus(client, frames_kept=256, scores_kept=1000, heats_kept=256)
-        with proxy, running_api(settings) as api, api.listen() as socket:
-            api.post("/cameras", {"id": "gate", "url": RTSP})
-            show(bus, "gate", 0)
-            next_of(socket, "score")
-            proxy.cut()
-            wait_for(lambda: api.get("/cameras").status_code == 503)
-            assert api.http.get("/healthz").status_code == 200
-            proxy.mend()
-            client.flushall()
-            wait_for(lambda: api.get("/cameras").status_code == 200)
-            show(bus, "gate", 0, session=2000)
-            assert next_of(socket, "score")["data"]["id"] == "2000-0"
-        client.close()
+    with running_api(apart.settings) as api, api.listen() as socket:
+        api.post("/cameras", {"id": "gate", "url": RTSP})
+        show(apart.bus, "gate", 0)
+        next_of(socket, "score")
+        apart.bus_plug.cut()
+        wait_until(lambda: api.get("/cameras").status_code == 503, "the outage")
+        assert api.http.get("/healthz").status_code == 200
+        apart.bus.forget("gate")
+        apart.bus_plug.mend()
+        wait_until(lambda: api.get("/cameras").status_code == 200, "the end of the outage")
+        show(apart.bus, "gate", 0, session=2000)
+        assert next_of(socket, "score")["data"]["id"] == "2000-0"
+
+
+@pytest.mark.parametrize(
+    "origin", ["http://evil.example", "null", "http://127.0.0.1:1", "http://127.0.0.1", "http://["]
+)
+def test_a_page_of_another_site_hears_nothing(api: Api, origin: str) -> None:
+    with pytest.raises(InvalidStatus) as refused, api.listen(origin=origin):
+        pass
+    assert refused.value.response.status_code == 403
+
+
+@pytest.mark.parametrize("origin", ["http://127.0.0.1:{port}", "HTTP://127.0.0.1:{port}"])
+def test_our_own_page_hears_everything(api: Api, bus: Bus, origin: str) -> None:
+    with api.listen(origin=origin.format(port=api.port)) as socket:
+        show(bus, "gate", 3)
+        assert next_of(socket, "score")["data"]["seq"] == 3
 
 
 def test_open_sockets_do_not_hold_up_the_end(urls: Urls, tmp_path: Path) -> None:

@@ -28,9 +28,9 @@ from tests.service.api_server import (
     running_api,
     settings_for,
     show,
-    wait_for,
     write_checkpoint,
 )
+from tests.waiting import wait_until
 
 __all__ = ["fresh_api"]
 
@@ -54,7 +54,7 @@ def page(chrome: Chrome, fresh_api: Api, store: Store, bus: Bus) -> Iterator[Chr
     for seq in range(50):
         show(bus, "gate", seq, session=SESSION)
     chrome.get(f"http://127.0.0.1:{fresh_api.port}/")
-    wait_for(lambda: one(chrome, "body").get_attribute("data-live") == "true")
+    wait_until(lambda: one(chrome, "body").get_attribute("data-live") == "true", "a live page")
     yield chrome
     chrome.get("about:blank")
 
@@ -91,16 +91,18 @@ def an_alert(number: int = 5, state: Any = "open") -> Alert:
 
 def test_the_curve_moves_and_the_picture_shows(page: Chrome, bus: Bus) -> None:
     assert points(page) == 50
-    assert wait_for(lambda: ink(page)) > 500
-    picture = wait_for(lambda: page.find_elements(By.CSS_SELECTOR, "#camera-gate .picture[data-kind=heatmap]"))[0]
-    assert int(picture.get_property("naturalWidth")) == 128
+    assert wait_until(lambda: ink(page), "a drawn curve") > 500
+    picture = wait_until(
+        lambda: page.find_elements(By.CSS_SELECTOR, "#camera-gate .picture[data-kind=heatmap]"), "a heatmap"
+    )[0]
+    assert picture.get_property("naturalWidth") == 128
     first = picture.get_attribute("src")
     show(bus, "gate", 50, 0.91, session=SESSION)
-    wait_for(lambda: points(page) == 51)
+    wait_until(lambda: points(page) == 51, "the new point")
     assert text(page, "#camera-gate .reading") == "0.91"
-    wait_for(lambda: picture.get_attribute("src") != first)
+    wait_until(lambda: picture.get_attribute("src") != first, "a new picture")
     one(page, "#camera-gate .heat").click()
-    wait_for(lambda: picture.get_attribute("data-kind") == "frame")
+    wait_until(lambda: picture.get_attribute("data-kind") == "frame", "the plain frame")
     assert text(page, "#summary") == "All quiet, 1 camera"
     loaded = page.execute_script("return performance.getEntriesByType('resource').map((entry) => entry.name)")
     assert len(loaded) > 5
@@ -113,16 +115,16 @@ def test_an_alert_appears_with_its_picture_and_ends(page: Chrome, store: Store, 
     path = pictures.picture_path(fresh_api.settings.data_dir, alert.id)
     pictures.keep(path, pictures.jpeg(frame("gate", 5).pixels))
     store.save_alerting("gate", {}, [AlertEvent("new", alert)])
-    wait_for(lambda: text(page, ".alert .badge") == "open now")
-    wait_for(lambda: one(page, ".alert img").get_property("naturalWidth") == 128)
-    wait_for(lambda: "not normal: gate" in text(page, "#summary"))
+    wait_until(lambda: text(page, ".alert .badge") == "open now", "the alert")
+    wait_until(lambda: one(page, ".alert img").get_property("naturalWidth") == 128, "its picture")
+    wait_until(lambda: "not normal: gate" in text(page, "#summary"), "the summary")
     assert "alarmed" in str(one(page, "#camera-gate").get_attribute("class"))
     one(page, ".alert .thumb").click()
-    wait_for(lambda: one(page, "#large-picture").is_displayed())
+    wait_until(lambda: one(page, "#large-picture").is_displayed(), "the large picture")
     one(page, "#large button").click()
     store.save_alerting("gate", {}, [AlertEvent("end", an_alert(state="closed"))])
-    wait_for(lambda: text(page, ".alert .badge") == "over")
-    wait_for(lambda: "All quiet" in text(page, "#summary"))
+    wait_until(lambda: text(page, ".alert .badge") == "over", "the end of the alert")
+    wait_until(lambda: "All quiet" in text(page, "#summary"), "the quiet summary")
     assert complaints(page) == []
 
 
@@ -131,7 +133,10 @@ def test_what_comes_from_outside_is_text(page: Chrome, store: Store, bus: Bus) -
     bus.report_ingest(EVIL, IngestReport("reconnecting", time.time(), 1, f"cannot open {EVIL}"))
     bus.count(EVIL, f"dropped_{EVIL}")
     store.save_alerting(EVIL, {}, [AlertEvent("new", Alert("x:1-2", EVIL, "open", 1.0, None, 0.75, 0.9, 1.0))])
-    wait_for(lambda: any(EVIL in error.text for error in page.find_elements(By.CSS_SELECTOR, ".camera .error")))
+    wait_until(
+        lambda: any(EVIL in error.text for error in page.find_elements(By.CSS_SELECTOR, ".camera .error")),
+        "the error as text",
+    )
     assert any(name.text == EVIL for name in page.find_elements(By.CSS_SELECTOR, ".camera .name"))
     assert page.find_elements(By.CSS_SELECTOR, "#cameras img[src=x], #alerts img[src=x], main script") == []
     assert "owned" not in page.title
@@ -140,23 +145,23 @@ def test_what_comes_from_outside_is_text(page: Chrome, store: Store, bus: Bus) -
 
 def test_a_camera_is_added_paused_and_removed(page: Chrome, store: Store) -> None:
     one(page, "#add-open").click()
-    wait_for(lambda: page.find_elements(By.CSS_SELECTOR, "select[name=model] option"))
+    wait_until(lambda: page.find_elements(By.CSS_SELECTOR, "select[name=model] option"), "the list of models")
     one(page, "input[name=url]").send_keys("/etc/passwd")
     one(page, "input[name=id]").send_keys("yard")
     one(page, "#add-submit").click()
-    wait_for(lambda: "media folder" in text(page, "#add-error"))
+    wait_until(lambda: "media folder" in text(page, "#add-error"), "the refusal")
     one(page, "input[name=url]").clear()
     one(page, "input[name=url]").send_keys("rtsp://user:hunter2@h/")
     one(page, "#add-submit").click()
-    wait_for(lambda: text(page, "#camera-yard .url") == "rtsp://***@h/")
+    wait_until(lambda: text(page, "#camera-yard .url") == "rtsp://***@h/", "the camera with its masked URL")
     assert store.camera("yard").url == "rtsp://user:hunter2@h/"
     assert "hunter2" not in page.page_source
     one(page, "#camera-yard .pause").click()
-    wait_for(lambda: text(page, "#camera-yard .state") == "disabled")
+    wait_until(lambda: text(page, "#camera-yard .state") == "disabled", "the pause")
     one(page, "#camera-yard .remove").click()
     assert "yard" in store.cameras()
     one(page, "#camera-yard .remove").click()
-    wait_for(lambda: not page.find_elements(By.CSS_SELECTOR, "#camera-yard"))
+    wait_until(lambda: not page.find_elements(By.CSS_SELECTOR, "#camera-yard"), "the camera to go")
     assert "yard" not in store.cameras()
     assert ["/etc/passwd" in line or "422" in line for line in complaints(page)] == [True]  # the refused form
 
@@ -169,13 +174,13 @@ def test_a_lost_connection_is_said_and_mended(
     write_checkpoint(settings, "square")
     with running_api(settings) as first:
         chrome.get(f"http://127.0.0.1:{first.port}/")
-        wait_for(lambda: one(chrome, "body").get_attribute("data-live") == "true")
-    wait_for(lambda: "Connection lost" in text(chrome, "#banner"))
+        wait_until(lambda: one(chrome, "body").get_attribute("data-live") == "true", "a live page")
+    wait_until(lambda: "Connection lost" in text(chrome, "#banner"), "the banner")
     show(bus, "gate", 0, session=SESSION)
     with running_api(first.settings, port=first.port):
-        wait_for(lambda: one(chrome, "body").get_attribute("data-live") == "true", 20)
+        wait_until(lambda: one(chrome, "body").get_attribute("data-live") == "true", "a live page again", 20)
         assert not one(chrome, "#banner").is_displayed()
-        wait_for(lambda: points(chrome) == 1)
+        wait_until(lambda: points(chrome) == 1, "the point")
         chrome.get("about:blank")
     complaints(chrome)  # refused connections, as wanted
 
@@ -189,5 +194,5 @@ def test_the_page_may_load_from_its_own_server_only(fresh_api: Api) -> None:
 def test_many_scores_stay_bounded(page: Chrome, bus: Bus) -> None:
     for seq in range(50, 1000):
         show(bus, "gate", seq, session=SESSION)
-    wait_for(lambda: one(page, "#camera-gate").get_attribute("data-last") == f"{SESSION}-999")
+    wait_until(lambda: one(page, "#camera-gate").get_attribute("data-last") == f"{SESSION}-999", "the last point")
     assert points(page) == 900

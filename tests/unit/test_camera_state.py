@@ -34,10 +34,11 @@ def merged(
     two: InferReport | None,
     *,
     cursor: FrameId | None = None,
+    frames: int = 10,
     beats: Beats = BOTH,
     **more: Any,
 ) -> Status:
-    return status(camera(**more), Overview(one, two, cursor, {}), beats, NOW)
+    return status(camera(**more), Overview(one, two, cursor, {"frames": frames} if frames else {}), beats, NOW)
 
 
 def test_online() -> None:
@@ -120,6 +121,12 @@ def test_a_file_has_ended_when_all_of_it_is_dealt_with(cursor: FrameId | None, s
     at = merged(ingest("ended"), infer("learning", learned=1, to_learn=2), cursor=cursor)
     assert at.state == state
     assert (at.progress is None) is (state == "ended")
+
+
+def test_a_file_whose_frames_went_with_the_bus_has_ended() -> None:
+    """The bus was started anew after the last frame: neither cursor nor frames, and nobody will write either."""
+    assert merged(ingest("ended"), infer(), frames=0).state == "ended"
+    assert merged(ingest("ended"), infer(), frames=3).state == "online"  # started anew before: there is more to come
 
 
 def test_a_file_without_frames_has_ended() -> None:

@@ -8,7 +8,8 @@ import torch
 
 from models.bounds import Learner
 from models.checkpoint import Checkpoint
-from models.scorer import Precision, Scored, Scorer
+from models.device import Precision
+from models.scorer import Scored, Scorer
 from models.training.import_mnad import convert
 from service.inference.line import CameraLine
 from service.inference.step import batches, score_batch

@@ -237,6 +237,21 @@ def test_a_new_frame_size_is_told_and_the_camera_stays_online() -> None:
     assert report.last_error == "frame size changed from 160x120 to 320x240"
 
 
+def test_damage_is_told_while_it_is_news_of_this_session() -> None:
+    life = Life()
+    child = life.online()
+    for damaged, words in ((1, "1 damaged packet passed over"), (7, "7 damaged packets passed over")):
+        child.say("progress", session=17, seq=1, captured_at=5.1, frames=2, damaged=damaged)
+        report = life.after(0.1)
+        assert (report.state, report.last_error, life.runner.last_error) == ("online", words, None)
+    child.say("session", session=18)
+    assert life.after(0.1).last_error is None
+    child.say("progress", session=18, seq=0, captured_at=5.2, frames=3, damaged=2)
+    child.say("lost", session=18, seq=0, captured_at=5.2, frames=3, damaged=2, error="the stream ended")
+    child.code = 4
+    assert life.after(0.1).last_error == "the stream ended"
+
+
 @pytest.mark.parametrize("state", ["ended", "failed"])
 def test_a_restarted_worker_leaves_what_had_ended_alone(state: str) -> None:
     before = IngestReport(state, at=1.0, revision=3, last_error="why", session=17, last_seq=9)  # type: ignore[arg-type]

@@ -58,6 +58,19 @@ def test_signs_of_life_come_at_most_five_times_a_second() -> None:
     assert 9 <= len(out.getvalue().splitlines()) <= 11
 
 
+def test_damage_counts_anew_with_each_session() -> None:
+    out = io.StringIO()
+    talk = Talk(out)
+    talk.damaged()  # before the first whole picture
+    talk.session(17)
+    talk.damaged()
+    talk.damaged()
+    talk.say("progress")
+    talk.session(18)
+    said = [Said.load(line.encode()) for line in out.getvalue().splitlines()]
+    assert [(line.session, line.damaged) for line in said] == [(17, 0), (17, 2), (18, 0)]
+
+
 def test_an_error_is_said_without_its_password_and_not_at_length() -> None:
     out = io.StringIO()
     talk = Talk(out)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -28,8 +29,8 @@ def footage(tmp_path_factory: pytest.TempPathFactory) -> Footage:
 
 
 def run_to_end(footage: Footage, state: Path) -> Trainer:
-    trainer = Trainer(TINY, OPTIONS)
-    train(trainer, footage, state)
+    trainer = Trainer(TINY, OPTIONS, footage)
+    train(trainer, state)
     return trainer
 
 
@@ -56,7 +57,7 @@ def test_an_epoch_is_a_permutation_that_seed_and_epoch_decide(footage: Footage) 
 
 def test_training_lowers_the_loss(footage: Footage, tmp_path: Path) -> None:
     seen: list[loop.Progress] = []
-    train(Trainer(TINY, OPTIONS), footage, tmp_path / "state", report=seen.append)
+    train(Trainer(TINY, OPTIONS, footage), tmp_path / "state", report=seen.append)
     assert [now.step for now in seen] == list(range(1, 16))
     assert seen[-1].loss < seen[0].loss
     assert seen[-1].psnr_db > seen[0].psnr_db
@@ -65,7 +66,7 @@ def test_training_lowers_the_loss(footage: Footage, tmp_path: Path) -> None:
 def test_the_same_seed_gives_the_same_model_another_seed_another(footage: Footage, tmp_path: Path) -> None:
     one = run_to_end(footage, tmp_path / "state")
     assert_same(one, run_to_end(footage, tmp_path / "state"))
-    other = Trainer(TINY, TrainOptions(epochs=3, batch=4, learning_rate=1e-3, seed=8))
+    other = Trainer(TINY, TrainOptions(epochs=3, batch=4, learning_rate=1e-3, seed=8), footage)
     assert not torch.equal(one.items, other.items)
 
 
@@ -80,21 +81,23 @@ def test_a_resumed_run_equals_an_undisturbed_one(footage: Footage, tmp_path: Pat
         return steps > stop_after
 
     with pytest.raises(StoppedError):
-        train(Trainer(TINY, OPTIONS), footage, state, should_stop=should_stop)
-    resumed = Trainer(TINY, OPTIONS)
+        train(Trainer(TINY, OPTIONS, footage), state, should_stop=should_stop)
+    resumed = Trainer(TINY, OPTIONS, footage)
     resumed.resume(state)
-    train(resumed, footage, state)
+    train(resumed, state)
     assert_same(undisturbed, resumed)
 
 
-def test_a_state_of_another_run_or_a_damaged_one_is_refused(tmp_path: Path) -> None:
+def test_a_state_of_another_run_or_a_damaged_one_is_refused(footage: Footage, tmp_path: Path) -> None:
     state = tmp_path / "model.resume"
-    Trainer(TINY, OPTIONS).save(state)
+    Trainer(TINY, OPTIONS, footage).save(state)
     with pytest.raises(CheckpointError, match="other options"):
-        Trainer(TINY, TrainOptions(epochs=9)).resume(state)
+        Trainer(TINY, TrainOptions(epochs=9), footage).resume(state)
+    with pytest.raises(CheckpointError, match="footage"):
+        Trainer(TINY, OPTIONS, replace(footage, sha256="other")).resume(state)
     state.write_bytes(state.read_bytes()[:500])
     with pytest.raises(CheckpointError, match="cannot be resumed from"):
-        Trainer(TINY, OPTIONS).resume(state)
+        Trainer(TINY, OPTIONS, footage).resume(state)
 
 
 def test_clips_too_short_for_one_window_are_refused(tmp_path: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -34,6 +36,72 @@ def test_every_address_of_a_text_is_masked_and_the_rest_stays() -> None:
     assert (
         mask(text) == "RTSPS://***@a/1, redis://***@b:6379/0 and 'rtsp://***@c/x' but not rtsp://d/y nor me@example.org"
     )
+
+
+@pytest.mark.parametrize(
+    "odd", [*"'\"<>`\\", "\u00a0", "\u2003", "\u3000", "\u2028", "\x85", "\u200b", "\ufeff", "\x7f", " "]
+)
+def test_a_character_that_an_url_must_encode_is_masked_and_refused(media: Path, odd: str) -> None:
+    for url in (
+        f"rtsp://admin:s3{odd}cr3t@host/x",
+        f"rtsp://{odd}:s3cr3t@host/{odd}",
+        f"rtsp://host/?token=s3{odd}cr3t",
+    ):
+        shown = mask(url)
+        assert "cr3t" not in shown
+        assert "s3" not in shown
+        with pytest.raises(SourceRefusedError, match="percent-encode") as caught:
+            check(url, media)
+        assert "cr3t" not in str(caught.value)
+        if odd != " ":  # in a text, a space ends an address
+            assert "cr3t" not in mask(f"camera gate: {url} is away")
+    check(f"rtsp://admin:{quote(odd)}@host/x", media)
+
+
+def test_a_whole_address_is_masked_whatever_is_in_it() -> None:
+    assert mask("rtsp://admin:a://b c d\ne@host/x") == "rtsp://***@host/x"
+    assert mask("rtsp://host/x is away") == "rtsp://host/x is away"
+    assert mask("RTSP://u:p@h/x at rtsp://u:p@h/y") == "RTSP://***@h/x at rtsp://***@h/y"
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("rtsp://h/user=admin&password=s3cr3t&channel=1", "rtsp://h/user=***&password=***&channel=1"),
+        ("rtsp://h/user=admin_password=s3cr3t_channel=1_stream=0.sdp", "rtsp://h/user=***"),
+        ("rtsp://h/channel=1_user=admin_password=s3cr3t", "rtsp://h/channel=1_user=***"),
+        ("rtsp://h/live?channel=1&Token=s3cr3t", "rtsp://h/live?channel=1&Token=***"),
+        ("rtsp://h/live?access_token=s3=cr3t==", "rtsp://h/live?access_token=***"),
+        ("rtsp://h/x?USERNAME=admin&PWD=s3cr3t", "rtsp://h/x?USERNAME=***&PWD=***"),
+        ("rtsp://h/x?usr=admin&pass=s3cr3t", "rtsp://h/x?usr=***&pass=***"),
+        ("rtsp://h/x?loginuse=admin&loginpas=s3cr3t", "rtsp://h/x?loginuse=***&loginpas=***"),
+        ("rtsp://h/x?u=admin&p=s3cr3t", "rtsp://h/x?u=***&p=***"),
+        ("rtsp://h/x;password=s3cr3t?a=1", "rtsp://h/x;password=***"),
+        ("rtsp://h/x#secret=s3cr3t", "rtsp://h/x#secret=***"),
+        ("rtsp://h/x?api_key=s3cr3t&auth=s3cr3t", "rtsp://h/x?api_key=***&auth=***"),
+        ("rtsp://h/x?p%61ssword=s3cr3t", "rtsp://h/x?p%61ssword=***"),
+        ("rtsp://h/x?a=1&amp;password=s3cr3t", "rtsp://h/x?a=1&amp;password=***"),
+        ("rtsp://me:s3cr3t@h/x?token=s3cr3t", "rtsp://***@h/x?token=***"),
+        ("rtsp://h/user/stream?channel=1&subtype=0", "rtsp://h/user/stream?channel=1&subtype=0"),
+        ("rtsp://passage.example/Streaming/Channels/101", "rtsp://passage.example/Streaming/Channels/101"),
+    ],
+)
+def test_credentials_in_path_and_query_are_masked(url: str, shown: str) -> None:
+    assert mask(url) == shown
+    assert mask(f"camera gate: {url} is away; see rtsp://d/y") == f"camera gate: {shown} is away; see rtsp://d/y"
+
+
+def test_a_long_text_is_masked_quickly() -> None:
+    since = time.monotonic()
+    for text in (
+        "user" * 20_000,
+        "a." * 40_000,
+        "rtsp://" + "user" * 20_000,
+        "rtsp://" + "/user=" * 20_000,
+        "x :// " * 9000,
+    ):
+        mask(text)
+    assert time.monotonic() - since < 2
 
 
 def test_what_is_a_file() -> None:
@@ -77,6 +145,27 @@ def test_a_missing_file_and_a_folder_are_refused(media: Path) -> None:
     for name in ("none.mp4", "."):
         with pytest.raises(SourceRefusedError, match="no such file"):
             check(f"{media}/{name}", media)
+
+
+def test_a_name_that_no_file_can_have_is_refused(media: Path) -> None:
+    (media / "round.mp4").symlink_to(media / "trip.mp4")
+    (media / "trip.mp4").symlink_to(media / "round.mp4")
+    for url in (
+        f"file://{media}/%00.mp4",
+        f"file://{media}/%ff.mp4%00",
+        f"file://[{media}/a",
+        "file://[x/a",
+        f"{media}/{'x' * 300}.mp4",
+        f"{media}/{'x/' * 5000}",
+        f"{media}/round.mp4",
+        f"{media}/round.mp4/x.mp4",
+        f"{media}/\ud800.mp4",
+    ):
+        with pytest.raises(SourceRefusedError) as caught:
+            check(url, media)
+        assert caught.value.__cause__ is None
+        with pytest.raises(SourceRefusedError):
+            file_path(url, media)
 
 
 @pytest.mark.parametrize("url", ["file://host/clip.mp4", "file:clip.mp4", "file:", "file://"])

@@ -12,7 +12,7 @@ const STILL = new Set(["reconnecting", "stalled", "failed", "disabled", "ended"]
 const $ = (selector, inside = document) => inside.querySelector(selector);
 const cameras = new Map(); // id → Card
 const alerts = new Map(); // id → {alert, row}
-let threshold = 0.75;
+let threshold = 0.5;
 
 // The API
 

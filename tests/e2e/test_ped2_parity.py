@@ -1,0 +1,70 @@
+"""`lookout evaluate` on the authors' checkpoint against what the authors' code gave (reference/ped2_mnad_pred).
+
+The short form scores the first clip, where the memory starts as trained; the long one (--slow) all twelve, with AUC.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from models.checkpoint import Checkpoint
+from models.device import Precision
+from models.scorer import Scorer
+from models.training.evaluate import evaluate
+from models.training.import_mnad import import_mnad
+from models.training.run import ClipScores, score_clips
+from tests.conftest import SHARED
+
+pytestmark = [pytest.mark.footage, pytest.mark.timeout(1800)]
+
+PED2 = SHARED / "data" / "ped2"
+REFERENCE = SHARED / "reference" / "ped2_mnad_pred"
+GATES = (0.01, 0.0175)
+KEPT_CLIPS = ("01", "02", "04", "07")
+
+
+@pytest.fixture(scope="module")
+def checkpoint() -> Checkpoint:
+    return import_mnad(REFERENCE / "authors.safetensors")
+
+
+def assert_clip(found: ClipScores, gate: float) -> None:
+    with np.load(REFERENCE / "expected.npz") as expected:
+        of_clip = {
+            name: expected[f"{gate}/{found.name}/{name}"]
+            for name in ("psnr_db", "distance", "gate_error", "memory_updated")
+        }
+    assert np.abs(found.psnr_db - of_clip["psnr_db"]).max() < 0.02
+    assert found.distance == pytest.approx(of_clip["distance"], rel=1e-3)
+    assert found.gate_error == pytest.approx(of_clip["gate_error"], rel=1e-3)
+    undecided = np.abs(of_clip["gate_error"] - gate) < 1e-6 * gate  # within float rounding of the gate
+    assert np.array_equal(found.memory_updated[~undecided], of_clip["memory_updated"].astype(bool)[~undecided])
+
+
+@pytest.mark.parametrize("gate", GATES)
+def test_the_first_clip_frame_by_frame(checkpoint: Checkpoint, gate: float) -> None:
+    (found,) = score_clips(Scorer(checkpoint, gamma=gate), [PED2 / "test" / "01.mp4"], carry_memory=True)
+    assert_clip(found, gate)
+
+
+def test_bf16_stays_close(checkpoint: Checkpoint) -> None:
+    scorer = Scorer(checkpoint, precision="bf16")
+    (found,) = score_clips(scorer, [PED2 / "test" / "01.mp4"], carry_memory=True)
+    with np.load(REFERENCE / "expected.npz") as expected:
+        assert np.abs(found.psnr_db - expected["0.01/01/psnr_db"]).max() < 0.03
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("gate", "precision", "auc_tolerance"), [(0.01, "fp32", 0.1), (0.0175, "fp32", 0.1), (0.01, "bf16", 0.2)]
+)
+def test_all_clips_and_the_auc(checkpoint: Checkpoint, gate: float, precision: Precision, auc_tolerance: float) -> None:
+    found = evaluate(Scorer(checkpoint, precision=precision, gamma=gate), Path(PED2))
+    with np.load(REFERENCE / "expected.npz") as expected:
+        assert found.auc_percent["per_video_minmax"] == pytest.approx(float(expected[f"{gate}/auc"]), abs=auc_tolerance)
+    for clip in found.clips:
+        if precision == "fp32" and clip.name in KEPT_CLIPS:
+            assert_clip(clip, gate)

@@ -1,0 +1,27 @@
+"""An outage is told once when it begins and once when it is over."""
+
+from __future__ import annotations
+
+from service.outage import Outage
+from tests.waiting import wait_until
+
+
+def test_it_is_told_once_however_many_attempts_fail() -> None:
+    outage = Outage()
+    assert [outage.failed() for _ in range(3)] == [True, False, False]
+
+
+def test_a_success_between_two_failures_is_no_end_of_it() -> None:
+    outage = Outage(calm_s=60)
+    assert not outage.worked()
+    assert outage.failed()
+    assert not outage.worked()
+    assert not outage.failed()
+
+
+def test_it_is_over_after_a_while_without_failures() -> None:
+    outage = Outage(calm_s=0.05)
+    outage.failed()
+    wait_until(outage.worked, "the end")
+    assert not outage.worked()
+    assert outage.failed()
