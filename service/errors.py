@@ -25,7 +25,7 @@ class SourceError(LookoutError):
 
 
 class SourceRefusedError(SourceError):
-    """The stream will never work as configured (no video in it, outside the media folder, unknown model)."""
+    """The stream will never work as configured (no video in it, outside the media folder)."""
 
 
 class SourceLostError(SourceError):

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from service.bus import Bus, connect
-from service.embedded import embedded_redis
+from service.embedded import RedisServer
 from service.store import Store
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
@@ -53,8 +53,8 @@ class Urls:
 def redis_urls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Urls]:
     """The two embedded servers, one pair for the whole run; tests use `bus` and `store`, which start empty."""
     folder = tmp_path_factory.mktemp("redis")
-    with embedded_redis("bus", folder) as bus, embedded_redis("store", folder) as store:
-        yield Urls(bus, store)
+    with RedisServer("bus", folder) as bus, RedisServer("store", folder) as store:
+        yield Urls(bus.url, store.url)
 
 
 @pytest.fixture

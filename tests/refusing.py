@@ -12,7 +12,7 @@ from pathlib import Path
 import redis
 
 from service.bus import connect
-from service.embedded import embedded_redis
+from service.embedded import RedisServer
 from tests.waiting import wait_until
 
 REFUSALS = ("OOM", "MISCONF", "NOREPLICAS")
@@ -58,7 +58,7 @@ class Refusing:
 
 @contextlib.contextmanager
 def refusing_redis(folder: Path, role: str = "bus") -> Iterator[Refusing]:
-    with embedded_redis(role, folder) as url, contextlib.closing(Refusing(url, folder)) as refusing:
+    with RedisServer(role, folder) as server, contextlib.closing(Refusing(server.url, folder)) as refusing:
         yield refusing
 
 

@@ -27,7 +27,7 @@ from models.preprocess import Preprocess
 from service.api import worker
 from service.bus import Bus
 from service.bus import connect as redis_client
-from service.embedded import embedded_redis
+from service.embedded import RedisServer
 from service.messages import Camera, Frame, Heat, InferReport, IngestReport, Score
 from service.settings import Settings
 from service.store import Store
@@ -132,7 +132,7 @@ def apart(tmp_path: Path) -> Iterator[Apart]:
     with contextlib.ExitStack() as stack:
         plugs, clients = [], []
         for role in ("bus", "store"):
-            url = stack.enter_context(embedded_redis(role, tmp_path))
+            url = stack.enter_context(RedisServer(role, tmp_path)).url
             plugs.append(stack.enter_context(Switch(url.removeprefix("unix://"), tmp_path / f"{role}.plug")))
             clients.append(redis_client(url))
             stack.callback(clients[-1].close)
