@@ -105,7 +105,7 @@ def calibrate(
 
     where = choose_device(device)
     loaded = load_checkpoint(checkpoint)
-    with _frames(train_clips(data), "calibrating") as on_frame:
+    with _frames(train_clips(data), "calibrating", loaded.config.t_length) as on_frame:
         done = calibrate.calibrate(
             loaded, data, device=where, precision=choose_precision(precision.value, where), on_frame=on_frame
         )
@@ -145,7 +145,7 @@ def evaluate(
     chosen = choose_precision(precision.value, where)
     scorer = Scorer(load_checkpoint(checkpoint), where, chosen, gate)
     carry, learn = memory is MemoryChoice.CARRIED, load_settings().learn_frames
-    with _frames(test_clips(data), "scoring") as on_frame:
+    with _frames(test_clips(data), "scoring", scorer.t_length) as on_frame:
         found = evaluate.evaluate(
             scorer, data, carry_memory=carry, lambda_=alpha, learn_frames=learn, on_frame=on_frame
         )
@@ -226,12 +226,13 @@ def _steps() -> Iterator[Callable[[Progress], None]]:
 
 
 @contextmanager
-def _frames(clips: list[Path], what: str) -> Iterator[Callable[[], None]]:
-    """A progress bar over the frames of some clips."""
+def _frames(clips: list[Path], what: str, t_length: int) -> Iterator[Callable[[], None]]:
+    """A progress bar over the scored frames of some clips: all but the first T - 1 of each."""
     from rich.progress import Progress  # noqa: PLC0415
 
     from models.video import frames_announced  # noqa: PLC0415
 
+    total = sum(max(0, frames_announced(path) - t_length + 1) for path in clips)
     with Progress() as bar:
-        task = bar.add_task(what, total=sum(frames_announced(path) for path in clips) or None)
+        task = bar.add_task(what, total=total or None)
         yield lambda: bar.advance(task)
