@@ -5,6 +5,9 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 TESTS ?= tests
 
+# As the command line sets it for itself: threads that wait soon sleep, also while something else is busy here.
+export GOMP_SPINCOUNT ?= 2000
+
 .PHONY: setup demo test lint types bench format clean
 
 setup: $(READY)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -113,6 +114,9 @@ def api() -> None:
 
 def main() -> None:
     """What goes wrong is one line on standard error: exit code 2 for a wrong setting, 1 for anything else."""
+    # Read when torch is loaded, by every stage that we start too: threads that wait soon sleep, rather than spin on a
+    # core that a decoder or another model needs (DECISIONS, 13).
+    os.environ.setdefault("GOMP_SPINCOUNT", "2000")
     try:
         app()
     except SettingsError as error:
