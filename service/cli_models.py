@@ -138,14 +138,14 @@ def evaluate(
     from models.device import choose_device, choose_precision  # noqa: PLC0415
     from models.scorer import Scorer  # noqa: PLC0415
     from models.training import evaluate, tables  # noqa: PLC0415
-    from models.training.footage import test_clips  # noqa: PLC0415
+    from models.training.footage import evaluation_clips  # noqa: PLC0415
 
     tables.check_suffix(scores)
     where = choose_device(device)
     chosen = choose_precision(precision.value, where)
     scorer = Scorer(load_checkpoint(checkpoint), where, chosen, gate)
     carry, learn = memory is MemoryChoice.CARRIED, load_settings().learn_frames
-    with _frames(test_clips(data), "scoring", scorer.t_length) as on_frame:
+    with _frames(evaluation_clips(data), "scoring", scorer.t_length) as on_frame:
         found = evaluate.evaluate(
             scorer, data, carry_memory=carry, lambda_=alpha, learn_frames=learn, on_frame=on_frame
         )

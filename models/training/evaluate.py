@@ -19,7 +19,7 @@ from sklearn.metrics import roc_auc_score
 from models.bounds import Learner
 from models.scorer import Scorer
 from models.scoring import value_minmax, value_none
-from models.training.footage import Labels, labels_of, read_labels, test_clips
+from models.training.footage import Labels, evaluation_clips, labels_of, read_labels
 from models.training.run import ClipScores, score_clips
 
 Floats = npt.NDArray[np.float64]
@@ -59,7 +59,7 @@ def evaluate(
     """
     config = scorer.checkpoint.config
     lambda_ = config.lambda_ if lambda_ is None else lambda_
-    paths = test_clips(data)
+    paths = evaluation_clips(data)
     entries = read_labels(data, [path.stem for path in paths])
     clips = list(score_clips(scorer, paths, carry_memory=carry_memory, on_frame=on_frame))
     learner = Learner(scorer.checkpoint.calibration, learn_frames)

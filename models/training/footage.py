@@ -30,7 +30,7 @@ def train_clips(data: Path) -> list[Path]:
     return _clips(_part(data, "train"))
 
 
-def test_clips(data: Path) -> list[Path]:
+def evaluation_clips(data: Path) -> list[Path]:
     """The clips to evaluate: those of `data/test` where that exists, else of `data`. Raises DataError for none."""
     return _clips(_part(data, "test"))
 

@@ -125,7 +125,7 @@ class Trainer:
             state = torch.load(path, weights_only=True, map_location=self.device)
         except Exception as error:  # torch.load raises whatever its reader does
             raise CheckpointError(f"{path.name} cannot be resumed from ({type(error).__name__}); remove it") from None
-        if state.get("fingerprint") != self.fingerprint():
+        if not isinstance(state, dict) or state.get("fingerprint") != self.fingerprint():
             raise CheckpointError(
                 f"{path.name} belongs to a run with other options or footage; finish that one, or remove it"
             )

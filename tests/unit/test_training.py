@@ -95,6 +95,10 @@ def test_a_state_of_another_run_or_a_damaged_one_is_refused(footage: Footage, tm
         Trainer(TINY, TrainOptions(epochs=9), footage).resume(state)
     with pytest.raises(CheckpointError, match="footage"):
         Trainer(TINY, OPTIONS, replace(footage, sha256="other")).resume(state)
+    torch.save([1, 2], state)
+    with pytest.raises(CheckpointError, match="other options"):
+        Trainer(TINY, OPTIONS, footage).resume(state)
+    Trainer(TINY, OPTIONS, footage).save(state)
     state.write_bytes(state.read_bytes()[:500])
     with pytest.raises(CheckpointError, match="cannot be resumed from"):
         Trainer(TINY, OPTIONS, footage).resume(state)
