@@ -2,6 +2,7 @@
 
 ModelsError
 ├── VideoError         a file or stream is no video, or cannot be decoded further
+│   └── NoPictureError packets come, and no picture
 ├── CheckpointError    damaged, foreign, or of a model this version does not know
 ├── DataError          a training, test or label folder is not as it should be
 └── DeviceError        no such device here, or it cannot do what was asked
@@ -14,6 +15,10 @@ class ModelsError(Exception):
 
 class VideoError(ModelsError):
     """A file or stream is no video, or cannot be decoded further."""
+
+
+class NoPictureError(VideoError):
+    """Packets come, and no picture: their keyframe never does, or nothing in them can be decoded."""
 
 
 class CheckpointError(ModelsError):

@@ -10,9 +10,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from models import memory
+from models import guard, memory
 from models.checkpoint import Checkpoint
 from models.device import Precision
+from models.guard import MemoryRule, Rules
 from models.heatmap import heatmap
 from models.scoring import gate_error, psnr_db, squared_error
 from models.tensors import to_clips
@@ -29,6 +30,7 @@ class Scored:
     gate_error: Tensor  # (B,) float32
     memory_updated: Tensor  # (B,) bool
     items: Tensor  # (B, M, D) float32, after the gated update
+    drift: Tensor  # (B,) float32, of those items from the trained ones: the largest 1 - cosine
     heat: Tensor  # (B, 64, 64) float32 in [0, 1]
 
 
@@ -61,27 +63,37 @@ class Scorer:
         return self._items.clone()
 
     @torch.inference_mode()
-    def step(self, clips: Sequence[Pixels], items: Tensor) -> Scored:
+    def step(self, clips: Sequence[Pixels], items: Tensor, rules: Sequence[MemoryRule] | None = None) -> Scored:
         """Score the last frame of each clip.
 
         clips: B arrays (T, H, W, 3) uint8 RGB, oldest first, at the checkpoint's size.
         items: (B, M, D) float32, each sample's own memory.
+        rules: how each sample's memory is updated; None: all as published, with the gate γ.
         """
-        return self.step_normalised(self.normalise(clips), items)
+        return self.step_normalised(self.normalise(clips), items, rules)
 
-    def normalise(self, clips: Sequence[Pixels]) -> Tensor:
-        """B arrays (T, H, W, 3) uint8 RGB → (B, 3 T, H, W) float32 in [-1, 1], as the weights expect them."""
+    def normalise(self, clips: Sequence[Pixels] | Tensor) -> Tensor:
+        """(B, T, H, W, 3) uint8 RGB, as arrays or a tensor → (B, 3 T, H, W) in [-1, 1], as the weights expect them."""
         return to_clips(clips, self.device, self.checkpoint.preprocess.channel_order)
 
     @torch.inference_mode()
-    def step_normalised(self, clips: Tensor, items: Tensor) -> Scored:
+    def step_normalised(self, clips: Tensor, items: Tensor, rules: Sequence[MemoryRule] | None = None) -> Scored:
         """As `step`, from (B, 3 T, H, W) float32 in [-1, 1]."""
+        given = Rules.of(rules or [MemoryRule.paper(self.gamma)] * len(clips), self.device)
         past, actual = clips[:, :-3], clips[:, -3:]
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
             prediction = self._model(past, items)
         error = squared_error(prediction.frame, actual)  # (B, 3, H, W)
         gate = gate_error(error)
-        updated = gate < self.gamma
+        updated = gate < given.gate
         q = prediction.queries
-        moved = torch.where(updated[:, None, None], memory.update(q, items), items)
-        return Scored(psnr_db(error), memory.distance(q, items), gate, updated, moved, heatmap(error))
+        moved = torch.where(updated[:, None, None], guard.update(q, items, self._items, given), items)
+        return Scored(
+            psnr_db=psnr_db(error),
+            distance=memory.distance(q, items),
+            gate_error=gate,
+            memory_updated=updated,
+            items=moved,
+            drift=guard.drift(moved, self._items),
+            heat=heatmap(error),
+        )

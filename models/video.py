@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import math
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +16,7 @@ import av.error
 import numpy as np
 import numpy.typing as npt
 
-from models.errors import VideoError
+from models.errors import NoPictureError, VideoError
 from models.preprocess import Preprocess
 
 Pixels = npt.NDArray[np.uint8]
@@ -23,7 +25,9 @@ FILE_FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,flv,h264,h
 """Containers that hold their own frames: a playlist could name any other file or host."""
 
 FILE_OPTIONS = {"protocol_whitelist": "file", "format_whitelist": FILE_FORMATS}
-BROKEN_IN_A_ROW = 100  # packets that cannot be decoded before a stream counts as broken
+BROKEN_IN_A_ROW = 100  # packets that cannot be decoded before a file counts as broken
+TORN = 4  # pictures after lost packets that may be torn, keyframe or not: some are in the decoder already
+TAINTED = 100  # pictures at most that wait for a keyframe after damage: a stream of intra refresh never sends one
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,27 +56,84 @@ def opened(path: Path) -> Iterator[av.container.InputContainer]:
         yield container
 
 
+@dataclass(slots=True)
+class Trust:
+    """Which pictures can be believed. What follows a damaged one is made of it, unmarked by libav, until a keyframe."""
+
+    missing: Callable[[], bool]  # were packets lost on the way since the last time?
+    _seen: bool = False  # a picture: before the first one a decoder waits for a keyframe by itself
+    _torn: int = 0
+    _tainted: int = 0
+
+    def damaged(self) -> None:
+        """A packet could not be decoded."""
+        self._tainted = TAINTED if self._seen else 0
+
+    def believes(self, frame: Any) -> bool:
+        """`frame`: the next of the stream, an av.VideoFrame."""
+        self._seen = True
+        if self.missing():
+            self._torn, self._tainted = TORN, TAINTED
+        if frame.is_corrupt:
+            self._tainted = TAINTED
+        elif frame.key_frame and not self._torn:
+            self._tainted = 0
+        believed = not self._tainted
+        self._torn, self._tainted = max(0, self._torn - 1), max(0, self._tainted - 1)
+        return believed
+
+
 def pictures(
-    container: av.container.InputContainer, on_broken: Callable[[], None] = lambda: None, *, live: bool = False
+    container: av.container.InputContainer,
+    on_broken: Callable[[], None] = lambda: None,
+    *,
+    live: bool = False,
+    missing: Callable[[], bool] = lambda: False,
+    patience_s: float = math.inf,
 ) -> Iterator[Picture]:
-    """Decode the first video stream, in the order of display; a packet that cannot be decoded is passed over.
+    """Decode the first video stream, in the order of display; damage is passed over, up to the next keyframe.
 
     `live` gives each frame as soon as it is there; otherwise several are decoded at once. The pixels are the same.
-    `on_broken` is called for each such packet. Raises VideoError when there is no video stream, when
-    BROKEN_IN_A_ROW packets in a row cannot be decoded, or at the end of a file that is cut off. Errors of reading
-    (a lost connection) come as libav's own, after the frames that came before them.
+    `on_broken` is called for each packet that cannot be decoded and each damaged picture; `missing` says whether
+    packets were lost before they came here. Raises NoPictureError when packets come for `patience_s` and no picture;
+    VideoError when there is no video stream or no decoder for it, when BROKEN_IN_A_ROW packets of a file in a row
+    cannot be decoded (a live stream may be joined long before its next keyframe), or at the end of a file that is cut
+    off. Errors of reading (a lost connection) come as libav's own, after the frames that came before them.
     """
+    stream = _video_of(container)
+    stream.thread_type = "SLICE" if live else "AUTO"  # one thread a frame would hold back as many frames as threads
+    trust, since_s = Trust(missing), time.monotonic()
+
+    def broken() -> None:
+        trust.damaged()
+        on_broken()
+
+    for frames in _decoded(container, stream, broken, math.inf if live else BROKEN_IN_A_ROW):
+        for frame in frames:
+            if trust.believes(frame):
+                yield Picture(frame.time, _rgb(frame))
+                since_s = time.monotonic()  # what the taker needed is not the stream's silence
+            else:
+                on_broken()
+        if time.monotonic() - since_s > patience_s:
+            raise NoPictureError(f"packets come, but no whole picture for {patience_s:g} s")
+    if not live and (cut := _cut_off(container, stream)):
+        raise VideoError(f"the file is cut off: its last {cut} frames are missing")
+
+
+def _video_of(container: av.container.InputContainer) -> Any:
     if not container.streams.video:
         raise VideoError("there is no video in it")
     stream = container.streams.video[0]
-    stream.thread_type = "SLICE" if live else "AUTO"  # one thread a frame would hold back as many frames as threads
-    for frame in _decoded(container, stream, on_broken):
-        yield Picture(frame.time, _rgb(frame))
-    if not live and (missing := _cut_off(container, stream)):
-        raise VideoError(f"the file is cut off: its last {missing} frames are missing")
+    if stream.codec_context is None:
+        raise VideoError("its video is of a kind that cannot be decoded here")
+    return stream
 
 
-def _decoded(container: av.container.InputContainer, stream: Any, on_broken: Callable[[], None]) -> Iterator[Any]:
+def _decoded(
+    container: av.container.InputContainer, stream: Any, on_broken: Callable[[], None], most_broken: float
+) -> Iterator[list[Any]]:
+    """What each packet gives: one frame, several, or none."""
     broken_in_a_row = 0
     try:
         for packet in container.demux(stream):
@@ -81,14 +142,15 @@ def _decoded(container: av.container.InputContainer, stream: Any, on_broken: Cal
             except av.error.InvalidDataError as error:
                 on_broken()
                 broken_in_a_row += 1
-                if broken_in_a_row >= BROKEN_IN_A_ROW:
+                if broken_in_a_row >= most_broken:
                     raise VideoError(f"{broken_in_a_row} packets in a row cannot be decoded") from error
-                continue
+                frames = []
             if frames:
                 broken_in_a_row = 0
-            yield from frames
+            yield frames
     except av.error.FFmpegError:
-        yield from _held_back(stream)
+        if held_back := _held_back(stream):
+            yield held_back
         raise
 
 
@@ -128,7 +190,7 @@ def read_clip(path: Path, preprocess: Preprocess) -> Pixels:
     except VideoError as error:
         raise VideoError(f"{path.name}: {error}") from error
     if broken:
-        raise VideoError(f"{path.name}: {broken} of its packets are damaged")
+        raise VideoError(f"{path.name}: {broken} of its packets or pictures are damaged")
     if not frames:
         raise VideoError(f"{path.name} holds no frame")
     return np.stack(frames)

@@ -17,7 +17,7 @@ from redis.retry import Retry
 from service import codec, keys, urls
 from service.codec import Row
 from service.errors import BrokenMessageError
-from service.messages import Frame, FrameId, Heat, InferReport, IngestReport, Score
+from service.messages import Frame, FrameId, Gap, Heat, InferReport, IngestReport, Score
 
 log = logging.getLogger(__name__)
 
@@ -31,8 +31,19 @@ Message = TypeVar("Message", Frame, Score)
 Entry = tuple[bytes, dict[bytes, bytes]]
 Key = Callable[[str], str]  # one of keys.py's
 
-# A frame or score and what is counted with it, all or nothing. A stream refuses an id that is not newer: a repetition,
-# after an answer that was lost or by a replay, changes nothing. Each answers 1, or 0 where the id was refused.
+# What a script answers. A write shows the token of its lease: one that has lost it (stopped, or stuck, and awake again)
+# is refused, whatever it has to say. A stream refuses an id that is not newer: a repetition, after an answer that was
+# lost or by a replay, changes nothing.
+ADDED, REPEATED = 1, 0
+FENCED, UNOWNED = -1, -2  # somebody else has the lease; nobody has (it ran out, or the bus was started anew)
+LOST = -3  # the frame before this one is not on the bus
+
+_FENCE = """
+local owner = redis.call('GET', KEYS[1])
+if not owner then return -2 end
+if owner ~= ARGV[1] then return -1 end
+"""
+
 _ADD = """
 local function add(key, id, kept, first, last)
     local answer = redis.pcall('XADD', key, 'MAXLEN', kept, id, unpack(ARGV, first, last))
@@ -42,31 +53,111 @@ local function add(key, id, kept, first, last)
 end
 """
 
-# KEYS: frames, counters. ARGV: id, frames kept, the frame's fields.
+# KEYS: lease, frames, counters. ARGV: token, id, frames kept, the frame that must be the last ('': any), the frame's
+# fields.
 _ADD_FRAME = (
-    _ADD
+    _FENCE
+    + _ADD
     + """
-local added = add(KEYS[1], ARGV[1], ARGV[2], 3, #ARGV)
-if added == 1 then redis.call('HINCRBY', KEYS[2], 'frames', 1) end
+if ARGV[4] ~= '' then
+    local last = '0-0'
+    if redis.call('EXISTS', KEYS[2]) == 1 then
+        local info = redis.call('XINFO', 'STREAM', KEYS[2])
+        for i = 1, #info, 2 do if info[i] == 'last-generated-id' then last = info[i + 1] end end
+    end
+    if last ~= ARGV[4] and last ~= ARGV[2] then return -3 end
+end
+local added = add(KEYS[2], ARGV[2], ARGV[3], 5, #ARGV)
+if added == 1 then redis.call('HINCRBY', KEYS[3], 'frames', 1) end
 return added
 """
 )
 
-# KEYS: scores, heat, cursor, counters. ARGV: id, scores kept, heats kept, how many fields (names and values) the heat
-# has, what else is counted ('': nothing), the heat's fields, the score's fields.
+# KEYS: lease, scores, heat, cursor, counters. ARGV: token, id, scores kept, heats kept, how many fields (names and
+# values) the heat has, what else is counted ('': nothing), the heat's fields, the score's fields.
 _ADD_SCORE = (
-    _ADD
+    _FENCE
+    + _ADD
     + """
-local heat = tonumber(ARGV[4])
-local added = add(KEYS[1], ARGV[1], ARGV[2], 6 + heat, #ARGV)
+local heat = tonumber(ARGV[5])
+local added = add(KEYS[2], ARGV[2], ARGV[3], 7 + heat, #ARGV)
 if added ~= 1 then return added end
-add(KEYS[2], ARGV[1], ARGV[3], 6, 5 + heat)
-redis.call('SET', KEYS[3], ARGV[1])
-redis.call('HINCRBY', KEYS[4], 'scores', 1)
-if ARGV[5] ~= '' then redis.call('HINCRBY', KEYS[4], ARGV[5], 1) end
+add(KEYS[3], ARGV[2], ARGV[4], 7, 6 + heat)
+redis.call('SET', KEYS[4], ARGV[2])
+redis.call('HINCRBY', KEYS[5], 'scores', 1)
+if ARGV[6] ~= '' then redis.call('HINCRBY', KEYS[5], ARGV[6], 1) end
 return 1
 """
 )
+
+# KEYS: lease, gaps, cursor, counters. ARGV: token, session, first seq, last seq, reason, gaps kept, counter. Frames
+# that the cursor has passed are accounted for already: by whoever owned the camera before, in a replay.
+_ADD_GAP = (
+    _FENCE
+    + """
+local session, first, last = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local at, seq = string.match(redis.call('GET', KEYS[3]) or '0-0', '(%d+)-(%d+)')
+at, seq = tonumber(at), tonumber(seq)
+if at > session or (at == session and seq >= last) then return 0 end
+if at == session and seq >= first then first = seq + 1 end
+redis.call('SET', KEYS[3], ARGV[2] .. '-' .. ARGV[4])
+redis.call('HINCRBY', KEYS[4], ARGV[7], last - first + 1)
+redis.call('XADD', KEYS[2], 'MAXLEN', ARGV[6], '*', 'session', ARGV[2], 'first', string.format('%.0f', first),
+    'frames', string.format('%.0f', last - first + 1), 'reason', ARGV[5])
+return 1
+"""
+)
+
+# KEYS: lease, cursor, saved. ARGV: token, cursor, saved ('': unknown). Only on a bus that has lost them.
+_REMIND = (
+    _FENCE
+    + """
+if ARGV[2] ~= '' then redis.call('SET', KEYS[2], ARGV[2], 'NX') end
+if ARGV[3] ~= '' then redis.call('SET', KEYS[3], ARGV[3]) end
+return 1
+"""
+)
+
+# KEYS: frames. ARGV: after which id, how many. Ids and times alone: the pixels stay where they are.
+_INDEX = """
+local found = {}
+for _, row in ipairs(redis.call('XRANGE', KEYS[1], ARGV[1], '+', 'COUNT', ARGV[2])) do
+    local at = ''
+    for i = 1, #row[2], 2 do if row[2][i] == 'captured_at' then at = row[2][i + 1] end end
+    found[#found + 1] = row[1]
+    found[#found + 1] = at
+end
+return found
+"""
+
+# KEYS: workers, loads. ARGV: worker, load, how long (ms) somebody counts as present. Answers those present: name, load.
+_BEAT = """
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+redis.call('ZADD', KEYS[1], now, ARGV[1])
+redis.call('HSET', KEYS[2], ARGV[1], ARGV[2])
+for _, name in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now - 60000)) do
+    redis.call('ZREM', KEYS[1], name)
+    redis.call('HDEL', KEYS[2], name)
+end
+local found = {}
+for _, name in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], now - ARGV[3], '+inf')) do
+    found[#found + 1] = name
+    found[#found + 1] = redis.call('HGET', KEYS[2], name) or '0'
+end
+return found
+"""
+
+# KEYS: workers. ARGV: how long (ms) somebody counts as present.
+_BEATS = """
+local time = redis.call('TIME')
+return redis.call('ZCOUNT', KEYS[1], time[1] * 1000 + math.floor(time[2] / 1000) - ARGV[1], '+inf')
+"""
+
+GAPS_KEPT = 1000
+DROPPED = "dropped_"  # a counter's name: this and the reason
+WINDOW = "window"  # the reason that is no loss: the first frames of a session only fill the window
+PRESENT_S = 10.0  # somebody works at a stage who was heard of so recently
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +168,17 @@ class Overview:
     infer: InferReport | None
     cursor: FrameId | None
     counters: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """What the owner of a camera writes of one frame."""
+
+    score: Score
+    heat: Heat
+
+
+Outcome = Scored | Gap
 
 
 def connect(url: str) -> redis.Redis:
@@ -110,44 +212,89 @@ class Bus:
 
     # Frames
 
-    def add_frame(self, frame: Frame) -> None:
-        """Append; the oldest frame drops where the stream is full. Raises ValueError for an id that is not newer."""
-        names = keys.frames(frame.camera), keys.counters(frame.camera)
+    def add_frame(self, frame: Frame, token: str, *, kept: int | None = None, behind: FrameId | None = None) -> int:
+        """Append; the oldest frame drops where the stream holds `kept`.
+
+        behind: the frame that must be the newest. Answers ADDED, REPEATED (not newer), FENCED, UNOWNED or LOST.
+        """
+        of = frame.camera
+        names = keys.lease("ingest", of), keys.frames(of), keys.counters(of)
         fields = codec.flat(codec.frame_fields(frame))
-        if not self._redis.eval(_ADD_FRAME, len(names), *names, str(frame.id), str(self._frames_kept), *fields):
-            raise ValueError(f"frame {frame.id} of {frame.camera} is not newer than the last")
+        words = (token, str(frame.id), str(kept or self._frames_kept), str(behind or ""))
+        return cast(int, self._redis.eval(_ADD_FRAME, len(names), *names, *words, *fields))
 
     def frames_after(self, after: Mapping[str, FrameId | None], count: int) -> dict[str, list[Frame]]:
-        """Up to `count` frames of each camera behind its id (None: from the oldest kept), without waiting."""
+        """Up to `count` frames of each camera behind its id (None: from the oldest kept), without waiting.
+
+        One that cannot be read is removed from its stream, and comes without pixels: its number is not lost.
+        """
         rows = self._after(keys.frames, after, count)
-        return {camera: self._readable(keys.frames, codec.read_frame, camera, found) for camera, found in rows.items()}
+        return {
+            camera: self._readable(keys.frames, codec.read_frame, camera, found, codec.unreadable_frame)
+            for camera, found in rows.items()
+        }
 
     def frame(self, camera: str, frame_id: FrameId | None = None) -> Frame | None:
         """One frame, by default the newest; None where it is no longer (or not yet) here."""
         found = self._one(keys.frames, camera, frame_id)
         return codec.read_frame(camera, *found) if found else None
 
-    # Scores and heatmaps
+    def frame_times(self, camera: str, after: FrameId | None, count: int) -> list[tuple[FrameId, float]]:
+        """Id and captured_at of up to `count` frames behind an id, ascending, without their pixels."""
+        start = f"({after}" if after else "-"
+        found = cast(list[bytes], self._redis.eval(_INDEX, 1, keys.frames(camera), start, str(count)))
+        return [
+            (FrameId.parse(entry.decode()), _seconds(at)) for entry, at in zip(found[::2], found[1::2], strict=True)
+        ]
 
-    def add_scores(self, results: Sequence[tuple[Score, Heat]]) -> int:
-        """Append scores and heatmaps under their frames' ids; returns how many were refused as not newer."""
+    def newest_frame_id(self, camera: str) -> FrameId | None:
+        """The id of the newest frame, without its pixels."""
+        try:
+            info = cast(dict[str, bytes], self._redis.xinfo_stream(keys.frames(camera)))
+        except redis.ResponseError as error:
+            if "no such key" not in str(error):
+                raise
+            return None
+        return FrameId.parse(info["last-generated-id"].decode())
+
+    # What becomes of frames: scores with heatmaps, and gaps
+
+    def add_outcomes(self, outcomes: Sequence[tuple[str, Outcome]]) -> list[int]:
+        """Write, each with the token of its camera's lease; one answer each: ADDED, REPEATED, FENCED, UNOWNED."""
         pipe = self._redis.pipeline(transaction=False)
-        for score, heat in results:
-            self._queue(pipe, score, heat)
+        for token, outcome in outcomes:
+            if isinstance(outcome, Gap):
+                self._queue_gap(pipe, token, outcome)
+            else:
+                self._queue_score(pipe, token, outcome.score, outcome.heat)
         answers = pipe.execute(raise_on_error=False)
         for answer in answers:
             if isinstance(answer, Exception):
                 raise answer
-        return answers.count(0)
+        return answers
 
-    def _queue(self, pipe: Any, score: Score, heat: Heat) -> None:
+    def _queue_score(self, pipe: Any, token: str, score: Score, heat: Heat) -> None:
         of = score.camera
-        names = keys.scores(of), keys.heat(of), keys.cursor(of), keys.counters(of)
+        names = keys.lease("inference", of), keys.scores(of), keys.heat(of), keys.cursor(of), keys.counters(of)
         decision = {True: "memory_updated", False: "memory_kept", None: ""}[score.memory_updated]
         cells = codec.flat(codec.heat_fields(heat))
         limits = self._scores_kept, self._heats_kept, len(cells)
         fields = codec.flat(codec.score_fields(score))
-        pipe.eval(_ADD_SCORE, len(names), *names, str(score.id), *map(str, limits), decision, *cells, *fields)
+        words = (token, str(score.id), *map(str, limits), decision)
+        pipe.eval(_ADD_SCORE, len(names), *names, *words, *cells, *fields)
+
+    def _queue_gap(self, pipe: Any, token: str, gap: Gap) -> None:
+        of = gap.camera
+        names = keys.lease("inference", of), keys.gaps(of), keys.cursor(of), keys.counters(of)
+        last = gap.first_seq + gap.frames - 1
+        counter = gap.reason if gap.reason == WINDOW else f"{DROPPED}{gap.reason}"
+        words = (token, gap.session, gap.first_seq, last, gap.reason, GAPS_KEPT, counter)
+        pipe.eval(_ADD_GAP, len(names), *names, *map(str, words))
+
+    def gaps(self, camera: str) -> list[Gap]:
+        """The newest GAPS_KEPT gaps, ascending."""
+        found = cast(list[Entry], self._redis.xrange(keys.gaps(camera)))
+        return [codec.read_gap(camera, row) for _, row in found]
 
     def scores_after(self, after: Mapping[str, FrameId | None], count: int) -> dict[str, list[Score]]:
         """Up to `count` scores of each camera behind its id (None: from the oldest kept), without waiting."""
@@ -172,8 +319,16 @@ class Bus:
 
     # Cursor, reports, counters
 
-    def set_cursor(self, camera: str, frame_id: FrameId) -> None:
-        self._redis.set(keys.cursor(camera), str(frame_id))
+    def remind(self, camera: str, token: str, cursor: FrameId | None, saved: FrameId | None) -> int:
+        """Tell a bus that was started anew what it has lost, and any bus how far the store is. ADDED or FENCED."""
+        names = keys.lease("inference", camera), keys.cursor(camera), keys.saved(camera)
+        words = (token, str(cursor or ""), str(saved or ""))
+        return cast(int, self._redis.eval(_REMIND, len(names), *names, *words))
+
+    def saved(self, camera: str) -> FrameId | None:
+        """The frame up to which the store holds what the camera learned."""
+        text = cast(bytes | None, self._redis.get(keys.saved(camera)))
+        return FrameId.parse(text.decode()) if text else None
 
     def cursor(self, camera: str) -> FrameId | None:
         """The last frame that inference has dealt with."""
@@ -197,7 +352,8 @@ class Bus:
 
     def counters(self, camera: str) -> dict[str, int]:
         """What happened how often: `frames`, `scores`, `memory_updated`, `memory_kept`, `reconnects`, `corrupt`
-        (packets), `bus_restart` (noticed by a file at full pace), `dropped_<reason>` (frames).
+        (packets), `window` (frames that only filled one), `dropped_<reason>` (frames never scored), `broken`
+        (messages that could not be read and were removed).
         """
         found = cast(dict[bytes, bytes], self._redis.hgetall(keys.counters(camera)))
         return {name.decode(): int(value) for name, value in found.items()}
@@ -214,18 +370,25 @@ class Bus:
         answers = pipe.execute()
         return {camera: _overview(*answers[4 * i : 4 * i + 4]) for i, camera in enumerate(names)}
 
-    def beat(self, stage: str, lifetime_s: float = 10.0) -> None:
-        """Say that somebody works at this stage."""
-        self._redis.set(keys.worker(stage), b"1", px=int(lifetime_s * 1000))
+    def beat(self, stage: str, worker: str = "", load: float = 0.0, present_s: float = PRESENT_S) -> dict[str, float]:
+        """Say that `worker` is at work at this stage, carrying `load`; answers everybody who is: worker → load."""
+        words = (worker, repr(load), str(int(present_s * 1000)))
+        found = cast(list[bytes], self._redis.eval(_BEAT, 2, keys.workers(stage), keys.loads(stage), *words))
+        return {name.decode(): float(carried) for name, carried in zip(found[::2], found[1::2], strict=True)}
+
+    def leave(self, stage: str, worker: str) -> None:
+        """Say that `worker` is at work no longer."""
+        self._redis.zrem(keys.workers(stage), worker)
 
     def beats(self, stage: str) -> bool:
-        return bool(self._redis.exists(keys.worker(stage)))
+        """Whether anybody is at work at this stage."""
+        return bool(self._redis.eval(_BEATS, 1, keys.workers(stage), str(int(PRESENT_S * 1000))))
 
     def forget(self, camera: str) -> None:
         """Drop everything the bus holds of a camera."""
-        streams = [name(camera) for name in (keys.frames, keys.scores, keys.heat)]
-        strings = [name(camera) for name in (keys.cursor, keys.ingest_report, keys.infer_report, keys.counters)]
-        self._redis.delete(*streams, *strings)
+        streams = [name(camera) for name in (keys.frames, keys.scores, keys.heat, keys.gaps)]
+        strings = [keys.cursor, keys.saved, keys.ingest_report, keys.infer_report, keys.counters]
+        self._redis.delete(*streams, *(name(camera) for name in strings))
 
     def forget_run(self, camera: str) -> None:
         """Drop what the stages said of a camera's former configuration; its frames and scores stay."""
@@ -248,7 +411,12 @@ class Bus:
         }
 
     def _readable(
-        self, key: Key, read: Callable[[str, FrameId, Row], Message], camera: str, rows: Sequence[tuple[FrameId, Row]]
+        self,
+        key: Key,
+        read: Callable[[str, FrameId, Row], Message],
+        camera: str,
+        rows: Sequence[tuple[FrameId, Row]],
+        instead: Callable[[str, FrameId], Message] | None = None,
     ) -> list[Message]:
         """What can be read; what cannot is removed from its stream and counted, so that no reader meets it again."""
         messages = []
@@ -258,7 +426,8 @@ class Bus:
             except BrokenMessageError as error:
                 log.warning("%s; removed", error)
                 self._redis.xdel(key(camera), str(frame_id))
-                self.count(camera, "dropped_broken")
+                self.count(camera, "broken")
+                messages += [instead(camera, frame_id)] if instead else []
         return messages
 
     def _one(self, key: Key, camera: str, frame_id: FrameId | None) -> tuple[FrameId, dict[bytes, bytes]] | None:
@@ -289,3 +458,11 @@ def _readable(kind: type[Report], text: bytes | None) -> Report | None:
         return codec.load(kind, text) if text else None
     except BrokenMessageError:
         return None
+
+
+def _seconds(text: bytes) -> float:
+    """A frame that cannot be read has no time; it is found out when it is fetched."""
+    try:
+        return float(text)
+    except ValueError:
+        return float("nan")

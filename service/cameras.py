@@ -32,6 +32,8 @@ class Status:
     frame_age_s: float | None = None
     waiting: bool = False
     retry_at: float | None = None
+    reconnects_last_hour: int = 0
+    stalls_last_hour: int = 0
 
 
 def status(camera: Camera, seen: Overview, beats: Beats, now: float) -> Status:
@@ -54,6 +56,8 @@ def status(camera: Camera, seen: Overview, beats: Beats, now: float) -> Status:
         frame_age_s=None if captured_at is None else max(0.0, now - captured_at),
         waiting=ingest.waiting,
         retry_at=ingest.retry_at,
+        reconnects_last_hour=ingest.reconnects_last_hour,
+        stalls_last_hour=ingest.stalls_last_hour,
     )
 
 

@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,6 +18,8 @@ from service.lifecycle import stop_on_signals
 from service.settings import load_settings
 
 if TYPE_CHECKING:
+    from models.checkpoint import Checkpoint
+    from models.guard import MemoryRule
     from models.training.loop import Progress
 
 models_app = typer.Typer()
@@ -33,6 +36,11 @@ class PrecisionChoice(StrEnum):
 class MemoryChoice(StrEnum):
     CARRIED = "carried"
     PER_CLIP = "per-clip"
+
+
+class UpdateChoice(StrEnum):
+    PAPER = "paper"
+    GUARDED = "guarded"
 
 
 Data = Annotated[Path, typer.Option(help="a folder like Ped2's (train/, test/, labels.json), or of normal clips")]
@@ -97,7 +105,7 @@ def calibrate(
     device: Device = "auto",
     half: Annotated[bool, typer.Option("--half", help="store the weights in float16")] = False,
 ) -> None:
-    """Take the bounds of PSNR and distance from normal clips and store them in the checkpoint."""
+    """Take the bounds of PSNR, distance and gate error from normal clips and store them in the checkpoint."""
     from models.checkpoint import load_checkpoint  # noqa: PLC0415
     from models.device import choose_device, choose_precision  # noqa: PLC0415
     from models.training import calibrate  # noqa: PLC0415
@@ -114,7 +122,7 @@ def calibrate(
     if bounds is not None:
         typer.echo(
             f"normal over {bounds.frames} frames: PSNR {bounds.psnr_low_db:.2f} to {bounds.psnr_high_db:.2f} dB, "
-            f"distance {bounds.distance_low:.3g} to {bounds.distance_high:.3g}"
+            f"distance {bounds.distance_low:.3g} to {bounds.distance_high:.3g}, gate error {bounds.gate_error:.3g}"
         )
 
 
@@ -126,7 +134,12 @@ def evaluate(
     memory: Annotated[
         MemoryChoice, typer.Option(help="carried over the clips, as the authors do")
     ] = MemoryChoice.CARRIED,
-    gate: Annotated[float | None, typer.Option(help="γ  [default: the checkpoint's]")] = None,
+    update: Annotated[
+        UpdateChoice, typer.Option(help="of the memory: as published, or guarded for cameras that run for months")
+    ] = UpdateChoice.PAPER,
+    gate: Annotated[
+        float | None, typer.Option(help="gate errors below it update the memory  [default: γ, or as calibrated]")
+    ] = None,
     alpha: Annotated[float | None, typer.Option(help="λ  [default: the checkpoint's]", min=0, max=1)] = None,
     json_out: Annotated[Path | None, typer.Option("--json", help="write the summary here")] = None,
     scores: Annotated[Path | None, typer.Option(help="write every frame's numbers here, .npz or .csv")] = None,
@@ -143,18 +156,21 @@ def evaluate(
     tables.check_suffix(scores)
     where = choose_device(device)
     chosen = choose_precision(precision.value, where)
-    scorer = Scorer(load_checkpoint(checkpoint), where, chosen, gate)
+    loaded = load_checkpoint(checkpoint)
+    rule = _rule(loaded, update, gate)
+    scorer = Scorer(loaded, where, chosen)
     carry, learn = memory is MemoryChoice.CARRIED, load_settings().learn_frames
     with _frames(evaluation_clips(data), "scoring", scorer.t_length) as on_frame:
         found = evaluate.evaluate(
-            scorer, data, carry_memory=carry, lambda_=alpha, learn_frames=learn, on_frame=on_frame
+            scorer, data, carry_memory=carry, rule=rule, lambda_=alpha, learn_frames=learn, on_frame=on_frame
         )
     options: dict[str, object] = {
         "checkpoint": checkpoint.name,
         "checkpoint_sha256": digest(checkpoint),
         "precision": chosen,
     }
-    options |= {"memory": memory.value, "gate": scorer.gamma, "alpha": found.lambda_, "device": where}
+    options |= {"memory": memory.value, "update": update.value, "gate": rule.gate}
+    options |= {"alpha": found.lambda_, "device": where}
     summary = evaluate.summary(found) | options | _provenance()
     if json_out is not None:
         tables.write_text(json_out, json.dumps(summary, indent=1) + "\n")
@@ -192,6 +208,16 @@ def list_models() -> None:
         shape = f"{header.preprocess.width_px}x{header.preprocess.height_px}"
         calibrated = "calibrated" if header.calibration else "not calibrated"
         typer.echo(f"{name:24} {header.model:12} {shape:9} {calibrated}")
+
+
+def _rule(checkpoint: Checkpoint, update: UpdateChoice, gate: float | None) -> MemoryRule:
+    """The rule of the memory's update; a given gate goes before the published and the calibrated one."""
+    from models.guard import MemoryRule  # noqa: PLC0415
+    from models.training.evaluate import guarded_rule  # noqa: PLC0415
+
+    paper = update is UpdateChoice.PAPER
+    rule = MemoryRule.paper(checkpoint.config.gamma) if paper else guarded_rule(checkpoint)
+    return rule if gate is None else replace(rule, gate=gate)
 
 
 def _save(out: Path, checkpoint: Any, half: bool) -> None:

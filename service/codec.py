@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from service.errors import BrokenMessageError
-from service.messages import Alert, AlertEvent, Frame, FrameId, Heat, Score
+from service.messages import Alert, AlertEvent, CameraEvent, Frame, FrameId, Gap, Heat, Score
 
 Fields = dict[str, str | bytes]
 Row = Mapping[bytes, bytes]
@@ -24,11 +24,13 @@ def flat(fields: Fields) -> list[str | bytes]:
 
 def frame_fields(frame: Frame) -> Fields:
     height, width, _ = frame.pixels.shape
-    return {
-        "captured_at": repr(frame.captured_at),
-        "size": f"{width}x{height}",
-        "rgb": np.ascontiguousarray(frame.pixels).tobytes(),
-    }
+    fields: Fields = {"captured_at": repr(frame.captured_at), "size": f"{width}x{height}"}
+    if frame.revision:
+        fields["revision"] = str(frame.revision)
+    if frame.skipped:
+        fields["skipped"], fields["skipped_for"] = str(frame.skipped), frame.skipped_for
+    fields["rgb"] = np.ascontiguousarray(frame.pixels).tobytes()
+    return fields
 
 
 def read_frame(camera: str, frame_id: FrameId, row: Row) -> Frame:
@@ -36,9 +38,32 @@ def read_frame(camera: str, frame_id: FrameId, row: Row) -> Frame:
     try:
         width, height = (int(part) for part in row[b"size"].split(b"x"))
         pixels = np.frombuffer(row[b"rgb"], np.uint8).reshape(height, width, 3)
-        return Frame(camera, frame_id.session, frame_id.seq, float(row[b"captured_at"]), pixels)
+        return Frame(
+            camera,
+            frame_id.session,
+            frame_id.seq,
+            float(row[b"captured_at"]),
+            pixels,
+            revision=int(row.get(b"revision", b"0")),
+            skipped=int(row.get(b"skipped", b"0")),
+            skipped_for=row.get(b"skipped_for", b"").decode(),
+        )
     except (KeyError, ValueError) as error:
         raise BrokenMessageError(f"frame {camera} {frame_id} cannot be read: {error}") from error
+
+
+def unreadable_frame(camera: str, frame_id: FrameId) -> Frame:
+    """In the place of a frame that cannot be read: no pixels, no time."""
+    return Frame(camera, frame_id.session, frame_id.seq, float("nan"), np.empty((0, 0, 3), np.uint8))
+
+
+def read_gap(camera: str, row: Row) -> Gap:
+    """Raises BrokenMessageError where the fields are not a gap's."""
+    try:
+        session, first, frames = (int(row[name]) for name in (b"session", b"first", b"frames"))
+        return Gap(camera, session, first, frames, row[b"reason"].decode())
+    except (KeyError, ValueError) as error:
+        raise BrokenMessageError(f"gap of {camera} cannot be read: {error}") from error
 
 
 def heat_fields(heat: Heat) -> Fields:
@@ -106,6 +131,21 @@ def load(kind: type[T], text: str | bytes) -> T:
         return kind(**{name: value for name, value in data.items() if name in known})
     except (ValueError, TypeError, AttributeError) as error:
         raise BrokenMessageError(f"{kind.__name__} cannot be read: {error}") from error
+
+
+def camera_event_fields(event: CameraEvent) -> Fields:
+    """Kind and frame come first: they are what makes two events the same."""
+    frame = FrameId(event.session, event.seq)
+    return {"kind": event.kind, "frame": str(frame), "at": repr(event.at), "detail": event.detail}
+
+
+def read_camera_event(camera: str, row: Row) -> CameraEvent:
+    """Raises BrokenMessageError where the fields are not a camera event's."""
+    try:
+        kind, frame = row[b"kind"].decode(), FrameId.parse(row[b"frame"].decode())
+        return CameraEvent(kind, camera, *frame, float(row[b"at"]), row[b"detail"].decode())  # type: ignore[arg-type]
+    except (KeyError, ValueError) as error:
+        raise BrokenMessageError(f"camera event cannot be read: {error!r}") from error
 
 
 def event_fields(event: AlertEvent) -> Fields:

@@ -10,6 +10,7 @@ import redis
 
 from service.bus import UNAVAILABLE, Bus, connect
 from service.errors import SettingsError
+from service.leases import Leases
 from service.settings import Settings
 from service.store import Store
 
@@ -33,6 +34,11 @@ def open_bus(settings: Settings) -> Bus:
 def open_store(settings: Settings) -> Store:
     """Raises SettingsError without a usable URL. Does not connect yet."""
     return Store(_client(settings.store_url, STORE_URL), alerts_kept=settings.alerts_kept)
+
+
+def open_leases(settings: Settings, stage: str) -> Leases:
+    """With a connection of its own. Raises SettingsError without a usable URL."""
+    return Leases(_client(settings.bus_url, BUS_URL), stage, settings.lease_s)
 
 
 def _client(url: str | None, variable: str) -> redis.Redis:

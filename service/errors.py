@@ -5,6 +5,7 @@ LookoutError                 one line for a person; never a password in it
 ├── SourceError              a camera's stream cannot be used
 │   ├── SourceRefusedError   trying again will not help: the camera is `failed` until somebody changes it
 │   └── SourceLostError      it may come back: the camera is `reconnecting`
+│       └── SourceStalledError   it is there and gives no picture: the camera is `stalled`
 ├── RequestError             a request asks for something that cannot be (HTTP 422)
 ├── NotFoundError            no such camera, alert, frame (HTTP 404)
 ├── ConflictError            it exists already (HTTP 409)
@@ -30,6 +31,10 @@ class SourceRefusedError(SourceError):
 
 class SourceLostError(SourceError):
     """The stream is away and may come back (unreachable, broken off, silent)."""
+
+
+class SourceStalledError(SourceLostError):
+    """The stream is open, and no picture comes."""
 
 
 class RequestError(LookoutError):

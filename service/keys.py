@@ -24,9 +24,29 @@ def heat(camera: str) -> str:
     return f"heat:{{{camera}}}"
 
 
+def gaps(camera: str) -> str:
+    """Stream: frames that were never scored, and why."""
+    return f"gaps:{{{camera}}}"
+
+
 def cursor(camera: str) -> str:
     """String: the last frame that inference has dealt with, scored or not."""
     return f"cursor:{{{camera}}}"
+
+
+def saved(camera: str) -> str:
+    """String: the frame up to which the store holds what the camera learned. A source that waits follows it."""
+    return f"saved:{{{camera}}}"
+
+
+def lease(stage: str, camera: str) -> str:
+    """String with a time to live: the token of the worker that owns the camera at this stage."""
+    return f"lease:{stage}:{{{camera}}}"
+
+
+def owner(stage: str, camera: str) -> str:
+    """String: the token of whoever owned it last."""
+    return f"owner:{stage}:{{{camera}}}"
 
 
 def ingest_report(camera: str) -> str:
@@ -42,9 +62,17 @@ def counters(camera: str) -> str:
     return f"counters:{{{camera}}}"
 
 
-def worker(stage: str) -> str:
-    """String with a time to live: somebody works at this stage."""
-    return f"worker:{stage}"
+def workers(stage: str) -> str:
+    """Sorted set: who works at this stage, by the bus's time (ms) of the last sign of life."""
+    return f"workers:{{{stage}}}"
+
+
+def loads(stage: str) -> str:
+    """Hash: worker → what it carries."""
+    return f"loads:{{{stage}}}"
+
+
+BUS_NAME = "bus_name"  # string: given to a bus by the first who looks; a bus that lost everything gets another
 
 
 # In the store (never lost once acknowledged)
@@ -52,13 +80,13 @@ CAMERAS = "cameras"  # hash: id → camera
 
 
 def session(camera: str) -> str:
-    """String: the last session number given out."""
+    """Hash: the last session number given out, for which revision of the camera, and where it ended."""
     return f"session:{{{camera}}}"
 
 
-def bounds(camera: str) -> str:
-    """String: the bounds of PSNR and distance that the camera has learned."""
-    return f"bounds:{{{camera}}}"
+def snapshot(camera: str) -> str:
+    """Hash: how often ownership changed (epoch), the frame up to which the snapshot goes (cursor), and the snapshot."""
+    return f"snapshot:{{{camera}}}"
 
 
 def alerts(camera: str) -> str:
@@ -79,6 +107,11 @@ def open_alerts(camera: str) -> str:
 def alert_log(camera: str) -> str:
     """Stream of alert events, written in the transaction that changes the alert."""
     return f"alert_log:{{{camera}}}"
+
+
+def events(camera: str) -> str:
+    """Stream of what happened to the camera itself: a scene change, tampering."""
+    return f"events:{{{camera}}}"
 
 
 def alerting(camera: str) -> str:

@@ -17,6 +17,8 @@ HeatMap = npt.NDArray[np.uint16]
 
 Pace = Literal["realtime", "fast"]
 Calibration = Literal["learn", "model"]
+Transport = Literal["tcp", "udp"]
+MemoryMode = Literal["paper", "guarded"]
 AlertState = Literal["open", "closed"]
 
 
@@ -66,6 +68,13 @@ class Camera:
     enabled: bool
     created_at: float
     revision: int  # +1 with each change: whoever follows the camera starts it anew
+    transport: Transport = "tcp"  # rtsp only; rtsps is always tcp
+    memory: MemoryMode = "paper"  # how the memory follows what the camera sees
+
+    @property
+    def live(self) -> bool:
+        """Nothing makes it wait: what is not scored in time drops. The other kind, a file at full pace, waits."""
+        return self.pace == "realtime" or not self.url.startswith(("/", "file:"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +84,9 @@ class Frame:
     seq: int
     captured_at: float  # a file's frame: start of the session + pts
     pixels: Pixels  # (H, W, 3) RGB
+    revision: int = 0  # the camera's when it was taken; 0: not said
+    skipped: int = 0  # numbers right before this one that never came to the bus, and why
+    skipped_for: str = ""
 
     @property
     def id(self) -> FrameId:
@@ -123,6 +135,29 @@ class Alert:
 
 
 @dataclass(frozen=True, slots=True)
+class CameraEvent:
+    """Something happened to the camera itself. It is no anomaly, and no alert."""
+
+    kind: Literal["scene_change", "tampered", "restored"]
+    camera: str
+    session: int
+    seq: int  # of the frame at which it was noticed
+    at: float  # captured_at of that frame
+    detail: str  # for a person: what was seen
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Consecutive frames that were never scored, and why. Every frame is either scored or in one of these."""
+
+    camera: str
+    session: int
+    first_seq: int
+    frames: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class AlertEvent:
     """One line of an alert's story, in the order in which it was written."""
 
@@ -144,6 +179,9 @@ class IngestReport:
     fps: float | None = None  # frames kept a second, over the last seconds
     waiting: bool = False  # a file at full pace that waits for inference
     retry_at: float | None = None
+    reconnects_last_hour: int = 0
+    stalls_last_hour: int = 0
+    worker: str = ""  # whose camera it is
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,3 +194,7 @@ class InferReport:
     last_error: str | None = None
     learned: int = 0
     to_learn: int = 0
+    drift: float | None = None  # of the memory from the trained items: the largest 1 - cosine; 0: as trained
+    rollbacks: int = 0  # how often the guard went back to the trained memory
+    tampered: bool = False  # dark or blurred since a scene change
+    worker: str = ""  # whose camera it is

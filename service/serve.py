@@ -1,4 +1,4 @@
-"""Everything in one command: two Redis servers and four stages as child processes, watched until told to stop."""
+"""Everything in one command: two Redis servers and the stages as child processes, watched until told to stop."""
 
 from __future__ import annotations
 
@@ -24,11 +24,17 @@ from service.settings import Settings
 
 log = logging.getLogger(__name__)
 
-STAGES = ("ingest", "infer", "alert", "api")
+STAGES = ("ingest", "infer", "alert", "api")  # sub-commands of the command line
 WRONG_SETTING = 2  # exit code of a stage that cannot work as configured
 PATIENCE_S = 6.0  # for stages to end by themselves; within the 10 s that an operator is promised
 CHECK_EVERY_S = 0.2
 READY_LIMIT_S = 60.0
+
+
+def stages(settings: Settings) -> list[str]:
+    """The processes to start, by sub-command."""
+    workers = {"ingest": settings.ingest_workers, "infer": settings.infer_workers}
+    return [stage for stage in STAGES for _ in range(workers.get(stage, 1))]
 
 
 class Child:
@@ -62,11 +68,11 @@ class Child:
 
 
 class Children:
-    """The embedded Redis servers and the four stages, all with one environment: exactly the parent's settings."""
+    """The embedded Redis servers and the stages, all with one environment: exactly the parent's settings."""
 
-    def __init__(self, servers: list[RedisServer], environment: dict[str, str]) -> None:
+    def __init__(self, servers: list[RedisServer], names: list[str], environment: dict[str, str]) -> None:
         self._servers = [Child(f"redis ({server.role})", _reviver(server), _words_of(server)) for server in servers]
-        self._stages = [Child(f"stage {name}", _spawner(name, environment), lambda: "") for name in STAGES]
+        self._stages = [Child(f"stage {name}", _spawner(name, environment), lambda: "") for name in names]
 
     def check(self) -> None:
         """Restart what died. Raises SettingsError where a stage cannot work as configured."""
@@ -129,7 +135,7 @@ def running(settings: Settings) -> Iterator[tuple[Settings, Children]]:
                 found[f"{role}_url"] = servers[-1].url
         _make(settings.media_dir)
         full = settings.model_copy(update=found)
-        children = Children(servers, environment_of(full))
+        children = Children(servers, stages(full), environment_of(full))
         stack.callback(children.stop)
         yield full, children
 

@@ -35,11 +35,21 @@ class Settings(BaseSettings):
     heats_kept: int = Field(default=256, ge=16, description="heatmaps a camera's stream holds")
     scores_kept: int = Field(default=36_000, ge=300, description="scores a camera's stream holds (an hour at 10 fps)")
     alerts_kept: int = Field(default=10_000, ge=1, description="alerts a camera keeps; the oldest drop")
-    backlog_frames: int = Field(default=64, ge=8, description="how far a file at full pace may run ahead of its scores")
+    backlog_frames: int = Field(
+        default=256, ge=8, description="how far a file at full pace may run ahead of its snapshot"
+    )
+
+    # Workers
+    ingest_workers: int = Field(default=1, ge=1, le=64, description="processes that `serve` starts for this stage")
+    infer_workers: int = Field(default=1, ge=1, le=64, description="processes that `serve` starts for this stage")
+    lease_s: float = Field(default=3.0, ge=0.5, le=60, description="a worker silent for so long loses its cameras")
+    snapshot_every_s: float = Field(default=5.0, ge=0.2, le=300, description="how often a camera's memory is saved")
+    live_age_s: float = Field(default=2.0, ge=0.2, description="a live frame that would be scored later drops")
 
     # Ingest
     connect_timeout_s: float = Field(default=10.0, gt=0)
-    stall_timeout_s: float = Field(default=15.0, gt=0, description="a source silent for so long is cut and tried again")
+    stall_timeout_s: float = Field(default=8.0, gt=0, description="a source silent for so long is cut and tried again")
+    decoder_memory_mb: int = Field(default=1024, ge=64, description="what one camera's decoder may take at most")
     retry_first_s: float = Field(default=1.0, gt=0)
     retry_most_s: float = Field(default=60.0, gt=0)
     retry_reset_after_s: float = Field(default=60.0, gt=0, description="so long without trouble: back-off starts anew")
@@ -49,6 +59,9 @@ class Settings(BaseSettings):
     precision: Precision = "auto"
     threads: int | None = Field(default=None, ge=1, description="CPU threads of the engine; unset: torch's choice")
     max_batch: int | None = Field(default=None, ge=1, le=256, description="unset: 1 on a CPU, 32 on a GPU")
+    batch_wait_ms: float | None = Field(
+        default=None, ge=0, le=1000, description="for more cameras to join a batch; unset: 0 on a CPU, 5 on a GPU"
+    )
     learn_frames: int = Field(default=300, ge=20, description="scored frames that a camera learns its bounds from")
 
     # Alerts: threshold with hysteresis and a minimum duration, on the live value

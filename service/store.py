@@ -1,4 +1,4 @@
-"""The store: cameras, sessions, learned bounds and alerts, in a Redis that writes to disk before it answers.
+"""The store: cameras, sessions, snapshots and alerts, in a Redis that writes to disk before it answers.
 
 A record that cannot be read is told once and left out of every list, so that it does not stop the others.
 """
@@ -8,11 +8,13 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any, cast
 
 import redis
 
 from service import codec, keys, urls
+from service.camera_events import CameraEventLog
 from service.errors import BrokenMessageError, ConflictError, NotFoundError
 from service.messages import Alert, AlertEvent, Camera, FrameId
 
@@ -20,12 +22,33 @@ log = logging.getLogger(__name__)
 
 LOG_KEPT = 1000  # alert events a camera's log holds for its listeners
 
-# KEYS: the session counter. ARGV: now in ms. Never smaller than before, whatever the clock does.
-_NEXT_SESSION = """
-local last = tonumber(redis.call('GET', KEYS[1]) or '0')
-local session = math.max(tonumber(ARGV[1]), last + 1)
-redis.call('SET', KEYS[1], string.format('%.0f', session))
-return string.format('%.0f', session)
+# KEYS: session. ARGV: now in ms, revision, which of the source's frames is the session's first, when the source's time
+# began (s). Never smaller than before, whatever the clock does.
+_BEGIN_SESSION = """
+local last = tonumber(redis.call('HGET', KEYS[1], 'last') or '0')
+local session = string.format('%.0f', math.max(tonumber(ARGV[1]), last + 1))
+redis.call('HSET', KEYS[1], 'last', session, 'revision', ARGV[2], 'first', ARGV[3], 'began', ARGV[4])
+redis.call('HDEL', KEYS[1], 'ended')
+return session
+"""
+
+# KEYS: session. ARGV: the session that ended, its number of frames. Of another one since, nothing is said.
+_END_SESSION = """
+if redis.call('HGET', KEYS[1], 'last') == ARGV[1] then redis.call('HSET', KEYS[1], 'ended', ARGV[2]) end
+return 1
+"""
+
+# KEYS: snapshot. ARGV: epoch, cursor, the snapshot. Answers 1; 0 where somebody owned the camera since, or where the
+# stored snapshot is further on.
+_SAVE_SNAPSHOT = """
+local epoch, cursor = unpack(redis.call('HMGET', KEYS[1], 'epoch', 'cursor'))
+if tonumber(ARGV[1]) < tonumber(epoch or '0') then return 0 end
+local s1, q1 = string.match(cursor or '0-0', '(%d+)-(%d+)')
+local s2, q2 = string.match(ARGV[2], '(%d+)-(%d+)')
+s1, q1, s2, q2 = tonumber(s1), tonumber(q1), tonumber(s2), tonumber(q2)
+if s2 < s1 or (s2 == s1 and q2 < q1) then return 0 end
+redis.call('HSET', KEYS[1], 'epoch', ARGV[1], 'cursor', ARGV[2], 'state', ARGV[3])
+return 1
 """
 
 # KEYS: cameras. ARGV: id, camera, expected revision. Answers 1, or 0 where somebody else was quicker.
@@ -65,11 +88,30 @@ return 1
 """
 
 
-class Store:
+@dataclass(frozen=True, slots=True)
+class Session:
+    """The last session of a camera. A file that has not been read to its end goes on with it."""
+
+    number: int
+    revision: int  # of the camera
+    first: int = 0  # which of the file's kept frames is its frame 0
+    began: float = 0.0  # when the file's own time was 0, in UTC seconds
+    frames: int | None = None  # how many it had at the file's end; None while that is not reached
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What a camera had learned when all frames up to `cursor` were dealt with."""
+
+    cursor: FrameId
+    state: dict[str, Any]
+
+
+class Store(CameraEventLog):
     """Typed access to the store. Every method may raise one of bus.UNAVAILABLE."""
 
     def __init__(self, client: redis.Redis, *, alerts_kept: int = 10_000) -> None:
-        self._redis = client
+        super().__init__(client)
         self._alerts_kept = alerts_kept
         self._told: set[str] = set()  # what cannot be read, and was said so
 
@@ -113,27 +155,64 @@ class Store:
             raise ConflictError(f"camera {camera.id!r} was changed or removed meanwhile; try again")
 
     def remove_camera(self, camera: str) -> None:
-        """Forget the camera and what it learned; its alerts stay. Raises NotFoundError."""
+        """Forget the camera, its events and what it learned; its alerts stay. Raises NotFoundError."""
         if not self._redis.hdel(keys.CAMERAS, camera):
             raise NotFoundError(f"there is no camera {camera!r}")
-        self._redis.delete(keys.bounds(camera), keys.alerting(camera))
+        self.forget_snapshot(camera)
+        self._redis.delete(keys.alerting(camera), keys.events(camera))
 
-    def next_session(self, camera: str, now_s: float) -> int:
-        """A session number greater than any before: the time in ms, or the last plus one."""
-        answer = self._redis.eval(_NEXT_SESSION, 1, keys.session(camera), str(int(now_s * 1000)))
-        return int(cast(bytes, answer))
+    # Sessions
 
-    # What a camera has learned
+    def begin_session(self, camera: str, now_s: float, revision: int, first: int = 0, began: float = 0.0) -> int:
+        """A session number greater than any before: the time in ms, or the last plus one. See Session for the rest."""
+        words = (str(int(now_s * 1000)), str(revision), str(first), repr(began))
+        return int(cast(bytes, self._redis.eval(_BEGIN_SESSION, 1, keys.session(camera), *words)))
 
-    def save_bounds(self, camera: str, bounds: Mapping[str, Any]) -> None:
-        self._redis.set(keys.bounds(camera), json.dumps(bounds))
+    def end_session(self, camera: str, session: int, frames: int) -> None:
+        """The file was read to its end: nobody plays it again until its camera is changed."""
+        self._redis.eval(_END_SESSION, 1, keys.session(camera), str(session), str(frames))
 
-    def bounds(self, camera: str) -> dict[str, Any] | None:
-        text = cast(bytes | None, self._redis.get(keys.bounds(camera)))
-        return json.loads(text) if text else None
+    def session(self, camera: str) -> Session | None:
+        found = cast(dict[bytes, bytes], self._redis.hgetall(keys.session(camera)))
+        if b"last" not in found:
+            return None
+        return Session(
+            int(found[b"last"]),
+            int(found[b"revision"]),
+            int(found[b"first"]),
+            float(found[b"began"]),
+            int(found[b"ended"]) if b"ended" in found else None,
+        )
 
-    def drop_bounds(self, camera: str) -> None:
-        self._redis.delete(keys.bounds(camera))
+    # What a camera has learned, and who may say so
+
+    def take_over(self, camera: str) -> tuple[int, Snapshot | None]:
+        """A new epoch of ownership, and what the former owners left. From now on their snapshots are refused."""
+        epoch = self._redis.hincrby(keys.snapshot(camera), "epoch", 1)
+        return epoch, self.snapshot(camera)
+
+    def save_snapshot(self, camera: str, epoch: int, snapshot: Snapshot) -> bool:
+        """False where somebody else owned the camera since `epoch`, or a later frame is saved already."""
+        words = (str(epoch), str(snapshot.cursor), json.dumps(snapshot.state, separators=(",", ":")))
+        return bool(self._redis.eval(_SAVE_SNAPSHOT, 1, keys.snapshot(camera), *words))
+
+    def snapshot(self, camera: str) -> Snapshot | None:
+        """None where there is none, or none that can be read: the camera then starts from its trained memory."""
+        cursor, state = cast(list[bytes | None], self._redis.hmget(keys.snapshot(camera), ["cursor", "state"]))
+        if cursor is None or state is None:
+            return None
+        try:
+            return Snapshot(FrameId.parse(cursor.decode()), json.loads(state))
+        except ValueError as error:
+            log.warning("the snapshot of camera %s cannot be read and is left out: %s", camera, error)
+            return None
+
+    def forget_snapshot(self, camera: str) -> None:
+        """What was learned is of no use any more; whoever owns the camera now cannot save it again."""
+        pipe = self._redis.pipeline(transaction=True)
+        pipe.hincrby(keys.snapshot(camera), "epoch", 1)
+        pipe.hdel(keys.snapshot(camera), "state", "cursor")
+        pipe.execute()
 
     # Alerts
 

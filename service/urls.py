@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from service.errors import SourceRefusedError
+from service.messages import Transport
 
 # ASCII whitespace alone ends an address in a text: a password may hold quotes, brackets and other spaces.
 _URL = re.compile(r"(?i)\b[a-z][a-z0-9+.-]{0,30}://[^ \t\n\r\f\v]*")
@@ -31,10 +32,18 @@ def mask(text: str) -> str:
 
 def _masked(url: str) -> str:
     scheme, _, rest = url.partition("://")
+    if scheme.lower() == "file" and _is_path(rest):
+        return url
     # Up to the last @: a password may hold @, / and : where somebody forgot to percent-encode it.
     if "@" in rest:
         rest = "***@" + rest.rpartition("@")[2]
     return f"{scheme}://" + "&".join(_without_secret(piece) for piece in rest.split("&"))
+
+
+def _is_path(rest: str) -> bool:
+    """Of a file:// URL: nothing but a path, so an @ or = in it is a part of a name."""
+    host, slash, path = rest.partition("/")
+    return bool(slash) and host in ("", "localhost") and not any(mark in path for mark in ("://", "?", "#"))
 
 
 def _without_secret(piece: str) -> str:
@@ -66,6 +75,12 @@ def check(url: str, media_dir: Path) -> None:
         file_path(url, media_dir)
     else:
         _check_rtsp(url)
+
+
+def check_transport(url: str, transport: Transport) -> None:
+    """Raise SourceRefusedError where the url cannot be had that way."""
+    if transport == "udp" and not url.lower().startswith("rtsp://"):
+        raise SourceRefusedError("transport udp is for rtsp:// alone: rtsps:// is always tcp, and a file has none")
 
 
 def file_path(url: str, media_dir: Path) -> Path:

@@ -23,6 +23,7 @@ from service.ingest.wire import Said
 from service.ingest.worker import run
 from service.messages import Camera, Frame, FrameId, IngestReport, Pace
 from service.settings import Settings, load_settings
+from tests.owning import own, save
 from tests.waiting import wait_until
 
 MODEL = "tiny"
@@ -72,7 +73,7 @@ class Reader:
         new = self.bus.frames_after({self.camera: last}, count).get(self.camera, [])
         self.frames += new
         if new:
-            self.bus.set_cursor(self.camera, new[-1].id)
+            save(self.bus, self.camera, new[-1].id)
         return len(new)
 
     def read_until(self, count: int, limit_s: float = 15.0) -> list[Frame]:
@@ -90,10 +91,20 @@ class Reader:
     def sessions(self) -> list[int]:
         return sorted({frame.session for frame in self.frames})
 
+    @property
+    def misses_nothing(self) -> bool:
+        """One session, and every number in it."""
+        return len(self.sessions) == 1 and [id_.seq for id_ in self.ids] == list(range(len(self.ids)))
+
+
+def start_decoder(bus: Bus, record: Camera, settings: Settings) -> Decoder:
+    """One decoder, without a worker; it may write."""
+    return Decoder(record, settings, own(bus, record.id, "ingest"))
+
 
 def play(record: Camera, settings: Settings, reader: Reader, limit_s: float = 15.0) -> tuple[int, list[Said]]:
     """Run one decoder to its end, reading along; its exit code and everything it said."""
-    decoder, said = Decoder(record, settings), list[Said]()
+    decoder, said = start_decoder(reader.bus, record, settings), list[Said]()
 
     def ended() -> bool:
         code = decoder.exit_code()

@@ -1,9 +1,11 @@
-"""A model so small that a test can train and run it: width 4, D 16, M 4, 32x32 pixels."""
+"""A model so small that a test can train and run it: width 4, D 16, M 4, 32x32 pixels; and pictures for it."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from models import memory
@@ -40,3 +42,11 @@ def write_tiny(folder: Path, name: str = "tiny", *, calibrated: bool = True, gam
     path = folder / f"{name}.safetensors"
     save_checkpoint(path, tiny_checkpoint(calibration=EASY_BOUNDS if calibrated else None, gamma=gamma))
     return path
+
+
+def street(seq: int, side_px: int = 32) -> npt.NDArray[np.uint8]:
+    """(side, side, 3) RGB: the same place in every frame, and something small that moves through it."""
+    picture = np.random.default_rng(0).integers(0, 256, (side_px, side_px, 3), dtype=np.uint8)
+    size, left = side_px // 5, seq % (side_px - side_px // 5)
+    picture[size : 2 * size, left : left + size] = (seq * 7) % 256
+    return picture

@@ -1,4 +1,4 @@
-"""What is normal, in numbers: bounds of PSNR and distance from normal clips, stored in the checkpoint."""
+"""What is normal, in numbers: bounds of PSNR, distance and gate error from normal clips, stored in the checkpoint."""
 
 from __future__ import annotations
 
@@ -24,14 +24,16 @@ def calibrate(
     precision: Precision = "fp32",
     on_frame: Callable[[], None] = lambda: None,
 ) -> Checkpoint:
-    """The same checkpoint with bounds taken from the normal clips of `data`, the gated update at work.
+    """The same checkpoint with bounds taken from the normal clips of `data`, the published update at work.
 
     Better on clips that were not trained on: on those the model is too good. Raises DataError, VideoError.
     """
     scorer = Scorer(checkpoint, device, precision)
     clips = list(score_clips(scorer, train_clips(data), carry_memory=False, on_frame=on_frame))
     bounds = Bounds.of(
-        np.concatenate([clip.psnr_db for clip in clips]), np.concatenate([clip.distance for clip in clips])
+        np.concatenate([clip.psnr_db for clip in clips]),
+        np.concatenate([clip.distance for clip in clips]),
+        np.concatenate([clip.gate_error for clip in clips]),
     )
     checkpoint.model.cpu()
     note = {"clips": len(clips), "frames": bounds.frames, "precision": precision}

@@ -17,6 +17,9 @@ import numpy.typing as npt
 from sklearn.metrics import roc_auc_score
 
 from models.bounds import Learner
+from models.checkpoint import Checkpoint
+from models.errors import CheckpointError
+from models.guard import MemoryRule
 from models.scorer import Scorer
 from models.scoring import value_minmax, value_none
 from models.training.footage import Labels, evaluation_clips, labels_of, read_labels
@@ -49,24 +52,34 @@ def evaluate(
     data: Path,
     *,
     carry_memory: bool = True,
+    rule: MemoryRule | None = None,
     lambda_: float | None = None,
     learn_frames: int = 300,
     on_frame: Callable[[], None] = lambda: None,
 ) -> Evaluation:
     """Score the test clips of `data` and, where it has labels, take the AUC. Raises DataError, VideoError.
 
+    rule: of the memory's update; None: as published.
     learn_frames: how many scored frames set the bounds where the checkpoint has none.
     """
     config = scorer.checkpoint.config
     lambda_ = config.lambda_ if lambda_ is None else lambda_
     paths = evaluation_clips(data)
     entries = read_labels(data, [path.stem for path in paths])
-    clips = list(score_clips(scorer, paths, carry_memory=carry_memory, on_frame=on_frame))
+    clips = list(score_clips(scorer, paths, carry_memory=carry_memory, rule=rule, on_frame=on_frame))
     learner = Learner(scorer.checkpoint.calibration, learn_frames)
     calibration = "learn" if scorer.checkpoint.calibration is None else "model"
     values = {clip.name: _values(clip, learner, lambda_) for clip in clips}
     labels = _labels(clips, entries, config.t_length - 1) if entries else None
     return Evaluation(clips, values, labels, _aucs(values, labels), calibration, lambda_)
+
+
+def guarded_rule(checkpoint: Checkpoint) -> MemoryRule:
+    """The guarded update in the measures of the checkpoint's calibration. Raises CheckpointError without them."""
+    bounds, config = checkpoint.calibration, checkpoint.config
+    if bounds is None or bounds.gate_error is None:
+        raise CheckpointError("a guarded memory needs a calibration with a gate error: run `lookout calibrate` first")
+    return MemoryRule.guarded_by(bounds, config.dim, config.gamma)
 
 
 def _labels(clips: list[ClipScores], entries: dict[str, Any], skipped: int) -> dict[str, Labels]:
@@ -75,9 +88,8 @@ def _labels(clips: list[ClipScores], entries: dict[str, Any], skipped: int) -> d
 
 
 def _values(clip: ClipScores, learner: Learner, lambda_: float) -> Values:
-    causal = [
-        learner.value(psnr, distance, lambda_) for psnr, distance in zip(clip.psnr_db, clip.distance, strict=True)
-    ]
+    frames = zip(clip.psnr_db, clip.distance, clip.gate_error, strict=True)
+    causal = [learner.value(psnr, distance, lambda_, gate) for psnr, distance, gate in frames]
     return Values(
         value_minmax(clip.psnr_db, clip.distance, lambda_),
         value_none(clip.psnr_db, clip.distance, lambda_),
@@ -110,6 +122,8 @@ def summary(evaluation: Evaluation) -> dict[str, Any]:
             "scored": len(clip.psnr_db),
             "psnr_db_mean": float(clip.psnr_db.mean()),
             "memory_updates": int(clip.memory_updated.sum()),
+            "memory_drift_max": float(clip.drift.max()),
+            "rollbacks": clip.rollbacks,
         }
         for clip in evaluation.clips
     }
@@ -131,6 +145,7 @@ def columns(evaluation: Evaluation) -> dict[str, npt.NDArray[Any]]:
         found[f"{clip.name}/distance"] = clip.distance
         found[f"{clip.name}/gate_error"] = clip.gate_error
         found[f"{clip.name}/memory_updated"] = clip.memory_updated
+        found[f"{clip.name}/drift"] = clip.drift
         found[f"{clip.name}/value"] = values.causal
         found[f"{clip.name}/value_minmax"] = values.minmax
         if evaluation.labels is not None:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from torch import Tensor
 
 from models.errors import DataError
+from models.guard import MemoryRule, Rollback
 from models.scorer import Scorer
 from models.video import Pixels, read_clip
 
@@ -27,37 +27,58 @@ class ClipScores:
     distance: Floats
     gate_error: Floats
     memory_updated: npt.NDArray[np.bool_]
+    drift: Floats  # of the memory from the trained items, after the frame: the largest 1 - cosine
+    rollbacks: int  # how often a guarded memory went back to the trained items in this clip
 
 
 def score_clips(
-    scorer: Scorer, paths: list[Path], *, carry_memory: bool, on_frame: Callable[[], None] = lambda: None
+    scorer: Scorer,
+    paths: list[Path],
+    *,
+    carry_memory: bool,
+    rule: MemoryRule | None = None,
+    on_frame: Callable[[], None] = lambda: None,
 ) -> Iterator[ClipScores]:
     """Score clip after clip; the memory is carried from each to the next, as the authors do, or starts anew.
 
-    Raises VideoError for an unreadable clip, DataError for one shorter than T frames.
+    rule: of the memory's update; None: as published. Raises VideoError for an unreadable clip, DataError for one
+    shorter than T frames.
     """
-    items = scorer.fresh_items()
+    camera = _Camera(scorer, rule or MemoryRule.paper(scorer.gamma))
     for path in paths:
         clip = read_clip(path, scorer.checkpoint.preprocess)
         if len(clip) < scorer.t_length:
             raise DataError(f"{path.name} has {len(clip)} frames; the model needs {scorer.t_length}")
         if not carry_memory:
-            items = scorer.fresh_items()
-        scores, items = _score(scorer, path.stem, clip, items, on_frame)
-        yield scores
+            camera = _Camera(scorer, camera.rule)
+        yield _score(camera, path.stem, clip, on_frame)
 
 
-def _score(
-    scorer: Scorer, name: str, clip: Pixels, items: Tensor, on_frame: Callable[[], None]
-) -> tuple[ClipScores, Tensor]:
-    """One clip, one frame at a time: each frame's update decides what the next one reads."""
-    rows: list[tuple[float, float, float, bool]] = []
-    for end in range(scorer.t_length, len(clip) + 1):
-        scored = scorer.step([clip[end - scorer.t_length : end]], items[None])
-        items = scored.items[0]
-        numbers = (scored.psnr_db, scored.distance, scored.gate_error)
-        psnr, distance, gate = (number.item() for number in numbers)
-        rows.append((psnr, distance, gate, bool(scored.memory_updated.item())))
+class _Camera:
+    """One camera's memory from frame to frame: each frame's update decides what the next one reads."""
+
+    def __init__(self, scorer: Scorer, rule: MemoryRule) -> None:
+        self.scorer, self.rule = scorer, rule
+        self.items = scorer.fresh_items()  # (M, D)
+        self.rollback = Rollback()
+
+    def row(self, clip: Pixels) -> tuple[float, float, float, bool, float]:
+        """PSNR, distance, gate error, whether it updated the memory, and drift; clip (T, H, W, 3) uint8 RGB."""
+        scored = self.scorer.step([clip], self.items[None], [self.rule])
+        numbers = (scored.psnr_db, scored.distance, scored.gate_error, scored.drift)
+        psnr, distance, gate, drift = (number.item() for number in numbers)
+        updated = bool(scored.memory_updated.item())
+        back = self.rollback.saw(drift, distance, updated, self.rule)
+        self.items = self.scorer.fresh_items() if back else scored.items[0]
+        return psnr, distance, gate, updated, drift
+
+
+def _score(camera: _Camera, name: str, clip: Pixels, on_frame: Callable[[], None]) -> ClipScores:
+    """One clip, one frame at a time."""
+    rows, before = [], camera.rollback.rollbacks
+    for end in range(camera.scorer.t_length, len(clip) + 1):
+        rows.append(camera.row(clip[end - camera.scorer.t_length : end]))
         on_frame()
-    psnr_db, distances, gates, updated = (np.array(column) for column in zip(*rows, strict=True))
-    return ClipScores(name, len(clip), psnr_db, distances, gates, updated), items
+    psnr_db, distances, gates, updated, drifts = (np.array(column) for column in zip(*rows, strict=True))
+    rollbacks = camera.rollback.rollbacks - before
+    return ClipScores(name, len(clip), psnr_db, distances, gates, updated, drifts, rollbacks)

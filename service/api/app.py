@@ -8,7 +8,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from service.api import alerts, cameras, checkpoints, health, live, page, problems, scores
+from service.api import alerts, cameras, checkpoints, events, health, live, page, problems, scores
 from service.api.hub import Hub
 from service.api.limits import BodyLimit
 from service.api.origin import SameOrigin
@@ -46,7 +46,7 @@ def create_app(settings: Settings, bus: Bus, store: Store) -> FastAPI:
         lifespan=lifespan,
     )
     app.state.services = Services(settings, bus, store, hub)
-    for router in (cameras.router, scores.router, alerts.router, checkpoints.router):
+    for router in (cameras.router, scores.router, events.router, alerts.router, checkpoints.router):
         app.include_router(router, prefix=API, responses=PROBLEMS)
     app.include_router(live.router, prefix=API)
     app.include_router(health.router)

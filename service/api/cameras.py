@@ -15,7 +15,7 @@ from service.api.checkpoints import choose_model
 from service.api.services import Here, Services, look
 from service.api.views import CameraList, CameraView
 from service.errors import ConflictError, NotFoundError
-from service.messages import Calibration, Camera, Pace
+from service.messages import Calibration, Camera, Pace, Transport
 
 router = APIRouter(prefix="/cameras", tags=["cameras"])
 
@@ -34,6 +34,7 @@ class NewCamera(BaseModel):
     model: str | None = Field(None, max_length=255, description="a checkpoint's name; the only one if there is one")
     fps: Fps | None = None
     pace: Pace = Field("realtime", description="of a file: as it was filmed, or as quick as the line takes it")
+    transport: Transport = Field("tcp", description="of an rtsp:// camera; rtsps:// is always tcp")
     calibration: Calibration = Field("learn", description="bounds of normal: learned here first, or the model's own")
     enabled: bool = True
 
@@ -45,6 +46,7 @@ class CameraChange(BaseModel):
     model: str | None = Field(None, max_length=255)
     fps: Fps | None = None
     pace: Pace | None = None
+    transport: Transport | None = None
     calibration: Calibration | None = None
     enabled: bool | None = None
 
@@ -71,6 +73,7 @@ def add_camera(
 ) -> CameraView:
     """Watch one more camera."""
     urls.check(wanted.url, here.settings.media_dir)
+    urls.check_transport(wanted.url, wanted.transport)
     now = time.time()
     camera = Camera(
         id=wanted.id or f"cam-{secrets.token_hex(3)}",
@@ -78,6 +81,7 @@ def add_camera(
         model=choose_model(here.settings.models_dir, wanted.model, wanted.calibration),
         fps=wanted.fps,
         pace=wanted.pace,
+        transport=wanted.transport,
         calibration=wanted.calibration,
         enabled=wanted.enabled,
         created_at=now,
@@ -125,7 +129,7 @@ def change_camera(
     _check_change(here, now, new)
     here.store.replace_camera(new)
     if any(getattr(now, name) != getattr(new, name) for name in RELEARN):
-        here.store.drop_bounds(camera)
+        here.store.forget_snapshot(camera)
     here.bus.forget_run(camera)
     return _seen(here, new)
 
@@ -134,6 +138,8 @@ def _check_change(here: Services, now: Camera, new: Camera) -> None:
     """What is not changed is not checked: a camera whose file is gone can still be disabled."""
     if new.url != now.url:
         urls.check(new.url, here.settings.media_dir)
+    if (new.url, new.transport) != (now.url, now.transport):
+        urls.check_transport(new.url, new.transport)
     if (new.model, new.calibration) != (now.model, now.calibration):
         choose_model(here.settings.models_dir, new.model, new.calibration)
 

@@ -6,11 +6,12 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Iterable, Set
+from collections.abc import Iterable, Mapping, Set
 from contextlib import suppress
 
-from service.api.news import AlertNews, CameraNews, Look, Message, News, ScoreNews
+from service.api.news import CameraNews, Look, Message, News, ScoreNews, alert_news, event_news
 from service.bus import UNAVAILABLE, Bus
+from service.messages import Camera
 from service.outage import Outage
 from service.store import Store
 
@@ -51,12 +52,12 @@ class Hub:
 
     def __init__(self, bus: Bus, store: Store, look: Look, client_bound: int) -> None:
         self._cameras = CameraNews(bus, store, look)
-        scores, alerts = ScoreNews(bus, lambda: self._cameras.known), AlertNews(store, lambda: self._cameras.known)
-        self._news: list[News] = [self._cameras, scores, alerts]
+        others = (ScoreNews(bus, self._known), alert_news(store, self._known), event_news(store, self._known))
+        self._news: list[News] = [self._cameras, *others]
         self._wakes = [threading.Event() for _ in self._news]
         self._threads: list[threading.Thread] = []
         self._bound = client_bound
-        self._chunk = max(1, client_bound // 4)  # three hand out at once
+        self._chunk = max(1, client_bound // 5)  # four hand out at once
         self._clients: set[Client] = set()
         self._stop = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -89,6 +90,9 @@ class Hub:
     def known(self) -> Set[str]:
         """The cameras of a second ago, whether the store answers now or not."""
         return (self._cameras.known or {}).keys()
+
+    def _known(self) -> Mapping[str, Camera] | None:
+        return self._cameras.known
 
     def join(self, cameras: Iterable[str]) -> Client:
         client = Client(frozenset(cameras), self._bound)

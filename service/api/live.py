@@ -1,4 +1,4 @@
-"""The WebSocket: scores, alerts and camera states as they happen."""
+"""The WebSocket: scores, alerts, events and states of the cameras as they happen."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What there is to tell the listeners: cameras, scores and alerts, each read on its own.
+"""What there is to tell the listeners: cameras, scores, alerts and events, each read on its own.
 
-None of the three waits for another: a store that is away or hangs keeps no score back, a bus no alert.
+None of the four waits for another: a store that is away or hangs keeps no score back, a bus no alert.
 All start at "now": no history.
 """
 
@@ -10,14 +10,14 @@ import json
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Generic, Literal, Protocol, TypeVar
 
 from pydantic import BaseModel
 
-from service.api.views import AlertView, CameraView, ScoreView
+from service.api.views import AlertView, CameraView, EventView, ScoreView
 from service.bus import Bus
 from service.following import ScoreFollower
-from service.messages import Camera, FrameId
+from service.messages import AlertEvent, Camera, CameraEvent, FrameId
 from service.store import Store
 
 AFTERWARDS_S = 30.0  # a removed camera's last alert closes after it is gone
@@ -27,6 +27,9 @@ Event = Literal["new", "update", "end"]
 Look = Callable[[Bus, Iterable[Camera]], dict[str, CameraView]]
 Known = Callable[[], Mapping[str, Camera] | None]  # the cameras there are; None before anybody has looked
 
+Entry = TypeVar("Entry")  # of a log
+Newest = Callable[[str], FrameId | None]  # where a camera's log ends now
+
 
 @dataclass(frozen=True, slots=True)
 class Message:
@@ -35,10 +38,12 @@ class Message:
 
 
 Tell = Callable[[list[Message]], None]
+After = Callable[[Mapping[str, FrameId | None], int], dict[str, list[tuple[FrameId, Entry]]]]
+Told = Callable[[Entry], Message]
 
 
 class News(Protocol):
-    """One of the three. Used by one thread."""
+    """One of the four. Used by one thread."""
 
     name: str
     begun: bool  # it stands at "now": from here on nothing is missed
@@ -117,17 +122,19 @@ class ScoreNews:
         self.begun = True
 
 
-class AlertNews:
-    """Alert events, from the store alone."""
+class LogNews(Generic[Entry]):
+    """What is written to a log of each camera, from the store alone."""
 
-    name = "alerts"
     begun = False
 
-    def __init__(self, store: Store, known: Known) -> None:
-        self._store = store
+    def __init__(self, name: str, known: Known, newest: Newest, after: After[Entry], told: Told[Entry]) -> None:
+        self.name = name
         self._known = known
+        self._newest = newest
+        self._after = after
+        self._told = told
         self._cursors: dict[str, FrameId | None] = {}
-        self._gone: dict[str, float] = {}  # removed cameras, and until when their alerts are still followed
+        self._gone: dict[str, float] = {}  # removed cameras, and until when their logs are still followed
 
     def pause_s(self, *, heard: bool) -> float:
         return 0.1 if heard else 0.25
@@ -140,9 +147,9 @@ class AlertNews:
 
     def _follow(self, known: Mapping[str, Camera], now: float) -> None:
         for camera in known.keys() - self._cursors.keys():
-            # An alert log's ids are times in ms; a camera of the same name may have left an old log.
+            # A log's ids are times in ms; a camera of the same name may have left an old log.
             since = FrameId(int(known[camera].created_at * 1000), 0)
-            self._cursors[camera] = since if self.begun else self._store.newest_event(camera)
+            self._cursors[camera] = since if self.begun else self._newest(camera)
         gone = self._cursors.keys() - known.keys()
         self._gone = {camera: self._gone.get(camera, now + AFTERWARDS_S) for camera in gone}
         for camera in gone:
@@ -151,11 +158,26 @@ class AlertNews:
         self.begun = True
 
     def _news(self) -> list[Message]:
-        found = self._store.events_after(self._cursors, 100) if self._cursors else {}
+        found = self._after(self._cursors, 100) if self._cursors else {}
         for camera, rows in found.items():
             self._cursors[camera] = rows[-1][0]
-        events = [(camera, event) for camera, rows in found.items() for _, event in rows]
-        return [_message("alert", camera, AlertView.of(event.alert), event.event) for camera, event in events]
+        return [self._told(entry) for rows in found.values() for _, entry in rows]
+
+
+def alert_news(store: Store, known: Known) -> News:
+    return LogNews("alerts", known, store.newest_event, store.events_after, _of_alert)
+
+
+def event_news(store: Store, known: Known) -> News:
+    return LogNews("events", known, store.newest_camera_event, store.camera_events_after, _of_event)
+
+
+def _of_alert(entry: AlertEvent) -> Message:
+    return _message("alert", entry.alert.camera, AlertView.of(entry.alert), entry.event)
+
+
+def _of_event(entry: CameraEvent) -> Message:
+    return _message("event", entry.camera, EventView.of(entry))
 
 
 def _seen(view: CameraView) -> dict[str, object]:

@@ -9,7 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
 
 from service.bus import Overview
 from service.cameras import Beats, status
-from service.messages import Alert, AlertState, Calibration, Camera, CameraState, Pace, Score
+from service.messages import Alert, AlertState, Calibration, Camera, CameraEvent, CameraState, Pace, Score, Transport
 from service.urls import mask
 
 CAMERA_EXAMPLE: dict[str, JsonValue] = {
@@ -18,6 +18,7 @@ CAMERA_EXAMPLE: dict[str, JsonValue] = {
     "model": "square",
     "fps": 10.0,
     "pace": "realtime",
+    "transport": "tcp",
     "calibration": "learn",
     "enabled": True,
     "created_at": 1767225600.0,
@@ -30,10 +31,14 @@ CAMERA_EXAMPLE: dict[str, JsonValue] = {
     "dropped": {"lag": 12},
     "measured_fps": 10.0,
     "frame_age_s": 0.08,
+    "corrupt": 0,
     "reconnects": 0,
+    "reconnects_last_hour": 0,
+    "stalls_last_hour": 0,
     "bus_restart": 0,
     "waiting": False,
     "retry_at": None,
+    "tampered": False,
 }
 SCORE_EXAMPLE: dict[str, JsonValue] = {
     "id": "1767225601000-42",
@@ -60,6 +65,15 @@ ALERT_EXAMPLE: dict[str, JsonValue] = {
     "peak_at": 1767225644.1,
 }
 
+EVENT_EXAMPLE: dict[str, JsonValue] = {
+    "kind": "scene_change",
+    "camera": "gate",
+    "session": 1767225601000,
+    "seq": 512,
+    "at": 1767225652.2,
+    "detail": "the picture became darker: mean gray 112, then 45 of 255",
+}
+
 
 def _finite(number: float | None) -> float | None:
     """JSON has no infinity: the PSNR of a perfect prediction is null."""
@@ -82,6 +96,7 @@ class CameraView(BaseModel):
     model: str
     fps: float | None
     pace: Pace
+    transport: Transport = Field(description="of an rtsp:// camera")
     calibration: Calibration
     enabled: bool
     created_at: float
@@ -94,10 +109,14 @@ class CameraView(BaseModel):
     dropped: dict[str, int] = Field(description="frames dropped, by reason: lag, size, broken, bus")
     measured_fps: float | None
     frame_age_s: float | None
+    corrupt: int = Field(description="damaged packets and pictures that were passed over")
     reconnects: int
+    reconnects_last_hour: int
+    stalls_last_hour: int = Field(description="how often it fell silent and was cut")
     bus_restart: int = Field(description="how often the bus came back empty while this camera was watched")
     waiting: bool = Field(description="a file at full pace that waits for its scores")
     retry_at: float | None
+    tampered: bool = Field(description="dark, empty or blurred ever since the scene changed")
 
 
 class CameraList(BaseModel):
@@ -109,7 +128,7 @@ class _Shown(BaseModel):
     """Made of a message whose fields have the same names."""
 
     @classmethod
-    def of(cls, message: Score | Alert) -> Self:
+    def of(cls, message: Score | Alert | CameraEvent) -> Self:
         return cls.model_validate(message, from_attributes=True)
 
 
@@ -153,6 +172,22 @@ class AlertList(BaseModel):
     next: str | None = Field(description="`cursor` of the next page; null on the last")
 
 
+class EventView(_Shown):
+    model_config = ConfigDict(json_schema_extra={"examples": [EVENT_EXAMPLE]})
+
+    kind: Literal["scene_change", "tampered", "restored"]
+    camera: str
+    session: int
+    seq: int = Field(description="of the frame at which it was noticed")
+    at: float = Field(description="when that frame was captured")
+    detail: str = Field(description="what was seen, for a person")
+
+
+class EventList(BaseModel):
+    items: list[EventView]
+    next: None = None
+
+
 class AlertRule(BaseModel):
     threshold: float
     hysteresis: float
@@ -188,6 +223,7 @@ def camera_view(camera: Camera, seen: Overview, beats: Beats, now: float) -> Cam
         model=camera.model,
         fps=camera.fps,
         pace=camera.pace,
+        transport=camera.transport,
         calibration=camera.calibration,
         enabled=camera.enabled,
         created_at=camera.created_at,
@@ -200,8 +236,12 @@ def camera_view(camera: Camera, seen: Overview, beats: Beats, now: float) -> Cam
         dropped=dropped,
         measured_fps=at.measured_fps,
         frame_age_s=at.frame_age_s,
+        corrupt=seen.counters.get("corrupt", 0),
         reconnects=seen.counters.get("reconnects", 0),
+        reconnects_last_hour=at.reconnects_last_hour,
+        stalls_last_hour=at.stalls_last_hour,
         bus_restart=seen.counters.get("bus_restart", 0),
         waiting=at.waiting,
         retry_at=at.retry_at,
+        tampered=bool(seen.infer and seen.infer.revision == camera.revision and seen.infer.tampered),
     )

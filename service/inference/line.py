@@ -1,7 +1,12 @@
-"""One camera inside the inference worker: its window of frames, its memory, its bounds, its place in the stream."""
+"""One camera inside the inference worker: its window, its memory, its place in the stream, and what became of frames.
+
+Every frame is accounted for once: it has a score, or it lies in a gap with a reason.
+"""
 
 from __future__ import annotations
 
+import logging
+import time
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -9,9 +14,15 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 from models.bounds import Learner
+from models.guard import MemoryRule, Rollback
 from models.scorer import Scorer
+from models.window import Window
+from service.bus import WINDOW, Outcome, Scored
+from service.inference.scene import SceneWatch
 from service.inference.scorers import Signature
-from service.messages import Camera, Frame, FrameId
+from service.messages import Camera, CameraEvent, Frame, FrameId, Gap
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -22,14 +33,46 @@ class CameraLine:
     scorer: Scorer
     items: Tensor  # (M, D), this camera's memory as its own frames have changed it
     learner: Learner
-    cursor: FrameId | None  # the last frame fetched from the bus
+    done: FrameId | None  # every frame up to here is accounted for, here or by a former owner
+    epoch: int = 0  # how often the camera's owner changed before us
     signature: Signature | None = None  # of the checkpoint's file as it was loaded
-    identity: str = ""  # what learned bounds belong to
-    window: deque[Frame] = field(default_factory=deque)
+    identity: str = ""  # what the snapshot belongs to
+    loss: str = "lag"  # why numbers that are missing now are missing
+    why: str = WINDOW  # why frames are not scored until the window is full
+    cursor: FrameId | None = None  # the last frame fetched from the bus
     fetched: deque[Frame] = field(default_factory=deque)
-    handled: FrameId | None = None  # the last frame dealt with, scored or not
-    told: FrameId | None = None  # the last `handled` that the bus knows of
-    dropped: dict[str, int] = field(default_factory=dict)  # since the last report to the bus
+    unsent: deque[Outcome] = field(default_factory=deque)  # what the bus is still to be told, in order
+    watch: SceneWatch = field(default_factory=SceneWatch)
+    rollback: Rollback = field(default_factory=Rollback)
+    drift: float = 0.0  # of the memory from the trained items, 1 - cosine
+    events: list[CameraEvent] = field(default_factory=list)  # still to be told to the store
+    told: FrameId | None = None  # up to here the bus knows what became of the frames
+    saved: FrameId | None = None  # up to here the store holds what was learned
+    saved_or_saving: FrameId | None = None
+    saved_at: float = field(default_factory=time.monotonic)
+    note: str | None = None  # for the person who looks at the camera
+    window: Window = field(init=False)
+    _pushed: FrameId | None = None  # the newest frame in the window
+    _gap: Gap | None = None  # the one that still grows
+
+    def __post_init__(self) -> None:
+        self.window = Window(self.scorer.t_length, self.scorer.device)
+        self.told = self.saved = self.saved_or_saving = self.done
+        self.rewind()
+
+    @property
+    def rule(self) -> MemoryRule:
+        """How the memory follows what this camera sees; a guarded one waits until it knows what is normal."""
+        config = self.scorer.checkpoint.config
+        if self.camera.memory == "paper":
+            return MemoryRule.paper(self.scorer.gamma)
+        bounds = self.learner.bounds
+        return MemoryRule.guarded_by(bounds, config.dim, self.scorer.gamma) if bounds else MemoryRule.fixed()
+
+    def rewind(self) -> None:
+        """Read again from one window before the next frame that is to be scored."""
+        self.cursor = one_window_before(self.done, self.scorer.t_length)
+        self.fetched.clear()
 
     def offer(self, frames: Iterable[Frame]) -> None:
         """Take frames fetched from the bus, in order."""
@@ -37,37 +80,143 @@ class CameraLine:
             self.fetched.append(frame)
             self.cursor = frame.id
 
-    def next_clip(self) -> list[Frame] | None:
-        """The next T consecutive frames, or None until more have come.
+    def next_frame(self) -> Frame | None:
+        """The next frame with a whole window behind it, or None until more have come.
 
-        A gap in seq, a new session or a frame of another size empties the window: a clip never spans a break.
+        A gap, a new session or a frame that cannot be used empties the window: a clip never spans a break.
         """
         while self.fetched:
             frame = self.fetched.popleft()
-            self.handled = frame.id
-            if self._fits(frame):
+            if self.done is not None and frame.id <= self.done:
                 self._push(frame)
-            if len(self.window) == self.scorer.t_length:
-                return list(self.window)
+            elif self._take(frame):
+                self._close_gap()
+                return frame
+        self._close_gap()
         return None
 
-    def _fits(self, frame: Frame) -> bool:
+    def stale(self, now: float, limit_s: float) -> bool:
+        """The next frame to be scored is older than `limit_s`, and nothing waits for it."""
+        if not self.camera.live:
+            return False
+        waiting = next((frame for frame in self.fetched if self.done is None or frame.id > self.done), None)
+        return waiting is not None and now - waiting.captured_at > limit_s
+
+    def skip(self, frames: Iterable[FrameId]) -> None:
+        """Leave these frames out, in order, and those that are missing between them."""
+        for frame_id in frames:
+            self._miss_until(frame_id)
+            self._count(frame_id.session, frame_id.seq, 1, self.loss)
+        self._close_gap()
+        self.why = self.loss
+        self.rewind()
+
+    def bus_was_lost(self) -> None:
+        """What was on it is lost, what we hold is not."""
+        self.loss = "bus_restart"
+
+    def scored(self, outcome: Scored, items: Tensor, drift: float) -> None:
+        """The next frame's score is ready to be sent; `items`, (M, D), are as that frame left them."""
+        self.unsent.append(outcome)
+        self.items, self.drift, self.loss = items, drift, "lag"
+        score = outcome.score
+        if self.rollback.saw(drift, score.distance or 0.0, bool(score.memory_updated), self.rule):
+            log.warning("camera %s: its memory was held at its bound for long; back to the trained one", self.camera.id)
+            self.items, self.drift = self.scorer.fresh_items(), 0.0
+
+    def sent(self) -> None:
+        """The bus has all of it."""
+        last = self.unsent[-1]
+        self.told = FrameId(last.session, last.first_seq + last.frames - 1) if isinstance(last, Gap) else last.score.id
+        self.unsent.clear()
+
+    def unsaved_frames(self) -> int:
+        """How far the snapshot on its way, or saved, is behind; within a session."""
+        if self.done is None:
+            return 0
+        before = self.saved_or_saving
+        return self.done.seq - (before.seq if before is not None and before.session == self.done.session else -1)
+
+    # One frame
+
+    def _take(self, frame: Frame) -> bool:
+        """Account for what is missing before the frame, then for the frame itself unless it can be scored: True."""
+        self._miss_until(frame.id, frame.skipped, frame.skipped_for)
+        refused = self._refused(frame) or self._unsettled(frame)
+        if refused:
+            self.window.clear()
+            self._count(frame.session, frame.seq, 1, refused)
+            self.why = refused
+            return False
+        self._push(frame)
+        if not self.window.full:
+            self._count(frame.session, frame.seq, 1, self.why)
+            return False
+        self.done = frame.id
+        return True
+
+    def _refused(self, frame: Frame) -> str:
         preprocess = self.scorer.checkpoint.preprocess
-        if frame.pixels.shape == (preprocess.height_px, preprocess.width_px, 3):
-            return True
-        self.count("size")
-        return False
+        if not frame.pixels.size:
+            return "broken"
+        if frame.revision not in (0, self.camera.revision):
+            return "changed"  # taken for a former configuration of this camera
+        return "" if frame.pixels.shape == (preprocess.height_px, preprocess.width_px, 3) else "size"
+
+    def _unsettled(self, frame: Frame) -> str:
+        """The picture has just changed as a whole: no anomaly, and nothing to learn from until it is steady again."""
+        verdict = self.watch.see(frame)
+        self.events += verdict.events
+        if verdict.changed and self.camera.calibration == "learn":
+            self.learner = Learner(None, self.learner.needed)  # what was usual in the former picture is not in this one
+        return "" if verdict.settled else "scene_change"
 
     def _push(self, frame: Frame) -> None:
-        last = self.window[-1] if self.window else None
-        if last is not None and frame.id != (last.session, last.seq + 1):
-            if frame.session == last.session:
-                self.count("lag", frame.seq - last.seq - 1)
+        if self._pushed is None or frame.id != (self._pushed.session, self._pushed.seq + 1):
             self.window.clear()
-        self.window.append(frame)
-        if len(self.window) > self.scorer.t_length:
-            self.window.popleft()
+        if frame.pixels.shape[:2] == (
+            self.scorer.checkpoint.preprocess.height_px,
+            self.scorer.checkpoint.preprocess.width_px,
+        ):
+            self.window.push(frame.pixels)
+            self._pushed = frame.id
 
-    def count(self, reason: str, frames: int = 1) -> None:
-        """Frames that will never be scored, and why."""
-        self.dropped[reason] = self.dropped.get(reason, 0) + frames
+    # What is not scored
+
+    def _miss_until(self, frame_id: FrameId, skipped: int = 0, skipped_for: str = "") -> None:
+        """Numbers between the last frame and this one that never came: ingest left out `skipped`, the rest is lost."""
+        done, session = self.done, frame_id.session
+        if done is None or done.session != session:
+            self.why = "reconnect" if done is not None and self.camera.live else WINDOW
+            done = FrameId(session, -1)
+        missing = frame_id.seq - done.seq - 1
+        by_ingest = min(skipped, missing)
+        if missing - by_ingest:
+            self._count(session, done.seq + 1, missing - by_ingest, self.loss)
+            self.why = self.loss
+        if by_ingest:
+            self._count(session, frame_id.seq - by_ingest, by_ingest, skipped_for)
+            self.why = skipped_for
+
+    def _count(self, session: int, first_seq: int, frames: int, reason: str) -> None:
+        gap = self._gap
+        if gap is not None and (gap.session, gap.first_seq + gap.frames, gap.reason) == (session, first_seq, reason):
+            self._gap = Gap(gap.camera, session, gap.first_seq, gap.frames + frames, reason)
+        else:
+            self._close_gap()
+            self._gap = Gap(self.camera.id, session, first_seq, frames, reason)
+        self.done = FrameId(session, first_seq + frames - 1)
+
+    def _close_gap(self) -> None:
+        if self._gap is not None:
+            self.unsent.append(self._gap)
+            self._gap = None
+
+
+def one_window_before(done: FrameId | None, t_length: int) -> FrameId | None:
+    """Where to read from, so that the frame after `done` is the first with a whole window again."""
+    if done is None:
+        return None
+    if done.seq < t_length - 1:
+        return FrameId(done.session - 1, 2**63)  # from the session's first frame
+    return FrameId(done.session, done.seq - t_length + 1)

@@ -10,11 +10,11 @@ import numpy as np
 import torch
 
 from models.scorer import Scored, Scorer
+from service import bus
 from service.inference.line import CameraLine
 from service.messages import Frame, Heat, Score
 
-Ready = tuple[CameraLine, list[Frame]]
-Result = tuple[Score, Heat]
+Ready = tuple[CameraLine, Frame]  # the frame, with a whole window behind it
 
 
 def batches(ready: Sequence[Ready], most: int) -> list[list[Ready]]:
@@ -25,30 +25,29 @@ def batches(ready: Sequence[Ready], most: int) -> list[list[Ready]]:
     return [group[i : i + most] for group in groups.values() for i in range(0, len(group), most)]
 
 
-def score_batch(batch: Sequence[Ready], now: Callable[[], float] = time.time) -> list[Result]:
-    """Score one clip of each camera (all of one checkpoint); moves each camera's memory and learner on."""
+def score_batch(batch: Sequence[Ready], now: Callable[[], float] = time.time) -> None:
+    """Score one clip of each camera (all of one checkpoint); each line then has its outcome, memory and bounds."""
     scorer: Scorer = batch[0][0].scorer
-    clips = [np.stack([frame.pixels for frame in frames]) for _, frames in batch]
-    scored = scorer.step(clips, torch.stack([line.items for line, _ in batch]))
-    return _results(batch, scored, now())
+    clips = scorer.normalise(torch.stack([line.window.clip() for line, _ in batch]))
+    items = torch.stack([line.items for line, _ in batch])
+    scored = scorer.step_normalised(clips, items, [line.rule for line, _ in batch])
+    _deal_out(batch, scored, now())
 
 
-def _results(batch: Sequence[Ready], scored: Scored, scored_at: float) -> list[Result]:
-    # One transfer a step: everything that leaves the device, (B, 4) and (B, 64, 64).
+def _deal_out(batch: Sequence[Ready], scored: Scored, scored_at: float) -> None:
+    # One transfer a step: everything that leaves the device, (B, 5) and (B, 64, 64).
     numbers = torch.stack(
-        (scored.psnr_db, scored.distance, scored.gate_error, scored.memory_updated.float()), dim=1
+        (scored.psnr_db, scored.distance, scored.gate_error, scored.memory_updated.float(), scored.drift), dim=1
     ).tolist()
     cells = (scored.heat * 65535).round().clamp(0, 65535).to(torch.int32).cpu().numpy().astype(np.uint16)
-    results = []
-    for i, (line, frames) in enumerate(batch):
-        line.items = scored.items[i]
-        results.append((_score(line, frames[-1], numbers[i], scored_at), _heat(frames[-1], cells[i])))
-    return results
+    for i, (line, frame) in enumerate(batch):
+        outcome = bus.Scored(_score(line, frame, numbers[i][:4], scored_at), _heat(frame, cells[i]))
+        line.scored(outcome, scored.items[i], drift=numbers[i][4])
 
 
 def _score(line: CameraLine, frame: Frame, numbers: list[float], scored_at: float) -> Score:
     psnr, distance, gate, updated = numbers
-    value = line.learner.value(psnr, distance, line.scorer.checkpoint.config.lambda_)
+    value = line.learner.value(psnr, distance, line.scorer.checkpoint.config.lambda_, gate)
     return Score(
         camera=frame.camera,
         session=frame.session,

@@ -1,40 +1,42 @@
-"""The inference worker: follows the cameras in the store, scores their frames, says how each of them does."""
+"""The inference worker: owns cameras, scores their frames, says how each of them does, hands them over."""
 
 from __future__ import annotations
 
-import dataclasses
-import hashlib
+import contextlib
 import logging
 import threading
 import time
 from collections.abc import Sequence
-from typing import Any, Literal
 
 import torch
 
-from models.bounds import Bounds, Learner
 from models.device import Precision, choose_device, choose_precision
-from models.errors import CheckpointError, DeviceError
-from service.bus import UNAVAILABLE, Bus
-from service.connections import open_bus, open_store, wait_until_up
+from models.errors import DeviceError
+from service.bus import FENCED, UNAVAILABLE, UNOWNED, Bus
+from service.claims import Claims
+from service.connections import open_bus, open_leases, open_store, wait_until_up
 from service.errors import SettingsError
-from service.inference.follower import Followed, StoreFollower
-from service.inference.line import CameraLine
-from service.inference.scorers import Scorers, Signature
-from service.inference.step import Ready, Result, batches, score_batch
-from service.messages import Camera, FrameId, InferReport
+from service.inference import snapshots
+from service.inference.lines import Lines
+from service.inference.ownership import STAGE, Ownership
+from service.inference.reports import report
+from service.inference.scorers import Scorers
+from service.inference.step import Ready, batches, score_batch
+from service.inference.store_link import StoreLink
+from service.outage import Outage
 from service.settings import Settings
 
 log = logging.getLogger(__name__)
 
 ROUND_EVERY_S = 0.5  # of following and reporting
-RETRY_FAILED_EVERY_S = 30.0
 IDLE_S = 0.005
-FETCH = 8  # frames of a camera in one go
+AWAY_S = 0.2
+HAND_OVER_S = 3.0
+FILES_EVERY = 4  # rounds: a file that waits gets at least one in so many, however busy the live cameras are
 
 
 def run(settings: Settings, stop: threading.Event) -> None:
-    """Score until `stop`. Raises SettingsError where the device is not there."""
+    """Score until `stop`, then hand over. Raises SettingsError where the device is not there."""
     try:
         device = choose_device(settings.device)
     except DeviceError as error:
@@ -43,209 +45,224 @@ def run(settings: Settings, stop: threading.Event) -> None:
     if settings.threads:
         torch.set_num_threads(settings.threads)
     bus, store = open_bus(settings), open_store(settings)
-    if wait_until_up(bus, store, stop):
-        with StoreFollower(store) as follower:
-            worker = Worker(settings, bus, follower, device, precision)
-            log.info("inference on %s in %s, batches of up to %d", device, precision, worker.max_batch)
-            worker.work(stop)
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Failed:
-    """A camera that cannot be scored: why, and when that is tried again."""
-
-    camera: Camera
-    reason: str
-    signature: Signature | None  # of the checkpoint: another file is tried at once
-    retry_at: float
+    if not wait_until_up(bus, store, stop):
+        return
+    with open_leases(settings, STAGE) as leases, StoreLink(store) as link:
+        worker = Worker(settings, bus, Ownership(Claims(STAGE, bus, leases), link), link, device, precision)
+        log.info("inference on %s in %s, batches of up to %d", device, precision, worker.max_batch)
+        worker.work(stop)
+        worker.hand_over()
 
 
 class Worker:
     """All cameras of one worker. A camera's trouble becomes its own report and harms no other."""
 
     def __init__(
-        self, settings: Settings, bus: Bus, follower: StoreFollower, device: str, precision: Precision
+        self, settings: Settings, bus: Bus, ownership: Ownership, link: StoreLink, device: str, precision: Precision
     ) -> None:
         self.settings = settings
         self.bus = bus
-        self.follower = follower
-        self.max_batch = settings.max_batch or (32 if device.startswith("cuda") else 1)
-        self.lines: dict[str, CameraLine] = {}
-        self.failed: dict[str, Failed] = {}
-        self._scorers = Scorers(settings.models_dir, device, precision)
+        self.ownership = ownership
+        self.link = link
+        on_gpu = device.startswith("cuda")
+        self.max_batch = settings.max_batch or (32 if on_gpu else 1)
+        self.batch_wait_s = (settings.batch_wait_ms if settings.batch_wait_ms is not None else 5 * on_gpu) / 1000
+        self.lines = Lines(settings, bus, Scorers(settings.models_dir, device, precision))
         self._next_round = 0.0
+        self._rounds = 0
+        self._outage = Outage(calm_s=1.0)
 
     def work(self, stop: threading.Event) -> None:
         """Until `stop`: follow, fetch, score, write. While the bus is away: wait."""
         while not stop.is_set():
             try:
-                if not self.turn(stop):
-                    stop.wait(IDLE_S)
+                busy = self.turn(stop)
             except UNAVAILABLE as error:
-                log.warning("the bus does not answer (%s); waiting", type(error).__name__)
-                stop.wait(1.0)
+                if self._outage.failed():
+                    log.warning("the bus does not answer (%s); waiting", type(error).__name__)
+                stop.wait(AWAY_S)
+            else:
+                if self._outage.worked():
+                    log.info("the bus is back")
+                if not busy:
+                    stop.wait(IDLE_S)
 
     def turn(self, stop: threading.Event) -> bool:
         """One round: at most one frame of each camera. False where there was nothing to do."""
         if time.monotonic() >= self._next_round:
             self._follow()
-            self._report()
             self._next_round = time.monotonic() + ROUND_EVERY_S
-        ready = self._ready()
+        self._hear_store()
+        self._send()
+        ready = self._ready(stop)
         for batch in batches(ready, self.max_batch):
-            self._write(self._score(batch), stop)
-        self._tell_cursors()
+            self._score(batch)
+            self._send()
+        self._send()
+        self._tell_events()
+        self._save_due()
         return bool(ready)
 
-    # Following the cameras
+    def hand_over(self) -> None:
+        """Save everything, so that the next owner loses nothing; the leases are given back by their context."""
+        with contextlib.suppress(*UNAVAILABLE):
+            self._send()
+            self.ownership.claims.leave()
+        for name in list(self.lines.running):
+            self._save(name)
+        if not self.link.flush(HAND_OVER_S):
+            log.warning("the store did not take the last snapshots; the next owner replays from the ones before")
+
+    # Cameras come and go
 
     def _follow(self) -> None:
-        cameras = self.follower.cameras()
+        cameras = self.link.cameras()
         if cameras is None:
             return
-        for name in (self.lines.keys() | self.failed.keys()) - cameras.keys():
-            self._let_go(name)
-            self.bus.forget(name)  # what this worker wrote after the removal
-        for name, followed in cameras.items():
-            if followed.camera.enabled:
-                self._keep(followed)
-            else:
-                self._let_go(name)
-        self._scorers.keep_only({followed.camera.model for followed in cameras.values()})
+        self._heed_leases()
+        wanted = {name: camera for name, camera in cameras.items() if camera.enabled}
+        for name in self.ownership.leases.mine() - wanted.keys():
+            self._retire(name, removed=name not in cameras)
+        for name in self.ownership.settled:
+            if self.lines.is_outdated(wanted[name]):
+                self._save(name)
+                self.lines.stop(name)
+                self.ownership.ask(name)
+        surplus = self.ownership.share(wanted)
+        if surplus is not None:
+            log.info("camera %s: given to another worker", surplus)
+            self._give_up(surplus)
+        self.lines.keep_checkpoints({camera.model for camera in cameras.values()})
+        report(self.bus, self.lines, self.ownership)
 
-    def _let_go(self, name: str) -> None:
-        self.lines.pop(name, None)
-        self.failed.pop(name, None)
+    def _heed_leases(self) -> None:
+        lost, regained = self.ownership.leases.look()
+        for name in lost:
+            log.warning("camera %s: its lease is lost", name)
+            self._drop(name)
+        for name in regained & self.lines.running.keys():
+            self.lines.running[name].bus_was_lost()
 
-    def _keep(self, followed: Followed) -> None:
-        """Start the camera's line, or start it anew where the camera or its checkpoint is another."""
-        camera, signature = followed.camera, self._signature(followed.camera.model)
-        line, failed = self.lines.get(camera.id), self.failed.get(camera.id)
-        if line is not None and (line.camera, line.signature) == (camera, signature):
+    def _retire(self, name: str, *, removed: bool) -> None:
+        """The camera was removed or disabled."""
+        if not removed:
+            if name not in self.ownership.going:
+                self._give_up(name)
             return
-        known = failed is not None and (failed.camera, failed.signature) == (camera, signature)
-        if failed is None or not known or time.monotonic() >= failed.retry_at:
-            self._start(followed, signature)
+        self.lines.stop(name)
+        self.bus.forget(name)  # what this worker wrote after the removal
+        self._drop(name)
 
-    def _signature(self, model: str) -> Signature | None:
-        try:
-            return self._scorers.signature(model)
-        except CheckpointError:
-            return None
+    def _hear_store(self) -> None:
+        taken, saved = self.link.answers()
+        cameras = self.link.cameras() or {}
+        for one in taken:
+            camera = cameras.get(one.camera)
+            if self.ownership.arrived(one) and camera is not None and camera.enabled:
+                self.lines.start(camera, one.epoch, one.snapshot)
+        for answer in saved:
+            if answer.camera in self.ownership.going:
+                self._drop(answer.camera)
+            elif not answer.accepted:
+                self._begin_again(answer.camera, answer.epoch)
+            elif answer.camera in self.lines.running:
+                self.lines.running[answer.camera].saved = answer.cursor
 
-    def _start(self, followed: Followed, signature: Signature | None) -> None:
-        camera = followed.camera
-        before = self.lines.pop(camera.id, None)
-        try:
-            scorer, checkpoint_digest = self._scorers.get(camera.model)
-            learner = self._learner(followed, scorer.checkpoint.calibration, identity(camera, checkpoint_digest))
-        except CheckpointError as error:
-            self._fail(camera, signature, str(error))
-            return
-        if before is None:
-            start = self._one_window_before(self.bus.cursor(camera.id), scorer.t_length)
+    def _begin_again(self, name: str, epoch: int) -> None:
+        """The store knows of a later owner, or of later frames: take what it has."""
+        line = self.lines.running.get(name)
+        if line is not None and line.epoch == epoch:
+            log.warning("camera %s: its snapshot was refused; starting again from the stored one", name)
+            self.lines.stop(name)
+            self.ownership.ask(name)
+
+    def _give_up(self, name: str) -> None:
+        """Hand over: the lease goes when the snapshot is saved, or at once where there is nothing to save."""
+        if self._save(name) or self.link.is_saving(name):
+            self.lines.stop(name)
+            self.ownership.going.add(name)
         else:
-            start = before.handled or before.cursor
-        self.failed.pop(camera.id, None)
-        self.lines[camera.id] = CameraLine(
-            camera, scorer, scorer.fresh_items(), learner, start, signature, identity(camera, checkpoint_digest)
-        )
+            self._drop(name)
 
-    def _fail(self, camera: Camera, signature: Signature | None, reason: str) -> None:
-        known = self.failed.get(camera.id)
-        if known is None or (known.camera, known.reason) != (camera, reason):
-            log.error("camera %s: %s", camera.id, reason)
-        self.lines.pop(camera.id, None)
-        self.failed[camera.id] = Failed(camera, reason, signature, time.monotonic() + RETRY_FAILED_EVERY_S)
-
-    def _one_window_before(self, cursor: FrameId | None, t_length: int) -> FrameId | None:
-        """Where to read from, so that the frame after the cursor is the first with a whole window again."""
-        if cursor is None:
-            return None
-        if cursor.seq < t_length - 1:
-            return FrameId(cursor.session - 1, 2**63)  # from the session's first frame
-        return FrameId(cursor.session, cursor.seq - t_length + 1)
-
-    def _learner(self, followed: Followed, calibration: Bounds | None, of: str) -> Learner:
-        """Bounds from the checkpoint, from the store where they belong to this very camera and checkpoint, or none."""
-        if followed.camera.calibration == "model":
-            if calibration is None:
-                reason = f"model {followed.camera.model!r} holds no calibration: run `lookout calibrate`"
-                raise CheckpointError(reason)
-            return Learner(calibration, self.settings.learn_frames)
-        saved = followed.saved
-        known = Bounds(**saved["bounds"]) if saved and saved["of"] == of else None
-        return Learner(known, self.settings.learn_frames)
+    def _drop(self, name: str) -> None:
+        self.lines.stop(name)
+        self.ownership.drop(name)
 
     # Scoring
 
-    def _ready(self) -> list[Ready]:
-        hungry = {name: line.cursor for name, line in self.lines.items() if not line.fetched}
-        for name, frames in self.bus.frames_after(hungry, FETCH).items():
-            self.lines[name].offer(frames)
-        clips = ((line, line.next_clip()) for line in self.lines.values())
-        return [(line, clip) for line, clip in clips if clip is not None]
+    def _ready(self, stop: threading.Event) -> list[Ready]:
+        """One frame of each camera that has one. Files that wait come when no live camera does, or when it is time."""
+        self._rounds += 1
+        running = self.lines.running.values()
+        live = [line for line in running if line.camera.live]
+        ready = self.lines.ready(live)
+        if self.batch_wait_s and 0 < len(ready) < min(self.max_batch, len(live)):
+            stop.wait(self.batch_wait_s)
+            waiting = {line.camera.id for line, _ in ready}
+            ready += self.lines.ready([line for line in live if line.camera.id not in waiting])
+        if not ready or self._rounds % FILES_EVERY == 0:
+            ready += self.lines.ready([line for line in running if not line.camera.live])
+        return ready
 
-    def _score(self, batch: Sequence[Ready]) -> list[Result]:
+    def _score(self, batch: Sequence[Ready]) -> None:
         """One forward pass; where it fails, each camera alone, so that one cannot take the others along."""
-        learning = [line for line, _ in batch if line.learner.bounds is None]
         try:
-            results = score_batch(batch)
+            score_batch(batch)
         except RuntimeError as error:
             if len(batch) > 1:
-                return [result for item in batch for result in self._score([item])]
-            line = batch[0][0]
-            self._fail(line.camera, line.signature, f"the model cannot score it: {str(error).splitlines()[0]}")
-            return []
-        for line in learning:
-            self._save_if_learned(line)
-        return results
-
-    def _save_if_learned(self, line: CameraLine) -> None:
-        if line.learner.bounds is not None:
-            bounds: dict[str, Any] = dataclasses.asdict(line.learner.bounds)
-            self.follower.save_bounds(line.camera, {"of": line.identity, "bounds": bounds})
-
-    def _write(self, results: Sequence[Result], stop: threading.Event) -> None:
-        """The memory has moved on already: these results are written, however long the bus is away."""
-        while results:
-            try:
-                self.bus.add_scores(results)
-            except UNAVAILABLE as error:
-                log.warning("the bus does not answer (%s); waiting", type(error).__name__)
-                if stop.wait(1.0):
-                    return
-            else:
-                for score, _ in results:
-                    self.lines[score.camera].told = score.id
+                for item in batch:
+                    self._score([item])
                 return
+            line = batch[0][0]
+            self.lines.fail(line.camera, line.signature, f"the model cannot score it: {str(error).splitlines()[0]}")
 
-    def _tell_cursors(self) -> None:
-        """Of frames that have no score (a window's first, a wrong size) the bus hears here."""
-        for name, line in self.lines.items():
-            if line.handled is not None and line.handled != line.told:
-                self.bus.set_cursor(name, line.handled)
-                line.told = line.handled
+    def _send(self) -> None:
+        """Write what became of frames. What is not acknowledged stays, and is sent again: a repetition is none."""
+        lines = [line for line in self.lines.running.values() if line.unsent]
+        if not lines:
+            return
+        pending = [(line, list(line.unsent)) for line in lines]
+        tokens = {line.camera.id: self.ownership.leases.token(line.camera.id) for line in lines}
+        answers = self.bus.add_outcomes([(tokens[line.camera.id], one) for line, sent in pending for one in sent])
+        for line, sent in pending:
+            mine, answers = answers[: len(sent)], answers[len(sent) :]
+            if FENCED in mine or UNOWNED in mine:
+                self._fenced(line.camera.id)
+            else:
+                line.sent()
 
-    # Saying how it goes
+    def _fenced(self, name: str) -> None:
+        """Refused: another worker owns the camera, or the bus has forgotten that we do."""
+        standing = self.ownership.leases.check(name)
+        if standing == "lost":
+            log.warning("camera %s: its lease is lost; what was scored since is thrown away", name)
+            self._drop(name)
 
-    def _report(self) -> None:
-        now = time.time()
-        self.bus.beat("inference")
-        for name, line in self.lines.items():
-            state: Literal["online", "learning"] = "online" if line.learner.bounds else "learning"
-            learned, needed = line.learner.learned, line.learner.needed
-            self.bus.report_infer(name, InferReport(state, now, line.camera.revision, None, learned, needed))
-            if line.handled is not None:
-                self.bus.set_cursor(name, line.handled)  # again: the bus may have lost it
-            for reason, frames in line.dropped.items():
-                self.bus.count(name, f"dropped_{reason}", frames)
-            line.dropped.clear()
-        for name, failed in self.failed.items():
-            self.bus.report_infer(name, InferReport("failed", now, failed.camera.revision, failed.reason))
+    def _tell_events(self) -> None:
+        for line in self.lines.running.values():
+            for event in line.events:
+                log.warning("camera %s: %s (%s)", event.camera, event.kind.replace("_", " "), event.detail)
+                self.link.tell(event)
+            line.events.clear()
 
+    # Snapshots
 
-def identity(camera: Camera, checkpoint_digest: str) -> str:
-    """What learned bounds belong to: this camera, looking there, through these weights. Holds no password."""
-    text = f"{camera.id} {camera.created_at!r} {camera.url} {checkpoint_digest}"
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
+    def _save_due(self) -> None:
+        now = time.monotonic()
+        for name, line in self.lines.running.items():
+            behind = line.unsaved_frames() if not line.camera.live else 0
+            if now - line.saved_at >= self.settings.snapshot_every_s or behind >= self.settings.backlog_frames // 4:
+                self._save(name)
+
+    def _save(self, name: str) -> bool:
+        """Have the line's state written; False where there is nothing new."""
+        line = self.lines.running.get(name)
+        snapshot = snapshots.take(line) if line is not None else None
+        if line is None or snapshot is None:
+            return False
+        line.saved_at = time.monotonic()
+        if snapshot.cursor == line.saved_or_saving:
+            return False
+        line.saved_or_saving = snapshot.cursor
+        self.link.save(name, line.epoch, snapshot)
+        return True

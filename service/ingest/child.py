@@ -36,9 +36,12 @@ class Decoder:
     It dies with the thread that started it, so that must be one that lasts.
     """
 
-    def __init__(self, camera: Camera, settings: Settings) -> None:
-        """Raises OSError where no process can be started, ValueError where the camera's record is too long."""
-        job = Job(camera, settings, os.getpid()).dump()
+    def __init__(self, camera: Camera, settings: Settings, token: str) -> None:
+        """`token`: of the camera's lease.
+
+        Raises OSError where no process can be started, ValueError where the camera's record is too long.
+        """
+        job = Job(camera, settings, os.getpid(), token).dump()
         self._process = subprocess.Popen(
             [sys.executable, "-m", "service.ingest.decoder"],
             stdin=subprocess.PIPE,

@@ -6,9 +6,11 @@ how that goes on standard output, and ends with one of `wire.EXIT_CODES`.
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import sys
+import time
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,15 +18,17 @@ from typing import NoReturn, TextIO
 
 import av.container
 
-from models.errors import CheckpointError, VideoError
+from models.errors import CheckpointError
 from models.header import find_checkpoints, read_header
 from models.preprocess import Preprocess
-from models.video import Picture, pictures, reason
+from models.video import Picture
 from service import urls
 from service.connections import open_bus, open_store
-from service.errors import SourceLostError, SourceRefusedError
-from service.ingest import source
+from service.errors import SourceLostError, SourceRefusedError, SourceStalledError
+from service.ingest import memory, source
+from service.ingest.cuts import Cuts
 from service.ingest.pacing import Fast, Live, Pacing, Realtime
+from service.ingest.resuming import REPLAY_FRAMES, Position, patiently, position
 from service.ingest.sampling import Sampler, Timeline
 from service.ingest.talk import Talk
 from service.ingest.wire import EXIT_CODES, Job, Kind
@@ -34,8 +38,8 @@ from service.settings import Settings
 
 USUAL_FPS = 25.0  # for a stream that does not say, or says nonsense
 MOST_FPS = 1000.0
-REPLAY_FRAMES = 32  # kept behind the backlog for a clip window
 LEAST_BACKLOG = 8
+MOST_KEPT = 2048  # frames of one camera on the bus, however fast it is: 400 MB at 256x256
 
 
 def main() -> NoReturn:
@@ -58,14 +62,17 @@ def _run(talk: Talk) -> tuple[Kind, str | None]:
     try:
         job = Job.load(sys.stdin.buffer.readline())
         end_if_orphaned(job.parent_pid)
+        memory.bound(job.settings.decoder_memory_mb)
         talk.say("ready")
         play(job, talk)
     except SourceRefusedError as error:
         return "refused", str(error)
+    except SourceStalledError as error:
+        return "stalled", str(error)
     except SourceLostError as error:
         return "lost", str(error)
-    except source.TIMED_OUT:
-        return "stalled", f"silent for {job.settings.stall_timeout_s:g} s"
+    except MemoryError:
+        return "lost", source.OUT_OF_MEMORY
     except Exception as error:
         return "lost", f"the decoder failed: {_place(error)}"
     return "ended", None
@@ -78,32 +85,49 @@ def _place(error: Exception) -> str:
 
 
 def play(job: Job, talk: Talk) -> None:
-    """One session of a source, from opening it to its end. Raises SourceError for any other end."""
+    """One run of a source, from opening it to its end. Raises SourceError for any other end."""
     camera, settings = job.camera, job.settings
     urls.check(camera.url, settings.media_dir)
     preprocess = _preprocess(settings.models_dir, camera.model)
     is_file = urls.is_file(camera.url)
-    bus = open_bus(settings)
-    writer = Writer(camera.id, bus, open_store(settings), talk, patient=is_file and camera.pace == "fast")
-    pacing: Pacing = Live()
-    if writer.patient:
-        pacing = Fast(bus, camera.id, backlog_frames(settings), lambda: talk.alive(waiting=True))
-    elif is_file:
-        pacing = Realtime(talk.alive)
-    with source.opened(camera.url, settings) as container:
+    bus, store = open_bus(settings), open_store(settings)
+    resume = patiently(lambda: position(camera, bus, store), talk.alive) if is_file else None
+    if resume is not None and resume.over:
+        talk.session(resume.session.number)
+        talk.kept(max(0, resume.seq - 1), resume.session.began)
+        return
+    with source.opened(camera, settings) as container:
         talk.say("opened")
-        line = Line(writer, pacing, preprocess, Sampler(camera.fps), Timeline(_step_s(container)), holds=is_file)
-        stream = pictures(container, writer.damaged, live=not is_file)
-        line.run(_explained(stream, camera.url))
+        step_s = _step_s(container)
+        kept = frames_to_keep(settings, camera.fps or 1 / step_s)
+        writer = Writer(camera, job.token, bus, store, talk, patient=not camera.live, kept=kept)
+        pacing = _pacing(writer, settings, is_file=is_file)
+        line = Line(writer, pacing, preprocess, Sampler(camera.fps), Timeline(step_s), holds=is_file, resume=resume)
+        line.run(source.played(container, camera, settings, writer.damaged))
         if not is_file:
             raise SourceLostError("the stream ended")
         if not line.size:
             raise SourceRefusedError("the file holds no frame")
+        writer.end()
+
+
+def _pacing(writer: Writer, settings: Settings, *, is_file: bool) -> Pacing:
+    talk = writer.talk
+    if writer.patient:
+        backlog = backlog_frames(settings)
+        return Fast(writer.bus, writer.camera.id, backlog, lambda: talk.alive(waiting=True), writer.check)
+    return Realtime(talk.alive) if is_file else Live()
 
 
 def backlog_frames(settings: Settings) -> int:
-    """How far a file may run ahead: a new inference worker reads a window from before its cursor, still kept then."""
+    """How far a file may run ahead: a new inference worker reads a window from before its snapshot, still kept then."""
     return max(LEAST_BACKLOG, min(settings.backlog_frames, settings.frames_kept - REPLAY_FRAMES))
+
+
+def frames_to_keep(settings: Settings, fps: float) -> int:
+    """At least what comes in between two snapshots and in three leases, for whoever takes over."""
+    wanted = math.ceil(fps * (settings.snapshot_every_s + 3 * settings.lease_s)) + REPLAY_FRAMES
+    return max(settings.frames_kept, min(wanted, MOST_KEPT))
 
 
 def _preprocess(models_dir: Path, model: str) -> Preprocess:
@@ -123,20 +147,6 @@ def _step_s(container: av.container.InputContainer) -> float:
     return 1 / rates[0] if rates and 0 < rates[0] <= MOST_FPS else 1 / USUAL_FPS
 
 
-def _explained(stream: Iterator[Picture], url: str) -> Iterator[Picture]:
-    """The pictures; an error in the middle becomes the end that it means: a file is broken, a camera lost."""
-    try:
-        yield from stream
-    except source.TIMED_OUT:
-        raise
-    except VideoError as error:
-        raise (SourceRefusedError if urls.is_file(url) else SourceLostError)(str(error)) from None
-    except source.BROKEN as error:
-        if urls.is_file(url):
-            raise SourceRefusedError(f"the file breaks off: {reason(error)}") from None
-        raise SourceLostError(f"the stream broke off: {source.explain(error, url)}") from None
-
-
 class Line:
     """What every decoded picture goes through: time, sampling, session, pace, preprocessing, bus."""
 
@@ -149,6 +159,7 @@ class Line:
         timeline: Timeline,
         *,
         holds: bool,
+        resume: Position | None = None,
     ) -> None:
         self.size: tuple[int, ...] | None = None  # (height, width) of the session's pictures
         self._writer = writer
@@ -157,32 +168,75 @@ class Line:
         self._sampler = sampler
         self._timeline = timeline
         self._holds = holds  # a file waits for the store before its first frame, a camera does not
+        self._resume = resume
+        self._index = -1  # of the last frame that the sampler kept
+        self._began: float | None = None  # when the source's time was 0
+        self._cut = False  # the source's clock jumped, and no session has begun since
+        self._cuts = Cuts()
 
     def run(self, stream: Iterator[Picture]) -> None:
         for picture in stream:
             self._take(picture)
             self._writer.talk.alive()
+        if self._resume is not None:  # it was shorter than what is left to do: nothing is
+            self._go_on(self._resume, (0, 0))
 
     def _take(self, picture: Picture) -> None:
         at_s = self._timeline.at(picture.pts_s)
-        if self._sampler.keeps(at_s) and self._in_session(picture.rgb.shape[:2]):
-            assert self._writer.next_id is not None  # noqa: S101
-            self._pacing.wait(at_s, self._writer.next_id)
+        self._cut |= self._timeline.jumped
+        if not self._sampler.keeps(at_s):
+            return
+        self._index += 1
+        size = picture.rgb.shape[:2]
+        if self._is_past(size) or not self._in_session(size):
+            return
+        assert self._writer.next_id is not None  # noqa: S101
+        if self._pacing.wait(at_s, self._writer.next_id):
             self._writer.write(self._preprocess(picture.rgb), self._pacing.captured_at(at_s))
+        else:
+            self._writer.skip("takeover")
+
+    def _is_past(self, size: tuple[int, ...]) -> bool:
+        """A file that goes on: the frames before are on the bus, or scored, already."""
+        if self._resume is None:
+            return False
+        if self._index < self._resume.index:
+            self._cut = False
+            return True
+        self._go_on(self._resume, size)
+        return False
+
+    def _go_on(self, resume: Position, size: tuple[int, ...]) -> None:
+        self._writer.resume(resume.session, resume.seq, resume.behind)
+        self._begin_pacing(resume.session.began)
+        self.size, self._resume = size, None
+        self._cut &= resume.seq > 0  # the session's own beginning
 
     def _in_session(self, size: tuple[int, ...]) -> bool:
-        """True where a session of this frame size runs, or could be begun."""
+        """True where a session of this frame size runs, with no cut since, or could be begun."""
         former = self.size
-        if size == former:
+        if size == former and not self._cut:
             return True
-        if not self._writer.begin(wait=self._holds):
+        began = time.time() if self._began is None else self._began
+        if not self._writer.begin(wait=self._holds, first=self._index, began=began):
+            self._writer.count("dropped_store")
             return False
-        self.size = size
+        self.size, self._cut = size, False
         if former is None:
-            self._pacing.start()
+            self._begin_pacing(began)
         else:
-            self._writer.talk.say("notice", f"frame size changed from {_wxh(former)} to {_wxh(size)}")
+            self._tell_cut(former, size)
         return True
+
+    def _tell_cut(self, former: tuple[int, ...], size: tuple[int, ...]) -> None:
+        changed = f"frame size changed from {_wxh(former)} to {_wxh(size)}"
+        self._writer.talk.say("notice", "the stream's clock jumped" if size == former else changed)
+        if not self._holds:
+            self._cuts.another(time.monotonic())
+
+    def _begin_pacing(self, began: float) -> None:
+        self._began = began
+        self._pacing.start(began)
 
 
 def _wxh(size: tuple[int, ...]) -> str:

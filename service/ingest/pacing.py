@@ -11,15 +11,16 @@ from service.bus import UNAVAILABLE, Bus
 from service.messages import FrameId
 
 NAP_S = 0.02
-LOOK_EVERY_S = 1.0
+CHECK_EVERY_S = 1.0
+LATE_S = 0.5  # a file that goes on after a break: what should have come longer ago is left out
 
 
 class Pacing(Protocol):
-    """`start` is called once, at the first frame; `wait` before each frame that is kept."""
+    """`start` is called once, at the first frame; `wait` before each frame that is kept: False leaves it out."""
 
-    def start(self) -> None: ...
+    def start(self, began: float) -> None: ...
 
-    def wait(self, at_s: float, frame_id: FrameId) -> None: ...
+    def wait(self, at_s: float, frame_id: FrameId) -> bool: ...
 
     def captured_at(self, at_s: float) -> float: ...
 
@@ -27,11 +28,11 @@ class Pacing(Protocol):
 class Live:
     """A camera: a frame is captured when it comes, and nothing makes it wait."""
 
-    def start(self) -> None:
+    def start(self, began: float) -> None:
         pass
 
-    def wait(self, at_s: float, frame_id: FrameId) -> None:
-        pass
+    def wait(self, at_s: float, frame_id: FrameId) -> bool:  # noqa: ARG002
+        return True
 
     def captured_at(self, at_s: float) -> float:  # noqa: ARG002  a camera's own clock is not ours
         return time.time()
@@ -44,14 +45,18 @@ class Realtime:
     alive: Callable[[], None]  # called while waiting
     _wall_s: float = 0.0
     _clock_s: float = 0.0
+    _late_s: float = 0.0  # what was due before we came is past
 
-    def start(self) -> None:
-        self._wall_s, self._clock_s = time.time(), time.monotonic()
+    def start(self, began: float) -> None:
+        """`began`: when the file's time was 0; long ago where its decoder starts again."""
+        since_s = time.time() - began
+        self._wall_s, self._clock_s, self._late_s = began, time.monotonic() - since_s, since_s - LATE_S
 
-    def wait(self, at_s: float, frame_id: FrameId) -> None:  # noqa: ARG002
+    def wait(self, at_s: float, frame_id: FrameId) -> bool:  # noqa: ARG002
         while (left_s := self._clock_s + at_s - time.monotonic()) > 0:
             time.sleep(min(left_s, 0.5))
             self.alive()
+        return at_s >= self._late_s
 
     def captured_at(self, at_s: float) -> float:
         return self._wall_s + at_s
@@ -59,25 +64,31 @@ class Realtime:
 
 @dataclass(slots=True)
 class Fast:
-    """A file as quick as the line takes it: never more than `backlog` frames ahead of inference's cursor."""
+    """A file as quick as the line takes it: never more than `backlog` frames ahead of what inference has saved.
+
+    So whatever dies, the frames that its successor has to see again are on the bus.
+    """
 
     bus: Bus
     camera: str
     backlog: int
     waiting: Callable[[], None]  # called while waiting
+    check: Callable[[], None]  # called now and then while waiting: raises where the bus has lost what was added
     _wall_s: float = 0.0
-    _done: FrameId | None = None  # every frame up to here is dealt with
-    _looked_at_s: float = 0.0
+    _saved: FrameId | None = None
 
-    def start(self) -> None:
-        self._wall_s = time.time()
+    def start(self, began: float) -> None:
+        self._wall_s = began
 
-    def wait(self, at_s: float, frame_id: FrameId) -> None:  # noqa: ARG002
-        self._looked_at_s = time.monotonic()
+    def wait(self, at_s: float, frame_id: FrameId) -> bool:  # noqa: ARG002
+        checked_s = time.monotonic()
         while not self._has_room(frame_id):
             self.waiting()
             time.sleep(NAP_S)
-            self._pass_over_what_was_lost(frame_id)
+            if time.monotonic() - checked_s >= CHECK_EVERY_S:
+                checked_s = time.monotonic()
+                self.check()
+        return True
 
     def captured_at(self, at_s: float) -> float:
         return self._wall_s + at_s
@@ -86,25 +97,11 @@ class Fast:
         if self._ahead(frame_id) < self.backlog:
             return True
         try:
-            cursor = self.bus.cursor(self.camera)
+            self._saved = self.bus.saved(self.camera) or self._saved
         except UNAVAILABLE:
             return False
-        self._done = max(cursor or FrameId(0, 0), self._done or FrameId(0, 0))
         return self._ahead(frame_id) < self.backlog
 
     def _ahead(self, frame_id: FrameId) -> int:
-        done = self._done.seq if self._done and self._done.session == frame_id.session else -1
-        return frame_id.seq - done
-
-    def _pass_over_what_was_lost(self, frame_id: FrameId) -> None:
-        """A bus that was started anew has lost the frames that everybody waits for."""
-        if time.monotonic() - self._looked_at_s < LOOK_EVERY_S:
-            return
-        self._looked_at_s = time.monotonic()
-        last = FrameId(frame_id.session, frame_id.seq - 1)
-        try:
-            if self.bus.frame(self.camera, last) is None:
-                self._done = last
-                self.bus.count(self.camera, "bus_restart")
-        except UNAVAILABLE:
-            pass
+        saved = self._saved.seq if self._saved and self._saved.session == frame_id.session else -1
+        return frame_id.seq - saved

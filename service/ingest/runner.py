@@ -15,6 +15,7 @@ from typing import Literal
 
 from service.ingest.backoff import Backoff
 from service.ingest.child import Child
+from service.ingest.hourly import LastHour
 from service.ingest.wire import EXIT_CODES, Said
 from service.messages import Camera, IngestReport
 from service.settings import Settings
@@ -50,6 +51,7 @@ class Runner:
         self.state: State = known.state if known else "starting"
         self.last_error: str | None = known.last_error if known else None
         self.reconnects = 0  # not yet counted on the bus
+        self._reconnects, self._stalls = LastHour(), LastHour()
         self._settings = settings
         self._start = start
         self._backoff = backoff
@@ -97,18 +99,21 @@ class Runner:
             fps=self._fps(now) if online else None,
             waiting=online and self._last.waiting,
             retry_at=None if self._retry_at is None else wall_s + self._retry_at - now,
+            reconnects_last_hour=self._reconnects.count(now),
+            stalls_last_hour=self._stalls.count(now),
         )
 
     def _damage(self) -> str | None:
         """Of this session, while it lasts. No news of its own: on a bad line it changes all the time."""
         damaged = self._last.damaged if self.state == "online" else 0
-        return f"{damaged} damaged packet{'s' if damaged > 1 else ''} passed over" if damaged else None
+        return f"{damaged} damaged picture{'s' if damaged > 1 else ''} passed over" if damaged else None
 
     # Following a decoder
 
     def _begin(self, now: float) -> None:
         if self.state != "starting":
             self.reconnects += 1
+            self._reconnects.add(now)
         self._retry_at = self._online_since = self._cut_as = None
         self._opened = False
         self._pace.clear()
@@ -163,15 +168,18 @@ class Runner:
         state = self._cut_as or _BY_CODE.get(code)
         if state is None:
             state, self.last_error = "reconnecting", f"the decoder ended unexpectedly ({_exit(code)})"
+        if state == "stalled":
+            self._stalls.add(now)
         if state in RESTING:
             self.state = state
         else:
-            self._try_later(state, now)
+            # Of one that was cut, the silence has been waiting enough.
+            self._try_later(state, now, waited_s=self._limit_s if self._cut_as else 0.0)
 
-    def _try_later(self, state: State, now: float) -> None:
+    def _try_later(self, state: State, now: float, waited_s: float = 0.0) -> None:
         self.state = state
         ran_s = 0.0 if self._online_since is None else now - self._online_since
-        self._retry_at = now + self._backoff.delay_s(ran_s)
+        self._retry_at = now + max(0.0, self._backoff.delay_s(ran_s) - waited_s)
 
     def _fps(self, now: float) -> float | None:
         """Frames kept a second over the last FPS_OVER_S."""

@@ -27,6 +27,7 @@ class Job:
     camera: Camera
     settings: Settings
     parent_pid: int
+    token: str  # of the worker's lease: what a frame must show to be taken
 
     def dump(self) -> bytes:
         """One line. Raises ValueError for one that is too long."""
@@ -34,6 +35,7 @@ class Job:
             "camera": asdict(self.camera),
             "settings": self.settings.model_dump(mode="json"),
             "parent_pid": self.parent_pid,
+            "token": self.token,
         }
         line = json.dumps(data).encode() + b"\n"
         if len(line) > MAX_JOB:
@@ -43,7 +45,7 @@ class Job:
     @classmethod
     def load(cls, line: bytes) -> Job:
         data = json.loads(line)
-        return cls(Camera(**data["camera"]), Settings(**data["settings"]), data["parent_pid"])
+        return cls(Camera(**data["camera"]), Settings(**data["settings"]), data["parent_pid"], data["token"])
 
 
 @dataclass(frozen=True, slots=True)

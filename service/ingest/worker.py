@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import random
 import threading
 import time
+from dataclasses import replace
 
-from service.bus import Bus
-from service.connections import open_bus, open_store, wait_until_up
+from service.bus import UNAVAILABLE, Bus
+from service.claims import Claims
+from service.connections import open_bus, open_leases, open_store, wait_until_up
 from service.errors import BrokenMessageError
 from service.ingest.backoff import Backoff
 from service.ingest.child import Child, Decoder
@@ -19,6 +22,7 @@ from service.store import Store
 
 LOG = logging.getLogger(__name__)
 
+STAGE = "ingest"
 TICK_S = 0.1
 FOLLOW_EVERY_S = 0.5
 REPORT_EVERY_S = 1.0
@@ -32,29 +36,33 @@ News = tuple[str, str | None, int | None]  # what is reported and logged at once
 def run(settings: Settings, stop: threading.Event) -> None:
     """Work until `stop` is set; every decoder has ended then."""
     bus, store = open_bus(settings), open_store(settings)
-    worker = Worker(settings, bus, store)
-    try:
-        if wait_until_up(bus, store, stop):
+    if not wait_until_up(bus, store, stop):
+        return
+    with open_leases(settings, STAGE) as leases:
+        worker = Worker(settings, bus, store, Claims(STAGE, bus, leases))
+        try:
             while not stop.is_set():
                 worker.step(time.monotonic())
                 stop.wait(TICK_S)
-    finally:
-        worker.end()
+        finally:
+            worker.end()
 
 
 class Worker:
     """Every step is short: nothing here waits for a camera, and Redis's time-outs bound the rest."""
 
-    def __init__(self, settings: Settings, bus: Bus, store: Store) -> None:
+    def __init__(self, settings: Settings, bus: Bus, store: Store, claims: Claims) -> None:
         self.runners: dict[str, Runner] = {}
         self._settings = settings
         self._bus = bus
         self._store = store
+        self._claims = claims
+        self._leases = claims.leases
         self._leaving: dict[str, tuple[Child, float]] = {}  # asked to end: the child and when it is killed
         self._removed: set[str] = set()  # whose traces on the bus are to be wiped
+        self._going: set[str] = set()  # ours until their decoders have ended
         self._follow_at = 0.0
         self._reported: dict[str, tuple[float, News]] = {}  # when the next report is due, and what the last one told
-        self._beat_at = 0.0
         self._redis_away = False
 
     def step(self, now: float) -> None:
@@ -76,7 +84,7 @@ class Worker:
             self._excuse_all()
 
     def end(self) -> None:
-        """Ask every decoder to end, wait for them all together, kill what is left."""
+        """Ask every decoder to end, wait for them all together, kill what is left; then others may have the cameras."""
         for camera in list(self.runners):
             self._release(camera, time.monotonic())
         deadline = time.monotonic() + STOP_WITHIN_S
@@ -85,6 +93,8 @@ class Worker:
             time.sleep(0.02)
         for camera in self._leaving:
             LOG.error("camera %s: its decoder cannot be ended", camera)
+        with contextlib.suppress(*UNAVAILABLE):
+            self._claims.leave()
 
     # The store's cameras
 
@@ -92,23 +102,44 @@ class Worker:
         if now >= self._follow_at:
             self._follow_at = now + FOLLOW_EVERY_S
             self._follow(self._store.cameras(), now)
-        if now >= self._beat_at:
-            self._beat_at = now + REPORT_EVERY_S
-            self._bus.beat("ingest")
         for camera, runner in self.runners.items():
             self._report(camera, runner, now)
 
     def _follow(self, cameras: dict[str, Camera], now: float) -> None:
+        self._heed_leases(now)
         for camera, runner in list(self.runners.items()):
             if runner.camera != cameras.get(camera):
                 self._release(camera, now)
-                if camera not in cameras:
-                    self._removed.add(camera)
+        self._removed |= self._leases.mine() - cameras.keys()
         for camera in list(self._removed):
             self._wipe(camera, cameras)
-        for camera, record in cameras.items():
-            if record.enabled and camera not in self.runners and camera not in self._leaving:
-                self.runners[camera] = self._new_runner(record)
+        wanted = {camera: record for camera, record in cameras.items() if record.enabled}
+        _, surplus = self._claims.share(wanted, self._going)
+        if surplus is not None:
+            LOG.info("camera %s: given to another worker", surplus)
+            self._going.add(surplus)
+            self._release(surplus, now)
+        for camera in self._leases.mine() - self._going:
+            if camera in wanted and camera not in self.runners and camera not in self._leaving:
+                self.runners[camera] = self._new_runner(wanted[camera])
+        for camera in self._leases.mine() - wanted.keys() | self._going:
+            self._give_back(camera)
+
+    def _heed_leases(self, now: float) -> None:
+        lost, regained = self._leases.look()
+        for camera in lost & self.runners.keys():
+            LOG.warning("camera %s: its lease is lost", camera)
+            self._release(camera, now)
+        for camera in regained & self.runners.keys():  # the bus was started anew: are frames of a file missing?
+            if self.runners[camera].state == "ended":
+                self._release(camera, now)
+                self._bus.forget_run(camera)
+
+    def _give_back(self, camera: str) -> None:
+        """Another worker may have it as soon as our decoder is gone."""
+        if camera not in self.runners and camera not in self._leaving and camera not in self._removed:
+            self._leases.release(camera)
+            self._going.discard(camera)
 
     def _wipe(self, camera: str, cameras: dict[str, Camera]) -> None:
         """A removed camera's decoder may have written after its removal: when it is gone, so is what it wrote."""
@@ -125,7 +156,9 @@ class Worker:
             before = None
         settings = self._settings
         backoff = Backoff(settings.retry_first_s, settings.retry_most_s, settings.retry_reset_after_s, random.Random())
-        return Runner(camera, settings, lambda record: Decoder(record, settings), backoff, before)
+        return Runner(
+            camera, settings, lambda record: Decoder(record, settings, self._leases.token(record.id)), backoff, before
+        )
 
     def _release(self, camera: str, now: float) -> None:
         """Ask the camera's decoder to end; its place is free when it has."""
@@ -150,7 +183,7 @@ class Worker:
         if runner.reconnects:
             self._bus.count(camera, "reconnects", runner.reconnects)
             runner.reconnects = 0
-        report, news = runner.report(now, time.time()), _news(runner)
+        report, news = replace(runner.report(now, time.time()), worker=self._claims.name), _news(runner)
         due, told = self._reported.get(camera, (0.0, None))
         if now < due and news == told:
             return

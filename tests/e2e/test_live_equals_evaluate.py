@@ -85,7 +85,8 @@ def test_a_file_camera(models_dir: Path, tmp_path: Path) -> None:
 def test_an_rtsp_camera(models_dir: Path, tmp_path: Path) -> None:
     (tmp_path / "one").mkdir()
     expected = evaluated(models_dir, tmp_path / "one", "bf16")
-    settings = {"models_dir": models_dir, "precision": "bf16"}
+    # At full width two busy cores do not hold 10 frames/s: here late frames are scored too, however old they are.
+    settings = {"models_dir": models_dir, "precision": "bf16", "live_age_s": 600}
     with running_service(tmp_path / "data", **settings) as service:
         with rtsp_server(PED2 / "test" / f"{CLIP}.mp4") as url:
             service.add(id="ped2", url=url, model="ped2", calibration="model")

@@ -32,6 +32,7 @@ from service.messages import Camera, Frame, Heat, InferReport, IngestReport, Sco
 from service.settings import Settings
 from service.store import Store
 from tests.conftest import Urls
+from tests.owning import add_frames, add_scores
 from tests.service.switch import Switch
 from tests.waiting import wait_until
 
@@ -209,8 +210,8 @@ def frame(name: str, seq: int, *, session: int = 1000, at: float | None = None) 
 def show(bus: Bus, name: str, seq: int, value: float | None = 0.3, *, session: int = 1000) -> Score:
     """A frame with its score and heatmap, as ingest and inference would put them on the bus."""
     made = score(name, seq, value, session=session)
-    bus.add_frame(frame(name, seq, session=session))
-    bus.add_scores([(made, heat(name, seq, session=session))])
+    add_frames(bus, frame(name, seq, session=session))
+    add_scores(bus, [(made, heat(name, seq, session=session))])
     return made
 
 

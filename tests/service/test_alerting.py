@@ -21,6 +21,7 @@ from service.pictures import picture_path
 from service.settings import Settings
 from service.store import Store
 from tests.conftest import Urls
+from tests.owning import add_frames, add_scores
 from tests.service.api_server import Apart, apart, camera, frame, heat, score, settings_for, show
 from tests.waiting import wait_until
 
@@ -214,7 +215,7 @@ def test_a_restart_leaves_the_alert_that_is_remembered_open(
 def test_without_its_frame_or_heatmap_an_alert_opens_all_the_same(
     alerting: Alerting, bus: Bus, store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture, urls: Urls
 ) -> None:
-    bus.add_scores([(score("gate", seq, 0.9), heat("gate", seq)) for seq in range(7)])
+    add_scores(bus, [(score("gate", seq, 0.9), heat("gate", seq)) for seq in range(7)])
     alerting.turn()
     assert len(store.open_alerts("gate")) == 1
     assert "no longer on the bus" in caplog.text
@@ -234,9 +235,9 @@ def test_broken_bytes_cost_the_picture_only(
 ) -> None:
     client = connect(urls.bus)
     for seq in range(7):
-        bus.add_scores([(score("gate", seq, 0.9), heat("gate", seq))])
+        add_scores(bus, [(score("gate", seq, 0.9), heat("gate", seq))])
         if broken == "heat":
-            bus.add_frame(frame("gate", seq))
+            add_frames(bus, frame("gate", seq))
     client.delete(f"{broken}:{{gate}}")
     client.xadd(f"{broken}:{{gate}}", {"nonsense": "1"}, id="1000-5")
     client.close()
@@ -265,7 +266,7 @@ def test_one_unreadable_score_holds_nobody_up(
     alerting.turn()
     assert not alerting.turn()
     for seq in range(4, 8):
-        bus.add_scores([(score("gate", seq, 0.9), heat("gate", seq))])
+        add_scores(bus, [(score("gate", seq, 0.9), heat("gate", seq))])
     alerting.turn()
     client.close()
     assert [alert.id for alert in alerts(store)] == ["gate:1000-5"]

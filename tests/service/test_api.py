@@ -25,6 +25,7 @@ from service.errors import LookoutError
 from service.messages import Alert, AlertEvent
 from service.store import Store
 from tests.conftest import Urls
+from tests.owning import add_frames, add_scores
 from tests.service.api_server import (
     RTSP,
     Apart,
@@ -64,7 +65,7 @@ def ids(answer: Any) -> list[str]:
 
 
 def test_scores_are_paged_forward_each_once(api: Api, gate: None, bus: Bus) -> None:
-    bus.add_scores([(score("gate", seq), heat("gate", seq)) for seq in range(25)])
+    add_scores(bus, [(score("gate", seq), heat("gate", seq)) for seq in range(25)])
     assert ids(api.get("/cameras/gate/scores", limit=3)) == ["1000-22", "1000-23", "1000-24"]
     assert api.get("/cameras/gate/scores", limit=3).json()["next"] is None
     since, found = "1000-4", []
@@ -81,7 +82,7 @@ def test_scores_are_paged_forward_each_once(api: Api, gate: None, bus: Bus) -> N
 def test_a_perfect_prediction_is_json_all_the_same(api: Api, gate: None, bus: Bus) -> None:
     perfect = score("gate", 0, None)
     object.__setattr__(perfect, "psnr_db", float("inf"))
-    bus.add_scores([(perfect, heat("gate", 0))])
+    add_scores(bus, [(perfect, heat("gate", 0))])
     item = api.get("/cameras/gate/scores").json()["items"][0]
     assert (item["psnr_db"], item["value"]) == (None, None)
 
@@ -116,7 +117,7 @@ def image(answer: Any) -> Any:
 def test_the_heatmap_lies_on_the_frame_of_the_same_id(api: Api, gate: None, bus: Bus) -> None:
     for seq in range(3):
         show(bus, "gate", seq)
-    bus.add_frame(frame("gate", 3))  # not scored yet
+    add_frames(bus, frame("gate", 3))  # not scored yet
     newest = api.get("/cameras/gate/heatmap")
     assert (newest.headers["content-type"], newest.headers["x-frame-id"]) == ("image/png", "1000-2")
     assert newest.headers["cache-control"] == "no-store"
@@ -138,7 +139,7 @@ def test_what_is_not_there_is_said(api: Api, gate: None, bus: Bus) -> None:
         assert "yet" in is_problem(api.get(f"/cameras/gate/{path}"), 404)
         assert is_problem(api.get(f"/cameras/gate/{path}", id="1000-9"), 404)
         assert is_problem(api.get(f"/cameras/gate/{path}", id="latest"), 422)
-    bus.add_scores([(score("gate", 0), heat("gate", 0))])
+    add_scores(bus, [(score("gate", 0), heat("gate", 0))])
     assert "any more" in is_problem(api.get("/cameras/gate/heatmap"), 404)
     assert api.get("/cameras/gate/heatmap", raw=1).status_code == 200
 
@@ -443,7 +444,7 @@ def test_no_torch_is_loaded(stage: str) -> None:
 
 
 def test_many_at_once_get_their_answers(api: Api, gate: None, bus: Bus) -> None:
-    bus.add_scores([(score("gate", seq), heat("gate", seq)) for seq in range(100)])
+    add_scores(bus, [(score("gate", seq), heat("gate", seq)) for seq in range(100)])
     done: list[int] = []
     threads = [
         threading.Thread(target=lambda: done.append(api.get("/cameras/gate/scores").status_code)) for _ in range(30)

@@ -16,8 +16,9 @@ from service.api.services import Services, look
 from service.bus import Bus, connect
 from service.errors import ConflictError
 from service.messages import Camera, FrameId, InferReport, IngestReport
-from service.store import Store
+from service.store import Snapshot, Store
 from tests.conftest import Urls
+from tests.owning import save
 from tests.service.api_server import RTSP, Api, api, camera, is_problem, one_api, show, write_checkpoint
 
 __all__ = ["api", "one_api"]
@@ -190,6 +191,9 @@ def test_a_camera_that_takes_a_removed_ones_name_is_not_taken_for_it(api: Api, s
     assert api.get("/cameras/gate").json()["state"] == "starting"
 
 
+LEARNED = Snapshot(FrameId(1000, 7), {"x": 1})
+
+
 class Contended(Store):
     """Somebody else changes the camera right after it was read."""
 
@@ -201,7 +205,7 @@ class Contended(Store):
 
 def test_a_change_that_comes_too_late_costs_nothing_that_was_learned(api: Api, urls: Urls, store: Store) -> None:
     store.add_camera(camera("gate"))
-    store.save_bounds("gate", {"x": 1})
+    store.save_snapshot("gate", 1, LEARNED)
     client = connect(urls.store)
     bus, contended = Bus(client, frames_kept=1, scores_kept=1, heats_kept=1), Contended(client)
     here = Services(api.settings, bus, contended, Hub(bus, contended, look, 8))
@@ -209,7 +213,7 @@ def test_a_change_that_comes_too_late_costs_nothing_that_was_learned(api: Api, u
         change_camera("gate", CameraChange.model_validate({"url": "rtsp://other/"}), here)
     client.close()
     assert store.camera("gate").url == RTSP
-    assert store.bounds("gate") == {"x": 1}
+    assert store.snapshot("gate") == LEARNED
 
 
 @pytest.mark.parametrize(
@@ -221,9 +225,9 @@ def test_what_was_learned_is_dropped_where_it_no_longer_fits(
 ) -> None:
     write_checkpoint(api.settings, "yard", calibrated=True)
     store.add_camera(camera("gate"))
-    store.save_bounds("gate", {"x": 1})
+    store.save_snapshot("gate", 1, LEARNED)
     assert api.patch("/cameras/gate", change).status_code == 200
-    assert (store.bounds("gate") is not None) is kept
+    assert (store.snapshot("gate") is not None) is kept
 
 
 @pytest.mark.parametrize(
@@ -277,9 +281,9 @@ def test_a_file_has_ended_when_its_last_frame_is_scored(api: Api, bus: Bus, stor
     now = time.time()
     bus.report_ingest("gate", IngestReport("ended", now, 1, None, 1000, 9, now))
     bus.report_infer("gate", InferReport("online", now, 1))
-    bus.set_cursor("gate", FrameId(1000, 8))
+    save(bus, "gate", FrameId(1000, 8))
     assert api.get("/cameras/gate").json()["state"] == "online"
-    bus.set_cursor("gate", FrameId(1000, 9))
+    save(bus, "gate", FrameId(1000, 9))
     assert api.get("/cameras/gate").json()["state"] == "ended"
 
 

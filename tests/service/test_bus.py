@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,10 +11,12 @@ import numpy as np
 import pytest
 
 from service import keys
-from service.bus import UNAVAILABLE, Bus, connect
-from service.messages import Frame, FrameId, Heat, InferReport, Score
+from service.bus import ADDED, FENCED, LOST, REPEATED, UNAVAILABLE, UNOWNED, Bus, Scored, connect
+from service.messages import Frame, FrameId, Gap, Heat, InferReport, Score
 from tests.conftest import Urls
+from tests.owning import add_frames, add_scores, own
 from tests.refusing import REFUSALS, LosesAnswers, Refusing, refusing_redis
+from tests.waiting import wait_until
 
 PIXELS = np.zeros((4, 4, 3), np.uint8)
 
@@ -44,8 +47,8 @@ def lossy(urls: Urls, tmp_path: Path) -> Iterator[LosesAnswers]:
 
 
 def test_what_goes_in_comes_out(bus: Bus) -> None:
-    bus.add_frame(frame(3))
-    assert bus.add_scores([result(3)]) == 0
+    add_frames(bus, frame(3))
+    assert add_scores(bus, [result(3)]) == [ADDED]
     score, heat = result(3)
     (got,) = bus.frames_after({"a": None}, 10)["a"]
     assert (got.id, got.captured_at) == (FrameId(1000, 3), 1.5)
@@ -60,8 +63,8 @@ def test_what_goes_in_comes_out(bus: Bus) -> None:
 def test_streams_are_bounded_and_everything_is_counted(urls: Urls) -> None:
     bus = bus_of(urls.bus)
     for seq in range(40):
-        bus.add_frame(frame(seq))
-        bus.add_scores([result(seq, updated=(True, False, None)[seq % 3])])
+        add_frames(bus, frame(seq))
+        add_scores(bus, [result(seq, updated=(True, False, None)[seq % 3])])
     assert [one.seq for one in bus.frames_after({"a": None}, 100)["a"]] == list(range(24, 40))
     assert [one.seq for one in bus.scores_after({"a": None}, 100)["a"]] == list(range(24, 40))
     assert bus.heat("a", FrameId(1000, 31)) is None
@@ -70,35 +73,36 @@ def test_streams_are_bounded_and_everything_is_counted(urls: Urls) -> None:
 
 
 def test_a_frame_that_is_not_newer_is_refused_and_not_counted(bus: Bus) -> None:
-    bus.add_frame(frame(3))
+    add_frames(bus, frame(3))
     for seq in (3, 2):
-        with pytest.raises(ValueError, match=f"frame 1000-{seq} of a is not newer"):
-            bus.add_frame(frame(seq))
+        with pytest.raises(ValueError, match=f"frame 1000-{seq} was refused: {REPEATED}"):
+            add_frames(bus, frame(seq))
     assert bus.counters("a") == {"frames": 1}
 
 
 def test_a_replay_of_scores_changes_nothing_and_holds_no_other_camera_up(bus: Bus) -> None:
-    bus.add_scores([result(seq) for seq in range(3)])
+    add_scores(bus, [result(seq) for seq in range(3)])
     before = bus.scores_after({"a": None}, 10), bus.counters("a"), bus.cursor("a")
     again = [(replace(score, value=0.9), heat) for score, heat in (result(seq) for seq in range(3))]
-    assert bus.add_scores([again[0], result(0, "b"), *again[1:]]) == 3
+    assert add_scores(bus, [again[0], result(0, "b"), *again[1:]]) == [REPEATED, ADDED, REPEATED, REPEATED]
     assert (bus.scores_after({"a": None}, 10), bus.counters("a"), bus.cursor("a")) == before
     assert bus.counters("b") == {"scores": 1, "memory_updated": 1}
 
 
 def test_a_frame_whose_answer_was_lost_is_there_and_counted_once(lossy: LosesAnswers, bus: Bus) -> None:
     through = Bus(lossy.client(), frames_kept=16, scores_kept=16, heats_kept=16)
+    token = own(bus, "a", "ingest")
     lossy.lose_answer()
-    with pytest.raises(ValueError, match="not newer"):  # its own repetition: the writer knows that
-        through.add_frame(frame(0))
+    assert through.add_frame(frame(0), token) == REPEATED  # its own repetition: the writer knows that
     assert lossy.lost == 1
     assert bus.counters("a") == {"frames": 1}
 
 
 def test_scores_whose_answer_was_lost_are_there_and_counted_once(lossy: LosesAnswers, bus: Bus) -> None:
     through = Bus(lossy.client(), frames_kept=16, scores_kept=16, heats_kept=16)
+    mine = [(own(bus, score.camera, "inference"), Scored(score, heat)) for score, heat in (result(0), result(0, "b"))]
     lossy.lose_answer()
-    assert through.add_scores([result(0), result(0, "b")]) == 2
+    assert through.add_outcomes(mine) == [REPEATED, REPEATED]
     assert lossy.lost == 1
     for camera in ("a", "b"):
         assert bus.counters(camera) == {"scores": 1, "memory_updated": 1}
@@ -111,8 +115,8 @@ def test_a_server_that_refuses_is_unavailable_and_holds_nothing_by_halves(refusi
     bus = bus_of(refusing.url)
     refusing.refuse(kind)
     calls: list[Callable[[], object]] = [
-        lambda: bus.add_frame(frame(0)),
-        lambda: bus.add_scores([result(0)]),
+        lambda: add_frames(bus, frame(0)),
+        lambda: add_scores(bus, [result(0)]),
         lambda: bus.count("a", "corrupt"),
         lambda: bus.report_infer("a", InferReport("online", 1.0)),
         lambda: bus.beat("ingest"),
@@ -128,13 +132,96 @@ def test_a_server_that_refuses_is_unavailable_and_holds_nothing_by_halves(refusi
 
 
 def test_what_cannot_be_read_is_removed_and_counted(bus: Bus, urls: Urls) -> None:
-    bus.add_frame(frame(0))
-    bus.add_scores([result(0)])
+    add_frames(bus, frame(0))
+    add_scores(bus, [result(0)])
     client = connect(urls.bus)
     client.xadd(keys.frames("a"), {"size": "9x9", "rgb": "x", "captured_at": "1"}, id="1000-1")
     client.xadd(keys.scores("a"), {"model": "tiny"}, id="1000-1")
+    assert [(one.seq, one.pixels.size > 0) for one in bus.frames_after({"a": None}, 10)["a"]] == [(0, True), (1, False)]
     assert [one.seq for one in bus.frames_after({"a": None}, 10)["a"]] == [0]
     assert [one.seq for one in bus.scores_after({"a": None}, 10)["a"]] == [0]
     assert (client.xlen(keys.frames("a")), client.xlen(keys.scores("a"))) == (1, 1)
     client.close()
-    assert bus.counters("a")["dropped_broken"] == 2
+    assert bus.counters("a")["broken"] == 2
+
+
+# Fences
+
+
+def test_who_has_lost_the_lease_writes_nothing(bus: Bus, urls: Urls) -> None:
+    old = own(bus, "a", "inference")
+    gap = Gap("a", 1000, 0, 4, "window")
+    assert bus.add_outcomes([(old, gap), (old, Scored(*result(4)))]) == [ADDED, ADDED]
+    before = bus.scores_after({"a": None}, 10), bus.counters("a"), bus.cursor("a"), bus.gaps("a")
+    with closing(connect(urls.bus)) as client:
+        client.set(keys.lease("inference", "a"), "another")
+        assert bus.add_outcomes([(old, Gap("a", 1000, 5, 1, "lag")), (old, Scored(*result(6)))]) == [FENCED, FENCED]
+        assert bus.remind("a", old, FrameId(9000, 0), FrameId(9000, 0)) == FENCED
+        client.delete(keys.lease("inference", "a"))
+        assert bus.add_outcomes([(old, Scored(*result(6)))]) == [UNOWNED]
+    assert (bus.scores_after({"a": None}, 10), bus.counters("a"), bus.cursor("a"), bus.gaps("a")) == before
+    assert (bus.heat("a", FrameId(1000, 6)), bus.saved("a")) == (None, None)
+
+
+def test_a_decoder_without_the_lease_adds_no_frame(bus: Bus) -> None:
+    token = own(bus, "a", "ingest")
+    assert bus.add_frame(frame(0), token) == ADDED
+    assert bus.add_frame(frame(1), "former") == FENCED
+    assert bus.add_frame(frame(0, "b"), token) == UNOWNED
+    assert bus.newest_frame_id("a") == (1000, 0)
+    assert bus.newest_frame_id("b") is None
+
+
+def test_a_frame_that_must_follow_another_is_refused_where_that_is_missing(bus: Bus) -> None:
+    token = own(bus, "a", "ingest")
+    assert bus.add_frame(frame(3), token, behind=FrameId(1000, 2)) == LOST
+    assert bus.add_frame(frame(2), token) == ADDED
+    assert bus.add_frame(frame(3), token, behind=FrameId(1000, 2)) == ADDED
+    assert bus.add_frame(frame(3), token, behind=FrameId(1000, 2)) == REPEATED
+    assert bus.add_frame(frame(5), token, behind=FrameId(1000, 4)) == LOST
+
+
+@pytest.mark.parametrize(
+    ("first", "frames", "told"),
+    [(0, 5, None), (3, 7, (5, 5)), (5, 2, (5, 2)), (7, 1, (7, 1))],
+)
+def test_a_gap_counts_only_what_lies_behind_the_cursor(
+    bus: Bus, first: int, frames: int, told: tuple[int, int] | None
+) -> None:
+    """A new owner tells again what the old one told: in a replay from the snapshot, which is older than the cursor."""
+    token = own(bus, "a", "inference")
+    bus.add_outcomes([(token, Scored(*result(4)))])
+    bus.add_outcomes([(token, Gap("a", 1000, first, frames, "lag"))])
+    assert [(gap.first_seq, gap.frames) for gap in bus.gaps("a")] == ([told] if told else [])
+    assert bus.counters("a").get("dropped_lag", 0) == (told[1] if told else 0)
+    assert bus.cursor("a") == (1000, max(4, first + frames - 1))
+
+
+def test_a_bus_that_was_started_anew_is_reminded_but_never_set_back(bus: Bus) -> None:
+    token = own(bus, "a", "inference")
+    bus.remind("a", token, FrameId(1000, 7), FrameId(1000, 3))
+    assert (bus.cursor("a"), bus.saved("a")) == ((1000, 7), (1000, 3))
+    bus.add_outcomes([(token, Scored(*result(8)))])
+    bus.remind("a", token, FrameId(1000, 7), FrameId(1000, 5))
+    assert (bus.cursor("a"), bus.saved("a")) == ((1000, 8), (1000, 5))
+
+
+def test_times_come_without_pixels_in_order(bus: Bus) -> None:
+    for seq in range(5):
+        add_frames(bus, frame(seq))
+    assert bus.frame_times("a", FrameId(1000, 1), 2) == [
+        ((1000, 2), frame(2).captured_at),
+        ((1000, 3), frame(3).captured_at),
+    ]
+    assert bus.frame_times("b", None, 10) == []
+
+
+def test_who_is_at_work_is_known_with_what_he_carries_until_he_falls_silent(bus: Bus) -> None:
+    assert bus.beat("inference", "one", 20.0) == {"one": 20.0}
+    assert bus.beat("inference", "two", 5.0) == {"one": 20.0, "two": 5.0}
+    assert not bus.beats("ingest")
+    wait_until(lambda: bus.beat("inference", "two", 5.0, present_s=0.05) == {"two": 5.0}, "one counts as gone")
+    bus.leave("inference", "two")
+    assert bus.beats("inference")
+    bus.leave("inference", "one")
+    assert not bus.beats("inference")

@@ -127,6 +127,21 @@ def test_the_memory_is_carried_or_reset(data: Path, tmp_path: Path) -> None:
     assert not np.array_equal(carried["02/distance"], reset["02/distance"])
 
 
+def test_a_guarded_memory_drifts_less_and_needs_a_calibrated_gate(data: Path, tmp_path: Path) -> None:
+    checkpoint, calibrated = write_tiny(tmp_path), tmp_path / "calibrated.safetensors"
+    said = lookout("evaluate", "--checkpoint", checkpoint, "--data", data, "--update", "guarded", expect=1)
+    assert "lookout calibrate" in said.one_line()
+    lookout("calibrate", "--checkpoint", checkpoint, "--data", data, "--out", calibrated)
+    bounds = read_header(calibrated).calibration
+    assert bounds is not None
+    summary, _ = evaluated(calibrated, data, tmp_path, "--update", "guarded")
+    assert (summary["update"], summary["gate"]) == ("guarded", bounds.gate_error)
+    _, guarded = evaluated(calibrated, data, tmp_path, "--update", "guarded", "--gate", 1.0)
+    _, paper = evaluated(calibrated, data, tmp_path, "--gate", 1.0)
+    assert guarded["01/memory_updated"].all()
+    assert 0 < guarded["01/drift"].max() < paper["01/drift"].max()
+
+
 def test_scores_as_csv(trained: Path, data: Path, tmp_path: Path) -> None:
     out = tmp_path / "scores.csv"
     lookout("evaluate", "--checkpoint", trained, "--data", data, "--scores", out)

@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 import redis
 
 from models.checkpoint import save_checkpoint
 from models.scorer import Scored, Scorer
-from service.bus import Bus, connect
+from service.bus import Bus, Outcome, connect
 from service.embedded import RedisServer
 from service.inference.worker import run
 from service.messages import Camera, Frame, FrameId
 from service.settings import Settings
 from service.store import Store
 from tests.conftest import Urls
-from tests.tiny import tiny_checkpoint, write_tiny
+from tests.owning import add_frames
+from tests.tiny import street, tiny_checkpoint, write_tiny
 from tests.waiting import wait_until
 
 
@@ -58,19 +58,16 @@ def working(settings: Settings) -> Iterator[None]:
 
 
 def camera(name: str, **changes: object) -> Camera:
-    made = Camera(name, "rtsp://x", "tiny", None, "realtime", "model", enabled=True, created_at=0.0, revision=1)
+    made = Camera(name, "/x.mp4", "tiny", None, "fast", "model", enabled=True, created_at=0.0, revision=1)
     return replace(made, **changes)  # type: ignore[arg-type]
 
 
 def frames(name: str, numbers: range, session: int = 5, side_px: int = 32) -> list[Frame]:
-    rng = np.random.default_rng(0)
-    picture = rng.integers(0, 256, (side_px, side_px, 3), dtype=np.uint8)
-    return [Frame(name, session, seq, seq / 10, np.roll(picture, seq, axis=1)) for seq in numbers]
+    return [Frame(name, session, seq, seq / 10, street(seq, side_px)) for seq in numbers]
 
 
 def feed(bus: Bus, *batch: Frame) -> None:
-    for frame in batch:
-        bus.add_frame(frame)
+    add_frames(bus, *batch)
 
 
 def scored(bus: Bus, name: str) -> list[FrameId]:
@@ -122,7 +119,7 @@ def test_a_camera_learns_its_bounds_then_has_values_and_keeps_them_over_a_restar
         assert report is not None
         assert (report.state, report.to_learn) == ("learning", 20)
         feed(bus, *frames("a", range(14, 30)))
-        wait_until(lambda: store.bounds("a"), "the bounds are in the store")
+        wait_until(lambda: bounds_of(store), "the bounds are in the store")
         wait_until(lambda: bus.cursor("a") == (5, 29), "all frames are dealt with")
     values = [score.value for score in bus.newest_scores("a", 1000)]
     assert values[:20] == [None] * 20
@@ -169,7 +166,12 @@ def test_frames_of_a_wrong_size_and_broken_messages_are_counted_and_passed_over(
     with working(settings):
         wait_until(lambda: bus.cursor("a") == (5, 9), "the good frames are dealt with")
         wait_until(lambda: bus.counters("a").get("dropped_size") == 3, "the wrong ones are counted")
-    assert bus.counters("a")["dropped_broken"] == 1
+    assert [(gap.first_seq, gap.frames, gap.reason) for gap in bus.gaps("a")] == [
+        (0, 3, "size"),
+        (3, 5, "broken"),
+    ]
+    counters = bus.counters("a")
+    assert (counters["dropped_broken"], counters["broken"]) == (5, 1)
     assert scored(bus, "a") == [FrameId(5, 8), FrameId(5, 9)]
 
 
@@ -180,12 +182,18 @@ def test_a_removed_or_disabled_camera_is_let_go(bus: Bus, store: Store, settings
         wait_until(lambda: bus.infer_report("a") and bus.infer_report("b"), "both are followed")
         store.remove_camera("a")
         store.replace_camera(camera("b", enabled=False, revision=2))
+        store.add_camera(camera("c"))
+        first = wait_until(lambda: bus.infer_report("c"), "the third is followed, so the change is known")
         bus.forget_run("a")
         bus.forget_run("b")
-        store.add_camera(camera("c"))
-        wait_until(lambda: bus.infer_report("c"), "the third is followed")
+        wait_until(lambda: bus.infer_report("c") != first, "there are new reports")
         assert bus.infer_report("a") is None
         assert bus.infer_report("b") is None
+
+
+def bounds_of(store: Store) -> object:
+    snapshot = store.snapshot("a")
+    return snapshot and snapshot.state["learner"]["bounds"]
 
 
 def reports(bus: Bus, name: str, state: str) -> bool:
@@ -221,19 +229,18 @@ def test_a_checkpoint_replaced_under_its_name_is_loaded_and_its_bounds_are_learn
     store.add_camera(camera("a", calibration="learn"))
     feed(bus, *frames("a", range(26)))
     with working(settings):
-        wait_until(lambda: store.bounds("a"), "the bounds are learned")
-        before = store.bounds("a")
+        before = wait_until(lambda: bounds_of(store), "the bounds are learned")
         save_checkpoint(settings.models_dir / "tiny.safetensors", tiny_checkpoint(seed=9, side_px=64))
         wait_until(lambda: reports(bus, "a", "learning"), "it learns anew")
         feed(bus, *frames("a", range(60, 90), side_px=64))
-        wait_until(lambda: store.bounds("a") != before, "the new bounds are kept")
+        wait_until(lambda: (now := bounds_of(store)) and now != before, "the new bounds are kept")
     assert bus.counters("a").get("dropped_size", 0) == 0
 
 
 class NoRoom(Scorer):
     """A model that the device has no room for."""
 
-    def step(self, *_: object) -> Scored:
+    def step_normalised(self, *_: object) -> Scored:
         raise RuntimeError("out of memory\nwith a long explanation")
 
 
@@ -252,19 +259,21 @@ def test_a_camera_that_the_model_cannot_score_is_failed_and_stays_so(
     assert first.last_error == "the model cannot score it: out of memory"
 
 
-def test_no_frame_is_lost_while_the_bus_fails_to_take_a_cursor(
+def test_no_frame_is_lost_while_the_bus_fails_to_take_what_became_of_it(
     bus: Bus, store: Store, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two cameras: one has clips to score while the other's cursor cannot be written."""
-    failures = iter([True] * 3)
-    real = Bus.set_cursor
+    """Twice it takes nothing, twice it takes all and its answer is lost."""
+    failures = iter([(False, True), (True, True)] * 2)
+    real = Bus.add_outcomes
 
-    def flaky(self: Bus, name: str, frame_id: FrameId) -> None:
-        if next(failures, False):
+    def flaky(self: Bus, outcomes: Sequence[tuple[str, Outcome]]) -> list[int]:
+        written, failed = next(failures, (True, False))
+        answers = real(self, outcomes) if written else []
+        if failed:
             raise redis.ConnectionError
-        real(self, name, frame_id)
+        return answers
 
-    monkeypatch.setattr(Bus, "set_cursor", flaky)
+    monkeypatch.setattr(Bus, "add_outcomes", flaky)
     store.add_camera(camera("a"))
     store.add_camera(camera("b"))
     feed(bus, *frames("a", range(9)), *frames("b", range(3)))

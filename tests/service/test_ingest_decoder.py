@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +14,15 @@ from models.video import read_clip
 from service.bus import Bus
 from service.ingest.child import Decoder
 from service.ingest.decoder import backlog_frames
+from service.ingest.resuming import REPLAY_FRAMES
 from service.ingest.wire import EXIT_CODES, Said
 from service.messages import FrameId
 from service.settings import Settings, load_settings
-from service.store import Store
+from service.store import Snapshot, Store
 from tests.clips import number_in, write_clip, write_sound
 from tests.conftest import Urls
-from tests.ingest_line import SIDE_PX, Reader, camera, play, settings_for, write_header_only
+from tests.ingest_line import SIDE_PX, Reader, camera, play, settings_for, start_decoder, write_header_only
+from tests.owning import save
 from tests.waiting import wait_until
 
 
@@ -62,7 +65,7 @@ def test_its_pixels_are_those_that_training_sees(settings: Settings, bus: Bus) -
 
 def test_a_file_never_runs_further_ahead_than_the_backlog(settings: Settings, bus: Bus) -> None:
     clip = write_clip(settings.media_dir / "clip.mp4", range(40))
-    decoder = Decoder(camera("a", clip), settings)
+    decoder = start_decoder(bus, camera("a", clip), settings)
     reader, said, ahead = Reader(bus, "a"), list[Said](), list[int]()
 
     def look() -> int:
@@ -86,8 +89,8 @@ def test_a_file_never_runs_further_ahead_than_the_backlog(settings: Settings, bu
 
 def test_a_cursor_of_a_former_session_does_not_count(settings: Settings, bus: Bus) -> None:
     clip = write_clip(settings.media_dir / "clip.mp4", range(20))
-    bus.set_cursor("a", FrameId(5, 1_000_000))
-    decoder = Decoder(camera("a", clip), settings)
+    save(bus, "a", FrameId(5, 1_000_000))
+    decoder = start_decoder(bus, camera("a", clip), settings)
     try:
         wait_until_it_waits(decoder)
     finally:
@@ -99,26 +102,63 @@ def test_a_cursor_of_a_former_session_does_not_count(settings: Settings, bus: Bu
     assert newest.seq == settings.backlog_frames - 2
 
 
-def test_a_bus_that_loses_everything_does_not_hold_a_file_up_for_ever(settings: Settings, bus: Bus) -> None:
-    clip = write_clip(settings.media_dir / "clip.mp4", range(30))
-    decoder, reader = Decoder(camera("a", clip), settings), Reader(bus, "a")
+def test_frames_that_the_bus_lost_are_added_again_from_before_the_snapshot(
+    settings: Settings, bus: Bus, store: Store
+) -> None:
+    clip = write_clip(settings.media_dir / "clip.mp4", range(80))
+    record, decoder = camera("a", clip), start_decoder(bus, camera("a", clip), settings)
     try:
-        wait_until_it_waits(decoder)
+        wait_until(lambda: bus.newest_frame_id("a"), "it has begun")
+        session = bus.newest_frame_id("a").session  # type: ignore[union-attr]
+        save(bus, "a", FrameId(session, 39))
+        wait_until(lambda: bus.newest_frame_id("a") == (session, 39 + settings.backlog_frames - 1), "it waits again")
         bus.forget("a")
-        wait_until(lambda: (reader.read(), decoder.exit_code())[1] is not None, "the end")
+        save(bus, "a", FrameId(session, 41))
+        wait_until(lambda: decoder.exit_code() is not None, "it notices")
     finally:
         decoder.kill()
         decoder.close()
-    reader.read()
-    assert [frame.seq for frame in reader.frames] == list(range(settings.backlog_frames - 1, 30))
+    assert decoder.exit_code() == EXIT_CODES["lost"]
     assert bus.counters("a")["bus_restart"] == 1
+    store.save_snapshot("a", 1, Snapshot(FrameId(session, 39), {}))
+    reader = Reader(bus, "a")
+    play(replace(record, revision=1), settings, reader)
+    assert [frame.id for frame in reader.frames] == [(session, seq) for seq in range(40 - REPLAY_FRAMES, 80)]
+    assert [number_in(frame.pixels) for frame in reader.frames] == list(range(40 - REPLAY_FRAMES, 80))
+
+
+def test_a_file_goes_on_after_the_last_frame_that_it_added(settings: Settings, bus: Bus) -> None:
+    clip = write_clip(settings.media_dir / "clip.mp4", range(30))
+    reader = Reader(bus, "a")
+    decoder = start_decoder(bus, camera("a", clip), settings)
+    try:
+        wait_until_it_waits(decoder)
+    finally:
+        decoder.kill()
+        decoder.close()
+        decoder._process.wait()
+    play(camera("a", clip), settings, reader)
+    assert [number_in(frame.pixels) for frame in reader.frames] == list(range(30))
+    assert [frame.seq for frame in reader.frames] == list(range(30))
+    assert len(reader.sessions) == 1
+    start_s = reader.frames[0].captured_at
+    assert [frame.captured_at - start_s for frame in reader.frames] == pytest.approx([n / 10 for n in range(30)])
+
+
+def test_a_file_that_was_read_to_its_end_is_not_played_again_unless_it_is_changed(settings: Settings, bus: Bus) -> None:
+    clip = write_clip(settings.media_dir / "clip.mp4", range(6))
+    reader = Reader(bus, "a")
+    for revision in (1, 1, 2):
+        assert play(camera("a", clip, revision=revision), settings, reader)[0] == EXIT_CODES["ended"]
+    assert [number_in(frame.pixels) for frame in reader.frames] == [*range(6), *range(6)]
+    assert len(reader.sessions) == 2
 
 
 def test_a_file_in_real_time_keeps_its_time_stamps(settings: Settings, bus: Bus) -> None:
     times_s = [0.0, 0.1, 0.2, 0.3, 1.0, 1.1, 1.5]
     clip = write_clip(settings.media_dir / "clip.mp4", range(7), times_s=times_s)
     reader, lag_s = Reader(bus, "a"), list[float]()
-    decoder = Decoder(camera("a", clip, pace="realtime"), settings)
+    decoder = start_decoder(bus, camera("a", clip, pace="realtime"), settings)
 
     def ended() -> bool:
         lag_s.extend([time.time() - reader.frames[-1].captured_at] * reader.read())
@@ -147,10 +187,10 @@ def test_the_frame_rate_is_reduced_by_time_stamps(settings: Settings, bus: Bus) 
 
 def test_each_session_is_greater_than_the_last(settings: Settings, bus: Bus, store: Store) -> None:
     clip = write_clip(settings.media_dir / "clip.mp4", range(3))
-    ahead = store.next_session("a", time.time() + 3600)
+    ahead = store.begin_session("a", time.time() + 3600, revision=0)
     reader = Reader(bus, "a")
-    for _ in range(2):
-        play(camera("a", clip), settings, reader)
+    for revision in (1, 2):
+        play(camera("a", clip, revision=revision), settings, reader)
     assert reader.sessions == [ahead + 1, ahead + 2]
 
 

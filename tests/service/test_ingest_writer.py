@@ -18,6 +18,8 @@ from service.ingest.writer import Writer
 from service.messages import Frame
 from service.store import Store
 from tests.conftest import Urls
+from tests.ingest_line import camera
+from tests.owning import add_frames, own
 from tests.refusing import REFUSALS, LosesAnswers, Refusing, refusing_redis
 from tests.waiting import wait_until
 
@@ -25,7 +27,7 @@ PIXELS = np.zeros((4, 4, 3), np.uint8)
 
 
 def writer_for(bus: Bus, store: Store, *, patient: bool = True) -> Writer:
-    return Writer("a", bus, store, Talk(io.StringIO()), patient)
+    return Writer(camera("a", "x"), own(bus, "a", "ingest"), bus, store, Talk(io.StringIO()), patient, kept=256)
 
 
 def test_frames_are_numbered_from_zero_in_each_session(bus: Bus, store: Store) -> None:
@@ -43,29 +45,29 @@ def test_a_frame_that_the_bus_took_without_saying_so_is_no_trouble(bus: Bus, sto
     writer = writer_for(bus, store)
     writer.begin(wait=True)
     assert writer.next_id is not None
-    bus.add_frame(Frame("a", *writer.next_id, 1.0, PIXELS))
+    add_frames(bus, Frame("a", *writer.next_id, 1.0, PIXELS))
     writer.write(PIXELS, 1.0)
     writer.write(PIXELS, 1.1)
     assert [frame.seq for frame in bus.frames_after({"a": None}, 10)["a"]] == [0, 1]
 
 
 def test_a_decoder_that_was_replaced_writes_no_more(bus: Bus, store: Store) -> None:
-    old, new = writer_for(bus, store), writer_for(bus, store)
+    old, new = writer_for(bus, store, patient=False), writer_for(bus, store, patient=False)
     for writer in (old, new):
         writer.begin(wait=True)
     new.write(PIXELS, 1.0)
-    with pytest.raises(SourceLostError, match="another decoder writes"):
+    with pytest.raises(SourceLostError, match="another worker writes"):
         old.write(PIXELS, 1.0)
 
 
 def test_without_a_bus_a_live_frame_is_dropped_and_its_number_is_missing(store: Store, tmp_path: Path) -> None:
     client = connect(f"unix://{tmp_path / 'nobody.sock'}")
     away = Bus(client, frames_kept=16, scores_kept=16, heats_kept=16)
-    writer = writer_for(away, store, patient=False)
+    writer = Writer(camera("a", "x"), "token", away, store, Talk(io.StringIO()), patient=False, kept=256)
     writer.begin(wait=True)
     for _ in range(20):
         writer.write(PIXELS, 1.0)
-    assert writer._uncounted["dropped_bus"] == 20
+    assert (writer._skipped, writer._skipped_for) == (20, "bus_restart")
     assert writer.next_id is not None
     assert writer.next_id.seq == 20
 
@@ -85,7 +87,7 @@ def refusing(tmp_path: Path) -> Iterator[Refusing]:
 
 
 @pytest.mark.parametrize("kind", REFUSALS)
-def test_a_bus_that_refuses_costs_a_live_camera_its_frames_and_they_are_counted(
+def test_a_bus_that_refuses_costs_a_live_camera_its_frames_and_the_next_one_says_so(
     refusing: Refusing, store: Store, kind: str
 ) -> None:
     with closing(connect(refusing.url)) as client:
@@ -105,7 +107,8 @@ def test_a_bus_that_refuses_costs_a_live_camera_its_frames_and_they_are_counted(
         wait_until(goes_on, "it goes on")
         kept = bus.frames_after({"a": None}, 100)["a"]
         assert writer.next_id is not None
-        assert bus.counters("a")["dropped_bus"] == writer.next_id.seq - len(kept) >= 3
+        assert sum(frame.skipped for frame in kept) == writer.next_id.seq - len(kept) >= 3
+        assert {frame.skipped_for for frame in kept if frame.skipped} == {"bus_restart"}
         assert bus.counters("a")["frames"] == len(kept)
 
 

@@ -17,6 +17,7 @@ from service.bus import Bus, connect
 from service.messages import Alert, AlertEvent, IngestReport
 from service.store import Store
 from tests.conftest import Urls
+from tests.owning import add_scores
 from tests.service.api_server import (
     RTSP,
     Apart,
@@ -91,7 +92,7 @@ def test_scores_come_as_they_are_written_and_no_history_does(api: Api, bus: Bus)
 def test_many_scores_come_in_order_each_once(api: Api, bus: Bus) -> None:
     with api.listen() as socket:
         for first in range(1, 201, 20):
-            bus.add_scores([(score("gate", seq), heat("gate", seq)) for seq in range(first, first + 20)])
+            add_scores(bus, [(score("gate", seq), heat("gate", seq)) for seq in range(first, first + 20)])
         assert [next_of(socket, "score")["data"]["seq"] for _ in range(200)] == list(range(1, 201))
 
 
@@ -99,7 +100,7 @@ def test_a_score_is_told_soon(api: Api, bus: Bus) -> None:
     delays = []
     with api.listen() as socket:
         for seq in range(1, 21):
-            bus.add_scores([(score("gate", seq), heat("gate", seq))])
+            add_scores(bus, [(score("gate", seq), heat("gate", seq))])
             began = time.monotonic()
             next_of(socket, "score")
             delays.append(time.monotonic() - began)
@@ -156,7 +157,7 @@ def test_who_names_cameras_hears_of_them_only(api: Api, bus: Bus, store: Store) 
     watch(store, bus, "hall")
     with api.listen("?camera=gate&camera=hall") as socket:
         for name in ("yard", "gate", "hall"):
-            bus.add_scores([(score(name, 3), heat(name, 3))])
+            add_scores(bus, [(score(name, 3), heat(name, 3))])
         store.save_alerting("yard", {}, [AlertEvent("new", an_alert("yard"))])
         store.save_alerting("hall", {}, [AlertEvent("new", an_alert("hall"))])
         missing = {("score", "gate"), ("score", "hall"), ("alert", "hall")}
@@ -189,10 +190,10 @@ def test_one_unreadable_score_holds_nobody_up(api: Api, bus: Bus, store: Store, 
     raw = connect(urls.bus)
     with api.listen() as socket:
         raw.xadd("scores:{gate}", {"nonsense": "1"}, id="1000-5")
-        bus.add_scores([(score("gate", 6), heat("gate", 6))])
-        bus.add_scores([(score("yard", 6), heat("yard", 6))])
+        add_scores(bus, [(score("gate", 6), heat("gate", 6))])
+        add_scores(bus, [(score("yard", 6), heat("yard", 6))])
         heard = {next_of(socket, "score")["data"]["camera"] for _ in range(2)}
-        bus.add_scores([(score("gate", 7), heat("gate", 7))])
+        add_scores(bus, [(score("gate", 7), heat("gate", 7))])
         assert next_of(socket, "score")["data"]["id"] == "1000-7"
     raw.close()
     assert heard == {"gate", "yard"}
@@ -214,7 +215,7 @@ def test_who_does_not_read_is_closed_with_1013_and_nobody_else_notices(urls: Url
         with api.listen() as quick, api.listen(sock=deaf_socket(api), max_queue=1) as deaf:
             sent = 0
             while not api_says_closed(api):
-                bus.add_scores([(score("gate", sent + i), heat("gate", sent + i)) for i in range(50)])
+                add_scores(bus, [(score("gate", sent + i), heat("gate", sent + i)) for i in range(50)])
                 assert [next_of(quick, "score")["data"]["seq"] for _ in range(50)] == list(range(sent, sent + 50))
                 sent += 50
                 assert sent < 20_000
@@ -240,7 +241,7 @@ def test_a_burst_larger_than_the_queue_reaches_who_reads_and_closes_who_does_not
             sent = 0
             while not api_says_closed(api):
                 made = range(sent, sent + size)
-                bus.add_scores([(score("gate", seq), heat("gate", seq)) for seq in made])
+                add_scores(bus, [(score("gate", seq), heat("gate", seq)) for seq in made])
                 for socket in (quick, other):
                     assert [next_of(socket, "score")["data"]["seq"] for _ in made] == list(made)
                 sent += size

@@ -112,18 +112,18 @@ def test_a_step_that_was_acknowledged_outlives_its_server(tmp_path: Path) -> Non
 def test_a_server_that_refuses_is_unavailable_and_holds_nothing_by_halves(tmp_path: Path, kind: str) -> None:
     with refusing_redis(tmp_path, "store") as server, closing(connect(server.url)) as client:
         store = Store(client)
-        session = store.next_session("gate", 1.0)
+        session = store.begin_session("gate", 1.0, revision=1)
         server.refuse(kind)
         for _ in range(2):
             with pytest.raises(UNAVAILABLE):
-                store.next_session("gate", 1.0)
+                store.begin_session("gate", 1.0, revision=1)
             with pytest.raises(UNAVAILABLE):
                 store.save_alerting("gate", {}, [NEW])
         server.mend()
         assert (log_of(store), store.alerting_state("gate")) == ([], None)
         store.save_alerting("gate", {}, [NEW])
         assert log_of(store) == [NEW]
-        assert store.next_session("gate", 1.0) == session + 1
+        assert store.begin_session("gate", 1.0, revision=1) == session + 1
 
 
 @pytest.mark.parametrize("bad", ["{not json", "[]", '{"id":"x"}', "\udcff".encode("utf-8", "surrogateescape")])

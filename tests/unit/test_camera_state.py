@@ -48,6 +48,13 @@ def test_online() -> None:
     assert at.progress is None
 
 
+def test_troubles_of_the_last_hour_are_shown_in_every_state() -> None:
+    for state in ("online", "reconnecting", "stalled", "failed"):
+        at = merged(ingest(state, reconnects_last_hour=5, stalls_last_hour=2), infer())
+        assert (at.reconnects_last_hour, at.stalls_last_hour) == (5, 2)
+    assert merged(None, infer()).reconnects_last_hour == 0
+
+
 def test_learning_shows_how_far() -> None:
     at = merged(ingest(), infer("learning", learned=12, to_learn=300))
     assert (at.state, at.progress) == ("learning", (12, 300))

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from models.bounds import Learner
 from models.scorer import Scorer
 from service.inference.line import CameraLine
-from service.messages import Camera, Frame
+from service.messages import Camera, Frame, FrameId, Gap
 from tests.tiny import EASY_BOUNDS, tiny_checkpoint
 
 
@@ -30,38 +34,106 @@ def frame(seq: int, session: int = 1, size: int = 32) -> Frame:
     return Frame("a", session, seq, seq / 10, np.full((size, size, 3), seq % 256, np.uint8))
 
 
-def clips(line: CameraLine, frames: list[Frame]) -> list[list[tuple[int, int]]]:
-    """Every clip that these frames complete, as (session, seq) pairs."""
+def scored(line: CameraLine, frames: list[Frame]) -> list[tuple[int, int]]:
+    """(session, seq) of every frame that these complete a window for; each clip holds the frames up to it."""
     line.offer(frames)
     found = []
-    while (clip := line.next_clip()) is not None:
-        found.append([(one.session, one.seq) for one in clip])
+    while (frame := line.next_frame()) is not None:
+        numbers = line.window.clip()[:, 0, 0, 0].tolist()
+        assert numbers == [number % 256 for number in range(frame.seq - 4, frame.seq + 1)]
+        found.append((frame.session, frame.seq))
     return found
 
 
+def gaps(line: CameraLine) -> list[tuple[int, int, int, str]]:
+    """(session, first seq, frames, reason) of everything that is not scored."""
+    return [(one.session, one.first_seq, one.frames, one.reason) for one in line.unsent if isinstance(one, Gap)]
+
+
 def test_frame_4_is_the_first_scored_and_every_later_one_follows(line: CameraLine) -> None:
-    found = clips(line, [frame(seq) for seq in range(7)])
-    assert found == [[(1, seq) for seq in range(last - 4, last + 1)] for last in (4, 5, 6)]
-    assert line.handled == line.cursor == (1, 6)
+    assert scored(line, [frame(seq) for seq in range(7)]) == [(1, 4), (1, 5), (1, 6)]
+    assert line.done == line.cursor == (1, 6)
+    assert gaps(line) == [(1, 0, 4, "window")]
 
 
 def test_frames_may_come_one_at_a_time(line: CameraLine) -> None:
-    assert [len(clips(line, [frame(seq)])) for seq in range(7)] == [0, 0, 0, 0, 1, 1, 1]
+    assert [len(scored(line, [frame(seq)])) for seq in range(7)] == [0, 0, 0, 0, 1, 1, 1]
 
 
-def test_a_gap_empties_the_window_and_is_counted(line: CameraLine) -> None:
-    found = clips(line, [frame(seq) for seq in (0, 1, 2, 3, 6, 7, 8, 9, 10)])
-    assert found == [[(1, seq) for seq in range(6, 11)]]
-    assert line.dropped == {"lag": 2}
+def test_a_gap_empties_the_window_and_is_told(line: CameraLine) -> None:
+    assert scored(line, [frame(seq) for seq in (0, 1, 2, 3, 6, 7, 8, 9, 10)]) == [(1, 10)]
+    assert gaps(line) == [(1, 0, 4, "window"), (1, 4, 6, "lag")]
+
+
+def test_what_ingest_left_out_is_told_apart_from_what_was_lost(line: CameraLine) -> None:
+    seen = [*(frame(seq) for seq in range(5)), replace(frame(9), skipped=3, skipped_for="bus_restart")]
+    assert scored(line, seen) == [(1, 4)]
+    assert gaps(line) == [(1, 0, 4, "window"), (1, 5, 1, "lag"), (1, 6, 4, "bus_restart")]
 
 
 def test_a_new_session_empties_the_window(line: CameraLine) -> None:
-    found = clips(line, [*(frame(seq) for seq in range(4)), *(frame(seq, session=2) for seq in range(5))])
-    assert found == [[(2, seq) for seq in range(5)]]
-    assert line.dropped == {}
+    seen = [*(frame(seq) for seq in range(4)), *(frame(seq, session=2) for seq in range(5))]
+    assert scored(line, seen) == [(2, 4)]
+    assert gaps(line) == [(1, 0, 4, "window"), (2, 0, 4, "reconnect")]
 
 
-def test_a_frame_of_another_size_is_never_scored(line: CameraLine) -> None:
+def test_a_session_whose_first_frames_are_gone_is_told_from_its_number_0_on(line: CameraLine) -> None:
+    assert scored(line, [frame(seq, session=3) for seq in range(2, 8)]) == [(3, 6), (3, 7)]
+    assert gaps(line) == [(3, 0, 6, "lag")]
+
+
+def test_a_frame_of_another_size_or_revision_or_without_pixels_is_never_scored(line: CameraLine) -> None:
+    broken = replace(frame(10), pixels=np.empty((0, 0, 3), np.uint8))
+    former = replace(frame(11), revision=7)
     frames = [*(frame(seq) for seq in range(4)), frame(4, size=16), *(frame(seq) for seq in range(5, 10))]
-    assert clips(line, frames) == [[(1, seq) for seq in range(5, 10)]]
-    assert line.dropped == {"size": 1, "lag": 1}
+    assert scored(line, [*frames, broken, former]) == [(1, 9)]
+    assert gaps(line) == [
+        (1, 0, 4, "window"),
+        (1, 4, 5, "size"),
+        (1, 10, 1, "broken"),
+        (1, 11, 1, "changed"),
+    ]
+
+
+def test_a_new_owner_fills_its_window_with_frames_that_are_dealt_with(scorer: Scorer) -> None:
+    line = CameraLine(camera(), scorer, scorer.fresh_items(), Learner(EASY_BOUNDS, 20), FrameId(1, 9))
+    assert line.cursor == (1, 5)
+    assert scored(line, [frame(seq) for seq in range(6, 12)]) == [(1, 10), (1, 11)]
+    assert gaps(line) == []
+
+
+def test_a_new_owner_near_the_start_of_a_session_reads_it_from_its_first_frame(scorer: Scorer) -> None:
+    line = CameraLine(camera(), scorer, scorer.fresh_items(), Learner(EASY_BOUNDS, 20), FrameId(7, 2))
+    assert line.cursor is not None
+    assert FrameId(6, 10**9) < line.cursor < FrameId(7, 0)
+
+
+def test_frames_that_are_skipped_are_told_and_the_next_one_has_its_window(line: CameraLine) -> None:
+    scored(line, [frame(seq) for seq in range(6)])
+    line.skip(FrameId(1, seq) for seq in range(6, 20))
+    assert line.cursor == (1, 15)
+    assert scored(line, [frame(seq) for seq in range(16, 22)]) == [(1, 20), (1, 21)]
+    assert gaps(line) == [(1, 0, 4, "window"), (1, 6, 14, "lag")]
+
+
+def test_only_a_live_camera_has_stale_frames(scorer: Scorer) -> None:
+    for made, is_stale in ((camera(), True), (replace(camera(), url="/x", pace="fast"), False)):
+        line = CameraLine(made, scorer, scorer.fresh_items(), Learner(EASY_BOUNDS, 20), FrameId(1, 9))
+        line.offer([frame(9), frame(10)])
+        assert line.stale(1.0 + 2.1, 2.0) is is_stale
+        assert not line.stale(1.0 + 1.9, 2.0)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.tuples(st.integers(1, 3), st.integers(0, 30)), max_size=60))
+def test_every_number_is_scored_or_told_once_whatever_comes(names: list[tuple[int, int]]) -> None:
+    """The slow, obvious account: of each session, each number up to the last that was seen."""
+    scorer = Scorer(tiny_checkpoint())
+    line = CameraLine(camera(), scorer, scorer.fresh_items(), Learner(EASY_BOUNDS, 20), None)
+    seen = sorted(set(names))
+    done = scored(line, [frame(seq, session) for session, seq in seen])
+    told = [(session, seq) for session, first, count, _ in gaps(line) for seq in range(first, first + count)]
+    last = {session: max(seq for other, seq in seen if other == session) for session, _ in seen}
+    assert sorted(done + told) == [(session, seq) for session in sorted(last) for seq in range(last[session] + 1)]
+    windows = {(session, seq) for session, seq in seen if all((session, seq - back) in seen for back in range(5))}
+    assert set(done) == windows

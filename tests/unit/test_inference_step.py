@@ -11,6 +11,7 @@ from models.checkpoint import Checkpoint
 from models.device import Precision
 from models.scorer import Scored, Scorer
 from models.training.import_mnad import convert
+from service import bus
 from service.inference.line import CameraLine
 from service.inference.step import batches, score_batch
 from service.messages import Frame
@@ -57,16 +58,27 @@ def test_the_full_network_in_batches_of_1_to_3(precision: Precision) -> None:
     check_all_batch_sizes(checkpoint, precision, [2, 3], 256)
 
 
-def ready(name: str, scorer: Scorer, seed: int) -> tuple[CameraLine, list[Frame]]:
+def ready(name: str, scorer: Scorer, seed: int) -> tuple[CameraLine, Frame]:
     line = CameraLine(camera(name), scorer, scorer.fresh_items(), Learner(EASY_BOUNDS, 20), None)
     (clip,) = random_clips(1, 32, seed)
-    return line, [Frame(name, 7, seq, seq / 10, pixels) for seq, pixels in enumerate(clip)]
+    line.offer(Frame(name, 7, seq, seq / 10, pixels) for seq, pixels in enumerate(clip))
+    frame = line.next_frame()
+    assert frame is not None
+    return line, frame
+
+
+def outcome(line: CameraLine) -> bus.Scored:
+    last = line.unsent[-1]
+    assert isinstance(last, bus.Scored)
+    return last
 
 
 def test_each_camera_keeps_its_own_memory_and_gets_scores_under_its_frames_ids() -> None:
     scorer = Scorer(tiny_checkpoint(gamma=1e9))
     batch = [ready("a", scorer, 1), ready("b", scorer, 2)]
-    (score_a, heat_a), (score_b, _) = score_batch(batch, now=lambda: 99.0)
+    score_batch(batch, now=lambda: 99.0)
+    score_a, heat_a = outcome(batch[0][0]).score, outcome(batch[0][0]).heat
+    score_b = outcome(batch[1][0]).score
     assert (score_a.camera, score_a.session, score_a.seq, score_a.scored_at) == ("a", 7, 4, 99.0)
     assert score_b.camera == "b"
     assert heat_a.cells.shape == (64, 64)
@@ -88,8 +100,9 @@ def test_batches_are_per_checkpoint_and_bounded() -> None:
 
 def test_a_number_that_is_not_finite_never_reaches_a_score() -> None:
     scorer = Scorer(tiny_checkpoint())
-    line, frames = ready("a", scorer, 1)
+    line, frame = ready("a", scorer, 1)
     line.items = torch.full_like(line.items, torch.nan)
-    ((score, _),) = score_batch([(line, frames)])
+    score_batch([(line, frame)])
+    score = outcome(line).score
     assert score.value is None
     assert score.distance is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -9,6 +10,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from service.ingest.backoff import Backoff
+from service.ingest.hourly import LastHour
 from service.ingest.runner import SLACK_S, START_LIMIT_S, Runner
 from service.ingest.wire import Kind, Said
 from service.messages import Camera, IngestReport
@@ -166,9 +168,22 @@ def test_a_silent_decoder_is_killed_and_the_camera_is_stalled() -> None:
     report = life.after(SLACK_S + 0.1)
     assert child.killed
     assert (report.state, report.last_error) == ("stalled", "silent for 16 s")
-    assert life.after(0.1).retry_at is not None
-    assert life.after(5).state == "stalled"
+    report = life.after(0.1)
+    assert report.retry_at == report.at, "the silence has been waiting enough"
+    assert life.after(0.1).state == "stalled"
     assert len(life.children) == 2
+
+
+def test_one_that_is_cut_again_and_again_waits_longer_too() -> None:
+    life, starts = Life(), list[float]()
+    while len(life.children) < 9:
+        if len(life.children) > len(starts):
+            starts.append(life.now)
+            life.children[-1].say("ready", "opened")
+        life.after(0.5)
+    waits = [later - earlier for earlier, later in itertools.pairwise(starts)]
+    assert waits[0] <= SETTINGS.stall_timeout_s + 3
+    assert 30 < waits[-1] < 60 + 3
 
 
 def test_a_decoder_that_does_not_get_through_is_killed() -> None:
@@ -237,10 +252,42 @@ def test_a_new_frame_size_is_told_and_the_camera_stays_online() -> None:
     assert report.last_error == "frame size changed from 160x120 to 320x240"
 
 
+def test_reconnects_and_stalls_are_counted_for_an_hour() -> None:
+    life = Life()
+    life.online().code = 5  # it says itself that the source is silent
+    life.after(0.1)
+    report = life.after(2)
+    assert (report.reconnects_last_hour, report.stalls_last_hour) == (1, 1)
+    life.online().code = 4
+    life.after(0.1)
+    report = life.after(4)
+    assert (report.reconnects_last_hour, report.stalls_last_hour) == (2, 1)
+    child = life.online()
+    life.after(SETTINGS.stall_timeout_s + SLACK_S + 0.1)
+    assert child.killed
+    life.after(0.1)
+    report = life.after(0.1)
+    assert (report.reconnects_last_hour, report.stalls_last_hour) == (3, 2)
+    child = life.online()
+    for _ in range(361):
+        child.say("progress", session=17)
+        report = life.after(10)
+    assert (report.reconnects_last_hour, report.stalls_last_hour) == (0, 0)
+
+
+def test_the_counts_of_an_hour_take_no_more_room_the_more_there_is() -> None:
+    hour = LastHour()
+    for second in range(10_000):
+        hour.add(float(second))
+    assert 3540 <= hour.count(10_000.0) <= 3600
+    assert hour.count(10_000.0 + 3600) == 0
+    assert len(hour._minutes) <= 61
+
+
 def test_damage_is_told_while_it_is_news_of_this_session() -> None:
     life = Life()
     child = life.online()
-    for damaged, words in ((1, "1 damaged packet passed over"), (7, "7 damaged packets passed over")):
+    for damaged, words in ((1, "1 damaged picture passed over"), (7, "7 damaged pictures passed over")):
         child.say("progress", session=17, seq=1, captured_at=5.1, frames=2, damaged=damaged)
         report = life.after(0.1)
         assert (report.state, report.last_error, life.runner.last_error) == ("online", words, None)

@@ -76,6 +76,50 @@ def test_a_clock_set_far_ahead_is_passed_over_and_a_real_gap_is_not() -> None:
     assert [round(timeline.at(at), 6) for at in (0.0, 95_443.7, 95_443.8, 95_473.8)] == [0.0, 0.1, 0.2, 30.2]
 
 
+def jumps(times_s: list[float | None], step_s: float = 0.1) -> list[int]:
+    """Indices of the frames before which the stream's clock jumped."""
+    timeline, found = Timeline(step_s), []
+    for index, pts_s in enumerate(times_s):
+        timeline.at(pts_s)
+        if timeline.jumped:
+            found.append(index)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("times_s", "found"),
+    [
+        ([0.0, 0.1, 7200.0, 7200.1], [2]),
+        ([7200.0, 7200.1, 0.0, 0.1], [2]),
+        ([0.0, 0.1, 0.2, 0.6, 0.7, 0.0, 0.1], [5]),  # a loop
+        ([0.0, 30.0], [1]),  # not set, but nothing of what came before says what comes
+        ([0.0, 8.0, 16.0], []),
+        ([0.0, 0.1, 0.06, 0.2], []),
+        ([None, 5000.0, 5000.1], []),
+        ([0.0, *[None] * 300, 30.0, 30.1], []),  # the time went on while it was not told
+        ([0.0, *[None] * 300, 0.1], [301]),
+    ],
+)
+def test_where_a_clock_jumps(times_s: list[float | None], found: list[int]) -> None:
+    assert jumps(times_s) == found
+
+
+def test_a_slow_stream_does_not_jump_at_each_frame() -> None:
+    assert jumps([index * 30.0 for index in range(10)], step_s=30.0) == []
+
+
+def test_a_clock_that_stands_still_does_not_stop_the_frames() -> None:
+    times: list[float | None] = [*[7.0] * 100, *(7.0 + index / 10 for index in range(1, 51))]
+    assert 35 <= len(kept(times, 5, 0.1)) - 25 <= 50
+    assert jumps(times) == []
+
+
+def test_a_clock_that_creeps_back_does_not_stop_the_frames() -> None:
+    times: list[float | None] = [1000 - index / 3 for index in range(100)]
+    assert len(kept(times, 5, 0.1)) >= 45
+    assert jumps(times) == []
+
+
 def test_small_steps_back_never_run_backwards() -> None:
     timeline = Timeline(0.04)
     times = [timeline.at(at) for at in (0.0, 0.10, 0.06, 0.12)]

@@ -16,14 +16,14 @@ from tests.ingest_line import camera
 
 def test_a_job_comes_back_as_it_went() -> None:
     settings = load_settings(bus_url="redis://:pw@host/0", media_dir=Path("/media"), stall_timeout_s=3)
-    job = Job(camera("a", "rtsp://u:p@h/1", fps=5.0), settings, 42)
+    job = Job(camera("a", "rtsp://u:p@h/1", fps=5.0), settings, 42, "token")
     assert Job.load(job.dump()) == job
     assert job.dump().count(b"\n") == 1
 
 
 def test_a_job_that_would_not_fit_a_pipe_is_refused() -> None:
     with pytest.raises(ValueError, match="too long"):
-        Job(camera("a", "/" + "x" * 70_000), load_settings(), 42).dump()
+        Job(camera("a", "/" + "x" * 70_000), load_settings(), 42, "token").dump()
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 1000])

@@ -9,7 +9,7 @@ from urllib.parse import quote
 import pytest
 
 from service.errors import SourceRefusedError
-from service.urls import check, file_path, is_file, mask
+from service.urls import check, check_transport, file_path, is_file, mask
 
 
 @pytest.fixture
@@ -89,6 +89,47 @@ def test_a_whole_address_is_masked_whatever_is_in_it() -> None:
 def test_credentials_in_path_and_query_are_masked(url: str, shown: str) -> None:
     assert mask(url) == shown
     assert mask(f"camera gate: {url} is away; see rtsp://d/y") == f"camera gate: {shown} is away; see rtsp://d/y"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "file:///srv/media/gate@night.mp4",
+        "file:///srv/user=1/a b@c.mp4",
+        "FILE:///srv/a@b.mp4",
+        "file://localhost/srv/a@b.mp4",
+        "/srv/media/a@b.mp4",
+    ],
+)
+def test_a_files_path_holds_no_password_and_is_shown_as_it_is(url: str) -> None:
+    assert mask(url) == url
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "file://me:s3cr3t@host/a.mp4",
+        "file://me:s3/cr3t@host/a.mp4",
+        "file:///a.mp4,rtsp://me:s3cr3t@host/x",
+        "file:///a.mp4?password=s3cr3t",
+        "file:///a.mp4 and rtsp://me:s3cr3t@host/x",
+        "rtsp://me:s3cr3t@host/x and file:///a@b.mp4",
+        "rtsp://me:file:///s3cr3t@host/x",
+    ],
+)
+def test_what_only_looks_like_a_files_path_is_masked(url: str) -> None:
+    shown = mask(url)
+    assert "cr3t" not in shown
+    assert "s3" not in shown
+
+
+def test_udp_is_for_plain_rtsp_alone() -> None:
+    for url in ("rtsp://host/x", "RTSP://u:p@host:554/x"):
+        check_transport(url, "udp")
+    for url in ("rtsps://host/x", "file:///srv/clip.mp4", "/srv/clip.mp4", "//[x"):
+        check_transport(url, "tcp")
+        with pytest.raises(SourceRefusedError, match="udp is for rtsp:// alone"):
+            check_transport(url, "udp")
 
 
 def test_a_long_text_is_masked_quickly() -> None:

@@ -4,9 +4,11 @@
 const API = "/api/v1";
 const POINTS = 900; // a camera's curve holds
 const ALERTS = 100; // the list holds
+const EVENTS = 3; // shown of a camera
 const PICTURE_MS = 1000;
 const REFRESH_MS = 5000;
 const TROUBLE = new Set(["reconnecting", "stalled", "failed"]);
+const KINDS = { scene_change: "Scene change", tampered: "Tampered with", restored: "Restored" };
 const STILL = new Set(["reconnecting", "stalled", "failed", "disabled", "ended"]);
 
 const $ = (selector, inside = document) => inside.querySelector(selector);
@@ -60,6 +62,7 @@ class Card {
     this.node.dataset.state = camera.state;
     this.node.classList.toggle("stale", STILL.has(camera.state));
     $(".state", this.node).textContent = camera.state;
+    $(".tampered", this.node).hidden = !camera.tampered;
     this.showError(camera.last_error);
     const learning = $(".learning", this.node);
     learning.hidden = !camera.progress;
@@ -127,6 +130,19 @@ class Card {
     this.read(score.value);
   }
 
+  /** Newest first; told again by REST, an event changes nothing. */
+  addEvents(events) {
+    const list = $(".events", this.node);
+    for (const event of events) {
+      const name = `${event.session}-${event.seq} ${event.kind}`;
+      if ([...list.children].some((row) => row.dataset.event === name)) continue;
+      const older = [...list.children].find((row) => Number(row.dataset.at) <= event.at);
+      list.insertBefore(newEventRow(event, name), older || null);
+    }
+    [...list.children].slice(EVENTS).forEach((row) => row.remove());
+    list.hidden = !list.children.length;
+  }
+
   read(value) {
     const reading = $(".reading", this.node);
     reading.textContent = value === null ? "" : value.toFixed(2);
@@ -172,6 +188,18 @@ function newer(a, b) {
   const [s, n] = a.split("-").map(Number);
   const [t, m] = b.split("-").map(Number);
   return s > t || (s === t && n > m);
+}
+
+function newEventRow(event, name) {
+  const row = $("#event-template").content.firstElementChild.cloneNode(true);
+  row.dataset.event = name;
+  row.dataset.kind = event.kind;
+  row.dataset.at = event.at;
+  $("time", row).textContent = clock(event.at);
+  $("time", row).dateTime = new Date(event.at * 1000).toISOString();
+  $(".kind", row).textContent = KINDS[event.kind] || event.kind;
+  $(".detail", row).textContent = event.detail;
+  return row;
 }
 
 function facts(camera) {
@@ -320,7 +348,8 @@ function summarise() {
   const alarmed = new Set(open.map(({ alert }) => alert.camera));
   for (const [id, card] of cameras) card.node.classList.toggle("alarmed", alarmed.has(id));
   for (const { alert, row } of open) showLength(alert, row);
-  const trouble = [...cameras.values()].filter((card) => TROUBLE.has(card.camera.state)).map((card) => card.id);
+  const needy = ({ camera }) => camera.tampered || TROUBLE.has(camera.state);
+  const trouble = [...cameras.values()].filter(needy).map((card) => card.id);
   const [level, text] = verdict([...alarmed], trouble);
   const summary = $("#summary");
   if (summary.textContent !== text) summary.textContent = text;
@@ -359,7 +388,7 @@ async function loadAll() {
     row.remove();
   }
   [...open.items, ...newest.items].forEach(putAlert);
-  await Promise.all([...cameras.values()].map(loadScores));
+  await Promise.all([...cameras.values()].flatMap((card) => [loadScores(card), loadEvents(card)]));
   summarise();
 }
 
@@ -368,9 +397,15 @@ async function loadScores(card) {
   scores.items.forEach((score) => card.addScore(score));
 }
 
+async function loadEvents(card) {
+  const events = await call(`${cameraPath(card.id)}/events?limit=${EVENTS}`).catch(() => ({ items: [] }));
+  card.addEvents(events.items.reverse());
+}
+
 function handle({ type, event, data }) {
   if (type === "score") cameras.get(data.camera)?.addScore(data);
   else if (type === "alert") putAlert(data);
+  else if (type === "event") cameras.get(data.camera)?.addEvents([data]);
   else if (event === "end") dropCamera(data.id);
   else putCamera(data);
   if (type !== "score") summarise();

@@ -1,0 +1,57 @@
+"""A worker's share of the cameras at its stage: it takes what is free, and gives where others have less."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import uuid
+from collections.abc import Mapping
+
+from service.bus import Bus
+from service.leases import Leases
+from service.messages import Camera
+from service.sharing import load_of, to_give, to_take
+
+log = logging.getLogger(__name__)
+
+
+def worker_name() -> str:
+    """Of this process and no other, and readable."""
+    return f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:4]}"
+
+
+class Claims:
+    """One look around, every half second or so. Raises one of bus.UNAVAILABLE."""
+
+    def __init__(self, stage: str, bus: Bus, leases: Leases) -> None:
+        self.name = worker_name()
+        self.leases = leases
+        self._stage = stage
+        self._bus = bus
+
+    def share(self, cameras: Mapping[str, Camera], going: set[str]) -> tuple[list[str], str | None]:
+        """Cameras taken just now, and one to give up, if any.
+
+        cameras: the enabled ones; going: ours still, but being handed over.
+        """
+        loads = {name: load_of(camera) for name, camera in cameras.items()}
+        mine = {name: loads[name] for name in self.leases.mine() - going if name in loads}
+        self.leases.greet_bus()
+        present = self._bus.beat(self._stage, self.name, sum(mine.values()), self.leases.lease_s)
+        others = {name: load for name, load in present.items() if name != self.name}
+        taken = self._take(mine, loads, others)
+        return taken, None if going else to_give(mine, others, sum(loads.values()))
+
+    def _take(self, mine: Mapping[str, float], loads: Mapping[str, float], others: Mapping[str, float]) -> list[str]:
+        candidates = loads.keys() - self.leases.mine()
+        held = self.leases.held(candidates) if candidates else set()
+        free = {name: loads[name] for name in candidates - held}
+        taken = [name for name in to_take(mine, free, others, sum(loads.values())) if self.leases.take(name)]
+        if taken:
+            log.info("cameras taken: %s", ", ".join(taken))
+        return taken
+
+    def leave(self) -> None:
+        """At work no longer: the others share what is given back, at once."""
+        self._bus.leave(self._stage, self.name)

@@ -1,0 +1,162 @@
+"""The lines of the cameras that this worker owns, and those that cannot be scored."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import time
+from collections.abc import Iterable
+
+from models.bounds import Bounds, Learner
+from models.errors import CheckpointError
+from models.scorer import Scorer
+from service.bus import WINDOW, Bus
+from service.inference import snapshots
+from service.inference.line import CameraLine
+from service.inference.scorers import Scorers, Signature
+from service.inference.step import Ready
+from service.messages import Camera, FrameId
+from service.settings import Settings
+from service.store import Snapshot
+
+log = logging.getLogger(__name__)
+
+RETRY_FAILED_EVERY_S = 30.0
+FETCH = 8  # frames of a camera in one go
+INDEX = 4096  # frames looked at in one go when a camera lags
+
+# Shares of the bound on a live score's age: a camera whose next frame is older than STALE goes on with one that is
+# younger than FRESH, so that several are scored in a row before the next jump; after a take-over with the first one
+# that is not STALE.
+STALE, FRESH = 0.75, 0.4
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Failed:
+    """A camera that cannot be scored: why, and when that is tried again."""
+
+    camera: Camera
+    reason: str
+    signature: Signature | None  # of the checkpoint: another file is tried at once
+    retry_at: float
+
+
+class Lines:
+    """Starts, feeds and stops lines."""
+
+    def __init__(self, settings: Settings, bus: Bus, scorers: Scorers) -> None:
+        self.running: dict[str, CameraLine] = {}
+        self.failed: dict[str, Failed] = {}
+        self._settings = settings
+        self._bus = bus
+        self._scorers = scorers
+
+    # Starting and stopping
+
+    def is_outdated(self, camera: Camera) -> bool:
+        """The camera or its checkpoint is another than the one that runs, or has failed and may be tried again."""
+        signature = self._signature(camera.model)
+        line, failed = self.running.get(camera.id), self.failed.get(camera.id)
+        if line is not None:
+            return (line.camera, line.signature) != (camera, signature)
+        if failed is not None:
+            return (failed.camera, failed.signature) != (camera, signature) or time.monotonic() >= failed.retry_at
+        return True
+
+    def start(self, camera: Camera, epoch: int, snapshot: Snapshot | None) -> None:
+        """Begin where the snapshot ends, without one at the oldest frame; another checkpoint begins at the end."""
+        signature = self._signature(camera.model)
+        try:
+            scorer, checkpoint_digest = self._scorers.get(camera.model)
+            identity = snapshots.identity(camera, checkpoint_digest)
+            known = snapshot if snapshot is not None and snapshot.state.get("of") == identity else None
+            line = CameraLine(
+                camera,
+                scorer,
+                scorer.fresh_items(),
+                self._fresh_learner(camera, scorer),
+                self._position(camera.id, snapshot, known),
+                epoch=epoch,
+                signature=signature,
+                identity=identity,
+            )
+        except CheckpointError as error:
+            self.fail(camera, signature, str(error))
+            return
+        if known is not None:
+            self._restore(line, known)
+        if epoch > 1 and line.done is not None:
+            line.loss = "takeover"
+            line.why = WINDOW if line.done.seq < scorer.t_length - 1 else "takeover"  # a session's first have no score
+        self.failed.pop(camera.id, None)
+        self.running[camera.id] = line
+
+    def stop(self, name: str) -> None:
+        self.running.pop(name, None)
+        self.failed.pop(name, None)
+
+    def fail(self, camera: Camera, signature: Signature | None, reason: str) -> None:
+        """Rest for a while: nobody can score this camera as it is."""
+        known = self.failed.get(camera.id)
+        if known is None or (known.camera, known.reason) != (camera, reason):
+            log.error("camera %s: %s", camera.id, reason)
+        self.running.pop(camera.id, None)
+        self.failed[camera.id] = Failed(camera, reason, signature, time.monotonic() + RETRY_FAILED_EVERY_S)
+
+    def keep_checkpoints(self, models: set[str]) -> None:
+        """Let go of checkpoints that no camera uses."""
+        self._scorers.keep_only(models)
+
+    def _signature(self, model: str) -> Signature | None:
+        try:
+            return self._scorers.signature(model)
+        except CheckpointError:
+            return None
+
+    def _position(self, name: str, snapshot: Snapshot | None, known: Snapshot | None) -> FrameId | None:
+        """The frame up to which everything is dealt with, as far as this line is concerned."""
+        if known is not None or snapshot is None:
+            return known.cursor if known else None
+        return max(snapshot.cursor, self._bus.cursor(name) or snapshot.cursor)
+
+    def _fresh_learner(self, camera: Camera, scorer: Scorer) -> Learner:
+        """Bounds from the checkpoint where the camera wants them, else none. Raises CheckpointError without any."""
+        bounds: Bounds | None = None
+        if camera.calibration == "model":
+            bounds = scorer.checkpoint.calibration
+            if bounds is None:
+                reason = f"model {camera.model!r} holds no calibration: run `lookout calibrate`"
+                raise CheckpointError(reason)
+        return Learner(bounds, self._settings.learn_frames)
+
+    def _restore(self, line: CameraLine, snapshot: Snapshot) -> None:
+        try:
+            snapshots.restore(line, snapshot.state)
+        except (ValueError, KeyError, TypeError) as error:
+            log.warning(
+                "camera %s starts from its trained memory: its snapshot cannot be used: %s", line.camera.id, error
+            )
+
+    # Feeding
+
+    def ready(self, lines: Iterable[CameraLine]) -> list[Ready]:
+        """The next frame of each of `lines` that has one, with its window."""
+        able = {line.camera.id: line for line in lines if not line.unsent}
+        hungry = {name: line.cursor for name, line in able.items() if not line.fetched}
+        if hungry:
+            for name, frames in self._bus.frames_after(hungry, FETCH).items():
+                able[name].offer(frames)
+        now = time.time()
+        for line in able.values():
+            if line.stale(now, STALE * self._settings.live_age_s):
+                self._catch_up(line, now)
+        frames_of = ((line, line.next_frame()) for line in able.values())
+        return [(line, frame) for line, frame in frames_of if frame is not None]
+
+    def _catch_up(self, line: CameraLine, now: float) -> None:
+        """Leave out what is too old; the next frame has its window all the same."""
+        share = STALE if line.loss == "takeover" else FRESH
+        oldest = now - share * self._settings.live_age_s
+        times = self._bus.frame_times(line.camera.id, line.done, INDEX)
+        fresh = next((i for i, (_, at) in enumerate(times) if at >= oldest), len(times))
+        line.skip(frame_id for frame_id, _ in times[:fresh])

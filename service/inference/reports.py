@@ -1,0 +1,36 @@
+"""What the inference worker says of its cameras, about once a second."""
+
+from __future__ import annotations
+
+import time
+
+from service.bus import Bus
+from service.inference.line import CameraLine
+from service.inference.lines import Lines
+from service.inference.ownership import Ownership
+from service.messages import InferReport
+
+
+def report(bus: Bus, lines: Lines, ownership: Ownership) -> None:
+    """Of every camera of this worker, scored or failed; and again what a bus that was started anew has lost."""
+    now, worker = time.time(), ownership.claims.name
+    for name, line in lines.running.items():
+        bus.report_infer(name, _of(line, worker, now))
+        bus.remind(name, ownership.leases.token(name), line.told, line.saved)
+    for name, failed in lines.failed.items():
+        bus.report_infer(name, InferReport("failed", now, failed.camera.revision, failed.reason, worker=worker))
+
+
+def _of(line: CameraLine, worker: str, now: float) -> InferReport:
+    return InferReport(
+        state="online" if line.learner.bounds else "learning",
+        at=now,
+        revision=line.camera.revision,
+        last_error=line.note,
+        learned=line.learner.learned,
+        to_learn=line.learner.needed,
+        drift=line.drift,
+        rollbacks=line.rollback.rollbacks,
+        tampered=line.watch.tampered,
+        worker=worker,
+    )

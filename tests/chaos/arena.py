@@ -1,0 +1,61 @@
+"""The running service with everything around it that can be broken; how long to wait, and for what."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.chaos.fleet import Fleet
+from tests.chaos.proxy import Proxy
+from tests.chaos.watching import BusWatch
+from tests.e2e.service_process import Service
+
+LOOK_EVERY_S = 0.05
+
+
+class ServiceEndedError(Exception):
+    """`lookout serve` itself is gone: nothing goes on."""
+
+
+@dataclass
+class Arena:
+    service: Service
+    fleet: Fleet
+    bus: BusWatch
+    proxy: Proxy | None
+    store_disk: Path
+    no_disk: str | None  # why the store has no disk of its own
+    no_rtsp: str | None  # why there is no camera that speaks RTSP
+    lease_s: float
+    rng: random.Random
+
+    @property
+    def pid(self) -> int:
+        return self.service.process.pid
+
+    def until(self, holds: Callable[[], bool], limit_s: float) -> bool:
+        """Whether it became so in time; the fleet is tended meanwhile. Raises ServiceEndedError."""
+        deadline = time.monotonic() + limit_s
+        while not holds():
+            if self.service.process.poll() is not None:
+                raise ServiceEndedError("\n".join(self.service.output.lines[-20:]))
+            if time.monotonic() > deadline:
+                return False
+            self.fleet.tend()
+            time.sleep(LOOK_EVERY_S)
+        return True
+
+    def hold(self, seconds: float) -> None:
+        """Let a fault last."""
+        self.until(lambda: False, seconds)
+
+    def scores_flow(self, since: float) -> bool:
+        """Every running camera has a score from after `since` (UTC s)."""
+        return all(self.bus.seen[name].last_scored_at > since for name in self.fleet.running)
+
+    def said_since(self, line: int, text: str) -> bool:
+        """Whether the service's log says `text` behind that line."""
+        return any(text in one for one in self.service.output.lines[line:])

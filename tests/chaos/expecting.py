@@ -1,0 +1,79 @@
+"""Which alerts the observed scores ask for, by the rule itself, and which of them are missing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from service.alerting.rule import Limits, Rule, close, step
+from service.messages import Alert, AlertEvent, FrameId, Score
+from tests.chaos.footage import MODEL
+from tests.chaos.seen import CameraSeen, ScoreSeen
+from tests.chaos.watching import Life
+
+UNHEARD_S = 2.0
+"""A score that the bus held for a shorter time before it was killed, alerting need not have read."""
+
+
+@dataclass(slots=True)
+class Expected:
+    id: str
+    opened_at: float
+    until: float  # captured_at at which it closes, or of the last score
+    gone: bool  # the scores that ask for it died with a bus, perhaps unread
+
+
+def expected_alerts(camera: str, seen: CameraSeen, lives: Sequence[Life], limits: Limits) -> list[Expected]:
+    """By all scores that were seen, in order."""
+    found: list[Expected] = []
+    rule, heard_at = Rule(), None
+    for frame_id, score in sorted(seen.scores.items()):
+        if heard_at is not None and score.seen_at - heard_at > limits.quiet_after_s:
+            rule, events = close(rule)  # a camera that is silent for so long has no open alert
+            _note(found, events, gone=False)
+        heard_at = score.seen_at
+        rule, events = step(rule, _score(camera, frame_id, score), limits)
+        _note(found, events, gone=_may_be_unheard(score, lives))
+    if rule.alert is not None and found:
+        found[-1].until = float("inf")
+    return found
+
+
+def lost(expected: Iterable[Expected], stored: Iterable[dict[str, Any]]) -> list[str]:
+    """Expected alerts at whose time no alert of the camera was open."""
+    there = [(one["opened_at"], one["closed_at"] or float("inf")) for one in stored]
+    return [one.id for one in expected if not one.gone and not _covered(one, there)]
+
+
+def _covered(one: Expected, there: Iterable[tuple[float, float]]) -> bool:
+    return any(opened_at <= one.until and one.opened_at <= closed_at for opened_at, closed_at in there)
+
+
+def _note(found: list[Expected], events: Iterable[AlertEvent], gone: bool) -> None:
+    for event in events:
+        alert: Alert = event.alert
+        if event.event == "new":
+            found.append(Expected(alert.id, alert.opened_at, alert.opened_at, gone))
+        elif event.event == "end":
+            found[-1].until = alert.closed_at or alert.opened_at
+
+
+def _may_be_unheard(score: ScoreSeen, lives: Sequence[Life]) -> bool:
+    return score.life < len(lives) - 1 and score.seen_at > lives[score.life].last_look - UNHEARD_S
+
+
+def _score(camera: str, frame_id: FrameId, score: ScoreSeen) -> Score:
+    psnr, distance, gate, updated, value = score.numbers
+    return Score(
+        camera,
+        *frame_id,
+        score.captured_at,
+        score.scored_at,
+        MODEL,
+        psnr_db=psnr,
+        distance=distance,
+        gate_error=gate,
+        memory_updated=None if updated is None else bool(updated),
+        value=value,
+    )

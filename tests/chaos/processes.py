@@ -1,0 +1,50 @@
+"""The service's processes, found by their command lines."""
+
+from __future__ import annotations
+
+import psutil  # type: ignore[import-untyped]
+
+
+def _words(process: psutil.Process) -> list[str]:
+    try:
+        return list(process.cmdline())
+    except psutil.Error:
+        return []
+
+
+def _below(pid: int) -> list[psutil.Process]:
+    try:
+        return list(psutil.Process(pid).children(recursive=True))
+    except psutil.Error:
+        return []
+
+
+def stages(pid: int, stage: str) -> list[int]:
+    """The workers of a stage (`infer`, `ingest`, `alert`, `api`), by process id."""
+    return sorted(one.pid for one in _below(pid) if _words(one)[-2:] == ["service.cli", stage])
+
+
+def decoders(pid: int) -> list[int]:
+    return sorted(one.pid for one in _below(pid) if _words(one)[-1:] == ["service.ingest.decoder"])
+
+
+def redis(pid: int, role: str) -> int | None:
+    """The embedded server for `bus` or `store`."""
+    return next((one.pid for one in _below(pid) if _socket(one, role)), None)
+
+
+def redis_socket(pid: int, role: str) -> str:
+    """Its address; it stays the same when the server is started again. Raises LookupError."""
+    found = next((path for one in _below(pid) if (path := _socket(one, role))), None)
+    if found is None:
+        raise LookupError(f"there is no {role}")
+    return found
+
+
+def _socket(process: psutil.Process, role: str) -> str:
+    """Redis writes over its command line once it is up: the socket's path is in both forms."""
+    return next((part for word in _words(process) for part in _paths(word) if f"lookout-{role}-" in part), "")
+
+
+def _paths(word: str) -> list[str]:
+    return [part.removeprefix("unixsocket:") for part in word.split() if part.endswith("redis.sock")]

@@ -1,0 +1,79 @@
+"""`chaos.json`: what was done and seen, so that another program can recount it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from itertools import groupby
+from typing import Any
+
+from service.messages import FrameId
+from tests.chaos.accounts import last_moment
+from tests.chaos.seen import CameraSeen, ScoreSeen
+from tests.chaos.verdicts import Evidence, Verdict
+
+SCORE_COLUMNS = ("seq", "captured_at", "seen_at", "psnr_db", "distance", "gate_error", "memory_updated", "value")
+
+
+def record(evidence: Evidence, verdict: Verdict, settings: Mapping[str, object]) -> dict[str, Any]:
+    """Plain values. Frame ids are [session, first seq, last seq]; times are UTC seconds."""
+    return {
+        "settings": dict(settings),
+        "rule": asdict(evidence.limits),
+        "bus_lives": [[life.first_look, life.last_look] for life in evidence.lives],
+        "faults": [fault.as_json() for fault in evidence.faults],
+        "score_columns": SCORE_COLUMNS,
+        "reference": {"from_seq": evidence.reference_from, "scores": evidence.reference},
+        "cameras": {name: _camera(name, evidence) for name in evidence.seen},
+        "verdict": {
+            "doubles": verdict.count("doubles"),
+            "unexplained": verdict.count("unexplained"),
+            "unread": verdict.count("unread"),
+            "repeated_after_bus_restart": verdict.count("repeated"),
+            "recounted_after_bus_restart": verdict.count("recounted"),
+            "gaps": dict(verdict.gaps),
+            "alerts_lost": len(verdict.acknowledged_missing) + len(verdict.unalerted),
+            "complaints": verdict.complaints,
+        },
+    }
+
+
+def _camera(name: str, evidence: Evidence) -> dict[str, Any]:
+    seen, member = evidence.seen[name], evidence.members[name]
+    return {
+        "kind": member.kind,
+        "behind_proxy": member.behind_proxy,
+        "file_frames": member.frames,
+        "sessions": sorted({session for session, _ in seen.frames}),
+        "frames": ranges(seen.frames),
+        "last_moments": ranges(last_moment(seen, evidence.lives)),
+        "scores": _scores(seen),
+        "gaps": [[gap.life, gap.session, gap.first, gap.frames, gap.reason] for gap in seen.gaps],
+        "cursors": [[life, list(first), list(last)] for life, (first, last) in sorted(seen.cursors.items())],
+        "alerts_told": sorted(alert for alert, one in evidence.told.items() if one["camera"] == name),
+        "alerts_stored": [[one["id"], one["opened_at"], one["closed_at"]] for one in evidence.stored.get(name, [])],
+    }
+
+
+def ranges(ids: Iterable[FrameId]) -> list[list[int]]:
+    """[session, first, last] of consecutive numbers."""
+    found: list[list[int]] = []
+    for session, seq in sorted(ids):
+        if found and found[-1][0] == session and found[-1][2] == seq - 1:
+            found[-1][2] = seq
+        else:
+            found.append([session, seq, seq])
+    return found
+
+
+def _scores(seen: CameraSeen) -> list[dict[str, Any]]:
+    """Of each life of the bus and session; one that came again is there twice."""
+    everything = sorted([*seen.scores.items(), *seen.again], key=lambda item: (item[1].life, item[0]))
+    groups = groupby(everything, key=lambda item: (item[1].life, item[0].session))
+    return [
+        {"life": life, "session": session, "rows": [_row(*item) for item in items]} for (life, session), items in groups
+    ]
+
+
+def _row(frame_id: FrameId, score: ScoreSeen) -> list[float | None]:
+    return [frame_id.seq, score.captured_at, round(score.seen_at, 3), *score.numbers]

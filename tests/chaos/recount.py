@@ -1,0 +1,139 @@
+"""Counts again from `chaos.json` alone, with nothing of the harness and nothing of the service.
+
+python -m tests.chaos.recount build/chaos.json
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+UNHEARD_S = 2.0  # before the end of a bus: what it held for a shorter time, alerting need not have read
+
+Id = tuple[int, int]  # session, seq
+
+
+def recount(data: dict[str, Any]) -> dict[str, int]:
+    """doubles, unexplained, unread, repeated_after_bus_restart, alerts_lost, differing: how many, of all cameras."""
+    total = dict.fromkeys(
+        ("doubles", "unexplained", "unread", "repeated_after_bus_restart", "alerts_lost", "differing"), 0
+    )
+    for name, camera in data["cameras"].items():
+        for what, count in _camera(name, camera, data).items():
+            total[what] += count
+    return total
+
+
+def _camera(name: str, camera: dict[str, Any], data: dict[str, Any]) -> dict[str, int]:
+    scores = list(_scores(camera))
+    first: dict[Id, tuple[int, list[Any]]] = {}
+    doubles = repeated = 0
+    for life, frame, row in scores:
+        known = first.setdefault(frame, (life, row))
+        if known[1] is not row:
+            told_again = known[0] != life and known[1][3:] == row[3:]
+            repeated, doubles = repeated + told_again, doubles + (not told_again)
+    gaps = [(life, (session, seq)) for life, session, at, n, _ in camera["gaps"] for seq in range(at, at + n)]
+    doubles += len(gaps) - len(set(gaps)) + sum((first[frame][0] == life) for life, frame in gaps if frame in first)
+    doubles += len(first) - len({row[1] for _, row in first.values()})
+    dealt_with = first.keys() | {frame for _, frame in gaps}
+    missing = [frame for frame in _numbers(camera, dealt_with) if frame not in dealt_with]
+    told = [(life, frame) for frame, (life, _) in first.items()] + gaps
+    unread = sum(_is_unread(frame, told, camera) for frame in missing)
+    return {
+        "doubles": doubles,
+        "unexplained": len(missing) - unread,
+        "unread": unread,
+        "repeated_after_bus_restart": repeated,
+        "alerts_lost": _alerts_lost(name, camera, first, data),
+        "differing": _differing(camera, first, data["reference"]),
+    }
+
+
+def _scores(camera: dict[str, Any]) -> Iterator[tuple[int, Id, list[Any]]]:
+    for group in camera["scores"]:
+        for row in group["rows"]:
+            yield group["life"], (group["session"], row[0]), row
+
+
+def _within(frame: Id, ranges: list[list[int]]) -> bool:
+    return any(session == frame[0] and low <= frame[1] <= high for session, low, high in ranges)
+
+
+def _numbers(camera: dict[str, Any], dealt_with: set[Id]) -> Iterator[Id]:
+    ends: dict[int, int] = {}
+    for session, seq in [*((session, high) for session, _, high in camera["frames"]), *dealt_with]:
+        ends[session] = max(seq, ends.get(session, 0))
+    return ((session, seq) for session, end in ends.items() for seq in range(end + 1))
+
+
+def _is_unread(frame: Id, told: list[tuple[int, Id]], camera: dict[str, Any]) -> bool:
+    """Behind all that was said of on one bus, before all that was said of on the next, and its owner was past it."""
+    if _within(frame, camera["frames"]) and not _within(frame, camera["last_moments"]):
+        return False
+    for life, first_cursor, _ in camera["cursors"]:
+        before = [one for at, one in told if at == life - 1]
+        after = [one for at, one in told if at == life]
+        if before and max(before) < frame <= tuple(first_cursor) and (not after or frame < min(after)):
+            return True
+    return False
+
+
+def _differing(camera: dict[str, Any], first: dict[Id, tuple[int, list[Any]]], reference: dict[str, Any]) -> int:
+    """Scores of a file at full pace that are not those of the undisturbed run."""
+    if camera["kind"] != "fast":
+        return 0
+    expected = {reference["from_seq"] + i: row for i, row in enumerate(reference["scores"])}
+    return sum(expected.get(seq) != row[3:] for (_, seq), (_, row) in first.items())
+
+
+# Alerts: at or above the threshold, never below `low` for the minimum duration; closed when below `low` for so long, by
+# a break of the session, or by silence.
+
+
+def _alerts_lost(
+    name: str, camera: dict[str, Any], first: dict[Id, tuple[int, list[Any]]], data: dict[str, Any]
+) -> int:
+    there = [(opened, closed if closed is not None else float("inf")) for _, opened, closed in camera["alerts_stored"]]
+    gone = set(camera["alerts_told"]) - {alert for alert, _, _ in camera["alerts_stored"]}
+    lost = len(gone)
+    for frame, since, until in _wanted(first, data["rule"]):
+        life, row = first[frame]
+        lives = data["bus_lives"]
+        unheard = life < len(lives) - 1 and row[2] > lives[life][1] - UNHEARD_S
+        lost += not unheard and not any(opened <= until and since <= closed for opened, closed in there)
+    return lost
+
+
+def _wanted(first: dict[Id, tuple[int, list[Any]]], rule: dict[str, float]) -> Iterator[tuple[Id, float, float]]:
+    """(frame, from, until) of each alert that the scores ask for."""
+    high_since = low_since = None
+    opened: tuple[Id, float] | None = None
+    before: tuple[Id, float, float] | None = None  # frame, captured_at, seen_at
+    for frame, (_, row) in sorted(first.items()):
+        at, seen_at, value = row[1], row[2], row[7] or 0.0
+        if before and (before[0][0] != frame[0] or max(at - before[1], seen_at - before[2]) > rule["quiet_after_s"]):
+            if opened:
+                yield (*opened, before[1])
+            high_since = low_since = opened = None
+        before = frame, at, seen_at
+        if value < rule["low"]:
+            low_since, high_since = at if low_since is None else low_since, high_since if opened else None
+        else:
+            low_since = None
+            if high_since is None and value >= rule["threshold"]:
+                high_since = at
+        if opened is None and value >= rule["threshold"] and at - high_since >= rule["min_duration_s"] - 0.001:
+            opened = frame, at
+        elif opened and low_since is not None and at - low_since >= rule["clear_after_s"] - 0.001:
+            yield (*opened, at)
+            high_since = low_since = opened = None
+    if opened:
+        yield (*opened, float("inf"))
+
+
+if __name__ == "__main__":
+    print(json.dumps(recount(json.loads(Path(sys.argv[1]).read_text())), indent=2))

@@ -1,0 +1,83 @@
+"""What was seen of one camera on the bus, in the order in which it was seen. Times are UTC seconds."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from dataclasses import dataclass, field
+
+from service.messages import FrameId
+
+Numbers = tuple[float | None, float | None, float | None, float | None, float | None]
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreSeen:
+    captured_at: float
+    scored_at: float
+    seen_at: float
+    life: int  # of the bus
+    numbers: Numbers  # PSNR, distance, gate error, memory updated (1 or 0), value
+
+    @property
+    def value(self) -> float | None:
+        return self.numbers[-1]
+
+
+@dataclass(frozen=True, slots=True)
+class GapSeen:
+    session: int
+    first: int
+    frames: int
+    reason: str
+    life: int
+
+
+@dataclass(slots=True)
+class CameraSeen:
+    frames: dict[FrameId, tuple[int, float]] = field(default_factory=dict)  # first seen in which life, and when
+    scores: dict[FrameId, ScoreSeen] = field(default_factory=dict)
+    gaps: list[GapSeen] = field(default_factory=list)
+    again: list[tuple[FrameId, ScoreSeen]] = field(default_factory=list)  # under an id that had a score already
+    cursors: dict[int, tuple[FrameId, FrameId]] = field(default_factory=dict)  # life → the first and the last
+    infer_worker: int | None = None  # process id, by its own report
+    ingest_worker: int | None = None
+    ingest_state: str = ""
+    times: list[float] = field(default_factory=list)  # scored_at, as the scores came
+    frame_times: list[float] = field(default_factory=list)  # when new frames were seen
+
+    def add_frame(self, frame_id: FrameId, life: int, now: float) -> None:
+        if frame_id not in self.frames:
+            self.frames[frame_id] = life, now
+            self.frame_times.append(now)
+
+    def add_score(self, frame_id: FrameId, score: ScoreSeen) -> None:
+        if frame_id in self.scores:
+            self.again.append((frame_id, score))
+            return
+        self.scores[frame_id] = score
+        self.times.append(max(score.scored_at, self.times[-1] if self.times else 0.0))
+
+    def add_cursor(self, cursor: FrameId, life: int) -> None:
+        first, _ = self.cursors.get(life, (cursor, cursor))
+        self.cursors[life] = first, cursor
+
+    @property
+    def last_scored_at(self) -> float:
+        return self.times[-1] if self.times else 0.0
+
+    @property
+    def newest_frame(self) -> FrameId | None:
+        return max(self.frames, default=None)
+
+    def scored_between(self, first: float, last: float) -> int:
+        return bisect_right(self.times, last) - bisect_right(self.times, first)
+
+    def accounted(self) -> int:
+        """Frames with a score or in a gap."""
+        return len(self.scores) + sum(gap.frames for gap in self.gaps)
+
+
+def first_after(times: list[float], at: float) -> float | None:
+    """Of times in order."""
+    place = bisect_right(times, at)
+    return times[place] if place < len(times) else None

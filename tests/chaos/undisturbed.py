@@ -1,0 +1,28 @@
+"""What a file at full pace must score, whatever happens: the same clip in one process, with no service around it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from models.bounds import causal_value
+from models.checkpoint import load_checkpoint
+from models.scorer import Scorer
+from models.training.run import score_clips
+from tests.chaos.footage import BOUNDS
+from tests.chaos.seen import Numbers
+
+
+def undisturbed(checkpoint: Path, clip: Path) -> tuple[int, list[Numbers]]:
+    """The first scored frame, and the numbers of each from there on."""
+    torch.set_num_threads(1)
+    scorer = Scorer(load_checkpoint(checkpoint))
+    (scores,) = score_clips(scorer, [clip], carry_memory=True)
+    lambda_ = scorer.checkpoint.config.lambda_
+    columns = zip(scores.psnr_db, scores.distance, scores.gate_error, scores.memory_updated, strict=True)
+    rows = [tuple(float(number) for number in row) for row in columns]
+    return scorer.t_length - 1, [
+        (psnr, distance, gate, updated, float(causal_value(psnr, distance, BOUNDS, lambda_)))
+        for psnr, distance, gate, updated in rows
+    ]

@@ -1,0 +1,152 @@
+"""What must hold after all that, and whether it does."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from service.alerting.rule import Limits
+from service.messages import FrameId
+from tests.chaos.accounts import Books, books_of
+from tests.chaos.expecting import Expected, expected_alerts, lost
+from tests.chaos.faults import Fault
+from tests.chaos.fleet import Member
+from tests.chaos.seen import CameraSeen, Numbers
+from tests.chaos.watching import Life
+
+SHOWN = 8  # ids in a complaint
+
+
+@dataclass
+class Evidence:
+    """Everything that was seen, once the sources have ended."""
+
+    members: Mapping[str, Member]
+    seen: Mapping[str, CameraSeen]
+    lives: Sequence[Life]
+    on_bus: Mapping[str, list[FrameId]]  # score ids in the streams at the end
+    told: Mapping[str, dict[str, Any]]  # alerts that were acknowledged
+    stored: Mapping[str, list[dict[str, Any]]]  # camera → alerts as the API lists them at the end
+    faults: Sequence[Fault]
+    reference: Sequence[Numbers]  # of an undisturbed run of the files at full pace, from `reference_from` on
+    reference_from: int
+    limits: Limits
+    lease_s: float
+    settled: bool  # every frame that was seen has been dealt with
+    log: Sequence[str]  # of the service
+
+
+@dataclass
+class Verdict:
+    books: dict[str, Books] = field(default_factory=dict)
+    expected: dict[str, list[Expected]] = field(default_factory=dict)
+    acknowledged_missing: list[str] = field(default_factory=list)
+    unalerted: list[str] = field(default_factory=list)  # scores met the rule, and there is no alert
+    complaints: list[str] = field(default_factory=list)
+
+    @property
+    def gaps(self) -> Counter[str]:
+        return sum((books.gaps for books in self.books.values()), Counter[str]())
+
+    def count(self, name: str) -> int:
+        """Of all cameras: `doubles`, `unexplained`, `unread`, `repeated`."""
+        return sum(len(getattr(books, name)) for books in self.books.values())
+
+
+def judge(evidence: Evidence) -> Verdict:
+    verdict = Verdict()
+    for name, seen in evidence.seen.items():
+        verdict.books[name] = books_of(seen, evidence.lives)
+        verdict.expected[name] = expected_alerts(name, seen, evidence.lives, evidence.limits)
+        verdict.unalerted += lost(verdict.expected[name], evidence.stored.get(name, []))
+    stored = {alert["id"] for alerts in evidence.stored.values() for alert in alerts}
+    verdict.acknowledged_missing = sorted(set(evidence.told) - stored)
+    for check in (_frames, _alerts, _series, _faults, _service):
+        verdict.complaints += check(evidence, verdict)
+    return verdict
+
+
+def alerts_lost(evidence: Evidence, stored: Mapping[str, list[dict[str, Any]]]) -> int:
+    """How many are missing now: alerting may still be on its way."""
+    missing = 0
+    for name, seen in evidence.seen.items():
+        missing += len(lost(expected_alerts(name, seen, evidence.lives, evidence.limits), stored.get(name, [])))
+    return missing
+
+
+def _frames(evidence: Evidence, verdict: Verdict) -> Iterable[str]:
+    if not evidence.settled:
+        yield "frames were still waiting at the end"
+    for name, books in verdict.books.items():
+        if books.doubles:
+            yield f"{name}: doubles: {_some(books.doubles)}"
+        if books.unexplained:
+            yield f"{name}: neither scored nor in a gap: {_some(books.unexplained)}"
+    last = len(evidence.lives) - 1
+    for name, ids in evidence.on_bus.items():
+        seen = [frame_id for frame_id, score in evidence.seen[name].scores.items() if score.life == last]
+        again = {frame_id for frame_id, score in evidence.seen[name].again if score.life == last}
+        if sorted({*seen, *again}) != ids:
+            yield f"{name}: the stream of scores at the end is not what was read from it"
+
+
+def _alerts(_: Evidence, verdict: Verdict) -> Iterable[str]:
+    if verdict.acknowledged_missing:
+        yield f"acknowledged alerts are gone: {', '.join(verdict.acknowledged_missing[:SHOWN])}"
+    if verdict.unalerted:
+        yield f"scores met the rule, and no alert was open: {', '.join(verdict.unalerted[:SHOWN])}"
+    if not any(verdict.expected.values()):
+        yield "no score met the rule: nothing was tried of alerts"
+
+
+def _series(evidence: Evidence, verdict: Verdict) -> Iterable[str]:
+    """Files at full pace: as if nothing had happened."""
+    for name, member in evidence.members.items():
+        if member.kind != "fast":
+            continue
+        seen, books = evidence.seen[name], verdict.books[name]
+        sessions = {session for session, _ in (*seen.frames, *seen.scores)}
+        if len(sessions) > 1:
+            yield f"{name}: a file was played in {len(sessions)} sessions"
+        if extra := {reason: count for reason, count in books.gaps.items() if reason != "window"}:
+            yield f"{name}: a file that waits lost frames: {extra}"
+        if wrong := _differing(seen, evidence):
+            yield f"{name}: not the scores of an undisturbed run: {_some(wrong)}"
+
+
+def _differing(seen: CameraSeen, evidence: Evidence) -> list[FrameId]:
+    first, reference = evidence.reference_from, evidence.reference
+    return [
+        frame_id
+        for frame_id, score in seen.scores.items()
+        if not first <= frame_id.seq < first + len(reference) or score.numbers != reference[frame_id.seq - first]
+    ]
+
+
+def _faults(evidence: Evidence, _: Verdict) -> Iterable[str]:
+    for fault in evidence.faults:
+        if fault.skipped:
+            continue
+        if fault.recovered_at is None:
+            yield f"{fault.kind}: scores did not flow again on every camera"
+        if fault.kind == "kill -9 inference":
+            late = {
+                name: took for name, took in fault.takeover_s.items() if took is None or took > 2 * evidence.lease_s
+            }
+            if late:
+                yield f"{fault.kind}: taken over later than two leases: {late}"
+        if fault.kind in ("disk full", "network swallowed", "network cut"):
+            if idle := [name for name, scores in fault.meanwhile.items() if not scores]:
+                yield f"{fault.kind}: meanwhile no score of {', '.join(idle)}"
+
+
+def _service(evidence: Evidence, _: Verdict) -> Iterable[str]:
+    if traces := sum("Traceback (most recent call last)" in line for line in evidence.log):
+        yield f"{traces} stack traces in the service's log"
+
+
+def _some(ids: Sequence[FrameId]) -> str:
+    shown = ", ".join(str(frame_id) for frame_id in ids[:SHOWN])
+    return f"{len(ids)} ({shown}{', …' if len(ids) > SHOWN else ''})"

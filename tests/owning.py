@@ -1,0 +1,37 @@
+"""For tests that play ingest or inference themselves: they own the camera, and write what its owner would."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from service import bus as bus_module
+from service import keys
+from service.bus import Bus, Scored
+from service.messages import Frame, FrameId, Heat, Score
+
+TOKEN = "test"  # noqa: S105
+
+
+def own(bus: Bus, camera: str, stage: str) -> str:
+    """Hold the lease of a camera at a stage, whoever had it; the token to show."""
+    bus._redis.set(keys.lease(stage, camera), TOKEN)
+    return TOKEN
+
+
+def add_frames(bus: Bus, *frames: Frame) -> None:
+    """Put frames on the bus as their camera's ingest worker. Raises ValueError for one that is refused."""
+    for frame in frames:
+        answer = bus.add_frame(frame, own(bus, frame.camera, "ingest"))
+        if answer != bus_module.ADDED:
+            raise ValueError(f"frame {frame.id} was refused: {answer}")
+
+
+def add_scores(bus: Bus, results: Sequence[tuple[Score, Heat]]) -> list[int]:
+    """Put scores on the bus as their camera's inference worker."""
+    return bus.add_outcomes([(own(bus, score.camera, "inference"), Scored(score, heat)) for score, heat in results])
+
+
+def save(bus: Bus, camera: str, cursor: FrameId) -> None:
+    """Say, as inference does, that everything up to `cursor` is scored and saved: a file may go on."""
+    bus._redis.delete(keys.cursor(camera))
+    bus.remind(camera, own(bus, camera, "inference"), cursor, cursor)

@@ -1,0 +1,222 @@
+"""Servers that do not behave: each is given up in time, with a reason that a person understands, and no other camera
+notices.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil  # type: ignore[import-untyped]
+import pytest
+
+from models.video import Picture
+from service.bus import Bus
+from service.errors import SourceLostError
+from service.ingest.source import explained
+from service.ingest.wire import Said
+from service.settings import Settings
+from service.store import Store
+from tests.clips import write_clip
+from tests.conftest import Urls
+from tests.hostile_rtsp import HONEST, PASSWORD, PICTURES, Script, Wire, hostile_server, sdp
+from tests.ingest_line import Reader, camera, settings_for, start_decoder, working
+from tests.waiting import wait_until
+
+SHORT = {"connect_timeout_s": 2.0, "stall_timeout_s": 2.0, "retry_first_s": 5.0, "retry_most_s": 10.0}
+
+
+@pytest.fixture
+def settings(urls: Urls, tmp_path: Path) -> Settings:
+    return settings_for(tmp_path, urls.bus, urls.store, **SHORT)
+
+
+# The servers
+
+
+def says_nothing(wire: Wire) -> None:
+    wire.hold()
+
+
+def says_nothing_after_play(wire: Wire) -> None:
+    wire.play(HONEST)
+    wire.hold()
+
+
+def falls_silent(wire: Wire) -> None:
+    wire.play(HONEST)
+    wire.show_all(PICTURES[:10], itertools.count(0, 0.1))
+    wire.hold()
+
+
+def is_no_rtsp_server(wire: Wire) -> None:
+    wire.request()
+    wire.say(b"220 smtp.example.org ESMTP\r\n" * 100)
+    wire.hold()
+
+
+def sends_garbage_after_play(wire: Wire) -> None:
+    wire.play(HONEST)
+    while True:
+        wire.say(b"\0" + os.urandom(4096).replace(b"$", b"\0").replace(b"R", b"\0"))
+        wire.wait(0.02)
+
+
+def sends_packets_of_garbage(wire: Wire) -> None:
+    wire.play(HONEST)
+    for index in itertools.count():
+        wire.packet(b"\x41" + os.urandom(300), 9000 * (index + 1))
+        wire.wait(0.05)
+
+
+def never_sends_a_keyframe(wire: Wire) -> None:
+    wire.play(HONEST)
+    while True:
+        wire.show_all(PICTURES[1:10], itertools.count(0, 0.1), every_s=0.05)
+
+
+def drips_its_answer(wire: Wire) -> None:
+    wire.request()
+    while True:
+        wire.say(b"R")
+        wire.wait(0.2)
+
+
+def drips_a_packet(wire: Wire) -> None:
+    wire.play(HONEST)
+    wire.show_all(PICTURES[:10], itertools.count(0, 0.1))
+    wire.say(struct.pack(">cBH", b"$", 0, 60_000))
+    while True:
+        wire.say(b"\0")
+        wire.wait(0.2)
+
+
+def has_a_codec_of_its_own(wire: Wire) -> None:
+    wire.play(sdp(codec="X-OWN"))
+    wire.hold()
+
+
+def has_only_sound(wire: Wire) -> None:
+    wire.play(sdp(media="audio", codec="PCMU"))
+    wire.hold()
+
+
+def redirects_for_ever(wire: Wire) -> None:
+    here = f"rtsp://admin:{PASSWORD}@127.0.0.1:{wire.client.getsockname()[1]}/x"
+    wire.answer(wire.request(), f"Location: {here}", status="302 Moved")
+
+
+def describes_itself_for_ever(wire: Wire) -> None:
+    wire.answer(wire.request())
+    wire.request()
+    wire.say(b"RTSP/1.0 200 OK\r\nCSeq: 2\r\nContent-Length: 50000000\r\n\r\n")
+    while True:
+        wire.say(b"a=x:" + b"y" * 4000 + b"\r\n")
+        wire.wait(0.02)
+
+
+def has_no_room(wire: Wire) -> None:
+    wire.answer(wire.request(), status="503 Service Unavailable")
+
+
+def hangs_up(wire: Wire) -> None:
+    wire.request()
+
+
+EXPECTED: list[tuple[Script, str, str]] = [
+    (says_nothing, "reconnecting", "no answer within 2 s"),
+    (says_nothing_after_play, "stalled", "silent for 2 s"),
+    (falls_silent, "stalled", "silent for 2 s"),
+    (is_no_rtsp_server, "reconnecting", "no answer within 2 s"),
+    (sends_garbage_after_play, "stalled", "silent for 2 s"),
+    (sends_packets_of_garbage, "stalled", "packets come, but no whole picture for 2 s"),
+    (never_sends_a_keyframe, "stalled", "packets come, but no whole picture for 2 s"),
+    (drips_its_answer, "reconnecting", "no answer within 2 s"),
+    (drips_a_packet, "stalled", "silent for 2 s"),
+    (has_a_codec_of_its_own, "reconnecting", "its video is of a kind that cannot be decoded here"),
+    (has_only_sound, "reconnecting", "there is no video in it"),
+    (
+        redirects_for_ever,
+        "reconnecting",
+        "the server redirects to another address, which is not followed: name that one instead",
+    ),
+    (describes_itself_for_ever, "reconnecting", "no answer within 2 s"),
+    (has_no_room, "reconnecting", "the server has failed, or has too many viewers (a 5xx answer)"),
+    (hangs_up, "reconnecting", "the answer is no RTSP stream that can be read"),
+]
+
+
+def test_every_one_is_given_up_in_time_with_a_reason_and_the_good_camera_does_not_notice(
+    settings: Settings, bus: Bus, store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    """All at once, a decoder each: 2 s for an answer, 2 s for a picture."""
+    clip = write_clip(settings.media_dir / "endless.mp4", range(600))
+    expected = {script.__name__: (state, error) for script, state, error in EXPECTED}
+    found: dict[str, tuple[str, str | None]] = {}
+    stalls: dict[str, int] = {}
+    good = Reader(bus, "good")
+
+    def all_given_up() -> bool:
+        good.read()
+        for name in expected.keys() - found.keys():
+            report = bus.ingest_report(name)
+            if report and report.retry_at:
+                found[name], stalls[name] = (report.state, report.last_error), report.stalls_last_hour
+        return len(found) == len(expected)
+
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(working(settings))
+        store.add_camera(camera("good", clip, pace="realtime"))
+        good.read_until(1)
+        for script, _, _ in EXPECTED:
+            store.add_camera(camera(script.__name__, stack.enter_context(hostile_server(script))))
+        wait_until(all_given_up, "every one is given up", limit_s=40)
+    assert found == expected
+    assert stalls == {name: int(state == "stalled") for name, (state, _) in expected.items()}
+    assert good.misses_nothing
+    assert PASSWORD not in caplog.text + str(found)
+
+
+def sends_a_picture_without_end(wire: Wire) -> None:
+    wire.play(HONEST)
+    wire.show_all(PICTURES[:10], itertools.count(0, 0.1))
+    while True:
+        wire.packet(b"\x7c\x05" + bytes(60_000), 2_000_000, marker=False)  # the middle of a keyframe
+
+
+def test_a_decoder_takes_no_more_memory_than_it_may(settings: Settings, bus: Bus) -> None:
+    small, said, taken_mb = settings.model_copy(update={"decoder_memory_mb": 64}), list[Said](), list[int]()
+    with hostile_server(sends_a_picture_without_end) as url:
+        decoder = start_decoder(bus, camera("a", url), small)
+        process = psutil.Process(decoder.pid)
+
+        def ended() -> bool:
+            said.extend(decoder.hear())
+            with contextlib.suppress(psutil.Error):
+                if said:  # its libraries are loaded
+                    taken_mb.append(process.memory_info().rss // 2**20)
+            return decoder.exit_code() is not None
+
+        try:
+            wait_until(ended, "the decoder's end", every_s=0.01)
+        finally:
+            decoder.kill()
+            decoder.close()
+    assert said[-1].kind in ("stalled", "lost")
+    assert max(taken_mb) - taken_mb[0] < 64 + 32
+
+
+def test_a_stream_that_needs_more_memory_says_so(settings: Settings) -> None:
+    class TooLarge:
+        def __iter__(self) -> Iterator[Picture]:
+            return self
+
+        def __next__(self) -> Picture:
+            raise MemoryError
+
+    with pytest.raises(SourceLostError, match="more memory than a decoder may take"):
+        list(explained(TooLarge(), camera("a", "rtsp://h/1"), settings))

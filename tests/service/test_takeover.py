@@ -1,0 +1,330 @@
+"""A camera outlives its workers: the next goes on with what one had learned, and who was replaced writes no more."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from models.checkpoint import save_checkpoint
+from service import keys
+from service.bus import Bus, Scored, connect
+from service.claims import Claims
+from service.connections import open_bus, open_leases, open_store
+from service.inference.ownership import STAGE, Ownership
+from service.inference.store_link import StoreLink
+from service.inference.worker import Worker, run
+from service.messages import Camera, Frame, FrameId, Score
+from service.settings import Settings
+from service.store import Snapshot, Store
+from tests.conftest import Urls
+from tests.owning import add_frames
+from tests.tiny import EASY_BOUNDS, street, tiny_checkpoint
+from tests.waiting import wait_until
+
+FRAMES = 60
+Numbers = list[tuple[object, ...]]
+
+
+@pytest.fixture
+def settings(urls: Urls, tmp_path: Path) -> Settings:
+    # A gate that lets everything through: the memory moves with each frame, and a lost one would show.
+    save_checkpoint(tmp_path / "tiny.safetensors", tiny_checkpoint(calibration=EASY_BOUNDS, gamma=1e9))
+    return Settings(
+        bus_url=urls.bus,
+        store_url=urls.store,
+        models_dir=tmp_path,
+        device="cpu",
+        precision="fp32",
+        lease_s=0.6,
+        snapshot_every_s=0.2,
+        learn_frames=20,
+    )
+
+
+def camera(name: str = "a", **changes: object) -> Camera:
+    made = Camera(name, "/x.mp4", "tiny", None, "fast", "learn", enabled=True, created_at=0.0, revision=1)
+    return replace(made, **changes)  # type: ignore[arg-type]
+
+
+def frames(name: str = "a", count: int = FRAMES) -> list[Frame]:
+    return [Frame(name, 5, seq, seq / 10, street(seq)) for seq in range(count)]
+
+
+def numbers(scores: list[Score]) -> Numbers:
+    """Everything but when it was scored."""
+    return [(s.id, s.psnr_db, s.distance, s.gate_error, s.memory_updated, s.value) for s in scores]
+
+
+def series(bus: Bus, name: str = "a") -> Numbers:
+    return numbers(bus.newest_scores(name, 10_000))
+
+
+class Mortal:
+    """An inference worker that a test can end as kill -9 would: nothing is saved and nothing is given back."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._leases = open_leases(settings, STAGE)
+        self._link = StoreLink(open_store(settings))
+        bus = open_bus(settings)
+        self.worker = Worker(
+            settings, bus, Ownership(Claims(STAGE, bus, self._leases), self._link), self._link, "cpu", "fp32"
+        )
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._work)
+
+    def _work(self) -> None:
+        self._leases._thread.start()
+        self._link._thread.start()
+        self.worker.work(self._stop)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def die(self) -> None:
+        """Wishes that had not reached the store are lost, as are the leases' renewals."""
+        with self._link._mutex:
+            self._link._to_save.clear()
+        self._link._stop.set()
+        self._leases._stop.set()
+        self._stop.set()
+        self._thread.join(10)
+
+
+@contextmanager
+def working(settings: Settings) -> Iterator[None]:
+    stop = threading.Event()
+    thread = threading.Thread(target=run, args=(settings, stop))
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(10)
+        assert not thread.is_alive()
+
+
+@pytest.fixture
+def undisturbed(bus: Bus, store: Store, settings: Settings) -> Numbers:
+    """What one worker makes of the frames that are there from the start."""
+    store.add_camera(camera("calm"))
+    add_frames(bus, *frames("calm"))
+    with working(settings):
+        wait_until(lambda: bus.cursor("calm") == (5, FRAMES - 1), "all is scored")
+    found = series(bus, "calm")
+    store.remove_camera("calm")
+    assert len(found) == FRAMES - 4
+    return found
+
+
+def test_a_worker_that_is_told_to_stop_hands_its_memory_over(
+    bus: Bus, store: Store, settings: Settings, undisturbed: Numbers
+) -> None:
+    store.add_camera(camera())
+    for upto in (3, 17, 40, FRAMES):
+        newest = bus.newest_frame_id("a")
+        add_frames(bus, *frames()[(newest.seq + 1 if newest else 0) : upto])
+        with working(settings):
+            wait_until(lambda upto=upto: bus.cursor("a") == (5, upto - 1), f"scored up to {upto}")  # type: ignore[misc]
+        assert store.snapshot("a").cursor == (5, upto - 1)  # type: ignore[union-attr]
+    assert series(bus) == undisturbed
+    assert bus.counters("a")["scores"] == FRAMES - 4
+    assert bus.counters("a")["window"] == 4
+
+
+def test_after_a_kill_the_next_owner_replays_and_the_series_is_the_same(
+    bus: Bus, store: Store, settings: Settings, undisturbed: Numbers
+) -> None:
+    store.add_camera(camera())
+    for upto in (2, 11, 12, 33, 50):
+        victim = Mortal(settings)
+        victim.start()
+        newest = bus.newest_frame_id("a")
+        add_frames(bus, *frames()[(newest.seq + 1 if newest else 0) : upto])
+        wait_until(lambda upto=upto: bus.cursor("a") == (5, upto - 1), f"scored up to {upto}")  # type: ignore[misc]
+        victim.die()
+    add_frames(bus, *frames()[50:])
+    with working(settings):
+        wait_until(lambda: bus.cursor("a") == (5, FRAMES - 1), "all is scored")
+    assert series(bus) == undisturbed
+    assert bus.counters("a")["scores"] == FRAMES - 4
+    assert [(gap.first_seq, gap.frames, gap.reason) for gap in bus.gaps("a")] == [(0, 2, "window"), (2, 2, "window")]
+
+
+def test_a_killed_workers_cameras_are_taken_within_two_leases(bus: Bus, store: Store, settings: Settings) -> None:
+    store.add_camera(camera())
+    victim, heir = Mortal(settings), Mortal(settings)
+    victim.start()
+    wait_until(lambda: bus.infer_report("a"), "it has an owner")
+    heir.start()
+    name = victim.worker.ownership.claims.name
+    assert bus.infer_report("a").worker == name  # type: ignore[union-attr]
+    victim.die()
+    died = time.monotonic()
+    try:
+        add_frames(bus, *frames(count=8))
+        wait_until(lambda: bus.cursor("a") == (5, 7), "scored by the other")
+        assert time.monotonic() - died < 2 * settings.lease_s + 1.0  # and the round in which it looks
+        wait_until(lambda: bus.infer_report("a").worker != name, "the other says so")  # type: ignore[union-attr]
+    finally:
+        heir.die()
+
+
+def test_who_wakes_after_its_lease_ran_out_writes_neither_score_nor_snapshot(
+    bus: Bus, store: Store, settings: Settings, urls: Urls
+) -> None:
+    """Stopped between scoring a frame and telling the bus, as by SIGSTOP; another has taken over meanwhile."""
+    store.add_camera(camera())
+    add_frames(bus, *frames(count=10))
+    with ExitStack() as stack:
+        leases, link = open_leases(settings, STAGE), stack.enter_context(StoreLink(store))
+        sleeper = Worker(settings, bus, Ownership(Claims(STAGE, bus, leases), link), link, "cpu", "fp32")
+        stop = threading.Event()
+        wait_until(lambda: sleeper.turn(stop) and bus.cursor("a") == (5, 9), "it scores")
+        line = sleeper.lines.running["a"]
+        with ExitStack() as others:
+            client = others.enter_context(connect(urls.bus))
+            client.delete(keys.lease(STAGE, "a"))  # time passes
+            others.enter_context(working(settings))
+            add_frames(bus, *frames(count=20)[10:])
+            wait_until(lambda: bus.cursor("a") == (5, 19), "the other scores")
+            wait_until(lambda: (s := store.snapshot("a")) and s.cursor == (5, 19), "and saves")
+            before = series(bus), bus.counters("a"), store.snapshot("a")
+            line.unsent.append(replace_seq(bus, FrameId(5, 30)))
+            old = Snapshot(FrameId(5, 30), {"of": line.identity})
+            assert not store.save_snapshot("a", line.epoch, old), "an epoch that is over"
+            sleeper._send()
+            assert sleeper.lines.running == {}
+            assert (series(bus), bus.counters("a"), store.snapshot("a")) == before
+
+
+def replace_seq(bus: Bus, frame_id: FrameId) -> Scored:
+    """The newest score and heatmap under another id."""
+    score, heat = bus.newest_scores("a", 1)[0], bus.heat("a")
+    assert heat is not None
+    return Scored(replace(score, seq=frame_id.seq), replace(heat, seq=frame_id.seq))
+
+
+def test_a_snapshot_of_an_earlier_frame_is_refused(store: Store) -> None:
+    epoch, nothing = store.take_over("a")
+    assert nothing is None
+    assert store.save_snapshot("a", epoch, Snapshot(FrameId(5, 9), {"x": 1}))
+    assert not store.save_snapshot("a", epoch, Snapshot(FrameId(5, 8), {"x": 2}))
+    assert not store.save_snapshot("a", epoch, Snapshot(FrameId(4, 99), {"x": 2}))
+    assert store.save_snapshot("a", epoch, Snapshot(FrameId(6, 0), {"x": 3}))
+    later, known = store.take_over("a")
+    assert (later, known) == (epoch + 1, Snapshot(FrameId(6, 0), {"x": 3}))
+    assert not store.save_snapshot("a", epoch, Snapshot(FrameId(7, 0), {"x": 4}))
+
+
+def test_a_removed_camera_takes_its_snapshot_along_and_its_owner_cannot_bring_it_back(store: Store) -> None:
+    store.add_camera(camera())
+    epoch, _ = store.take_over("a")
+    store.save_snapshot("a", epoch, Snapshot(FrameId(5, 9), {"x": 1}))
+    store.remove_camera("a")
+    assert store.snapshot("a") is None
+    assert not store.save_snapshot("a", epoch, Snapshot(FrameId(5, 10), {"x": 1}))
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda state: {**state, "items": "!"},
+        lambda state: {**state, "items": state["items"][:40]},
+        lambda state: {**state, "learner": {"bounds": {"psnr_low_db": 1}, "seen": []}},
+        lambda state: {"of": state["of"]},
+    ],
+)
+def test_a_snapshot_that_cannot_be_used_costs_what_was_learned_and_nothing_else(
+    bus: Bus, store: Store, settings: Settings, spoil: Callable[[dict[str, object]], dict[str, object]]
+) -> None:
+    store.add_camera(camera())
+    add_frames(bus, *frames(count=10))
+    with working(settings):
+        wait_until(lambda: bus.cursor("a") == (5, 9), "it scores")
+    snapshot = store.snapshot("a")
+    assert snapshot is not None
+    epoch, _ = store.take_over("a")
+    store.save_snapshot("a", epoch, Snapshot(snapshot.cursor, spoil(snapshot.state)))
+    add_frames(bus, *frames(count=20)[10:])
+    with working(settings):
+        wait_until(lambda: bus.cursor("a") == (5, 19), "it goes on")
+    assert [score.seq for score in bus.newest_scores("a", 100)] == list(range(4, 20))
+
+
+def test_of_a_live_camera_only_what_is_fresh_is_scored_after_a_break(
+    bus: Bus, store: Store, settings: Settings
+) -> None:
+    """The rest is told as `takeover`, frame by frame; the first fresh one has its window."""
+    store.add_camera(camera(pace="realtime"))
+    now = time.time()
+    add_frames(bus, *(replace(frame, captured_at=now - 0.1) for frame in frames(count=8)))
+    with working(settings):
+        wait_until(lambda: bus.cursor("a") == (5, 7), "it scores")
+    now = time.time() - 10.0
+    late = [replace(frame, captured_at=now + frame.seq / 10) for frame in frames(count=120)[8:]]
+    add_frames(bus, *late)
+    with working(settings):
+        wait_until(lambda: bus.cursor("a") == (5, 119), "it goes on")
+    told = [(gap.first_seq, gap.frames, gap.reason) for gap in bus.gaps("a")]
+    assert told[0] == (0, 4, "window")
+    assert {reason for _, _, reason in told[1:]} == {"takeover"}
+    scored = [score.seq for score in bus.newest_scores("a", 100)]
+    skipped = [seq for first, count, _ in told[1:] for seq in range(first, first + count)]
+    assert sorted(scored + skipped) == list(range(4, 120))
+    ages = [score.scored_at - score.captured_at for score in bus.newest_scores("a", 100)]
+    assert max(ages) < settings.live_age_s
+
+
+def test_three_workers_share_the_cameras_and_a_fourth_gets_its_part(bus: Bus, store: Store, settings: Settings) -> None:
+    names = [f"cam{i}" for i in range(8)]
+    for name in names:
+        store.add_camera(camera(name))
+
+    def owners() -> list[int]:
+        reports = [bus.infer_report(name) for name in names]
+        workers = [report.worker for report in reports if report is not None]
+        return sorted(workers.count(worker) for worker in set(workers)) if len(workers) == 8 else []
+
+    with ExitStack() as stack:
+        for _ in range(3):
+            stack.enter_context(working(settings))
+        wait_until(lambda: owners() == [2, 3, 3], "all are shared", 30)
+        stack.enter_context(working(settings))
+        wait_until(lambda: owners() == [2, 2, 2, 2], "the fourth has its part", 30)
+    assert not bus.beats(STAGE)
+
+
+def test_after_a_restart_of_the_bus_the_owner_goes_on_from_its_own_memory(
+    bus: Bus, store: Store, settings: Settings, undisturbed: Numbers, urls: Urls
+) -> None:
+    store.add_camera(camera())
+    with working(settings), connect(urls.bus) as client:
+        add_frames(bus, *frames()[:30])
+        wait_until(lambda: bus.cursor("a") == (5, 29), "the first part is scored")
+        client.flushall()
+        wait_until(lambda: bus.cursor("a") == (5, 29), "the new bus is told what the old one knew")
+        add_frames(bus, *frames()[26:])
+        wait_until(lambda: bus.cursor("a") == (5, FRAMES - 1), "all is scored")
+    assert series(bus) == undisturbed[26:]
+    assert bus.gaps("a") == []
+
+
+def test_frames_that_were_lost_with_the_bus_are_told_as_such(
+    bus: Bus, store: Store, settings: Settings, urls: Urls
+) -> None:
+    store.add_camera(camera())
+    with working(settings), connect(urls.bus) as client:
+        add_frames(bus, *frames()[:10])
+        wait_until(lambda: bus.cursor("a") == (5, 9), "the first part is scored")
+        client.flushall()
+        wait_until(lambda: bus.cursor("a") == (5, 9), "the new bus is told what the old one knew")
+        add_frames(bus, *frames()[20:30])
+        wait_until(lambda: bus.cursor("a") == (5, 29), "all is scored")
+    assert [(gap.first_seq, gap.frames, gap.reason) for gap in bus.gaps("a")] == [(10, 14, "bus_restart")]
+    assert [score.seq for score in bus.newest_scores("a", 100)] == list(range(24, 30))
