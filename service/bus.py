@@ -149,9 +149,9 @@ return found
 """
 
 # KEYS: workers. ARGV: how long (ms) somebody counts as present.
-_BEATS = """
+_PRESENT = """
 local time = redis.call('TIME')
-return redis.call('ZCOUNT', KEYS[1], time[1] * 1000 + math.floor(time[2] / 1000) - ARGV[1], '+inf')
+return redis.call('ZRANGEBYSCORE', KEYS[1], time[1] * 1000 + math.floor(time[2] / 1000) - ARGV[1], '+inf')
 """
 
 GAPS_KEPT = 1000
@@ -370,7 +370,7 @@ class Bus:
         answers = pipe.execute()
         return {camera: _overview(*answers[4 * i : 4 * i + 4]) for i, camera in enumerate(names)}
 
-    def beat(self, stage: str, worker: str = "", load: float = 0.0, present_s: float = PRESENT_S) -> dict[str, float]:
+    def beat(self, stage: str, worker: str, load: float = 0.0, present_s: float = PRESENT_S) -> dict[str, float]:
         """Say that `worker` is at work at this stage, carrying `load`; answers everybody who is: worker → load."""
         words = (worker, repr(load), str(int(present_s * 1000)))
         found = cast(list[bytes], self._redis.eval(_BEAT, 2, keys.workers(stage), keys.loads(stage), *words))
@@ -380,9 +380,14 @@ class Bus:
         """Say that `worker` is at work no longer."""
         self._redis.zrem(keys.workers(stage), worker)
 
+    def present(self, stage: str) -> list[str]:
+        """The names of those at work at this stage."""
+        found = cast(list[bytes], self._redis.eval(_PRESENT, 1, keys.workers(stage), str(int(PRESENT_S * 1000))))
+        return [name.decode() for name in found]
+
     def beats(self, stage: str) -> bool:
-        """Whether anybody is at work at this stage."""
-        return bool(self._redis.eval(_BEATS, 1, keys.workers(stage), str(int(PRESENT_S * 1000))))
+        """Whether anybody is."""
+        return bool(self.present(stage))
 
     def forget(self, camera: str) -> None:
         """Drop everything the bus holds of a camera."""

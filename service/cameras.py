@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from service.bus import Overview
 from service.messages import Camera, CameraState, FrameId, InferReport, IngestReport
@@ -34,6 +34,10 @@ class Status:
     retry_at: float | None = None
     reconnects_last_hour: int = 0
     stalls_last_hour: int = 0
+    tampered: bool = False
+    drift: float | None = None  # of the memory from the trained items
+    rollbacks: int = 0
+    workers: dict[str, str] = field(default_factory=dict)  # stage → who has the camera
 
 
 def status(camera: Camera, seen: Overview, beats: Beats, now: float) -> Status:
@@ -43,14 +47,13 @@ def status(camera: Camera, seen: Overview, beats: Beats, now: float) -> Status:
     state, error = _settled(camera, ingest, infer, seen) or _running(camera, ingest, infer, beats, now)
     learning = infer if state is CameraState.LEARNING else None
     progress = (learning.learned, learning.to_learn) if learning else None
+    known = _as_inferred(Status(state, error, progress=progress), infer)
     if ingest is None:
-        return Status(state, error, progress=progress)
+        return known
     captured_at = ingest.last_captured_at
-    return Status(
-        state=state,
-        last_error=error,
+    return replace(
+        known,
         session=ingest.session,
-        progress=progress,
         measured_fps=ingest.fps,
         # A file at full pace is ahead of the clock.
         frame_age_s=None if captured_at is None else max(0.0, now - captured_at),
@@ -58,7 +61,15 @@ def status(camera: Camera, seen: Overview, beats: Beats, now: float) -> Status:
         retry_at=ingest.retry_at,
         reconnects_last_hour=ingest.reconnects_last_hour,
         stalls_last_hour=ingest.stalls_last_hour,
+        workers={**known.workers, **({"ingest": ingest.worker} if ingest.worker else {})},
     )
+
+
+def _as_inferred(known: Status, infer: InferReport | None) -> Status:
+    if infer is None:
+        return known
+    workers = {"inference": infer.worker} if infer.worker else {}
+    return replace(known, tampered=infer.tampered, drift=infer.drift, rollbacks=infer.rollbacks, workers=workers)
 
 
 def _settled(camera: Camera, ingest: IngestReport | None, infer: InferReport | None, seen: Overview) -> Said:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
@@ -16,6 +17,9 @@ Fields = dict[str, str | bytes]
 Row = Mapping[bytes, bytes]
 T = TypeVar("T")
 
+VERSION = b"1"
+"""Of what stands in the bus's streams. A message of another version, or of none, counts as one that cannot be read."""
+
 
 def flat(fields: Fields) -> list[str | bytes]:
     """Names and values in turn, as a command takes them."""
@@ -24,7 +28,7 @@ def flat(fields: Fields) -> list[str | bytes]:
 
 def frame_fields(frame: Frame) -> Fields:
     height, width, _ = frame.pixels.shape
-    fields: Fields = {"captured_at": repr(frame.captured_at), "size": f"{width}x{height}"}
+    fields: Fields = {"v": VERSION, "captured_at": repr(frame.captured_at), "size": f"{width}x{height}"}
     if frame.revision:
         fields["revision"] = str(frame.revision)
     if frame.skipped:
@@ -36,20 +40,41 @@ def frame_fields(frame: Frame) -> Fields:
 def read_frame(camera: str, frame_id: FrameId, row: Row) -> Frame:
     """Raises BrokenMessageError where the fields are not a frame's."""
     try:
-        width, height = (int(part) for part in row[b"size"].split(b"x"))
+        _check_version(row)
+        width, height = (_count(part) for part in row[b"size"].split(b"x"))
         pixels = np.frombuffer(row[b"rgb"], np.uint8).reshape(height, width, 3)
         return Frame(
             camera,
             frame_id.session,
             frame_id.seq,
-            float(row[b"captured_at"]),
+            _time(row[b"captured_at"]),
             pixels,
-            revision=int(row.get(b"revision", b"0")),
-            skipped=int(row.get(b"skipped", b"0")),
+            revision=_count(row.get(b"revision", b"0")),
+            skipped=_count(row.get(b"skipped", b"0")),
             skipped_for=row.get(b"skipped_for", b"").decode(),
         )
     except (KeyError, ValueError) as error:
         raise BrokenMessageError(f"frame {camera} {frame_id} cannot be read: {error}") from error
+
+
+def _check_version(row: Row) -> None:
+    if row[b"v"] != VERSION:
+        raise ValueError(f"version {row[b'v'][:20]!r}")
+
+
+def _count(text: bytes) -> int:
+    """A whole number, 0 or more, that Redis can hold."""
+    if not (text.isdigit() and len(text) < 20):
+        raise ValueError(f"not a number: {text[:20]!r}")
+    return int(text)
+
+
+def _time(text: bytes) -> float:
+    """UTC seconds."""
+    seconds = float(text)
+    if not math.isfinite(seconds):
+        raise ValueError("a time that is none")
+    return seconds
 
 
 def unreadable_frame(camera: str, frame_id: FrameId) -> Frame:
@@ -67,12 +92,13 @@ def read_gap(camera: str, row: Row) -> Gap:
 
 
 def heat_fields(heat: Heat) -> Fields:
-    return {"cells": heat.cells.astype("<u2").tobytes()}
+    return {"v": VERSION, "cells": heat.cells.astype("<u2").tobytes()}
 
 
 def read_heat(camera: str, frame_id: FrameId, row: Row) -> Heat:
     """Raises BrokenMessageError where the fields are not a heatmap's."""
     try:
+        _check_version(row)
         cells = np.frombuffer(row[b"cells"], "<u2")
         side = round(len(cells) ** 0.5)
         return Heat(camera, frame_id.session, frame_id.seq, cells.reshape(side, side))
@@ -86,6 +112,7 @@ _SCORE_NUMBERS = ("psnr_db", "distance", "gate_error", "value")
 def score_fields(score: Score) -> Fields:
     """`repr` keeps every bit of a float; what is None has no field."""
     fields: Fields = {
+        "v": VERSION,
         "captured_at": repr(score.captured_at),
         "scored_at": repr(score.scored_at),
         "model": score.model,
@@ -102,14 +129,15 @@ def score_fields(score: Score) -> Fields:
 def read_score(camera: str, frame_id: FrameId, row: Row) -> Score:
     """Raises BrokenMessageError where the fields are not a score's."""
     try:
+        _check_version(row)
         numbers = {name: float(row[key]) if (key := name.encode()) in row else None for name in _SCORE_NUMBERS}
         updated = row.get(b"memory_updated")
         return Score(
             camera=camera,
             session=frame_id.session,
             seq=frame_id.seq,
-            captured_at=float(row[b"captured_at"]),
-            scored_at=float(row[b"scored_at"]),
+            captured_at=_time(row[b"captured_at"]),
+            scored_at=_time(row[b"scored_at"]),
             model=row[b"model"].decode(),
             memory_updated=None if updated is None else updated == b"1",
             **numbers,

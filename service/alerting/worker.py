@@ -12,6 +12,7 @@ from typing import Any
 from service import pictures
 from service.alerting.rule import Limits, Rule, close, step
 from service.bus import UNAVAILABLE, Bus
+from service.claims import worker_name
 from service.connections import open_bus, open_store, wait_until_up
 from service.errors import BrokenMessageError
 from service.following import ScoreFollower
@@ -68,6 +69,7 @@ class Alerting:
         self._data_dir = settings.data_dir
         self._bus = bus
         self._store = store
+        self._name = worker_name()
         self.start_over()
 
     def start_over(self) -> None:
@@ -98,7 +100,7 @@ class Alerting:
     # Cameras come, go and fall silent
 
     def _look_around(self) -> None:
-        self._bus.beat("alerting")
+        self._bus.beat("alerting", self._name)
         cameras = self._store.cameras()
         wanted = {camera.id for camera in cameras.values() if camera.enabled}
         for camera in wanted - self._watched.keys():

@@ -15,12 +15,12 @@ from service.api.checkpoints import choose_model
 from service.api.services import Here, Services, look
 from service.api.views import CameraList, CameraView
 from service.errors import ConflictError, NotFoundError
-from service.messages import Calibration, Camera, Pace, Transport
+from service.messages import Calibration, Camera, MemoryMode, Pace, Transport
 
 router = APIRouter(prefix="/cameras", tags=["cameras"])
 
 ID_PATTERN = r"^[A-Za-z0-9_-]{1,64}$"
-RELEARN = {"url", "model", "calibration"}  # a change of one of these makes what was learned worthless
+RELEARN = {"url", "model", "calibration", "memory"}  # a change of one of these makes what was learned worthless
 
 Url = Annotated[str, Field(min_length=1, max_length=4096)]
 Fps = Annotated[float, Field(gt=0, le=120, allow_inf_nan=False, description="frames a second to keep; null keeps all")]
@@ -36,6 +36,7 @@ class NewCamera(BaseModel):
     pace: Pace = Field("realtime", description="of a file: as it was filmed, or as quick as the line takes it")
     transport: Transport = Field("tcp", description="of an rtsp:// camera; rtsps:// is always tcp")
     calibration: Calibration = Field("learn", description="bounds of normal: learned here first, or the model's own")
+    memory: MemoryMode = Field("paper", description="how it follows what it sees: as published, or held near training")
     enabled: bool = True
 
 
@@ -48,6 +49,7 @@ class CameraChange(BaseModel):
     pace: Pace | None = None
     transport: Transport | None = None
     calibration: Calibration | None = None
+    memory: MemoryMode | None = None
     enabled: bool | None = None
 
     @model_validator(mode="after")
@@ -83,6 +85,7 @@ def add_camera(
         pace=wanted.pace,
         transport=wanted.transport,
         calibration=wanted.calibration,
+        memory=wanted.memory,
         enabled=wanted.enabled,
         created_at=now,
         # No number of a removed camera of the same name comes back: a stage would take the new one for the old.

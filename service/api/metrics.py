@@ -50,9 +50,9 @@ class _Collector(Collector):
         yield behind
 
     def _of_bus(self) -> list[Metric]:
-        working = GaugeMetricFamily("lookout_stage_up", "Whether somebody works at a stage.", labels=["stage"])
+        working = GaugeMetricFamily("lookout_workers", "How many work at a stage.", labels=["stage"])
         for stage in self._stages:
-            working.add_metric([stage], self._here.bus.beats(stage))
+            working.add_metric([stage], len(self._here.bus.present(stage)))
         return [working]
 
     def _of_cameras(self, cameras: dict[str, Camera]) -> Iterator[Metric]:
@@ -61,6 +61,12 @@ class _Collector(Collector):
         open_alerts = {camera: len(self._here.store.open_alerts(camera)) for camera in cameras}
         yield _states(views.values())
         yield _of("lookout_alerts_open", "Alerts that are open.", open_alerts)
+        drifts = {name: view.drift for name, view in views.items() if view.drift is not None}
+        yield _of("lookout_memory_drift", "Of the memory from the trained items: the largest 1 - cosine.", drifts)
+        rollbacks = {name: view.rollbacks for name, view in views.items()}
+        yield _of("lookout_memory_rollbacks", "How often a guarded memory went back to the trained one.", rollbacks)
+        tampered = {name: view.tampered for name, view in views.items()}
+        yield _of("lookout_camera_tampered", "1 while the picture is dark, empty or blurred.", tampered)
         ages = {name: view.frame_age_s for name, view in views.items() if view.frame_age_s is not None}
         yield _of("lookout_frame_age_seconds", "Age of the newest frame.", ages)
         yield from _counters(seen)
@@ -100,6 +106,8 @@ PLAIN = {
     "reconnects": ("lookout_reconnects", "How often a camera was connected again."),
     "bus_restart": ("lookout_bus_restart", "How often the bus came back empty while a camera was watched."),
     "corrupt": ("lookout_corrupt_packets", "Packets that could not be decoded."),
+    "window": ("lookout_frames_window", "Frames without a score that only filled a window: a session's first."),
+    "broken": ("lookout_messages_broken", "Messages on the bus that could not be read and were removed."),
 }
 SPLIT = {
     "dropped_": ("lookout_frames_dropped", "Frames dropped.", "reason"),

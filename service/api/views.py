@@ -9,7 +9,18 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
 
 from service.bus import Overview
 from service.cameras import Beats, status
-from service.messages import Alert, AlertState, Calibration, Camera, CameraEvent, CameraState, Pace, Score, Transport
+from service.messages import (
+    Alert,
+    AlertState,
+    Calibration,
+    Camera,
+    CameraEvent,
+    CameraState,
+    MemoryMode,
+    Pace,
+    Score,
+    Transport,
+)
 from service.urls import mask
 
 CAMERA_EXAMPLE: dict[str, JsonValue] = {
@@ -20,6 +31,7 @@ CAMERA_EXAMPLE: dict[str, JsonValue] = {
     "pace": "realtime",
     "transport": "tcp",
     "calibration": "learn",
+    "memory": "paper",
     "enabled": True,
     "created_at": 1767225600.0,
     "state": "learning",
@@ -39,6 +51,9 @@ CAMERA_EXAMPLE: dict[str, JsonValue] = {
     "waiting": False,
     "retry_at": None,
     "tampered": False,
+    "drift": 0.0004,
+    "rollbacks": 0,
+    "workers": {"ingest": "edge-7-41-a1b2", "inference": "edge-7-44-c3d4"},
 }
 SCORE_EXAMPLE: dict[str, JsonValue] = {
     "id": "1767225601000-42",
@@ -98,6 +113,7 @@ class CameraView(BaseModel):
     pace: Pace
     transport: Transport = Field(description="of an rtsp:// camera")
     calibration: Calibration
+    memory: MemoryMode = Field(description="how it follows what it sees: as published, or held near training")
     enabled: bool
     created_at: float
     state: CameraState
@@ -106,7 +122,10 @@ class CameraView(BaseModel):
     progress: Progress | None = Field(description="while learning")
     frames: int
     scores: int
-    dropped: dict[str, int] = Field(description="frames dropped, by reason: lag, size, broken, bus")
+    dropped: dict[str, int] = Field(
+        description="frames that were never scored, by reason: lag, takeover, bus_restart, reconnect, scene_change, "
+        "size, changed, broken, store"
+    )
     measured_fps: float | None
     frame_age_s: float | None
     corrupt: int = Field(description="damaged packets and pictures that were passed over")
@@ -117,6 +136,9 @@ class CameraView(BaseModel):
     waiting: bool = Field(description="a file at full pace that waits for its scores")
     retry_at: float | None
     tampered: bool = Field(description="dark, empty or blurred ever since the scene changed")
+    drift: float | None = Field(description="of the memory from the trained items: the largest 1 - cosine")
+    rollbacks: int = Field(description="how often a guarded memory went back to the trained one")
+    workers: dict[str, str] = Field(description="who has the camera, by stage")
 
 
 class CameraList(BaseModel):
@@ -225,6 +247,7 @@ def camera_view(camera: Camera, seen: Overview, beats: Beats, now: float) -> Cam
         pace=camera.pace,
         transport=camera.transport,
         calibration=camera.calibration,
+        memory=camera.memory,
         enabled=camera.enabled,
         created_at=camera.created_at,
         state=at.state,
@@ -243,5 +266,8 @@ def camera_view(camera: Camera, seen: Overview, beats: Beats, now: float) -> Cam
         bus_restart=seen.counters.get("bus_restart", 0),
         waiting=at.waiting,
         retry_at=at.retry_at,
-        tampered=bool(seen.infer and seen.infer.revision == camera.revision and seen.infer.tampered),
+        tampered=at.tampered,
+        drift=at.drift,
+        rollbacks=at.rollbacks,
+        workers=at.workers,
     )

@@ -15,7 +15,7 @@ from service.inference import snapshots
 from service.inference.line import CameraLine
 from service.inference.scorers import Scorers, Signature
 from service.inference.step import Ready
-from service.messages import Camera, FrameId
+from service.messages import Camera, Frame, FrameId
 from service.settings import Settings
 from service.store import Snapshot
 
@@ -139,19 +139,26 @@ class Lines:
 
     # Feeding
 
-    def ready(self, lines: Iterable[CameraLine]) -> list[Ready]:
-        """The next frame of each of `lines` that has one, with its window."""
+    def fetch(self, lines: Iterable[CameraLine]) -> list[CameraLine]:
+        """Those of `lines` that have something to look at, after one question to the bus for all that had nothing."""
         able = {line.camera.id: line for line in lines if not line.unsent}
         hungry = {name: line.cursor for name, line in able.items() if not line.fetched}
         if hungry:
             for name, frames in self._bus.frames_after(hungry, FETCH).items():
                 able[name].offer(frames)
-        now = time.time()
-        for line in able.values():
-            if line.stale(now, STALE * self._settings.live_age_s):
-                self._catch_up(line, now)
-        frames_of = ((line, line.next_frame()) for line in able.values())
+        return [line for line in able.values() if line.fetched]
+
+    def ready(self, lines: Iterable[CameraLine]) -> list[Ready]:
+        """The next frame of each of `lines` that has one, with its window; to be scored at once, while it is fresh."""
+        frames_of = ((line, self._next_fresh(line)) for line in lines)
         return [(line, frame) for line, frame in frames_of if frame is not None]
+
+    def _next_fresh(self, line: CameraLine) -> Frame | None:
+        now = time.time()
+        if line.stale(now, STALE * self._settings.live_age_s):
+            self._catch_up(line, now)
+            self.fetch([line])
+        return line.next_frame()
 
     def _catch_up(self, line: CameraLine, now: float) -> None:
         """Leave out what is too old; the next frame has its window all the same."""

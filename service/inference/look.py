@@ -26,13 +26,13 @@ DETAIL_MIN = 3.0  # of 255: a cell less than this from its surroundings is like 
 SURROUNDINGS = 9  # cells
 FEW = CELLS * CELLS // 20  # so few cells with detail say little
 
-# The limits below lie between what real footage shows and what such changes make of it (tests/unit/test_look.py).
-LIGHT_MIN = 20.0  # of 255: an exposure that drifts through its range in ten seconds stays below in a second
+# The limits below lie between what real footage shows and what such changes make of it (python -m tests.bench.scene).
+LIGHT_MIN = 20.0  # of 255: an exposure that drifts by this in a second is followed
 LIGHT_SHARE = 0.7  # of the blocks, all in one direction; a dark bus over two thirds of the picture: 0.66
 LIKE_MIN = 0.25  # turned by ten degrees: up to 0.22; a bus over two thirds: from 0.34; an ordinary second: from 0.65
 LIKE_SURE = 0.6  # above, nobody needs to ask whether the picture has shifted
 SHIFT_CELLS = 2  # 11 px of 256: more than a pole in the wind
-SHIFT_GAIN, SHIFT_LIKE = 0.2, 0.5  # so much more alike once shifted back, and so alike; 40 px of 256: from 0.6
+SHIFT_GAIN, SHIFT_LIKE = 0.2, 0.45  # so much more alike once shifted back, and so alike; 40 px of 256: from 0.5
 GRAY_MAX, COLOUR_MIN = 2.0, 6.0  # of 255: infrared is below the one, colour footage far above the other
 SHARP_RATIO = 0.4  # a blur of 3 px of 256: up to 0.31; a flat bus over two thirds: from 0.48; key frames: 0.87 to 1.25
 SHARP_FLOOR = 1.5  # what noise alone brings

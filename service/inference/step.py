@@ -17,12 +17,12 @@ from service.messages import Frame, Heat, Score
 Ready = tuple[CameraLine, Frame]  # the frame, with a whole window behind it
 
 
-def batches(ready: Sequence[Ready], most: int) -> list[list[Ready]]:
-    """Group by checkpoint, `most` cameras a batch, in the given order."""
-    groups: dict[int, list[Ready]] = {}
-    for item in ready:
-        groups.setdefault(id(item[0].scorer), []).append(item)
-    return [group[i : i + most] for group in groups.values() for i in range(0, len(group), most)]
+def groups(lines: Sequence[CameraLine], most: int) -> list[list[CameraLine]]:
+    """Who may share a forward pass: cameras of one checkpoint, at most `most`, in the given order."""
+    alike: dict[int, list[CameraLine]] = {}
+    for line in lines:
+        alike.setdefault(id(line.scorer), []).append(line)
+    return [group[i : i + most] for group in alike.values() for i in range(0, len(group), most)]
 
 
 def score_batch(batch: Sequence[Ready], now: Callable[[], float] = time.time) -> None:

@@ -17,11 +17,12 @@ from service.claims import Claims
 from service.connections import open_bus, open_leases, open_store, wait_until_up
 from service.errors import SettingsError
 from service.inference import snapshots
+from service.inference.line import CameraLine
 from service.inference.lines import Lines
 from service.inference.ownership import STAGE, Ownership
 from service.inference.reports import report
 from service.inference.scorers import Scorers
-from service.inference.step import Ready, batches, score_batch
+from service.inference.step import Ready, groups, score_batch
 from service.inference.store_link import StoreLink
 from service.outage import Outage
 from service.settings import Settings
@@ -94,14 +95,13 @@ class Worker:
             self._next_round = time.monotonic() + ROUND_EVERY_S
         self._hear_store()
         self._send()
-        ready = self._ready(stop)
-        for batch in batches(ready, self.max_batch):
-            self._score(batch)
+        waiting = self._waiting(stop)
+        for group in groups(waiting, self.max_batch):
+            self._score(self.lines.ready(group))
             self._send()
-        self._send()
         self._tell_events()
         self._save_due()
-        return bool(ready)
+        return bool(waiting)
 
     def hand_over(self) -> None:
         """Save everything, so that the next owner loses nothing; the leases are given back by their context."""
@@ -190,22 +190,23 @@ class Worker:
 
     # Scoring
 
-    def _ready(self, stop: threading.Event) -> list[Ready]:
-        """One frame of each camera that has one. Files that wait come when no live camera does, or when it is time."""
+    def _waiting(self, stop: threading.Event) -> list[CameraLine]:
+        """Cameras that have frames. Files that wait come when no live camera does, or when it is time."""
         self._rounds += 1
         running = self.lines.running.values()
         live = [line for line in running if line.camera.live]
-        ready = self.lines.ready(live)
-        if self.batch_wait_s and 0 < len(ready) < min(self.max_batch, len(live)):
+        waiting = self.lines.fetch(live)
+        if self.batch_wait_s and 0 < len(waiting) < min(self.max_batch, len(live)):
             stop.wait(self.batch_wait_s)
-            waiting = {line.camera.id for line, _ in ready}
-            ready += self.lines.ready([line for line in live if line.camera.id not in waiting])
-        if not ready or self._rounds % FILES_EVERY == 0:
-            ready += self.lines.ready([line for line in running if not line.camera.live])
-        return ready
+            waiting = self.lines.fetch(live)
+        if not waiting or self._rounds % FILES_EVERY == 0:
+            waiting += self.lines.fetch(line for line in running if not line.camera.live)
+        return waiting
 
     def _score(self, batch: Sequence[Ready]) -> None:
         """One forward pass; where it fails, each camera alone, so that one cannot take the others along."""
+        if not batch:
+            return
         try:
             score_batch(batch)
         except RuntimeError as error:

@@ -10,8 +10,9 @@ from service.messages import FrameId
 from tests.chaos.seen import CameraSeen, GapSeen
 from tests.chaos.watching import Life
 
-LAST_MOMENT_S = 1.0
-"""Of a bus that is about to be killed: what was told of its last frames, perhaps nobody has read."""
+LAST_MOMENT_S = 0.25
+"""Of a bus that is killed: what it was told between our last look and its end, nobody has read. That may be as much as
+was told in so long before, and one more."""
 
 
 @dataclass
@@ -41,16 +42,6 @@ def books_of(seen: CameraSeen, lives: Sequence[Life]) -> Books:
 
 def ids_of(gap: GapSeen) -> Iterator[FrameId]:
     return (FrameId(gap.session, seq) for seq in range(gap.first, gap.first + gap.frames))
-
-
-def last_moment(seen: CameraSeen, lives: Sequence[Life]) -> set[FrameId]:
-    """Frames first seen right before the bus that they came on was gone."""
-    ended = lives[:-1]
-    return {
-        frame_id
-        for frame_id, (life, seen_at) in seen.frames.items()
-        if life < len(ended) and seen_at > ended[life].last_look - LAST_MOMENT_S
-    }
 
 
 def _gap_lives(seen: CameraSeen, books: Books) -> dict[FrameId, set[int]]:
@@ -92,16 +83,16 @@ def _numbers(seen: CameraSeen) -> Iterator[FrameId]:
 
 
 def _is_unread(frame_id: FrameId, seen: CameraSeen, counted: dict[FrameId, set[int]], lives: Sequence[Life]) -> bool:
-    """On the next bus its owner said that it had dealt with it, and it was among the last on the former one."""
-    for life in range(len(lives) - 1):
-        told = _told_in(seen, counted, life)
-        next_told = _told_in(seen, counted, life + 1)
+    """Right behind the last that one bus had said, and on the next the camera's owner says that it is past it."""
+    for life, ended in enumerate(lives[:-1]):
+        told, next_told = _told_in(seen, counted, life), _told_in(seen, counted, life + 1)
         cursor = seen.cursors.get(life + 1)
-        if not (told and cursor and max(told) < frame_id <= cursor[0]):
+        if ended.whole or not (told and cursor and max(told) < frame_id <= cursor[0]):
             continue
-        if next_told and frame_id > min(next_told):
-            continue
-        return frame_id not in seen.frames or frame_id in last_moment(seen, lives)
+        if not next_told or frame_id < min(next_told):
+            last = max(told)
+            most = 1 + seen.told_late(life, ended.last_look - LAST_MOMENT_S)
+            return frame_id.session == last.session and frame_id.seq <= last.seq + most
     return False
 
 

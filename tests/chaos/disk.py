@@ -1,4 +1,4 @@
-"""A small disk of the store's own, so that it can be filled: a tmpfs in a mount namespace that ends with this program."""
+"""A small disk of the store's own that can be filled: a tmpfs, in a mount namespace that ends with this program."""
 
 from __future__ import annotations
 

@@ -19,7 +19,8 @@ STORE_DIES_WITHIN_S = 20.0
 STORE_AWAY_S = 3.0
 BLACK_HOLE_S = 7.0  # more than twice as long as a decoder waits for a silent camera
 CUT_S = 2.0
-RESTART_LIMIT_S = 15.0
+RESTART_LIMIT_S = 40.0  # a server that ended several times is started again later each time
+FREEZE_MS = 3000
 LAST_BREATH_S = 0.2  # a worker's decoders die right after it, and what was on its way is seen
 
 
@@ -149,10 +150,19 @@ def _time_the_takeover(arena: Arena, fault: Fault, stage: str, cameras: list[str
 # Servers
 
 
-def restart_bus(arena: Arena, fault: Fault) -> None:
+def kill_bus(arena: Arena, fault: Fault) -> None:
+    """In the middle of everything: what it said last, nobody may have read."""
     lives = len(arena.bus.lives)
     _kill_server(arena, fault, "bus")
     arena.until(lambda: len(arena.bus.lives) > lives, RESTART_LIMIT_S)
+
+
+def restart_bus(arena: Arena, fault: Fault) -> None:
+    """As above, but everything that it has ever said is read before: of every frame it is known what it became."""
+    arena.bus.freeze(FREEZE_MS)
+    looks = arena.bus.looks
+    arena.bus.lives[-1].whole = arena.until(lambda: arena.bus.looks >= looks + 2, FREEZE_MS / 2000)
+    kill_bus(arena, fault)
 
 
 def restart_store(arena: Arena, fault: Fault) -> None:
@@ -229,6 +239,7 @@ KINDS: dict[str, Deed] = {
     "kill -9 alerting": kill_alerting,
     "SIGSTOP inference": stop_inference,
     "SIGSTOP ingest": stop_ingest,
+    "kill -9 bus": kill_bus,
     "restart bus": restart_bus,
     "restart store": restart_store,
     "disk full": fill_disk,

@@ -67,8 +67,9 @@ class Fleet:
                 return
 
     def _is_done(self, name: str) -> bool:
-        frames, seen = self.members[name].frames, self.bus.seen[name]
-        return frames is not None and seen.accounted() >= frames
+        """The last frame has its score: scores come in order."""
+        frames, newest = self.members[name].frames, self.bus.seen[name].newest_score
+        return frames is not None and newest is not None and newest.seq == frames - 1
 
     def _put_aside(self, name: str) -> None:
         self.running.remove(name)

@@ -8,7 +8,6 @@ from itertools import groupby
 from typing import Any
 
 from service.messages import FrameId
-from tests.chaos.accounts import last_moment
 from tests.chaos.seen import CameraSeen, ScoreSeen
 from tests.chaos.verdicts import Evidence, Verdict
 
@@ -20,7 +19,7 @@ def record(evidence: Evidence, verdict: Verdict, settings: Mapping[str, object])
     return {
         "settings": dict(settings),
         "rule": asdict(evidence.limits),
-        "bus_lives": [[life.first_look, life.last_look] for life in evidence.lives],
+        "bus_lives": [[life.first_look, life.last_look, life.whole] for life in evidence.lives],
         "faults": [fault.as_json() for fault in evidence.faults],
         "score_columns": SCORE_COLUMNS,
         "reference": {"from_seq": evidence.reference_from, "scores": evidence.reference},
@@ -46,7 +45,6 @@ def _camera(name: str, evidence: Evidence) -> dict[str, Any]:
         "file_frames": member.frames,
         "sessions": sorted({session for session, _ in seen.frames}),
         "frames": ranges(seen.frames),
-        "last_moments": ranges(last_moment(seen, evidence.lives)),
         "scores": _scores(seen),
         "gaps": [[gap.life, gap.session, gap.first, gap.frames, gap.reason] for gap in seen.gaps],
         "cursors": [[life, list(first), list(last)] for life, (first, last) in sorted(seen.cursors.items())],

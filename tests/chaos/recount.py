@@ -11,9 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+LAST_MOMENT_S = 0.25  # of a bus that is killed: what it is told then, nobody may have read
 UNHEARD_S = 2.0  # before the end of a bus: what it held for a shorter time, alerting need not have read
 
 Id = tuple[int, int]  # session, seq
+First = dict[Id, tuple[int, list[Any]]]  # each frame's first score: the life of the bus, and the row
 
 
 def recount(data: dict[str, Any]) -> dict[str, int]:
@@ -21,15 +23,15 @@ def recount(data: dict[str, Any]) -> dict[str, int]:
     total = dict.fromkeys(
         ("doubles", "unexplained", "unread", "repeated_after_bus_restart", "alerts_lost", "differing"), 0
     )
-    for name, camera in data["cameras"].items():
-        for what, count in _camera(name, camera, data).items():
+    for camera in data["cameras"].values():
+        for what, count in _camera(camera, data).items():
             total[what] += count
     return total
 
 
-def _camera(name: str, camera: dict[str, Any], data: dict[str, Any]) -> dict[str, int]:
+def _camera(camera: dict[str, Any], data: dict[str, Any]) -> dict[str, int]:
     scores = list(_scores(camera))
-    first: dict[Id, tuple[int, list[Any]]] = {}
+    first: First = {}
     doubles = repeated = 0
     for life, frame, row in scores:
         known = first.setdefault(frame, (life, row))
@@ -42,13 +44,13 @@ def _camera(name: str, camera: dict[str, Any], data: dict[str, Any]) -> dict[str
     dealt_with = first.keys() | {frame for _, frame in gaps}
     missing = [frame for frame in _numbers(camera, dealt_with) if frame not in dealt_with]
     told = [(life, frame) for frame, (life, _) in first.items()] + gaps
-    unread = sum(_is_unread(frame, told, camera) for frame in missing)
+    unread = sum(_is_unread(frame, told, first, camera, data["bus_lives"]) for frame in missing)
     return {
         "doubles": doubles,
         "unexplained": len(missing) - unread,
         "unread": unread,
         "repeated_after_bus_restart": repeated,
-        "alerts_lost": _alerts_lost(name, camera, first, data),
+        "alerts_lost": _alerts_lost(camera, first, data),
         "differing": _differing(camera, first, data["reference"]),
     }
 
@@ -59,10 +61,6 @@ def _scores(camera: dict[str, Any]) -> Iterator[tuple[int, Id, list[Any]]]:
             yield group["life"], (group["session"], row[0]), row
 
 
-def _within(frame: Id, ranges: list[list[int]]) -> bool:
-    return any(session == frame[0] and low <= frame[1] <= high for session, low, high in ranges)
-
-
 def _numbers(camera: dict[str, Any], dealt_with: set[Id]) -> Iterator[Id]:
     ends: dict[int, int] = {}
     for session, seq in [*((session, high) for session, _, high in camera["frames"]), *dealt_with]:
@@ -70,19 +68,25 @@ def _numbers(camera: dict[str, Any], dealt_with: set[Id]) -> Iterator[Id]:
     return ((session, seq) for session, end in ends.items() for seq in range(end + 1))
 
 
-def _is_unread(frame: Id, told: list[tuple[int, Id]], camera: dict[str, Any]) -> bool:
-    """Behind all that was said of on one bus, before all that was said of on the next, and its owner was past it."""
-    if _within(frame, camera["frames"]) and not _within(frame, camera["last_moments"]):
-        return False
+def _is_unread(frame: Id, told: list[tuple[int, Id]], first: First, camera: dict[str, Any], lives: list[Any]) -> bool:
+    """Right behind all that was said on one bus, before all that was said on the next, and its owner was past it.
+
+    As many as had been scored in LAST_MOMENT_S before, and one more.
+    """
     for life, first_cursor, _ in camera["cursors"]:
         before = [one for at, one in told if at == life - 1]
         after = [one for at, one in told if at == life]
         if before and max(before) < frame <= tuple(first_cursor) and (not after or frame < min(after)):
-            return True
+            _, last_look, whole = lives[life - 1]
+            if whole:
+                return False
+            since = last_look - LAST_MOMENT_S
+            most = 1 + sum(at == life - 1 and row[2] > since for at, row in first.values())
+            return frame[0] == max(before)[0] and frame[1] <= max(before)[1] + most
     return False
 
 
-def _differing(camera: dict[str, Any], first: dict[Id, tuple[int, list[Any]]], reference: dict[str, Any]) -> int:
+def _differing(camera: dict[str, Any], first: First, reference: dict[str, Any]) -> int:
     """Scores of a file at full pace that are not those of the undisturbed run."""
     if camera["kind"] != "fast":
         return 0
@@ -94,9 +98,7 @@ def _differing(camera: dict[str, Any], first: dict[Id, tuple[int, list[Any]]], r
 # a break of the session, or by silence.
 
 
-def _alerts_lost(
-    name: str, camera: dict[str, Any], first: dict[Id, tuple[int, list[Any]]], data: dict[str, Any]
-) -> int:
+def _alerts_lost(camera: dict[str, Any], first: First, data: dict[str, Any]) -> int:
     there = [(opened, closed if closed is not None else float("inf")) for _, opened, closed in camera["alerts_stored"]]
     gone = set(camera["alerts_told"]) - {alert for alert, _, _ in camera["alerts_stored"]}
     lost = len(gone)
@@ -108,7 +110,7 @@ def _alerts_lost(
     return lost
 
 
-def _wanted(first: dict[Id, tuple[int, list[Any]]], rule: dict[str, float]) -> Iterator[tuple[Id, float, float]]:
+def _wanted(first: First, rule: dict[str, float]) -> Iterator[tuple[Id, float, float]]:
     """(frame, from, until) of each alert that the scores ask for."""
     high_since = low_since = None
     opened: tuple[Id, float] | None = None

@@ -32,8 +32,8 @@ def _totals(evidence: Evidence, verdict: Verdict) -> Iterator[str]:
     yield f"frames in {frames}, scores out {scored}, gaps: {_reasons(verdict.gaps)}"
     yield (
         f"doubles {verdict.count('doubles')}, unexplained {verdict.count('unexplained')}; around restarts of the bus: "
-        f"told, but died unread {verdict.count('unread')}, scored again with the same numbers {verdict.count('repeated')},"
-        f" counted again as left out {verdict.count('recounted')}"
+        f"told, but died unread {verdict.count('unread')}, scored again {verdict.count('repeated')}, "
+        f"counted again as left out {verdict.count('recounted')}"
     )
     wanted = sum(len(alerts) for alerts in verdict.expected.values())
     gone = sum(alert.gone for alerts in verdict.expected.values() for alert in alerts)
@@ -52,7 +52,7 @@ def _totals(evidence: Evidence, verdict: Verdict) -> Iterator[str]:
 def _takeovers(faults: Iterable[Fault]) -> Iterator[str]:
     done = [fault for fault in faults if not fault.skipped]
     for kind in dict.fromkeys(fault.kind for fault in done):
-        took = [at for fault in done if fault.kind == kind for at in fault.takeover_s.values() if at is not None]
+        took = [at for one in done if one.kind == kind for at in one.takeover_s.values() if at is not None]
         back = [f.recovered_at - (f.mended_at or 0) for f in done if f.kind == kind and f.recovered_at is not None]
         text = f"{kind}: {sum(f.kind == kind for f in done)} times"
         if took:

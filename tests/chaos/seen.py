@@ -66,15 +66,15 @@ class CameraSeen:
         return self.times[-1] if self.times else 0.0
 
     @property
-    def newest_frame(self) -> FrameId | None:
-        return max(self.frames, default=None)
+    def newest_score(self) -> FrameId | None:
+        return next(reversed(self.scores), None)
 
     def scored_between(self, first: float, last: float) -> int:
         return bisect_right(self.times, last) - bisect_right(self.times, first)
 
-    def accounted(self) -> int:
-        """Frames with a score or in a gap."""
-        return len(self.scores) + sum(gap.frames for gap in self.gaps)
+    def told_late(self, life: int, since: float) -> int:
+        """Scores of this life of the bus that were seen after `since`."""
+        return sum(score.life == life and score.seen_at > since for score in self.scores.values())
 
 
 def first_after(times: list[float], at: float) -> float | None:

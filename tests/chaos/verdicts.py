@@ -131,15 +131,16 @@ def _faults(evidence: Evidence, _: Verdict) -> Iterable[str]:
             continue
         if fault.recovered_at is None:
             yield f"{fault.kind}: scores did not flow again on every camera"
-        if fault.kind == "kill -9 inference":
-            late = {
-                name: took for name, took in fault.takeover_s.items() if took is None or took > 2 * evidence.lease_s
-            }
-            if late:
-                yield f"{fault.kind}: taken over later than two leases: {late}"
-        if fault.kind in ("disk full", "network swallowed", "network cut"):
-            if idle := [name for name, scores in fault.meanwhile.items() if not scores]:
-                yield f"{fault.kind}: meanwhile no score of {', '.join(idle)}"
+        if fault.kind == "kill -9 inference" and (late := _late(fault, evidence)):
+            yield f"{fault.kind}: live cameras taken over later than two leases: {late}"
+        if idle := [name for name, scores in fault.meanwhile.items() if not scores]:
+            yield f"{fault.kind}: meanwhile no score of {', '.join(idle)}"
+
+
+def _late(fault: Fault, evidence: Evidence) -> dict[str, float | None]:
+    """A file at full pace is no live camera: its new owner scores again what was not saved, before it goes on."""
+    live = {name: took for name, took in fault.takeover_s.items() if evidence.members[name].kind != "fast"}
+    return {name: took for name, took in live.items() if took is None or took > 2 * evidence.lease_s}
 
 
 def _service(evidence: Evidence, _: Verdict) -> Iterable[str]:

@@ -23,12 +23,6 @@ from tests.chaos.seen import CameraSeen, GapSeen, ScoreSeen
 LOOK_EVERY_S = 0.03
 COUNT = 500
 
-# KEYS: frames. ARGV: after which id, how many. Ids alone.
-_FRAME_IDS = """
-local found = {}
-for _, row in ipairs(redis.call('XRANGE', KEYS[1], ARGV[1], '+', 'COUNT', ARGV[2])) do found[#found + 1] = row[1] end
-return found
-"""
 _NUMBERS = (b"psnr_db", b"distance", b"gate_error", b"memory_updated", b"value")
 _ANSWERS = 6  # a camera's, of one look
 
@@ -47,6 +41,7 @@ class Life:
     run_id: str
     first_look: float
     last_look: float
+    whole: bool = False  # nothing was written after the last look
 
 
 @dataclass(slots=True)
@@ -98,6 +93,11 @@ class BusWatch:
         with self.mutex:
             return list(self._places)
 
+    def freeze(self, limit_ms: int) -> None:
+        """Let nobody write for so long: what has been written can be read to its end. Raises redis.RedisError."""
+        with client(self.socket_path) as one:
+            one.execute_command("CLIENT", "PAUSE", limit_ms, "WRITE")
+
     def stored_score_ids(self, camera: str) -> list[FrameId]:
         """All that are on the bus now. Raises redis.RedisError."""
         with client(self.socket_path) as one:
@@ -140,7 +140,7 @@ class BusWatch:
     def _take(self, camera: str, place: _Places, answers: list[Any], now: float) -> None:
         seen, life = self.seen[camera], len(self.lives) - 1
         frames, scores, gaps, cursor, infer, ingest = answers
-        for entry in cast(list[bytes], frames):
+        for entry, _ in cast(list[Row], frames):
             seen.add_frame(FrameId.parse(entry.decode()), life, now)
             place.frames = f"({entry.decode()}"
         for entry, row in cast(list[Row], scores):
@@ -158,7 +158,7 @@ class BusWatch:
 
 
 def _ask(pipe: Any, camera: str, place: _Places) -> None:
-    pipe.eval(_FRAME_IDS, 1, keys.frames(camera), place.frames, str(COUNT))
+    pipe.xrange(keys.frames(camera), min=place.frames, count=COUNT)
     pipe.xrange(keys.scores(camera), min=place.scores, count=COUNT)
     pipe.xrange(keys.gaps(camera), min=place.gaps, count=COUNT)
     pipe.get(keys.cursor(camera))

@@ -321,9 +321,9 @@ def test_our_own_page_changes_what_it_wants(api: Api, gate: None, origin: str, h
 def test_it_is_ready_when_every_stage_works(api: Api, bus: Bus) -> None:
     for stage, missing in (("ingest", "ingest, inference, alerting"), ("inference", "inference, alerting")):
         assert missing in is_problem(api.http.get("/readyz"), 503)
-        bus.beat(stage)
+        bus.beat(stage, "one")
     assert "missing: alerting" in is_problem(api.http.get("/readyz"), 503)
-    bus.beat("alerting")
+    bus.beat("alerting", "one")
     assert api.http.get("/readyz").status_code == 200
 
 
@@ -347,7 +347,7 @@ def test_metrics_tell_of_every_camera(api: Api, gate: None, bus: Bus, store: Sto
         'lookout_camera_state{camera="gate",state="failed"} 0.0',
         'lookout_alerts_open{camera="gate"} 1.0',
         'lookout_up{server="bus"} 1.0',
-        'lookout_stage_up{stage="inference"} 0.0',
+        'lookout_workers{stage="inference"} 0.0',
         "lookout_live_listeners 0.0",
     ):
         assert line in answer.text.splitlines()

@@ -119,7 +119,7 @@ def test_a_server_that_refuses_is_unavailable_and_holds_nothing_by_halves(refusi
         lambda: add_scores(bus, [result(0)]),
         lambda: bus.count("a", "corrupt"),
         lambda: bus.report_infer("a", InferReport("online", 1.0)),
-        lambda: bus.beat("ingest"),
+        lambda: bus.beat("ingest", "one"),
     ]
     for call in calls:
         with pytest.raises(UNAVAILABLE):

@@ -14,7 +14,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection
 
 from service.bus import Bus, connect
-from service.messages import Alert, AlertEvent, IngestReport
+from service.messages import Alert, AlertEvent, CameraEvent, InferReport, IngestReport
 from service.store import Store
 from tests.conftest import Urls
 from tests.owning import add_scores
@@ -43,9 +43,10 @@ __all__ = ["apart", "fresh_api"]
 
 @pytest.fixture
 def gate(bus: Bus, store: Store) -> None:
-    """A camera that was there before the API, with a score of its own."""
+    """A camera that was there before the API, with a score and an event of its own."""
     watch(store, bus, "gate")
     show(bus, "gate", 0)
+    store.add_event(an_event("gate", 0))
 
 
 @pytest.fixture
@@ -64,6 +65,10 @@ def closing(socket: ClientConnection, limit_s: float = 10) -> tuple[int, str]:
 
 def an_alert(camera: str, state: Any = "open") -> Alert:
     return Alert(f"{camera}:1000-5", camera, state, 1000.5, None, 0.75, 0.9, 1000.5)
+
+
+def an_event(camera: str, seq: int, kind: Any = "scene_change") -> CameraEvent:
+    return CameraEvent(kind, camera, 1000, seq, 1000 + seq / 10, "the picture became darker")
 
 
 def test_scores_come_as_they_are_written_and_no_history_does(api: Api, bus: Bus) -> None:
@@ -129,6 +134,31 @@ def test_alerts_come_as_they_are_written(api: Api, store: Store) -> None:
         assert [next_of(socket, "alert")["event"] for _ in closed] == ["update", "end"]
 
 
+def test_events_of_cameras_come_as_they_are_written_and_no_history_does(api: Api, store: Store) -> None:
+    with api.listen() as socket:
+        for _ in range(2):  # the second time as a replay would
+            store.add_event(an_event("gate", 7))
+        store.add_event(an_event("gate", 107, "tampered"))
+        assert next_of(socket, "event") == {
+            "type": "event",
+            "data": {
+                "kind": "scene_change",
+                "camera": "gate",
+                "session": 1000,
+                "seq": 7,
+                "at": 1000.7,
+                "detail": "the picture became darker",
+            },
+        }
+        assert next_of(socket, "event")["data"]["kind"] == "tampered"
+
+
+def test_a_camera_that_is_tampered_with_is_news(api: Api, bus: Bus, store: Store) -> None:
+    with api.listen() as socket:
+        bus.report_infer("gate", InferReport("online", time.time(), 1, tampered=True))
+        assert next_of(socket, "camera")["data"]["tampered"] is True
+
+
 def test_cameras_come_change_and_go(api: Api, bus: Bus, store: Store) -> None:
     with api.listen() as socket:
         api.post("/cameras", {"id": "yard", "url": RTSP})
@@ -158,12 +188,13 @@ def test_who_names_cameras_hears_of_them_only(api: Api, bus: Bus, store: Store) 
     with api.listen("?camera=gate&camera=hall") as socket:
         for name in ("yard", "gate", "hall"):
             add_scores(bus, [(score(name, 3), heat(name, 3))])
-        store.save_alerting("yard", {}, [AlertEvent("new", an_alert("yard"))])
-        store.save_alerting("hall", {}, [AlertEvent("new", an_alert("hall"))])
-        missing = {("score", "gate"), ("score", "hall"), ("alert", "hall")}
+        for name in ("yard", "hall"):
+            store.save_alerting(name, {}, [AlertEvent("new", an_alert(name))])
+            store.add_event(an_event(name, 3))
+        missing = {("score", "gate"), ("score", "hall"), ("alert", "hall"), ("event", "hall")}
         while missing:
             message = received(socket)
-            assert message["data"].get("camera", message["data"]["id"]) != "yard"
+            assert (message["data"].get("camera") or message["data"]["id"]) != "yard"
             missing.discard((message["type"], message["data"].get("camera")))
 
 
@@ -276,7 +307,7 @@ def test_scores_are_told_while_the_store_is_away(apart: Apart, caplog: pytest.Lo
         apart.store.save_alerting("gate", {}, [AlertEvent("new", an_alert("gate"))])
         apart.store_plug.mend()
         assert next_of(before, "alert")["data"]["id"] == "gate:1000-5"
-    assert said_away(caplog) == ["live alerts", "live cameras"]
+    assert said_away(caplog) == ["live alerts", "live cameras", "live events"]
 
 
 def test_scores_are_told_while_the_store_hangs(apart: Apart) -> None:
@@ -299,6 +330,8 @@ def test_alerts_are_told_while_the_bus_is_away(apart: Apart, caplog: pytest.LogC
         for name in ("gate", "yard"):
             apart.store.save_alerting(name, {}, [AlertEvent("new", an_alert(name))])
             assert next_of(socket, "alert")["data"]["camera"] == name
+            apart.store.add_event(an_event(name, 3))
+            assert next_of(socket, "event")["data"]["camera"] == name
     assert said_away(caplog) == ["live cameras", "live scores"]
 
 

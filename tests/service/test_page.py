@@ -15,7 +15,7 @@ from selenium.webdriver.remote.webelement import WebElement
 
 from service import pictures
 from service.bus import Bus
-from service.messages import Alert, AlertEvent, IngestReport
+from service.messages import Alert, AlertEvent, CameraEvent, InferReport, IngestReport
 from service.store import Store
 from tests.conftest import Urls
 from tests.e2e.browser import browser, complaints
@@ -128,6 +128,39 @@ def test_an_alert_appears_with_its_picture_and_ends(page: Chrome, store: Store, 
     assert complaints(page) == []
 
 
+def an_event(seq: int, kind: Any) -> CameraEvent:
+    return CameraEvent(kind, "gate", SESSION, seq, SESSION / 1000 + seq / 10, f"seen in frame {seq}")
+
+
+def listed_events(driver: Chrome) -> list[str]:
+    rows = driver.find_elements(By.CSS_SELECTOR, "#camera-gate .event")
+    return [" ".join(row.find_element(By.CSS_SELECTOR, part).text for part in (".kind", ".detail")) for row in rows]
+
+
+def test_events_of_a_camera_are_listed_newest_first(page: Chrome, store: Store) -> None:
+    assert not one(page, "#camera-gate .events").is_displayed()
+    store.add_event(an_event(10, "scene_change"))
+    wait_until(lambda: listed_events(page) == ["Scene change seen in frame 10"], "the event")
+    for seq, kind in ((110, "tampered"), (200, "scene_change"), (200, "restored")):
+        store.add_event(an_event(seq, kind))
+    newest = ["Restored seen in frame 200", "Scene change seen in frame 200", "Tampered with seen in frame 110"]
+    wait_until(lambda: listed_events(page) == newest, "the newest three")
+    assert one(page, "#camera-gate .events").get_attribute("aria-label")
+    page.refresh()
+    wait_until(lambda: listed_events(page) == newest, "the same three after a reload")
+    assert complaints(page) == []
+
+
+def test_a_camera_that_was_tampered_with_needs_attention(page: Chrome, bus: Bus) -> None:
+    assert not one(page, "#camera-gate .tampered").is_displayed()
+    bus.report_infer("gate", InferReport("online", time.time(), 1, tampered=True))
+    wait_until(lambda: text(page, "#camera-gate .tampered") == "tampered with", "the badge")
+    wait_until(lambda: text(page, "#summary") == "Needs attention: gate", "the summary")
+    bus.report_infer("gate", InferReport("online", time.time(), 1))
+    wait_until(lambda: "All quiet" in text(page, "#summary"), "the quiet summary")
+    assert not one(page, "#camera-gate .tampered").is_displayed()
+
+
 def test_what_comes_from_outside_is_text(page: Chrome, store: Store, bus: Bus) -> None:
     store.add_camera(camera(EVIL, url=f"rtsp://h/{EVIL}"))
     bus.report_ingest(EVIL, IngestReport("reconnecting", time.time(), 1, f"cannot open {EVIL}"))
@@ -137,6 +170,8 @@ def test_what_comes_from_outside_is_text(page: Chrome, store: Store, bus: Bus) -
         lambda: any(EVIL in error.text for error in page.find_elements(By.CSS_SELECTOR, ".camera .error")),
         "the error as text",
     )
+    store.add_event(CameraEvent("scene_change", EVIL, 1, 2, 1.0, EVIL))
+    wait_until(lambda: text(page, ".event .detail") == EVIL, "the event as text")
     assert any(name.text == EVIL for name in page.find_elements(By.CSS_SELECTOR, ".camera .name"))
     assert page.find_elements(By.CSS_SELECTOR, "#cameras img[src=x], #alerts img[src=x], main script") == []
     assert "owned" not in page.title

@@ -13,8 +13,9 @@ import pytest
 
 from service import codec, keys
 from service.bus import UNAVAILABLE, connect
+from service.camera_events import EVENTS_KEPT
 from service.embedded import RedisServer
-from service.messages import Alert, AlertEvent
+from service.messages import Alert, AlertEvent, Camera, CameraEvent
 from service.store import Store
 from tests.conftest import Urls
 from tests.refusing import REFUSALS, LosesAnswers, refusing_redis
@@ -176,3 +177,56 @@ def test_a_camera_that_cannot_be_read_is_told_once(store: Store, urls: Urls, cap
     (record,) = caplog.records
     assert record.message.startswith("camera 'broken' is left out")
     assert "s3cr3t" not in record.message
+
+
+# Events of the cameras themselves
+
+
+def a_change(seq: int, kind: Any = "scene_change", session: int = 1000) -> CameraEvent:
+    return CameraEvent(kind, "gate", session, seq, session + seq / 10, "the picture became darker: 112, then 45")
+
+
+def test_an_event_that_is_told_again_is_stored_once(store: Store) -> None:
+    told = [a_change(5), a_change(105, "tampered"), a_change(205), a_change(205, "restored"), a_change(5, session=2000)]
+    for event in [*told, *told[2:], *told]:
+        store.add_event(event)
+    assert store.events("gate", 100) == told[::-1]
+    assert store.events("gate", 2) == told[:2:-1]
+    assert store.events("yard", 100) == []
+
+
+def test_the_oldest_events_drop(store: Store) -> None:
+    for seq in range(EVENTS_KEPT + 3):
+        store.add_event(a_change(seq))
+    kept = store.events("gate", 2 * EVENTS_KEPT)
+    assert [event.seq for event in kept] == list(range(EVENTS_KEPT + 2, 2, -1))
+
+
+def test_a_listener_reads_on_where_it_was(store: Store) -> None:
+    store.add_event(a_change(1))
+    place = store.newest_camera_event("gate")
+    assert store.camera_events_after({"gate": place}, 10) == {}
+    for seq in (2, 3):
+        store.add_event(a_change(seq))
+    ((entry, second), (_, third)) = store.camera_events_after({"gate": place, "yard": None}, 10)["gate"]
+    assert [second, third] == [a_change(2), a_change(3)]
+    assert [event for _, event in store.camera_events_after({"gate": entry}, 1)["gate"]] == [a_change(3)]
+
+
+def test_an_event_that_cannot_be_read_is_left_out_and_told_once(
+    store: Store, urls: Urls, caplog: pytest.LogCaptureFixture
+) -> None:
+    with closing(connect(urls.store)) as client:
+        client.xadd(keys.events("gate"), {"kind": "scene_change", "frame": "?", "at": "1", "detail": ""})
+        client.xadd(keys.events("gate"), {"nonsense": "1"})
+    store.add_event(a_change(5))
+    for _ in range(3):
+        assert store.events("gate", 10) == [a_change(5)]
+    assert sum("is left out" in record.message for record in caplog.records) == 2
+
+
+def test_the_events_go_with_their_camera(store: Store) -> None:
+    store.add_camera(Camera("gate", "/x.mp4", "square", None, "fast", "learn", True, 1.0, 1))
+    store.add_event(a_change(5))
+    store.remove_camera("gate")
+    assert store.events("gate", 10) == []

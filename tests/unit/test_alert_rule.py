@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from service.alerting.rule import Limits, Rule, close, step
 from service.messages import AlertEvent, Score
@@ -154,3 +156,35 @@ def test_stopped_and_resumed_anywhere_it_tells_the_same(seed: int) -> None:
 def test_a_foreign_state_is_refused() -> None:
     with pytest.raises(TypeError):
         Rule.of_json({"unknown": 1})
+
+
+VALUES = st.lists(st.none() | st.floats(0, 1), max_size=120)
+
+
+@settings(max_examples=200, deadline=None)
+@given(VALUES, st.integers(0, 120))
+def test_alerts_open_and_close_in_turn_and_a_restart_at_any_score_changes_nothing(
+    values: list[float | None], restart: int
+) -> None:
+    rule, events = told(values)
+    opened = [event.event for event in events if event.event != "update"]
+    assert opened == (["new", "end"] * len(values))[: len(opened)]
+    assert (rule.alert is not None) == (len(opened) % 2 == 1)
+    first, early = told(values[:restart])
+    again = Rule.of_json(json.loads(json.dumps(first.as_json())))
+    last, late = told(values[restart:], again, first=min(restart, len(values)))
+    assert (last, early + late) == (rule, events)
+
+
+@settings(max_examples=200, deadline=None)
+@given(VALUES)
+def test_an_alert_opens_only_behind_half_a_second_that_was_never_low(values: list[float | None]) -> None:
+    """The slow, obvious rule: six scores in a row, none below `low`, the first and the last at the threshold."""
+    opening = [event.alert.opened_at for event in told(values)[1] if event.event == "new"]
+    for at in opening:
+        seq = round(at * 10)
+        before = values[: seq + 1]
+        run = len(before) - next((i for i in range(seq, -1, -1) if (before[i] or 0.0) < LIMITS.low), -1) - 1
+        high = [i for i in range(seq + 1 - run, seq + 1) if (before[i] or 0.0) >= LIMITS.threshold]
+        assert high[-1] == seq
+        assert high[-1] - high[0] >= 5

@@ -76,11 +76,11 @@ def test_every_stage_has_a_deployment(stage: str) -> None:
     assert "readinessProbe:" in deployment
 
 
-@pytest.mark.parametrize("stage", ["ingest", "infer", "alert"])
-def test_two_workers_never_share_a_stage(stage: str) -> None:
+@pytest.mark.parametrize(("stage", "alone"), [("ingest", False), ("infer", False), ("alert", True)])
+def test_two_workers_share_a_stage_where_there_are_leases(stage: str, alone: bool) -> None:
     deployment = objects()["Deployment", f"lookout-{stage}"]
     assert "replicas: 1\n" in deployment
-    assert "strategy: {type: Recreate}" in deployment
+    assert ("strategy: {type: Recreate}" in deployment) is alone
 
 
 def test_only_the_store_is_persistent_and_it_writes_before_it_answers() -> None:

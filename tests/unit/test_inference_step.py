@@ -13,10 +13,10 @@ from models.scorer import Scored, Scorer
 from models.training.import_mnad import convert
 from service import bus
 from service.inference.line import CameraLine
-from service.inference.step import batches, score_batch
+from service.inference.step import groups, score_batch
 from service.messages import Frame
 from tests import reference
-from tests.tiny import EASY_BOUNDS, tiny_checkpoint
+from tests.tiny import EASY_BOUNDS, street, tiny_checkpoint
 from tests.unit.test_inference_line import camera
 
 
@@ -60,8 +60,7 @@ def test_the_full_network_in_batches_of_1_to_3(precision: Precision) -> None:
 
 def ready(name: str, scorer: Scorer, seed: int) -> tuple[CameraLine, Frame]:
     line = CameraLine(camera(name), scorer, scorer.fresh_items(), Learner(EASY_BOUNDS, 20), None)
-    (clip,) = random_clips(1, 32, seed)
-    line.offer(Frame(name, 7, seq, seq / 10, pixels) for seq, pixels in enumerate(clip))
+    line.offer(Frame(name, 7, seq, seq / 10, street(seq + 9 * seed)) for seq in range(5))
     frame = line.next_frame()
     assert frame is not None
     return line, frame
@@ -91,10 +90,9 @@ def test_each_camera_keeps_its_own_memory_and_gets_scores_under_its_frames_ids()
 
 def test_batches_are_per_checkpoint_and_bounded() -> None:
     one, other = Scorer(tiny_checkpoint()), Scorer(tiny_checkpoint(seed=1))
-    waiting = [
-        ready(name, scorer, 0) for name, scorer in zip("abcdef", [one, other, one, one, other, one], strict=True)
-    ]
-    names = [[line.camera.id for line, _ in batch] for batch in batches(waiting, 3)]
+    scorers = [one, other, one, one, other, one]
+    waiting = [ready(name, scorer, 0)[0] for name, scorer in zip("abcdef", scorers, strict=True)]
+    names = [[line.camera.id for line in group] for group in groups(waiting, 3)]
     assert names == [["a", "c", "d"], ["f"], ["b", "e"]]
 
 

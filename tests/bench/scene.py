@@ -1,0 +1,92 @@
+"""`python -m tests.bench.scene [CLIP...]`: what the scene watch makes of normal footage, and of changes made from it.
+
+Without clips: the generated scene, and the real footage where it is there. Printed, never judged.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from models.preprocess import Preprocess
+from models.video import read_clip
+from service.demo.scene import Scene, demo_events
+from service.inference.look import Look, likeness, sharpness_ratio
+from service.inference.scene import SceneWatch, Verdict
+from service.messages import Pixels
+from tests.bench.footage import median_s
+from tests.conftest import SHARED
+from tests.scene_changes import PARTIAL, WHOLE, Happening, frames_of, happening
+
+FPS = 10  # of all this footage
+PIECE, AFTER = 120, 30  # frames of a piece, and after how many something happens
+
+
+def report(clips: Sequence[Pixels]) -> Iterator[str]:
+    """`clips`: (N, H, W, 3) each."""
+    yield normal(clips)
+    pieces = [clip[at : at + PIECE] for clip in clips for at in range(0, len(clip) - PIECE + 1, PIECE)]
+    yield f"{len(pieces)} pieces of {PIECE} frames: scene changes told of, frames not scored"
+    for title, happenings in (("whole picture", WHOLE), ("part of it, slowly, or for a moment", PARTIAL)):
+        yield f"  {title}"
+        for name, what in happenings.items():
+            told, held = rates(pieces, what)
+            yield f"    {name:36} {told:3}/{len(pieces)}  {held:5.1f} frames"
+    yield cost(clips[0])
+
+
+def normal(clips: Sequence[Pixels]) -> str:
+    verdicts = [verdict for clip in clips for verdict in shown(clip)]
+    pairs = [pair for clip in clips for pair in about_a_second_apart(clip)]
+    like = min(likeness(*pair) for pair in pairs)
+    ratios = [sharpness_ratio(*pair) for pair in pairs]
+    brighter = max(float((np.abs(now.light - before.light) > 20).mean()) for before, now in pairs)
+    return (
+        f"{len(verdicts)} normal frames: {sum(len(v.events) for v in verdicts)} events, "
+        f"{sum(not v.settled for v in verdicts)} not scored; over 0.8 s: likeness from {like:.2f}, "
+        f"changed light in up to {brighter:.0%} of the blocks, sharpness {min(ratios):.2f} to {max(ratios):.2f} times"
+    )
+
+
+def about_a_second_apart(clip: Pixels) -> Iterator[tuple[Look, Look]]:
+    looks = [Look.at(picture) for picture in clip]
+    return zip(looks, looks[8:], strict=False)
+
+
+def rates(pieces: Sequence[Pixels], what: Happening) -> tuple[int, float]:
+    """In how many pieces a change was told of, and how many frames of a piece were not scored, in the mean."""
+    seen = [shown(list(happening(piece, what, after=AFTER, fps=FPS))) for piece in pieces]
+    told = sum(any(verdict.changed for verdict in verdicts) for verdicts in seen)
+    return told, sum(not verdict.settled for verdicts in seen for verdict in verdicts) / len(seen)
+
+
+def shown(pictures: Sequence[Pixels] | Pixels) -> list[Verdict]:
+    watch = SceneWatch()
+    return [watch.see(frame) for frame in frames_of(pictures, fps=FPS)]
+
+
+def cost(clip: Pixels) -> str:
+    watch, frames = SceneWatch(), iter(frames_of([*clip] * 3))
+    each_s = median_s(lambda: watch.see(next(frames)), len(clip))
+    size = "x".join(str(side) for side in clip.shape[2:0:-1])
+    return f"a frame of {size} takes {each_s * 1e6:.0f} us (median)"
+
+
+def footage() -> Iterator[Pixels]:
+    scene = Scene(7, demo_events(60))
+    yield np.stack([Preprocess()(picture) for picture in scene.frames(600)])
+    for path in sorted((SHARED / "data").rglob("*.mp4")) + sorted((SHARED / "data").rglob("*.avi")):
+        yield read_clip(path, Preprocess())
+
+
+def main() -> None:
+    named = [read_clip(Path(name), Preprocess()) for name in sys.argv[1:]]
+    for text in report(named or list(footage())):
+        print(text, flush=True)
+
+
+if __name__ == "__main__":
+    main()
