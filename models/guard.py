@@ -33,8 +33,8 @@ which is fast enough for the light of the day; a van that passes in 6 s moves an
 NORMAL_ANGLES = 0.5
 """How far an item may turn from where training left it, in angles between a normal query and its item. At right angles,
 squares add up: with every item at its bound, the distance of normal frames has grown by a quarter of its upper bound,
-and what lies ten times as far as normal still does. Half as much does not follow the light; twice as much makes normal
-frames look as unusual as an event (`python -m tests.bench.forgetting` prints both)."""
+whatever the memory was shown. That is room enough for most of what following normal footage gains; twice the angle
+would let an event like that of `tests/bench/forgetting.py` lift the values of normal frames beyond 0.5."""
 
 ROLLBACK_AFTER = 10_000
 """Updates: three times what the rate needs to follow a change, half an hour of a camera at 10 frames/s."""
@@ -67,7 +67,7 @@ class MemoryRule:
         dim: D. gamma: the gate where the bounds hold none (they were taken by an older version).
         """
         gate = gamma if bounds.gate_error is None else bounds.gate_error
-        # A distance is a mean over D of squares, so 1 - cosine = D distance / 2; and 1 - cos(k x) = k² (1 - cos x).
+        # A distance is a mean over D of squares, so 1 - cosine = D distance / 2; and 1 - cos(k x) ≈ k² (1 - cos x).
         drift_most = NORMAL_ANGLES**2 * dim * bounds.distance_high / 2
         return cls(gate, RATE, min(drift_most, _NO_BOUND), bounds.distance_high)
 

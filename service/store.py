@@ -147,6 +147,7 @@ class Store(CameraEventLog):
         """Raises ConflictError where the id is taken."""
         if not self._redis.hsetnx(keys.CAMERAS, camera.id, codec.dump(camera)):
             raise ConflictError(f"there is a camera {camera.id!r} already")
+        self._redis.delete(keys.events(camera.id))  # a late one of a removed camera of the same name
 
     def replace_camera(self, camera: Camera) -> None:
         """Write a camera whose revision is one above the stored. Raises ConflictError where that is not so."""

@@ -88,7 +88,7 @@ class CameraLine:
         while self.fetched:
             frame = self.fetched.popleft()
             if self.done is not None and frame.id <= self.done:
-                self._push(frame)
+                self._push_again(frame)
             elif self._take(frame):
                 self._close_gap()
                 return frame
@@ -170,6 +170,11 @@ class CameraLine:
         if verdict.changed and self.camera.calibration == "learn":
             self.learner = Learner(None, self.learner.needed)  # what was usual in the former picture is not in this one
         return "" if verdict.settled else "scene_change"
+
+    def _push_again(self, frame: Frame) -> None:
+        """A frame that is dealt with: it only fills the window, unless it lies before a change of the scene."""
+        if self.watch.held is None or frame.id > self.watch.held:
+            self._push(frame)
 
     def _push(self, frame: Frame) -> None:
         if self._pushed is None or frame.id != (self._pushed.session, self._pushed.seq + 1):

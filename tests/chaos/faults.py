@@ -21,6 +21,7 @@ BLACK_HOLE_S = 7.0  # more than twice as long as a decoder waits for a silent ca
 CUT_S = 2.0
 RESTART_LIMIT_S = 40.0  # a server that ended several times is started again later each time
 FREEZE_MS = 3000
+AT_WORK_S, WHILE_S = 0.5, 1.5
 LAST_BREATH_S = 0.2  # a worker's decoders die right after it, and what was on its way is seen
 
 
@@ -198,8 +199,13 @@ def _kill_server(arena: Arena, fault: Fault, role: str) -> None:
 
 
 def _note_meanwhile(arena: Arena, fault: Fault, away_at: float) -> None:
-    now = time.time()
-    fault.meanwhile = {name: arena.bus.seen[name].scored_between(away_at, now) for name in arena.fleet.live()}
+    """Of live cameras that were just being scored: one whose decoder is being started is not held up by this."""
+    now, before = time.time(), away_at - AT_WORK_S
+    if now - away_at < WHILE_S:
+        return
+    seen = {name: arena.bus.seen[name] for name in arena.fleet.live()}
+    at_work = {name: one for name, one in seen.items() if one.scored_between(before, away_at)}
+    fault.meanwhile = {name: one.scored_between(away_at, now) for name, one in at_work.items()}
 
 
 # The network before one camera

@@ -5,6 +5,7 @@ A file at full pace that has been read to its end is put aside, and another came
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from tests.e2e.service_process import Service
 FAST, PACED, RTSP = 3, 2, 3
 LIVE_FPS = 8
 FAST_FRAMES = 600
+RETRY_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,7 @@ class Fleet:
     finished: list[str] = field(default_factory=list)  # files at full pace, read and scored to the end
     closed: bool = False  # nothing is played again
     _rounds: int = 0
+    _not_before: float = 0.0
 
     def add(self, member: Member) -> None:
         """Watch one more camera. Raises httpx.HTTPError where the service does not take it."""
@@ -58,12 +61,15 @@ class Fleet:
 
     def tend(self) -> None:
         """Put finished files aside and play them again; what the service refuses now is tried again soon."""
-        for name in [name for name in self.running if not self.closed and self._is_done(name)]:
+        if self.closed or time.monotonic() < self._not_before:
+            return
+        for name in [name for name in self.running if self._is_done(name)]:
             try:
                 self.service.http.patch(f"/cameras/{name}", json={"enabled": False}).raise_for_status()
                 self._put_aside(name)
                 self._play_again(self.members[name])
             except httpx.HTTPError:
+                self._not_before = time.monotonic() + RETRY_S
                 return
 
     def _is_done(self, name: str) -> bool:

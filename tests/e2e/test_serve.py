@@ -15,6 +15,7 @@ import httpx
 import psutil  # type: ignore[import-untyped]
 import pytest
 
+from service.messages import FrameId
 from tests.clips import write_clip
 from tests.e2e.service_process import Service, running_service
 from tests.tiny import write_tiny
@@ -147,10 +148,11 @@ def test_cameras_and_alerts_are_there_after_a_restart(home: Path) -> None:
     with running_service(home / "data", **nervous) as service:
         watch_the_clip(service, home)
         wait_until(lambda: alerts(service), "an alert opens")
-        first, before = service.camera("walk")["session"], alerts(service)
+        session, reached, before = service.camera("walk")["session"], newest_id(service), alerts(service)
     with running_service(home / "data", **nervous) as service:
         wait_until(lambda: scored(service) > 3, "the camera is watched again", 30)
-        assert service.camera("walk")["session"] > first
+        assert service.camera("walk")["session"] == session, "the file goes on where it was"
+        assert FrameId.parse(newest_id(service)) > FrameId.parse(reached)
         assert before <= alerts(service)
         picture = service.http.get(f"/alerts/{min(before)}/picture")
         assert picture.headers["content-type"] == "image/jpeg"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -11,9 +12,10 @@ from hypothesis import strategies as st
 
 from models.bounds import Learner
 from models.scorer import Scorer
+from service.inference import snapshots
 from service.inference.line import CameraLine
 from service.messages import Camera, Frame, FrameId, Gap
-from tests.tiny import EASY_BOUNDS, tiny_checkpoint
+from tests.tiny import EASY_BOUNDS, street, tiny_checkpoint
 
 
 def camera(name: str = "a") -> Camera:
@@ -122,6 +124,62 @@ def test_only_a_live_camera_has_stale_frames(scorer: Scorer) -> None:
         line.offer([frame(9), frame(10)])
         assert line.stale(1.0 + 2.1, 2.0) is is_stale
         assert not line.stale(1.0 + 1.9, 2.0)
+
+
+def night(seq: int) -> Frame:
+    """The same camera, turned to another place in the dark."""
+    pixels = np.random.default_rng(7).integers(0, 60, (32, 32, 3), dtype=np.uint8)
+    return Frame("a", 1, seq, seq / 10, pixels)
+
+
+def day(seq: int) -> Frame:
+    return Frame("a", 1, seq, seq / 10, street(seq))
+
+
+def scored_only(line: CameraLine, frames: list[Frame]) -> list[int]:
+    line.offer(frames)
+    return [frame.seq for frame in iter(line.next_frame, None)]
+
+
+def test_frames_of_a_scene_change_are_not_scored_and_a_camera_that_learns_learns_anew(scorer: Scorer) -> None:
+    learning = replace(camera(), calibration="learn")
+    line = CameraLine(learning, scorer, scorer.fresh_items(), Learner(EASY_BOUNDS, 20), None)
+    assert scored_only(line, [day(seq) for seq in range(30)]) == list(range(4, 30))
+    later = scored_only(line, [night(seq) for seq in range(30, 60)])
+    assert later == list(range(later[0], 60))
+    assert gaps(line)[1:] == [(1, 30, later[0] - 30, "scene_change")]
+    assert later[0] >= 30 + 4 + 1
+    assert [event.kind for event in line.events] == ["scene_change"]
+    assert line.learner.bounds is None
+
+
+def test_a_camera_with_the_models_bounds_keeps_them_over_a_scene_change(scorer: Scorer) -> None:
+    line = CameraLine(camera(), scorer, scorer.fresh_items(), Learner(EASY_BOUNDS, 20), None)
+    scored_only(line, [*(day(seq) for seq in range(30)), *(night(seq) for seq in range(30, 60))])
+    assert line.events
+    assert line.learner.bounds == EASY_BOUNDS
+
+
+@pytest.mark.parametrize("cut", range(28, 46))
+def test_a_new_owner_decides_as_the_old_one_would_have_wherever_it_takes_over(scorer: Scorer, cut: int) -> None:
+    """Around a scene change too: its window never reaches back over it."""
+    frames = [*(day(seq) for seq in range(30)), *(night(seq) for seq in range(30, 60))]
+
+    def fresh(done: FrameId | None) -> CameraLine:
+        return CameraLine(camera(), scorer, scorer.fresh_items(), Learner(EASY_BOUNDS, 20), done, identity="x")
+
+    whole = fresh(None)
+    undisturbed = scored_only(whole, frames)
+    first = fresh(None)
+    early = scored_only(first, frames[:cut])
+    first.unsent.clear()
+    snapshot = snapshots.take(first)
+    assert snapshot is not None
+    heir = fresh(snapshot.cursor)
+    snapshots.restore(heir, json.loads(json.dumps(snapshot.state)))
+    late = scored_only(heir, [frame for frame in frames if heir.cursor is None or frame.id > heir.cursor])
+    assert early + late == undisturbed
+    assert first.events + heir.events == whole.events
 
 
 @settings(max_examples=200, deadline=None)

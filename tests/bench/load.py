@@ -1,0 +1,262 @@
+"""`make load`: cameras on one inference worker, doubled until it no longer holds; where a frame's time goes.
+
+Holds: no frame is dropped, and 99 of 100 scores are younger than HELD_AGE_S. All is read from outside, and printed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from models.checkpoint import load_checkpoint
+from models.device import choose_precision
+from models.scorer import Scorer
+from models.video import read_clip
+from service.bus import UNAVAILABLE, Bus, connect
+from service.following import ScoreFollower
+from tests.bench import usage
+from tests.bench.footage import MODEL, median_s, scene_clip
+from tests.e2e.service_process import Service, running_service
+from tests.waiting import wait_until
+
+FPS = 10
+HELD_AGE_S = 1.0
+SETTLE_S = 4.0
+START_LIMIT_S = 90.0
+LOOK_EVERY_S = 0.01
+
+
+class Listener:
+    """A thread, as a context: when each score can first be read by others, and how old its frame is then."""
+
+    def __init__(self, socket_path: str, cameras: Sequence[str]) -> None:
+        self.ages_s: dict[str, list[tuple[float, float]]] = {name: [] for name in cameras}  # (seen at, age)
+        bus = Bus(connect(f"unix://{socket_path}"), frames_kept=16, scores_kept=16, heats_kept=16)
+        self._follower = ScoreFollower(bus)
+        self._follower.cursors = dict.fromkeys(cameras)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> Listener:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join(10)
+
+    def _run(self) -> None:
+        while not self._stop.wait(LOOK_EVERY_S):
+            try:
+                found = self._follower.poll()
+            except UNAVAILABLE:
+                continue
+            now = time.time()
+            for camera, scores in found.items():
+                self.ages_s[camera] += [(now, now - score.captured_at) for score in scores]
+
+    def between(self, began: float, ended: float) -> dict[str, list[float]]:
+        return {name: [age for at, age in ages if began <= at < ended] for name, ages in self.ages_s.items()}
+
+
+@dataclass
+class Step:
+    """What was measured of one number of cameras."""
+
+    cameras: int
+    seconds: float
+    ages_s: dict[str, list[float]]
+    dropped: int
+    cpu_s: Counter[str]
+    resident_mb: Counter[str]
+    redis_in: float  # bytes/s
+    redis_out: float
+    redis_mb: float
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def all_ages_s(self) -> list[float]:
+        return [age for ages in self.ages_s.values() for age in ages]
+
+    @property
+    def holds(self) -> bool:
+        ages = self.all_ages_s
+        return bool(ages) and not self.dropped and float(np.quantile(ages, 0.99)) < HELD_AGE_S
+
+    def line(self) -> str:
+        ages = np.array(self.all_ages_s or [np.nan])
+        shares = [len(one) for one in self.ages_s.values()]
+        return (
+            f"{self.cameras:>3} cameras: {len(self.all_ages_s) / self.seconds:5.1f} of {self.cameras * FPS} frames/s "
+            f"scored, age p50 {1000 * np.quantile(ages, 0.5):.0f} ms, p99 {1000 * np.quantile(ages, 0.99):.0f} ms, "
+            f"max {1000 * ages.max():.0f} ms; dropped {self.dropped}; least/most scored camera "
+            f"{min(shares) / max(1, *shares):.2f}; {'holds' if self.holds else 'does not hold'}"
+        )
+
+    def costs(self) -> str:
+        infer, decoder = self.resident_mb["infer"], self.resident_mb["decoder"] / self.cameras
+        return (
+            f"    memory: inference {infer:.0f} MB, a decoder {decoder:.0f} MB a camera, bus {self.redis_mb:.0f} MB; "
+            f"bus {self.redis_in / 1e6:.1f} MB/s in, {self.redis_out / 1e6:.1f} MB/s out; "
+            f"CPU of one core: {_percent(self.cpu_s, self.seconds)}"
+        )
+
+
+def report(
+    folder: Path, seconds: float = 15.0, most: int = 64, fast_files: Sequence[int] = (1, 4), fast_s: float = 30.0
+) -> Iterator[str]:
+    text, engine_fps = _engine(folder)
+    yield text
+    settings = {"models_dir": MODEL.parent, "media_dir": folder}
+    with running_service(folder / "data", **settings) as service:
+        for files in fast_files:
+            yield from _full_pace(service, scene_clip(folder, fast_s), files, round(fast_s * FPS), engine_fps)
+        clip = scene_clip(folder, seconds + SETTLE_S + START_LIMIT_S / 2)
+        yield from _doubling(service, clip, seconds, most)
+
+
+# The engine alone
+
+
+def _engine(folder: Path) -> tuple[str, float]:
+    """Frames/s of the steps without Redis, decoding or anything else, by batch: to print, and the best."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    scorer = Scorer(load_checkpoint(MODEL), device, choose_precision("auto", device))
+    clip = read_clip(scene_clip(folder, 3.0), scorer.checkpoint.preprocess)[: scorer.t_length]
+    fps = {}
+    for batch in (1, 2, 4, 8):
+        items = torch.stack([scorer.fresh_items()] * batch)
+
+        def step(batch: int = batch, items: torch.Tensor = items) -> list[float]:
+            numbers: list[float] = scorer.step([clip] * batch, items).psnr_db.tolist()
+            return numbers
+
+        fps[batch] = batch / median_s(step, 9)
+    text = ", ".join(f"batch {batch}: {rate:.1f}" for batch, rate in fps.items())
+    return f"bare engine on {device} in {scorer.precision}, frames/s: {text}", max(fps.values())
+
+
+# Files at full pace
+
+
+def _full_pace(service: Service, clip: Path, files: int, frames: int, engine_fps: float) -> Iterator[str]:
+    names = [f"fast{files}-{i}" for i in range(files)]
+    for name in names:
+        service.add(id=name, url=str(clip), pace="fast", calibration="model")
+    wait_until(lambda: all(service.camera(name)["scores"] for name in names), "all are scored", START_LIMIT_S)
+    before, scored, began = usage.cpu_s(service.process.pid), _scored(service, names), time.monotonic()
+    enough = 0.8 * files * frames
+    wait_until(lambda: sum(_scored(service, names).values()) >= enough, "most is scored", 600, every_s=0.1)
+    wall_s, used = time.monotonic() - began, usage.cpu_s(service.process.pid) - before
+    done = sum(_scored(service, names).values()) - sum(scored.values())
+    fps = done / wall_s
+    yield f"{files} files at full pace: {fps:.1f} frames/s; of the bare engine's best {fps / engine_fps:.2f}"
+    each = ", ".join(f"{role} {1000 * s / done:.1f}" for role, s in used.most_common() if s / done > 5e-5)
+    total_ms, cores = 1000 * used.total() / done, used.total() / wall_s
+    yield f"    CPU, ms a frame: {each}; in all {total_ms:.1f} ms, {cores:.2f} cores busy"
+    _remove(service, names)
+
+
+def _scored(service: Service, names: Sequence[str]) -> dict[str, int]:
+    return {name: int(one["scores"]) for name, one in _views(service).items() if name in names}
+
+
+# Live cameras
+
+
+def _doubling(service: Service, clip: Path, seconds: float, most: int) -> Iterator[str]:
+    cameras, held = 1, 0
+    while cameras <= most:
+        step = _measure(service, clip, cameras, seconds)
+        yield step.line()
+        yield step.costs()
+        if not step.holds:
+            break
+        held, cameras = cameras, 2 * cameras
+    yield f"cameras held at {FPS} fps on one inference worker: {held}" + (" or more" if cameras > most else "")
+
+
+def _measure(service: Service, clip: Path, cameras: int, seconds: float) -> Step:
+    names = [f"load{cameras}-{i}" for i in range(cameras)]
+    for name in names:
+        service.add(id=name, url=str(clip), pace="realtime", fps=float(FPS), calibration="model")
+    pid = service.process.pid
+    socket_path = usage.redis_socket(pid, "bus")
+    with Listener(socket_path, names) as listener, connect(f"unix://{socket_path}") as redis:
+        wait_until(lambda: all(listener.ages_s.values()), "all are scored", START_LIMIT_S)
+        since = time.time()
+        wait_until(lambda: time.time() - since > SETTLE_S, "it has settled", SETTLE_S + 5)
+        began, cpu, dropped, stats = time.time(), usage.cpu_s(pid), _dropped(service, names), _traffic(redis)
+        wait_until(lambda: time.time() - began > seconds, "it is over", seconds + 5)
+        took_s, used = time.time() - began, usage.cpu_s(pid) - cpu
+        after = _traffic(redis)
+        step = Step(
+            cameras,
+            took_s,
+            listener.between(began, began + took_s),
+            _dropped(service, names) - dropped,
+            used,
+            _resident(pid),
+            (after[0] - stats[0]) / took_s,
+            (after[1] - stats[1]) / took_s,
+            float(redis.info("memory")["used_memory"]) / 1e6,
+        )
+    _remove(service, names)
+    return step
+
+
+def _traffic(redis: Any) -> tuple[int, int]:
+    stats = redis.info("stats")
+    return int(stats["total_net_input_bytes"]), int(stats["total_net_output_bytes"])
+
+
+def _dropped(service: Service, names: Sequence[str]) -> int:
+    return sum(sum(one["dropped"].values()) for name, one in _views(service).items() if name in names)
+
+
+def _views(service: Service) -> dict[str, dict[str, Any]]:
+    items = service.http.get("/cameras").raise_for_status().json()["items"]
+    return {one["id"]: one for one in items}
+
+
+def _remove(service: Service, names: Sequence[str]) -> None:
+    for name in names:
+        service.http.delete(f"/cameras/{name}").raise_for_status()
+    pid = service.process.pid
+    gone = lambda: not any(role == "decoder" for role, _ in usage.processes(pid).values())  # noqa: E731
+    wait_until(gone, "the decoders have ended", 30, every_s=0.1)
+
+
+def _resident(pid: int) -> Counter[str]:
+    found: Counter[str] = Counter()
+    for role, megabytes in usage.resident_mb(pid).values():
+        found[role] += round(megabytes)
+    return found
+
+
+def _percent(used: Counter[str], seconds: float) -> str:
+    return ", ".join(f"{role} {s / seconds:.0%}" for role, s in used.most_common() if s / seconds > 0.005)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.load")
+    parser.add_argument("--seconds", type=float, default=15.0, help="measured of each number of cameras")
+    parser.add_argument("--most", type=int, default=64, help="cameras")
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        for text in report(Path(folder), asked.seconds, asked.most):
+            print(text, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,63 @@
+"""What the service's processes use: CPU seconds and resident memory, by what they do."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import psutil  # type: ignore[import-untyped]
+
+MB = 1e6
+
+
+def processes(pid: int) -> dict[int, tuple[str, psutil.Process]]:
+    """Process id → role and process, `lookout serve` itself among them."""
+    try:
+        everybody = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
+    except psutil.Error:
+        return {}
+    return {one.pid: (role, one) for one in everybody if (role := _role(one))}
+
+
+def cpu_s(pid: int) -> Counter[str]:
+    """CPU time used so far, by role; of processes that live now."""
+    used: Counter[str] = Counter()
+    for role, one in processes(pid).values():
+        try:
+            times = one.cpu_times()
+        except psutil.Error:
+            continue
+        used[role] += times.user + times.system
+    return used
+
+
+def resident_mb(pid: int) -> dict[int, tuple[str, float]]:
+    """Process id → role and resident memory."""
+    found = {}
+    for number, (role, one) in processes(pid).items():
+        try:
+            found[number] = role, one.memory_info().rss / MB
+        except psutil.Error:
+            continue
+    return found
+
+
+def redis_socket(pid: int, role: str) -> str:
+    """The address of the embedded server for `bus` or `store`. Raises LookupError."""
+    for found, one in processes(pid).values():
+        if found == f"redis ({role})":
+            return next(part.removeprefix("unixsocket:") for part in " ".join(one.cmdline()).split() if ".sock" in part)
+    raise LookupError(f"there is no {role}")
+
+
+def _role(process: psutil.Process) -> str:
+    try:
+        words = list(process.cmdline())
+    except psutil.Error:
+        return ""
+    line = " ".join(words)
+    for role in ("bus", "store"):
+        if f"lookout-{role}-" in line:
+            return f"redis ({role})"
+    if "service.ingest.decoder" in words:
+        return "decoder"
+    return words[words.index("service.cli") + 1] if "service.cli" in words else ""
