@@ -28,7 +28,7 @@ class Ownership:
 
     def share(self, cameras: Mapping[str, Camera]) -> str | None:
         """Take what is free, up to a fair share; answers a camera to give up, if any. `cameras`: the enabled ones."""
-        taken, surplus = self.claims.share(cameras, self.going)
+        taken, surplus = self.claims.share(cameras, self.going, may_give=not self._link.away)
         for camera in taken:
             self.ask(camera)
         return surplus

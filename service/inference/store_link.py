@@ -71,6 +71,11 @@ class StoreLink:
         with self._mutex:
             return self._cameras
 
+    @property
+    def away(self) -> bool:
+        """The store did not answer the last time: nobody could take a camera over now."""
+        return self._away
+
     def take(self, camera: str) -> None:
         """Ask for the camera's snapshot under a new epoch; what waits to be saved of it is saved before."""
         with self._mutex:

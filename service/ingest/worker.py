@@ -10,6 +10,7 @@ import time
 from dataclasses import replace
 
 from service.bus import UNAVAILABLE, Bus
+from service.camera_list import CameraList
 from service.claims import Claims
 from service.connections import open_bus, open_leases, open_store, wait_until_up
 from service.errors import BrokenMessageError
@@ -17,8 +18,8 @@ from service.ingest.backoff import Backoff
 from service.ingest.child import Child, Decoder
 from service.ingest.runner import Runner
 from service.messages import Camera
+from service.outage import Outage
 from service.settings import Settings
-from service.store import Store
 
 LOG = logging.getLogger(__name__)
 
@@ -38,8 +39,8 @@ def run(settings: Settings, stop: threading.Event) -> None:
     bus, store = open_bus(settings), open_store(settings)
     if not wait_until_up(bus, store, stop):
         return
-    with open_leases(settings, STAGE) as leases:
-        worker = Worker(settings, bus, store, Claims(STAGE, bus, leases))
+    with open_leases(settings, STAGE) as leases, CameraList(store) as cameras:
+        worker = Worker(settings, bus, cameras, Claims(STAGE, bus, leases))
         try:
             while not stop.is_set():
                 worker.step(time.monotonic())
@@ -51,11 +52,11 @@ def run(settings: Settings, stop: threading.Event) -> None:
 class Worker:
     """Every step is short: nothing here waits for a camera, and Redis's time-outs bound the rest."""
 
-    def __init__(self, settings: Settings, bus: Bus, store: Store, claims: Claims) -> None:
+    def __init__(self, settings: Settings, bus: Bus, cameras: CameraList, claims: Claims) -> None:
         self.runners: dict[str, Runner] = {}
         self._settings = settings
         self._bus = bus
-        self._store = store
+        self._cameras = cameras
         self._claims = claims
         self._leases = claims.leases
         self._leaving: dict[str, tuple[Child, float]] = {}  # asked to end: the child and when it is killed
@@ -63,7 +64,7 @@ class Worker:
         self._going: set[str] = set()  # ours until their decoders have ended
         self._follow_at = 0.0
         self._reported: dict[str, tuple[float, News]] = {}  # when the next report is due, and what the last one told
-        self._redis_away = False
+        self._outage = Outage()
 
     def step(self, now: float) -> None:
         """One turn: hear the decoders, then the store, then report."""
@@ -99,9 +100,10 @@ class Worker:
     # The store's cameras
 
     def _talk_to_redis(self, now: float) -> None:
-        if now >= self._follow_at:
+        cameras = self._cameras.cameras
+        if now >= self._follow_at and cameras is not None:
             self._follow_at = now + FOLLOW_EVERY_S
-            self._follow(self._store.cameras(), now)
+            self._follow(cameras, now)
         for camera, runner in self.runners.items():
             self._report(camera, runner, now)
 
@@ -114,7 +116,7 @@ class Worker:
         for camera in list(self._removed):
             self._wipe(camera, cameras)
         wanted = {camera: record for camera, record in cameras.items() if record.enabled}
-        _, surplus = self._claims.share(wanted, self._going)
+        _, surplus = self._claims.share(wanted, self._going, may_give=not self._cameras.away)
         if surplus is not None:
             LOG.info("camera %s: given to another worker", surplus)
             self._going.add(surplus)
@@ -193,13 +195,12 @@ class Worker:
         self._reported[camera] = (now + REPORT_EVERY_S, news)
 
     def _note_away(self, error: Exception) -> None:
-        if not self._redis_away:
+        if self._outage.failed():
             LOG.warning(
                 "Redis is away or refuses (%s: %s); the decoders go on, and so do the attempts",
                 type(error).__name__,
                 error,
             )
-        self._redis_away = True
         self._excuse_all()
 
     def _excuse_all(self) -> None:
@@ -208,9 +209,8 @@ class Worker:
             runner.excuse(time.monotonic())
 
     def _note_back(self) -> None:
-        if self._redis_away:
+        if self._outage.worked():
             LOG.info("Redis is back")
-        self._redis_away = False
 
 
 def _news(runner: Runner) -> News:

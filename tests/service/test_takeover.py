@@ -182,10 +182,11 @@ def test_who_wakes_after_its_lease_ran_out_writes_neither_score_nor_snapshot(
     store.add_camera(camera())
     add_frames(bus, *frames(count=10))
     with ExitStack() as stack:
-        leases, link = open_leases(settings, STAGE), stack.enter_context(StoreLink(store))
+        leases = open_leases(settings.model_copy(update={"lease_s": 60.0}), STAGE)  # nobody renews it here
+        link = stack.enter_context(StoreLink(store))
         sleeper = Worker(settings, bus, Ownership(Claims(STAGE, bus, leases), link), link, "cpu", "fp32")
         stop = threading.Event()
-        wait_until(lambda: sleeper.turn(stop) and bus.cursor("a") == (5, 9), "it scores")
+        wait_until(lambda: not sleeper.turn(stop) and bus.cursor("a") == (5, 9), "it has scored them")
         line = sleeper.lines.running["a"]
         with ExitStack() as others:
             client = others.enter_context(connect(urls.bus))
