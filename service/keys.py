@@ -81,7 +81,7 @@ CAMERAS = "cameras"  # hash: id → camera
 
 def session(camera: str) -> str:
     """Hash: the last session number given out, for which revision of the camera, and where it ended."""
-    return f"session:{{{camera}}}"
+    return f"sessions:{{{camera}}}"
 
 
 def snapshot(camera: str) -> str:

@@ -16,16 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
-from models.checkpoint import load_checkpoint
-from models.device import choose_precision
-from models.scorer import Scorer
-from models.video import read_clip
 from service.bus import UNAVAILABLE, Bus, connect
 from service.following import ScoreFollower
-from tests.bench import usage
-from tests.bench.footage import MODEL, median_s, scene_clip
+from tests.bench import full_pace, usage
+from tests.bench.footage import MODEL, scene_clip
+from tests.bench.full_pace import remove, views
 from tests.e2e.service_process import Service, running_service
 from tests.waiting import wait_until
 
@@ -113,68 +109,27 @@ class Step:
 
 
 def report(
-    folder: Path, seconds: float = 15.0, most: int = 64, fast_files: Sequence[int] = (1, 4), fast_s: float = 30.0
+    folder: Path,
+    seconds: float = 15.0,
+    most: int = 64,
+    fast_files: Sequence[int] = (1, 4),
+    fast_s: float = 30.0,
+    threads: int | None = None,
 ) -> Iterator[str]:
-    text, engine_fps = _engine(folder)
-    yield text
-    settings = {"models_dir": MODEL.parent, "media_dir": folder}
+    """`threads`: of the engine, alone and in the line; None: torch's choice."""
+    settings: dict[str, object] = {"models_dir": MODEL.parent, "media_dir": folder}
+    settings |= {"threads": threads} if threads else {}
     with running_service(folder / "data", **settings) as service:
-        for files in fast_files:
-            yield from _full_pace(service, scene_clip(folder, fast_s), files, round(fast_s * FPS), engine_fps)
+        yield from full_pace.report(service, scene_clip(folder, fast_s), fast_files, round(fast_s * FPS), threads)
         clip = scene_clip(folder, seconds + SETTLE_S + START_LIMIT_S / 2)
         yield from _doubling(service, clip, seconds, most)
-
-
-# The engine alone
-
-
-def _engine(folder: Path) -> tuple[str, float]:
-    """Frames/s of the steps without Redis, decoding or anything else, by batch: to print, and the best."""
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    scorer = Scorer(load_checkpoint(MODEL), device, choose_precision("auto", device))
-    clip = read_clip(scene_clip(folder, 3.0), scorer.checkpoint.preprocess)[: scorer.t_length]
-    fps = {}
-    for batch in (1, 2, 4, 8):
-        items = torch.stack([scorer.fresh_items()] * batch)
-
-        def step(batch: int = batch, items: torch.Tensor = items) -> list[float]:
-            numbers: list[float] = scorer.step([clip] * batch, items).psnr_db.tolist()
-            return numbers
-
-        fps[batch] = batch / median_s(step, 9)
-    text = ", ".join(f"batch {batch}: {rate:.1f}" for batch, rate in fps.items())
-    return f"bare engine on {device} in {scorer.precision}, frames/s: {text}", max(fps.values())
-
-
-# Files at full pace
-
-
-def _full_pace(service: Service, clip: Path, files: int, frames: int, engine_fps: float) -> Iterator[str]:
-    names = [f"fast{files}-{i}" for i in range(files)]
-    for name in names:
-        service.add(id=name, url=str(clip), pace="fast", calibration="model")
-    wait_until(lambda: all(service.camera(name)["scores"] for name in names), "all are scored", START_LIMIT_S)
-    before, scored, began = usage.cpu_s(service.process.pid), _scored(service, names), time.monotonic()
-    enough = 0.8 * files * frames
-    wait_until(lambda: sum(_scored(service, names).values()) >= enough, "most is scored", 600, every_s=0.1)
-    wall_s, used = time.monotonic() - began, usage.cpu_s(service.process.pid) - before
-    done = sum(_scored(service, names).values()) - sum(scored.values())
-    fps = done / wall_s
-    yield f"{files} files at full pace: {fps:.1f} frames/s; of the bare engine's best {fps / engine_fps:.2f}"
-    each = ", ".join(f"{role} {1000 * s / done:.1f}" for role, s in used.most_common() if s / done > 5e-5)
-    total_ms, cores = 1000 * used.total() / done, used.total() / wall_s
-    yield f"    CPU, ms a frame: {each}; in all {total_ms:.1f} ms, {cores:.2f} cores busy"
-    _remove(service, names)
-
-
-def _scored(service: Service, names: Sequence[str]) -> dict[str, int]:
-    return {name: int(one["scores"]) for name, one in _views(service).items() if name in names}
 
 
 # Live cameras
 
 
 def _doubling(service: Service, clip: Path, seconds: float, most: int) -> Iterator[str]:
+    """Until it no longer holds: the last number is twice what it holds, and shows what happens then."""
     cameras, held = 1, 0
     while cameras <= most:
         step = _measure(service, clip, cameras, seconds)
@@ -196,9 +151,9 @@ def _measure(service: Service, clip: Path, cameras: int, seconds: float) -> Step
         wait_until(lambda: all(listener.ages_s.values()), "all are scored", START_LIMIT_S)
         since = time.time()
         wait_until(lambda: time.time() - since > SETTLE_S, "it has settled", SETTLE_S + 5)
-        began, cpu, dropped, stats = time.time(), usage.cpu_s(pid), _dropped(service, names), _traffic(redis)
+        began, meter, dropped, stats = time.time(), usage.CpuMeter(pid), _dropped(service, names), _traffic(redis)
         wait_until(lambda: time.time() - began > seconds, "it is over", seconds + 5)
-        took_s, used = time.time() - began, usage.cpu_s(pid) - cpu
+        took_s, used = time.time() - began, meter.used_s()
         after = _traffic(redis)
         step = Step(
             cameras,
@@ -211,7 +166,7 @@ def _measure(service: Service, clip: Path, cameras: int, seconds: float) -> Step
             (after[1] - stats[1]) / took_s,
             float(redis.info("memory")["used_memory"]) / 1e6,
         )
-    _remove(service, names)
+    remove(service, names)
     return step
 
 
@@ -221,20 +176,7 @@ def _traffic(redis: Any) -> tuple[int, int]:
 
 
 def _dropped(service: Service, names: Sequence[str]) -> int:
-    return sum(sum(one["dropped"].values()) for name, one in _views(service).items() if name in names)
-
-
-def _views(service: Service) -> dict[str, dict[str, Any]]:
-    items = service.http.get("/cameras").raise_for_status().json()["items"]
-    return {one["id"]: one for one in items}
-
-
-def _remove(service: Service, names: Sequence[str]) -> None:
-    for name in names:
-        service.http.delete(f"/cameras/{name}").raise_for_status()
-    pid = service.process.pid
-    gone = lambda: not any(role == "decoder" for role, _ in usage.processes(pid).values())  # noqa: E731
-    wait_until(gone, "the decoders have ended", 30, every_s=0.1)
+    return sum(sum(one["dropped"].values()) for name, one in views(service).items() if name in names)
 
 
 def _resident(pid: int) -> Counter[str]:
@@ -252,9 +194,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.load")
     parser.add_argument("--seconds", type=float, default=15.0, help="measured of each number of cameras")
     parser.add_argument("--most", type=int, default=64, help="cameras")
+    parser.add_argument("--threads", type=int, default=None, help="of the engine; else torch's choice: every core")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        for text in report(Path(folder), asked.seconds, asked.most):
+        for text in report(Path(folder), asked.seconds, asked.most, threads=asked.threads):
             print(text, flush=True)
 
 

@@ -18,16 +18,30 @@ def processes(pid: int) -> dict[int, tuple[str, psutil.Process]]:
     return {one.pid: (role, one) for one in everybody if (role := _role(one))}
 
 
-def cpu_s(pid: int) -> Counter[str]:
-    """CPU time used so far, by role; of processes that live now."""
-    used: Counter[str] = Counter()
-    for role, one in processes(pid).values():
-        try:
-            times = one.cpu_times()
-        except psutil.Error:
-            continue
-        used[role] += times.user + times.system
-    return used
+class CpuMeter:
+    """CPU seconds used since it was made; `look` often, so that a process that ends is not forgotten."""
+
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+        self._used: dict[int, tuple[str, float]] = {}
+        self.look()
+        self._before = dict(self._used)
+
+    def look(self) -> None:
+        for number, (role, one) in processes(self._pid).items():
+            try:
+                times = one.cpu_times()
+            except psutil.Error:
+                continue
+            self._used[number] = role, times.user + times.system
+
+    def used_s(self) -> Counter[str]:
+        """By role."""
+        self.look()
+        found: Counter[str] = Counter()
+        for number, (role, seconds) in self._used.items():
+            found[role] += seconds - self._before.get(number, (role, 0.0))[1]
+        return found
 
 
 def resident_mb(pid: int) -> dict[int, tuple[str, float]]:

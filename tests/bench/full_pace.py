@@ -1,0 +1,111 @@
+"""Files at full pace through the whole line, against the bare engine; where a frame's time goes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from models.checkpoint import load_checkpoint
+from models.device import choose_precision
+from models.scorer import Scorer
+from models.video import Pixels, read_clip
+from tests.bench import usage
+from tests.bench.footage import MODEL
+from tests.e2e.service_process import Service
+from tests.waiting import wait_until
+
+BATCHES = (1, 2, 4, 8)
+ENGINE_S = 2.0  # of each batch
+START_LIMIT_S = 90.0
+
+
+def report(service: Service, clip: Path, numbers: Sequence[int], frames: int, threads: int | None) -> Iterator[str]:
+    """The engine is measured before and after: on a machine with other work, the one may find it quieter."""
+    engine = Engine(clip, threads)
+    before = engine.best_fps()
+    yield f"bare engine {engine.how}, frames/s by batch: {engine.rates}; CPU {engine.cpu_ms:.1f} ms a frame"
+    lines = [_measure(service, clip, files, frames) for files in numbers]
+    engine_fps = (before + engine.best_fps()) / 2
+    yield f"bare engine again: {engine.rates}; CPU {engine.cpu_ms:.1f} ms a frame"
+    for files, (fps, costs) in zip(numbers, lines, strict=True):
+        yield f"{files} files at full pace: {fps:.1f} frames/s; of the bare engine's best {fps / engine_fps:.2f}"
+        yield f"    {costs}"
+
+
+class Engine:
+    """The steps alone, without Redis, decoding or anything else."""
+
+    def __init__(self, clip: Path, threads: int | None) -> None:
+        torch.set_num_threads(threads or torch.get_num_threads())
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        self._scorer = Scorer(load_checkpoint(MODEL), device, choose_precision("auto", device))
+        self._window = read_clip(clip, self._scorer.checkpoint.preprocess)[: self._scorer.t_length]
+        self.how = f"on {device} in {self._scorer.precision}, {torch.get_num_threads()} threads"
+        self.rates = ""
+        self.cpu_ms = 0.0
+
+    def best_fps(self) -> float:
+        """Frames/s with the best number of cameras in a batch."""
+        began_s, done = time.process_time(), 0
+        fps = {}
+        for batch in BATCHES:
+            frames, seconds = self._run([self._window] * batch)
+            fps[batch], done = frames / seconds, done + frames
+        self.cpu_ms = 1000 * (time.process_time() - began_s) / done
+        self.rates = ", ".join(f"{batch}: {rate:.1f}" for batch, rate in fps.items())
+        return max(fps.values())
+
+    def _run(self, clips: list[Pixels]) -> tuple[int, float]:
+        items = torch.stack([self._scorer.fresh_items()] * len(clips))
+        self._scorer.step(clips, items).psnr_db.tolist()
+        began, frames = time.perf_counter(), 0
+        while time.perf_counter() - began < ENGINE_S:
+            self._scorer.step(clips, items).psnr_db.tolist()
+            frames += len(clips)
+        return frames, time.perf_counter() - began
+
+
+def _measure(service: Service, clip: Path, files: int, frames: int) -> tuple[float, str]:
+    """Frames/s of so many files at once, from their first scores until most is done; what that cost."""
+    names = [f"fast{files}-{i}" for i in range(files)]
+    for name in names:
+        service.add(id=name, url=str(clip), pace="fast", calibration="model")
+    wait_until(lambda: all(views(service)[name]["scores"] for name in names), "all are scored", START_LIMIT_S)
+    meter, scored, began = usage.CpuMeter(service.process.pid), _scores(service, names), time.monotonic()
+
+    def most_is_done() -> bool:
+        meter.look()
+        return _scores(service, names) >= 0.8 * files * frames
+
+    wait_until(most_is_done, "most is scored", 600, every_s=0.1)
+    done, wall_s, used = _scores(service, names) - scored, time.monotonic() - began, meter.used_s()
+    remove(service, names)
+    each = ", ".join(f"{role} {1000 * s / done:.1f}" for role, s in used.most_common() if s / done > 5e-5)
+    total = f"in all {1000 * used.total() / done:.1f} ms, {used.total() / wall_s:.2f} cores busy"
+    return done / wall_s, f"CPU, ms a frame: {each}; {total}"
+
+
+def _scores(service: Service, names: Sequence[str]) -> int:
+    return sum(int(one["scores"]) for name, one in views(service).items() if name in names)
+
+
+def views(service: Service) -> dict[str, dict[str, Any]]:
+    """Every camera as the API shows it."""
+    items = service.http.get("/cameras").raise_for_status().json()["items"]
+    return {one["id"]: one for one in items}
+
+
+def remove(service: Service, names: Sequence[str]) -> None:
+    """Until their decoders have ended too."""
+    for name in names:
+        service.http.delete(f"/cameras/{name}").raise_for_status()
+    pid = service.process.pid
+
+    def gone() -> bool:
+        return not any(role == "decoder" for role, _ in usage.processes(pid).values())
+
+    wait_until(gone, "the decoders have ended", 30, every_s=0.1)

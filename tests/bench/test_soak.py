@@ -1,0 +1,15 @@
+"""The short form of `make soak`: it runs, and prints a line for every process."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.bench import soak
+
+
+def test_every_process_is_printed(tmp_path: Path) -> None:
+    title, *lines = soak.report(tmp_path, seconds=5, warm_up_s=2)
+    assert "4 cameras" in title
+    roles = sorted(line[:14].strip() for line in lines)
+    decoders = ["decoder"] * soak.CAMERAS
+    assert roles == ["alert", "api", *decoders, "infer", "ingest", "redis (bus)", "redis (store)", "serve"]
