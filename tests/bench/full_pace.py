@@ -84,8 +84,9 @@ def _measure(service: Service, clip: Path, files: int, frames: int) -> tuple[flo
     wait_until(most_is_done, "most is scored", 600, every_s=0.1)
     done, wall_s, used = _scores(service, names) - scored, time.monotonic() - began, meter.used_s()
     remove(service, names)
-    each = ", ".join(f"{role} {1000 * s / done:.1f}" for role, s in used.most_common() if s / done > 5e-5)
-    total = f"in all {1000 * used.total() / done:.1f} ms, {used.total() / wall_s:.2f} cores busy"
+    each = ", ".join(f"{role} {1000 * s / done:.1f}" for role, s in used.items() if s / done > 5e-5)
+    total_s = sum(used.values())
+    total = f"in all {1000 * total_s / done:.1f} ms, {total_s / wall_s:.2f} cores busy"
     return done / wall_s, f"CPU, ms a frame: {each}; {total}"
 
 

@@ -73,7 +73,7 @@ class Step:
     seconds: float
     ages_s: dict[str, list[float]]
     dropped: int
-    cpu_s: Counter[str]
+    cpu_s: dict[str, float]
     resident_mb: Counter[str]
     redis_in: float  # bytes/s
     redis_out: float
@@ -186,8 +186,8 @@ def _resident(pid: int) -> Counter[str]:
     return found
 
 
-def _percent(used: Counter[str], seconds: float) -> str:
-    return ", ".join(f"{role} {s / seconds:.0%}" for role, s in used.most_common() if s / seconds > 0.005)
+def _percent(used: dict[str, float], seconds: float) -> str:
+    return ", ".join(f"{role} {s / seconds:.0%}" for role, s in used.items() if s / seconds > 0.005)
 
 
 def main() -> None:

@@ -11,9 +11,8 @@ from pathlib import Path
 
 from tests.bench import usage
 from tests.bench.full_pace import views
-from tests.clips import write_clip
+from tests.chaos.footage import MODEL, write_footage, write_model
 from tests.e2e.service_process import Service, running_service
-from tests.tiny import write_tiny
 from tests.waiting import wait_until
 
 FPS, CAMERAS = 10, 4
@@ -68,14 +67,14 @@ def report(folder: Path, seconds: float = 600.0, warm_up_s: float = 60.0) -> Ite
     models, media = folder / "models", folder / "media"
     models.mkdir()
     media.mkdir()
-    write_tiny(models)
+    write_model(models)
     frames = round((seconds + warm_up_s + START_LIMIT_S) * FPS)
-    clip = write_clip(media / "live.mp4", (index % 1000 for index in range(frames)), fps=FPS, size_px=(64, 48))
+    clip = write_footage(media / "live.mp4", frames, FPS, seed=1)
     settings = {"models_dir": models, "media_dir": media, "precision": "fp32", "threads": 1}
     with running_service(folder / "data", **settings) as service:
         names = [f"live{i}" for i in range(CAMERAS)]
         for name in names:
-            service.add(id=name, url=str(clip), pace="realtime", model="tiny", calibration="model")
+            service.add(id=name, url=str(clip), pace="realtime", model=MODEL, calibration="model")
         wait_until(lambda: all(views(service)[name]["scores"] for name in names), "all are scored", START_LIMIT_S)
         _pass_time(warm_up_s)
         yield f"{CAMERAS} cameras at {FPS} fps for {seconds:g} s, after {warm_up_s:g} s of warm-up"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
 import psutil  # type: ignore[import-untyped]
 
 MB = 1e6
@@ -35,13 +33,13 @@ class CpuMeter:
                 continue
             self._used[number] = role, times.user + times.system
 
-    def used_s(self) -> Counter[str]:
-        """By role."""
+    def used_s(self) -> dict[str, float]:
+        """By role, the largest first."""
         self.look()
-        found: Counter[str] = Counter()
+        found: dict[str, float] = {}
         for number, (role, seconds) in self._used.items():
-            found[role] += seconds - self._before.get(number, (role, 0.0))[1]
-        return found
+            found[role] = found.get(role, 0.0) + seconds - self._before.get(number, (role, 0.0))[1]
+        return dict(sorted(found.items(), key=lambda item: -item[1]))
 
 
 def resident_mb(pid: int) -> dict[int, tuple[str, float]]:
