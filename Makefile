@@ -8,7 +8,7 @@ TESTS ?= tests
 # As the command line sets it for itself: threads that wait soon sleep, also while something else is busy here.
 export GOMP_SPINCOUNT ?= 2000
 
-.PHONY: setup demo test lint types bench format clean
+.PHONY: setup demo test lint types bench load soak chaos format clean
 
 setup: $(READY)
 
@@ -39,6 +39,21 @@ types: $(READY)
 
 bench: $(READY)
 	@exec $(BIN)/python -m tests.bench
+
+# make load                            every core for the engine
+# make load ARGS='--threads 1'         one of them
+load: $(READY)
+	@exec $(BIN)/python -m tests.bench.load $(ARGS)
+
+# make soak                            ten minutes
+# make soak ARGS='--seconds 60'
+soak: $(READY)
+	@exec $(BIN)/python -m tests.bench.soak $(ARGS)
+
+# make chaos                           every kind of fault once
+# make chaos ARGS='--minutes 30 --seed 7'
+chaos: $(READY)
+	@exec $(BIN)/python -m tests.chaos $(ARGS)
 
 format: $(READY)
 	$(BIN)/ruff check --fix .

@@ -31,13 +31,13 @@ def main(words: list[str]) -> int:
     def say(text: str) -> None:
         print(f"{time.monotonic() - began:6.1f} s  {text}", flush=True)
 
-    options = Options(asked.seed, asked.minutes, tuple(asked.only or KINDS))
+    options = Options(asked.seed, asked.minutes, tuple(asked.only or KINDS), may_mount=disk.INSIDE in words)
     say(f"seed {options.seed}")
     with tempfile.TemporaryDirectory(prefix="lookout-chaos-") as folder:
         try:
             evidence = run(options, Path(folder), say)
-        except ServiceEndedError as error:
-            say(f"FAILED: the service has ended:\n{error}")
+        except (ServiceEndedError, TimeoutError) as error:
+            say(f"FAILED: {type(error).__name__}: {error}")
             return 1
         used = settings(Path(folder))
     verdict = judge(evidence)

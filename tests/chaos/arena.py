@@ -8,12 +8,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from service.messages import FrameId
 from tests.chaos.fleet import Fleet
 from tests.chaos.proxy import Proxy
 from tests.chaos.watching import BusWatch
 from tests.e2e.service_process import Service
 
 LOOK_EVERY_S = 0.05
+NOTHING = FrameId(0, 0)
 
 
 class ServiceEndedError(Exception):
@@ -55,6 +57,14 @@ class Arena:
     def scores_flow(self, since: float) -> bool:
         """Every running camera has a score from after `since` (UTC s)."""
         return all(self.bus.seen[name].last_scored_at > since for name in self.fleet.running)
+
+    def alerts_follow(self, scores: dict[str, FrameId]) -> bool:
+        """Alerting has read the scores of every running camera up to these."""
+        read = self.fleet.alerts.read
+        return all(name not in self.fleet.running or read.get(name, NOTHING) >= last for name, last in scores.items())
+
+    def newest_scores(self) -> dict[str, FrameId]:
+        return {name: newest for name in self.fleet.running if (newest := self.bus.seen[name].newest_score)}
 
     def said_since(self, line: int, text: str) -> bool:
         """Whether the service's log says `text` behind that line."""

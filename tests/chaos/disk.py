@@ -13,6 +13,7 @@ SIZE_MB = 96  # the store's file is written anew at 64 MB
 NAMESPACES = (["unshare", "--mount"], ["unshare", "--map-root-user", "--mount"])  # as root; as anybody
 CHUNK = bytes(2**20)
 INSIDE = "--inside"  # the word with which the harness starts itself again
+NO_NAMESPACE = "no mount namespace of its own can be had (unshare --mount)"
 
 
 def enter_own_namespace(module: str, words: list[str]) -> None:

@@ -21,6 +21,7 @@ BLACK_HOLE_S = 7.0  # more than twice as long as a decoder waits for a silent ca
 CUT_S = 2.0
 RESTART_LIMIT_S = 40.0  # a server that ended several times is started again later each time
 FREEZE_MS = 3000
+ALERTING_BEHIND = "alerting does not follow the scores"
 AT_WORK_S, WHILE_S = 0.5, 1.5
 LAST_BREATH_S = 0.2  # a worker's decoders die right after it, and what was on its way is seen
 
@@ -47,7 +48,7 @@ Deed = Callable[[Arena, Fault], None]
 
 
 def commit(kind: str, arena: Arena) -> Fault:
-    """Do it, and wait until scores flow again everywhere."""
+    """Do it, and wait until scores flow again everywhere, and alerting has read them."""
     fault = Fault(kind, time.time())
     KINDS[kind](arena, fault)
     if fault.skipped:
@@ -56,6 +57,9 @@ def commit(kind: str, arena: Arena) -> Fault:
     since = fault.mended_at
     if arena.until(lambda: arena.scores_flow(since), RECOVERY_LIMIT_S):
         fault.recovered_at = time.time()
+    newest = arena.newest_scores()
+    if not arena.until(lambda: arena.alerts_follow(newest), RECOVERY_LIMIT_S):
+        fault.notes.append(ALERTING_BEHIND)
     return fault
 
 

@@ -10,6 +10,7 @@ from typing import cast
 import redis
 
 from service import keys
+from service.messages import FrameId
 from tests.chaos.watching import Row, client
 
 LOOK_EVERY_S = 0.1
@@ -22,6 +23,7 @@ class AlertWatch:
 
     socket_path: str
     told: dict[str, dict[str, object]] = field(default_factory=dict)  # alert id → as last told
+    read: dict[str, FrameId] = field(default_factory=dict)  # camera → up to which score alerting says it has read
 
     def __post_init__(self) -> None:
         self.mutex = threading.Lock()
@@ -55,7 +57,11 @@ class AlertWatch:
 
     def _look(self, camera: str) -> None:
         rows = cast(list[Row], self._redis.xrange(keys.alert_log(camera), min=self._places[camera], count=COUNT))
+        state = cast(bytes | None, self._redis.get(keys.alerting(camera)))
+        cursor = json.loads(state)["cursor"] if state else None
         with self.mutex:
+            if cursor:
+                self.read[camera] = FrameId.parse(cursor)
             for entry, row in rows:
                 alert = json.loads(row[b"alert"])
                 self.told[alert["id"]] = alert

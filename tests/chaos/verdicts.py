@@ -11,7 +11,7 @@ from service.alerting.rule import Limits
 from service.messages import FrameId
 from tests.chaos.accounts import Books, books_of
 from tests.chaos.expecting import Expected, expected_alerts, lost
-from tests.chaos.faults import Fault
+from tests.chaos.faults import ALERTING_BEHIND, Fault
 from tests.chaos.fleet import Member
 from tests.chaos.seen import CameraSeen, Numbers
 from tests.chaos.watching import Life
@@ -68,11 +68,12 @@ def judge(evidence: Evidence) -> Verdict:
     return verdict
 
 
-def alerts_lost(evidence: Evidence, stored: Mapping[str, list[dict[str, Any]]]) -> int:
+def alerts_lost(evidence: Evidence) -> int:
     """How many are missing now: alerting may still be on its way."""
     missing = 0
     for name, seen in evidence.seen.items():
-        missing += len(lost(expected_alerts(name, seen, evidence.lives, evidence.limits), stored.get(name, [])))
+        expected = expected_alerts(name, seen, evidence.lives, evidence.limits)
+        missing += len(lost(expected, evidence.stored.get(name, [])))
     return missing
 
 
@@ -131,6 +132,8 @@ def _faults(evidence: Evidence, _: Verdict) -> Iterable[str]:
             continue
         if fault.recovered_at is None:
             yield f"{fault.kind}: scores did not flow again on every camera"
+        if ALERTING_BEHIND in fault.notes:
+            yield f"{fault.kind}: {ALERTING_BEHIND} again"
         if fault.kind == "kill -9 inference" and (late := _late(fault, evidence)):
             yield f"{fault.kind}: live cameras taken over later than two leases: {late}"
         if idle := [name for name, scores in fault.meanwhile.items() if not scores]:
