@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 IDLE_S = 0.05
 AWAY_S = 0.5  # until the next attempt: a server that answers a ping may still refuse what we write
 LOOK_AROUND_S = 1.0  # how often cameras are looked up, quiet ones noticed, and cursors saved
+READ_OUT = 500  # scores in one go
 HEAT_PATIENCE_S = 0.2  # a heatmap is written right behind its score
 
 
@@ -103,7 +104,7 @@ class Alerting:
         self._bus.beat("alerting", self._name)
         cameras = self._store.cameras()
         wanted = {camera.id for camera in cameras.values() if camera.enabled}
-        for camera in wanted - self._watched.keys():
+        for camera in (cameras.keys() if self._first_look else wanted) - self._watched.keys():
             self._begin(camera)
         for camera in self._watched.keys() - wanted:
             self._end(camera, removed=camera not in cameras)
@@ -131,12 +132,18 @@ class Alerting:
             return None, Rule()
 
     def _end(self, camera: str, *, removed: bool) -> None:
-        """The camera was removed or disabled."""
+        """The camera was removed or disabled; what was scored before and not read yet counts all the same."""
+        self._read_out(camera)
         self._close_quiet(camera)
         self._save_cursor(camera)
         del self._watched[camera], self._follower.cursors[camera]
         if removed:
             self._store.drop_alerting(camera)
+
+    def _read_out(self, camera: str) -> None:
+        while scores := self._bus.scores_after({camera: self._follower.cursors[camera]}, READ_OUT).get(camera):
+            self._follower.cursors[camera] = scores[-1].id
+            self._take(camera, scores)
 
     def _close_quiet(self, camera: str) -> None:
         rule, events = close(self._watched[camera].rule)

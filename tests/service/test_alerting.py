@@ -152,9 +152,21 @@ def test_a_camera_that_goes_takes_its_open_alert_with_it(
     alerting.turn()
     _go(store, removed)
     _look_around(alerting if looking else Alerting(settings, bus, store))
-    closed_at = 1000.6 if looking else 1000.5  # what was not saved is not known any more
+    closed_at = 1000.5 if removed and not looking else 1000.6  # a later process knows what was saved, or can be read
     assert [(alert.state, alert.closed_at) for alert in alerts(store)] == [("closed", closed_at)]
     assert (store.alerting_state("gate") is None) is removed
+
+
+@pytest.mark.parametrize("looking", [True, False])
+def test_what_was_scored_before_a_camera_was_disabled_opens_its_alert(
+    settings: Settings, bus: Bus, store: Store, alerting: Alerting, looking: bool
+) -> None:
+    """Nobody had read it yet when the camera went."""
+    alerting.turn()
+    burst(bus, "gate", 0, [0.9] * 7)
+    _go(store, removed=False)
+    _look_around(alerting if looking else Alerting(settings, bus, store))
+    assert [(alert.id, alert.state) for alert in alerts(store)] == [("gate:1000-5", "closed")]
 
 
 def _look_around(alerting: Alerting) -> None:
