@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import torch
 
 from service.bus import Bus, connect
 from service.embedded import RedisServer
@@ -41,6 +42,14 @@ def _missing(item: pytest.Item, config: pytest.Config) -> str | None:
 def _has_rtsp_server() -> bool:
     folders = Path("/usr/lib").glob("*/girepository-1.0/GstRtspServer-1.0.typelib")
     return any(folders) and Path("/usr/bin/python3").exists()
+
+
+@pytest.fixture(autouse=True)
+def same_threads() -> Iterator[None]:
+    """The number of threads decides the last bits of a sum: what a test sets ends with it."""
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -16,9 +18,9 @@ from tests.chaos.seen import Numbers
 
 def undisturbed(checkpoint: Path, clip: Path) -> tuple[int, list[Numbers]]:
     """The first scored frame, and the numbers of each from there on."""
-    torch.set_num_threads(1)
     scorer = Scorer(load_checkpoint(checkpoint))
-    (scores,) = score_clips(scorer, [clip], carry_memory=True)
+    with _one_thread():  # as the workers have it: the number of threads decides the last bits
+        (scores,) = score_clips(scorer, [clip], carry_memory=True)
     lambda_ = scorer.checkpoint.config.lambda_
     columns = zip(scores.psnr_db, scores.distance, scores.gate_error, scores.memory_updated, strict=True)
     rows = [tuple(float(number) for number in row) for row in columns]
@@ -26,3 +28,13 @@ def undisturbed(checkpoint: Path, clip: Path) -> tuple[int, list[Numbers]]:
         (psnr, distance, gate, updated, float(causal_value(psnr, distance, BOUNDS, lambda_)))
         for psnr, distance, gate, updated in rows
     ]
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
