@@ -8,21 +8,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from models import memory
-from models.checkpoint import Checkpoint, load_checkpoint
+from models.checkpoint import load_checkpoint
 from models.device import choose_precision
-from models.mnad import MnadConfig
-from models.preprocess import Preprocess
-from models.registry import make_model
 from models.scorer import Scorer
-from tests.bench.footage import MODEL, median_s
-
-
-def full_size() -> Checkpoint:
-    """MNAD at the published width; its weights do not matter for its speed."""
-    config = MnadConfig()
-    model = make_model("mnad-pred", config).eval().requires_grad_(False)
-    return Checkpoint("mnad-pred", model, memory.initial_items(10, 512), config, Preprocess(), None, {})
+from tests.bench.footage import MODEL, full_size, median_s
 
 
 def report(_: Path, repeats: int = 9, batches: tuple[int, ...] = (1, 2, 4, 8)) -> Iterator[str]:

@@ -5,12 +5,34 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+from models import memory
+from models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from models.mnad import MnadConfig
+from models.preprocess import Preprocess
+from models.registry import make_model
 from service.demo.scene import Scene, write_clip
 from service.settings import SHIPPED_MODELS
 
 MODEL = SHIPPED_MODELS / "square.safetensors"
+
+
+def full_size() -> Checkpoint:
+    """MNAD at the published width; its weights do not matter for its speed."""
+    config = MnadConfig()
+    model = make_model("mnad-pred", config).eval().requires_grad_(False)
+    items = memory.initial_items(config.items, config.dim)
+    return Checkpoint("mnad-pred", model, items, config, Preprocess(), None, {})
+
+
+def full_size_file(folder: Path) -> Path:
+    """The same as a file, written once; its bounds are the demo model's, and as meaningless as its weights."""
+    path = folder / "full.safetensors"
+    if not path.exists():
+        save_checkpoint(path, replace(full_size(), calibration=load_checkpoint(MODEL).calibration))
+    return path
 
 
 def scene_clip(folder: Path, seconds: float) -> Path:

@@ -15,7 +15,6 @@ from models.device import choose_precision
 from models.scorer import Scorer
 from models.video import Pixels, read_clip
 from tests.bench import usage
-from tests.bench.footage import MODEL
 from tests.e2e.service_process import Service
 from tests.waiting import wait_until
 
@@ -25,9 +24,11 @@ START_LIMIT_S = 90.0
 LOOK_EVERY_S = 1.0  # each look is an API request: it costs too
 
 
-def report(service: Service, clip: Path, numbers: Sequence[int], frames: int, threads: int | None) -> Iterator[str]:
+def report(
+    service: Service, model: Path, clip: Path, numbers: Sequence[int], frames: int, threads: int | None
+) -> Iterator[str]:
     """The engine is measured before and after: on a machine with other work, the one may find it quieter."""
-    engine = Engine(clip, threads)
+    engine = Engine(model, clip, threads)
     before = engine.best_fps()
     yield f"bare engine {engine.how}, frames/s by batch: {engine.rates}; CPU {engine.cpu_ms:.1f} ms a frame"
     cpu_ms = engine.cpu_ms
@@ -44,10 +45,10 @@ def report(service: Service, clip: Path, numbers: Sequence[int], frames: int, th
 class Engine:
     """The steps alone, without Redis, decoding or anything else."""
 
-    def __init__(self, clip: Path, threads: int | None) -> None:
+    def __init__(self, model: Path, clip: Path, threads: int | None) -> None:
         torch.set_num_threads(threads or torch.get_num_threads())
         device = "cuda" if torch.cuda.is_available() else "cpu"
-        self._scorer = Scorer(load_checkpoint(MODEL), device, choose_precision("auto", device))
+        self._scorer = Scorer(load_checkpoint(model), device, choose_precision("auto", device))
         self._window = read_clip(clip, self._scorer.checkpoint.preprocess)[: self._scorer.t_length]
         self.how = f"on {device} in {self._scorer.precision}, {torch.get_num_threads()} threads"
         self.rates = ""

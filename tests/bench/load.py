@@ -20,7 +20,7 @@ import numpy as np
 from service.bus import UNAVAILABLE, Bus, connect
 from service.following import ScoreFollower
 from tests.bench import full_pace, usage
-from tests.bench.footage import MODEL, scene_clip
+from tests.bench.footage import MODEL, full_size_file, scene_clip
 from tests.bench.full_pace import remove, views
 from tests.e2e.service_process import Service, running_service
 from tests.waiting import wait_until
@@ -115,12 +115,15 @@ def report(
     fast_files: Sequence[int] = (1, 4),
     fast_s: float = 30.0,
     threads: int | None = None,
+    full: bool = False,
 ) -> Iterator[str]:
-    """`threads`: of the engine, alone and in the line; None: torch's choice."""
-    settings: dict[str, object] = {"models_dir": MODEL.parent, "media_dir": folder}
+    """`threads`: of the engine, alone and in the line; None: torch's choice. `full`: at the published width."""
+    model = full_size_file(folder) if full else MODEL
+    settings: dict[str, object] = {"models_dir": model.parent, "media_dir": folder}
     settings |= {"threads": threads} if threads else {}
     with running_service(folder / "data", **settings) as service:
-        yield from full_pace.report(service, scene_clip(folder, fast_s), fast_files, round(fast_s * FPS), threads)
+        clip = scene_clip(folder, fast_s)
+        yield from full_pace.report(service, model, clip, fast_files, round(fast_s * FPS), threads)
         clip = scene_clip(folder, seconds + SETTLE_S + START_LIMIT_S / 2)
         yield from _doubling(service, clip, seconds, most)
 
@@ -195,9 +198,10 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=15.0, help="measured of each number of cameras")
     parser.add_argument("--most", type=int, default=64, help="cameras")
     parser.add_argument("--threads", type=int, default=None, help="of the engine; else torch's choice: every core")
+    parser.add_argument("--full", action="store_true", help="the published width instead of the demo's compact model")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        for text in report(Path(folder), asked.seconds, asked.most, threads=asked.threads):
+        for text in report(Path(folder), asked.seconds, asked.most, threads=asked.threads, full=asked.full):
             print(text, flush=True)
 
 
