@@ -51,10 +51,15 @@ class CameraList:
         try:
             self._cameras = self._store.cameras()
         except UNAVAILABLE as error:
-            if not self._away:
-                log.warning("the store does not answer (%s); what runs goes on", type(error).__name__)
-            self._away = True
+            self._note_away(f"the store does not answer ({type(error).__name__})", trace=False)
+        except Exception:  # whatever it is: nobody would notice if this thread ended
+            self._note_away("the store's answer cannot be used", trace=True)
         else:
             if self._away:
                 log.info("the store is back")
             self._away = False
+
+    def _note_away(self, what: str, *, trace: bool) -> None:
+        if not self._away:
+            log.warning("%s; what runs goes on", what, exc_info=trace)
+        self._away = True

@@ -25,7 +25,7 @@ def worker_name() -> str:
 
 
 class Claims:
-    """One look around, every half second or so. Raises one of bus.UNAVAILABLE."""
+    """One look around, every half second or so, after `leases.look`. Raises one of bus.UNAVAILABLE."""
 
     def __init__(self, stage: str, bus: Bus, leases: Leases) -> None:
         self.name = worker_name()
@@ -41,7 +41,6 @@ class Claims:
         """
         loads = {name: load_of(camera) for name, camera in cameras.items()}
         mine = {name: loads[name] for name in self.leases.mine() - going if name in loads}
-        self.leases.greet_bus()
         present = self._bus.beat(self._stage, self.name, sum(mine.values()), self.leases.lease_s)
         others = {name: load for name, load in present.items() if name != self.name}
         taken = self._take(mine, loads, others)

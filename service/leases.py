@@ -44,7 +44,7 @@ class Leases:
         self._mutex = threading.Lock()
         self._locks: dict[str, Lock] = {}
         self._lost: set[str] = set()
-        self._regained: set[str] = set()
+        self._anew = False  # the bus was started anew, and the worker has not been told
         self._bus: bytes | None = None  # the bus as we know it: another one has lost all leases
         self._wait_until = 0.0  # for those who had a camera before us
         self._alive_at = time.monotonic()
@@ -75,7 +75,6 @@ class Leases:
         with self._mutex:
             self._locks[camera] = lock
             self._lost.discard(camera)
-            self._regained.discard(camera)
         return True
 
     def release(self, camera: str) -> None:
@@ -109,27 +108,29 @@ class Leases:
 
     # What became of them
 
-    def look(self) -> tuple[set[str], set[str]]:
-        """Sign of life of the worker; the cameras that were lost, and those taken back on a new bus, since the last."""
+    def look(self) -> tuple[set[str], bool]:
+        """Sign of life of the worker; the cameras lost since the last, and whether the bus was started anew since."""
         self._alive_at = time.monotonic()
+        self._greet_bus()
         with self._mutex:
-            lost, regained = self._lost, self._regained
-            self._lost, self._regained = set(), set()
-        return lost, regained
+            lost, self._lost = self._lost, set()
+        anew, self._anew = self._anew, False
+        return lost, anew
 
     def check(self, camera: str) -> Standing:
-        """Renew one lease now, after a write was refused. `lost` and `regained` are told by `look` too."""
+        """Renew one lease now, after a write was refused. What is lost is told by `look` too."""
         with self._mutex:
             lock = self._locks.get(camera)
         return self._renewed(camera, lock) if lock is not None else "lost"
 
-    def greet_bus(self) -> None:
+    def _greet_bus(self) -> None:
         """Notice a bus that was started anew: then those who owned cameras take them back first."""
         key = keys.BUS_NAME
         self._redis.set(key, uuid.uuid4().hex, nx=True)
         name = cast(bytes | None, self._redis.get(key))
         if self._bus is not None and name != self._bus:
             log.warning("the bus was started anew")
+            self._anew = True
             self._wait_until = time.monotonic() + self.lease_s
         self._bus = name
 
@@ -165,7 +166,6 @@ class Leases:
                 self._redis.set(keys.owner(self._stage, camera), token)
                 with self._mutex:
                     if camera in self._locks:
-                        self._regained.add(camera)
                         return "regained"
             again.release()
         with self._mutex:

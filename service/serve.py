@@ -29,6 +29,8 @@ WRONG_SETTING = 2  # exit code of a stage that cannot work as configured
 PATIENCE_S = 6.0  # for stages to end by themselves; within the 10 s that an operator is promised
 CHECK_EVERY_S = 0.2
 READY_LIMIT_S = 60.0
+STAGE_WAIT_MOST_S, SERVER_WAIT_MOST_S = 30.0, 5.0
+"""Between attempts to start one that keeps dying: nothing at all works without the servers."""
 
 
 def stages(settings: Settings) -> list[str]:
@@ -40,8 +42,15 @@ def stages(settings: Settings) -> list[str]:
 class Child:
     """One child process that is started again when it dies, later each time."""
 
-    def __init__(self, name: str, spawn: Callable[[], subprocess.Popen[bytes]], last_words: Callable[[], str]) -> None:
+    def __init__(
+        self,
+        name: str,
+        spawn: Callable[[], subprocess.Popen[bytes]],
+        wait_most_s: float,
+        last_words: Callable[[], str] = lambda: "",
+    ) -> None:
         self.name = name
+        self._wait_most_s = wait_most_s
         self._spawn = spawn
         self._last_words = last_words
         self.process = spawn()
@@ -59,7 +68,7 @@ class Child:
         now = time.monotonic()
         if self._restart_at is None:
             self._deaths = 1 if now - self._started_at > 60 else self._deaths + 1
-            wait_s = min(0.5 * 2 ** (self._deaths - 1), 30.0)
+            wait_s = min(0.5 * 2 ** (self._deaths - 1), self._wait_most_s)
             self._restart_at = now + wait_s
             why = f"exit code {code}{self._last_words()}"
             log.error("%s ended (%s); starting it again in %.1f s", self.name, why, wait_s)
@@ -71,8 +80,11 @@ class Children:
     """The embedded Redis servers and the stages, all with one environment: exactly the parent's settings."""
 
     def __init__(self, servers: list[RedisServer], names: list[str], environment: dict[str, str]) -> None:
-        self._servers = [Child(f"redis ({server.role})", _reviver(server), _words_of(server)) for server in servers]
-        self._stages = [Child(f"stage {name}", _spawner(name, environment), lambda: "") for name in names]
+        self._servers = [
+            Child(f"redis ({server.role})", _reviver(server), SERVER_WAIT_MOST_S, _words_of(server))
+            for server in servers
+        ]
+        self._stages = [Child(f"stage {name}", _spawner(name, environment), STAGE_WAIT_MOST_S) for name in names]
 
     def check(self) -> None:
         """Restart what died. Raises SettingsError where a stage cannot work as configured."""

@@ -15,7 +15,7 @@ from service.inference import snapshots
 from service.inference.line import CameraLine
 from service.inference.scorers import Scorers, Signature
 from service.inference.step import Ready
-from service.messages import Camera, Frame, FrameId
+from service.messages import Camera, FrameId
 from service.settings import Settings
 from service.store import Snapshot
 
@@ -149,16 +149,20 @@ class Lines:
         return [line for line in able.values() if line.fetched]
 
     def ready(self, lines: Iterable[CameraLine]) -> list[Ready]:
-        """The next frame of each of `lines` that has one, with its window; to be scored at once, while it is fresh."""
-        frames_of = ((line, self._next_fresh(line)) for line in lines)
-        return [(line, frame) for line, frame in frames_of if frame is not None]
+        """The next frame of each of `lines` that has one, with its window; to be scored at once, while it is fresh.
 
-    def _next_fresh(self, line: CameraLine) -> Frame | None:
+        The bus may fail only before the first frame is taken: what is taken counts as dealt with.
+        """
+        lines = list(lines)
+        for line in lines:
+            self._freshen(line)
+        return [(line, frame) for line in lines if (frame := line.next_frame()) is not None]
+
+    def _freshen(self, line: CameraLine) -> None:
         now = time.time()
         if line.stale(now, STALE * self._settings.live_age_s):
             self._catch_up(line, now)
             self.fetch([line])
-        return line.next_frame()
 
     def _catch_up(self, line: CameraLine, now: float) -> None:
         """Leave out what is too old; the next frame has its window all the same."""

@@ -133,16 +133,22 @@ class StoreLink:
             self._save_all()
             self._take_all()
         except UNAVAILABLE as error:
-            if not self._away:
-                log.warning("the store does not answer (%s); scoring goes on", type(error).__name__)
-            self._away = True
-            self._stop.wait(FOLLOW_EVERY_S)
+            self._note_away(f"the store does not answer ({type(error).__name__})", trace=False)
+            return
+        except Exception:  # whatever it is: nobody would notice if this thread ended
+            self._note_away("the store's answer cannot be used", trace=True)
             return
         if self._away:
             log.warning("the store is back")
         self._away = False
         with self._mutex:
             self._cameras = cameras
+
+    def _note_away(self, what: str, *, trace: bool) -> None:
+        if not self._away:
+            log.warning("%s; scoring goes on", what, exc_info=trace)
+        self._away = True
+        self._stop.wait(FOLLOW_EVERY_S)
 
     def _save_all(self) -> None:
         with self._mutex:

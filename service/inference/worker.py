@@ -136,12 +136,12 @@ class Worker:
         report(self.bus, self.lines, self.ownership)
 
     def _heed_leases(self) -> None:
-        lost, regained = self.ownership.leases.look()
+        lost, bus_is_new = self.ownership.leases.look()
         for name in lost:
             log.warning("camera %s: its lease is lost", name)
             self._drop(name)
-        for name in regained & self.lines.running.keys():
-            self.lines.running[name].bus_was_lost()
+        for line in self.lines.running.values() if bus_is_new else ():
+            line.bus_was_lost()
 
     def _retire(self, name: str, *, removed: bool) -> None:
         """The camera was removed or disabled."""

@@ -106,10 +106,15 @@ def played(
 def explained(stream: Iterator[Picture], camera: Camera, settings: Settings) -> Iterator[Picture]:
     """The pictures; an error in the middle becomes the end that it means: a file is broken, a camera lost or silent."""
     is_file, some = urls.is_file(camera.url), False
+    silence = SourceStalledError(f"silent for {settings.stall_timeout_s:g} s")
     try:
+        asked_at = time.monotonic()
         for picture in stream:
-            some = True
+            some, waited_s = True, time.monotonic() - asked_at
             yield picture
+            if waited_s > settings.stall_timeout_s and not is_file:
+                raise silence  # libav's time-out was spent on a packet that it held back; the next would take another
+            asked_at = time.monotonic()
     except NoPictureError as error:
         raise SourceStalledError(str(error)) from None
     except VideoError as error:
@@ -118,7 +123,7 @@ def explained(stream: Iterator[Picture], camera: Camera, settings: Settings) -> 
         if camera.transport == "udp" and not some:
             waited_s = settings.connect_timeout_s + settings.stall_timeout_s
             raise SourceLostError(f"nothing came within {waited_s:g} s over UDP; try transport tcp") from None
-        raise SourceStalledError(f"silent for {settings.stall_timeout_s:g} s") from None
+        raise silence from None
     except MemoryError:
         raise (SourceRefusedError if is_file else SourceLostError)(OUT_OF_MEMORY) from None
     except BROKEN as error:

@@ -128,14 +128,14 @@ class Worker:
             self._give_back(camera)
 
     def _heed_leases(self, now: float) -> None:
-        lost, regained = self._leases.look()
+        lost, bus_is_new = self._leases.look()
         for camera in lost & self.runners.keys():
             LOG.warning("camera %s: its lease is lost", camera)
             self._release(camera, now)
-        for camera in regained & self.runners.keys():  # the bus was started anew: are frames of a file missing?
-            if self.runners[camera].state == "ended":
-                self._release(camera, now)
-                self._bus.forget_run(camera)
+        ended = [camera for camera, runner in self.runners.items() if runner.state == "ended"]
+        for camera in ended if bus_is_new else ():  # are frames of the file missing?
+            self._release(camera, now)
+            self._bus.forget_run(camera)
 
     def _give_back(self, camera: str) -> None:
         """Another worker may have it as soon as our decoder is gone."""

@@ -8,13 +8,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+import redis
 from torch import Tensor
 
 from models.guard import MemoryRule
 from models.scorer import Scored, Scorer
 from service.bus import Bus
+from service.inference.lines import Lines
+from service.inference.scorers import Scorers
 from service.inference.worker import run
-from service.messages import Camera, Frame, Pace
+from service.messages import Camera, Frame, FrameId, Pace
 from service.settings import Settings
 from service.store import Store
 from tests.conftest import Urls
@@ -113,3 +116,22 @@ def test_a_file_that_waits_gives_way_to_live_cameras_but_is_not_forgotten(
     fate = list(told(bus, "live").values())
     assert fate.count("scored") > 0.8 * FRAMES
     assert [score.seq for score in bus.newest_scores("file", 1000)] == list(range(4, 100))
+
+
+def test_a_bus_that_fails_while_one_camera_catches_up_costs_no_other_a_frame(
+    bus: Bus, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = Lines(settings, bus, Scorers(settings.models_dir, "cpu", "fp32"))
+    for name, captured_at in (("fresh", time.time()), ("stale", time.time() - 60)):
+        lines.start(
+            Camera(name, "/x", "tiny", None, "realtime", "model", enabled=True, created_at=0.0, revision=1), 1, None
+        )
+        lines.running[name].offer([Frame(name, 5, seq, captured_at, street(seq)) for seq in range(5)])
+
+    def away(*_: object) -> list[tuple[FrameId, float]]:
+        raise redis.ConnectionError
+
+    with monkeypatch.context() as patch, pytest.raises(redis.ConnectionError):
+        patch.setattr(Bus, "frame_times", away)
+        lines.ready(lines.running.values())
+    assert [frame.id for _, frame in lines.ready(lines.running.values())] == [(5, 4)]

@@ -1,0 +1,43 @@
+"""What the end of a stream means: a camera that fell silent is told from a file that ends."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from models.video import Picture
+from service.errors import SourceStalledError
+from service.ingest.source import explained
+from service.messages import Camera
+from service.settings import Settings
+
+STALL_S = 0.05
+PICTURE = Picture(0.0, np.zeros((8, 8, 3), np.uint8))
+
+
+def camera(url: str) -> Camera:
+    return Camera("a", url, "tiny", None, "realtime", "model", enabled=True, created_at=0.0, revision=1)
+
+
+def held_back() -> Iterator[Picture]:
+    """As libav at its time-out: the packet that it still had, and then it waits as long again."""
+    yield PICTURE
+    time.sleep(2 * STALL_S)
+    yield PICTURE
+    raise AssertionError("it is asked once more")
+
+
+def test_a_picture_that_came_after_the_time_out_is_the_last() -> None:
+    stream = explained(held_back(), camera("rtsp://x"), Settings(stall_timeout_s=STALL_S))
+    assert [next(stream), next(stream)] == [PICTURE, PICTURE]
+    with pytest.raises(SourceStalledError, match=f"silent for {STALL_S:g} s"):
+        next(stream)
+
+
+def test_a_file_may_take_its_time() -> None:
+    stream = explained(held_back(), camera("/x.mp4"), Settings(stall_timeout_s=STALL_S))
+    with pytest.raises(AssertionError, match="asked once more"):
+        list(stream)
