@@ -4,11 +4,9 @@ that plays inference.
 
 from __future__ import annotations
 
-import contextlib
-import threading
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +21,7 @@ from service.ingest.wire import Said
 from service.ingest.worker import run
 from service.messages import Camera, Frame, FrameId, IngestReport, Pace
 from service.settings import Settings, load_settings
+from tests import stage
 from tests.owning import own, save
 from tests.waiting import wait_until
 
@@ -121,26 +120,7 @@ def play(record: Camera, settings: Settings, reader: Reader, limit_s: float = 15
     return decoder.exit_code() or 0, said
 
 
-@contextlib.contextmanager
-def working(settings: Settings) -> Iterator[threading.Event]:
-    """The ingest stage in a thread; it has ended, decoders and all, on the way out."""
-    stop, failed = threading.Event(), list[BaseException]()
-
-    def work() -> None:
-        try:
-            run(settings, stop)
-        except BaseException as error:
-            failed.append(error)
-
-    thread = threading.Thread(target=work, name="ingest")
-    thread.start()
-    try:
-        yield stop
-    finally:
-        stop.set()
-        thread.join(10)
-    assert not thread.is_alive(), "ingest does not stop"
-    assert not failed, failed
+working = partial(stage.working, run)
 
 
 def wait_for_state(bus: Bus, name: str, state: str, limit_s: float = 15.0) -> IngestReport:

@@ -7,7 +7,6 @@ import json
 import os
 import signal
 import socket
-import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -31,6 +30,7 @@ from service.embedded import RedisServer
 from service.messages import Camera, Frame, Heat, InferReport, IngestReport, Score
 from service.settings import Settings
 from service.store import Store
+from tests import stage
 from tests.conftest import Urls
 from tests.owning import add_frames, add_scores
 from tests.service.switch import Switch
@@ -87,18 +87,10 @@ def running_api(settings: Settings, port: int | None = None) -> Iterator[Api]:
     """The API stage in a thread, ended as `lookout serve` ends it: by its stop event, within 4 s."""
     port = port or free_port()
     settings = settings.model_copy(update={"port": port})
-    stop = threading.Event()
-    thread = threading.Thread(target=worker.run, args=(settings, stop))
-    thread.start()
     api = Api(port, settings)
-    try:
+    with stage.working(worker.run, settings, stops_within_s=4), api.http:
         wait_until(lambda: answers(api), "an API that answers")
         yield api
-    finally:
-        api.http.close()
-        stop.set()
-        thread.join(4)
-        assert not thread.is_alive(), "the API did not end"
 
 
 @dataclass(frozen=True)

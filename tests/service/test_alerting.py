@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -20,6 +18,7 @@ from service.messages import Alert, AlertEvent, FrameId
 from service.pictures import picture_path
 from service.settings import Settings
 from service.store import Store
+from tests import stage
 from tests.conftest import Urls
 from tests.owning import add_frames, add_scores
 from tests.service.api_server import Apart, apart, camera, frame, heat, score, settings_for, show
@@ -306,17 +305,7 @@ def test_the_oldest_alerts_drop_with_their_pictures(urls: Urls, tmp_path: Path, 
     assert sorted(path.stem for path in tmp_path.rglob("*.jpg")) == sorted(kept)
 
 
-@contextmanager
-def running(settings: Settings) -> Iterator[None]:
-    stop = threading.Event()
-    thread = threading.Thread(target=worker.run, args=(settings, stop))
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join(5)
-        assert not thread.is_alive()
+running = partial(stage.working, worker.run, stops_within_s=5)
 
 
 def test_it_beats_and_outlives_its_redis(apart: Apart, caplog: pytest.LogCaptureFixture) -> None:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import signal
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -20,6 +19,7 @@ from service.inference.worker import run
 from service.messages import Camera, Frame, FrameId
 from service.settings import Settings
 from service.store import Store
+from tests import stage
 from tests.conftest import Urls
 from tests.owning import add_frames
 from tests.tiny import street, tiny_checkpoint, write_tiny
@@ -34,27 +34,7 @@ def settings(urls: Urls, tmp_path: Path) -> Settings:
     )
 
 
-@contextmanager
-def working(settings: Settings) -> Iterator[None]:
-    """A worker in a thread; whatever ends it early fails the test."""
-    stop, failure = threading.Event(), []
-
-    def work() -> None:
-        try:
-            run(settings, stop)
-        except BaseException as error:
-            failure.append(error)
-            raise
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join(10)
-        assert not thread.is_alive()
-        assert not failure
+working = partial(stage.working, run)
 
 
 def camera(name: str, **changes: object) -> Camera:
