@@ -16,7 +16,7 @@ from pathlib import Path
 from tests.chaos import disk
 from tests.chaos.arena import ServiceEndedError
 from tests.chaos.faults import KINDS
-from tests.chaos.record import record
+from tests.chaos.record import disagreements, record
 from tests.chaos.report import lines
 from tests.chaos.run import Options, run, settings
 from tests.chaos.verdicts import judge
@@ -43,6 +43,7 @@ def main(words: list[str]) -> int:
     verdict = judge(evidence)
     used = {name: value for name, value in used.items() if not isinstance(value, Path)}
     report = record(evidence, verdict, used | {"seed": options.seed, "minutes": options.minutes})
+    verdict.complaints += disagreements(report)  # the report's own list
     asked.out.parent.mkdir(parents=True, exist_ok=True)
     asked.out.write_text(json.dumps(report, separators=(",", ":")))
     for line in lines(evidence, verdict):

@@ -8,11 +8,19 @@ from dataclasses import dataclass, field
 
 from service.messages import FrameId
 from tests.chaos.seen import CameraSeen, GapSeen
+from tests.chaos.takeovers import SNAPSHOT_EVERY_S
 from tests.chaos.watching import Life
+
+Told = dict[FrameId, dict[int, float]]  # frame that was left out → in which lives of the bus it was said, and when
 
 LAST_MOMENT_S = 0.25
 """Of a bus that is killed: what it was told between our last look and its end, nobody has read. That may be as much as
 was told in so long before, and one more."""
+
+
+FORGOTTEN_S = SNAPSHOT_EVERY_S + 2.0
+"""What was said in the last so long before a bus was killed, the next may be told again: where another worker takes the
+camera then, it goes by the last snapshot, and no cursor on the bus tells it more. The rest is for saving one."""
 
 
 @dataclass
@@ -21,10 +29,8 @@ class Books:
     scored: int = 0
     gaps: Counter[str] = field(default_factory=Counter)  # reason → frames
     doubles: list[FrameId] = field(default_factory=list)  # scored twice, or scored and left out, or left out twice
-    repeated: list[FrameId] = field(default_factory=list)  # the same score again on a new bus
-    recounted: list[FrameId] = field(
-        default_factory=list
-    )  # left out, says a new bus, of what a former one had dealt with
+    repeated: list[FrameId] = field(default_factory=list)  # the same score again on a new bus, of the last moments
+    recounted: list[FrameId] = field(default_factory=list)  # left out on a new bus, dealt with on the former: likewise
     unread: list[FrameId] = field(default_factory=list)  # told on a bus that died before anybody read it
     unexplained: list[FrameId] = field(default_factory=list)
 
@@ -32,8 +38,8 @@ class Books:
 def books_of(seen: CameraSeen, lives: Sequence[Life]) -> Books:
     """Every number of every session, from 0 to the last that was seen, must have a score or lie in a gap."""
     books = Books(len(seen.frames), len(seen.scores))
-    counted = _gap_lives(seen, books)
-    _find_doubles(seen, counted, books)
+    counted = _gap_lives(seen, lives, books)
+    _find_doubles(seen, counted, lives, books)
     for frame_id in _numbers(seen):
         if frame_id not in seen.scores and frame_id not in counted:
             (books.unread if _is_unread(frame_id, seen, counted, lives) else books.unexplained).append(frame_id)
@@ -44,30 +50,37 @@ def ids_of(gap: GapSeen) -> Iterator[FrameId]:
     return (FrameId(gap.session, seq) for seq in range(gap.first, gap.first + gap.frames))
 
 
-def _gap_lives(seen: CameraSeen, books: Books) -> dict[FrameId, set[int]]:
-    """In which lives of the bus a frame was counted as left out; twice in one is wrong."""
-    found: dict[FrameId, set[int]] = {}
+def _gap_lives(seen: CameraSeen, lives: Sequence[Life], books: Books) -> Told:
+    """In which lives of the bus a frame was counted as left out, and when; twice in one is wrong."""
+    found: Told = {}
     for gap in seen.gaps:
         books.gaps[gap.reason] += gap.frames
         for frame_id in ids_of(gap):
-            lives = found.setdefault(frame_id, set())
-            if gap.life in lives:
+            told = found.setdefault(frame_id, {})
+            before = [*told.items(), *_scored_before(frame_id, gap.life, seen)]
+            if gap.life in told or not all(_is_forgotten(*one, lives) for one in before):
                 books.doubles.append(frame_id)
-            elif lives or _scored_before(frame_id, gap.life, seen):
+            elif before:
                 books.recounted.append(frame_id)
-            lives.add(gap.life)
+            told.setdefault(gap.life, gap.seen_at)
     return found
 
 
-def _scored_before(frame_id: FrameId, life: int, seen: CameraSeen) -> bool:
-    return frame_id in seen.scores and seen.scores[frame_id].life < life
+def _scored_before(frame_id: FrameId, life: int, seen: CameraSeen) -> list[tuple[int, float]]:
+    score = seen.scores.get(frame_id)
+    return [(score.life, score.seen_at)] if score is not None and score.life < life else []
 
 
-def _find_doubles(seen: CameraSeen, counted: dict[FrameId, set[int]], books: Books) -> None:
+def _is_forgotten(life: int, told_at: float, lives: Sequence[Life]) -> bool:
+    return told_at > lives[life].last_look - FORGOTTEN_S
+
+
+def _find_doubles(seen: CameraSeen, counted: Told, lives: Sequence[Life], books: Books) -> None:
     for frame_id, score in seen.again:
         first = seen.scores[frame_id]
         told_again = first.life != score.life and first.numbers == score.numbers
-        (books.repeated if told_again else books.doubles).append(frame_id)
+        forgotten = told_again and _is_forgotten(first.life, first.seen_at, lives)
+        (books.repeated if forgotten else books.doubles).append(frame_id)
     times: dict[float, FrameId] = {}
     for frame_id, score in seen.scores.items():
         if score.life in counted.get(frame_id, ()) or times.setdefault(score.captured_at, frame_id) != frame_id:
@@ -82,7 +95,7 @@ def _numbers(seen: CameraSeen) -> Iterator[FrameId]:
     return (FrameId(session, seq) for session in sorted(last) for seq in range(last[session] + 1))
 
 
-def _is_unread(frame_id: FrameId, seen: CameraSeen, counted: dict[FrameId, set[int]], lives: Sequence[Life]) -> bool:
+def _is_unread(frame_id: FrameId, seen: CameraSeen, counted: Told, lives: Sequence[Life]) -> bool:
     """Right behind the last that one bus had said, and on the next the camera's owner says that it is past it."""
     for life, ended in enumerate(lives[:-1]):
         told, next_told = _told_in(seen, counted, life), _told_in(seen, counted, life + 1)
@@ -96,7 +109,7 @@ def _is_unread(frame_id: FrameId, seen: CameraSeen, counted: dict[FrameId, set[i
     return False
 
 
-def _told_in(seen: CameraSeen, counted: dict[FrameId, set[int]], life: int) -> list[FrameId]:
+def _told_in(seen: CameraSeen, counted: Told, life: int) -> list[FrameId]:
     """Frames of which something was said in this life of the bus."""
     scored = [frame_id for frame_id, score in seen.scores.items() if score.life == life]
     return scored + [frame_id for frame_id, where in counted.items() if life in where]

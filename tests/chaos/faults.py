@@ -1,18 +1,24 @@
-"""The faults: each breaks one thing, mends it, and writes down what it did."""
+"""The faults: each breaks one thing, mends it, and writes down what it did.
+
+One after another: the next comes when scores flow again on every camera and alerting has read them. What a bus held and
+alerting had no chance to read would be no lost alert, and nothing would be tried by losing it.
+"""
 
 from __future__ import annotations
 
-import contextlib
+import math
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass, field
 
 from tests.chaos import disk, processes
 from tests.chaos.arena import Arena
-from tests.chaos.seen import first_after
+from tests.chaos.proxy import Proxy
+from tests.chaos.takeovers import LEASES, TakeOver, is_done, take_over, was_anothers
 
+COMMANDS = {"inference": "infer", "ingest": "ingest"}  # of a stage's workers
 TAKE_OVER_LIMIT_S = 20.0
 RECOVERY_LIMIT_S = 45.0
 STORE_DIES_WITHIN_S = 20.0
@@ -21,9 +27,8 @@ BLACK_HOLE_S = 7.0  # more than twice as long as a decoder waits for a silent ca
 CUT_S = 2.0
 RESTART_LIMIT_S = 40.0  # a server that ended several times is started again later each time
 FREEZE_MS = 3000
-ALERTING_BEHIND = "alerting does not follow the scores"
 AT_WORK_S, WHILE_S = 0.5, 1.5
-LAST_BREATH_S = 0.2  # a worker's decoders die right after it, and what was on its way is seen
+AT_WORK_LIMIT_S = 10.0
 
 
 @dataclass
@@ -36,8 +41,10 @@ class Fault:
     mended_at: float | None = None
     recovered_at: float | None = None  # every running camera has new scores
     skipped: str | None = None
-    takeover_s: dict[str, float | None] = field(default_factory=dict)  # camera of the victim → its next score
-    meanwhile: dict[str, int] = field(default_factory=dict)  # live camera → scores while something was away
+    takeovers: dict[str, TakeOver] = field(default_factory=dict)  # of each camera of the victim
+    others: list[str] = field(default_factory=list)  # live cameras that go on while something is away
+    meanwhile: dict[str, int] = field(default_factory=dict)  # those that were just being scored → scores meanwhile
+    failed: list[str] = field(default_factory=list)  # what did not happen as it should have
     notes: list[str] = field(default_factory=list)
 
     def as_json(self) -> dict[str, object]:
@@ -59,7 +66,7 @@ def commit(kind: str, arena: Arena) -> Fault:
         fault.recovered_at = time.time()
     newest = arena.newest_scores()
     if not arena.until(lambda: arena.alerts_follow(newest), RECOVERY_LIMIT_S):
-        fault.notes.append(ALERTING_BEHIND)
+        fault.failed.append("alerting does not follow the scores again")
     return fault
 
 
@@ -67,7 +74,7 @@ def commit(kind: str, arena: Arena) -> Fault:
 
 
 def kill_inference(arena: Arena, fault: Fault) -> None:
-    _kill_worker(arena, fault, "infer")
+    _kill_worker(arena, fault, "inference")
 
 
 def kill_ingest(arena: Arena, fault: Fault) -> None:
@@ -82,7 +89,7 @@ def kill_alerting(arena: Arena, fault: Fault) -> None:
 
 
 def stop_inference(arena: Arena, fault: Fault) -> None:
-    _stop_worker(arena, fault, "infer")
+    _stop_worker(arena, fault, "inference")
 
 
 def stop_ingest(arena: Arena, fault: Fault) -> None:
@@ -93,7 +100,7 @@ def _kill_worker(arena: Arena, fault: Fault, stage: str) -> None:
     fault.pid, cameras = _victim(arena, stage)
     fault.began_at = time.time()
     os.kill(fault.pid, signal.SIGKILL)
-    _time_the_takeover(arena, fault, stage, cameras)
+    _watch_the_takeover(arena, fault, stage, cameras)
 
 
 def _stop_worker(arena: Arena, fault: Fault, stage: str) -> None:
@@ -107,8 +114,7 @@ def _stop_worker(arena: Arena, fault: Fault, stage: str) -> None:
     finally:
         os.kill(fault.pid, signal.SIGCONT)
     fault.mended_at = time.time()
-    if stage == "infer":  # decoders, processes of their own, go on until the lease is over
-        _time_the_takeover(arena, fault, stage, cameras)
+    _watch_the_takeover(arena, fault, stage, cameras)
     told = [camera for camera in cameras if _says_lost(arena, line, camera)]
     fault.notes.append(f"said that its lease is lost: {', '.join(told) or 'of no camera'}")
 
@@ -130,26 +136,32 @@ def _owners(arena: Arena, stage: str) -> dict[int, list[str]]:
     owned: dict[int, list[str]] = {}
     for name in arena.fleet.running:
         seen = arena.bus.seen[name]
-        worker = seen.infer_worker if stage == "infer" else seen.ingest_worker
+        worker = seen.infer_worker if stage == "inference" else seen.ingest_worker
         if worker is not None:
             owned.setdefault(worker, []).append(name)
-    return {pid: owned[pid] for pid in processes.stages(arena.pid, stage) if pid in owned}
+    return {pid: owned[pid] for pid in processes.stages(arena.pid, COMMANDS[stage]) if pid in owned}
 
 
-def _time_the_takeover(arena: Arena, fault: Fault, stage: str, cameras: list[str]) -> None:
-    """From the blow to the next score, or frame, of each camera that the victim had."""
+def _watch_the_takeover(arena: Arena, fault: Fault, stage: str, cameras: list[str]) -> None:
+    """Until each camera that the victim had is another's, and goes on."""
 
-    def after(camera: str) -> float | None:
-        seen = arena.bus.seen[camera]
-        times = seen.times if stage == "infer" else seen.frame_times
-        return first_after(times, fault.began_at + LAST_BREATH_S)
+    def so_far() -> dict[str, TakeOver]:
+        seen, members = arena.bus.seen, arena.fleet.members
+        return {
+            name: take_over(stage, seen[name], members[name], fault.began_at)
+            for name in cameras
+            if not _is_no_matter(arena, fault, stage, name)
+        }
 
-    waiting = [camera for camera in cameras if camera in arena.fleet.running]
-    arena.until(lambda: all(after(name) or name not in arena.fleet.running for name in waiting), TAKE_OVER_LIMIT_S)
-    for camera in waiting:
-        at = after(camera)
-        if at is not None or camera in arena.fleet.running:
-            fault.takeover_s[camera] = None if at is None else round(at - fault.began_at, 3)
+    arena.until(lambda: all(is_done(one) for one in so_far().values()), TAKE_OVER_LIMIT_S)
+    fault.takeovers = so_far()
+
+
+def _is_no_matter(arena: Arena, fault: Fault, stage: str, name: str) -> bool:
+    """The victim did not have it any more, or nobody wanted it before it was due."""
+    if was_anothers(stage, arena.bus.seen[name], fault.began_at, arena.lease_s, arena.bus.lives[-1].last_look):
+        return True
+    return arena.fleet.aside_at.get(name, math.inf) < fault.began_at + LEASES * arena.lease_s
 
 
 # Servers
@@ -171,6 +183,7 @@ def restart_bus(arena: Arena, fault: Fault) -> None:
 
 
 def restart_store(arena: Arena, fault: Fault) -> None:
+    _wait_for_work(arena)
     _kill_server(arena, fault, "store")
     _note_meanwhile(arena, fault, fault.began_at)
 
@@ -180,11 +193,12 @@ def fill_disk(arena: Arena, fault: Fault) -> None:
     if arena.no_disk:
         fault.skipped = arena.no_disk
         return
-    fault.pid = processes.redis(arena.pid, "store")
+    _wait_for_work(arena)
+    fault.pid, fault.began_at = processes.redis(arena.pid, "store"), time.time()
     filler = disk.fill(arena.store_disk)
     try:
         if not arena.until(lambda: processes.redis(arena.pid, "store") != fault.pid, STORE_DIES_WITHIN_S):
-            fault.notes.append("the store's Redis has not ended")
+            fault.failed.append("the store's Redis has not ended")
         away_at = time.time()
         arena.hold(STORE_AWAY_S)
         _note_meanwhile(arena, fault, away_at)
@@ -195,52 +209,60 @@ def fill_disk(arena: Arena, fault: Fault) -> None:
 
 
 def _kill_server(arena: Arena, fault: Fault, role: str) -> None:
+    arena.until(lambda: processes.redis(arena.pid, role) is not None, RESTART_LIMIT_S)
     fault.pid = processes.redis(arena.pid, role)
+    assert fault.pid is not None, f"there is no {role} to be killed"
     fault.began_at = time.time()
-    if fault.pid is not None:
-        os.kill(fault.pid, signal.SIGKILL)
+    os.kill(fault.pid, signal.SIGKILL)
     arena.until(lambda: processes.redis(arena.pid, role) not in (None, fault.pid), RESTART_LIMIT_S)
 
 
-def _note_meanwhile(arena: Arena, fault: Fault, away_at: float) -> None:
-    """Of live cameras that were just being scored: one whose decoder is being started is not held up by this."""
-    now, before = time.time(), away_at - AT_WORK_S
-    if now - away_at < WHILE_S:
-        return
-    seen = {name: arena.bus.seen[name] for name in arena.fleet.live()}
-    at_work = {name: one for name, one in seen.items() if one.scored_between(before, away_at)}
-    fault.meanwhile = {name: one.scored_between(away_at, now) for name, one in at_work.items()}
+# What goes on meanwhile
+
+
+def _wait_for_work(arena: Arena) -> None:
+    """Until every live camera is being scored, or for a while: so that there is something that can go on."""
+    arena.until(lambda: len(_at_work(arena, time.time())) == len(arena.fleet.live()), AT_WORK_LIMIT_S)
+
+
+def _at_work(arena: Arena, at: float) -> list[str]:
+    """Live cameras that were just being scored."""
+    return [name for name in arena.fleet.live() if arena.bus.seen[name].scored_between(at - AT_WORK_S, at)]
+
+
+def _note_meanwhile(arena: Arena, fault: Fault, away_at: float, without: Collection[str] = ()) -> None:
+    """What runs goes on. A camera that was changing hands then cannot, until what is away is back; most do not."""
+    arena.hold(away_at + WHILE_S - time.time())
+    now = time.time()
+    fault.others = [name for name in arena.fleet.live() if name not in without]
+    going = [name for name in _at_work(arena, away_at) if name not in without]
+    fault.meanwhile = {name: arena.bus.seen[name].scored_between(away_at, now) for name in going}
 
 
 # The network before one camera
 
 
 def swallow_network(arena: Arena, fault: Fault) -> None:
-    if arena.proxy is None:
-        fault.skipped = arena.no_rtsp
-        return
-    arena.proxy.swallow()
-    _lose_network(arena, fault, BLACK_HOLE_S)
+    _lose_network(arena, fault, Proxy.swallow, BLACK_HOLE_S)
 
 
 def cut_network(arena: Arena, fault: Fault) -> None:
+    _lose_network(arena, fault, Proxy.cut, CUT_S)
+
+
+def _lose_network(arena: Arena, fault: Fault, lose: Callable[[Proxy], None], seconds: float) -> None:
     if arena.proxy is None:
         fault.skipped = arena.no_rtsp
         return
-    arena.proxy.cut()
-    _lose_network(arena, fault, CUT_S)
-
-
-def _lose_network(arena: Arena, fault: Fault, seconds: float) -> None:
-    assert arena.proxy is not None
-    with contextlib.ExitStack() as stack:
-        stack.callback(arena.proxy.heal)
+    _wait_for_work(arena)
+    fault.began_at = time.time()
+    lose(arena.proxy)
+    try:
         arena.hold(seconds)
-    _note_meanwhile(arena, fault, fault.began_at)
-    for name, member in arena.fleet.members.items():
-        if member.behind_proxy:
-            fault.meanwhile.pop(name, None)
+    finally:
+        arena.proxy.heal()
     fault.mended_at = time.time()
+    _note_meanwhile(arena, fault, fault.began_at, without=arena.fleet.behind_proxy())
 
 
 KINDS: dict[str, Deed] = {

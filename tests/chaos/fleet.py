@@ -41,7 +41,7 @@ class Fleet:
     alerts: AlertWatch
     members: dict[str, Member] = field(default_factory=dict)
     running: list[str] = field(default_factory=list)
-    finished: list[str] = field(default_factory=list)  # files at full pace, read and scored to the end
+    aside_at: dict[str, float] = field(default_factory=dict)  # files at full pace, scored to the end → UTC s
     closed: bool = False  # nothing is played again
     _rounds: int = 0
     _not_before: float = 0.0
@@ -58,6 +58,9 @@ class Fleet:
 
     def live(self) -> list[str]:
         return [name for name in self.running if self.members[name].kind != "fast"]
+
+    def behind_proxy(self) -> set[str]:
+        return {name for name, member in self.members.items() if member.behind_proxy}
 
     def tend(self) -> None:
         """Put finished files aside and play them again; what the service refuses now is tried again soon."""
@@ -79,7 +82,7 @@ class Fleet:
 
     def _put_aside(self, name: str) -> None:
         self.running.remove(name)
-        self.finished.append(name)
+        self.aside_at[name] = time.time()
         self.bus.leave(name)
 
     def _play_again(self, member: Member) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from itertools import groupby
 from typing import Any
 
 from service.messages import FrameId
-from tests.chaos.seen import CameraSeen, ScoreSeen
+from tests.chaos.recount import recount
+from tests.chaos.seen import CameraSeen, GapSeen, ScoreSeen
 from tests.chaos.verdicts import Evidence, Verdict
 
 SCORE_COLUMNS = ("seq", "captured_at", "seen_at", "psnr_db", "distance", "gate_error", "memory_updated", "value")
@@ -31,10 +33,19 @@ def record(evidence: Evidence, verdict: Verdict, settings: Mapping[str, object])
             "repeated_after_bus_restart": verdict.count("repeated"),
             "recounted_after_bus_restart": verdict.count("recounted"),
             "gaps": dict(verdict.gaps),
+            "owned_late": verdict.owned_late,
+            "differing": sum(map(len, verdict.differing.values())),
             "alerts_lost": len(verdict.acknowledged_missing) + len(verdict.unalerted),
             "complaints": verdict.complaints,
         },
     }
+
+
+def disagreements(report: dict[str, Any]) -> list[str]:
+    """Where the other program, of what would be written, counts otherwise."""
+    again, verdict = recount(json.loads(json.dumps(report))), report["verdict"]
+    both = [name for name in again if name in verdict]
+    return [f"{name}: {verdict[name]}, recounted {again[name]}" for name in both if again[name] != verdict[name]]
 
 
 def _camera(name: str, evidence: Evidence) -> dict[str, Any]:
@@ -46,11 +57,16 @@ def _camera(name: str, evidence: Evidence) -> dict[str, Any]:
         "sessions": sorted({session for session, _ in seen.frames}),
         "frames": ranges(seen.frames),
         "scores": _scores(seen),
-        "gaps": [[gap.life, gap.session, gap.first, gap.frames, gap.reason] for gap in seen.gaps],
+        "gaps": [_gap(gap) for gap in seen.gaps],
+        "leases": seen.leases,
         "cursors": [[life, list(first), list(last)] for life, (first, last) in sorted(seen.cursors.items())],
         "alerts_told": sorted(alert for alert, one in evidence.told.items() if one["camera"] == name),
         "alerts_stored": [[one["id"], one["opened_at"], one["closed_at"]] for one in evidence.stored.get(name, [])],
     }
+
+
+def _gap(gap: GapSeen) -> list[object]:
+    return [gap.life, gap.session, gap.first, gap.frames, gap.reason, round(gap.seen_at, 3)]
 
 
 def ranges(ids: Iterable[FrameId]) -> list[list[int]]:

@@ -12,17 +12,27 @@ from pathlib import Path
 from typing import Any
 
 LAST_MOMENT_S = 0.25  # of a bus that is killed: what it is told then, nobody may have read
+LEASES = 2  # after so many a camera of a killed worker is another's
+FORGOTTEN_S = 7.0  # before the end of a bus: what was said then, the next may be told again
 UNHEARD_S = 2.0  # before the end of a bus: what it held for a shorter time, alerting need not have read
+
+COUNTED = (
+    "doubles",
+    "unexplained",
+    "unread",
+    "repeated_after_bus_restart",
+    "recounted_after_bus_restart",
+    "alerts_lost",
+    "differing",
+)
 
 Id = tuple[int, int]  # session, seq
 First = dict[Id, tuple[int, list[Any]]]  # each frame's first score: the life of the bus, and the row
 
 
 def recount(data: dict[str, Any]) -> dict[str, int]:
-    """doubles, unexplained, unread, repeated_after_bus_restart, alerts_lost, differing: how many, of all cameras."""
-    total = dict.fromkeys(
-        ("doubles", "unexplained", "unread", "repeated_after_bus_restart", "alerts_lost", "differing"), 0
-    )
+    """How many, of all cameras: COUNTED, and those of killed and stopped workers that were owned again too late."""
+    total = dict.fromkeys(COUNTED, 0) | {"owned_late": _owned_late(data)}
     for camera in data["cameras"].values():
         for what, count in _camera(camera, data).items():
             total[what] += count
@@ -30,16 +40,16 @@ def recount(data: dict[str, Any]) -> dict[str, int]:
 
 
 def _camera(camera: dict[str, Any], data: dict[str, Any]) -> dict[str, int]:
-    scores = list(_scores(camera))
+    scores, ends = list(_scores(camera)), [last_look for _, last_look, _ in data["bus_lives"]]
     first: First = {}
     doubles = repeated = 0
     for life, frame, row in scores:
         known = first.setdefault(frame, (life, row))
         if known[1] is not row:
-            told_again = known[0] != life and known[1][3:] == row[3:]
+            told_again = known[0] != life and known[1][3:] == row[3:] and _is_forgotten(known[0], known[1][2], ends)
             repeated, doubles = repeated + told_again, doubles + (not told_again)
-    gaps = [(life, (session, seq)) for life, session, at, n, _ in camera["gaps"] for seq in range(at, at + n)]
-    doubles += len(gaps) - len(set(gaps)) + sum((first[frame][0] == life) for life, frame in gaps if frame in first)
+    gaps, recounted, too_late = _gaps(camera, first, ends)
+    doubles += too_late + sum((first[frame][0] == life) for life, frame in gaps if frame in first)
     doubles += len(first) - len({row[1] for _, row in first.values()})
     dealt_with = first.keys() | {frame for _, frame in gaps}
     missing = [frame for frame in _numbers(camera, dealt_with) if frame not in dealt_with]
@@ -50,9 +60,32 @@ def _camera(camera: dict[str, Any], data: dict[str, Any]) -> dict[str, int]:
         "unexplained": len(missing) - unread,
         "unread": unread,
         "repeated_after_bus_restart": repeated,
+        "recounted_after_bus_restart": recounted,
         "alerts_lost": _alerts_lost(camera, first, data),
         "differing": _differing(camera, first, data["reference"]),
     }
+
+
+def _gaps(camera: dict[str, Any], first: First, ends: list[float]) -> tuple[list[tuple[int, Id]], int, int]:
+    """(life, frame) of every frame in a gap; how many were dealt with on a former bus shortly before its end, and how
+    many before that, or twice on one bus."""
+    told: dict[Id, dict[int, float]] = {}
+    again = doubles = 0
+    for life, session, at, count, _, seen_at in camera["gaps"]:
+        for seq in range(at, at + count):
+            known = told.setdefault((session, seq), {})
+            scored_in, row = first.get((session, seq), (life, []))
+            before = [*known.items(), *([(scored_in, row[2])] if scored_in < life else [])]
+            if life in known or not all(_is_forgotten(*one, ends) for one in before):
+                doubles += 1
+            else:
+                again += bool(before)
+            known.setdefault(life, seen_at)
+    return [(life, frame) for frame, lives in told.items() for life in lives], again, doubles
+
+
+def _is_forgotten(life: int, told_at: float, ends: list[float]) -> bool:
+    return told_at > ends[life] - FORGOTTEN_S
 
 
 def _scores(camera: dict[str, Any]) -> Iterator[tuple[int, Id, list[Any]]]:
@@ -92,6 +125,19 @@ def _differing(camera: dict[str, Any], first: First, reference: dict[str, Any]) 
         return 0
     expected = {reference["from_seq"] + i: row for i, row in enumerate(reference["scores"])}
     return sum(expected.get(seq) != row[3:] for (_, seq), (_, row) in first.items())
+
+
+def _owned_late(data: dict[str, Any]) -> int:
+    """By the leases as they were seen: another token than the victim's, at most two leases after the blow."""
+    late = 0
+    for fault in data["faults"]:
+        began = fault["began_at"]
+        for name, one in fault["takeovers"].items():
+            held = data["cameras"][name]["leases"].get(one["stage"], [])
+            former = [token for at, token in held if at <= began][-1:]
+            again = [at for at, token in held if at > began and token is not None and [token] != former]
+            late += not again or again[0] - began > LEASES * data["settings"]["lease_s"]
+    return late
 
 
 # Alerts: at or above the threshold, never below `low` for the minimum duration; closed when below `low` for so long, by

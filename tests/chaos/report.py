@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import statistics
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from tests.chaos.faults import Fault
+from tests.chaos.takeovers import LEASES, resumes_within_s
 from tests.chaos.verdicts import Evidence, Verdict
 
 
@@ -19,7 +20,7 @@ def lines(evidence: Evidence, verdict: Verdict) -> Iterator[str]:
         row = f"{name:<12}{books.frames:>10}{books.scored:>11}{len(books.doubles):>8}{len(books.unexplained):>12}"
         yield f"{row}{alerts:>7}  {_reasons(books.gaps)}"
     yield from _totals(evidence, verdict)
-    yield from _takeovers(evidence.faults)
+    yield from _faults(evidence)
     yield from (f"FAILED: {complaint}" for complaint in verdict.complaints)
     if not verdict.complaints:
         yield "passed: no double, no unexplained gap, no lost alert"
@@ -49,18 +50,40 @@ def _totals(evidence: Evidence, verdict: Verdict) -> Iterator[str]:
     yield f"files at full pace: {len(fast)}, read to the end {len(whole)}, held against an undisturbed run"
 
 
-def _takeovers(faults: Iterable[Fault]) -> Iterator[str]:
-    done = [fault for fault in faults if not fault.skipped]
+def _faults(evidence: Evidence) -> Iterator[str]:
+    done = [fault for fault in evidence.faults if not fault.skipped]
     for kind in dict.fromkeys(fault.kind for fault in done):
-        took = [at for one in done if one.kind == kind for at in one.takeover_s.values() if at is not None]
-        back = [f.recovered_at - (f.mended_at or 0) for f in done if f.kind == kind and f.recovered_at is not None]
-        text = f"{kind}: {sum(f.kind == kind for f in done)} times"
-        if took:
-            text += f", taken over after p50 {statistics.median(took):.1f} s, max {max(took):.1f} s"
+        alike = [fault for fault in done if fault.kind == kind]
+        back = [one.recovered_at - (one.mended_at or 0) for one in alike if one.recovered_at is not None]
+        text = f"{kind}: {len(alike)} times"
         if back:
             text += f", scores on every camera {max(back):.1f} s after it was mended at most"
         yield text
-    yield from (f"{fault.kind}: skipped: {fault.skipped}" for fault in faults if fault.skipped)
+        yield from _takeovers(alike, evidence)
+    yield from (f"{fault.kind}: skipped: {fault.skipped}" for fault in evidence.faults if fault.skipped)
+
+
+def _takeovers(faults: Iterable[Fault], evidence: Evidence) -> Iterator[str]:
+    found = [(evidence.members[name].kind, one) for fault in faults for name, one in fault.takeovers.items()]
+    if not found:
+        return
+    stage, lease_s = found[0][1].stage, evidence.lease_s
+    owned = [one.owned_s for _, one in found]
+    yield f"    owned by another {_spread(owned)} (at most {LEASES * lease_s:g} s)"
+    what = "score" if stage == "inference" else "frame"
+    for kind in ("paced", "rtsp", "fast"):
+        resumed = [one.resumed_s for its_kind, one in found if its_kind == kind and not one.ended]
+        if resumed:
+            most_s = resumes_within_s(stage, kind, lease_s)
+            yield f"    next {what}, {kind}: {_spread(resumed)} (at most {most_s:g} s)"
+
+
+def _spread(times_s: Sequence[float | None]) -> str:
+    known = [time_s for time_s in times_s if time_s is not None]
+    if not known:
+        return "never"
+    never = f", {len(times_s) - len(known)} never" if len(known) < len(times_s) else ""
+    return f"after p50 {statistics.median(known):.1f} s, max {max(known):.1f} s, n {len(known)}{never}"
 
 
 def _reasons(gaps: Counter[str]) -> str:

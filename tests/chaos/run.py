@@ -16,6 +16,7 @@ from tests.chaos.fleet import Fleet, first_members
 from tests.chaos.footage import write_model
 from tests.chaos.resting import come_to_rest, gather
 from tests.chaos.sources import Sources, open_sources, write_clips
+from tests.chaos.takeovers import CONNECT_TIMEOUT_S, SNAPSHOT_EVERY_S
 from tests.chaos.telling import AlertWatch
 from tests.chaos.undisturbed import undisturbed
 from tests.chaos.verdicts import Evidence
@@ -60,8 +61,9 @@ def settings(home: Path) -> dict[str, object]:
         "infer_workers": INFER_WORKERS,
         "ingest_workers": INGEST_WORKERS,
         "lease_s": LEASE_S,
+        "snapshot_every_s": SNAPSHOT_EVERY_S,
         "stall_timeout_s": 2,
-        "connect_timeout_s": 3,
+        "connect_timeout_s": CONNECT_TIMEOUT_S,
         "retry_first_s": 0.5,
         "retry_most_s": 4,
         "device": "cpu",
@@ -108,6 +110,7 @@ def _commit(kind: str, arena: Arena, say: Say) -> Fault:
         say(f"{kind}: skipped: {fault.skipped}")
         return fault
     took = "not in time" if fault.recovered_at is None else f"after {fault.recovered_at - fault.began_at:.1f} s"
-    takeover = f", taken over {fault.takeover_s}" if fault.takeover_s else ""
+    owned = {name: one.owned_s for name, one in fault.takeovers.items()}
+    takeover = f", owned by another after {owned}" if owned else ""
     say(f"{kind}{f' (pid {fault.pid})' if fault.pid else ''}: scores on every camera again {took}{takeover}")
     return fault

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 from service.messages import FrameId
 
+STAGES = ("inference", "ingest")  # where a camera has an owner, as the keys name them
+
 Numbers = tuple[float | None, float | None, float | None, float | None, float | None]
 
 
@@ -30,10 +32,13 @@ class GapSeen:
     frames: int
     reason: str
     life: int
+    seen_at: float
 
 
 @dataclass(slots=True)
 class CameraSeen:
+    leases: dict[str, list[tuple[float, str | None]]] = field(default_factory=dict)
+    """Stage → from when on whose token held the lease; None: nobody's."""
     frames: dict[FrameId, tuple[int, float]] = field(default_factory=dict)  # first seen in which life, and when
     scores: dict[FrameId, ScoreSeen] = field(default_factory=dict)
     gaps: list[GapSeen] = field(default_factory=list)
@@ -60,6 +65,11 @@ class CameraSeen:
     def add_cursor(self, cursor: FrameId, life: int) -> None:
         first, _ = self.cursors.get(life, (cursor, cursor))
         self.cursors[life] = first, cursor
+
+    def add_lease(self, stage: str, token: str | None, now: float) -> None:
+        held = self.leases.setdefault(stage, [])
+        if not held or held[-1][1] != token:
+            held.append((now, token))
 
     @property
     def last_scored_at(self) -> float:

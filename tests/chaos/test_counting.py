@@ -9,17 +9,29 @@ import pytest
 
 from service.alerting.rule import Limits
 from service.messages import FrameId
+from tests.chaos.faults import Fault
 from tests.chaos.fleet import Member
-from tests.chaos.record import record
+from tests.chaos.record import disagreements, record
 from tests.chaos.recount import recount
 from tests.chaos.seen import CameraSeen, GapSeen, Numbers, ScoreSeen
+from tests.chaos.takeovers import is_done, late, take_over, was_anothers
 from tests.chaos.verdicts import Evidence, Verdict, judge
 from tests.chaos.watching import Life
 
 SESSION = 1000
 FRAMES = 60
 LIMITS = Limits(threshold=0.5, low=0.4, min_duration_s=0.5, clear_after_s=2.0, quiet_after_s=15.0)
-COUNTED = ("doubles", "unexplained", "unread", "repeated_after_bus_restart", "alerts_lost")
+LEASE_S = 3.0
+RECOUNTED = {
+    "doubles",
+    "unexplained",
+    "unread",
+    "repeated_after_bus_restart",
+    "recounted_after_bus_restart",
+    "alerts_lost",
+    "differing",
+    "owned_late",
+}
 
 
 def numbers(seq: int) -> Numbers:
@@ -32,9 +44,14 @@ def score(seq: int, life: int = 0) -> ScoreSeen:
     return ScoreSeen(seq / 10, seq / 10, seq / 10, life, numbers(seq))
 
 
+def gap(first: int, count: int, reason: str, life: int = 0, session: int = SESSION) -> GapSeen:
+    """Read when its last frame came."""
+    return GapSeen(session, first, count, reason, life, (first + count) / 10)
+
+
 def camera(scored: range = range(4, FRAMES), life_of: int = FRAMES) -> CameraSeen:
     """A live camera: the first frames fill the window; from frame `life_of` on, the bus is another one."""
-    seen = CameraSeen(gaps=[GapSeen(SESSION, 0, 4, "window", 0)])
+    seen = CameraSeen(gaps=[gap(0, 4, "window")])
     for seq in range(FRAMES):
         seen.add_frame(FrameId(SESSION, seq), int(seq >= life_of), seq / 10)
         if seq in scored:
@@ -45,29 +62,41 @@ def camera(scored: range = range(4, FRAMES), life_of: int = FRAMES) -> CameraSee
 
 def evidence(seen: CameraSeen, lives: list[Life] | None = None, **other: Any) -> Evidence:
     alert = {"id": f"gate:{SESSION}-25", "camera": "gate", "opened_at": 2.5, "closed_at": 5.9}
-    given: dict[str, Any] = {"told": {alert["id"]: alert}, "stored": {"gate": [alert]}} | other
+    lives = lives or [Life("a", 0.0, FRAMES / 10)]
+    scored = {*seen.scores.items(), *seen.again}
+    usual: dict[str, Any] = {
+        "members": {"gate": Member("gate", "rtsp://127.0.0.1/clip", "rtsp", 0)},
+        "told": {alert["id"]: alert},
+        "stored": {"gate": [alert]},
+        "on_bus": {"gate": sorted({frame_id for frame_id, one in scored if one.life == len(lives) - 1})},
+        "faults": [],
+        "settled": True,
+        "log": [],
+    }
     return Evidence(
-        members={"gate": Member("gate", "rtsp://127.0.0.1/clip", given.pop("kind", "rtsp"), 0)},
         seen={"gate": seen},
-        lives=lives or [Life("a", 0.0, FRAMES / 10)],
-        on_bus={},
-        faults=[],
+        lives=lives,
         reference=[numbers(seq) for seq in range(4, FRAMES)],
         reference_from=4,
         limits=LIMITS,
-        lease_s=3.0,
-        settled=True,
-        log=[],
-        **given,
+        lease_s=LEASE_S,
+        **usual | other,
     )
+
+
+def a_file() -> dict[str, Member]:
+    """At full pace."""
+    return {"gate": Member("gate", "/clip.mp4", "fast", 0, frames=FRAMES)}
 
 
 def counts(found: Evidence) -> tuple[Verdict, dict[str, int]]:
     """What the harness says, and what the recount of its record says; both agree."""
     verdict = judge(found)
-    data = json.loads(json.dumps(record(found, verdict, {})))
-    again = recount(data)
-    assert {name: data["verdict"][name] for name in COUNTED} == {name: again[name] for name in COUNTED}
+    data = record(found, verdict, {"lease_s": LEASE_S})
+    assert disagreements(data) == []
+    again = recount(json.loads(json.dumps(data)))
+    assert again.keys() == RECOUNTED
+    assert again.keys() <= data["verdict"].keys()
     return verdict, again
 
 
@@ -90,7 +119,7 @@ def test_a_number_that_never_came_must_be_told_too() -> None:
     for seq in range(45, 50):
         del seen.scores[FrameId(SESSION, seq)], seen.frames[FrameId(SESSION, seq)]
     assert counts(evidence(seen))[1]["unexplained"] == 5
-    seen.gaps.append(GapSeen(SESSION, 45, 5, "lag", 0))
+    seen.gaps.append(gap(45, 5, "lag"))
     assert counts(evidence(seen))[1]["unexplained"] == 0
 
 
@@ -100,9 +129,9 @@ def test_a_double_is_found(wrong: str) -> None:
     if wrong == "twice":
         seen.add_score(FrameId(SESSION, 45), score(45))
     elif wrong == "in a gap too":
-        seen.gaps.append(GapSeen(SESSION, 45, 1, "lag", 0))
+        seen.gaps.append(gap(45, 1, "lag"))
     elif wrong == "in two gaps":
-        seen.gaps.append(GapSeen(SESSION, 3, 1, "lag", 0))
+        seen.gaps.append(gap(3, 1, "lag"))
     else:
         seen.add_score(FrameId(SESSION + 1, 0), score(45))
     verdict, again = counts(evidence(seen))
@@ -157,6 +186,162 @@ def test_scores_that_ask_for_an_alert_get_one() -> None:
 def test_a_file_at_full_pace_is_held_against_the_undisturbed_run() -> None:
     seen = camera()
     seen.scores[FrameId(SESSION, 45)] = ScoreSeen(4.5, 4.5, 4.5, 0, (20.0, 0.1, 0.02, 1.0, 0.2))
-    verdict, again = counts(evidence(seen, kind="fast"))
+    verdict, again = counts(evidence(seen, members=a_file()))
     assert again["differing"] == 1
     assert "1000-45" in verdict.complaints[0]
+
+
+def test_a_file_at_full_pace_loses_nothing_and_is_played_once() -> None:
+    seen = camera(scored=range(4, FRAMES - 1))
+    seen.gaps.append(gap(FRAMES - 1, 1, "lag"))
+    seen.gaps.append(gap(0, 1, "window", session=SESSION + 1))
+    seen.add_frame(FrameId(SESSION + 1, 0), 0, 6.0)
+    assert judge(evidence(seen)).complaints == []
+    assert judge(evidence(seen, members=a_file())).complaints == [
+        "gate: a file was played in 2 sessions",
+        "gate: a file that waits lost frames: {'lag': 1}",
+    ]
+
+
+def test_what_a_new_bus_counts_again_as_left_out_is_told_apart_from_a_double() -> None:
+    seen = camera(life_of=46)
+    seen.gaps += [gap(45, 1, "lag", life=1), gap(3, 1, "window", life=1)]
+    verdict, again = counts(evidence(seen, two_lives(whole=True)))
+    assert (again["recounted_after_bus_restart"], again["doubles"], verdict.complaints) == (2, 0, [])
+
+
+@pytest.mark.parametrize("what", ["score", "gap of a score", "gap"])
+def test_what_was_said_long_before_the_end_of_a_bus_is_not_told_again(what: str) -> None:
+    """Here of frames 3 and 4, when the bus ends 9 s later."""
+    seen = camera(life_of=46)
+    if what == "score":
+        seen.add_score(FrameId(SESSION, 4), score(4, life=1))
+    else:
+        seen.gaps.append(gap(4 if what == "gap of a score" else 3, 1, "lag", life=1))
+    lives = [Life("a", 0.0, 9.0, whole=True), Life("b", 9.1, 10.0)]
+    verdict, again = counts(evidence(seen, lives))
+    assert again["doubles"] == 1
+    assert "gate: doubles" in verdict.complaints[0]
+
+
+def test_what_never_came_to_rest_is_found() -> None:
+    assert judge(evidence(camera(), settled=False)).complaints == ["frames were still waiting at the end"]
+
+
+@pytest.mark.parametrize("wrong", ["away", "one is missing", "one came unseen"])
+def test_the_streams_at_the_end_are_what_was_read(wrong: str) -> None:
+    ids = sorted(camera().scores)
+    on_bus = {"away": {}, "one is missing": {"gate": ids[1:]}, "one came unseen": {"gate": [*ids, FrameId(9999, 0)]}}
+    (complaint,) = judge(evidence(camera(), on_bus=on_bus[wrong])).complaints
+    assert "at the end" in complaint
+
+
+def test_a_run_in_which_no_alert_was_due_has_tried_nothing() -> None:
+    seen = camera(scored=range(4, 20))
+    seen.gaps.append(gap(20, FRAMES - 20, "lag"))
+    assert judge(evidence(seen)).complaints == ["no score met the rule: nothing was tried of alerts"]
+
+
+def test_a_stack_trace_of_the_service_is_found() -> None:
+    log = ["infer | all is well", "infer | Traceback (most recent call last):"]
+    assert judge(evidence(camera(), log=log)).complaints == ["1 stack traces in the service's log"]
+
+
+def test_a_recount_that_differs_is_found() -> None:
+    found = evidence(camera())
+    data = record(found, judge(found), {"lease_s": LEASE_S})
+    data["verdict"]["unexplained"] = 3
+    del data["cameras"]["gate"]["scores"][0]["rows"][-1]
+    assert disagreements(data) == ["unexplained: 3, recounted 1"]
+
+
+# Faults
+
+
+def fault(**changes: Any) -> Fault:
+    return Fault(**{"kind": "kill -9 bus", "began_at": 2.0, "recovered_at": 4.0, **changes})
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"recovered_at": None}, "scores did not flow again"),
+        ({"meanwhile": {"gate": 0, "yard": 3}}, "meanwhile no score of gate"),
+        ({"others": ["gate", "yard", "hall"], "meanwhile": {"gate": 9}}, "of 3 live cameras only 1 were"),
+        ({"failed": ["alerting does not follow the scores again"]}, "alerting does not follow"),
+    ],
+)
+def test_what_did_not_go_on_is_found(changes: dict[str, Any], complaint: str) -> None:
+    (found,) = judge(evidence(camera(), faults=[fault(**changes)])).complaints
+    assert found.startswith(f"kill -9 bus: {complaint}")
+    assert judge(evidence(camera(), faults=[fault(**changes, skipped="no disk")])).complaints == []
+
+
+def of_two_owners(stage: str, struck_at: float, owned_at: float | None, resumes_at: float) -> CameraSeen:
+    """The lease lapses a second before it is another's; the next score and frame come at `resumes_at`."""
+    seen = camera()
+    seen.times = seen.frame_times = [struck_at - 0.1, struck_at + 0.1, resumes_at]  # the last ones of the victim, too
+    seen.leases = {stage: [(0.0, "victim")]}
+    if owned_at is not None:
+        seen.leases[stage] += [(owned_at - 1.0, None), (owned_at, "heir")]
+    return seen
+
+
+@pytest.mark.parametrize(
+    ("stage", "kind", "owned_s", "resumed_s", "complaint"),
+    [
+        ("inference", "rtsp", 5.8, 5.9, ""),
+        ("inference", "rtsp", 5.9, 6.1, "gate: next score after 6.1 s, not within 6 s"),
+        ("inference", "paced", 5.9, 6.1, "gate: next score after 6.1 s, not within 6 s"),
+        ("inference", "fast", 5.9, 13.4, ""),
+        ("inference", "fast", 6.1, 6.5, "gate: inference owned by another after 6.1 s, not within 6 s"),
+        ("inference", "fast", 5.9, 13.6, "gate: next score after 13.6 s, not within 13.5 s"),
+        ("ingest", "paced", 5.9, 8.9, ""),
+        ("ingest", "paced", 6.1, 6.5, "gate: ingest owned by another after 6.1 s, not within 6 s"),
+        ("ingest", "paced", 5.9, 9.1, "gate: next frame after 9.1 s, not within 9 s"),
+        ("ingest", "rtsp", 5.9, 11.1, "gate: next frame after 11.1 s, not within 11 s"),
+        ("ingest", "fast", 5.9, 11.1, "gate: next frame after 11.1 s, not within 11 s"),
+    ],
+)
+def test_a_late_take_over_is_found(stage: str, kind: str, owned_s: float, resumed_s: float, complaint: str) -> None:
+    member = Member("gate", "/clip.mp4", kind, 0)
+    seen = of_two_owners(stage, 2.0, 2.0 + owned_s, 2.0 + resumed_s)
+    one = take_over(stage, seen, member, 2.0)
+    assert (one.owned_s, one.resumed_s) == (owned_s, resumed_s)
+    found = evidence(seen, members={"gate": member}, faults=[fault(takeovers={"gate": one})])
+    _, again = counts(found)
+    assert again["owned_late"] == ("owned" in complaint)
+    assert list(late({"gate": one}, found.members, LEASE_S)) == [complaint] * bool(complaint)
+    assert (f"kill -9 bus: {complaint}" in judge(found).complaints) == bool(complaint)
+
+
+def test_a_camera_that_nobody_takes_over_is_found() -> None:
+    seen = of_two_owners("ingest", 2.0, None, 2.3)  # a frame that was on its way
+    seen.add_lease("ingest", None, 5.0)
+    one = take_over("ingest", seen, Member("gate", "rtsp://host/x", "rtsp", 0), 2.0)
+    assert (one.owned_s, one.resumed_s, is_done(one)) == (None, None, False)
+    verdict, again = counts(evidence(seen, faults=[fault(takeovers={"gate": one})]))
+    assert again["owned_late"] == 1
+    assert verdict.complaints == [
+        "kill -9 bus: gate: ingest owned by another never, not within 6 s",
+        "kill -9 bus: gate: next frame never, not within 11 s",
+    ]
+
+
+def test_a_file_that_had_ended_must_be_owned_again_and_has_no_next_frame() -> None:
+    seen, member = of_two_owners("ingest", 2.0, 5.0, 2.1), a_file()["gate"]
+    one = take_over("ingest", seen, member, 2.0)
+    assert (one.owned_s, one.resumed_s, one.ended, is_done(one)) == (3.0, None, True, True)
+    assert list(late({"gate": one}, {"gate": member}, LEASE_S)) == []
+    del seen.frames[FrameId(SESSION, FRAMES - 1)]
+    assert not take_over("ingest", seen, member, 2.0).ended
+
+
+def test_a_lease_that_lives_on_was_not_the_victims() -> None:
+    seen = CameraSeen(leases={"inference": [(0.0, "another")]})
+    assert not was_anothers("inference", seen, 2.0, LEASE_S, last_look=5.1)  # it may still be a dead worker's
+    assert was_anothers("inference", seen, 2.0, LEASE_S, last_look=5.3)
+    seen.add_lease("inference", None, 4.9)
+    assert not was_anothers("inference", seen, 2.0, LEASE_S, last_look=9.0)
+    seen.add_lease("inference", "heir", 5.5)
+    assert not was_anothers("inference", seen, 2.0, LEASE_S, last_look=9.0)

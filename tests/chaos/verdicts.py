@@ -11,9 +11,10 @@ from service.alerting.rule import Limits
 from service.messages import FrameId
 from tests.chaos.accounts import Books, books_of
 from tests.chaos.expecting import Expected, expected_alerts, lost
-from tests.chaos.faults import ALERTING_BEHIND, Fault
+from tests.chaos.faults import Fault
 from tests.chaos.fleet import Member
 from tests.chaos.seen import CameraSeen, Numbers
+from tests.chaos.takeovers import is_late, late
 from tests.chaos.watching import Life
 
 SHOWN = 8  # ids in a complaint
@@ -44,6 +45,8 @@ class Verdict:
     expected: dict[str, list[Expected]] = field(default_factory=dict)
     acknowledged_missing: list[str] = field(default_factory=list)
     unalerted: list[str] = field(default_factory=list)  # scores met the rule, and there is no alert
+    differing: dict[str, list[FrameId]] = field(default_factory=dict)  # file at full pace → not as undisturbed
+    owned_late: int = 0  # cameras of workers that were killed or stopped, still nobody's after two leases
     complaints: list[str] = field(default_factory=list)
 
     @property
@@ -60,9 +63,13 @@ def judge(evidence: Evidence) -> Verdict:
     for name, seen in evidence.seen.items():
         verdict.books[name] = books_of(seen, evidence.lives)
         verdict.expected[name] = expected_alerts(name, seen, evidence.lives, evidence.limits)
+        if evidence.members[name].kind == "fast":
+            verdict.differing[name] = _differing(seen, evidence)
         verdict.unalerted += lost(verdict.expected[name], evidence.stored.get(name, []))
     stored = {alert["id"] for alerts in evidence.stored.values() for alert in alerts}
     verdict.acknowledged_missing = sorted(set(evidence.told) - stored)
+    takeovers = [one for fault in evidence.faults for one in fault.takeovers.values()]
+    verdict.owned_late = sum(is_late(one, evidence.lease_s) for one in takeovers)
     for check in (_frames, _alerts, _series, _faults, _service):
         verdict.complaints += check(evidence, verdict)
     return verdict
@@ -85,6 +92,8 @@ def _frames(evidence: Evidence, verdict: Verdict) -> Iterable[str]:
             yield f"{name}: doubles: {_some(books.doubles)}"
         if books.unexplained:
             yield f"{name}: neither scored nor in a gap: {_some(books.unexplained)}"
+    if not evidence.on_bus:
+        yield "the streams of scores could not be read at the end"
     last = len(evidence.lives) - 1
     for name, ids in evidence.on_bus.items():
         seen = [frame_id for frame_id, score in evidence.seen[name].scores.items() if score.life == last]
@@ -113,7 +122,7 @@ def _series(evidence: Evidence, verdict: Verdict) -> Iterable[str]:
             yield f"{name}: a file was played in {len(sessions)} sessions"
         if extra := {reason: count for reason, count in books.gaps.items() if reason != "window"}:
             yield f"{name}: a file that waits lost frames: {extra}"
-        if wrong := _differing(seen, evidence):
+        if wrong := verdict.differing[name]:
             yield f"{name}: not the scores of an undisturbed run: {_some(wrong)}"
 
 
@@ -132,18 +141,12 @@ def _faults(evidence: Evidence, _: Verdict) -> Iterable[str]:
             continue
         if fault.recovered_at is None:
             yield f"{fault.kind}: scores did not flow again on every camera"
-        if ALERTING_BEHIND in fault.notes:
-            yield f"{fault.kind}: {ALERTING_BEHIND} again"
-        if fault.kind == "kill -9 inference" and (late := _late(fault, evidence)):
-            yield f"{fault.kind}: live cameras taken over later than two leases: {late}"
         if idle := [name for name, scores in fault.meanwhile.items() if not scores]:
             yield f"{fault.kind}: meanwhile no score of {', '.join(idle)}"
-
-
-def _late(fault: Fault, evidence: Evidence) -> dict[str, float | None]:
-    """A file at full pace is no live camera: its new owner scores again what was not saved, before it goes on."""
-    live = {name: took for name, took in fault.takeover_s.items() if evidence.members[name].kind != "fast"}
-    return {name: took for name, took in live.items() if took is None or took > 2 * evidence.lease_s}
+        if 2 * len(fault.meanwhile) < len(fault.others):
+            yield f"{fault.kind}: of {len(fault.others)} live cameras only {len(fault.meanwhile)} were being scored"
+        wrong = [*fault.failed, *late(fault.takeovers, evidence.members, evidence.lease_s)]
+        yield from (f"{fault.kind}: {one}" for one in wrong)
 
 
 def _service(evidence: Evidence, _: Verdict) -> Iterable[str]:

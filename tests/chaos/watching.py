@@ -7,31 +7,19 @@ was written after the last look at the former bus, nobody has seen.
 from __future__ import annotations
 
 import json
-import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, cast
-
-import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from service import keys
 from service.messages import FrameId
-from tests.chaos.seen import CameraSeen, GapSeen, ScoreSeen
+from tests.chaos.looking import COUNT, Looking, Row, client
+from tests.chaos.seen import STAGES, CameraSeen, GapSeen, ScoreSeen
 
 LOOK_EVERY_S = 0.03
-COUNT = 500
 
 _NUMBERS = (b"psnr_db", b"distance", b"gate_error", b"memory_updated", b"value")
-_ANSWERS = 6  # a camera's, of one look
-
-Row = tuple[bytes, dict[bytes, bytes]]
-
-
-def client(socket_path: str) -> redis.Redis:
-    """One that says at once when its server is away."""
-    return redis.Redis(unix_socket_path=socket_path, protocol=2, socket_timeout=5, retry=Retry(NoBackoff(), 0))
+_ANSWERS = 6 + len(STAGES)  # a camera's, of one look
 
 
 @dataclass(slots=True)
@@ -53,31 +41,14 @@ class _Places:
     gaps: str = "-"
 
 
-@dataclass
-class BusWatch:
-    """A thread, as a context. `follow` a camera; read what was seen of it under `seen`."""
+class BusWatch(Looking):
+    """`follow` a camera; read what was seen of it under `seen`."""
 
-    socket_path: str
-    lives: list[Life] = field(default_factory=list)
-    seen: dict[str, CameraSeen] = field(default_factory=dict)
-    looks: int = 0
-    longest_look_s: float = 0.0
-
-    def __post_init__(self) -> None:
-        self.mutex = threading.RLock()  # held while `seen` changes
-        self._redis = client(self.socket_path)
+    def __init__(self, socket_path: str) -> None:
+        super().__init__(socket_path, LOOK_EVERY_S)
+        self.lives: list[Life] = []
+        self.seen: dict[str, CameraSeen] = {}
         self._places: dict[str, _Places] = {}
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="bus watch", daemon=True)
-
-    def __enter__(self) -> BusWatch:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join(10)
-        self._redis.close()
 
     def follow(self, camera: str) -> None:
         with self.mutex:
@@ -104,16 +75,6 @@ class BusWatch:
             rows = cast(list[Row], one.xrange(keys.scores(camera)))
         return [FrameId.parse(entry.decode()) for entry, _ in rows]
 
-    def _run(self) -> None:
-        while not self._stop.wait(LOOK_EVERY_S):
-            began = time.monotonic()
-            try:
-                self._look()
-            except redis.RedisError:
-                continue
-            self.looks += 1
-            self.longest_look_s = max(self.longest_look_s, time.monotonic() - began)
-
     def _look(self) -> None:
         """All cameras at one moment of the bus: what one look sees belongs together."""
         with self.mutex:
@@ -139,7 +100,7 @@ class BusWatch:
 
     def _take(self, camera: str, place: _Places, answers: list[Any], now: float) -> None:
         seen, life = self.seen[camera], len(self.lives) - 1
-        frames, scores, gaps, cursor, infer, ingest = answers
+        frames, scores, gaps, cursor, infer, ingest, *tokens = answers
         for entry, _ in cast(list[Row], frames):
             seen.add_frame(FrameId.parse(entry.decode()), life, now)
             place.frames = f"({entry.decode()}"
@@ -148,10 +109,12 @@ class BusWatch:
             place.scores = f"({entry.decode()}"
         for entry, row in cast(list[Row], gaps):
             session, first, count = (int(row[name]) for name in (b"session", b"first", b"frames"))
-            seen.gaps.append(GapSeen(session, first, count, row[b"reason"].decode(), life))
+            seen.gaps.append(GapSeen(session, first, count, row[b"reason"].decode(), life, now))
             place.gaps = f"({entry.decode()}"
         if cursor:
             seen.add_cursor(FrameId.parse(cursor.decode()), life)
+        for stage, token in zip(STAGES, tokens, strict=True):
+            seen.add_lease(stage, token.decode() if token else None, now)
         seen.infer_worker = _worker(infer) or seen.infer_worker
         seen.ingest_worker = _worker(ingest) or seen.ingest_worker
         seen.ingest_state = json.loads(ingest)["state"] if ingest else seen.ingest_state
@@ -164,6 +127,8 @@ def _ask(pipe: Any, camera: str, place: _Places) -> None:
     pipe.get(keys.cursor(camera))
     pipe.get(keys.infer_report(camera))
     pipe.get(keys.ingest_report(camera))
+    for stage in STAGES:
+        pipe.get(keys.lease(stage, camera))
 
 
 def _score(row: dict[bytes, bytes], life: int, now: float) -> ScoreSeen:
