@@ -17,7 +17,6 @@ LAST_MOMENT_S = 0.25
 """Of a bus that is killed: what it was told between our last look and its end, nobody has read. That may be as much as
 was told in so long before, and one more."""
 
-
 FORGOTTEN_S = SNAPSHOT_EVERY_S + 2.0
 """What was said in the last so long before a bus was killed, the next may be told again: where another worker takes the
 camera then, it goes by the last snapshot, and no cursor on the bus tells it more. The rest is for saving one."""

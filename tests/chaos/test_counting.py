@@ -22,16 +22,6 @@ SESSION = 1000
 FRAMES = 60
 LIMITS = Limits(threshold=0.5, low=0.4, min_duration_s=0.5, clear_after_s=2.0, quiet_after_s=15.0)
 LEASE_S = 3.0
-RECOUNTED = {
-    "doubles",
-    "unexplained",
-    "unread",
-    "repeated_after_bus_restart",
-    "recounted_after_bus_restart",
-    "alerts_lost",
-    "differing",
-    "owned_late",
-}
 
 
 def numbers(seq: int) -> Numbers:
@@ -95,7 +85,6 @@ def counts(found: Evidence) -> tuple[Verdict, dict[str, int]]:
     data = record(found, verdict, {"lease_s": LEASE_S})
     assert disagreements(data) == []
     again = recount(json.loads(json.dumps(data)))
-    assert again.keys() == RECOUNTED
     assert again.keys() <= data["verdict"].keys()
     return verdict, again
 

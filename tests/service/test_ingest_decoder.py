@@ -12,11 +12,10 @@ import pytest
 from models.preprocess import Preprocess
 from models.video import read_clip
 from service.bus import Bus
-from service.ingest.child import Decoder
 from service.ingest.decoder import backlog_frames
 from service.ingest.resuming import REPLAY_FRAMES
 from service.ingest.wire import EXIT_CODES, Said
-from service.messages import FrameId
+from service.messages import Camera, FrameId
 from service.settings import Settings, load_settings
 from service.store import Snapshot, Store
 from tests.clips import number_in, write_clip, write_sound
@@ -31,8 +30,15 @@ def settings(urls: Urls, tmp_path: Path) -> Settings:
     return settings_for(tmp_path, urls.bus, urls.store, backlog_frames=8)
 
 
-def wait_until_it_waits(decoder: Decoder) -> None:
-    wait_until(lambda: any(line.waiting for line in decoder.hear()), "the decoder waits for inference")
+def kill_when_it_waits(record: Camera, settings: Settings, bus: Bus) -> None:
+    """Run a decoder until it waits for inference."""
+    decoder = start_decoder(bus, record, settings)
+    try:
+        wait_until(lambda: any(line.waiting for line in decoder.hear()), "the decoder waits for inference")
+    finally:
+        decoder.kill()
+        decoder.close()
+        decoder._process.wait()
 
 
 def error_of(said: list[Said]) -> str:
@@ -90,13 +96,7 @@ def test_a_file_never_runs_further_ahead_than_the_backlog(settings: Settings, bu
 def test_a_cursor_of_a_former_session_does_not_count(settings: Settings, bus: Bus) -> None:
     clip = write_clip(settings.media_dir / "clip.mp4", range(20))
     save(bus, "a", FrameId(5, 1_000_000))
-    decoder = start_decoder(bus, camera("a", clip), settings)
-    try:
-        wait_until_it_waits(decoder)
-    finally:
-        decoder.kill()
-        decoder.close()
-        decoder._process.wait()
+    kill_when_it_waits(camera("a", clip), settings, bus)
     newest = bus.frame("a")
     assert newest is not None
     assert newest.seq == settings.backlog_frames - 2
@@ -130,13 +130,7 @@ def test_frames_that_the_bus_lost_are_added_again_from_before_the_snapshot(
 def test_a_file_goes_on_after_the_last_frame_that_it_added(settings: Settings, bus: Bus) -> None:
     clip = write_clip(settings.media_dir / "clip.mp4", range(30))
     reader = Reader(bus, "a")
-    decoder = start_decoder(bus, camera("a", clip), settings)
-    try:
-        wait_until_it_waits(decoder)
-    finally:
-        decoder.kill()
-        decoder.close()
-        decoder._process.wait()
+    kill_when_it_waits(camera("a", clip), settings, bus)
     play(camera("a", clip), settings, reader)
     assert [number_in(frame.pixels) for frame in reader.frames] == list(range(30))
     assert [frame.seq for frame in reader.frames] == list(range(30))

@@ -296,15 +296,21 @@ def test_three_workers_share_the_cameras_and_a_fourth_gets_its_part(bus: Bus, st
     assert not bus.beats(STAGE)
 
 
+def begin_and_lose_the_bus(bus: Bus, urls: Urls, count: int) -> None:
+    """So many frames are scored; then the bus has forgotten everything but what its owner tells it again."""
+    add_frames(bus, *frames()[:count])
+    wait_until(lambda: bus.cursor("a") == (5, count - 1), "the first part is scored")
+    with connect(urls.bus) as client:
+        client.flushall()
+    wait_until(lambda: bus.cursor("a") == (5, count - 1), "the new bus is told what the old one knew")
+
+
 def test_after_a_restart_of_the_bus_the_owner_goes_on_from_its_own_memory(
     bus: Bus, store: Store, settings: Settings, undisturbed: Numbers, urls: Urls
 ) -> None:
     store.add_camera(camera())
-    with working(settings), connect(urls.bus) as client:
-        add_frames(bus, *frames()[:30])
-        wait_until(lambda: bus.cursor("a") == (5, 29), "the first part is scored")
-        client.flushall()
-        wait_until(lambda: bus.cursor("a") == (5, 29), "the new bus is told what the old one knew")
+    with working(settings):
+        begin_and_lose_the_bus(bus, urls, 30)
         add_frames(bus, *frames()[26:])
         wait_until(lambda: bus.cursor("a") == (5, FRAMES - 1), "all is scored")
     assert series(bus) == undisturbed[26:]
@@ -315,11 +321,8 @@ def test_frames_that_were_lost_with_the_bus_are_told_as_such(
     bus: Bus, store: Store, settings: Settings, urls: Urls
 ) -> None:
     store.add_camera(camera())
-    with working(settings), connect(urls.bus) as client:
-        add_frames(bus, *frames()[:10])
-        wait_until(lambda: bus.cursor("a") == (5, 9), "the first part is scored")
-        client.flushall()
-        wait_until(lambda: bus.cursor("a") == (5, 9), "the new bus is told what the old one knew")
+    with working(settings):
+        begin_and_lose_the_bus(bus, urls, 10)
         add_frames(bus, *frames()[20:30])
         wait_until(lambda: bus.cursor("a") == (5, 29), "all is scored")
     assert [(gap.first_seq, gap.frames, gap.reason) for gap in bus.gaps("a")] == [(10, 14, "bus_restart")]
