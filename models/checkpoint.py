@@ -16,7 +16,7 @@ from models.bounds import Bounds
 from models.errors import CheckpointError
 from models.files import replacing
 from models.header import Header, read_header
-from models.mnad import MnadConfig, MnadPred
+from models.mnad import Mnad, MnadConfig
 from models.preprocess import Preprocess
 from models.registry import make_config, make_model
 
@@ -28,7 +28,7 @@ class Checkpoint:
     """A trained model as it lies on disk, ready to use."""
 
     name: str  # the model's name in the registry
-    model: MnadPred  # in eval mode, float32, on the CPU
+    model: Mnad  # in eval mode, float32, on the CPU
     items: Tensor  # (M, D) float32
     config: MnadConfig
     preprocess: Preprocess

@@ -6,9 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from models.errors import CheckpointError
-from models.mnad import MnadConfig, MnadPred
+from models.mnad import Mnad, MnadConfig, MnadPred, MnadRecon, MnadReconConfig
 
-MODELS = {"mnad-pred": (MnadConfig, MnadPred)}
+MODELS: dict[str, tuple[type[MnadConfig], type[Mnad]]] = {
+    "mnad-pred": (MnadConfig, MnadPred),
+    "mnad-recon": (MnadReconConfig, MnadRecon),
+}
 
 
 def make_config(name: str, options: Mapping[str, Any]) -> MnadConfig:
@@ -22,6 +25,11 @@ def make_config(name: str, options: Mapping[str, Any]) -> MnadConfig:
         raise CheckpointError(f"{name} cannot be configured so: {error}") from None
 
 
-def make_model(name: str, config: MnadConfig) -> MnadPred:
+def name_of(config: MnadConfig) -> str:
+    """The model that this is a configuration of."""
+    return next(name for name, (kind, _) in MODELS.items() if kind is type(config))
+
+
+def make_model(name: str, config: MnadConfig) -> Mnad:
     """The untrained network of model `name`."""
     return MODELS[name][1](config)

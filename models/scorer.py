@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from models import guard, memory
+from models import guard
 from models.checkpoint import Checkpoint
 from models.device import Precision
+from models.family import Measured
 from models.guard import MemoryRule, Rules
 from models.heatmap import heatmap
-from models.scoring import gate_error, psnr_db, squared_error
+from models.scoring import gate_error, psnr_db
 from models.tensors import to_clips
 
 Pixels = npt.NDArray[np.uint8]
@@ -27,11 +29,20 @@ class Scored:
 
     psnr_db: Tensor  # (B,) float32, dB
     distance: Tensor  # (B,) float32
-    gate_error: Tensor  # (B,) float32
+    gate_error: Tensor  # (B,) float32; nan without a memory that adapts
     memory_updated: Tensor  # (B,) bool
-    items: Tensor  # (B, M, D) float32, after the gated update
+    items: Tensor  # (B, M, D) float32, after the gated update; (B, 0, 0) without a memory that adapts
     drift: Tensor  # (B,) float32, of those items from the trained ones: the largest 1 - cosine
     heat: Tensor  # (B, 64, 64) float32 in [0, 1]
+
+
+class Followed(NamedTuple):
+    """What became of the memories; the fields are those of `Scored`."""
+
+    gate_error: Tensor
+    updated: Tensor
+    items: Tensor
+    drift: Tensor
 
 
 class Scorer:
@@ -79,21 +90,28 @@ class Scorer:
     @torch.inference_mode()
     def step_normalised(self, clips: Tensor, items: Tensor, rules: Sequence[MemoryRule] | None = None) -> Scored:
         """As `step`, from (B, 3 T, H, W) float32 in [-1, 1]."""
-        given = Rules.of(rules or [MemoryRule.paper(self.gamma)] * len(clips), self.device)
-        past, actual = clips[:, :-3], clips[:, -3:]
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
-            prediction = self._model(past, items)
-        error = squared_error(prediction.frame, actual)  # (B, 3, H, W)
-        gate = gate_error(error)
-        updated = gate < given.gate
-        q = prediction.queries
-        moved = torch.where(updated[:, None, None], guard.update(q, items, self._items, given), items)
+            measured = self._model.measure(clips, items)
+        error = measured.error
+        followed = self._follow(measured, items, rules or [MemoryRule.paper(self.gamma)] * len(clips))
         return Scored(
             psnr_db=psnr_db(error),
-            distance=memory.distance(q, items),
-            gate_error=gate,
-            memory_updated=updated,
-            items=moved,
-            drift=guard.drift(moved, self._items),
+            distance=measured.distance,
+            gate_error=followed.gate_error,
+            memory_updated=followed.updated,
+            items=followed.items,
+            drift=followed.drift,
             heat=heatmap(error),
         )
+
+    def _follow(self, measured: Measured, items: Tensor, rules: Sequence[MemoryRule]) -> Followed:
+        """The gated update of each sample's memory."""
+        error, q = measured.error, measured.queries  # (B, C, H, W), (B, K, D)
+        if q is None:
+            none = torch.zeros(len(error), device=self.device)  # (B,)
+            return Followed(none + torch.nan, none.bool(), items, none)
+        given = Rules.of(rules, self.device)
+        gate = gate_error(error)
+        updated = gate < given.gate
+        moved = torch.where(updated[:, None, None], guard.update(q, items, self._items, given), items)
+        return Followed(gate, updated, moved, guard.drift(moved, self._items))

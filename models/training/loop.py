@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,19 +18,13 @@ from models.checkpoint import Checkpoint
 from models.device import Precision
 from models.errors import CheckpointError
 from models.files import replacing
-from models.mnad import MnadConfig, MnadPred
+from models.mnad import MnadConfig
 from models.preprocess import Preprocess
-from models.registry import make_model
+from models.registry import make_model, name_of
 from models.tensors import to_clips
 from models.training.footage import Footage
 
 SAVE_EVERY_S = 30.0
-
-
-class Losses(NamedTuple):
-    prediction: Tensor  # eq. 8 as the authors compute it: mean squared error of frames in [-1, 1]
-    compactness: Tensor  # eq. 9
-    separateness: Tensor  # eq. 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,29 +52,6 @@ class StoppedError(Exception):
     """Training was asked to stop; its state is saved."""
 
 
-def training_losses(model: MnadPred, clips: Tensor, items: Tensor) -> tuple[Losses, Tensor, Tensor]:
-    """One forward pass in train mode.
-
-    clips: (B, 3 T, H, W) in [-1, 1]; items: (M, D). Gives the losses, the items after the training update (M, D) and
-    the prediction (B, 3, H, W). The whole batch asks one memory, the softmax over queries runs over all of it.
-    """
-    past, actual = clips[:, :-3], clips[:, -3:]
-    m = items[None]  # (1, M, D)
-    prediction = model(past, m)
-    q = memory.fold_batch(prediction.queries)  # (1, B K, D)
-    losses = Losses(
-        torch.nn.functional.mse_loss(prediction.frame.float(), actual),
-        memory.compactness(q, m),
-        memory.separateness(q, m),
-    )
-    return losses, memory.update(q, m)[0], prediction.frame
-
-
-def total_loss(losses: Losses, config: MnadConfig) -> Tensor:
-    """Eq. 7: L = L_rec + λ_c L_compact + λ_s L_separate."""
-    return losses.prediction + config.loss_compact * losses.compactness + config.loss_separate * losses.separateness
-
-
 class Trainer:
     """A model in training, with everything that a resumed run needs to go on as if nothing had happened."""
 
@@ -88,7 +59,7 @@ class Trainer:
         torch.manual_seed(options.seed)
         self.config, self.options, self.footage = config, options, footage
         self.device = torch.device(options.device)
-        self.model = make_model("mnad-pred", config).to(self.device).train()
+        self.model = make_model(name_of(config), config).to(self.device).train()
         self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stubs
         self.items = memory.initial_items(config.items, config.dim).to(self.device)
         self.optimizer = Adam(self.model.parameters(), lr=options.learning_rate)
@@ -99,15 +70,13 @@ class Trainer:
     def step(self, clips: Tensor) -> tuple[float, float]:
         """One step of the optimiser and of the memory on (B, 3 T, H, W); gives loss and the batch's PSNR in dB."""
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.options.precision == "bf16"):
-            losses, items, _ = training_losses(self.model, clips, self.items)
-        loss = total_loss(losses, self.config)
+            lesson = self.model.lesson(clips, self.items)
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        lesson.loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
-        self.items = items
+        self.items = lesson.items
         self.step_in_epoch += 1
-        # Frames span [-1, 1]: a quarter of their squared error is the one with peak 1.
-        return loss.item(), -10 * (losses.prediction.detach() / 4).log10().item()
+        return lesson.loss.item(), -10 * lesson.mse.log10().item()
 
     def end_epoch(self) -> None:
         self.schedule.step()
@@ -137,7 +106,8 @@ class Trainer:
     def fingerprint(self) -> dict[str, Any]:
         """What must be the same for a run to be continued."""
         footage = {"sha256": self.footage.sha256, "windows": len(self.footage.windows)}
-        return {"config": asdict(self.config), "options": asdict(self.options), "footage": footage}
+        config = {"model": name_of(self.config)} | asdict(self.config)
+        return {"config": config, "options": asdict(self.options), "footage": footage}
 
     def _state(self) -> dict[str, Any]:
         return {
@@ -184,4 +154,4 @@ def finished(trainer: Trainer, preprocess: Preprocess, provenance: dict[str, Any
     """The trained model as a checkpoint, not yet calibrated. Adds to its provenance how it was trained."""
     provenance = provenance | {"train": asdict(trainer.options), "footage": trainer.fingerprint()["footage"]}
     model = trainer.model.eval().requires_grad_(False).cpu()
-    return Checkpoint("mnad-pred", model, trainer.items.cpu(), trainer.config, preprocess, None, provenance)
+    return Checkpoint(name_of(trainer.config), model, trainer.items.cpu(), trainer.config, preprocess, None, provenance)
