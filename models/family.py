@@ -7,10 +7,31 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
+
+Memory = Literal["none", "fixed", "adapts"]
+"""Whether a model keeps what is normal as items, and whether those follow what a camera sees."""
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What a model takes, and what it has."""
+
+    frames: int  # T: consecutive frames of a clip
+    scored: int  # 0-based, in the clip: the frame that score and heatmap belong to
+    memory: Memory = "none"
+    items: tuple[int, int] = (0, 0)  # (M, D) of a memory that adapts, which each camera carries along
+    gate: float = 0.0  # γ of a memory that adapts: gate errors below it update the items
+    gray: bool = False  # one channel a frame, else three
+    black: float = -1.0  # what black becomes; white is 1
+
+    @property
+    def later(self) -> int:
+        """Frames of the clip after the scored one: so far a live score lags behind."""
+        return self.frames - 1 - self.scored
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,15 +52,20 @@ class Lesson(NamedTuple):
 
 
 class Model(nn.Module, ABC):
-    """A network that scores clips. Its memory, where it follows a camera's frames, is an argument: (B, M, D)."""
+    """A network that scores clips. Its memory, where it adapts, is an argument: (B, M, D), one a sample.
+
+    Clips are (B, C T, H, W) float32 in [black, 1], oldest frame first; C = 1 where the model needs gray frames, else 3.
+    """
+
+    layout: ClassVar[torch.memory_format] = torch.channels_last  # of the weights
 
     @abstractmethod
     def measure(self, clips: Tensor, items: Tensor) -> Measured:
-        """Score the clips, in eval mode and under the caller's autocast: (B, 3 T, H, W), (B, M, D)."""
+        """Score the clips, in eval mode and under the caller's autocast; items (B, M, D)."""
 
     @abstractmethod
     def lesson(self, clips: Tensor, items: Tensor) -> Lesson:
-        """Loss of a batch, in train mode: (B, 3 T, H, W), one memory (M, D) for all of it."""
+        """Loss of a batch, in train mode; one memory (M, D) for all of it."""
 
 
 def in_float32(tensor: Tensor) -> torch.autocast:

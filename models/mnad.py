@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from models import memory
 from models.blocks import double_conv, generate, last_encoding, upsample
-from models.family import Lesson, Measured, Model, in_float32
+from models.family import Lesson, Measured, Model, Needs, in_float32
 from models.scoring import squared_error
 
 Skips = Sequence[Tensor]
@@ -49,6 +49,13 @@ class MnadConfig:
             raise ValueError("MNAD halves its input three times: height and width must be multiples of 8")
         if not 0 <= self.lambda_ <= 1:
             raise ValueError("λ must lie in [0, 1]")
+
+    @property
+    def needs(self) -> Needs:
+        """The score belongs to the last frame of the clip."""
+        return Needs(
+            self.t_length, scored=self.t_length - 1, memory="adapts", items=(self.items, self.dim), gate=self.gamma
+        )
 
     @property
     def frames_in(self) -> int:

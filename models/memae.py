@@ -1,0 +1,154 @@
+"""MemAE: sixteen gray frames go in and come out again, put together from a memory of normal features.
+
+D. Gong et al., "Memorizing Normality to Detect Anomaly: Memory-augmented Deep Autoencoder for Unsupervised Anomaly
+Detection", ICCV 2019; 3-D convolutions for video (section 4.2). Parameter names are those of the authors' code. The
+memory is learned like any weight and fixed at test time, so it is a weight here: no camera has its own.
+
+Where the authors' code departs from the paper, this follows the code:
+- eq. 4: w is a softmax over the dot products z m^T, not over their cosines (eq. 5);
+- a clip's error is the mean of |x - x̂|, not the sum of squares.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F  # noqa: N812  torch's own convention
+from torch import Tensor, nn
+
+from models.family import Lesson, Measured, Model, Needs, in_float32
+from models.scoring import squared_error, sum_each
+
+EPSILON = 1e-12  # eq. 7, and the logarithm of eq. 9
+
+
+@dataclass(frozen=True, slots=True)
+class MemAEConfig:
+    """The published numbers are the defaults."""
+
+    t_length: int = 16  # T: frames of a clip
+    width: int = 96  # channels of the first stage; the authors' others are 4/3 and 8/3 of that
+    items: int = 2000  # N
+    dim: int = 256  # C, of an item
+    height_px: int = 256
+    width_px: int = 256
+    shrinkage: float = 0.0025  # λ of eq. 6
+    loss_entropy: float = 0.0002  # α of eq. 10
+    lambda_: float = 0.0  # the score is the clip's error alone
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for sizes that do not fit the network."""
+        if min(self.width // 3, self.items - 1, self.dim) < 1:
+            raise ValueError("MemAE needs width >= 3, items >= 2 and dim >= 1")
+        if self.t_length < 8 or self.t_length % 8:
+            raise ValueError("MemAE halves time three times: t_length must be a multiple of 8")
+        if self.height_px % 16 or self.width_px % 16 or min(self.height_px, self.width_px) < 16:
+            raise ValueError("MemAE halves its input four times: height and width must be multiples of 16")
+        if not 0 <= self.lambda_ <= 1:
+            raise ValueError("λ must lie in [0, 1]")
+
+    @property
+    def needs(self) -> Needs:
+        """The authors give a clip's score to the frame after its middle: index 8 of 16."""
+        return Needs(self.t_length, scored=self.t_length // 2, memory="fixed", gray=True)
+
+
+class Reconstruction(NamedTuple):
+    clip: Tensor  # x̂, (B, 1, T, H, W), about [-1, 1]: the last layer has no bound
+    weights: Tensor  # ŵ, eq. 7, of each place, (B, N, T/8, H/16, W/16)
+
+
+class MemAE(Model):
+    """The authors' network."""
+
+    layout = torch.contiguous_format
+
+    def __init__(self, config: MemAEConfig) -> None:
+        super().__init__()
+        self.config = config
+        w, c = config.width, config.dim
+        self.encoder = nn.Sequential(
+            *_stage(nn.Conv3d(1, w, 3, (1, 2, 2), 1)),
+            *_stage(nn.Conv3d(w, w * 4 // 3, 3, 2, 1)),
+            *_stage(nn.Conv3d(w * 4 // 3, c, 3, 2, 1)),
+            *_stage(nn.Conv3d(c, c, 3, 2, 1)),
+        )
+        self.mem_rep = MemoryModule(config)
+        self.decoder = nn.Sequential(
+            *_stage(nn.ConvTranspose3d(c, c, 3, 2, 1, output_padding=1)),
+            *_stage(nn.ConvTranspose3d(c, w * 4 // 3, 3, 2, 1, output_padding=1)),
+            *_stage(nn.ConvTranspose3d(w * 4 // 3, w, 3, 2, 1, output_padding=1)),
+            nn.ConvTranspose3d(w, 1, 3, (1, 2, 2), 1, output_padding=(0, 1, 1)),
+        )
+
+    def forward(self, x: Tensor) -> Reconstruction:
+        """x: (B, 1, T, H, W) in [-1, 1]."""
+        z = self.encoder(x)  # (B, C, T/8, H/16, W/16)
+        asked, weights = self.mem_rep(z)
+        return Reconstruction(self.decoder(asked), weights)
+
+    def measure(self, clips: Tensor, items: Tensor) -> Measured:  # noqa: ARG002  no camera has a memory of its own
+        """PSNR and heatmap of the scored frame; the distance is the published error of the whole clip."""
+        x = clips[:, None]  # (B, 1, T, H, W)
+        found = self(x)
+        with in_float32(clips):
+            error = squared_error(found.clip, x)[:, :, self.config.needs.scored]  # (B, 1, H, W)
+            return Measured(error, clip_error(found.clip, x))
+
+    def lesson(self, clips: Tensor, items: Tensor) -> Lesson:
+        """Eq. 10: L = mean (x - x̂)² + α E(ŵ)."""
+        x = clips[:, None]  # (B, 1, T, H, W)
+        found = self(x)
+        mse = F.mse_loss(found.clip.float(), x)
+        return Lesson(mse + self.config.loss_entropy * entropy(found.weights.float()), mse.detach() / 4, items)
+
+
+class MemoryModule(nn.Module):
+    """Each place of the feature map is replaced by a sparse mixture of the items."""
+
+    def __init__(self, config: MemAEConfig) -> None:
+        super().__init__()
+        self.memory = Items(config)
+
+    def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, C, t, h, w) → ẑ (B, C, t, h, w), ŵ (B, N, t, h, w)."""
+        asked, weights = self.memory(z.movedim(1, -1))  # (B, t, h, w, C), (B, t, h, w, N)
+        return asked.movedim(-1, 1), weights.movedim(-1, 1)
+
+
+class Items(nn.Module):
+    """M, (N, C), and how it is read: eq. 3 to 7."""
+
+    def __init__(self, config: MemAEConfig) -> None:
+        super().__init__()
+        self.shrinkage = config.shrinkage
+        bound = config.dim**-0.5
+        self.weight = nn.Parameter(torch.empty(config.items, config.dim).uniform_(-bound, bound))
+
+    def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """(…, C) → ẑ = ŵ M (…, C), ŵ (…, N)."""
+        w = F.linear(z, self.weight).softmax(dim=-1)  # eq. 4
+        above = F.relu(w - self.shrinkage)
+        shrunk = above * w / ((w - self.shrinkage).abs() + EPSILON)  # eq. 7: hard shrinkage, with a gradient
+        weights = F.normalize(shrunk, p=1, dim=-1)  # ŵ
+        return F.linear(weights, self.weight.T), weights  # eq. 3
+
+
+def clip_error(reconstruction: Tensor, x: Tensor) -> Tensor:
+    """e of the whole clip as the authors' code has it: the mean of |x - x̂| in [-1, 1], (B, 1, T, H, W) → (B,)."""
+    distance = (reconstruction.float() - x).abs()
+    return sum_each(distance[:, 0]) / distance[0].numel()
+
+
+def entropy(weights: Tensor) -> Tensor:
+    """Eq. 9 as a mean over places: E(ŵ) = Σ_i -ŵ_i log ŵ_i, (B, N, t, h, w) → scalar."""
+    return -(weights * (weights + EPSILON).log()).sum(dim=1).mean()
+
+
+def _stage(convolution: nn.Module) -> tuple[nn.Module, ...]:
+    """Convolution, BN, leaky ReLU with the authors' slope."""
+    channels = convolution.out_channels
+    assert isinstance(channels, int)  # noqa: S101
+    return convolution, nn.BatchNorm3d(channels), nn.LeakyReLU(0.2)
