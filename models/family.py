@@ -6,6 +6,7 @@ Scorer, training and the live line know no model by name; they ask for these.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar, Literal, NamedTuple
 
@@ -43,6 +44,25 @@ class Measured:
     queries: Tensor | None = None  # (B, K, D): what a memory that adapts learns from; None: there is none
 
 
+class Stage(NamedTuple):
+    """How far a training is."""
+
+    epoch: int = 0  # 0-based
+    epochs: int = 1
+
+    def is_past(self, share: float) -> bool:
+        """This share of the epochs, 0 to 1, is done."""
+        return self.epoch >= int(share * self.epochs)
+
+    def begins(self, share: float) -> bool:
+        """This is the first epoch for which `is_past` holds."""
+        return self.epoch == int(share * self.epochs)
+
+
+WHOLE = Stage()
+"""A training of one epoch: every share of it has begun."""
+
+
 class Lesson(NamedTuple):
     """What one batch teaches."""
 
@@ -64,8 +84,11 @@ class Model(nn.Module, ABC):
         """Score the clips, in eval mode and under the caller's autocast; items (B, M, D)."""
 
     @abstractmethod
-    def lesson(self, clips: Tensor, items: Tensor) -> Lesson:
+    def lesson(self, clips: Tensor, items: Tensor, stage: Stage = WHOLE) -> Lesson:
         """Loss of a batch, in train mode; one memory (M, D) for all of it."""
+
+    def begin_epoch(self, stage: Stage, clips: Iterable[Tensor]) -> None:
+        """What is to be done before an epoch, in train mode; `clips` are batches of it."""
 
 
 def in_float32(tensor: Tensor) -> torch.autocast:

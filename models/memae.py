@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812  torch's own convention
 from torch import Tensor, nn
 
-from models.family import Lesson, Measured, Model, Needs, in_float32
+from models.family import WHOLE, Lesson, Measured, Model, Needs, Stage, in_float32
 from models.scoring import squared_error, sum_each
 
 EPSILON = 1e-12  # eq. 7, and the logarithm of eq. 9
@@ -97,7 +97,7 @@ class MemAE(Model):
             error = squared_error(found.clip, x)[:, :, self.config.needs.scored]  # (B, 1, H, W)
             return Measured(error, clip_error(found.clip, x))
 
-    def lesson(self, clips: Tensor, items: Tensor) -> Lesson:
+    def lesson(self, clips: Tensor, items: Tensor, stage: Stage = WHOLE) -> Lesson:  # noqa: ARG002  all are alike
         """Eq. 10: L = mean (x - x̂)² + α E(ŵ)."""
         x = clips[:, None]  # (B, 1, T, H, W)
         found = self(x)

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from models import memory
 from models.blocks import double_conv, generate, last_encoding, upsample
-from models.family import Lesson, Measured, Model, Needs, in_float32
+from models.family import WHOLE, Lesson, Measured, Model, Needs, Stage, in_float32
 from models.scoring import squared_error
 
 Skips = Sequence[Tensor]
@@ -195,7 +195,7 @@ class Mnad(Model):
         )
         return losses, memory.update(q, m)[0], prediction.frame
 
-    def lesson(self, clips: Tensor, items: Tensor) -> Lesson:
+    def lesson(self, clips: Tensor, items: Tensor, stage: Stage = WHOLE) -> Lesson:  # noqa: ARG002  all are alike
         """Eq. 7: L = L_rec + λ_c L_compact + λ_s L_separate."""
         losses, items, _ = self.losses(clips, items)
         weights = self.config.loss_compact, self.config.loss_separate
