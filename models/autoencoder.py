@@ -1,0 +1,129 @@
+"""Two baselines without a memory: a frame goes in and comes out again, through a bottleneck that is plain or random.
+
+`ae`: the network of MNAD's reconstruction with its memory left out, a baseline of Park et al., CVPR 2020.
+`vae`: the same with a bottleneck after D. P. Kingma, M. Welling, "Auto-Encoding Variational Bayes", ICLR 2014; equation
+numbers are theirs. Each place of the feature map has its own z, with a decoder of fixed variance.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F  # noqa: N812  torch's own convention
+from torch import Tensor, nn
+
+from models.blocks import double_conv, generate, last_encoding, upsample
+from models.family import WHOLE, Lesson, Measured, Model, Needs, Stage, in_float32
+from models.scoring import squared_error, sum_each
+
+
+@dataclass(frozen=True, slots=True)
+class AutoencoderConfig:
+    width: int = 64  # channels of the first stage; the others are 2, 4 and 8 times that
+    dim: int = 512  # D, channels of the bottleneck
+    height_px: int = 256
+    width_px: int = 256
+    lambda_: float = 1.0  # the score is PSNR alone
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for sizes that do not fit the network."""
+        if min(self.width, self.dim) < 1:
+            raise ValueError("an autoencoder needs width >= 1 and dim >= 1")
+        if self.height_px % 8 or self.width_px % 8 or min(self.height_px, self.width_px) < 8:
+            raise ValueError("the autoencoder halves its input three times: height and width must be multiples of 8")
+        if not 0 <= self.lambda_ <= 1:
+            raise ValueError("λ must lie in [0, 1]")
+
+    @property
+    def needs(self) -> Needs:
+        return Needs(frames=1, scored=0)
+
+
+@dataclass(frozen=True, slots=True)
+class VariationalConfig(AutoencoderConfig):
+    loss_kl: float = 1e-3  # of the mean KL divergence of a latent number
+
+
+class Autoencoder(Model):
+    """x → x̂, (B, 3, H, W) in [-1, 1]."""
+
+    def __init__(self, config: AutoencoderConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.encoder = _encoder(config.width, config.dim)
+        self.decoder = _decoder(config.width, config.dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        frame: Tensor = self.decoder(self.encoder(x))  # (B, 3, H, W)
+        return frame
+
+    def measure(self, clips: Tensor, items: Tensor) -> Measured:  # noqa: ARG002  it has no memory
+        made = self(clips)
+        with in_float32(clips):
+            return Measured(squared_error(made, clips), clips.new_zeros(len(clips)))
+
+    def lesson(self, clips: Tensor, items: Tensor, stage: Stage = WHOLE) -> Lesson:  # noqa: ARG002  all are alike
+        mse = F.mse_loss(self(clips).float(), clips)
+        return Lesson(mse, mse.detach() / 4, items)
+
+
+class VariationalAutoencoder(Model):
+    """x → q(z|x) = N(μ, σ²) → x̂; z is drawn in training and μ at test."""
+
+    def __init__(self, config: VariationalConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.encoder = _encoder(config.width, 2 * config.dim)
+        self.decoder = _decoder(config.width, config.dim)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(B, 3, H, W) in [-1, 1] → x̂ of the same shape, μ and log σ², each (B, D, H/8, W/8)."""
+        mu, log_variance = self.encoder(x).chunk(2, dim=1)  # (B, D, H/8, W/8)
+        z = mu + (log_variance / 2).exp() * torch.randn_like(mu) if self.training else mu
+        return self.decoder(z), mu, log_variance
+
+    def measure(self, clips: Tensor, items: Tensor) -> Measured:  # noqa: ARG002  it has no memory
+        """The distance is the frame's KL divergence; the default λ leaves it out of the value."""
+        made, mu, log_variance = self(clips)
+        with in_float32(clips):
+            divergence = kl(mu.float(), log_variance.float())  # (B, D, H/8, W/8)
+            return Measured(squared_error(made, clips), sum_each(divergence) / divergence[0].numel())
+
+    def lesson(self, clips: Tensor, items: Tensor, stage: Stage = WHOLE) -> Lesson:  # noqa: ARG002  all are alike
+        """Eq. 10 with its sign turned, as means over pixels and latent numbers."""
+        made, mu, log_variance = self(clips)
+        mse = F.mse_loss(made.float(), clips)
+        loss = mse + self.config.loss_kl * kl(mu.float(), log_variance.float()).mean()
+        return Lesson(loss, mse.detach() / 4, items)
+
+
+def kl(mu: Tensor, log_variance: Tensor) -> Tensor:
+    """KL(q(z|x) || N(0, 1)) of each latent number, appendix B: (μ² + σ² - 1 - log σ²) / 2."""
+    return (mu.square() + log_variance.exp() - 1 - log_variance) / 2
+
+
+def _encoder(w: int, outputs: int) -> nn.Sequential:
+    """(B, 3, H, W) → (B, outputs, H/8, W/8)."""
+    return nn.Sequential(
+        double_conv(3, w),
+        nn.MaxPool2d(2),
+        double_conv(w, 2 * w),
+        nn.MaxPool2d(2),
+        double_conv(2 * w, 4 * w),
+        nn.MaxPool2d(2),
+        last_encoding(4 * w, outputs),
+    )
+
+
+def _decoder(w: int, dim: int) -> nn.Sequential:
+    """(B, D, H/8, W/8) → (B, 3, H, W) in [-1, 1]."""
+    return nn.Sequential(
+        double_conv(dim, 8 * w),
+        upsample(8 * w, 8 * w),
+        double_conv(8 * w, 4 * w),
+        upsample(4 * w, 4 * w),
+        double_conv(4 * w, 2 * w),
+        upsample(2 * w, 2 * w),
+        generate(2 * w, 3, hidden=w),
+    )
