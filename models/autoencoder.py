@@ -14,26 +14,20 @@ import torch.nn.functional as F  # noqa: N812  torch's own convention
 from torch import Tensor, nn
 
 from models.blocks import double_conv, generate, last_encoding, upsample
-from models.family import WHOLE, Lesson, Measured, Model, Needs, Stage, in_float32
+from models.family import WHOLE, Config, Lesson, Measured, Model, Needs, Stage, in_float32
 from models.scoring import squared_error, sum_each
 
 
 @dataclass(frozen=True, slots=True)
-class AutoencoderConfig:
+class AutoencoderConfig(Config):
     width: int = 64  # channels of the first stage; the others are 2, 4 and 8 times that
     dim: int = 512  # D, channels of the bottleneck
-    height_px: int = 256
-    width_px: int = 256
-    lambda_: float = 1.0  # the score is PSNR alone
 
     def __post_init__(self) -> None:
         """Raises ValueError for sizes that do not fit the network."""
         if min(self.width, self.dim) < 1:
             raise ValueError("an autoencoder needs width >= 1 and dim >= 1")
-        if self.height_px % 8 or self.width_px % 8 or min(self.height_px, self.width_px) < 8:
-            raise ValueError("the autoencoder halves its input three times: height and width must be multiples of 8")
-        if not 0 <= self.lambda_ <= 1:
-            raise ValueError("λ must lie in [0, 1]")
+        self.check(multiple=8)  # the input is halved three times
 
     @property
     def needs(self) -> Needs:

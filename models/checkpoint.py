@@ -14,9 +14,9 @@ from torch import Tensor
 
 from models.bounds import Bounds
 from models.errors import CheckpointError
+from models.family import Config, Model
 from models.files import replacing
 from models.header import Header, read_header
-from models.mnad import Mnad, MnadConfig
 from models.preprocess import Preprocess
 from models.registry import make_config, make_model
 
@@ -28,9 +28,9 @@ class Checkpoint:
     """A trained model as it lies on disk, ready to use."""
 
     name: str  # the model's name in the registry
-    model: Mnad  # in eval mode, float32, on the CPU
-    items: Tensor  # (M, D) float32
-    config: MnadConfig
+    model: Model  # in eval mode, float32, on the CPU
+    items: Tensor  # (M, D) float32; (0, 0) without a memory that adapts
+    config: Config
     preprocess: Preprocess
     calibration: Bounds | None
     provenance: dict[str, Any]
@@ -71,8 +71,8 @@ def load_checkpoint(path: Path) -> Checkpoint:
         model.load_state_dict(tensors)
     except (OSError, SafetensorError, KeyError, RuntimeError) as error:
         raise CheckpointError(f"{path.name} does not hold the weights it names: {_first_line(error)}") from None
-    if items.shape != (config.items, config.dim):
-        raise CheckpointError(f"{path.name}: memory of {tuple(items.shape)}, expected {(config.items, config.dim)}")
+    if items.shape != config.needs.items:
+        raise CheckpointError(f"{path.name}: memory of {tuple(items.shape)}, expected {config.needs.items}")
     if not all(torch.isfinite(t).all() for t in (items, *tensors.values())):
         raise CheckpointError(f"{path.name} holds numbers that are not finite")
     model.eval().requires_grad_(False)

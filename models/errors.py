@@ -5,6 +5,7 @@ ModelsError
 │   └── NoPictureError packets come, and no picture
 ├── CheckpointError    damaged, foreign, or of a model this version does not know
 ├── DataError          a training, test or label folder is not as it should be
+├── TrainingError      a training cannot go on
 └── DeviceError        no such device here, or it cannot do what was asked
 """
 
@@ -27,6 +28,10 @@ class CheckpointError(ModelsError):
 
 class DataError(ModelsError):
     """A training, test or label folder is not as it should be."""
+
+
+class TrainingError(ModelsError):
+    """A training cannot go on: its loss is no number any more."""
 
 
 class DeviceError(ModelsError):

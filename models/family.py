@@ -29,10 +29,32 @@ class Needs:
     gray: bool = False  # one channel a frame, else three
     black: float = -1.0  # what black becomes; white is 1
 
+    def __str__(self) -> str:
+        """For a person; frames are counted from 1 here."""
+        memory = {"none": "no memory", "fixed": "a memory that stays as trained", "adapts": "a memory that adapts"}
+        clip = "1 frame" if self.frames == 1 else f"{self.frames} frames, the score is that of frame {self.scored + 1}"
+        return f"{clip}; {memory[self.memory]}"
+
+
+@dataclass(frozen=True, slots=True)
+class Config(ABC):
+    """A model's sizes and constants; what the models share. Every field has a default: the published number."""
+
+    height_px: int = 256
+    width_px: int = 256
+    lambda_: float = 1.0  # λ: share of PSNR in the value, the rest is the model's distance
+
     @property
-    def later(self) -> int:
-        """Frames of the clip after the scored one: so far a live score lags behind."""
-        return self.frames - 1 - self.scored
+    @abstractmethod
+    def needs(self) -> Needs: ...
+
+    def check(self, multiple: int) -> None:
+        """Raises ValueError where a side is no multiple of this many pixels, or λ no share."""
+        sides = self.height_px, self.width_px
+        if min(sides) < multiple or any(side % multiple for side in sides):
+            raise ValueError(f"height and width must be multiples of {multiple}")
+        if not 0 <= self.lambda_ <= 1:
+            raise ValueError("λ must lie in [0, 1]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +100,10 @@ class Model(nn.Module, ABC):
     """
 
     layout: ClassVar[torch.memory_format] = torch.channels_last  # of the weights
+
+    def initial_items(self) -> Tensor:
+        """A memory that adapts as training starts with it, (M, D); (0, 0) without one."""
+        return torch.empty(0, 0)
 
     @abstractmethod
     def measure(self, clips: Tensor, items: Tensor) -> Measured:

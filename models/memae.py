@@ -18,22 +18,20 @@ import torch
 import torch.nn.functional as F  # noqa: N812  torch's own convention
 from torch import Tensor, nn
 
-from models.family import WHOLE, Lesson, Measured, Model, Needs, Stage, in_float32
+from models.family import WHOLE, Config, Lesson, Measured, Model, Needs, Stage, in_float32
 from models.scoring import squared_error, sum_each
 
 EPSILON = 1e-12  # eq. 7, and the logarithm of eq. 9
 
 
 @dataclass(frozen=True, slots=True)
-class MemAEConfig:
+class MemAEConfig(Config):
     """The published numbers are the defaults."""
 
     t_length: int = 16  # T: frames of a clip
     width: int = 96  # channels of the first stage; the authors' others are 4/3 and 8/3 of that
     items: int = 2000  # N
     dim: int = 256  # C, of an item
-    height_px: int = 256
-    width_px: int = 256
     shrinkage: float = 0.0025  # λ of eq. 6
     loss_entropy: float = 0.0002  # α of eq. 10
     lambda_: float = 0.0  # the score is the clip's error alone
@@ -44,10 +42,7 @@ class MemAEConfig:
             raise ValueError("MemAE needs width >= 3, items >= 2 and dim >= 1")
         if self.t_length < 8 or self.t_length % 8:
             raise ValueError("MemAE halves time three times: t_length must be a multiple of 8")
-        if self.height_px % 16 or self.width_px % 16 or min(self.height_px, self.width_px) < 16:
-            raise ValueError("MemAE halves its input four times: height and width must be multiples of 16")
-        if not 0 <= self.lambda_ <= 1:
-            raise ValueError("λ must lie in [0, 1]")
+        self.check(multiple=16)  # the input is halved four times
 
     @property
     def needs(self) -> Needs:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from models import memory
 from models.blocks import double_conv, generate, last_encoding, upsample
-from models.family import WHOLE, Lesson, Measured, Model, Needs, Stage, in_float32
+from models.family import WHOLE, Config, Lesson, Measured, Model, Needs, Stage, in_float32
 from models.scoring import squared_error
 
 Skips = Sequence[Tensor]
@@ -27,15 +27,13 @@ Skips = Sequence[Tensor]
 
 
 @dataclass(frozen=True, slots=True)
-class MnadConfig:
+class MnadConfig(Config):
     """Prediction. The published numbers are the defaults."""
 
     t_length: int = 5  # T: frames of a clip, T - 1 in and the last predicted
     width: int = 64  # channels of the first stage; the others are 2, 4 and 8 times that
     items: int = 10  # M
     dim: int = 512  # D
-    height_px: int = 256
-    width_px: int = 256
     lambda_: float = 0.6  # λ, eq. 15
     gamma: float = 0.01  # γ, the gate of the test-time update
     loss_compact: float = 0.1
@@ -45,10 +43,7 @@ class MnadConfig:
         """Raises ValueError for sizes that do not fit the network."""
         if min(self.frames_in, self.width, self.items - 1, self.dim) < 1:
             raise ValueError("MNAD needs t_length >= 2, width >= 1, items >= 2 and dim >= 1")
-        if self.height_px % 8 or self.width_px % 8 or min(self.height_px, self.width_px) < 8:
-            raise ValueError("MNAD halves its input three times: height and width must be multiples of 8")
-        if not 0 <= self.lambda_ <= 1:
-            raise ValueError("λ must lie in [0, 1]")
+        self.check(multiple=8)  # the input is halved three times
 
     @property
     def needs(self) -> Needs:
@@ -168,6 +163,9 @@ class Mnad(Model):
         height, width = features.shape[2:]
         asked = concat.transpose(1, 2).reshape(len(frames), -1, height, width).to(features.dtype)
         return Prediction(self.decoder(asked, skips if self.skips else None), q)
+
+    def initial_items(self) -> Tensor:
+        return memory.initial_items(self.config.items, self.config.dim)
 
     def split(self, clips: Tensor) -> tuple[Tensor, Tensor]:
         """What goes in and what should come out: (B, 3 T, H, W) → (B, 3 frames_in, H, W), (B, 3, H, W)."""

@@ -2,34 +2,59 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from typing import Any, NamedTuple
 
+from models.autoencoder import Autoencoder, AutoencoderConfig, VariationalAutoencoder, VariationalConfig
 from models.errors import CheckpointError
-from models.mnad import Mnad, MnadConfig, MnadPred, MnadRecon, MnadReconConfig
+from models.family import Config, Model
+from models.memae import MemAE, MemAEConfig
+from models.mnad import MnadConfig, MnadPred, MnadRecon, MnadReconConfig
+from models.std import STD, STDConfig
 
-MODELS: dict[str, tuple[type[MnadConfig], type[Mnad]]] = {
-    "mnad-pred": (MnadConfig, MnadPred),
-    "mnad-recon": (MnadReconConfig, MnadRecon),
+
+class Entry(NamedTuple):
+    config: type[Config]
+    model: Callable[[Any], Model]  # takes a config of that type
+
+
+MODELS: dict[str, Entry] = {
+    "mnad-pred": Entry(MnadConfig, MnadPred),
+    "mnad-recon": Entry(MnadReconConfig, MnadRecon),
+    "memae": Entry(MemAEConfig, MemAE),
+    "std": Entry(STDConfig, STD),
+    "ae": Entry(AutoencoderConfig, Autoencoder),
+    "vae": Entry(VariationalConfig, VariationalAutoencoder),
 }
 
 
-def make_config(name: str, options: Mapping[str, Any]) -> MnadConfig:
+def make_config(name: str, options: Mapping[str, Any]) -> Config:
     """The configuration of model `name`. Raises CheckpointError for an unknown name, option or unfit value."""
     try:
-        return MODELS[name][0](**options)
+        return MODELS[name].config(**options)
     except KeyError:
-        known = ", ".join(sorted(MODELS))
-        raise CheckpointError(f"there is no model {name!r} (known: {known})") from None
+        raise CheckpointError(f"there is no model {name!r} (known: {', '.join(sorted(MODELS))})") from None
     except (TypeError, ValueError) as error:
         raise CheckpointError(f"{name} cannot be configured so: {error}") from None
 
 
-def name_of(config: MnadConfig) -> str:
+def sized(name: str, **sizes: int | None) -> Config:
+    """The published configuration of model `name` in other sizes; what is None stays, but for `dim`: with another
+    `width` it keeps its proportion. Raises CheckpointError as `make_config` does.
+    """
+    published, given = make_config(name, {}), {key: size for key, size in sizes.items() if size is not None}
+    proportions = {field.name: getattr(published, field.name) for field in fields(published)}
+    if "width" in given and "dim" in proportions and "dim" not in given:
+        given["dim"] = proportions["dim"] * given["width"] // proportions["width"]
+    return make_config(name, given)
+
+
+def name_of(config: Config) -> str:
     """The model that this is a configuration of."""
-    return next(name for name, (kind, _) in MODELS.items() if kind is type(config))
+    return next(name for name, entry in MODELS.items() if entry.config is type(config))
 
 
-def make_model(name: str, config: MnadConfig) -> Mnad:
+def make_model(name: str, config: Config) -> Model:
     """The untrained network of model `name`."""
-    return MODELS[name][1](config)
+    return MODELS[name].model(config)

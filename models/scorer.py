@@ -14,7 +14,7 @@ from torch import Tensor
 from models import guard
 from models.checkpoint import Checkpoint
 from models.device import Precision
-from models.family import Measured
+from models.family import Measured, Needs
 from models.guard import MemoryRule, Rules
 from models.heatmap import heatmap
 from models.scoring import gate_error, psnr_db
@@ -57,17 +57,21 @@ class Scorer:
         self.checkpoint = checkpoint
         self.device = torch.device(device)
         self.precision = precision
-        self.gamma = checkpoint.config.gamma if gamma is None else gamma
+        self.gamma = self.needs.gate if gamma is None else gamma
         if precision == "fp32":
             torch.backends.cudnn.allow_tf32 = False  # its default: 10 bits of mantissa, far from the authors' numbers
         self._model = checkpoint.model.to(self.device)
-        self._model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stubs
+        self._model.to(memory_format=self._model.layout)  # type: ignore[call-overload]  # missing in torch's stubs
         self._items = checkpoint.items.to(self.device)
 
     @property
+    def needs(self) -> Needs:
+        return self.checkpoint.config.needs
+
+    @property
     def t_length(self) -> int:
-        """T: frames of a clip; the score belongs to the last."""
-        return self.checkpoint.config.t_length
+        """T: frames of a clip."""
+        return self.needs.frames
 
     def fresh_items(self) -> Tensor:
         """The trained memory, for one camera: (M, D)."""
@@ -75,7 +79,7 @@ class Scorer:
 
     @torch.inference_mode()
     def step(self, clips: Sequence[Pixels], items: Tensor, rules: Sequence[MemoryRule] | None = None) -> Scored:
-        """Score the last frame of each clip.
+        """Score one frame of each clip, the one that `needs` says.
 
         clips: B arrays (T, H, W, 3) uint8 RGB, oldest first, at the checkpoint's size.
         items: (B, M, D) float32, each sample's own memory.
@@ -84,12 +88,13 @@ class Scorer:
         return self.step_normalised(self.normalise(clips), items, rules)
 
     def normalise(self, clips: Sequence[Pixels] | Tensor) -> Tensor:
-        """(B, T, H, W, 3) uint8 RGB, as arrays or a tensor → (B, 3 T, H, W) in [-1, 1], as the weights expect them."""
-        return to_clips(clips, self.device, self.checkpoint.preprocess.channel_order)
+        """(B, T, H, W, 3) uint8 RGB, as arrays or a tensor → (B, C T, H, W), as the weights expect them."""
+        order = self.checkpoint.preprocess.channel_order
+        return to_clips(clips, self.device, order, gray=self.needs.gray, black=self.needs.black)
 
     @torch.inference_mode()
     def step_normalised(self, clips: Tensor, items: Tensor, rules: Sequence[MemoryRule] | None = None) -> Scored:
-        """As `step`, from (B, 3 T, H, W) float32 in [-1, 1]."""
+        """As `step`, from what `normalise` gives."""
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
             measured = self._model.measure(clips, items)
         error = measured.error

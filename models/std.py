@@ -27,21 +27,19 @@ import torch
 import torch.nn.functional as F  # noqa: N812  torch's own convention
 from torch import Tensor, nn
 
-from models.family import WHOLE, Lesson, Measured, Model, Needs, Stage, in_float32
-from models.kmeans import kmeans
+from models.family import WHOLE, Config, Lesson, Measured, Model, Needs, Stage, in_float32
+from models.kmeans import POINTS, kmeans
 from models.scoring import sum_each
 
 FRAMES = 5
 
 
 @dataclass(frozen=True, slots=True)
-class STDConfig:
+class STDConfig(Config):
     """The published numbers are the defaults."""
 
     width: int = 32  # channels of the first stage; the others are 2, 4 and 8 times that
     items: int = 32  # K, clusters
-    height_px: int = 256
-    width_px: int = 256
     sharpness: float = 25.0  # of the soft assignment
     loss_gradient: float = 0.01  # of the motion branch
     loss_cluster: float = 0.1
@@ -52,10 +50,9 @@ class STDConfig:
         """Raises ValueError for sizes that do not fit the network."""
         if min(self.width, self.items - 1) < 1:
             raise ValueError("STD needs width >= 1 and items >= 2")
-        if self.height_px % 16 or self.width_px % 16 or min(self.height_px, self.width_px) < 16:
-            raise ValueError("STD's attention looks at a sixteenth: height and width must be multiples of 16")
-        if not (0 <= self.lambda_ <= 1 and 0 <= self.clusters_from < 1):
-            raise ValueError("λ must lie in [0, 1], clusters_from in [0, 1)")
+        if not 0 <= self.clusters_from < 1:
+            raise ValueError("clusters_from must lie in [0, 1)")
+        self.check(multiple=16)  # the attention looks at a sixteenth
 
     @property
     def dim(self) -> int:
@@ -260,10 +257,16 @@ class STD(Model):
         """Deep k-means: the clusters start as k-means finds them in the features of the branches as trained so far."""
         if not stage.begins(self.config.clusters_from):
             return
+        self.eval()  # else the features would change the batch norms on their way
+        places: list[Tensor] = []
         with torch.no_grad():
-            features = [F.normalize(self(batch).features.float(), dim=1) for batch in clips]  # (B, 16 w, h, w)
-        places = torch.cat([one.movedim(1, -1).flatten(0, 2) for one in features])  # (places, 16 w)
-        self.cluster.cluster_center.data = kmeans(places, self.config.items)
+            for batch in clips:
+                features = F.normalize(self(batch).features.float(), dim=1)  # (B, 16 w, h, w)
+                places.append(features.movedim(1, -1).flatten(0, 2))  # (B h w, 16 w)
+                if sum(map(len, places)) >= POINTS:
+                    break
+            self.cluster.cluster_center.copy_(kmeans(torch.cat(places), self.config.items))
+        self.train()
 
 
 def gradient_loss(made: Tensor, actual: Tensor) -> Tensor:

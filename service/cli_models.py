@@ -59,9 +59,15 @@ def train(
     batch: Annotated[int, typer.Option(min=1)] = 4,
     learning_rate: Annotated[float, typer.Option(min=1e-9)] = 2e-4,
     seed: Annotated[int, typer.Option(min=0)] = 0,
-    width: Annotated[int, typer.Option(help="channels of the first stage", min=1)] = 64,
-    dim: Annotated[int | None, typer.Option(help="D, length of an item  [default: 8 × width]", min=1)] = None,
-    items: Annotated[int, typer.Option(help="M, items of the memory", min=2)] = 10,
+    width: Annotated[
+        int | None, typer.Option(help="channels of the first stage  [default: as published]", min=1)
+    ] = None,
+    dim: Annotated[
+        int | None, typer.Option(help="D, length of an item or code  [default: in proportion to the width]", min=1)
+    ] = None,
+    items: Annotated[
+        int | None, typer.Option(help="M, items of the memory, or clusters  [default: as published]", min=2)
+    ] = None,
     size: Annotated[int, typer.Option(help="side of the square input, px", min=8)] = 256,
     precision: PrecisionChoice = PrecisionChoice.FP32,
     device: Device = "auto",
@@ -70,15 +76,14 @@ def train(
     """Train on normal clips. Stopped or killed, the same command goes on where it was."""
     from models.device import choose_device, choose_precision  # noqa: PLC0415
     from models.preprocess import Preprocess  # noqa: PLC0415
-    from models.registry import make_config  # noqa: PLC0415
+    from models.registry import sized  # noqa: PLC0415
     from models.training import loop  # noqa: PLC0415
     from models.training.footage import Footage, train_clips  # noqa: PLC0415
 
     where = choose_device(device)
-    sizes = {"width": width, "dim": dim or 8 * width, "items": items, "height_px": size, "width_px": size}
-    config = make_config(model, sizes)
+    config = sized(model, width=width, dim=dim, items=items, height_px=size, width_px=size)
     preprocess = Preprocess(config.height_px, config.width_px)
-    footage = Footage.load(train_clips(data), preprocess, config.t_length)
+    footage = Footage.load(train_clips(data), preprocess, config.needs.frames)
     options = loop.TrainOptions(epochs, batch, learning_rate, seed, choose_precision(precision.value, where), where)
     trainer = loop.Trainer(config, options, footage)
     state = out.with_name(out.name + ".resume")
@@ -113,16 +118,17 @@ def calibrate(
 
     where = choose_device(device)
     loaded = load_checkpoint(checkpoint)
-    with _frames(train_clips(data), "calibrating", loaded.config.t_length) as on_frame:
+    with _frames(train_clips(data), "calibrating", loaded.config.needs.frames) as on_frame:
         done = calibrate.calibrate(
             loaded, data, device=where, precision=choose_precision(precision.value, where), on_frame=on_frame
         )
     _save(out, done, half)
     bounds = done.calibration
     if bounds is not None:
+        gate = "" if bounds.gate_error is None else f", gate error {bounds.gate_error:.3g}"
         typer.echo(
             f"normal over {bounds.frames} frames: PSNR {bounds.psnr_low_db:.2f} to {bounds.psnr_high_db:.2f} dB, "
-            f"distance {bounds.distance_low:.3g} to {bounds.distance_high:.3g}, gate error {bounds.gate_error:.3g}"
+            f"distance {bounds.distance_low:.3g} to {bounds.distance_high:.3g}{gate}"
         )
 
 
@@ -194,20 +200,25 @@ def import_mnad(
 
 @models_app.command("models")
 def list_models() -> None:
-    """The checkpoints in the models folder, and what each is."""
+    """The checkpoints in the models folder, what each is and needs; and the models that can be trained."""
     from models.errors import CheckpointError  # noqa: PLC0415
     from models.header import find_checkpoints, read_header  # noqa: PLC0415
+    from models.registry import MODELS, make_config  # noqa: PLC0415
 
     folder = load_settings().models_dir
     for name, path in find_checkpoints(folder).items():
         try:
             header = read_header(path)
+            needs = make_config(header.model, header.config).needs
         except CheckpointError as error:
             typer.echo(f"{name:24} cannot be used: {error}")
             continue
         shape = f"{header.preprocess.width_px}x{header.preprocess.height_px}"
         calibrated = "calibrated" if header.calibration else "not calibrated"
-        typer.echo(f"{name:24} {header.model:12} {shape:9} {calibrated}")
+        typer.echo(f"{name:24} {header.model:12} {shape:9} {calibrated:15} {needs}")
+    typer.echo("\nlookout train --model:")
+    for name in MODELS:
+        typer.echo(f"{name:24} {make_config(name, {}).needs}")
 
 
 def _rule(checkpoint: Checkpoint, update: UpdateChoice, gate: float | None) -> MemoryRule:
@@ -216,7 +227,7 @@ def _rule(checkpoint: Checkpoint, update: UpdateChoice, gate: float | None) -> M
     from models.training.evaluate import guarded_rule  # noqa: PLC0415
 
     paper = update is UpdateChoice.PAPER
-    rule = MemoryRule.paper(checkpoint.config.gamma) if paper else guarded_rule(checkpoint)
+    rule = MemoryRule.paper(checkpoint.config.needs.gate) if paper else guarded_rule(checkpoint)
     return rule if gate is None else replace(rule, gate=gate)
 
 

@@ -70,21 +70,24 @@ def evaluate(
     learner = Learner(scorer.checkpoint.calibration, learn_frames)
     calibration = "learn" if scorer.checkpoint.calibration is None else "model"
     values = {clip.name: _values(clip, learner, lambda_) for clip in clips}
-    labels = _labels(clips, entries, config.t_length - 1) if entries else None
+    labels = _labels(clips, entries) if entries else None
     return Evaluation(clips, values, labels, _aucs(values, labels), calibration, lambda_)
 
 
 def guarded_rule(checkpoint: Checkpoint) -> MemoryRule:
     """The guarded update in the measures of the checkpoint's calibration. Raises CheckpointError without them."""
-    bounds, config = checkpoint.calibration, checkpoint.config
+    bounds, needs = checkpoint.calibration, checkpoint.config.needs
+    if needs.memory != "adapts":
+        raise CheckpointError(f"{checkpoint.name} has no memory that adapts: there is nothing to guard")
     if bounds is None or bounds.gate_error is None:
         raise CheckpointError("a guarded memory needs a calibration with a gate error: run `lookout calibrate` first")
-    return MemoryRule.guarded_by(bounds, config.dim, config.gamma)
+    return MemoryRule.guarded_by(bounds, needs.items[1], needs.gate)
 
 
-def _labels(clips: list[ClipScores], entries: dict[str, Any], skipped: int) -> dict[str, Labels]:
-    """Labels of the scored frames: the first T - 1 of a clip have no score."""
-    return {clip.name: labels_of(clip.name, entries[clip.name], clip.frames)[skipped:] for clip in clips}
+def _labels(clips: list[ClipScores], entries: dict[str, Any]) -> dict[str, Labels]:
+    """Labels of the scored frames: the first of a clip have no score, and with some models the last."""
+    found = {clip.name: labels_of(clip.name, entries[clip.name], clip.frames) for clip in clips}
+    return {clip.name: found[clip.name][clip.first :][: len(clip.psnr_db)] for clip in clips}
 
 
 def _values(clip: ClipScores, learner: Learner, lambda_: float) -> Values:

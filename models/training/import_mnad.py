@@ -10,7 +10,7 @@ from torch import Tensor
 
 from models.checkpoint import Checkpoint, digest
 from models.errors import CheckpointError
-from models.mnad import MnadConfig
+from models.family import Config
 from models.preprocess import Preprocess
 from models.registry import make_config, make_model
 
@@ -53,7 +53,7 @@ def convert(tensors: dict[str, Tensor], name: str, provenance: dict[str, str]) -
     return Checkpoint("mnad-pred", model, items, config, Preprocess(channel_order="bgr"), None, dict(provenance))
 
 
-def _config_of(tensors: dict[str, Tensor], items: Tensor) -> MnadConfig:
+def _config_of(tensors: dict[str, Tensor], items: Tensor) -> Config:
     width, channels_in = tensors[_FIRST].shape[:2]
     if channels_in % 3:
         raise CheckpointError(f"MNAD takes frames of 3 channels; these weights take {channels_in} channels")

@@ -1,7 +1,8 @@
-"""Training MNAD on normal footage, as its authors do: Adam, cosine over the epochs, one memory for the whole batch."""
+"""Training on normal footage, as MNAD's authors do: Adam, cosine over the epochs, one memory for the whole batch."""
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -13,14 +14,14 @@ from torch import Tensor
 from torch.optim import Adam
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
-from models import memory
 from models.checkpoint import Checkpoint
 from models.device import Precision
-from models.errors import CheckpointError
+from models.errors import CheckpointError, TrainingError
+from models.family import Config, Stage
 from models.files import replacing
-from models.mnad import MnadConfig
-from models.preprocess import Preprocess
+from models.preprocess import Pixels, Preprocess
 from models.registry import make_model, name_of
+from models.scoring import LEAST_MSE
 from models.tensors import to_clips
 from models.training.footage import Footage
 
@@ -55,28 +56,49 @@ class StoppedError(Exception):
 class Trainer:
     """A model in training, with everything that a resumed run needs to go on as if nothing had happened."""
 
-    def __init__(self, config: MnadConfig, options: TrainOptions, footage: Footage) -> None:
+    def __init__(self, config: Config, options: TrainOptions, footage: Footage) -> None:
         torch.manual_seed(options.seed)
         self.config, self.options, self.footage = config, options, footage
         self.device = torch.device(options.device)
         self.model = make_model(name_of(config), config).to(self.device).train()
-        self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stubs
-        self.items = memory.initial_items(config.items, config.dim).to(self.device)
+        self.model.to(memory_format=self.model.layout)  # type: ignore[call-overload]  # missing in torch's stubs
+        self.items = self.model.initial_items().to(self.device)
         self.optimizer = Adam(self.model.parameters(), lr=options.learning_rate)
         self.schedule = CosineAnnealingLR(self.optimizer, T_max=options.epochs)
         self.epoch = 0
         self.step_in_epoch = 0
 
+    @property
+    def stage(self) -> Stage:
+        return Stage(self.epoch, self.options.epochs)
+
+    def normalise(self, batch: list[Pixels]) -> Tensor:
+        """B clips (T, H, W, 3) uint8 RGB → (B, C T, H, W), as the model takes them."""
+        needs = self.config.needs
+        return to_clips(batch, self.device, gray=needs.gray, black=needs.black)
+
+    def begin_epoch(self) -> None:
+        """Before the first step of an epoch; a resumed run may come here again, with the same result."""
+        batches = self.footage.batches(self.options.batch, self.options.seed, self.epoch)
+        self.model.begin_epoch(self.stage, map(self.normalise, batches))
+
     def step(self, clips: Tensor) -> tuple[float, float]:
-        """One step of the optimiser and of the memory on (B, 3 T, H, W); gives loss and the batch's PSNR in dB."""
+        """One step of the optimiser and of the memory on (B, C T, H, W); gives loss and the batch's PSNR in dB.
+
+        Raises TrainingError once the loss is no number: what was saved before is worth more than what would follow.
+        """
+        torch.manual_seed(hash((self.options.seed, self.epoch, self.step_in_epoch)))  # a resumed run draws the same
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.options.precision == "bf16"):
-            lesson = self.model.lesson(clips, self.items)
+            lesson = self.model.lesson(clips, self.items, self.stage)
         self.optimizer.zero_grad(set_to_none=True)
         lesson.loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
         self.items = lesson.items
         self.step_in_epoch += 1
-        return lesson.loss.item(), -10 * lesson.mse.log10().item()
+        loss = lesson.loss.item()
+        if not math.isfinite(loss):
+            raise TrainingError(f"the loss became {loss} in epoch {self.epoch + 1}: try a smaller learning rate")
+        return loss, -10 * lesson.mse.clamp_min(LEAST_MSE).log10().item()
 
     def end_epoch(self) -> None:
         self.schedule.step()
@@ -129,19 +151,21 @@ def train(
 ) -> None:
     """Run to the end of the last epoch, saving the state every SAVE_EVERY_S.
 
-    Raises StoppedError, with the state saved, once `should_stop` says so between two steps.
+    Raises StoppedError, with the state saved, once `should_stop` says so between two steps; TrainingError.
     """
     options, footage = trainer.options, trainer.footage
     per_epoch = footage.batches_per_epoch(options.batch)
     saved_at = time.monotonic()
     while trainer.epoch < options.epochs:
+        if trainer.step_in_epoch == 0:
+            trainer.begin_epoch()
         for number, batch in enumerate(footage.batches(options.batch, options.seed, trainer.epoch)):
             if number < trainer.step_in_epoch:
                 continue  # done before the resume
             if should_stop():
                 trainer.save(state_path)
                 raise StoppedError
-            loss, psnr = trainer.step(to_clips(batch, trainer.device))
+            loss, psnr = trainer.step(trainer.normalise(batch))
             done = trainer.epoch * per_epoch + trainer.step_in_epoch
             report(Progress(done, options.epochs * per_epoch, trainer.epoch, loss, psnr))
             if time.monotonic() - saved_at > SAVE_EVERY_S:

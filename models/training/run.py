@@ -19,10 +19,11 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class ClipScores:
-    """One entry a scored frame: frames T - 1 to N - 1 of a clip."""
+    """One entry a scored frame: consecutive frames of a clip."""
 
     name: str
     frames: int  # N, of the clip
+    first: int  # 0-based, of those scored
     psnr_db: Floats
     distance: Floats
     gate_error: Floats
@@ -81,4 +82,5 @@ def _score(camera: _Camera, name: str, clip: Pixels, on_frame: Callable[[], None
         on_frame()
     psnr_db, distances, gates, updated, drifts = (np.array(column) for column in zip(*rows, strict=True))
     rollbacks = camera.rollback.rollbacks - before
-    return ClipScores(name, len(clip), psnr_db, distances, gates, updated, drifts, rollbacks)
+    first = camera.scorer.needs.scored
+    return ClipScores(name, len(clip), first, psnr_db, distances, gates, updated, drifts, rollbacks)

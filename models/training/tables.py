@@ -55,9 +55,8 @@ def _write_csv(path: Path, evaluation: Evaluation) -> None:
         writer = csv.writer(file)
         writer.writerow(["clip", "frame", *fields])
         for clip in evaluation.clips:
-            first = clip.frames - len(clip.psnr_db)
             rows = zip(*(found[f"{clip.name}/{field}"] for field in fields), strict=True)
-            writer.writerows([clip.name, first + i, *row] for i, row in enumerate(rows))
+            writer.writerows([clip.name, clip.first + i, *row] for i, row in enumerate(rows))
 
 
 def write_plots(folder: Path, evaluation: Evaluation) -> None:
@@ -67,7 +66,7 @@ def write_plots(folder: Path, evaluation: Evaluation) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for clip in evaluation.clips:
         values = evaluation.values[clip.name]
-        frames = np.arange(clip.frames - len(clip.psnr_db), clip.frames)
+        frames = clip.first + np.arange(len(clip.psnr_db))
         figure = Figure(figsize=(9, 6), layout="constrained")
         axes = figure.subplots(3, 1, sharex=True)
         axes[0].plot(frames, clip.psnr_db, label="PSNR, dB")

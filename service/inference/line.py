@@ -63,11 +63,14 @@ class CameraLine:
     @property
     def rule(self) -> MemoryRule:
         """How the memory follows what this camera sees; a guarded one waits until it knows what is normal."""
-        config = self.scorer.checkpoint.config
         if self.camera.memory == "paper":
             return MemoryRule.paper(self.scorer.gamma)
         bounds = self.learner.bounds
-        return MemoryRule.guarded_by(bounds, config.dim, self.scorer.gamma) if bounds else MemoryRule.fixed()
+        return (
+            MemoryRule.guarded_by(bounds, self.scorer.needs.items[1], self.scorer.gamma)
+            if bounds
+            else MemoryRule.fixed()
+        )
 
     def rewind(self) -> None:
         """Read again from one window before the next frame that is to be scored."""

@@ -57,7 +57,7 @@ class Followed:
 
 def rules_of(checkpoint: Checkpoint) -> dict[str, MemoryRule]:
     """As published; guarded behind the same gate, so that the bound alone makes the difference; and guarded."""
-    guarded, gamma = guarded_rule(checkpoint), checkpoint.config.gamma
+    guarded, gamma = guarded_rule(checkpoint), checkpoint.config.needs.gate
     return {"paper": MemoryRule.paper(gamma), "guarded, γ": replace(guarded, gate=gamma), "guarded": guarded}
 
 

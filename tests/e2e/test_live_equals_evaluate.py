@@ -11,6 +11,7 @@ import pytest
 
 from models.checkpoint import load_checkpoint, save_checkpoint
 from models.device import Precision
+from models.registry import make_config
 from models.scorer import Scorer
 from models.training.calibrate import calibrate
 from models.training.evaluate import Evaluation, evaluate
@@ -34,7 +35,7 @@ def models_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (normal / "01.mp4").symlink_to(PED2 / "train" / "01.mp4")
     checkpoint = import_mnad(SHARED / "reference" / "ped2_mnad_pred" / "authors.safetensors")
     # A gate that half of the frames pass, so that the memory's path counts too.
-    checkpoint = replace(checkpoint, config=replace(checkpoint.config, gamma=0.0175))
+    checkpoint = replace(checkpoint, config=make_config(checkpoint.name, {"gamma": 0.0175}))
     save_checkpoint(folder / "ped2.safetensors", calibrate(checkpoint, normal, precision="bf16"))
     return folder
 
