@@ -89,7 +89,8 @@ class MemAE(Model):
         x = clips[:, None]  # (B, 1, T, H, W)
         found = self(x)
         with in_float32(clips):
-            error = squared_error(found.clip, x)[:, :, self.config.needs.scored]  # (B, 1, H, W)
+            i = self.config.needs.scored
+            error = squared_error(found.clip[:, :, i], x[:, :, i])  # (B, 1, H, W)
             return Measured(error, clip_error(found.clip, x))
 
     def lesson(self, clips: Tensor, items: Tensor, stage: Stage = WHOLE) -> Lesson:  # noqa: ARG002  all are alike

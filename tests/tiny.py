@@ -8,14 +8,20 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from models import memory
 from models.bounds import Bounds
 from models.checkpoint import Checkpoint, save_checkpoint
+from models.family import Config
 from models.mnad import MnadConfig
 from models.preprocess import Preprocess
-from models.registry import make_model
+from models.registry import MODELS, make_model, name_of, sized
 
 TINY = MnadConfig(width=4, items=4, dim=16, height_px=32, width_px=32)
+
+TINY_OF = {
+    name: sized(name, width=6, height_px=32, width_px=32, **({"items": 4} if hasattr(entry.config(), "items") else {}))
+    for name, entry in MODELS.items()
+}
+"""Every model of the family as small."""
 
 EASY_BOUNDS = Bounds(psnr_low_db=10.0, psnr_high_db=40.0, distance_low=0.0, distance_high=1e-2, frames=100)
 
@@ -30,11 +36,17 @@ def tiny_checkpoint(
 ) -> Checkpoint:
     """Random weights, the same for the same seed."""
     config = MnadConfig(width=width, items=4, dim=dim, height_px=side_px, width_px=side_px, gamma=gamma)
+    return untrained(config, seed, calibration)
+
+
+def untrained(config: Config, seed: int = 0, calibration: Bounds | None = None) -> Checkpoint:
+    """Any model of the family with random weights, the same for the same seed."""
+    name = name_of(config)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        model = make_model("mnad-pred", config).eval().requires_grad_(False)
-        items = memory.initial_items(config.items, config.dim)
-    return Checkpoint("mnad-pred", model, items, config, Preprocess(side_px, side_px), calibration, {})
+        model = make_model(name, config).eval().requires_grad_(False)
+        items = model.initial_items()
+    return Checkpoint(name, model, items, config, Preprocess(config.height_px, config.width_px), calibration, {})
 
 
 def write_tiny(folder: Path, name: str = "tiny", *, calibrated: bool = True, gamma: float = 0.01) -> Path:

@@ -1,0 +1,200 @@
+"""Every model of the family through the same seam: needs, checkpoint, training, scoring, batches."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from models.checkpoint import load_checkpoint, save_checkpoint
+from models.device import Precision
+from models.errors import CheckpointError, TrainingError
+from models.preprocess import Preprocess
+from models.registry import MODELS, make_config, sized
+from models.scorer import Scorer
+from models.training.evaluate import guarded_rule
+from models.training.footage import Footage, train_clips
+from models.training.loop import StoppedError, Trainer, TrainOptions, train
+from models.training.run import score_clips
+from tests.clips import write_clip
+from tests.tiny import EASY_BOUNDS, TINY_OF, untrained
+
+FRAMES = 24
+OPTIONS = TrainOptions(epochs=3, batch=4, learning_rate=1e-3, seed=7)
+
+every_model = pytest.mark.parametrize("name", sorted(MODELS))
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    folder = tmp_path_factory.mktemp("clips")
+    return [write_clip(folder / f"{name}.mp4", range(FRAMES), size_px=(64, 48)) for name in ("a", "b")]
+
+
+def footage_for(name: str, clips: list[Path]) -> Footage:
+    return Footage.load(train_clips(clips[0].parent), Preprocess(32, 32), TINY_OF[name].needs.frames)
+
+
+def test_what_each_model_needs() -> None:
+    needs = {name: make_config(name, {}).needs for name in MODELS}
+    assert {name: (one.frames, one.scored, one.memory) for name, one in needs.items()} == {
+        "mnad-pred": (5, 4, "adapts"),
+        "mnad-recon": (1, 0, "adapts"),
+        "memae": (16, 8, "fixed"),
+        "std": (5, 4, "fixed"),
+        "ae": (1, 0, "none"),
+        "vae": (1, 0, "none"),
+    }
+    for one in needs.values():
+        assert (one.memory == "adapts") == (one.items != (0, 0)) == (one.gate > 0)
+
+
+def test_other_sizes_keep_the_published_proportions() -> None:
+    assert sized("mnad-pred", width=16) == make_config("mnad-pred", {"width": 16, "dim": 128})
+    assert sized("memae", width=24) == make_config("memae", {"width": 24, "dim": 64})
+    assert sized("std", width=8, dim=None) == make_config("std", {"width": 8})
+    with pytest.raises(CheckpointError, match="ae cannot be configured so"):
+        sized("ae", items=4)
+
+
+@every_model
+def test_what_is_saved_comes_back(name: str, tmp_path: Path) -> None:
+    original = untrained(TINY_OF[name], calibration=EASY_BOUNDS)
+    save_checkpoint(tmp_path / "tiny.safetensors", original)
+    loaded = load_checkpoint(tmp_path / "tiny.safetensors")
+    assert (loaded.name, loaded.config, loaded.calibration) == (name, original.config, EASY_BOUNDS)
+    assert torch.equal(loaded.items, original.items)
+    for key, tensor in original.model.state_dict().items():
+        assert torch.equal(loaded.model.state_dict()[key], tensor), key
+
+
+@every_model
+def test_training_lowers_the_loss(name: str, clips: list[Path], tmp_path: Path) -> None:
+    losses: list[float] = []
+    trainer = Trainer(TINY_OF[name], OPTIONS, footage_for(name, clips))
+    train(trainer, tmp_path / "state", report=lambda now: losses.append(now.loss))
+    epoch = trainer.footage.batches_per_epoch(OPTIONS.batch)
+    assert np.mean(losses[-epoch:]) < np.mean(losses[:epoch])
+
+
+@every_model
+@pytest.mark.parametrize("stop_after_epochs", [0.5, 1.0])
+def test_a_resumed_run_equals_an_undisturbed_one(
+    name: str, clips: list[Path], tmp_path: Path, stop_after_epochs: float
+) -> None:
+    footage = footage_for(name, clips)
+    whole = Trainer(TINY_OF[name], OPTIONS, footage)
+    train(whole, tmp_path / "other")
+    state, left = tmp_path / "state", int(stop_after_epochs * footage.batches_per_epoch(OPTIONS.batch))
+
+    def should_stop() -> bool:
+        nonlocal left
+        left -= 1
+        return left < 0
+
+    with pytest.raises(StoppedError):
+        train(Trainer(TINY_OF[name], OPTIONS, footage), state, should_stop=should_stop)
+    resumed = Trainer(TINY_OF[name], OPTIONS, footage)
+    resumed.resume(state)
+    train(resumed, state)
+    for key, tensor in whole.model.state_dict().items():
+        assert torch.equal(tensor, resumed.model.state_dict()[key]), key
+    assert torch.equal(whole.items, resumed.items)
+
+
+def test_a_state_of_another_model_is_refused(clips: list[Path], tmp_path: Path) -> None:
+    state = tmp_path / "model.resume"
+    Trainer(TINY_OF["ae"], OPTIONS, footage_for("ae", clips)).save(state)
+    with pytest.raises(CheckpointError, match="other options"):
+        Trainer(TINY_OF["vae"], OPTIONS, footage_for("vae", clips)).resume(state)
+
+
+@every_model
+def test_a_loss_that_is_no_number_ends_the_training(name: str, clips: list[Path], tmp_path: Path) -> None:
+    trainer = Trainer(TINY_OF[name], OPTIONS, footage_for(name, clips))
+    for parameter in trainer.model.parameters():
+        parameter.data.fill_(torch.nan)
+    with pytest.raises(TrainingError, match="learning rate"):
+        train(trainer, tmp_path / "state")
+    assert not list(tmp_path.iterdir())
+
+
+@every_model
+def test_the_clusters_of_std_alone_start_in_the_middle_of_a_training(name: str, clips: list[Path]) -> None:
+    trainer = Trainer(TINY_OF[name], OPTIONS, footage_for(name, clips))
+    changed = []
+    for trainer.epoch in range(OPTIONS.epochs):
+        before = {key: tensor.clone() for key, tensor in trainer.model.state_dict().items()}
+        trainer.begin_epoch()
+        changed.append(
+            [key for key, tensor in trainer.model.state_dict().items() if not torch.equal(tensor, before[key])]
+        )
+    assert changed == [[], ["cluster.cluster_center"] if name == "std" else [], []]
+    assert trainer.model.training
+
+
+@every_model
+def test_a_clip_has_scores_for_the_frames_that_the_model_says(name: str, clips: list[Path]) -> None:
+    scorer = Scorer(untrained(TINY_OF[name]))
+    needs = scorer.needs
+    (found,) = score_clips(scorer, clips[:1], carry_memory=True)
+    assert found.first == needs.scored
+    assert len(found.psnr_db) == FRAMES - needs.frames + 1
+    assert np.isfinite(found.psnr_db).all()
+    assert np.isfinite(found.distance).all()
+    assert np.isfinite(found.gate_error).all() == (needs.memory == "adapts")
+
+
+@every_model
+def test_the_heatmap_and_psnr_are_those_of_the_scored_frame(name: str) -> None:
+    scorer = Scorer(untrained(TINY_OF[name]))
+    needs = scorer.needs
+    clip = np.random.default_rng(0).integers(0, 256, (needs.frames, 32, 32, 3), dtype=np.uint8)
+    prepared = scorer.normalise([clip])
+    scored = scorer.step_normalised(prepared, scorer.fresh_items()[None])
+    channels = 1 if needs.gray else 3
+    frame = prepared[:, channels * needs.scored : channels * (needs.scored + 1)]
+    measured = scorer.checkpoint.model.measure(prepared, scorer.fresh_items()[None])
+    assert measured.error.shape == frame.shape
+    assert scored.heat.square().mean().item() == pytest.approx(measured.error.mean().item(), rel=1e-5)
+    assert scored.psnr_db.item() == pytest.approx(-10 * np.log10(measured.error.mean().item()), rel=1e-5)
+
+
+@pytest.mark.parametrize("name", [name for name, config in TINY_OF.items() if config.needs.memory != "adapts"])
+def test_a_model_without_a_memory_that_adapts_carries_none_and_guards_none(name: str) -> None:
+    checkpoint = untrained(TINY_OF[name], calibration=EASY_BOUNDS)
+    scorer = Scorer(checkpoint)
+    clips = np.zeros((2, scorer.t_length, 32, 32, 3), np.uint8)
+    scored = scorer.step(list(clips), torch.stack([scorer.fresh_items()] * 2))
+    assert scored.items.shape == (2, 0, 0)
+    assert not scored.memory_updated.any()
+    assert not scored.drift.any()
+    assert scored.gate_error.isnan().all()
+    with pytest.raises(CheckpointError, match="nothing to guard"):
+        guarded_rule(checkpoint)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize(
+    ("name", "sizes"),
+    [
+        ("mnad-recon", {"width": 16, "items": 4}),
+        ("memae", {}),  # narrower ones take other convolutions for other batches
+        ("std", {"width": 8, "items": 8}),
+        ("ae", {"width": 16}),
+        ("vae", {"width": 16}),
+    ],
+)
+def test_a_batch_gives_what_each_clip_gives_alone(name: str, sizes: dict[str, int], precision: Precision) -> None:
+    """Bit for bit on a CPU; sizes for which torch takes the same convolutions: see test_inference_step."""
+    scorer = Scorer(untrained(sized(name, **sizes)), precision=precision)
+    shape = (2, scorer.t_length, 256, 256, 3)
+    clips = list(np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8))
+    items = torch.stack([scorer.fresh_items()] * 2)
+    together = scorer.step(clips, items)
+    for row, clip in enumerate(clips):
+        alone = scorer.step([clip], items[:1])
+        for part in ("psnr_db", "distance", "memory_updated", "items", "heat"):
+            assert torch.equal(getattr(together, part)[row], getattr(alone, part)[0]), part
