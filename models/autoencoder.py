@@ -31,12 +31,16 @@ class AutoencoderConfig(Config):
 
     @property
     def needs(self) -> Needs:
-        return Needs(frames=1, scored=0)
+        return Needs(frames=1, scored=0, distance=False)
 
 
 @dataclass(frozen=True, slots=True)
 class VariationalConfig(AutoencoderConfig):
     loss_kl: float = 1e-3  # of the mean KL divergence of a latent number
+
+    @property
+    def needs(self) -> Needs:
+        return Needs(frames=1, scored=0)
 
 
 class Autoencoder(Model):

@@ -28,6 +28,7 @@ class Needs:
     gate: float = 0.0  # γ of a memory that adapts: gate errors below it update the items
     gray: bool = False  # one channel a frame, else three
     black: float = -1.0  # what black becomes; white is 1
+    distance: bool = True  # has a second number beside PSNR
 
     def __str__(self) -> str:
         """For a person; frames are counted from 1 here."""

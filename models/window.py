@@ -18,6 +18,11 @@ class Window:
         self._count = 0  # frames since it was cleared
 
     @property
+    def count(self) -> int:
+        """Frames since it was cleared, those that have gone again included."""
+        return self._count
+
+    @property
     def full(self) -> bool:
         return self._count >= self._t_length
 

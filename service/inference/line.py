@@ -53,6 +53,7 @@ class CameraLine:
     note: str | None = None  # for the person who looks at the camera
     window: Window = field(init=False)
     _pushed: FrameId | None = None  # the newest frame in the window
+    _ahead: deque[Frame] = field(default_factory=deque)  # in the window, to be scored when later ones have come
     _gap: Gap | None = None  # the one that still grows
 
     def __post_init__(self) -> None:
@@ -73,9 +74,10 @@ class CameraLine:
         )
 
     def rewind(self) -> None:
-        """Read again from one window before the next frame that is to be scored."""
-        self.cursor = one_window_before(self.done, self.scorer.t_length)
+        """Read again, from the first frame of the window of the next one that is to be scored."""
+        self.cursor = before_window(self.done, self.scorer.needs.scored)
         self.fetched.clear()
+        self._ahead.clear()
 
     def offer(self, frames: Iterable[Frame]) -> None:
         """Take frames fetched from the bus, in order."""
@@ -84,7 +86,7 @@ class CameraLine:
             self.cursor = frame.id
 
     def next_frame(self) -> Frame | None:
-        """The next frame with a whole window behind it, or None until more have come.
+        """The next frame with a whole window around it, which is `window` now, or None until more have come.
 
         A gap, a new session or a frame that cannot be used empties the window: a clip never spans a break.
         """
@@ -92,9 +94,11 @@ class CameraLine:
             frame = self.fetched.popleft()
             if self.done is not None and frame.id <= self.done:
                 self._push_again(frame)
-            elif self._take(frame):
+            elif self._take(frame) and self.window.full:
                 self._close_gap()
-                return frame
+                scored = self._ahead.popleft()
+                self.done = scored.id
+                return scored
         self._close_gap()
         return None
 
@@ -107,6 +111,7 @@ class CameraLine:
 
     def skip(self, frames: Iterable[FrameId]) -> None:
         """Leave these frames out, in order, and those that are missing between them."""
+        self._ahead.clear()  # they are among `frames`, or missing
         for frame_id in frames:
             self._miss_until(frame_id)
             self._count(frame_id.session, frame_id.seq, 1, self.loss)
@@ -143,19 +148,20 @@ class CameraLine:
     # One frame
 
     def _take(self, frame: Frame) -> bool:
-        """Account for what is missing before the frame, then for the frame itself unless it can be scored: True."""
+        """Account for what is missing before the frame, then for the frame itself unless it may be scored: True."""
         self._miss_until(frame.id, frame.skipped, frame.skipped_for)
         refused = self._refused(frame) or self._unsettled(frame)
         if refused:
+            self._leave_ahead(refused)
             self.window.clear()
             self._count(frame.session, frame.seq, 1, refused)
             self.why = refused
             return False
         self._push(frame)
-        if not self.window.full:
+        if self.window.count <= self.scorer.needs.scored:
             self._count(frame.session, frame.seq, 1, self.why)
             return False
-        self.done = frame.id
+        self._ahead.append(frame)
         return True
 
     def _refused(self, frame: Frame) -> str:
@@ -193,18 +199,27 @@ class CameraLine:
 
     def _miss_until(self, frame_id: FrameId, skipped: int = 0, skipped_for: str = "") -> None:
         """Numbers between the last frame and this one that never came: ingest left out `skipped`, the rest is lost."""
-        done, session = self.done, frame_id.session
-        if done is None or done.session != session:
-            self.why = "reconnect" if done is not None and self.camera.live else WINDOW
-            done = FrameId(session, -1)
-        missing = frame_id.seq - done.seq - 1
+        last, session = self._ahead[-1].id if self._ahead else self.done, frame_id.session
+        if last is None or last.session != session:
+            self._leave_ahead(WINDOW)
+            self.why = "reconnect" if last is not None and self.camera.live else WINDOW
+            last = FrameId(session, -1)
+        missing = frame_id.seq - last.seq - 1
         by_ingest = min(skipped, missing)
         if missing - by_ingest:
-            self._count(session, done.seq + 1, missing - by_ingest, self.loss)
+            self._leave_ahead(self.loss)
+            self._count(session, last.seq + 1, missing - by_ingest, self.loss)
             self.why = self.loss
         if by_ingest:
+            self._leave_ahead(skipped_for)
             self._count(session, frame_id.seq - by_ingest, by_ingest, skipped_for)
             self.why = skipped_for
+
+    def _leave_ahead(self, reason: str) -> None:
+        """What the scores of these frames wait for will not come."""
+        while self._ahead:
+            frame = self._ahead.popleft()
+            self._count(frame.session, frame.seq, 1, reason)
 
     def _count(self, session: int, first_seq: int, frames: int, reason: str) -> None:
         gap = self._gap
@@ -221,10 +236,10 @@ class CameraLine:
             self._gap = None
 
 
-def one_window_before(done: FrameId | None, t_length: int) -> FrameId | None:
-    """Where to read from, so that the frame after `done` is the first with a whole window again."""
+def before_window(done: FrameId | None, scored: int) -> FrameId | None:
+    """Where to read from, so that the frame after `done` is the first to be scored, at index `scored` of its window."""
     if done is None:
         return None
-    if done.seq < t_length - 1:
+    if done.seq < scored:
         return FrameId(done.session - 1, 2**63)  # from the session's first frame
-    return FrameId(done.session, done.seq - t_length + 1)
+    return FrameId(done.session, done.seq - scored)

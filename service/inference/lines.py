@@ -87,7 +87,7 @@ class Lines:
             self._restore(line, known)
         if epoch > 1 and line.done is not None:
             line.loss = "takeover"
-            line.why = WINDOW if line.done.seq < scorer.t_length - 1 else "takeover"  # a session's first have no score
+            line.why = WINDOW if line.done.seq < scorer.needs.scored else "takeover"  # a session's first have no score
         self.failed.pop(camera.id, None)
         self.running[camera.id] = line
 

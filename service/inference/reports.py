@@ -29,7 +29,7 @@ def _of(line: CameraLine, worker: str, now: float) -> InferReport:
         last_error=line.note,
         learned=line.learner.learned,
         to_learn=line.learner.needed,
-        drift=line.drift,
+        drift=line.drift if line.scorer.needs.memory == "adapts" else None,
         rollbacks=line.rollback.rollbacks,
         tampered=line.watch.tampered,
         worker=worker,

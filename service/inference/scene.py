@@ -142,6 +142,7 @@ class SceneWatch:
         self._free_until = 0.0  # no frame is held back before
         self._told: list[float] = []  # when the last BLINKS changes were told
         self._held: FrameId | None = None
+        self._seen: FrameId | None = None  # the newest frame
 
     @property
     def tampered(self) -> bool:
@@ -154,7 +155,10 @@ class SceneWatch:
         return self._held
 
     def see(self, frame: Frame) -> Verdict:
-        """All frames of a camera are of one size."""
+        """All frames of a camera are of one size. One that is read again was settled: it still waits for its score."""
+        if self._seen is not None and frame.id <= self._seen:
+            return Verdict(settled=True, changed=False, events=[])
+        self._seen = frame.id
         look, at = Look.at(frame.pixels), frame.captured_at
         changed = self._scene(look, at)
         found: list[tuple[Kind, str]] = [("scene_change", changed)] if changed else []
@@ -240,6 +244,7 @@ class SceneWatch:
             "free_until": self._free_until,
             "told": self._told,
             "held": self._held,
+            "seen": self._seen,
         }
 
     @classmethod
@@ -253,6 +258,7 @@ class SceneWatch:
         watch._free_until = float(data["free_until"])
         watch._told = [float(at) for at in data["told"]]
         watch._held = FrameId(*data["held"]) if data["held"] else None
+        watch._seen = FrameId(*data["seen"]) if data.get("seen") else None  # not in snapshots of older versions
         return watch
 
 

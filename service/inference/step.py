@@ -14,7 +14,7 @@ from service import bus
 from service.inference.line import CameraLine
 from service.messages import Frame, Heat, Score
 
-Ready = tuple[CameraLine, Frame]  # the frame, with a whole window behind it
+Ready = tuple[CameraLine, Frame]  # the frame to be scored, and a whole window around it in its line
 
 
 def groups(lines: Sequence[CameraLine], most: int) -> list[list[CameraLine]]:
@@ -48,6 +48,7 @@ def _deal_out(batch: Sequence[Ready], scored: Scored, scored_at: float) -> None:
 def _score(line: CameraLine, frame: Frame, numbers: list[float], scored_at: float) -> Score:
     psnr, distance, gate, updated = numbers
     value = line.learner.value(psnr, distance, line.scorer.checkpoint.config.lambda_, gate)
+    needs = line.scorer.needs
     return Score(
         camera=frame.camera,
         session=frame.session,
@@ -56,9 +57,9 @@ def _score(line: CameraLine, frame: Frame, numbers: list[float], scored_at: floa
         scored_at=scored_at,
         model=line.camera.model,
         psnr_db=_finite(psnr),
-        distance=_finite(distance),
+        distance=_finite(distance) if needs.distance else None,
         gate_error=_finite(gate),
-        memory_updated=bool(updated),
+        memory_updated=bool(updated) if needs.memory == "adapts" else None,
         value=None if value is None else _finite(value),
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,10 +13,13 @@ from hypothesis import strategies as st
 
 from models.bounds import Learner
 from models.scorer import Scorer
+from models.training.run import score_clips
+from service.bus import Scored
 from service.inference import snapshots
 from service.inference.line import CameraLine
+from service.inference.step import score_batch
 from service.messages import Camera, Frame, FrameId, Gap
-from tests.tiny import EASY_BOUNDS, street, tiny_checkpoint
+from tests.tiny import EASY_BOUNDS, TINY_OF, street, tiny_checkpoint, untrained
 
 
 def camera(name: str = "a") -> Camera:
@@ -25,6 +29,12 @@ def camera(name: str = "a") -> Camera:
 @pytest.fixture(scope="module")
 def scorer() -> Scorer:
     return Scorer(tiny_checkpoint())
+
+
+@pytest.fixture(scope="module")
+def memae() -> Scorer:
+    """Its scores belong to frame 8 of 16, counted from 0."""
+    return Scorer(untrained(TINY_OF["memae"]))
 
 
 @pytest.fixture
@@ -37,12 +47,12 @@ def frame(seq: int, session: int = 1, size: int = 32) -> Frame:
 
 
 def scored(line: CameraLine, frames: list[Frame]) -> list[tuple[int, int]]:
-    """(session, seq) of every frame that these complete a window for; each clip holds the frames up to it."""
+    """(session, seq) of every frame that these complete a window for; each clip holds the frames around it."""
     line.offer(frames)
-    found = []
+    needs, found = line.scorer.needs, []
     while (frame := line.next_frame()) is not None:
-        numbers = line.window.clip()[:, 0, 0, 0].tolist()
-        assert numbers == [number % 256 for number in range(frame.seq - 4, frame.seq + 1)]
+        numbers, first = line.window.clip()[:, 0, 0, 0].tolist(), frame.seq - needs.scored
+        assert numbers == [number % 256 for number in range(first, first + needs.frames)]
         found.append((frame.session, frame.seq))
     return found
 
@@ -163,6 +173,15 @@ def test_a_camera_with_the_models_bounds_keeps_them_over_a_scene_change(scorer: 
 @pytest.mark.parametrize("cut", range(28, 46))
 def test_a_new_owner_decides_as_the_old_one_would_have_wherever_it_takes_over(scorer: Scorer, cut: int) -> None:
     """Around a scene change too: its window never reaches back over it."""
+    check_take_over(scorer, cut)
+
+
+@pytest.mark.parametrize("cut", range(1, 60, 3))
+def test_so_does_one_whose_scores_wait_for_later_frames(memae: Scorer, cut: int) -> None:
+    check_take_over(memae, cut)
+
+
+def check_take_over(scorer: Scorer, cut: int) -> None:
     frames = [*(day(seq) for seq in range(30)), *(night(seq) for seq in range(30, 60))]
 
     def fresh(done: FrameId | None) -> CameraLine:
@@ -186,12 +205,81 @@ def test_a_new_owner_decides_as_the_old_one_would_have_wherever_it_takes_over(sc
 @given(st.lists(st.tuples(st.integers(1, 3), st.integers(0, 20)), max_size=60))  # by 21 grays: a scene change
 def test_every_number_is_scored_or_told_once_whatever_comes(names: list[tuple[int, int]]) -> None:
     """The slow, obvious account: of each session, each number up to the last that was seen."""
-    scorer = Scorer(tiny_checkpoint())
+    check_account(Scorer(tiny_checkpoint()), names)
+
+
+def check_account(scorer: Scorer, names: list[tuple[int, int]]) -> None:
     line = CameraLine(camera(), scorer, scorer.fresh_items(), Learner(EASY_BOUNDS, 20), None)
     seen = sorted(set(names))
     done = scored(line, [frame(seq, session) for session, seq in seen])
     told = [(session, seq) for session, first, count, _ in gaps(line) for seq in range(first, first + count)]
     last = {session: max(seq for other, seq in seen if other == session) for session, _ in seen}
-    assert sorted(done + told) == [(session, seq) for session in sorted(last) for seq in range(last[session] + 1)]
-    windows = {(session, seq) for session, seq in seen if all((session, seq - back) in seen for back in range(5))}
+    needs = scorer.needs
+    around = range(-needs.scored, needs.frames - needs.scored)
+    windows = {(session, seq) for session, seq in seen if all((session, seq + by) in seen for by in around)}
     assert set(done) == windows
+    numbers = [(session, seq) for session in sorted(last) for seq in range(last[session] + 1)]
+    waiting = len(numbers) - len(done) - len(told)
+    assert sorted(done + told) == numbers[: len(numbers) - waiting]
+    assert waiting < needs.frames - needs.scored
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.tuples(st.integers(1, 2), st.integers(0, 40)), max_size=80))
+def test_nor_is_any_lost_where_scores_wait_for_later_frames(names: list[tuple[int, int]]) -> None:
+    check_account(Scorer(untrained(TINY_OF["memae"])), names)
+
+
+@pytest.mark.parametrize("name", sorted(TINY_OF))
+def test_a_live_series_is_that_of_an_evaluation_under_its_frames_ids(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scorer = Scorer(untrained(TINY_OF[name]))
+    monkeypatch.setattr("models.training.run.read_clip", lambda *_: np.stack([street(seq) for seq in range(24)]))
+    (expected,) = score_clips(scorer, [Path("street.mp4")], carry_memory=True)
+    line = line_of(scorer)
+    line.offer(Frame("a", 1, seq, 100 + seq / 10, street(seq)) for seq in range(24))
+    while (frame := line.next_frame()) is not None:
+        score_batch([(line, frame)])
+    scores = [one.score for one in line.unsent if isinstance(one, Scored)]
+    assert [score.seq for score in scores] == list(range(expected.first, expected.first + len(expected.psnr_db)))
+    assert all(score.captured_at == 100 + score.seq / 10 for score in scores)
+    assert [score.psnr_db for score in scores] == expected.psnr_db.tolist()
+    needs = scorer.needs
+    assert [score.distance or 0.0 for score in scores] == expected.distance.tolist()
+    assert all((score.distance is not None) == needs.distance for score in scores)
+    assert all((score.gate_error is not None) == (needs.memory == "adapts") for score in scores)
+    assert all((score.memory_updated is not None) == (needs.memory == "adapts") for score in scores)
+    assert all(score.value is not None for score in scores)
+
+
+def line_of(scorer: Scorer, done: FrameId | None = None) -> CameraLine:
+    return CameraLine(camera(), scorer, scorer.fresh_items(), Learner(EASY_BOUNDS, 20), done)
+
+
+def test_a_score_of_an_earlier_frame_comes_with_the_last_of_its_clip(memae: Scorer) -> None:
+    line = line_of(memae)
+    assert scored(line, [frame(seq) for seq in range(15)]) == []
+    assert gaps(line) == [(1, 0, 8, "window")]
+    assert line.done == (1, 7)
+    assert scored(line, [frame(seq) for seq in range(15, 17)]) == [(1, 8), (1, 9)]
+    assert (line.done, line.cursor) == ((1, 9), (1, 16))
+
+
+def test_frames_whose_clip_will_not_be_whole_bear_the_reason_of_the_break(memae: Scorer) -> None:
+    line = line_of(memae)
+    scored(line, [frame(seq) for seq in range(16)])
+    scored(line, [frame(seq) for seq in range(20, 36)])
+    assert gaps(line) == [(1, 0, 8, "window"), (1, 9, 19, "lag")]
+    assert scored(line, [frame(0, session=2)]) == []
+    assert gaps(line)[2] == (1, 29, 7, "window")
+
+
+def test_what_waits_for_later_frames_is_read_again_after_a_skip(memae: Scorer) -> None:
+    line = line_of(memae)
+    scored(line, [frame(seq) for seq in range(20)])
+    assert line.done == (1, 12)
+    line.skip(FrameId(1, seq) for seq in range(13, 18))
+    assert line.cursor == (1, 9)
+    assert scored(line, [frame(seq) for seq in range(10, 26)]) == [(1, 18)]
+    assert gaps(line) == [(1, 0, 8, "window"), (1, 13, 5, "lag")]
