@@ -51,6 +51,14 @@ def _clips(folder: Path) -> list[Path]:
     return found
 
 
+def whole_clip(path: Path, preprocess: Preprocess, t_length: int) -> Pixels:
+    """All frames of a clip, (N, H, W, 3). Raises VideoError where it cannot be read, DataError where N < T."""
+    clip = read_clip(path, preprocess)
+    if len(clip) < t_length:
+        raise DataError(f"{path.name} has {len(clip)} frames; the model needs {t_length}")
+    return clip
+
+
 @dataclass(frozen=True, slots=True)
 class Footage:
     """Clips in memory as uint8, and every window of T frames in them."""
@@ -62,11 +70,9 @@ class Footage:
 
     @classmethod
     def load(cls, paths: list[Path], preprocess: Preprocess, t_length: int) -> Footage:
-        """Decode all clips. Raises VideoError for an unreadable one, DataError where none holds T frames."""
-        clips = [read_clip(path, preprocess) for path in paths]
+        """Decode all clips. Raises VideoError for an unreadable one, DataError for one of less than T frames."""
+        clips = [whole_clip(path, preprocess, t_length) for path in paths]
         windows = [(i, first) for i, clip in enumerate(clips) for first in range(len(clip) - t_length + 1)]
-        if not windows:
-            raise DataError(f"no clip has the {t_length} frames that the model needs")
         return cls(clips, np.array(windows, np.int64), t_length, _digest(clips))
 
     def window(self, index: int) -> Pixels:

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from models.errors import DataError
 from models.guard import MemoryRule, Rollback
 from models.scorer import Scorer
-from models.video import Pixels, read_clip
+from models.training.footage import whole_clip
+from models.video import Pixels
 
 Floats = npt.NDArray[np.float64]
 
@@ -47,9 +47,7 @@ def score_clips(
     """
     camera = _Camera(scorer, rule or MemoryRule.paper(scorer.gamma))
     for path in paths:
-        clip = read_clip(path, scorer.checkpoint.preprocess)
-        if len(clip) < scorer.t_length:
-            raise DataError(f"{path.name} has {len(clip)} frames; the model needs {scorer.t_length}")
+        clip = whole_clip(path, scorer.checkpoint.preprocess, scorer.t_length)
         if not carry_memory:
             camera = _Camera(scorer, camera.rule)
         yield _score(camera, path.stem, clip, on_frame)

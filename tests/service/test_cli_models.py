@@ -15,14 +15,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from sklearn.metrics import roc_auc_score
 
 from models.header import read_header
+from models.registry import MODELS
 from service.cli import main
 from tests.clips import write_clip
-from tests.tiny import tiny_checkpoint, write_tiny
+from tests.tiny import TINY_OF, tiny_checkpoint, write_tiny
 
+SMALL = ["--width", "6", "--size", "32", "--epochs", "2", "--seed", "3"]
 TRAIN = ["--width", "4", "--items", "4", "--size", "32", "--epochs", "2", "--seed", "3"]
 
 
@@ -116,6 +118,28 @@ def test_evaluate_gives_every_number_and_the_auc_can_be_recounted(trained: Path,
     assert np.isnan(scores["01/value"]).all()  # 300 frames are learned from; there are 42
     assert summary["auc"]["causal"] is None
     assert {path.name for path in (tmp_path / "plots").iterdir()} == {"01.png", "02.png"}
+
+
+@pytest.mark.parametrize("model", sorted(MODELS.keys() - {"mnad-pred"}))
+def test_every_other_model_goes_the_same_way(model: str, data: Path, tmp_path: Path) -> None:
+    needs, out = TINY_OF[model].needs, tmp_path / "model.safetensors"
+    lookout("train", "--model", model, "--data", data, "--out", out, *SMALL)
+    lookout("calibrate", "--checkpoint", out, "--data", data, "--out", out)
+    header = read_header(out)
+    assert header.model == model
+    assert header.calibration is not None
+    assert (header.calibration.gate_error is None) == (needs.memory != "adapts")
+    summary, scores = evaluated(out, data, tmp_path)
+    for clip, frames in (("01", 30), ("02", 20)):
+        assert np.isfinite(scores[f"{clip}/value"]).all()
+        assert len(scores[f"{clip}/value"]) == frames - needs.frames + 1
+    truth = scores["01/label"]
+    assert truth.tolist() == [int(needs.scored + i >= 15) for i in range(len(truth))]
+    assert set(summary["auc"]) == {"per_video_minmax", "none", "causal"}
+    assert None not in summary["auc"].values()
+    lookout("evaluate", "--checkpoint", out, "--data", data, "--scores", tmp_path / "scores.csv")
+    with (tmp_path / "scores.csv").open() as file:
+        assert next(csv.DictReader(file))["frame"] == str(needs.scored)
 
 
 def test_the_memory_is_carried_or_reset(data: Path, tmp_path: Path) -> None:
@@ -229,6 +253,37 @@ def test_a_number_that_makes_no_sense_is_refused_at_once(data: Path, tmp_path: P
     assert wrong[0] in said.err
 
 
+def test_a_training_that_cannot_go_on_leaves_nothing(data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out" / "model.safetensors"
+    out.parent.mkdir()
+    said = lookout("train", "--data", data, "--out", out, *TRAIN, "--learning-rate", 1e30, expect=1)
+    assert "smaller learning rate" in said.one_line()
+    assert not list(out.parent.iterdir())
+
+
+def test_a_clip_that_is_too_short_is_named(data: Path, tmp_path: Path) -> None:
+    checkpoint = write_tiny(tmp_path)
+    short = tmp_path / "clips"
+    short.mkdir()
+    write_clip(short / "long.mp4", range(20))
+    write_clip(short / "short.mp4", range(15))
+    said = lookout("train", "--model", "memae", "--data", short, "--out", tmp_path / "x", *SMALL, expect=1)
+    assert "short.mp4 has 15 frames; the model needs 16" in said.one_line()
+    write_clip(short / "short.mp4", range(4))
+    said = lookout("evaluate", "--checkpoint", checkpoint, "--data", short, expect=1)
+    assert "short.mp4 has 4 frames; the model needs 5" in said.one_line()
+    assert not (tmp_path / "x").exists()
+
+
+def test_a_checkpoint_of_another_model_is_one_line(data: Path, tmp_path: Path) -> None:
+    path = write_tiny(tmp_path)
+    other = json.loads(read_header(path).metadata()["lookout"]) | {"model": "ae", "config": {"width": 4}}
+    save_file(load_file(path), path, metadata={"lookout": json.dumps(other)})
+    assert "tiny.safetensors" in lookout("evaluate", "--checkpoint", path, "--data", data, expect=1).one_line()
+    said = lookout("train", "--model", "ae", "--items", 4, "--data", data, "--out", tmp_path / "x", expect=1)
+    assert "ae cannot be configured so" in said.one_line()
+
+
 def test_a_device_that_is_not_there_is_one_line(data: Path, tmp_path: Path) -> None:
     said = lookout("train", "--data", data, "--out", tmp_path / "x", "--device", "cuda:77", expect=1)
     assert "cuda:77" in said.one_line()
@@ -245,3 +300,6 @@ def test_import_and_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert "ped2" in listed
     assert "256x256" in listed
     assert "cannot be used" in listed
+    assert "5 frames, the score is that of frame 5; a memory that adapts" in listed
+    for name in MODELS:
+        assert f"\n{name} " in listed

@@ -106,7 +106,7 @@ def test_a_state_of_another_run_or_a_damaged_one_is_refused(footage: Footage, tm
 
 def test_clips_too_short_for_one_window_are_refused(tmp_path: Path) -> None:
     write_clip(tmp_path / "short.mp4", range(3))
-    with pytest.raises(DataError, match="5 frames"):
+    with pytest.raises(DataError, match=r"short\.mp4 has 3 frames; the model needs 5"):
         Footage.load(train_clips(tmp_path), Preprocess(32, 32), 5)
 
 
