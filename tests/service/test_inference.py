@@ -22,7 +22,7 @@ from service.store import Store
 from tests import stage
 from tests.conftest import Urls
 from tests.owning import add_frames
-from tests.tiny import street, tiny_checkpoint, write_tiny
+from tests.tiny import EASY_BOUNDS, TINY_OF, street, tiny_checkpoint, untrained, write_tiny
 from tests.waiting import wait_until
 
 
@@ -86,6 +86,33 @@ def test_a_restarted_worker_goes_on_without_gap_or_double(bus: Bus, store: Store
         wait_until(lambda: bus.cursor("a") == (5, 13), "the rest is scored")
     assert scored(bus, "a") == [FrameId(5, seq) for seq in range(4, 14)]
     assert bus.counters("a")["scores"] == 10
+
+
+@pytest.mark.parametrize("model", sorted(TINY_OF))
+def test_every_model_scores_live_under_the_ids_of_its_frames(
+    model: str, bus: Bus, store: Store, settings: Settings
+) -> None:
+    """Restarted in the middle; and a camera whose memory is to be guarded, though the model may have none."""
+    needs = TINY_OF[model].needs
+    save_checkpoint(settings.models_dir / "tiny.safetensors", untrained(TINY_OF[model], calibration=EASY_BOUNDS))
+    store.add_camera(camera("a", memory="guarded"))
+    later = needs.frames - 1 - needs.scored
+    feed(bus, *frames("a", range(20)))
+    with working(settings):
+        wait_until(lambda: bus.cursor("a") == (5, 19 - later), "the first part is scored")
+    feed(bus, *frames("a", range(20, 26)))
+    with working(settings):
+        wait_until(lambda: bus.cursor("a") == (5, 25 - later), "the rest is scored")
+        wait_until(lambda: bus.infer_report("a") is not None, "the camera is reported")
+        report = bus.infer_report("a")
+    assert scored(bus, "a") == [FrameId(5, seq) for seq in range(needs.scored, 26 - later)]
+    for score in bus.newest_scores("a", 100):
+        assert score.captured_at == score.seq / 10
+        assert (score.memory_updated is None) == (needs.memory != "adapts")
+        assert (score.distance is None) == (not needs.distance)
+    assert bus.counters("a")["scores"] == 26 - needs.frames + 1
+    assert report is not None
+    assert (report.drift is None) == (needs.memory != "adapts")
 
 
 def test_a_camera_learns_its_bounds_then_has_values_and_keeps_them_over_a_restart(
