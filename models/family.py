@@ -31,9 +31,9 @@ class Needs:
     distance: bool = True  # has a second number beside PSNR
 
     def __str__(self) -> str:
-        """For a person; frames are counted from 1 here."""
+        """For a person."""
         memory = {"none": "no memory", "fixed": "a memory that stays as trained", "adapts": "a memory that adapts"}
-        clip = "1 frame" if self.frames == 1 else f"{self.frames} frames, the score is that of frame {self.scored + 1}"
+        clip = "1 frame" if self.frames == 1 else f"{self.frames} frames, the score is that of index {self.scored}"
         return f"{clip}; {memory[self.memory]}"
 
 

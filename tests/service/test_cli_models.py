@@ -300,6 +300,6 @@ def test_import_and_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert "ped2" in listed
     assert "256x256" in listed
     assert "cannot be used" in listed
-    assert "5 frames, the score is that of frame 5; a memory that adapts" in listed
+    assert "5 frames, the score is that of index 4; a memory that adapts" in listed
     for name in MODELS:
         assert f"\n{name} " in listed
