@@ -119,6 +119,16 @@ class CameraLine:
         self.why = self.loss
         self.rewind()
 
+    @property
+    def waiting_for_later(self) -> FrameId | None:
+        """The last frame in the window whose score needs frames that have not come; None where none waits."""
+        return self._ahead[-1].id if self._ahead and not self.fetched else None
+
+    def end_session(self) -> None:
+        """No later frames will come."""
+        self._leave_ahead(WINDOW)
+        self._close_gap()
+
     def bus_was_lost(self) -> None:
         """What was on it is lost, what we hold is not."""
         self.loss = "bus_restart"

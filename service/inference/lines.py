@@ -11,6 +11,7 @@ from models.bounds import Bounds, Learner
 from models.errors import CheckpointError
 from models.scorer import Scorer
 from service.bus import WINDOW, Bus
+from service.errors import BrokenMessageError
 from service.inference import snapshots
 from service.inference.line import CameraLine
 from service.inference.scorers import Scorers, Signature
@@ -147,6 +148,22 @@ class Lines:
             for name, frames in self._bus.frames_after(hungry, FETCH).items():
                 able[name].offer(frames)
         return [line for line in able.values() if line.fetched]
+
+    def end_sessions(self) -> None:
+        """Tell the last frames of files that were read to their ends, where their scores wait for later ones."""
+        for name, line in self.running.items():
+            if line.waiting_for_later is not None and line.waiting_for_later == self._end_of(name):
+                line.end_session()
+
+    def _end_of(self, name: str) -> FrameId | None:
+        """The last frame of a file that ingest has ended."""
+        try:
+            report = self._bus.ingest_report(name)
+        except BrokenMessageError:
+            return None
+        if report is None or report.state != "ended" or report.session is None or report.last_seq is None:
+            return None
+        return FrameId(report.session, report.last_seq)
 
     def ready(self, lines: Iterable[CameraLine]) -> list[Ready]:
         """The next frame of each of `lines` that has one, with its window; to be scored at once, while it is fresh.

@@ -133,6 +133,7 @@ class Worker:
             log.info("camera %s: given to another worker", surplus)
             self._give_up(surplus)
         self.lines.keep_checkpoints({camera.model for camera in cameras.values()})
+        self.lines.end_sessions()
         report(self.bus, self.lines, self.ownership)
 
     def _heed_leases(self) -> None:

@@ -16,7 +16,7 @@ from models.scorer import Scored, Scorer
 from service.bus import Bus, Outcome, connect
 from service.embedded import RedisServer
 from service.inference.worker import run
-from service.messages import Camera, Frame, FrameId
+from service.messages import Camera, Frame, FrameId, IngestReport
 from service.settings import Settings
 from service.store import Store
 from tests import stage
@@ -113,6 +113,21 @@ def test_every_model_scores_live_under_the_ids_of_its_frames(
     assert bus.counters("a")["scores"] == 26 - needs.frames + 1
     assert report is not None
     assert (report.drift is None) == (needs.memory != "adapts")
+
+
+def test_the_last_frames_of_a_file_are_told_when_it_has_ended(bus: Bus, store: Store, settings: Settings) -> None:
+    """MemAE scores the ninth of sixteen frames: the last seven of a file never get a score."""
+    save_checkpoint(settings.models_dir / "tiny.safetensors", untrained(TINY_OF["memae"], calibration=EASY_BOUNDS))
+    store.add_camera(camera("a"))
+    feed(bus, *frames("a", range(20)))
+    ended = IngestReport("ended", at=0.0, revision=1, session=5, last_seq=18)  # of a frame too early: not yet
+    bus.report_ingest("a", ended)
+    with working(settings):
+        wait_until(lambda: bus.cursor("a") == (5, 12), "what can be scored is scored")
+        bus.report_ingest("a", replace(ended, last_seq=19))
+        wait_until(lambda: bus.cursor("a") == (5, 19), "the rest is told")
+    assert bus.counters("a")["scores"] == 5
+    assert bus.counters("a")["window"] == 8 + 7
 
 
 def test_a_camera_learns_its_bounds_then_has_values_and_keeps_them_over_a_restart(

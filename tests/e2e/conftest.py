@@ -1,0 +1,42 @@
+"""The first test clip of Ped2, evaluated once for every test that holds something against it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from models.bounds import Bounds
+from models.checkpoint import Checkpoint
+from models.device import Precision
+from models.registry import make_config
+from models.scorer import Scorer
+from models.training.evaluate import Evaluation, evaluate
+from models.training.import_mnad import import_mnad
+from tests.conftest import SHARED
+
+PED2 = SHARED / "data" / "ped2"
+CLIP = "01"  # 180 frames: a cyclist from frame 60 to the end
+HALF_GATE = 0.0175  # half of the frames pass, so that the memory's path counts too
+
+# What `lookout calibrate --precision bf16` gives on train/01.mp4; it takes a minute each time.
+BOUNDS = Bounds(35.85919, 37.17807, 1.951067e-06, 2.255347e-06, frames=116, gate_error=0.01383737)
+
+
+@pytest.fixture(scope="session")
+def half_gated() -> Checkpoint:
+    """The authors' checkpoint, calibrated, with HALF_GATE."""
+    checkpoint = import_mnad(SHARED / "reference" / "ped2_mnad_pred" / "authors.safetensors")
+    return replace(checkpoint, config=make_config(checkpoint.name, {"gamma": HALF_GATE}), calibration=BOUNDS)
+
+
+@pytest.fixture(scope="session")
+def first_clip(half_gated: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> Evaluation:
+    """In float32, from the trained memory."""
+    return evaluate_clip(half_gated, "fp32", tmp_path_factory.mktemp("first"))
+
+
+def evaluate_clip(checkpoint: Checkpoint, precision: Precision, folder: Path) -> Evaluation:
+    (folder / f"{CLIP}.mp4").symlink_to(PED2 / "test" / f"{CLIP}.mp4")
+    return evaluate(Scorer(checkpoint, precision=precision), folder, carry_memory=False)
