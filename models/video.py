@@ -196,6 +196,24 @@ def read_clip(path: Path, preprocess: Preprocess) -> Pixels:
     return np.stack(frames)
 
 
+@dataclass(frozen=True, slots=True)
+class Announced:
+    """What a file's header promises of its video."""
+
+    frames: int  # 0 where it does not say
+    fps: float | None  # on average; None where it does not say
+    width_px: int
+    height_px: int
+
+
+def announced(path: Path) -> Announced:
+    """Raises VideoError when it cannot be opened, or holds no video."""
+    with opened(path) as container:
+        stream = _video_of(container)
+        rate = stream.average_rate
+        return Announced(stream.frames, float(rate) if rate else None, stream.width, stream.height)
+
+
 def frames_announced(path: Path) -> int:
     """How many frames the file's header promises; 0 where it does not say. For progress bars only."""
     with opened(path) as container:

@@ -147,28 +147,45 @@ def evaluate(
         float | None, typer.Option(help="gate errors below it update the memory  [default: γ, or as calibrated]")
     ] = None,
     alpha: Annotated[float | None, typer.Option(help="λ  [default: the checkpoint's]", min=0, max=1)] = None,
+    threshold: Annotated[
+        float | None, typer.Option(help="of an alarm  [default: LOOKOUT_ALERT_THRESHOLD]", min=0, max=1)
+    ] = None,
     json_out: Annotated[Path | None, typer.Option("--json", help="write the summary here")] = None,
     scores: Annotated[Path | None, typer.Option(help="write every frame's numbers here, .npz or .csv")] = None,
     plots: Annotated[Path | None, typer.Option(help="write a plot of each clip into this folder")] = None,
     device: Device = "auto",
 ) -> None:
-    """Score the test clips; frame AUC with per-video min-max, without, and causal."""
+    """Score the test clips; frame AUC and AP with per-video min-max, without, and causal; events and false alarms."""
     from models.checkpoint import digest, load_checkpoint  # noqa: PLC0415
     from models.device import choose_device, choose_precision  # noqa: PLC0415
     from models.scorer import Scorer  # noqa: PLC0415
     from models.training import evaluate, tables  # noqa: PLC0415
+    from models.training.events import AlarmRule  # noqa: PLC0415
     from models.training.footage import evaluation_clips  # noqa: PLC0415
 
     tables.check_suffix(scores)
+    settings = load_settings(alert_threshold=threshold)
+    alarm = AlarmRule(
+        settings.alert_threshold,
+        settings.alert_hysteresis,
+        settings.alert_min_duration_s,
+        settings.alert_clear_after_s,
+    )
     where = choose_device(device)
     chosen = choose_precision(precision.value, where)
     loaded = load_checkpoint(checkpoint)
     rule = _rule(loaded, update, gate)
     scorer = Scorer(loaded, where, chosen)
-    carry, learn = memory is MemoryChoice.CARRIED, load_settings().learn_frames
     with _frames(evaluation_clips(data), "scoring", scorer.t_length) as on_frame:
         found = evaluate.evaluate(
-            scorer, data, carry_memory=carry, rule=rule, lambda_=alpha, learn_frames=learn, on_frame=on_frame
+            scorer,
+            data,
+            carry_memory=memory is MemoryChoice.CARRIED,
+            rule=rule,
+            lambda_=alpha,
+            learn_frames=settings.learn_frames,
+            alarm=alarm,
+            on_frame=on_frame,
         )
     options: dict[str, object] = {
         "checkpoint": checkpoint.name,

@@ -1,4 +1,4 @@
-"""Frame AUC three ways, and every number behind it.
+"""Frame AUC and AP three ways, events and alarms, and every number behind them.
 
 `per_video_minmax` is the paper's protocol: each part scaled over its whole video, which needs the video's future.
 `none` normalises nothing. `causal` is the value that the live service would have shown: with the bounds stored in the
@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.metrics import roc_auc_score
 
 from models.bounds import Learner
 from models.checkpoint import Checkpoint
@@ -22,10 +21,16 @@ from models.errors import CheckpointError
 from models.guard import MemoryRule
 from models.scorer import Scorer
 from models.scoring import value_minmax, value_none
+from models.training.events import AlarmRule, EventMetrics, Watched, at_thresholds, event_metrics
 from models.training.footage import Labels, evaluation_clips, labels_of, read_labels
+from models.training.frame_metrics import FrameMetrics, frame_metrics
 from models.training.run import ClipScores, score_clips
+from models.video import announced
 
 Floats = npt.NDArray[np.float64]
+
+WAYS = {"per_video_minmax": "minmax", "none": "none", "causal": "causal"}
+"""How a way to normalise is called outside → the field of `Values`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +47,18 @@ class Evaluation:
     clips: list[ClipScores]
     values: dict[str, Values]
     labels: dict[str, Labels] | None  # of the scored frames
-    auc_percent: dict[str, float | None]
     calibration: str  # "model" or "learn"
     lambda_: float
+    frames: dict[str, FrameMetrics] | None  # by the names of WAYS; None without labels
+    watched: (
+        dict[str, Watched] | None
+    )  # what an alert rule sees; None without labels, or where a clip has no frame rate
+    events: EventMetrics | None  # None where `watched` is, or without a rule
+
+    @property
+    def auc_percent(self) -> dict[str, float | None]:
+        """Micro AUC by the names of WAYS."""
+        return {way: self.frames[way].auc_micro if self.frames else None for way in WAYS}
 
 
 def evaluate(
@@ -55,12 +69,14 @@ def evaluate(
     rule: MemoryRule | None = None,
     lambda_: float | None = None,
     learn_frames: int = 300,
+    alarm: AlarmRule | None = None,
     on_frame: Callable[[], None] = lambda: None,
 ) -> Evaluation:
-    """Score the test clips of `data` and, where it has labels, take the AUC. Raises DataError, VideoError.
+    """Score the test clips of `data` and, where it has labels, take the metrics. Raises DataError, VideoError.
 
     rule: of the memory's update; None: as published.
     learn_frames: how many scored frames set the bounds where the checkpoint has none.
+    alarm: what counts as noticed; None: events are not looked at.
     """
     config = scorer.checkpoint.config
     lambda_ = config.lambda_ if lambda_ is None else lambda_
@@ -71,7 +87,17 @@ def evaluate(
     calibration = "learn" if scorer.checkpoint.calibration is None else "model"
     values = {clip.name: _values(clip, learner, lambda_) for clip in clips}
     labels = _labels(clips, entries) if entries else None
-    return Evaluation(clips, values, labels, _aucs(values, labels), calibration, lambda_)
+    watched = _watched(clips, values, labels, {path.stem: announced(path).fps for path in paths}) if labels else None
+    return Evaluation(
+        clips=clips,
+        values=values,
+        labels=labels,
+        calibration=calibration,
+        lambda_=lambda_,
+        frames=_frames(values, labels) if labels else None,
+        watched=watched,
+        events=event_metrics(watched, alarm) if watched and alarm else None,
+    )
 
 
 def guarded_rule(checkpoint: Checkpoint) -> MemoryRule:
@@ -100,24 +126,28 @@ def _values(clip: ClipScores, learner: Learner, lambda_: float) -> Values:
     )
 
 
-def _aucs(values: dict[str, Values], labels: dict[str, Labels] | None) -> dict[str, float | None]:
-    ways = {"per_video_minmax": "minmax", "none": "none", "causal": "causal"}
-    if labels is None:
-        return dict.fromkeys(ways)
-    truth = np.concatenate([labels[name] for name in values])
-    return {way: _auc(truth, np.concatenate([getattr(v, part) for v in values.values()])) for way, part in ways.items()}
+def _frames(values: dict[str, Values], labels: dict[str, Labels]) -> dict[str, FrameMetrics]:
+    return {
+        way: frame_metrics(labels, {name: getattr(of_clip, field) for name, of_clip in values.items()})
+        for way, field in WAYS.items()
+    }
 
 
-def _auc(truth: Labels, values: Floats) -> float | None:
-    """Micro AUC over all frames that have a value, in percent; None where only one class is there."""
-    known = np.isfinite(values)
-    if len(np.unique(truth[known])) < 2:
-        return None
-    return 100 * float(roc_auc_score(truth[known], values[known]))
+def _watched(
+    clips: list[ClipScores], values: dict[str, Values], labels: dict[str, Labels], fps: dict[str, float | None]
+) -> dict[str, Watched] | None:
+    """None where a clip does not say how long a frame lasts."""
+    found = {}
+    for clip in clips:
+        rate = fps[clip.name]
+        if rate is None:
+            return None
+        found[clip.name] = Watched(clip.first, rate, values[clip.name].causal, labels[clip.name])
+    return found
 
 
 def summary(evaluation: Evaluation) -> dict[str, Any]:
-    """What `--json` writes about the scores."""
+    """What `--json` writes about the scores. A metric that cannot be taken is null."""
     updated = np.concatenate([clip.memory_updated for clip in evaluation.clips])
     clips = {
         clip.name: {
@@ -130,8 +160,14 @@ def summary(evaluation: Evaluation) -> dict[str, Any]:
         }
         for clip in evaluation.clips
     }
+    events = None
+    if evaluation.events is not None and evaluation.watched is not None:
+        at = at_thresholds(evaluation.watched, evaluation.events.rule)
+        events = evaluation.events.as_json() | {"at_thresholds": at}
     return {
         "auc": evaluation.auc_percent,
+        "frame_metrics": {way: found.as_json() for way, found in (evaluation.frames or {}).items()} or None,
+        "event_metrics": events,
         "causal_bounds": evaluation.calibration,
         "scored_frames": len(updated),
         "memory_updated_share": float(updated.mean()),

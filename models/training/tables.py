@@ -10,6 +10,8 @@ import numpy as np
 from models.errors import DataError
 from models.files import replacing
 from models.training.evaluate import Evaluation, columns
+from models.training.events import EventMetrics
+from models.training.frame_metrics import FrameMetrics
 
 NAMES = {"per_video_minmax": "per-video min-max (offline)", "none": "no normalisation", "causal": "causal"}
 
@@ -25,11 +27,35 @@ def as_lines(evaluation: Evaluation) -> str:
     updated = np.concatenate([clip.memory_updated for clip in evaluation.clips])
     lines = [f"{len(evaluation.clips)} clips, {len(updated)} scored frames, {updated.mean():.1%} updated the memory"]
     for way, name in NAMES.items():
-        auc = evaluation.auc_percent[way]
-        lines.append(f"frame AUC, {name}: " + (f"{auc:.2f} %" if auc is not None else "no labels"))
+        lines.append(
+            f"frame AUC, {name}: " + (_frame_words(evaluation.frames[way]) if evaluation.frames else "no labels")
+        )
+    if evaluation.events is not None:
+        lines.append(_event_words(evaluation.events))
     if evaluation.calibration == "learn":
         lines.append("causal bounds: learned from the first frames scored (the checkpoint holds no calibration)")
     return "\n".join(lines)
+
+
+def _frame_words(found: FrameMetrics) -> str:
+    words = f"{_percent(found.auc_micro)} (macro {_percent(found.auc_macro)}, AP {_percent(found.ap_micro)})"
+    return words + (f", macro without {', '.join(found.left_out)}" if found.left_out else "")
+
+
+def _event_words(found: EventMetrics) -> str:
+    """Recall, delay, false alarms at the threshold."""
+    if not found.events:
+        noticed = "no event"
+    else:
+        delay = f", median delay {np.median(found.delays_s):.1f} s" if found.delays_s else ""
+        noticed = f"{len(found.delays_s)} of {len(found.events)} events noticed{delay}"
+    hourly = found.false_alarms_per_hour
+    often = "no normal footage" if hourly is None else f"{hourly:.1f} an hour of normal footage"
+    return f"alarms at {found.rule.threshold:g}: {noticed}; {found.false_alarms} false ({often})"
+
+
+def _percent(number: float | None) -> str:
+    return "none" if number is None else f"{number:.2f} %"
 
 
 def write_text(path: Path, text: str) -> None:

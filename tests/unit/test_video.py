@@ -11,7 +11,7 @@ import pytest
 
 from models.errors import NoPictureError, VideoError
 from models.preprocess import Preprocess
-from models.video import TAINTED, Trust, opened, pictures, read_clip
+from models.video import TAINTED, Announced, Trust, announced, opened, pictures, read_clip
 from tests.clips import number_in, write_clip, write_sound
 from tests.conftest import SHARED
 
@@ -183,3 +183,10 @@ def test_endless_damage_ends_the_stream(tmp_path: Path) -> None:
     path.write_bytes(data)
     with pytest.raises(VideoError):
         read_clip(path, READY)
+
+
+def test_a_header_announces_frames_rate_and_size(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "clip.mp4", range(25), fps=25, size_px=(64, 48))
+    assert announced(clip) == Announced(frames=25, fps=25.0, width_px=64, height_px=48)
+    with pytest.raises(VideoError, match="no video in it"):
+        announced(write_sound(tmp_path / "sound.mp4"))
