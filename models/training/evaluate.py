@@ -1,4 +1,4 @@
-"""Frame AUC and AP three ways, events and alarms, and every number behind them.
+"""Frame AUC and AP three ways, events and alarms, regions, and every number behind them.
 
 `per_video_minmax` is the paper's protocol: each part scaled over its whole video, which needs the video's future.
 `none` normalises nothing. `causal` is the value that the live service would have shown: with the bounds stored in the
@@ -24,6 +24,8 @@ from models.scoring import value_minmax, value_none
 from models.training.events import AlarmRule, EventMetrics, Watched, at_thresholds, event_metrics
 from models.training.footage import Labels, evaluation_clips, labels_of, read_labels
 from models.training.frame_metrics import FrameMetrics, frame_metrics
+from models.training.masks import Masked, read_masks
+from models.training.regions import Pictured, RegionMetrics, region_metrics
 from models.training.run import ClipScores, score_clips
 from models.video import announced
 
@@ -54,6 +56,8 @@ class Evaluation:
         dict[str, Watched] | None
     )  # what an alert rule sees; None without labels, or where a clip has no frame rate
     events: EventMetrics | None  # None where `watched` is, or without a rule
+    masks: dict[str, Masked] | None  # pixel ground truth of the clips; None where they have none
+    regions: RegionMetrics | None  # None without masks
 
     @property
     def auc_percent(self) -> dict[str, float | None]:
@@ -70,6 +74,7 @@ def evaluate(
     lambda_: float | None = None,
     learn_frames: int = 300,
     alarm: AlarmRule | None = None,
+    keep_heat: bool = False,
     on_frame: Callable[[], None] = lambda: None,
 ) -> Evaluation:
     """Score the test clips of `data` and, where it has labels, take the metrics. Raises DataError, VideoError.
@@ -77,17 +82,22 @@ def evaluate(
     rule: of the memory's update; None: as published.
     learn_frames: how many scored frames set the bounds where the checkpoint has none.
     alarm: what counts as noticed; None: events are not looked at.
+    keep_heat: the heatmaps, 8 KB a frame; they are kept anyway where there are masks.
     """
     config = scorer.checkpoint.config
     lambda_ = config.lambda_ if lambda_ is None else lambda_
     paths = evaluation_clips(data)
-    entries = read_labels(data, [path.stem for path in paths])
-    clips = list(score_clips(scorer, paths, carry_memory=carry_memory, rule=rule, on_frame=on_frame))
+    entries, masks = read_labels(data, [path.stem for path in paths]), read_masks(paths)
+    keep_heat = keep_heat or masks is not None
+    clips = list(
+        score_clips(scorer, paths, carry_memory=carry_memory, rule=rule, keep_heat=keep_heat, on_frame=on_frame)
+    )
     learner = Learner(scorer.checkpoint.calibration, learn_frames)
     calibration = "learn" if scorer.checkpoint.calibration is None else "model"
     values = {clip.name: _values(clip, learner, lambda_) for clip in clips}
     labels = _labels(clips, entries) if entries else None
-    watched = _watched(clips, values, labels, {path.stem: announced(path).fps for path in paths}) if labels else None
+    fps, ahead = {path.stem: announced(path).fps for path in paths}, scorer.needs.frames - 1 - scorer.needs.scored
+    watched = _watched(clips, values, labels, fps, ahead) if labels else None
     return Evaluation(
         clips=clips,
         values=values,
@@ -97,6 +107,8 @@ def evaluate(
         frames=_frames(values, labels) if labels else None,
         watched=watched,
         events=event_metrics(watched, alarm) if watched and alarm else None,
+        masks=masks,
+        regions=region_metrics(_pictured(clips, masks)) if masks else None,
     )
 
 
@@ -134,7 +146,11 @@ def _frames(values: dict[str, Values], labels: dict[str, Labels]) -> dict[str, F
 
 
 def _watched(
-    clips: list[ClipScores], values: dict[str, Values], labels: dict[str, Labels], fps: dict[str, float | None]
+    clips: list[ClipScores],
+    values: dict[str, Values],
+    labels: dict[str, Labels],
+    fps: dict[str, float | None],
+    ahead: int,
 ) -> dict[str, Watched] | None:
     """None where a clip does not say how long a frame lasts."""
     found = {}
@@ -142,8 +158,16 @@ def _watched(
         rate = fps[clip.name]
         if rate is None:
             return None
-        found[clip.name] = Watched(clip.first, rate, values[clip.name].causal, labels[clip.name])
+        found[clip.name] = Watched(clip.first, ahead, rate, values[clip.name].causal, labels[clip.name])
     return found
+
+
+def _pictured(clips: list[ClipScores], masks: dict[str, Masked]) -> dict[str, Pictured]:
+    return {
+        clip.name: Pictured.of(clip.name, masks[clip.name], clip.heat, clip.first, clip.frames)
+        for clip in clips
+        if clip.heat is not None
+    }
 
 
 def summary(evaluation: Evaluation) -> dict[str, Any]:
@@ -168,6 +192,7 @@ def summary(evaluation: Evaluation) -> dict[str, Any]:
         "auc": evaluation.auc_percent,
         "frame_metrics": {way: found.as_json() for way, found in (evaluation.frames or {}).items()} or None,
         "event_metrics": events,
+        "region_metrics": evaluation.regions.as_json() if evaluation.regions else None,
         "causal_bounds": evaluation.calibration,
         "scored_frames": len(updated),
         "memory_updated_share": float(updated.mean()),

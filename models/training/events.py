@@ -60,7 +60,7 @@ class Event:
     clip: str
     first: int  # 0-based, of those with a value
     last: int
-    delay_s: float | None  # from `first` until the alarm was told, 0 where it was told before; None: missed
+    delay_s: float | None  # from `first` until the alarm could be told, 0 where it was before; None: missed
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +111,7 @@ class Watched:
     """A clip as the rule sees it, one entry a scored frame."""
 
     first: int  # 0-based, of the frames scored
+    ahead: int  # frames to come before a frame has its score
     fps: float
     values: Floats  # (N,) causal; nan without one
     labels: Labels  # (N,) 0/1
@@ -182,7 +183,7 @@ def _events(name: str, clip: Watched, alarms: list[Alarm]) -> list[Event]:
     for begin, end in runs((clip.labels != 0) & np.isfinite(clip.values)):
         first, last = clip.first + begin, clip.first + end
         told = [alarm.opened for alarm in alarms if alarm.clip == name and alarm.since <= last and alarm.last >= first]
-        found.append(Event(name, first, last, max(0, min(told) - first) / clip.fps if told else None))
+        found.append(Event(name, first, last, max(0, min(told) + clip.ahead - first) / clip.fps if told else None))
     return found
 
 

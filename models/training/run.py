@@ -8,8 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from models.guard import MemoryRule, Rollback
+from models.heatmap import as_levels
 from models.scorer import Scorer
 from models.training.footage import whole_clip
 from models.video import Pixels
@@ -30,6 +32,7 @@ class ClipScores:
     memory_updated: npt.NDArray[np.bool_]
     drift: Floats  # of the memory from the trained items, after the frame: the largest 1 - cosine
     rollbacks: int  # how often a guarded memory went back to the trained items in this clip
+    heat: npt.NDArray[np.uint16] | None = None  # (scored frames, 64, 64): RMSE a cell times 65535; None: not asked for
 
 
 def score_clips(
@@ -38,19 +41,20 @@ def score_clips(
     *,
     carry_memory: bool,
     rule: MemoryRule | None = None,
+    keep_heat: bool = False,
     on_frame: Callable[[], None] = lambda: None,
 ) -> Iterator[ClipScores]:
     """Score clip after clip; the memory is carried from each to the next, as the authors do, or starts anew.
 
-    rule: of the memory's update; None: as published. Raises VideoError for an unreadable clip, DataError for one
-    shorter than T frames.
+    rule: of the memory's update; None: as published. keep_heat: the heatmaps too, 8 KB a frame. Raises VideoError for
+    an unreadable clip, DataError for one shorter than T frames.
     """
     camera = _Camera(scorer, rule or MemoryRule.paper(scorer.gamma))
     for path in paths:
         clip = whole_clip(path, scorer.checkpoint.preprocess, scorer.t_length)
         if not carry_memory:
             camera = _Camera(scorer, camera.rule)
-        yield _score(camera, path.stem, clip, on_frame)
+        yield _score(camera, path.stem, clip, keep_heat, on_frame)
 
 
 class _Camera:
@@ -60,10 +64,12 @@ class _Camera:
         self.scorer, self.rule = scorer, rule
         self.items = scorer.fresh_items()  # (M, D)
         self.rollback = Rollback()
+        self.heat = torch.empty(0, 0)  # (64, 64), of the frame scored last
 
     def row(self, clip: Pixels) -> tuple[float, float, float, bool, float]:
         """PSNR, distance, gate error, whether it updated the memory, and drift; clip (T, H, W, 3) uint8 RGB."""
         scored = self.scorer.step([clip], self.items[None], [self.rule])
+        self.heat = scored.heat[0]
         numbers = (scored.psnr_db, scored.distance, scored.gate_error, scored.drift)
         psnr, distance, gate, drift = (number.item() for number in numbers)
         updated = bool(scored.memory_updated.item())
@@ -72,13 +78,15 @@ class _Camera:
         return psnr, distance, gate, updated, drift
 
 
-def _score(camera: _Camera, name: str, clip: Pixels, on_frame: Callable[[], None]) -> ClipScores:
+def _score(camera: _Camera, name: str, clip: Pixels, keep_heat: bool, on_frame: Callable[[], None]) -> ClipScores:
     """One clip, one frame at a time."""
-    rows, before = [], camera.rollback.rollbacks
+    rows, heats, before = [], list[npt.NDArray[np.uint16]](), camera.rollback.rollbacks
     for end in range(camera.scorer.t_length, len(clip) + 1):
         rows.append(camera.row(clip[end - camera.scorer.t_length : end]))
+        heats += [as_levels(camera.heat)] if keep_heat else []
         on_frame()
     psnr_db, distances, gates, updated, drifts = (np.array(column) for column in zip(*rows, strict=True))
     rollbacks = camera.rollback.rollbacks - before
     first = camera.scorer.needs.scored
-    return ClipScores(name, len(clip), first, psnr_db, distances, gates, updated, drifts, rollbacks)
+    heat = np.stack(heats) if keep_heat else None
+    return ClipScores(name, len(clip), first, psnr_db, distances, gates, updated, drifts, rollbacks, heat)

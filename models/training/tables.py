@@ -32,13 +32,17 @@ def as_lines(evaluation: Evaluation) -> str:
         )
     if evaluation.events is not None:
         lines.append(_event_words(evaluation.events))
+    if evaluation.regions is not None:
+        found = evaluation.regions
+        words = f"RBDC {percent(found.rbdc)}, TBDC {percent(found.tbdc)}, AUC over pixels {percent(found.pixel_auc)}"
+        lines.append(f"{found.regions} regions, {found.tracks} tracks: {words}")
     if evaluation.calibration == "learn":
         lines.append("causal bounds: learned from the first frames scored (the checkpoint holds no calibration)")
     return "\n".join(lines)
 
 
 def _frame_words(found: FrameMetrics) -> str:
-    words = f"{_percent(found.auc_micro)} (macro {_percent(found.auc_macro)}, AP {_percent(found.ap_micro)})"
+    words = f"{percent(found.auc_micro)} (macro {percent(found.auc_macro)}, AP {percent(found.ap_micro)})"
     return words + (f", macro without {', '.join(found.left_out)}" if found.left_out else "")
 
 
@@ -54,7 +58,7 @@ def _event_words(found: EventMetrics) -> str:
     return f"alarms at {found.rule.threshold:g}: {noticed}; {found.false_alarms} false ({often})"
 
 
-def _percent(number: float | None) -> str:
+def percent(number: float | None) -> str:
     return "none" if number is None else f"{number:.2f} %"
 
 

@@ -18,7 +18,7 @@ import pytest
 from safetensors.torch import load_file, save_file
 from sklearn.metrics import roc_auc_score
 from safetensors.torch import save_file
-from sklearn.metrics import average_precision_score, roc_auc_score
+from sklearn.metrics import roc_auc_score
 
 from models.header import read_header
 from models.registry import MODELS

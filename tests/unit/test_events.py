@@ -19,8 +19,8 @@ RULE = AlarmRule(threshold=0.5, hysteresis=0.1, min_duration_s=0.3, clear_after_
 NONE = math.nan
 
 
-def watched(values: list[float], labels: list[int], first: int = 0) -> Watched:
-    return Watched(first, FPS, np.array(values), np.array(labels, np.uint8))
+def watched(values: list[float], labels: list[int], first: int = 0, ahead: int = 0) -> Watched:
+    return Watched(first, ahead, FPS, np.array(values), np.array(labels, np.uint8))
 
 
 def score(seq: int, fps: float, value: float) -> Score:
@@ -83,6 +83,12 @@ def test_an_alarm_told_before_its_event_has_no_delay_and_one_told_after_it_count
     found = event_metrics({"01": early, "02": short}, RULE)
     assert found.delays_s == [0.0, pytest.approx(0.3)]
     assert found.false_alarms == 0
+
+
+def test_a_score_that_needs_later_frames_is_told_later() -> None:
+    values, labels = [0.1] * 5 + [0.9] * 5, [0] * 5 + [1] * 5
+    (event,) = event_metrics({"01": watched(values, labels, ahead=8)}, RULE).events
+    assert event.delay_s == pytest.approx(0.3 + 0.8)
 
 
 def test_a_missed_event_and_a_false_alarm() -> None:

@@ -1,0 +1,89 @@
+"""evaluate: every metric in the JSON, and what goes wrong in one line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+from tests.clips import write_clip
+from tests.service.test_cli_models import evaluated, lookout
+from tests.tiny import write_tiny
+
+DOCUMENTED = (Path(__file__).parents[2] / "docs" / "evaluation.md").read_text()
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """A labelled folder with a clip whose second half is another scene, where the left half counts as anomalous."""
+    folder = tmp_path / "data"
+    (folder / "test").mkdir(parents=True)
+    write_clip(folder / "test" / "01.mp4", [*range(15), *range(700, 715)], size_px=(96, 72))
+    write_clip(folder / "test" / "02.mp4", range(20), size_px=(96, 72))
+    labels = {
+        "01": {"frames": 30, "anomalous_first_last_0based_inclusive": [[15, 29]]},
+        "02": {"frames": 20, "anomalous_first_last_0based_inclusive": []},
+    }
+    (folder / "labels.json").write_text(json.dumps({"test": labels}))
+    return folder
+
+
+def write_masks(data: Path, frames: int = 30) -> None:
+    for name, length in (("01", frames), ("02", 20)):
+        mask = np.zeros((length, 72, 96), np.uint8)
+        mask[15:, :, :48] = name == "01"
+        np.savez(data / "test" / f"{name}_mask.npz", mask=np.packbits(mask, axis=-1), shape=np.array(mask.shape))
+
+
+def test_evaluate_tells_macro_auc_ap_events_and_false_alarms(data: Path, tmp_path: Path) -> None:
+    checkpoint = write_tiny(tmp_path)  # calibrated: every frame has a causal value
+    summary, scores = evaluated(checkpoint, data, tmp_path, "--threshold", 0.3)
+    truth = np.concatenate([scores["01/label"], scores["02/label"]])
+    for way, column in (("per_video_minmax", "value_minmax"), ("causal", "value")):
+        found = summary["frame_metrics"][way]
+        values = np.concatenate([scores[f"01/{column}"], scores[f"02/{column}"]])
+        assert found["auc_micro_percent"] == summary["auc"][way]
+        assert found["ap_micro_percent"] == pytest.approx(100 * average_precision_score(truth, values))
+        only = 100 * roc_auc_score(scores["01/label"], scores[f"01/{column}"])
+        assert found["auc_of_video_percent"] == {"01": pytest.approx(only), "02": None}
+        assert found["auc_macro_percent"] == pytest.approx(only)
+        assert found["auc_macro_left_out"] == ["02"]
+    events = summary["event_metrics"]
+    assert (events["rule"]["threshold"], events["rule"]["hysteresis"]) == (0.3, 0.1)
+    (event,) = events["each_event"]
+    assert (event["clip"], event["first"], event["last"]) == ("01", 15, 29)
+    assert events["normal_hours"] == pytest.approx((11 + 16) / 10 / 3600)
+    assert len(events["each_alarm"]) >= events["false_alarms"]
+    assert events["at_thresholds"][0]["threshold"] == 0.15
+    assert not {key for key in (*summary["frame_metrics"]["causal"], *events) if f"`{key}`" not in DOCUMENTED}
+    assert summary["region_metrics"] is None
+
+
+def test_masks_bring_the_region_metrics(data: Path, tmp_path: Path) -> None:
+    write_masks(data)
+    found = evaluated(write_tiny(tmp_path), data, tmp_path)[0]["region_metrics"]
+    assert (found["regions"], found["tracks"]) == (15, 1)
+    assert len(found["curve"]) > 10
+    assert 0 <= found["rbdc_percent"] <= found["tbdc_percent"] <= 100
+    assert 0 < found["pixel_auc_percent"] < 100
+    assert not {key for key in found if f"`{key}`" not in DOCUMENTED}
+
+
+def test_masks_change_no_score(data: Path, tmp_path: Path) -> None:
+    checkpoint = write_tiny(tmp_path)
+    _, without = evaluated(checkpoint, data, tmp_path)
+    write_masks(data)
+    _, with_masks = evaluated(checkpoint, data, tmp_path)
+    for name, column in without.items():
+        assert np.array_equal(column, with_masks[name], equal_nan=True)
+
+
+def test_a_mask_of_another_length_leaves_no_file(data: Path, tmp_path: Path) -> None:
+    write_masks(data, frames=29)
+    out = tmp_path / "out.json"
+    said = lookout("evaluate", "--checkpoint", write_tiny(tmp_path), "--data", data, "--json", out, expect=1)
+    assert "01_mask.npz is a mask of (29, 72, 96)" in said.one_line()
+    assert not out.exists()
