@@ -153,6 +153,7 @@ def evaluate(
     json_out: Annotated[Path | None, typer.Option("--json", help="write the summary here")] = None,
     scores: Annotated[Path | None, typer.Option(help="write every frame's numbers here, .npz or .csv")] = None,
     plots: Annotated[Path | None, typer.Option(help="write a plot of each clip into this folder")] = None,
+    report: Annotated[Path | None, typer.Option(help="write curves and the worst frames here, .html")] = None,
     device: Device = "auto",
 ) -> None:
     """Score the test clips; frame AUC and AP with per-video min-max, without, and causal; events and false alarms."""
@@ -162,8 +163,10 @@ def evaluate(
     from models.training import evaluate, tables  # noqa: PLC0415
     from models.training.events import AlarmRule  # noqa: PLC0415
     from models.training.footage import evaluation_clips  # noqa: PLC0415
+    from models.training.report import as_html  # noqa: PLC0415
 
-    tables.check_suffix(scores)
+    tables.check_suffix("--scores", scores, ".npz", ".csv")
+    tables.check_suffix("--report", report, ".html")
     settings = load_settings(alert_threshold=threshold)
     alarm = AlarmRule(
         settings.alert_threshold,
@@ -185,6 +188,7 @@ def evaluate(
             lambda_=alpha,
             learn_frames=settings.learn_frames,
             alarm=alarm,
+            keep_heat=report is not None,
             on_frame=on_frame,
         )
     options: dict[str, object] = {
@@ -194,13 +198,16 @@ def evaluate(
     }
     options |= {"memory": memory.value, "update": update.value, "gate": rule.gate}
     options |= {"alpha": found.lambda_, "device": where}
-    summary = evaluate.summary(found) | options | _provenance()
+    options |= _provenance()
+    summary = evaluate.summary(found) | options
     if json_out is not None:
         tables.write_text(json_out, json.dumps(summary, indent=1) + "\n")
     if scores is not None:
         tables.write_scores(scores, found)
     if plots is not None:
         tables.write_plots(plots, found)
+    if report is not None:
+        tables.write_text(report, as_html(found, evaluation_clips(data), options))
     typer.echo(tables.as_lines(found))
 
 

@@ -19,6 +19,10 @@ Floats = npt.NDArray[np.float64]
 SLACK_S = 0.001
 """Half a second at ten frames a second is five frames, whatever is lost in rounding their times."""
 
+EARLY_S = 1.0
+"""An alarm may begin so long before the first labelled frame: labels are drawn by hand. One that has been on for
+longer says nothing of what comes then; else a camera that always alarms would notice everything."""
+
 THRESHOLDS = tuple(round(0.05 * step, 2) for step in range(1, 20))
 """Where recall and false alarms are told besides the chosen threshold."""
 
@@ -50,7 +54,7 @@ class Alarm:
     since: int  # the value reached the threshold
     opened: int  # told: `min_duration_s` later at the earliest
     last: int  # the last one not below `low`
-    false: bool  # no anomalous frame from `since` to `last`
+    false: bool  # it began neither in an event nor, by EARLY_S at most, before one that it lasted into
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +73,7 @@ class EventMetrics:
     events: list[Event]
     alarms: list[Alarm]
     normal_hours: float  # of footage with a value and without anomaly
+    normal_in_alarm_percent: float | None  # share of that footage within an alarm; None where there is none
 
     @property
     def recall_percent(self) -> float | None:
@@ -82,7 +87,7 @@ class EventMetrics:
 
     @property
     def false_alarms_per_hour(self) -> float | None:
-        """An hour of normal footage: an alarm during an event is not false. None where there is none."""
+        """An hour of normal footage, since none begins during an event. None where there is none."""
         return self.false_alarms / self.normal_hours if self.normal_hours else None
 
     @property
@@ -101,6 +106,7 @@ class EventMetrics:
             "false_alarms": self.false_alarms,
             "normal_hours": self.normal_hours,
             "false_alarms_per_hour": self.false_alarms_per_hour,
+            "normal_in_alarm_percent": self.normal_in_alarm_percent,
             "each_event": [asdict(event) for event in self.events],
             "each_alarm": [asdict(alarm) for alarm in self.alarms],
         }
@@ -120,8 +126,11 @@ class Watched:
 def event_metrics(clips: Mapping[str, Watched], rule: AlarmRule) -> EventMetrics:
     alarms = [alarm for name, clip in clips.items() for alarm in _alarms(name, clip, rule)]
     events = [event for name, clip in clips.items() for event in _events(name, clip, alarms)]
-    normal_s = sum(float((np.isfinite(clip.values) & (clip.labels == 0)).sum()) / clip.fps for clip in clips.values())
-    return EventMetrics(rule, events, alarms, normal_s / 3600)
+    normal = {name: np.isfinite(clip.values) & (clip.labels == 0) for name, clip in clips.items()}
+    alarmed = {name: _alarmed(name, clip, alarms) for name, clip in clips.items()}
+    normal_s = sum(float(normal[name].sum()) / clip.fps for name, clip in clips.items())
+    alarmed_s = sum(float((normal[name] & alarmed[name]).sum()) / clip.fps for name, clip in clips.items())
+    return EventMetrics(rule, events, alarms, normal_s / 3600, 100 * alarmed_s / normal_s if normal_s else None)
 
 
 def at_thresholds(clips: Mapping[str, Watched], rule: AlarmRule) -> list[dict[str, float | None]]:
@@ -133,6 +142,7 @@ def at_thresholds(clips: Mapping[str, Watched], rule: AlarmRule) -> list[dict[st
             "threshold": found.rule.threshold,
             "recall_percent": found.recall_percent,
             "false_alarms_per_hour": found.false_alarms_per_hour,
+            "normal_in_alarm_percent": found.normal_in_alarm_percent,
         }
         for found in each
     ]
@@ -166,23 +176,35 @@ def _lasts(since: int, now: int, duration_s: float, fps: float) -> bool:
 
 
 def _alarms(name: str, clip: Watched, rule: AlarmRule) -> list[Alarm]:
+    early = int(EARLY_S * clip.fps)
     return [
         Alarm(
             name,
             clip.first + since,
             clip.first + opened,
             clip.first + last,
-            false=not clip.labels[since : last + 1].any(),
+            false=not clip.labels[since : min(last, since + early) + 1].any(),
         )
         for since, opened, last in alarm_spans(clip.values, clip.fps, rule)
     ]
 
 
+def _alarmed(name: str, clip: Watched, alarms: list[Alarm]) -> npt.NDArray[np.bool_]:
+    """Which scored frames lie within an alarm, (N,)."""
+    within = np.zeros(len(clip.values), np.bool_)
+    for alarm in alarms:
+        if alarm.clip == name:
+            within[alarm.since - clip.first : alarm.last - clip.first + 1] = True
+    return within
+
+
 def _events(name: str, clip: Watched, alarms: list[Alarm]) -> list[Event]:
+    """Noticed by the first alarm that is on during the event and not false."""
+    true = [alarm for alarm in alarms if alarm.clip == name and not alarm.false]
     found = []
     for begin, end in runs((clip.labels != 0) & np.isfinite(clip.values)):
         first, last = clip.first + begin, clip.first + end
-        told = [alarm.opened for alarm in alarms if alarm.clip == name and alarm.since <= last and alarm.last >= first]
+        told = [alarm.opened for alarm in true if alarm.since <= last and alarm.last >= first]
         found.append(Event(name, first, last, max(0, min(told) + clip.ahead - first) / clip.fps if told else None))
     return found
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.metrics import average_precision_score, roc_auc_score
+from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score, roc_curve
 
 from models.errors import DataError
 from models.training.footage import Labels
@@ -65,3 +65,17 @@ def _percent(score: Callable[[Labels, Floats], float], truth: Labels, values: Fl
     if len(np.unique(truth[known])) < 2:
         return None
     return 100 * float(score(truth[known], values[known]))
+
+
+def roc(truth: Labels, values: Floats) -> tuple[Floats, Floats]:
+    """False and true positive rate, from the highest threshold down; nan values are left out."""
+    known = np.isfinite(values)
+    false, true, _ = roc_curve(truth[known], values[known])
+    return false, true
+
+
+def precision_recall(truth: Labels, values: Floats) -> tuple[Floats, Floats]:
+    """Recall and the precision there, from the highest threshold down; nan values are left out."""
+    known = np.isfinite(values)
+    precision, recall, _ = precision_recall_curve(truth[known], values[known])
+    return recall[::-1], precision[::-1]

@@ -153,15 +153,22 @@ def _iou(hot: npt.NDArray[np.bool_], regions: list[Region], cell_pixels: Counts)
 
 
 def _area(false_per_frame: list[float], found_percent: list[float]) -> float:
-    """Area under the curve from 0 to 1 false region a frame, in percent.
+    """Area under the curve from 0 to 1 false region a frame, in percent."""
+    rate, best = best_at(false_per_frame, found_percent)
+    return float((best[:-1] * np.diff(rate)).sum())
 
-    At each rate the best that a threshold with no more false regions finds: a curve of components folds back where low
-    thresholds melt them into one. Steps, no straight lines between thresholds: never more than could be chosen.
+
+def best_at(false_per_frame: list[float], found_percent: list[float]) -> tuple[Floats, Floats]:
+    """Rates of false regions from 0 to 1, and the best that a threshold with no more of them finds; a step function.
+
+    A curve of components folds back where low thresholds melt them into one. Steps, no straight lines between
+    thresholds: never more than could be chosen.
     """
     order = np.argsort(false_per_frame, kind="stable")
     rate, best = np.array(false_per_frame)[order], np.maximum.accumulate(np.array(found_percent)[order])
-    edges = np.append(rate, 1.0).clip(max=1.0)
-    return float((best * np.diff(edges)).sum())
+    kept = rate <= 1
+    rate, best = np.append(0.0, rate[kept]), np.append(0.0, best[kept])
+    return np.append(rate, 1.0), np.append(best, best[-1])
 
 
 def _pixel_auc(clips: Mapping[str, Pictured]) -> float | None:

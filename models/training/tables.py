@@ -16,10 +16,10 @@ from models.training.frame_metrics import FrameMetrics
 NAMES = {"per_video_minmax": "per-video min-max (offline)", "none": "no normalisation", "causal": "causal"}
 
 
-def check_suffix(scores: Path | None) -> None:
+def check_suffix(option: str, path: Path | None, *suffixes: str) -> None:
     """Before the work, not after it. Raises DataError."""
-    if scores is not None and scores.suffix not in (".npz", ".csv"):
-        raise DataError(f"--scores {scores.name}: the name must end in .npz or .csv")
+    if path is not None and path.suffix not in suffixes:
+        raise DataError(f"{option} {path.name}: the name must end in {' or '.join(suffixes)}")
 
 
 def as_lines(evaluation: Evaluation) -> str:
@@ -31,7 +31,7 @@ def as_lines(evaluation: Evaluation) -> str:
             f"frame AUC, {name}: " + (_frame_words(evaluation.frames[way]) if evaluation.frames else "no labels")
         )
     if evaluation.events is not None:
-        lines.append(_event_words(evaluation.events))
+        lines.append(event_words(evaluation.events))
     if evaluation.regions is not None:
         found = evaluation.regions
         words = f"RBDC {percent(found.rbdc)}, TBDC {percent(found.tbdc)}, AUC over pixels {percent(found.pixel_auc)}"
@@ -46,7 +46,7 @@ def _frame_words(found: FrameMetrics) -> str:
     return words + (f", macro without {', '.join(found.left_out)}" if found.left_out else "")
 
 
-def _event_words(found: EventMetrics) -> str:
+def event_words(found: EventMetrics) -> str:
     """Recall, delay, false alarms at the threshold."""
     if not found.events:
         noticed = "no event"
@@ -55,7 +55,8 @@ def _event_words(found: EventMetrics) -> str:
         noticed = f"{len(found.delays_s)} of {len(found.events)} events noticed{delay}"
     hourly = found.false_alarms_per_hour
     often = "no normal footage" if hourly is None else f"{hourly:.1f} an hour of normal footage"
-    return f"alarms at {found.rule.threshold:g}: {noticed}; {found.false_alarms} false ({often})"
+    share = f", on for {percent(found.normal_in_alarm_percent)} of it" if found.normal_hours else ""
+    return f"alarms at {found.rule.threshold:g}: {noticed}; {found.false_alarms} false ({often}{share})"
 
 
 def percent(number: float | None) -> str:
@@ -65,7 +66,7 @@ def percent(number: float | None) -> str:
 def write_text(path: Path, text: str) -> None:
     """Atomically: whole or not at all."""
     with replacing(path) as temporary:
-        temporary.write_text(text)
+        temporary.write_text(text, encoding="utf-8")
 
 
 def write_scores(path: Path, evaluation: Evaluation) -> None:

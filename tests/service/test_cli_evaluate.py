@@ -87,3 +87,25 @@ def test_a_mask_of_another_length_leaves_no_file(data: Path, tmp_path: Path) -> 
     said = lookout("evaluate", "--checkpoint", write_tiny(tmp_path), "--data", data, "--json", out, expect=1)
     assert "01_mask.npz is a mask of (29, 72, 96)" in said.one_line()
     assert not out.exists()
+
+
+def test_the_report_is_one_file_of_the_whole_run(data: Path, tmp_path: Path) -> None:
+    write_masks(data)
+    out = tmp_path / "report.html"
+    lookout("evaluate", "--checkpoint", write_tiny(tmp_path), "--data", data, "--report", out)
+    html = out.read_text()
+    for word in ("RBDC", "AUC (macro)", "false alarms an hour", "tiny.safetensors", "data:image/jpeg;base64,"):
+        assert word in html
+    assert "alarms at 0.5" in html
+    assert [path.name for path in tmp_path.glob("*.html")] == ["report.html"]
+
+
+def test_a_report_that_is_no_page_or_cannot_be_written_is_one_line(data: Path, tmp_path: Path) -> None:
+    common = ("evaluate", "--checkpoint", write_tiny(tmp_path), "--data", data, "--report")
+    assert "the name must end in .html" in lookout(*common, "report.pdf", expect=1).one_line()
+    assert "/proc" in lookout(*common, "/proc/report.html", expect=1).one_line()
+
+
+def test_a_threshold_below_the_hysteresis_is_one_line(data: Path, tmp_path: Path) -> None:
+    said = lookout("evaluate", "--checkpoint", write_tiny(tmp_path), "--data", data, "--threshold", 0.05, expect=2)
+    assert "alert_hysteresis must be smaller" in said.one_line()

@@ -85,6 +85,25 @@ def test_an_alarm_told_before_its_event_has_no_delay_and_one_told_after_it_count
     assert found.false_alarms == 0
 
 
+def test_a_camera_that_always_alarms_notices_nothing() -> None:
+    found = event_metrics({"01": watched([0.9] * 40, [0] * 20 + [1] * 10 + [0] * 10)}, RULE)
+    assert (found.recall_percent, found.false_alarms, found.normal_in_alarm_percent) == (0.0, 1, 100.0)
+
+
+@pytest.mark.parametrize(("early", "false"), [(0, False), (10, False), (11, True)])
+def test_an_alarm_may_begin_a_second_before_the_label(early: int, false: bool) -> None:
+    values, labels = [0.1] * (20 - early) + [0.9] * (early + 5), [0] * 20 + [1] * 5
+    found = event_metrics({"01": watched(values, labels)}, RULE)
+    assert (found.alarms[0].false, found.delays_s == []) == (false, false)
+
+
+def test_an_alarm_that_is_over_before_the_event_is_false() -> None:
+    values, labels = [0.9] * 5 + [0.1] * 10, [0] * 6 + [1] * 9
+    found = event_metrics({"01": watched(values, labels)}, RULE)
+    assert (found.recall_percent, found.false_alarms) == (0.0, 1)
+    assert found.normal_in_alarm_percent == pytest.approx(100 * 5 / 6)
+
+
 def test_a_score_that_needs_later_frames_is_told_later() -> None:
     values, labels = [0.1] * 5 + [0.9] * 5, [0] * 5 + [1] * 5
     (event,) = event_metrics({"01": watched(values, labels, ahead=8)}, RULE).events
@@ -118,9 +137,10 @@ def test_frames_while_the_bounds_are_learned_count_for_nothing() -> None:
 
 def test_without_events_or_normal_footage_there_is_no_number() -> None:
     normal = event_metrics({"01": watched([0.1] * 5, [0] * 5)}, RULE)
-    assert (normal.recall_percent, normal.false_alarms_per_hour) == (None, 0.0)
+    assert (normal.recall_percent, normal.false_alarms_per_hour, normal.normal_in_alarm_percent) == (None, 0.0, 0.0)
     anomalous = event_metrics({"01": watched([0.9] * 5, [1] * 5)}, RULE)
     assert (anomalous.recall_percent, anomalous.false_alarms_per_hour) == (100.0, None)
+    assert anomalous.normal_in_alarm_percent is None
 
 
 def test_a_clip_is_a_session_of_its_own() -> None:
