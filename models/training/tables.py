@@ -48,15 +48,15 @@ def _frame_words(found: FrameMetrics) -> str:
 
 def event_words(found: EventMetrics) -> str:
     """Recall, delay, false alarms at the threshold."""
-    if not found.events:
-        noticed = "no event"
-    else:
-        delay = f", median delay {np.median(found.delays_s):.1f} s" if found.delays_s else ""
-        noticed = f"{len(found.delays_s)} of {len(found.events)} events noticed{delay}"
-    hourly = found.false_alarms_per_hour
-    often = "no normal footage" if hourly is None else f"{hourly:.1f} an hour of normal footage"
-    share = f", on for {percent(found.normal_in_alarm_percent)} of it" if found.normal_hours else ""
-    return f"alarms at {found.rule.threshold:g}: {noticed}; {found.false_alarms} false ({often}{share})"
+    if not found.events and not found.normal_hours:
+        return "alarms: no frame has a causal value"
+    delay = f", median delay {np.median(found.delays_s):.1f} s" if found.delays_s else ""
+    noticed = f"{len(found.delays_s)} of {len(found.events)} events noticed{delay}"
+    often = "no normal footage"
+    if found.normal_hours:
+        hourly, share = found.false_alarms_per_hour, percent(found.normal_in_alarm_percent)
+        often = f"{hourly:.1f} an hour of normal footage, {share} of it within an alarm"
+    return f"alarms at {found.rule.threshold:g}: {noticed}; {found.false_alarms} false ({often})"
 
 
 def percent(number: float | None) -> str:

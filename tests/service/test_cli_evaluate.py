@@ -106,6 +106,13 @@ def test_a_report_that_is_no_page_or_cannot_be_written_is_one_line(data: Path, t
     assert "/proc" in lookout(*common, "/proc/report.html", expect=1).one_line()
 
 
+def test_while_every_frame_is_learned_from_there_are_no_alarms_to_judge(data: Path, tmp_path: Path) -> None:
+    checkpoint = write_tiny(tmp_path, calibrated=False)
+    said = lookout("evaluate", "--checkpoint", checkpoint, "--data", data).out
+    assert "no frame has a causal value" in said
+    assert "macro without 02" in said
+
+
 def test_a_threshold_below_the_hysteresis_is_one_line(data: Path, tmp_path: Path) -> None:
     said = lookout("evaluate", "--checkpoint", write_tiny(tmp_path), "--data", data, "--threshold", 0.05, expect=2)
     assert "alert_hysteresis must be smaller" in said.one_line()

@@ -149,7 +149,9 @@ def test_a_clip_is_a_session_of_its_own() -> None:
 
 
 @given(st.lists(st.sampled_from([0.05, 0.3, 0.55, 0.8, 0.97]), min_size=1, max_size=40))
-def test_without_hysteresis_and_duration_a_higher_threshold_finds_no_more(values: list[float]) -> None:
+def test_without_hysteresis_and_duration_and_next_to_events_a_higher_threshold_finds_no_more(
+    values: list[float],
+) -> None:
     rule = AlarmRule(0.5, 0.0, 0.0, 0.0)
     clips = {"01": watched(values, [i % 3 % 2 for i in range(len(values))])}
     recalls = [at["recall_percent"] or 0.0 for at in at_thresholds(clips, rule)]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from models.errors import DataError
 from models.training.footage import Labels
-from models.training.frame_metrics import Floats, frame_metrics
+from models.training.frame_metrics import Floats, frame_metrics, precision_recall, roc
 
 VALUES = st.integers(0, 6) | st.just(math.nan)  # few, so that there are ties
 VIDEO = st.lists(st.tuples(st.integers(0, 1), VALUES), max_size=12)
@@ -67,6 +67,15 @@ def test_a_video_of_one_class_is_left_out_of_the_macro_auc_and_named() -> None:
     assert found.auc_macro == found.auc_of_video["01"] == 75.0
     assert found.left_out == ["02", "03", "04"]
     assert found.as_json()["auc_macro_left_out"] == ["02", "03", "04"]
+
+
+def test_the_curves_enclose_the_numbers() -> None:
+    truth, values = labels_of(0, 1, 0, 1, 1, 0, 1), np.array([0.1, 0.2, 0.2, 0.7, math.nan, 0.6, 0.9])
+    found = frame_metrics({"01": truth}, {"01": values})
+    false, true = roc(truth, values)
+    assert 100 * float(np.trapezoid(true, false)) == pytest.approx(found.auc_micro)
+    recall, precision = precision_recall(truth, values)
+    assert 100 * float((np.diff(recall) * precision[1:]).sum()) == pytest.approx(found.ap_micro)
 
 
 def test_one_class_only_has_no_number() -> None:
