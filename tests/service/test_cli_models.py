@@ -16,9 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 from safetensors.torch import load_file, save_file
-from sklearn.metrics import roc_auc_score
-from safetensors.torch import save_file
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import average_precision_score, roc_auc_score
 
 from models.header import read_header
 from models.registry import MODELS
@@ -142,6 +140,8 @@ def test_every_other_model_goes_the_same_way(model: str, data: Path, tmp_path: P
     lookout("evaluate", "--checkpoint", out, "--data", data, "--scores", tmp_path / "scores.csv")
     with (tmp_path / "scores.csv").open() as file:
         assert next(csv.DictReader(file))["frame"] == str(needs.scored)
+
+
 def test_evaluate_tells_macro_auc_ap_events_and_false_alarms(data: Path, tmp_path: Path) -> None:
     checkpoint = write_tiny(tmp_path)  # calibrated: every frame has a causal value
     summary, scores = evaluated(checkpoint, data, tmp_path, "--threshold", 0.3)
