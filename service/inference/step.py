@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 
+from models.heatmap import as_levels
 from models.scorer import Scored, Scorer
 from service import bus
 from service.inference.line import CameraLine
@@ -39,7 +40,7 @@ def _deal_out(batch: Sequence[Ready], scored: Scored, scored_at: float) -> None:
     numbers = torch.stack(
         (scored.psnr_db, scored.distance, scored.gate_error, scored.memory_updated.float(), scored.drift), dim=1
     ).tolist()
-    cells = (scored.heat * 65535).round().clamp(0, 65535).to(torch.int32).cpu().numpy().astype(np.uint16)
+    cells = as_levels(scored.heat)
     for i, (line, frame) in enumerate(batch):
         outcome = bus.Scored(_score(line, frame, numbers[i][:4], scored_at), _heat(frame, cells[i]))
         line.scored(outcome, scored.items[i], drift=numbers[i][4])
