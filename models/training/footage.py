@@ -1,6 +1,7 @@
-"""Folders of clips: normal ones to train and calibrate on, labelled ones to evaluate on.
+"""Clips: normal ones to train and calibrate on, labelled ones to evaluate on.
 
-A data folder looks like Ped2's (`train/`, `test/`, `labels.json`), or is itself a folder of normal clips.
+A data folder looks like Ped2's (`train/`, `test/`, `labels.json`), or as Ped2, Avenue and ShanghaiTech are distributed,
+or is itself a folder of clips. A clip is a video file or a folder of frame images; one alone will do, as a recording.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import sha256
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -18,51 +18,84 @@ import numpy.typing as npt
 
 from models.errors import DataError
 from models.preprocess import Preprocess
+from models.training.images import holds_images, natural, read_images
 from models.video import Pixels, read_clip
 
 SUFFIXES = frozenset({".mp4", ".avi", ".mkv", ".mov", ".webm", ".ts", ".m4v", ".mpg", ".mpeg"})
+
+TRAIN = ("train", "Train", "training/frames", "training/videos", "training_videos", "training")
+TEST = ("test", "Test", "testing/frames", "testing/videos", "testing_videos", "testing")
+"""Where the sets keep their clips; the first one that is there counts."""
+
+MASKS = "_gt"
+"""Ped2's folders of masks, which lie among the test clips, end so."""
 
 Labels = npt.NDArray[np.uint8]
 
 
 def train_clips(data: Path) -> list[Path]:
-    """The normal clips: those of `data/train` where that exists, else of `data`. Raises DataError for none."""
-    return _clips(_part(data, "train"))
+    """The normal clips: of `data/train` (see TRAIN) where it exists, else of `data`. Raises DataError for none."""
+    return _clips(_part(data, TRAIN))
 
 
 def evaluation_clips(data: Path) -> list[Path]:
-    """The clips to evaluate: those of `data/test` where that exists, else of `data`. Raises DataError for none."""
-    return _clips(_part(data, "test"))
+    """The clips to evaluate: of `data/test` (see TEST) where it exists, else of `data`. Raises DataError for none."""
+    return _clips(_part(data, TEST))
 
 
-def _part(data: Path, name: str) -> Path:
-    return data / name if (data / name).is_dir() else data
+def _part(data: Path, names: tuple[str, ...]) -> Path:
+    return next((data / name for name in names if (data / name).is_dir()), data)
 
 
-def _clips(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        raise DataError(f"there is no folder {folder}")
-    found = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+def _clips(data: Path) -> list[Path]:
+    """Video files and folders of images in `data`, in natural order; or `data` itself, where it is one of these."""
+    if data.is_file():
+        return [data]
+    if not data.is_dir():
+        raise DataError(f"there is no folder {data}")
+    found = sorted(filter(_is_clip, data.iterdir()), key=natural)
+    if not found and holds_images(data):
+        return [data]
     if not found:
-        raise DataError(f"{folder} holds no video clip ({', '.join(sorted(SUFFIXES))})")
-    for one, other in pairwise(found):
-        if one.stem == other.stem:
-            raise DataError(f"{folder} holds two clips named {one.stem}")
+        raise DataError(f"{data} holds no video clip ({', '.join(sorted(SUFFIXES))}) and no folder of images")
+    stems: dict[str, Path] = {}
+    for path in found:
+        if path.stem in stems:
+            raise DataError(f"{data} holds two clips named {path.stem}")
+        stems[path.stem] = path
     return found
 
 
+def _is_clip(path: Path) -> bool:
+    if path.name.startswith("."):
+        return False
+    if path.is_dir():
+        return not path.name.endswith(MASKS) and holds_images(path)
+    return path.suffix.lower() in SUFFIXES
+
+
+def read(path: Path, preprocess: Preprocess) -> Pixels:
+    """A clip, whichever way it lies there: (N, height_px, width_px, 3) uint8 RGB. Raises VideoError, DataError."""
+    return read_images(path, preprocess) if path.is_dir() else read_clip(path, preprocess)
+
+
 def whole_clip(path: Path, preprocess: Preprocess, t_length: int) -> Pixels:
-    """All frames of a clip, (N, H, W, 3). Raises VideoError where it cannot be read, DataError where N < T."""
-    clip = read_clip(path, preprocess)
-    if len(clip) < t_length:
-        raise DataError(f"{path.name} has {len(clip)} frames; the model needs {t_length}")
+    """The same. Raises DataError also where it is shorter than T frames."""
+    clip = read(path, preprocess)
+    _check_length(path.name, clip, t_length)
     return clip
+
+
+def _check_length(name: str, clip: Pixels, t_length: int) -> None:
+    if len(clip) < t_length:
+        raise DataError(f"{name} has {len(clip)} frames; the model needs {t_length}")
 
 
 @dataclass(frozen=True, slots=True)
 class Footage:
     """Clips in memory as uint8, and every window of T frames in them."""
 
+    names: tuple[str, ...]
     clips: list[Pixels]  # each (N, H, W, 3) RGB
     windows: npt.NDArray[np.int64]  # (windows, 2): clip, first frame
     t_length: int
@@ -70,10 +103,17 @@ class Footage:
 
     @classmethod
     def load(cls, paths: list[Path], preprocess: Preprocess, t_length: int) -> Footage:
-        """Decode all clips. Raises VideoError for an unreadable one, DataError for one of less than T frames."""
-        clips = [whole_clip(path, preprocess, t_length) for path in paths]
-        windows = [(i, first) for i, clip in enumerate(clips) for first in range(len(clip) - t_length + 1)]
-        return cls(clips, np.array(windows, np.int64), t_length, _digest(clips))
+        """Decode all clips. Raises VideoError for an unreadable one, DataError for one shorter than T frames."""
+        return cls.of({path.name: read(path, preprocess) for path in paths}, t_length)
+
+    @classmethod
+    def of(cls, clips: dict[str, Pixels], t_length: int) -> Footage:
+        """Of clips (N, H, W, 3) uint8 RGB by their names. Raises DataError for one shorter than T frames."""
+        for name, clip in clips.items():
+            _check_length(name, clip, t_length)
+        pixels = list(clips.values())
+        windows = [(i, first) for i, clip in enumerate(pixels) for first in range(len(clip) - t_length + 1)]
+        return cls(tuple(clips), pixels, np.array(windows, np.int64), t_length, _digest(pixels))
 
     def window(self, index: int) -> Pixels:
         """(T, H, W, 3) uint8 RGB."""
@@ -81,15 +121,19 @@ class Footage:
         frames: Pixels = self.clips[clip][first : first + self.t_length]
         return frames
 
-    def batches(self, size: int, seed: int, epoch: int) -> Iterator[list[Pixels]]:
-        """One epoch in an order that seed and epoch alone decide; the last, smaller batch is left out."""
+    def batches(self, size: int, seed: int, epoch: int) -> Iterator[npt.NDArray[np.int64]]:
+        """One epoch's windows in an order that seed and epoch alone decide; the last, smaller batch is left out."""
         order = np.random.default_rng((seed, epoch)).permutation(len(self.windows))
         size = min(size, len(order))
         for start in range(0, len(order) - size + 1, size):
-            yield [self.window(int(index)) for index in order[start : start + size]]
+            yield order[start : start + size]
 
     def batches_per_epoch(self, size: int) -> int:
         return max(1, len(self.windows) // size)
+
+    @property
+    def nbytes(self) -> int:
+        return sum(clip.nbytes for clip in self.clips)
 
 
 def _digest(clips: list[Pixels]) -> str:

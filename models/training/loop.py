@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,11 @@ from models.device import Precision
 from models.errors import CheckpointError, TrainingError
 from models.family import Config, Stage
 from models.files import replacing
-from models.preprocess import Pixels, Preprocess
+from models.preprocess import Preprocess
 from models.registry import make_model, name_of
 from models.scoring import LEAST_MSE
 from models.tensors import to_clips
+from models.training.feed import Feed, fits
 from models.training.footage import Footage
 
 SAVE_EVERY_S = 30.0
@@ -60,6 +62,7 @@ class Trainer:
         torch.manual_seed(options.seed)
         self.config, self.options, self.footage = config, options, footage
         self.device = torch.device(options.device)
+        self.feed = Feed(footage, self.device, resident=fits(footage.nbytes, self.device))
         self.model = make_model(name_of(config), config).to(self.device).train()
         self.model.to(memory_format=self.model.layout)  # type: ignore[call-overload]  # missing in torch's stubs
         self.items = self.model.initial_items().to(self.device)
@@ -72,15 +75,19 @@ class Trainer:
     def stage(self) -> Stage:
         return Stage(self.epoch, self.options.epochs)
 
-    def normalise(self, batch: list[Pixels]) -> Tensor:
-        """B clips (T, H, W, 3) uint8 RGB → (B, C T, H, W), as the model takes them."""
+    def normalise(self, clips: Tensor) -> Tensor:
+        """(B, T, H, W, 3) uint8 RGB → (B, C T, H, W), as the model takes them."""
         needs = self.config.needs
-        return to_clips(batch, self.device, gray=needs.gray, black=needs.black)
+        return to_clips(clips, self.device, gray=needs.gray, black=needs.black)
+
+    def batches(self, first: int = 0) -> Iterator[Tensor]:
+        """This epoch's batches from number `first` on, (B, C T, H, W) each."""
+        numbers = self.footage.batches(self.options.batch, self.options.seed, self.epoch)
+        return (self.normalise(self.feed(windows)) for windows in islice(numbers, first, None))
 
     def begin_epoch(self) -> None:
         """Before the first step of an epoch; a resumed run may come here again, with the same result."""
-        batches = self.footage.batches(self.options.batch, self.options.seed, self.epoch)
-        self.model.begin_epoch(self.stage, map(self.normalise, batches))
+        self.model.begin_epoch(self.stage, self.batches())
 
     def step(self, clips: Tensor) -> tuple[float, float]:
         """One step of the optimiser and of the memory on (B, C T, H, W); gives loss and the batch's PSNR in dB.
@@ -153,19 +160,17 @@ def train(
 
     Raises StoppedError, with the state saved, once `should_stop` says so between two steps; TrainingError.
     """
-    options, footage = trainer.options, trainer.footage
-    per_epoch = footage.batches_per_epoch(options.batch)
+    options = trainer.options
+    per_epoch = trainer.footage.batches_per_epoch(options.batch)
     saved_at = time.monotonic()
     while trainer.epoch < options.epochs:
         if trainer.step_in_epoch == 0:
             trainer.begin_epoch()
-        for number, batch in enumerate(footage.batches(options.batch, options.seed, trainer.epoch)):
-            if number < trainer.step_in_epoch:
-                continue  # done before the resume
+        for clips in trainer.batches(trainer.step_in_epoch):
             if should_stop():
                 trainer.save(state_path)
                 raise StoppedError
-            loss, psnr = trainer.step(trainer.normalise(batch))
+            loss, psnr = trainer.step(clips)
             done = trainer.epoch * per_epoch + trainer.step_in_epoch
             report(Progress(done, options.epochs * per_epoch, trainer.epoch, loss, psnr))
             if time.monotonic() - saved_at > SAVE_EVERY_S:

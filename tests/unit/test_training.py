@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ import torch
 from models.errors import CheckpointError, DataError
 from models.preprocess import Preprocess
 from models.training import loop
+from models.training.feed import Feed, fits
 from models.training.footage import Footage, train_clips
 from models.training.loop import StoppedError, Trainer, TrainOptions, train
 from tests.clips import write_clip
@@ -47,8 +49,8 @@ def test_windows_never_span_two_clips(footage: Footage) -> None:
 
 
 def test_an_epoch_is_a_permutation_that_seed_and_epoch_decide(footage: Footage) -> None:
-    def order(seed: int, epoch: int) -> list[int]:
-        return [int(clip.sum()) for batch in footage.batches(4, seed, epoch) for clip in batch]
+    def order(seed: int, epoch: int) -> Any:
+        return np.concatenate(list(footage.batches(4, seed, epoch))).tolist()
 
     assert order(1, 0) == order(1, 0)
     assert order(1, 0) != order(1, 1)
@@ -104,7 +106,21 @@ def test_a_state_of_another_run_or_a_damaged_one_is_refused(footage: Footage, tm
         Trainer(TINY, OPTIONS, footage).resume(state)
 
 
-def test_clips_too_short_for_one_window_are_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("resident", [True, False])
+def test_a_feed_gives_the_same_wherever_the_footage_lies(footage: Footage, resident: bool) -> None:
+    batch = Feed(footage, torch.device("cpu"), resident=resident)(np.array([10, 3]))
+    assert np.array_equal(batch.numpy(), np.stack([footage.window(10), footage.window(3)]))
+
+
+def test_footage_goes_to_the_device_where_half_of_its_memory_holds_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (1000, 9999))
+    assert fits(500, torch.device("cuda"))
+    assert not fits(501, torch.device("cuda"))
+    assert not fits(1, torch.device("cpu"))
+
+
+def test_a_clip_too_short_for_one_window_is_refused(tmp_path: Path) -> None:
+    write_clip(tmp_path / "long.mp4", range(9))
     write_clip(tmp_path / "short.mp4", range(3))
     with pytest.raises(DataError, match=r"short\.mp4 has 3 frames; the model needs 5"):
         Footage.load(train_clips(tmp_path), Preprocess(32, 32), 5)
