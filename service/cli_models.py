@@ -9,18 +9,24 @@ from contextlib import contextmanager
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from models.errors import DataError
 from service import __version__
 from service.lifecycle import stop_on_signals
 from service.settings import load_settings
 
 if TYPE_CHECKING:
     from models.checkpoint import Checkpoint
+    from models.family import Config
     from models.guard import MemoryRule
-    from models.training.loop import Progress
+    from models.preprocess import Preprocess
+    from models.training.footage import Footage
+    from models.training.loop import Progress, Row, Trainer
+    from models.training.session import Files
+    from models.training.validation import Validation
 
 models_app = typer.Typer()
 
@@ -36,6 +42,11 @@ class PrecisionChoice(StrEnum):
 class MemoryChoice(StrEnum):
     CARRIED = "carried"
     PER_CLIP = "per-clip"
+
+
+class BestChoice(StrEnum):
+    PSNR = "psnr"
+    AUC = "auc"
 
 
 class UpdateChoice(StrEnum):
@@ -72,33 +83,100 @@ def train(
     precision: PrecisionChoice = PrecisionChoice.FP32,
     device: Device = "auto",
     half: Annotated[bool, typer.Option("--half", help="store the weights in float16")] = False,
+    held_out: Annotated[
+        float, typer.Option(help="share of the normal clips to measure on and not to train on", min=0, max=0.9)
+    ] = 0.0,
+    validate: Annotated[Path | None, typer.Option(help="other normal clips to measure on")] = None,
+    validate_every: Annotated[int, typer.Option(help="steps; 0: an epoch", min=0)] = 0,
+    best_by: Annotated[
+        BestChoice, typer.Option(help="PSNR of held-out clips, or AUC of generated anomalies")
+    ] = BestChoice.PSNR,
+    patience: Annotated[int, typer.Option(help="measurements without a new best before the end; 0: all", min=0)] = 0,
+    seeds: Annotated[int, typer.Option(help="so many runs, NAME-seedK each, with mean and deviation", min=1)] = 1,
+    deterministic: Annotated[bool, typer.Option("--deterministic", help="the same bits on the same machine")] = False,
+    compiled: Annotated[bool, typer.Option("--compile", help="torch.compile: pays on a GPU")] = False,
 ) -> None:
     """Train on normal clips. Stopped or killed, the same command goes on where it was."""
     from models.device import choose_device, choose_precision  # noqa: PLC0415
     from models.preprocess import Preprocess  # noqa: PLC0415
     from models.registry import sized  # noqa: PLC0415
-    from models.training import loop  # noqa: PLC0415
-    from models.training.footage import Footage, train_clips  # noqa: PLC0415
+    from models.training import determinism, loop, session  # noqa: PLC0415
 
     where = choose_device(device)
     config = sized(model, width=width, dim=dim, items=items, height_px=size, width_px=size)
     preprocess = Preprocess(config.height_px, config.width_px)
-    footage = Footage.load(train_clips(data), preprocess, config.needs.frames)
-    options = loop.TrainOptions(epochs, batch, learning_rate, seed, choose_precision(precision.value, where), where)
-    trainer = loop.Trainer(config, options, footage)
-    state = out.with_name(out.name + ".resume")
-    if state.exists():
-        trainer.resume(state)
-        typer.echo(f"going on from {state} (epoch {trainer.epoch}, step {trainer.step_in_epoch})")
-    with stop_on_signals() as stop, _steps() as report:
-        typer.echo(f"{len(footage.windows)} windows of {len(footage.clips)} clips, {epochs} epochs, on {where}")
-        try:
-            loop.train(trainer, state, report=report, should_stop=stop.is_set)
-        except loop.StoppedError:
-            typer.echo(f"stopped; the same command goes on from {state}")
-            raise typer.Exit(INTERRUPTED) from None
-    _save(out, loop.finished(trainer, preprocess, _provenance()), half)
-    state.unlink(missing_ok=True)
+    footage, validation = _footage(data, preprocess, config, held_out, validate, seed)
+    if patience and validation is None:
+        raise DataError("--patience needs clips to measure on: --held-out 0.1, or --validate FOLDER")
+    options = loop.TrainOptions(
+        epochs, batch, learning_rate, seed, choose_precision(precision.value, where), where, validate_every, patience
+    )
+    options = replace(options, best_by=best_by.value, deterministic=deterministic, compiled=compiled)
+    files = session.Files(out)
+    runs = {k: files if seeds == 1 else files.of_seed(k) for k in range(seed, seed + seeds)}
+    with stop_on_signals() as stop, determinism.deterministic(deterministic):
+        held = f", {len(validation.footage.clips)} held out" if validation else ""
+        typer.echo(f"{len(footage.windows)} windows of {len(footage.clips)} clips{held}, {epochs} epochs, on {where}")
+        for k, own in runs.items():
+            trainer = loop.Trainer(config, replace(options, seed=k), footage, validation)
+            if seeds > 1 and session.finished(trainer, own):
+                typer.echo(f"{own.out} is there already")
+                continue
+            _train(trainer, own, preprocess, half, stop.is_set)
+    if seeds > 1:
+        _over_seeds(files, {k: own.out for k, own in runs.items()})
+
+
+def _footage(
+    data: Path, preprocess: Preprocess, config: Config, held_out: float, validate: Path | None, seed: int
+) -> tuple[Footage, Validation | None]:
+    """What to train on, and what to measure on, if anything."""
+    from models.training.footage import Footage, train_clips  # noqa: PLC0415
+    from models.training.validation import Validation, split  # noqa: PLC0415
+
+    if held_out and validate:
+        raise DataError("--held-out and --validate: take one of them")
+    frames = config.needs.frames
+    footage = Footage.load(train_clips(data), preprocess, frames)
+    if validate:
+        return footage, Validation(Footage.load(train_clips(validate), preprocess, frames), config, seed)
+    if not held_out:
+        return footage, None
+    footage, held = split(footage, held_out, seed)
+    return footage, Validation(held, config, seed)
+
+
+def _train(trainer: Trainer, files: Files, preprocess: Preprocess, half: bool, should_stop: Callable[[], bool]) -> None:
+    """One run, from its state where there is one."""
+    from models.training import loop, session  # noqa: PLC0415
+
+    if session.begin(trainer, files):
+        typer.echo(f"going on from {files.state} (epoch {trainer.epoch}, step {trainer.step_in_epoch})")
+    try:
+        with _steps(trainer) as (report, tell):
+            session.run(
+                trainer,
+                files,
+                lambda: trainer.checkpoint(preprocess, _provenance()),
+                lambda path, checkpoint: _write(path, checkpoint, half),
+                report=report,
+                tell=tell,
+                should_stop=should_stop,
+            )
+    except loop.StoppedError:
+        typer.echo(f"stopped; the same command goes on from {files.state}")
+        raise typer.Exit(INTERRUPTED) from None
+    _wrote(files.out)
+
+
+def _over_seeds(files: Files, outs: dict[int, Path]) -> None:
+    from models.training import session, tables  # noqa: PLC0415
+
+    found = session.over_seeds(outs)
+    tables.write_text(files.summary, json.dumps(found | _provenance(), indent=1) + "\n")
+    for name, spread in found["over_seeds"].items():
+        typer.echo(f"{name} over {len(outs)} seeds: {spread['mean']:.4g}, deviation {spread['deviation']:.2g}")
+    typer.echo(f"wrote {files.summary}")
 
 
 @models_app.command()
@@ -255,13 +333,23 @@ def _rule(checkpoint: Checkpoint, update: UpdateChoice, gate: float | None) -> M
     return rule if gate is None else replace(rule, gate=gate)
 
 
-def _save(out: Path, checkpoint: Any, half: bool) -> None:
+def _save(out: Path, checkpoint: Checkpoint, half: bool) -> None:
+    _write(out, checkpoint, half)
+    _wrote(out)
+
+
+def _write(path: Path, checkpoint: Checkpoint, half: bool) -> None:
     import torch  # noqa: PLC0415
 
-    from models.checkpoint import digest, save_checkpoint  # noqa: PLC0415
+    from models.checkpoint import save_checkpoint  # noqa: PLC0415
 
-    save_checkpoint(out, checkpoint, torch.float16 if half else torch.float32)
-    typer.echo(f"wrote {out} ({out.stat().st_size / 1e6:.1f} MB, sha256 {digest(out)})")
+    save_checkpoint(path, checkpoint, torch.float16 if half else torch.float32)
+
+
+def _wrote(path: Path) -> None:
+    from models.checkpoint import digest  # noqa: PLC0415
+
+    typer.echo(f"wrote {path} ({path.stat().st_size / 1e6:.1f} MB, sha256 {digest(path)})")
 
 
 def _provenance() -> dict[str, str]:
@@ -271,19 +359,25 @@ def _provenance() -> dict[str, str]:
 
 
 @contextmanager
-def _steps() -> Iterator[Callable[[Progress], None]]:
-    """A progress bar over training steps, with rate and time left."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: PLC0415
+def _steps(trainer: Trainer) -> Iterator[tuple[Callable[[Progress], None], Callable[[Row], None]]]:
+    """A progress bar over training steps, with rate and time left, and a line for each row above it."""
+    from rich import progress  # noqa: PLC0415
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns) as bar:
-        task = bar.add_task("training")
+    from models.training import session  # noqa: PLC0415
 
-        def report(now: Any) -> None:
+    pace, text = session.Pace(trainer.steps_done), progress.TextColumn("{task.description}")
+    with progress.Progress(text, progress.BarColumn(), progress.MofNCompleteColumn()) as bar:
+        task = bar.add_task("training", completed=trainer.steps_done, total=trainer.steps)
+
+        def report(now: Progress) -> None:
             text = f"epoch {now.epoch + 1}  loss {now.loss:.5f}  PSNR {now.psnr_db:.2f} dB"
-            bar.update(task, description=text, completed=now.step, total=now.steps)
+            bar.update(task, description=f"{text}  {pace(now.step, now.steps)}", completed=now.step)
 
-        yield report
+        def tell(row: Row) -> None:
+            line = f"{session.as_text(row, trainer.options.epochs)}; {pace(row.step, trainer.steps)}"
+            bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+        yield report, tell
 
 
 @contextmanager

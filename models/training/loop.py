@@ -1,15 +1,21 @@
-"""Training on normal footage, as MNAD's authors do: Adam, cosine over the epochs, one memory for the whole batch."""
+"""Training on normal footage, as MNAD's authors do: Adam, cosine over the epochs, one memory for the whole batch.
+
+From time to time a row is written of how it goes: with held-out clips, what these measure; the best row is the one with
+the highest PSNR of their normal frames, or with the highest AUC of the anomalies that are made into them.
+"""
 
 from __future__ import annotations
 
+import copy
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.optim import Adam
@@ -22,12 +28,16 @@ from models.family import Config, Stage
 from models.files import replacing
 from models.preprocess import Preprocess
 from models.registry import make_model, name_of
-from models.scoring import LEAST_MSE
+from models.scoring import LEAST_MSE, psnr_db
 from models.tensors import to_clips
 from models.training.feed import Feed, fits
 from models.training.footage import Footage
+from models.training.validation import Validation
 
 SAVE_EVERY_S = 30.0
+
+
+Criterion = Literal["psnr", "auc"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +50,11 @@ class TrainOptions:
     seed: int = 0
     precision: Precision = "fp32"
     device: str = "cpu"
+    row_every: int = 0  # steps; 0: an epoch
+    patience: int = 0  # rows in a row without a new best, after which training ends; 0: never
+    best_by: Criterion = "psnr"
+    deterministic: bool = False
+    compiled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +66,19 @@ class Progress:
     psnr_db: float  # of the batch's predictions
 
 
+@dataclass(frozen=True, slots=True)
+class Row:
+    """How training went since the row before."""
+
+    epoch: int  # 1-based, the one it is in
+    step: int  # done, over all epochs
+    loss: float  # mean
+    psnr_db: float  # mean, of the batches trained on
+    learning_rate: float
+    held_out: dict[str, Any] | None = None  # the fields of `validation.Measured`
+    best: bool = False  # so far
+
+
 class StoppedError(Exception):
     """Training was asked to stop; its state is saved."""
 
@@ -58,9 +86,11 @@ class StoppedError(Exception):
 class Trainer:
     """A model in training, with everything that a resumed run needs to go on as if nothing had happened."""
 
-    def __init__(self, config: Config, options: TrainOptions, footage: Footage) -> None:
+    def __init__(
+        self, config: Config, options: TrainOptions, footage: Footage, validation: Validation | None = None
+    ) -> None:
         torch.manual_seed(options.seed)
-        self.config, self.options, self.footage = config, options, footage
+        self.config, self.options, self.footage, self.validation = config, options, footage, validation
         self.device = torch.device(options.device)
         self.feed = Feed(footage, self.device, resident=fits(footage.nbytes, self.device))
         self.model = make_model(name_of(config), config).to(self.device).train()
@@ -70,6 +100,36 @@ class Trainer:
         self.schedule = CosineAnnealingLR(self.optimizer, T_max=options.epochs)
         self.epoch = 0
         self.step_in_epoch = 0
+        self.rows: list[Row] = []
+        self._since_row: list[tuple[float, float]] = []  # loss and PSNR of each step
+        self._lesson = torch.compile(self.model.lesson) if options.compiled else self.model.lesson
+
+    @property
+    def steps(self) -> int:
+        """Of the whole training."""
+        return self.options.epochs * self._steps_per_epoch
+
+    @property
+    def steps_done(self) -> int:
+        return self.epoch * self._steps_per_epoch + self.step_in_epoch
+
+    def is_done(self) -> bool:
+        """The last epoch is over, or patience is."""
+        return self.epoch >= self.options.epochs or 0 < self.options.patience <= self._rows_since_best()
+
+    @property
+    def row_is_due(self) -> bool:
+        """After a step; the last one has a row in any case."""
+        every = self.options.row_every or self._steps_per_epoch
+        return self.steps_done % every == 0 or self.steps_done == self.steps
+
+    @property
+    def best(self) -> Row | None:
+        return next((row for row in reversed(self.rows) if row.best), None)
+
+    @property
+    def _steps_per_epoch(self) -> int:
+        return self.footage.batches_per_epoch(self.options.batch)
 
     @property
     def stage(self) -> Stage:
@@ -95,17 +155,52 @@ class Trainer:
         Raises TrainingError once the loss is no number: what was saved before is worth more than what would follow.
         """
         torch.manual_seed(hash((self.options.seed, self.epoch, self.step_in_epoch)))  # a resumed run draws the same
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.options.precision == "bf16"):
-            lesson = self.model.lesson(clips, self.items, self.stage)
+        with self._autocast():
+            lesson = self._lesson(clips, self.items, self.stage)
+        loss = lesson.loss.item()
+        if not math.isfinite(loss):
+            raise TrainingError(f"the loss became {loss} in epoch {self.epoch + 1}: try a smaller learning rate")
         self.optimizer.zero_grad(set_to_none=True)
         lesson.loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
         self.items = lesson.items
         self.step_in_epoch += 1
-        loss = lesson.loss.item()
-        if not math.isfinite(loss):
-            raise TrainingError(f"the loss became {loss} in epoch {self.epoch + 1}: try a smaller learning rate")
-        return loss, -10 * lesson.mse.clamp_min(LEAST_MSE).log10().item()
+        psnr = -10 * lesson.mse.clamp_min(LEAST_MSE).log10().item()
+        self._since_row.append((loss, psnr))
+        return loss, psnr
+
+    def write_row(self) -> Row:
+        """How it goes. Raises TrainingError where the network holds, or gives, what is no number."""
+        self._require_numbers()
+        loss, psnr = np.mean(self._since_row, axis=0).tolist()
+        row = Row(self.epoch + 1, self.steps_done, loss, psnr, float(self.schedule.get_last_lr()[0]))
+        if self.validation is not None:
+            self.model.eval()
+            measured = self.validation.measure(self._score)
+            self.model.train()
+            row = replace(row, held_out=measured._asdict())
+            row = replace(row, best=_criterion(row, self.options) > _criterion(self.best, self.options))
+        self.rows.append(row)
+        self._since_row.clear()
+        return row
+
+    @torch.no_grad()
+    def _score(self, clips: Tensor) -> tuple[Tensor, Tensor]:
+        """PSNR in dB and distance, (B,) each, of (B, T, H, W, 3) uint8 RGB; in eval mode, the memory as it is."""
+        with self._autocast():
+            measured = self.model.measure(self.normalise(clips), self.items.expand(len(clips), -1, -1))
+        return psnr_db(measured.error), measured.distance
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.options.precision == "bf16")
+
+    def _rows_since_best(self) -> int:
+        return next((count for count, row in enumerate(reversed(self.rows)) if row.best), len(self.rows))
+
+    def _require_numbers(self) -> None:
+        """Raises TrainingError: what was saved before is worth more than this."""
+        if not all(torch.isfinite(tensor).all() for tensor in (self.items, *self.model.state_dict().values())):
+            raise TrainingError(f"a weight is no number after epoch {self.epoch + 1}: try a smaller learning rate")
 
     def end_epoch(self) -> None:
         self.schedule.step()
@@ -113,9 +208,10 @@ class Trainer:
         self.step_in_epoch = 0
 
     def save(self, path: Path) -> None:
-        """Write the state, atomically."""
-        with replacing(path) as temporary:
-            torch.save({"fingerprint": self.fingerprint(), **self._state()}, temporary)
+        """Write the state, atomically. Raises TrainingError where a weight is no number; what was saved stays."""
+        self._require_numbers()
+        with replacing(path) as temporary, temporary.open("wb") as file:
+            torch.save({"fingerprint": self.fingerprint(), **self._state()}, file)
 
     def resume(self, path: Path) -> None:
         """Go on where `save` left off. Raises CheckpointError for a damaged state or one of another run."""
@@ -131,12 +227,24 @@ class Trainer:
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
         self.items, self.epoch, self.step_in_epoch = state["items"], state["epoch"], state["step_in_epoch"]
+        self.rows = [Row(**row) for row in state["rows"]]
+        self._since_row = state["since_row"]
 
     def fingerprint(self) -> dict[str, Any]:
         """What must be the same for a run to be continued."""
-        footage = {"sha256": self.footage.sha256, "windows": len(self.footage.windows)}
+        footage: dict[str, Any] = {"sha256": self.footage.sha256, "windows": len(self.footage.windows)}
+        if self.validation is not None:
+            held = self.validation.footage
+            footage["held_out"] = {"sha256": held.sha256, "clips": list(held.names)}
         config = {"model": name_of(self.config)} | asdict(self.config)
         return {"config": config, "options": asdict(self.options), "footage": footage}
+
+    def checkpoint(self, preprocess: Preprocess, provenance: dict[str, Any]) -> Checkpoint:
+        """The model as it is, not calibrated. Adds to its provenance how it was trained, and the newest row."""
+        provenance = provenance | {"train": asdict(self.options), "footage": self.fingerprint()["footage"]}
+        provenance |= {"row": asdict(self.rows[-1])} if self.rows else {}
+        model = copy.deepcopy(self.model).eval().requires_grad_(False).cpu()
+        return Checkpoint(name_of(self.config), model, self.items.cpu(), self.config, preprocess, None, provenance)
 
     def _state(self) -> dict[str, Any]:
         return {
@@ -146,7 +254,18 @@ class Trainer:
             "items": self.items,
             "epoch": self.epoch,
             "step_in_epoch": self.step_in_epoch,
+            "rows": [asdict(row) for row in self.rows],
+            "since_row": self._since_row,
         }
+
+
+def _criterion(row: Row | None, options: TrainOptions) -> float:
+    """Higher is better; no row at all, or one without it, is worse than any."""
+    found = None if row is None or row.held_out is None else row.held_out[_FIELD[options.best_by]]
+    return -math.inf if found is None else float(found)
+
+
+_FIELD: dict[Criterion, str] = {"psnr": "psnr_db", "auc": "auc_percent"}
 
 
 def train(
@@ -154,16 +273,15 @@ def train(
     state_path: Path,
     *,
     report: Callable[[Progress], None] = lambda _: None,
+    keep: Callable[[Row], None] = lambda _: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> None:
-    """Run to the end of the last epoch, saving the state every SAVE_EVERY_S.
+    """Run to the end of the last epoch or of patience, saving the state every SAVE_EVERY_S; `keep` gets each row.
 
     Raises StoppedError, with the state saved, once `should_stop` says so between two steps; TrainingError.
     """
-    options = trainer.options
-    per_epoch = trainer.footage.batches_per_epoch(options.batch)
     saved_at = time.monotonic()
-    while trainer.epoch < options.epochs:
+    while not trainer.is_done():
         if trainer.step_in_epoch == 0:
             trainer.begin_epoch()
         for clips in trainer.batches(trainer.step_in_epoch):
@@ -171,16 +289,12 @@ def train(
                 trainer.save(state_path)
                 raise StoppedError
             loss, psnr = trainer.step(clips)
-            done = trainer.epoch * per_epoch + trainer.step_in_epoch
-            report(Progress(done, options.epochs * per_epoch, trainer.epoch, loss, psnr))
+            report(Progress(trainer.steps_done, trainer.steps, trainer.epoch, loss, psnr))
+            if trainer.row_is_due:
+                keep(trainer.write_row())
+                if trainer.is_done():
+                    return
             if time.monotonic() - saved_at > SAVE_EVERY_S:
                 trainer.save(state_path)
                 saved_at = time.monotonic()
         trainer.end_epoch()
-
-
-def finished(trainer: Trainer, preprocess: Preprocess, provenance: dict[str, Any]) -> Checkpoint:
-    """The trained model as a checkpoint, not yet calibrated. Adds to its provenance how it was trained."""
-    provenance = provenance | {"train": asdict(trainer.options), "footage": trainer.fingerprint()["footage"]}
-    model = trainer.model.eval().requires_grad_(False).cpu()
-    return Checkpoint(name_of(trainer.config), model, trainer.items.cpu(), trainer.config, preprocess, None, provenance)

@@ -23,6 +23,8 @@ from models.registry import MODELS
 from service.cli import main
 from tests.clips import write_clip
 from tests.tiny import TINY_OF, tiny_checkpoint, write_tiny
+from tests.tiny import tiny_checkpoint, write_tiny
+from tests.unit.test_images import write_images
 
 SMALL = ["--width", "6", "--size", "32", "--epochs", "2", "--seed", "3"]
 TRAIN = ["--width", "4", "--items", "4", "--size", "32", "--epochs", "2", "--seed", "3"]
@@ -230,6 +232,90 @@ def test_training_goes_on_after_a_signal(data: Path, tmp_path: Path, trained: Pa
     assert not out.exists()
     other = lookout(*command, expect=1)  # two epochs are not the run that was stopped
     assert "other options" in other.one_line()
+
+
+def test_training_tells_how_it_goes_on_held_out_clips(data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "gate.safetensors"
+    said = lookout("train", "--data", data, "--out", out, *TRAIN, "--held-out", 0.1, "--deterministic").out
+    assert "26 windows of 1 clips, 1 held out" in said
+    rows = [json.loads(line) for line in (tmp_path / "gate.log.jsonl").read_text().splitlines()]
+    for row in rows:
+        (line,) = [
+            line for line in said.splitlines() if line.startswith(f"epoch {row['epoch']} of 2, step {row['step']}:")
+        ]
+        assert f"held out {row['held_out']['psnr_db']:.2f} dB" in line
+        assert f"generated AUC {row['held_out']['auc_percent']:.1f} %" in line
+        assert "steps/s" in line
+        assert ("(best)" in line) == row["best"]
+    assert {path.name for path in tmp_path.iterdir()} == {"gate.safetensors", "gate.last.safetensors", "gate.log.jsonl"}
+    provenance = read_header(out).provenance
+    assert provenance["footage"]["held_out"]["clips"] in (["01.mp4"], ["02.mp4"])
+    assert provenance["row"] == [row for row in rows if row["best"]][-1]
+
+
+def test_other_clips_to_measure_on_and_an_early_end(data: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    write_clip(other / "night.mp4", range(600, 630), size_px=(64, 48))
+    out = tmp_path / "gate.safetensors"
+    watch = ("--validate", other, "--validate-every", 1, "--patience", 1, "--best-by", "auc", "--epochs", 40)
+    lookout("train", "--data", data, "--out", out, *TRAIN, *watch)
+    rows = [json.loads(line) for line in (tmp_path / "gate.log.jsonl").read_text().splitlines()]
+    assert [row["best"] for row in rows] == [True] * (len(rows) - 1) + [False]
+    assert len(rows) < 40 * 13
+
+
+def test_several_seeds_have_mean_and_deviation_and_go_on(data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "gate.safetensors"
+    command = ("train", "--data", data, "--out", out, *TRAIN, "--held-out", 0.1, "--seeds", 2)
+    said = lookout(*command).out
+    summary = json.loads((tmp_path / "gate.seeds.json").read_text())
+    psnr = [run["row"]["held_out"]["psnr_db"] for run in summary["runs"]]
+    assert [run["checkpoint"] for run in summary["runs"]] == ["gate-seed3.safetensors", "gate-seed4.safetensors"]
+    assert psnr[0] != psnr[1]
+    spread = summary["over_seeds"]["psnr_db"]
+    assert spread == {"mean": pytest.approx(np.mean(psnr)), "deviation": pytest.approx(np.std(psnr, ddof=1))}
+    assert f"psnr_db over 2 seeds: {spread['mean']:.4g}, deviation {spread['deviation']:.2g}" in said
+    held = [read_header(tmp_path / run["checkpoint"]).provenance["footage"] for run in summary["runs"]]
+    assert held[0] == held[1]
+    (tmp_path / "gate-seed4.safetensors").unlink()
+    again = lookout(*command).out
+    assert "gate-seed3.safetensors is there already" in again
+    assert json.loads((tmp_path / "gate.seeds.json").read_text()) == summary
+
+
+def test_folders_of_images_are_trained_on(tmp_path: Path) -> None:
+    for name in ("Train001", "Train002"):
+        write_images(tmp_path / "Train" / name, [f"{number:03}.tif" for number in range(1, 10)])
+    said = lookout("train", "--data", tmp_path, "--out", tmp_path / "gate.safetensors", *TRAIN).out
+    assert "10 windows of 2 clips" in said
+    (tmp_path / "Train" / "Train002" / "005.tif").unlink()
+    wrong = lookout("train", "--data", tmp_path, "--out", tmp_path / "x.safetensors", *TRAIN, expect=1)
+    assert "Train002: frame 5 is missing" in wrong.one_line()
+
+
+def test_a_training_that_cannot_be_is_one_line_and_no_file(data: Path, tmp_path: Path) -> None:
+    (tmp_path / "short").mkdir()
+    write_clip(tmp_path / "short" / "01.mp4", range(3), size_px=(64, 48))
+    (tmp_path / "empty").mkdir()
+    folder = tmp_path / "models"
+    for options, reason in [
+        (("--data", tmp_path / "empty"), "no video clip"),
+        (("--data", tmp_path / "short"), "01.mp4 has 3 frames; the model needs 5"),
+        (("--data", data, "--validate", tmp_path / "short"), "01.mp4 has 3 frames; the model needs 5"),
+        (("--data", data, "--validate", tmp_path / "empty"), "no video clip"),
+        (("--data", data, "--held-out", 0.1, "--validate", data), "take one of them"),
+        (("--data", data, "--patience", 3), "--held-out 0.1"),
+    ]:
+        said = lookout("train", "--out", folder / "x.safetensors", *options, *TRAIN, expect=1)
+        assert reason in said.one_line()
+        assert not folder.exists()
+
+
+def test_a_loss_that_is_no_number_is_one_line(data: Path, tmp_path: Path) -> None:
+    said = lookout("train", "--data", data, "--out", tmp_path / "x", *TRAIN, "--learning-rate", 1e30, expect=1)
+    assert "try a smaller learning rate; remove x.resume to start anew" in said.one_line()
+    assert {path.name for path in tmp_path.iterdir()} == {"x.resume"}
 
 
 def label_file(entry_of_01: str) -> str:

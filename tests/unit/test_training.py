@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
 import torch
 
-from models.errors import CheckpointError, DataError
+from models.errors import CheckpointError, DataError, TrainingError
 from models.preprocess import Preprocess
 from models.training import loop
+from models.training.determinism import deterministic
 from models.training.feed import Feed, fits
 from models.training.footage import Footage, train_clips
 from models.training.loop import StoppedError, Trainer, TrainOptions, train
+from models.training.validation import Measured, Validation, split
 from tests.clips import write_clip
-from tests.tiny import TINY
+from tests.tiny import TINY, TINY_OF
 
 OPTIONS = TrainOptions(epochs=3, batch=4, learning_rate=1e-3, seed=7)
 
@@ -90,6 +92,137 @@ def test_a_resumed_run_equals_an_undisturbed_one(footage: Footage, tmp_path: Pat
     assert_same(undisturbed, resumed)
 
 
+@pytest.fixture(scope="module")
+def validated(footage: Footage) -> tuple[Footage, Validation]:
+    kept, held = split(footage, 0.5, seed=1)
+    return kept, Validation(held, TINY, seed=1)
+
+
+WATCHED = replace(OPTIONS, row_every=2)
+
+
+@pytest.mark.parametrize("stop_after", [1, 2, 3])
+def test_rows_too_are_as_if_nothing_had_happened(
+    validated: tuple[Footage, Validation], tmp_path: Path, stop_after: int
+) -> None:
+    undisturbed = Trainer(TINY, WATCHED, *validated)
+    train(undisturbed, tmp_path / "other")
+    state, steps = tmp_path / "state", iter(range(100))
+    with pytest.raises(StoppedError):
+        train(Trainer(TINY, WATCHED, *validated), state, should_stop=lambda: next(steps) >= stop_after)
+    resumed = Trainer(TINY, WATCHED, *validated)
+    resumed.resume(state)
+    train(resumed, state)
+    assert_same(undisturbed, resumed)
+    assert resumed.rows == undisturbed.rows
+    assert [row.step for row in resumed.rows] == [2, 4, 6]
+
+
+def test_measuring_changes_nothing_of_the_training(footage: Footage, tmp_path: Path) -> None:
+    alone, watched = Trainer(TINY, OPTIONS, footage), Trainer(TINY, WATCHED, footage, Validation(footage, TINY, 1))
+    train(alone, tmp_path / "state")
+    train(watched, tmp_path / "state")
+    assert_same(alone, watched)
+
+
+def test_a_row_tells_of_the_steps_since_the_one_before(footage: Footage, tmp_path: Path) -> None:
+    seen: list[loop.Progress] = []
+    rows: list[loop.Row] = []
+    train(Trainer(TINY, OPTIONS, footage), tmp_path / "state", report=seen.append, keep=rows.append)
+    assert [(row.epoch, row.step) for row in rows] == [(1, 5), (2, 10), (3, 15)]
+    assert rows[1].loss == pytest.approx(np.mean([now.loss for now in seen[5:10]]))
+    assert rows[1].psnr_db == pytest.approx(np.mean([now.psnr_db for now in seen[5:10]]))
+    assert rows[0].learning_rate == OPTIONS.learning_rate > rows[1].learning_rate
+    assert all(row.held_out is None and not row.best for row in rows)
+
+
+class Foretold:
+    """A validation that measures what it was told to."""
+
+    def __init__(self, footage: Footage, psnr_db: list[float], auc_percent: list[float | None]) -> None:
+        self.footage = footage
+        self._found = [Measured(psnr, auc, {}) for psnr, auc in zip(psnr_db, auc_percent, strict=True)]
+
+    def measure(self, score: Any) -> Measured:
+        assert score(torch.zeros(1, 5, 32, 32, 3, dtype=torch.uint8))[0].isfinite().all()
+        return self._found.pop(0)
+
+
+def best_rows(footage: Footage, options: TrainOptions, foretold: Foretold, state: Path) -> list[bool]:
+    trainer = Trainer(TINY, options, footage, cast(Validation, foretold))
+    train(trainer, state)
+    return [row.best for row in trainer.rows]
+
+
+def test_the_best_row_has_the_highest_psnr_or_auc(footage: Footage, tmp_path: Path) -> None:
+    psnr, auc = [20.0, 22.0, 22.0], [60.0, None, 61.0]
+    by_psnr = best_rows(footage, OPTIONS, Foretold(footage, psnr, auc), tmp_path / "state")
+    by_auc = best_rows(footage, replace(OPTIONS, best_by="auc"), Foretold(footage, psnr, auc), tmp_path / "state")
+    assert by_psnr == [True, True, False]
+    assert by_auc == [True, False, True]
+
+
+def test_patience_ends_a_training_that_gets_no_better(footage: Footage, tmp_path: Path) -> None:
+    options = replace(OPTIONS, epochs=9, patience=2)
+    foretold = Foretold(footage, [20.0, 19.0, 21.0, 20.5, 21.0, 99.0, 99.0, 99.0, 99.0], [None] * 9)
+    assert best_rows(footage, options, foretold, tmp_path / "state") == [True, False, True, False, False]
+
+
+def test_what_is_no_number_is_never_saved(footage: Footage, tmp_path: Path) -> None:
+    state, trainer = tmp_path / "state", Trainer(TINY, OPTIONS, footage)
+    trainer.save(state)
+    before = state.read_bytes()
+    next(iter(trainer.model.parameters())).data[0] = torch.inf
+    with pytest.raises(TrainingError, match="no number after epoch 1"):
+        trainer.save(state)
+    with pytest.raises(TrainingError, match="no number"):
+        trainer.write_row()
+    assert state.read_bytes() == before
+
+
+def test_a_loss_that_is_no_number_moves_nothing(footage: Footage) -> None:
+    trainer = Trainer(TINY, OPTIONS, footage)
+    before = [parameter.clone() for parameter in trainer.model.parameters()]
+    clips = next(trainer.batches())
+    clips[0, -1] = torch.nan
+    with pytest.raises(TrainingError, match="loss became nan in epoch 1: try a smaller learning rate"):
+        trainer.step(clips)
+    assert all(torch.equal(one, other) for one, other in zip(before, trainer.model.parameters(), strict=True))
+
+
+@pytest.mark.parametrize("name", sorted(TINY_OF))
+def test_every_model_trains_deterministically_on_request(name: str, footage: Footage, tmp_path: Path) -> None:
+    long = Footage.of({"long": np.concatenate([*footage.clips])}, TINY_OF[name].needs.frames)
+    options = TrainOptions(epochs=1, batch=12, deterministic=True)
+    with deterministic(True):
+        assert torch.are_deterministic_algorithms_enabled()
+        train(Trainer(TINY_OF[name], options, long, Validation(long, TINY_OF[name], 1)), tmp_path / "state")
+    assert not torch.are_deterministic_algorithms_enabled()
+    with deterministic(False):
+        assert not torch.are_deterministic_algorithms_enabled()
+
+
+def test_bf16_trains_and_measures(footage: Footage, tmp_path: Path) -> None:
+    trainer = Trainer(TINY, replace(OPTIONS, precision="bf16"), footage, Validation(footage, TINY, 1))
+    train(trainer, tmp_path / "state")
+    assert trainer.rows[-1].loss < trainer.rows[0].loss
+    assert {parameter.dtype for parameter in trainer.model.parameters()} == {torch.float32}
+
+
+def test_the_lesson_is_compiled_on_request(footage: Footage, monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled: list[Any] = []
+
+    def compile_(function: Any) -> Any:
+        compiled.append(function)
+        return function
+
+    monkeypatch.setattr(torch, "compile", compile_)
+    Trainer(TINY, OPTIONS, footage)
+    assert not compiled
+    trainer = Trainer(TINY, replace(OPTIONS, compiled=True), footage)
+    assert compiled == [trainer.model.lesson]
+
+
 def test_a_state_of_another_run_or_a_damaged_one_is_refused(footage: Footage, tmp_path: Path) -> None:
     state = tmp_path / "model.resume"
     Trainer(TINY, OPTIONS, footage).save(state)
@@ -97,6 +230,8 @@ def test_a_state_of_another_run_or_a_damaged_one_is_refused(footage: Footage, tm
         Trainer(TINY, TrainOptions(epochs=9), footage).resume(state)
     with pytest.raises(CheckpointError, match="footage"):
         Trainer(TINY, OPTIONS, replace(footage, sha256="other")).resume(state)
+    with pytest.raises(CheckpointError, match="footage"):
+        Trainer(TINY, OPTIONS, footage, Validation(footage, TINY, seed=1)).resume(state)
     torch.save([1, 2], state)
     with pytest.raises(CheckpointError, match="other options"):
         Trainer(TINY, OPTIONS, footage).resume(state)

@@ -1,0 +1,28 @@
+"""Bit for bit the same on the same machine: torch's and cuDNN's deterministic algorithms, on request."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+
+import torch
+
+CUBLAS = "CUBLAS_WORKSPACE_CONFIG"
+
+
+@contextlib.contextmanager
+def deterministic(wanted: bool) -> Iterator[None]:
+    """Within, an operation that has no deterministic form raises RuntimeError. To be entered before CUDA is used."""
+    if not wanted:
+        yield
+        return
+    os.environ.setdefault(CUBLAS, ":4096:8")  # cuBLAS reads it when it is first called
+    before = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark
+    torch.use_deterministic_algorithms(True)
+    torch.backends.cudnn.benchmark = False  # it would choose algorithms by their speed of the day
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before[0])
+        torch.backends.cudnn.benchmark = before[1]

@@ -1,0 +1,194 @@
+"""What a training leaves in its folder: checkpoints, log and state, whatever happens to it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from models.errors import CheckpointError, TrainingError
+from models.header import read_header
+from models.preprocess import Preprocess
+from models.training import session
+from models.training.footage import Footage
+from models.training.loop import StoppedError, Trainer, TrainOptions
+from models.training.session import Files, Pace
+from models.training.validation import Measured, Validation
+from tests.tiny import TINY, street
+
+OPTIONS = TrainOptions(epochs=3, batch=4, learning_rate=1e-3, seed=7)
+FOOTAGE = Footage.of({"street.mp4": np.stack([street(seq) for seq in range(12)])}, TINY.t_length)
+
+
+class Falling(Validation):
+    """The first row is the best."""
+
+    def __init__(self) -> None:
+        super().__init__(FOOTAGE, TINY, 1)
+        self._psnr_db = 30.0
+
+    def measure(self, score: Any) -> Measured:  # noqa: ARG002
+        self._psnr_db -= 1
+        return Measured(self._psnr_db, None, {})
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Files:
+    return Files(tmp_path / "gate.safetensors")
+
+
+def run(
+    trainer: Trainer,
+    files: Files,
+    write: Callable[[Path, Checkpoint], None] = save_checkpoint,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> bool:
+    """Gives whether it went on from a state."""
+    resumed = session.begin(trainer, files)
+    session.run(trainer, files, lambda: trainer.checkpoint(Preprocess(32, 32), {}), write, should_stop=should_stop)
+    return resumed
+
+
+def left(files: Files) -> set[str]:
+    return {path.name for path in files.out.parent.iterdir()}
+
+
+def epoch_in(path: Path) -> Any:
+    return read_header(path).provenance["row"]["epoch"]
+
+
+def test_at_the_end_the_checkpoint_is_the_best_and_the_last_lies_beside_it(files: Files) -> None:
+    run(Trainer(TINY, OPTIONS, FOOTAGE, Falling()), files)
+    assert left(files) == {"gate.safetensors", "gate.last.safetensors", "gate.log.jsonl"}
+    assert (epoch_in(files.out), epoch_in(files.last)) == (1, 3)
+    rows = [json.loads(line) for line in files.log.read_text().splitlines()]
+    assert [(row["epoch"], row["held_out"]["psnr_db"], row["best"]) for row in rows] == [
+        (1, 29.0, True),
+        (2, 28.0, False),
+        (3, 27.0, False),
+    ]
+    held = read_header(files.out).provenance["footage"]["held_out"]
+    assert held == {"sha256": FOOTAGE.sha256, "clips": ["street.mp4"]}
+
+
+def test_without_held_out_clips_it_is_the_last(files: Files) -> None:
+    trainer = Trainer(TINY, OPTIONS, FOOTAGE)
+    run(trainer, files)
+    assert left(files) == {"gate.safetensors", "gate.log.jsonl"}
+    assert epoch_in(files.out) == 3
+    loaded = load_checkpoint(files.out)
+    for key, tensor in trainer.model.state_dict().items():
+        assert tensor.equal(loaded.model.state_dict()[key])
+    assert trainer.model.training  # what was saved was a copy
+
+
+def test_the_old_checkpoint_stays_until_the_new_one_is_done(files: Files) -> None:
+    files.out.write_text("old")
+    steps = iter(range(100))
+    with pytest.raises(StoppedError):
+        run(Trainer(TINY, OPTIONS, FOOTAGE), files, should_stop=lambda: next(steps) >= 3)
+    assert files.out.read_text() == "old"
+    assert epoch_in(files.last) == 1
+    assert run(Trainer(TINY, OPTIONS, FOOTAGE), files)
+    assert epoch_in(files.out) == 3
+
+
+def test_what_an_earlier_run_left_is_not_mistaken_for_this_one(files: Files) -> None:
+    for path in (files.best, files.last, files.log):
+        path.write_text("old")
+    assert not session.begin(Trainer(TINY, OPTIONS, FOOTAGE), files)
+    assert left(files) == {"gate.safetensors.resume"}
+
+
+def test_what_a_killed_process_left_half_written_goes(files: Files) -> None:
+    begun = [".gate.77.safetensors", ".gate.best.77.safetensors", ".gate.safetensors.77.resume", ".gate.log.77.jsonl"]
+    others = [".gate.night.77.safetensors", ".other.77.safetensors", "gate.77.safetensors"]
+    for name in begun + others:
+        files.out.with_name(name).write_text("half")
+    session.begin(Trainer(TINY, OPTIONS, FOOTAGE), files)
+    assert left(files) == {"gate.safetensors.resume", *others}
+
+
+def test_a_folder_that_cannot_be_written_is_known_before_the_first_step() -> None:
+    with pytest.raises(OSError, match="proc"):
+        session.begin(Trainer(TINY, OPTIONS, FOOTAGE), Files(Path("/proc/gate.safetensors")))
+
+
+def test_a_broken_training_keeps_what_was_good_and_says_so(files: Files) -> None:
+    trainer = Trainer(TINY, OPTIONS, FOOTAGE, Falling())
+
+    def break_after_the_second_row() -> bool:
+        if trainer.epoch == 2:
+            next(iter(trainer.model.parameters())).data.fill_(np.nan)
+        return False
+
+    with pytest.raises(TrainingError, match=r"gate\.best.* and gate\.last.* kept; remove .*resume"):
+        run(trainer, files, should_stop=break_after_the_second_row)
+    assert (epoch_in(files.best), epoch_in(files.last)) == (1, 2)
+    load_checkpoint(files.last)
+    assert not files.out.exists()
+
+
+def test_an_interrupted_write_leaves_the_checkpoint_before_it(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer = Trainer(TINY, OPTIONS, FOOTAGE)
+
+    def full_disk(tensors: Any, path: Path, metadata: Any) -> None:
+        Path(path).write_bytes(b"half")
+        raise OSError(28, "No space left on device", str(path))
+
+    def write(path: Path, checkpoint: Checkpoint) -> None:
+        if trainer.epoch == 1:
+            monkeypatch.setattr("models.checkpoint.save_file", full_disk)
+        save_checkpoint(path, checkpoint)
+
+    with pytest.raises(OSError, match="No space left"):
+        run(trainer, files, write)
+    assert epoch_in(files.last) == 1
+    assert left(files) == {"gate.last.safetensors", "gate.log.jsonl", "gate.safetensors.resume"}
+
+
+def test_a_finished_run_is_known_by_its_options_footage_and_model(files: Files) -> None:
+    trainer = Trainer(TINY, OPTIONS, FOOTAGE)
+    assert not session.finished(trainer, files)
+    run(trainer, files)
+    assert session.finished(Trainer(TINY, OPTIONS, FOOTAGE), files)
+    assert not session.finished(Trainer(TINY, replace(OPTIONS, epochs=4), FOOTAGE), files)
+    assert not session.finished(Trainer(replace(TINY, items=5), OPTIONS, FOOTAGE), files)
+    assert not session.finished(Trainer(TINY, OPTIONS, FOOTAGE, Falling()), files)
+    files.out.write_text("damaged")
+    assert not session.finished(Trainer(TINY, OPTIONS, FOOTAGE), files)
+
+
+def test_over_several_seeds_there_are_mean_and_deviation(files: Files) -> None:
+    outs = {}
+    for seed in (3, 4):
+        own = files.of_seed(seed)
+        run(Trainer(TINY, replace(OPTIONS, seed=seed), FOOTAGE, Falling()), own)
+        outs[seed] = own.out
+    found = session.over_seeds(outs)
+    losses = [run["row"]["loss"] for run in found["runs"]]
+    assert [run["checkpoint"] for run in found["runs"]] == ["gate-seed3.safetensors", "gate-seed4.safetensors"]
+    assert found["over_seeds"]["loss"]["mean"] == pytest.approx(sum(losses) / 2)
+    assert found["over_seeds"]["loss"]["deviation"] == pytest.approx(abs(losses[0] - losses[1]) / 2**0.5)
+    assert found["over_seeds"]["psnr_db"] == {"mean": 29.0, "deviation": 0.0}
+    assert "auc_percent" not in found["over_seeds"]
+
+
+def test_a_state_of_another_model_is_refused(files: Files) -> None:
+    session.begin(Trainer(TINY, OPTIONS, FOOTAGE), files)
+    with pytest.raises(CheckpointError, match="other options"):
+        session.begin(Trainer(replace(TINY, items=5), OPTIONS, FOOTAGE), files)
+
+
+def test_the_pace_counts_the_steps_of_this_process_alone() -> None:
+    now_s = 50.0
+    pace = Pace(1000, clock=lambda: now_s)
+    now_s = 60.0
+    assert pace(1020, 9020) == "2 steps/s, 1:06:40 left"
+    assert pace(1000, 9020) == "0 steps/s, time left unknown"
