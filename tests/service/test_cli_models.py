@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -316,6 +317,15 @@ def test_a_loss_that_is_no_number_is_one_line(data: Path, tmp_path: Path) -> Non
     said = lookout("train", "--data", data, "--out", tmp_path / "x", *TRAIN, "--learning-rate", 1e30, expect=1)
     assert "try a smaller learning rate; remove x.resume to start anew" in said.one_line()
     assert {path.name for path in tmp_path.iterdir()} == {"x.resume"}
+
+
+def test_the_page_on_training_names_every_option_of_train_and_no_others() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "training.md").read_text()
+    told = set(re.findall(r"--[a-z][a-z-]+", page))
+    options = set(re.findall(r"--[a-z][a-z-]+", lookout("train", "--help").out))
+    usual = {"--help", "--epochs", "--batch", "--width", "--dim", "--items", "--size", "--device", "--half"}
+    assert options - usual <= told
+    assert told - {"--checkpoint"} <= options
 
 
 def label_file(entry_of_01: str) -> str:
