@@ -7,6 +7,7 @@ or is itself a folder of clips. A clip is a video file or a folder of frame imag
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import sha256
@@ -18,8 +19,8 @@ import numpy.typing as npt
 
 from models.errors import DataError
 from models.preprocess import Preprocess
-from models.training.images import holds_images, natural, read_images
-from models.video import Pixels, read_clip
+from models.training.images import frame_images, holds_images, natural, read_images
+from models.video import Pixels, frames_announced, read_clip
 
 SUFFIXES = frozenset({".mp4", ".avi", ".mkv", ".mov", ".webm", ".ts", ".m4v", ".mpg", ".mpeg"})
 
@@ -29,6 +30,9 @@ TEST = ("test", "Test", "testing/frames", "testing/videos", "testing_videos", "t
 
 MASKS = "_gt"
 """Ped2's folders of masks, which lie among the test clips, end so."""
+
+MEMORY_SHARE = 0.5
+"""Of the machine's memory that footage may take; while a clip is put together, it is there twice."""
 
 Labels = npt.NDArray[np.uint8]
 
@@ -103,7 +107,11 @@ class Footage:
 
     @classmethod
     def load(cls, paths: list[Path], preprocess: Preprocess, t_length: int) -> Footage:
-        """Decode all clips. Raises VideoError for an unreadable one, DataError for one shorter than T frames."""
+        """Decode all clips.
+
+        Raises VideoError for an unreadable one, DataError for one shorter than T frames, or more than memory holds.
+        """
+        _require_memory(paths, preprocess)
         return cls.of({path.name: read(path, preprocess) for path in paths}, t_length)
 
     @classmethod
@@ -134,6 +142,21 @@ class Footage:
     @property
     def nbytes(self) -> int:
         return sum(clip.nbytes for clip in self.clips)
+
+
+def _require_memory(paths: list[Path], preprocess: Preprocess) -> None:
+    """Raises DataError before hours of decoding end in a kill; by what the files say of themselves."""
+    frames = sum(len(frame_images(path)) if path.is_dir() else frames_announced(path) for path in paths)
+    needed, there = frames * preprocess.height_px * preprocess.width_px * 3, MEMORY_SHARE * _memory_bytes()
+    if needed > there:
+        raise DataError(
+            f"{frames} frames of {preprocess.width_px}x{preprocess.height_px} are {needed / 1e9:.1f} GB; "
+            f"{there / 1e9:.1f} GB of this machine's memory are for them: take fewer clips, or a smaller --size"
+        )
+
+
+def _memory_bytes() -> int:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def _digest(clips: list[Pixels]) -> str:

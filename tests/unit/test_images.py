@@ -10,6 +10,7 @@ import pytest
 
 from models.errors import DataError, VideoError
 from models.preprocess import Preprocess
+from models.training import footage
 from models.training.footage import Footage, evaluation_clips, read, train_clips
 from tests.clips import number_in, numbered, write_clip
 
@@ -60,9 +61,9 @@ def test_ped2_as_distributed(tmp_path: Path) -> None:
     (tmp_path / "Train/Train001/._001.tif").write_text("")
     assert [path.name for path in train_clips(tmp_path)] == ["Train001", "Train002"]
     assert [path.name for path in evaluation_clips(tmp_path)] == ["Test001"]
-    footage = Footage.load(train_clips(tmp_path), AS_IT_IS, 4)
-    assert footage.names == ("Train001", "Train002")
-    assert footage.windows.tolist() == [[0, 0], [0, 1], [1, 0], [1, 1]]
+    loaded = Footage.load(train_clips(tmp_path), AS_IT_IS, 4)
+    assert loaded.names == ("Train001", "Train002")
+    assert loaded.windows.tolist() == [[0, 0], [0, 1], [1, 0], [1, 1]]
 
 
 def test_avenue_and_shanghaitech_as_distributed(tmp_path: Path) -> None:
@@ -124,3 +125,18 @@ def test_two_clips_of_one_name_are_refused(tmp_path: Path) -> None:
     write_clip(tmp_path / "01.avi", range(3), size_px=(64, 48))
     with pytest.raises(DataError, match="two clips named 01"):
         train_clips(tmp_path)
+
+
+def test_more_than_memory_holds_is_refused_before_it_is_decoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clips = [
+        write_images(tmp_path / "01", ["0.png", "1.png"]),
+        write_clip(tmp_path / "02.mp4", range(3), size_px=(64, 48)),
+    ]
+    monkeypatch.setattr(footage, "_memory_bytes", lambda: 2 * 5 * 24 * 40 * 3)
+    assert len(Footage.load(clips, AS_IT_IS, 2).clips) == 2
+    monkeypatch.setattr(footage, "_memory_bytes", lambda: 2 * 5 * 24 * 40 * 3 - 2)
+    monkeypatch.setattr(footage, "read", None)
+    with pytest.raises(DataError, match=r"5 frames of 40x24 are .* take fewer clips"):
+        Footage.load(clips, AS_IT_IS, 2)

@@ -99,6 +99,22 @@ def test_the_old_checkpoint_stays_until_the_new_one_is_done(files: Files) -> Non
     assert epoch_in(files.out) == 3
 
 
+@pytest.mark.parametrize("stop_after", [1, 3, 5])
+def test_a_stopped_run_ends_with_the_files_of_an_undisturbed_one(tmp_path: Path, stop_after: int) -> None:
+    def trainer() -> Trainer:
+        return Trainer(TINY, replace(OPTIONS, row_every=1), FOOTAGE, Validation(FOOTAGE, TINY, 1))
+
+    undisturbed, stopped = Files(tmp_path / "one" / "gate.safetensors"), Files(tmp_path / "other" / "gate.safetensors")
+    run(trainer(), undisturbed)
+    steps = iter(range(100))
+    with pytest.raises(StoppedError):
+        run(trainer(), stopped, should_stop=lambda: next(steps) >= stop_after)
+    assert run(trainer(), stopped)
+    assert left(stopped) == left(undisturbed)
+    for name in left(stopped):
+        assert (stopped.out.parent / name).read_bytes() == (undisturbed.out.parent / name).read_bytes(), name
+
+
 def test_what_an_earlier_run_left_is_not_mistaken_for_this_one(files: Files) -> None:
     for path in (files.best, files.last, files.log):
         path.write_text("old")
