@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from models.guard import MemoryRule
     from models.preprocess import Preprocess
     from models.training.footage import Footage
-    from models.training.loop import Progress, Row, Trainer
+    from models.training.loop import Progress, Trainer
+    from models.training.rows import Row
     from models.training.session import Files
     from models.training.validation import Validation
 
@@ -363,7 +364,7 @@ def _steps(trainer: Trainer) -> Iterator[tuple[Callable[[Progress], None], Calla
     """A progress bar over training steps, with rate and time left, and a line for each row above it."""
     from rich import progress  # noqa: PLC0415
 
-    from models.training import session  # noqa: PLC0415
+    from models.training import rows, session  # noqa: PLC0415
 
     pace, text = session.Pace(trainer.steps_done), progress.TextColumn("{task.description}")
     with progress.Progress(text, progress.BarColumn(), progress.MofNCompleteColumn()) as bar:
@@ -374,7 +375,7 @@ def _steps(trainer: Trainer) -> Iterator[tuple[Callable[[Progress], None], Calla
             bar.update(task, description=f"{text}  {pace(now.step, now.steps)}", completed=now.step)
 
         def tell(row: Row) -> None:
-            line = f"{session.as_text(row, trainer.options.epochs)}; {pace(row.step, trainer.steps)}"
+            line = f"{rows.as_text(row, trainer.options.epochs)}; {pace(row.step, trainer.steps)}"
             bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
         yield report, tell

@@ -9,11 +9,12 @@ from __future__ import annotations
 import copy
 import math
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -32,12 +33,10 @@ from models.scoring import LEAST_MSE, psnr_db
 from models.tensors import to_clips
 from models.training.feed import Feed, fits
 from models.training.footage import Footage
+from models.training.rows import Criterion, Row, worth
 from models.training.validation import Validation
 
 SAVE_EVERY_S = 30.0
-
-
-Criterion = Literal["psnr", "auc"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,19 +63,6 @@ class Progress:
     epoch: int  # 0-based
     loss: float
     psnr_db: float  # of the batch's predictions
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """How training went since the row before."""
-
-    epoch: int  # 1-based, the one it is in
-    step: int  # done, over all epochs
-    loss: float  # mean
-    psnr_db: float  # mean, of the batches trained on
-    learning_rate: float
-    held_out: dict[str, Any] | None = None  # the fields of `validation.Measured`
-    best: bool = False  # so far
 
 
 class StoppedError(Exception):
@@ -117,11 +103,11 @@ class Trainer:
         """The last epoch is over, or patience is."""
         return self.epoch >= self.options.epochs or 0 < self.options.patience <= self._rows_since_best()
 
-    @property
-    def row_is_due(self) -> bool:
-        """After a step; the last one has a row in any case."""
-        every = self.options.row_every or self._steps_per_epoch
-        return self.steps_done % every == 0 or self.steps_done == self.steps
+    def is_row_due(self) -> bool:
+        """After a step, and until it is written; the last step has a row in any case."""
+        done, every = self.steps_done, self.options.row_every or self._steps_per_epoch
+        written = self.rows[-1].step if self.rows else 0
+        return done > written and (done % every == 0 or done == self.steps)
 
     @property
     def best(self) -> Row | None:
@@ -169,26 +155,32 @@ class Trainer:
         self._since_row.append((loss, psnr))
         return loss, psnr
 
-    def write_row(self) -> Row:
-        """How it goes. Raises TrainingError where the network holds, or gives, what is no number."""
+    def write_row(self, should_stop: Callable[[], bool] = lambda: False) -> Row:
+        """How it goes.
+
+        Raises TrainingError where the network holds, or gives, what is no number; StoppedError, and the row is due
+        again.
+        """
         self._require_numbers()
         loss, psnr = np.mean(self._since_row, axis=0).tolist()
         row = Row(self.epoch + 1, self.steps_done, loss, psnr, float(self.schedule.get_last_lr()[0]))
         if self.validation is not None:
-            self.model.eval()
-            measured = self.validation.measure(self._score)
-            self.model.train()
+            measured = self.validation.measure(lambda clips: self._score(clips, should_stop))
             row = replace(row, held_out=measured._asdict())
-            row = replace(row, best=_criterion(row, self.options) > _criterion(self.best, self.options))
+            row = replace(row, best=worth(row, self.options.best_by) > worth(self.best, self.options.best_by))
         self.rows.append(row)
         self._since_row.clear()
         return row
 
     @torch.no_grad()
-    def _score(self, clips: Tensor) -> tuple[Tensor, Tensor]:
+    def _score(self, clips: Tensor, should_stop: Callable[[], bool]) -> tuple[Tensor, Tensor]:
         """PSNR in dB and distance, (B,) each, of (B, T, H, W, 3) uint8 RGB; in eval mode, the memory as it is."""
+        if should_stop():
+            raise StoppedError
+        self.model.eval()
         with self._autocast():
             measured = self.model.measure(self.normalise(clips), self.items.expand(len(clips), -1, -1))
+        self.model.train()
         return psnr_db(measured.error), measured.distance
 
     def _autocast(self) -> torch.autocast:
@@ -203,7 +195,9 @@ class Trainer:
             raise TrainingError(f"a weight is no number after epoch {self.epoch + 1}: try a smaller learning rate")
 
     def end_epoch(self) -> None:
-        self.schedule.step()
+        with warnings.catch_warnings():  # a resumed run may come here before its first step, which torch takes ill
+            warnings.filterwarnings("ignore", "Detected call of `lr_scheduler")
+            self.schedule.step()
         self.epoch += 1
         self.step_in_epoch = 0
 
@@ -259,15 +253,6 @@ class Trainer:
         }
 
 
-def _criterion(row: Row | None, options: TrainOptions) -> float:
-    """Higher is better; no row at all, or one without it, is worse than any."""
-    found = None if row is None or row.held_out is None else row.held_out[_FIELD[options.best_by]]
-    return -math.inf if found is None else float(found)
-
-
-_FIELD: dict[Criterion, str] = {"psnr": "psnr_db", "auc": "auc_percent"}
-
-
 def train(
     trainer: Trainer,
     state_path: Path,
@@ -278,23 +263,39 @@ def train(
 ) -> None:
     """Run to the end of the last epoch or of patience, saving the state every SAVE_EVERY_S; `keep` gets each row.
 
-    Raises StoppedError, with the state saved, once `should_stop` says so between two steps; TrainingError.
+    Raises StoppedError, with the state saved, once `should_stop` says so between two steps or while a row is measured;
+    TrainingError.
     """
+    try:
+        _to_the_end(trainer, state_path, report, keep, should_stop)
+    except StoppedError:
+        trainer.save(state_path)
+        raise
+
+
+def _to_the_end(
+    trainer: Trainer,
+    state_path: Path,
+    report: Callable[[Progress], None],
+    keep: Callable[[Row], None],
+    should_stop: Callable[[], bool],
+) -> None:
     saved_at = time.monotonic()
     while not trainer.is_done():
+        if trainer.is_row_due():
+            keep(trainer.write_row(should_stop))
+            continue
         if trainer.step_in_epoch == 0:
             trainer.begin_epoch()
         for clips in trainer.batches(trainer.step_in_epoch):
             if should_stop():
-                trainer.save(state_path)
                 raise StoppedError
             loss, psnr = trainer.step(clips)
             report(Progress(trainer.steps_done, trainer.steps, trainer.epoch, loss, psnr))
-            if trainer.row_is_due:
-                keep(trainer.write_row())
-                if trainer.is_done():
-                    return
             if time.monotonic() - saved_at > SAVE_EVERY_S:
                 trainer.save(state_path)
                 saved_at = time.monotonic()
-        trainer.end_epoch()
+            if trainer.is_row_due():
+                break
+        else:
+            trainer.end_epoch()

@@ -21,7 +21,8 @@ from models.checkpoint import Checkpoint
 from models.errors import CheckpointError, TrainingError
 from models.files import replacing
 from models.header import read_header
-from models.training.loop import Progress, Row, Trainer, train
+from models.training.loop import Progress, Trainer, train
+from models.training.rows import Row
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,12 +164,3 @@ class Pace:
             return "0 steps/s, time left unknown"
         left_s = round((steps - step) / per_s)
         return f"{per_s:.3g} steps/s, {left_s // 3600}:{left_s // 60 % 60:02}:{left_s % 60:02} left"
-
-
-def as_text(row: Row, epochs: int) -> str:
-    """A row for a person."""
-    text = f"epoch {row.epoch} of {epochs}, step {row.step}: loss {row.loss:.5f}, PSNR {row.psnr_db:.2f} dB"
-    if row.held_out is not None:
-        auc = row.held_out["auc_percent"]
-        text += f", held out {row.held_out['psnr_db']:.2f} dB" + ("" if auc is None else f", generated AUC {auc:.1f} %")
-    return text + (" (best)" if row.best else "")

@@ -17,6 +17,7 @@ from models.training.determinism import deterministic
 from models.training.feed import Feed, fits
 from models.training.footage import Footage, train_clips
 from models.training.loop import StoppedError, Trainer, TrainOptions, train
+from models.training.rows import Row
 from models.training.validation import Measured, Validation, split
 from tests.clips import write_clip
 from tests.tiny import TINY, TINY_OF
@@ -118,6 +119,22 @@ def test_rows_too_are_as_if_nothing_had_happened(
     assert [row.step for row in resumed.rows] == [2, 4, 6]
 
 
+def test_a_stop_while_a_row_is_measured_is_heard_and_changes_nothing(
+    validated: tuple[Footage, Validation], tmp_path: Path
+) -> None:
+    undisturbed, stopped = Trainer(TINY, WATCHED, *validated), Trainer(TINY, WATCHED, *validated)
+    train(undisturbed, tmp_path / "other")
+    state, asked = tmp_path / "state", iter(range(100))
+    with pytest.raises(StoppedError):
+        train(stopped, state, should_stop=lambda: stopped.steps_done == 2 and next(asked) >= 1)
+    assert (stopped.steps_done, stopped.rows) == (2, [])
+    resumed = Trainer(TINY, WATCHED, *validated)
+    resumed.resume(state)
+    train(resumed, state)
+    assert_same(undisturbed, resumed)
+    assert resumed.rows == undisturbed.rows
+
+
 def test_measuring_changes_nothing_of_the_training(footage: Footage, tmp_path: Path) -> None:
     alone, watched = Trainer(TINY, OPTIONS, footage), Trainer(TINY, WATCHED, footage, Validation(footage, TINY, 1))
     train(alone, tmp_path / "state")
@@ -127,7 +144,7 @@ def test_measuring_changes_nothing_of_the_training(footage: Footage, tmp_path: P
 
 def test_a_row_tells_of_the_steps_since_the_one_before(footage: Footage, tmp_path: Path) -> None:
     seen: list[loop.Progress] = []
-    rows: list[loop.Row] = []
+    rows: list[Row] = []
     train(Trainer(TINY, OPTIONS, footage), tmp_path / "state", report=seen.append, keep=rows.append)
     assert [(row.epoch, row.step) for row in rows] == [(1, 5), (2, 10), (3, 15)]
     assert rows[1].loss == pytest.approx(np.mean([now.loss for now in seen[5:10]]))
