@@ -24,7 +24,6 @@ from models.registry import MODELS
 from service.cli import main
 from tests.clips import write_clip
 from tests.tiny import TINY_OF, tiny_checkpoint, write_tiny
-from tests.tiny import tiny_checkpoint, write_tiny
 from tests.unit.test_images import write_images
 
 SMALL = ["--width", "6", "--size", "32", "--epochs", "2", "--seed", "3"]
