@@ -373,12 +373,13 @@ def test_a_number_that_makes_no_sense_is_refused_at_once(data: Path, tmp_path: P
     assert wrong[0] in said.err
 
 
-def test_a_training_that_cannot_go_on_leaves_nothing(data: Path, tmp_path: Path) -> None:
+def test_a_training_that_cannot_go_on_says_what_to_remove(data: Path, tmp_path: Path) -> None:
     out = tmp_path / "out" / "model.safetensors"
     out.parent.mkdir()
     said = lookout("train", "--data", data, "--out", out, *TRAIN, "--learning-rate", 1e30, expect=1)
     assert "smaller learning rate" in said.one_line()
-    assert not list(out.parent.iterdir())
+    (left,) = out.parent.iterdir()
+    assert f"remove {left.name}" in said.one_line()
 
 
 def test_a_clip_that_is_too_short_is_named(data: Path, tmp_path: Path) -> None:
