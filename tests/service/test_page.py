@@ -63,9 +63,15 @@ def one(driver: Chrome, selector: str) -> WebElement:
     return driver.find_element(By.CSS_SELECTOR, selector)
 
 
+def texts(driver: Chrome, selector: str) -> list[str]:
+    """What a person can read in each, all at one moment: the page may replace any of them at the next."""
+    script = "return [...document.querySelectorAll(arguments[0])].map(node => node.innerText.trim())"
+    found: list[str] = driver.execute_script(script, selector)
+    return found
+
+
 def text(driver: Chrome, selector: str) -> str:
-    found = driver.find_elements(By.CSS_SELECTOR, selector)
-    return found[0].text if found else ""
+    return next(iter(texts(driver, selector)), "")
 
 
 def points(driver: Chrome, name: str = "gate") -> int:
@@ -133,8 +139,9 @@ def an_event(seq: int, kind: Any) -> CameraEvent:
 
 
 def listed_events(driver: Chrome) -> list[str]:
-    rows = driver.find_elements(By.CSS_SELECTOR, "#camera-gate .event")
-    return [" ".join(row.find_element(By.CSS_SELECTOR, part).text for part in (".kind", ".detail")) for row in rows]
+    """Of each, kind and detail."""
+    parts = texts(driver, "#camera-gate .event .kind, #camera-gate .event .detail")
+    return [" ".join(pair) for pair in zip(parts[::2], parts[1::2], strict=True)]
 
 
 def test_events_of_a_camera_are_listed_newest_first(page: Chrome, store: Store) -> None:
@@ -167,12 +174,12 @@ def test_what_comes_from_outside_is_text(page: Chrome, store: Store, bus: Bus) -
     bus.count(EVIL, f"dropped_{EVIL}")
     store.save_alerting(EVIL, {}, [AlertEvent("new", Alert("x:1-2", EVIL, "open", 1.0, None, 0.75, 0.9, 1.0))])
     wait_until(
-        lambda: any(EVIL in error.text for error in page.find_elements(By.CSS_SELECTOR, ".camera .error")),
+        lambda: any(EVIL in error for error in texts(page, ".camera .error")),
         "the error as text",
     )
     store.add_event(CameraEvent("scene_change", EVIL, 1, 2, 1.0, EVIL))
     wait_until(lambda: text(page, ".event .detail") == EVIL, "the event as text")
-    assert any(name.text == EVIL for name in page.find_elements(By.CSS_SELECTOR, ".camera .name"))
+    assert EVIL in texts(page, ".camera .name")
     assert page.find_elements(By.CSS_SELECTOR, "#cameras img[src=x], #alerts img[src=x], main script") == []
     assert "owned" not in page.title
     complaints(page)  # the made-up alert has no picture
