@@ -42,7 +42,6 @@ bench: $(READY)
 
 # make load                            every core for the engine
 # make load ARGS='--threads 1'         one of them
-# make load ARGS='--full'              the published width
 load: $(READY)
 	@exec $(BIN)/python -m tests.bench.load $(ARGS)
 

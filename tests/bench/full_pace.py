@@ -32,7 +32,7 @@ def report(
     before = engine.best_fps()
     yield f"bare engine {engine.how}, frames/s by batch: {engine.rates}; CPU {engine.cpu_ms:.1f} ms a frame"
     cpu_ms = engine.cpu_ms
-    runs = [_measure(service, clip, files, frames) for files in numbers]
+    runs = [_measure(service, model.stem, clip, files, frames) for files in numbers]
     engine_fps = (before + engine.best_fps()) / 2
     cpu_ms = (cpu_ms + engine.cpu_ms) / 2
     yield f"bare engine again: {engine.rates}; CPU {engine.cpu_ms:.1f} ms a frame"
@@ -89,10 +89,10 @@ class Run:
         return f"CPU, ms a frame: {each}; in all {sum(self.cpu_ms.values()):.1f}, {self.cores:.2f} cores busy"
 
 
-def _measure(service: Service, clip: Path, files: int, frames: int) -> Run:
+def _measure(service: Service, model: str, clip: Path, files: int, frames: int) -> Run:
     names = [f"fast{files}-{i}" for i in range(files)]
     for name in names:
-        service.add(id=name, url=str(clip), pace="fast", calibration="model")
+        service.add(id=name, url=str(clip), model=model, pace="fast", calibration="model")
     wait_until(lambda: all(views(service)[name]["scores"] for name in names), "all are scored", START_LIMIT_S)
     meter, scored, began = usage.CpuMeter(service.process.pid), _scores(service, names), time.monotonic()
 

@@ -6,6 +6,7 @@ Holds: no frame is dropped, and 99 of 100 scores are younger than HELD_AGE_S. Al
 from __future__ import annotations
 
 import argparse
+import shutil
 import tempfile
 import threading
 import time
@@ -115,15 +116,22 @@ def report(
     fast_files: Sequence[int] = (1, 4),
     fast_s: float = 30.0,
     threads: int | None = None,
-    full: bool = False,
+    *,
+    published: bool = True,
 ) -> Iterator[str]:
-    """`threads`: of the engine, alone and in the line; None: torch's choice. `full`: at the published width."""
-    model = full_size_file(folder) if full else MODEL
-    settings: dict[str, object] = {"models_dir": model.parent, "media_dir": folder}
+    """Files at full pace with the compact model and, where `published`, at the published width; then live cameras.
+
+    `threads`: of the engine, alone and in the line; None: torch's choice.
+    """
+    shutil.copy(MODEL, folder)
+    models = [(MODEL, fast_s)] + ([(full_size_file(folder), fast_s / 2)] if published else [])
+    settings: dict[str, object] = {"models_dir": folder, "media_dir": folder}
     settings |= {"threads": threads} if threads else {}
     with running_service(folder / "data", **settings) as service:
-        clip = scene_clip(folder, fast_s)
-        yield from full_pace.report(service, model, clip, fast_files, round(fast_s * FPS), threads)
+        for model, length_s in models:
+            clip = scene_clip(folder, length_s)
+            for text in full_pace.report(service, model, clip, fast_files, round(length_s * FPS), threads):
+                yield f"{model.stem}: {text}"
         clip = scene_clip(folder, seconds + SETTLE_S + START_LIMIT_S / 2)
         yield from _doubling(service, clip, seconds, most)
 
@@ -147,7 +155,7 @@ def _doubling(service: Service, clip: Path, seconds: float, most: int) -> Iterat
 def _measure(service: Service, clip: Path, cameras: int, seconds: float) -> Step:
     names = [f"load{cameras}-{i}" for i in range(cameras)]
     for name in names:
-        service.add(id=name, url=str(clip), pace="realtime", fps=float(FPS), calibration="model")
+        service.add(id=name, url=str(clip), model=MODEL.stem, pace="realtime", fps=float(FPS), calibration="model")
     pid = service.process.pid
     socket_path = usage.redis_socket(pid, "bus")
     with Listener(socket_path, names) as listener, connect(f"unix://{socket_path}") as redis:
@@ -198,10 +206,9 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=15.0, help="measured of each number of cameras")
     parser.add_argument("--most", type=int, default=64, help="cameras")
     parser.add_argument("--threads", type=int, default=None, help="of the engine; else torch's choice: every core")
-    parser.add_argument("--full", action="store_true", help="the published width instead of the demo's compact model")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        for text in report(Path(folder), asked.seconds, asked.most, threads=asked.threads, full=asked.full):
+        for text in report(Path(folder), asked.seconds, asked.most, threads=asked.threads):
             print(text, flush=True)
 
 
