@@ -66,12 +66,8 @@ class CameraLine:
         """How the memory follows what this camera sees; a guarded one waits until it knows what is normal."""
         if self.camera.memory == "paper":
             return MemoryRule.paper(self.scorer.gamma)
-        bounds = self.learner.bounds
-        return (
-            MemoryRule.guarded_by(bounds, self.scorer.needs.items[1], self.scorer.gamma)
-            if bounds
-            else MemoryRule.fixed()
-        )
+        bounds, (_, dim) = self.learner.bounds, self.scorer.needs.items
+        return MemoryRule.guarded_by(bounds, dim, self.scorer.gamma) if bounds else MemoryRule.fixed()
 
     def rewind(self) -> None:
         """Read again, from the first frame of the window of the next one that is to be scored."""
