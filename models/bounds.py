@@ -7,8 +7,8 @@ No torch here: a checkpoint's header holds bounds, and ingest and the API read h
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from math import isfinite, nan
+from dataclasses import dataclass
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -32,7 +32,8 @@ Floats = npt.NDArray[np.float64]
 class Bounds:
     """Where PSNR (dB) and memory distance lie on normal footage: the QUANTILE and 1 - QUANTILE quantiles.
 
-    And the GATE_QUANTILE of its gate errors (peak 1, 0 to 1); None: not measured, as in checkpoints of older versions.
+    And the GATE_QUANTILE of its gate errors (peak 1, 0 to 1), and the quantiles of its local scores; None: not
+    measured, as in checkpoints of older versions.
     """
 
     psnr_low_db: float
@@ -41,6 +42,7 @@ class Bounds:
     distance_high: float
     frames: int  # how many normal frames they were taken from
     gate_error: float | None = None
+    local_db: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         """Raises ValueError for anything but finite numbers in order."""
@@ -51,6 +53,10 @@ class Bounds:
             raise ValueError("a lower bound lies above its upper bound")
         if self.gate_error is not None and not (isfinite(self.gate_error) and self.gate_error >= 0):
             raise ValueError("a gate error must be a finite number, 0 or more")
+        if self.local_db is not None:
+            low, high = self.local_db
+            if not (isfinite(low) and isfinite(high) and low <= high):
+                raise ValueError("bounds of the local score must be finite numbers in order")
 
     @classmethod
     def of(
@@ -58,10 +64,11 @@ class Bounds:
         psnr_db: Sequence[float] | Floats,
         distance: Sequence[float] | Floats,
         gate_error: Sequence[float] | Floats | None = None,
+        local_db: Sequence[float] | Floats | None = None,
     ) -> Bounds:
         """Bounds of normal frames, one entry a frame. Raises ValueError for none, or where a number is not finite.
 
-        gate_error: may be nan where it was not measured.
+        gate_error: may be nan where it was not measured. local_db: finite, as many as the others.
         """
         psnr, dist = np.asarray(psnr_db, np.float64), np.asarray(distance, np.float64)
         if not (psnr.size and np.isfinite(psnr).all() and np.isfinite(dist).all()):
@@ -71,7 +78,18 @@ class Bounds:
         gates = np.asarray([] if gate_error is None else gate_error, np.float64)
         gates = gates[np.isfinite(gates)]
         gate = float(np.quantile(gates, GATE_QUANTILE)) if gates.size else None
-        return cls(float(psnr_low), float(psnr_high), float(distance_low), float(distance_high), int(psnr.size), gate)
+        low, high = (float(psnr_low), float(distance_low)), (float(psnr_high), float(distance_high))
+        local = None
+        if local_db is not None:
+            local_low, local_high = np.quantile(np.asarray(local_db, np.float64), (QUANTILE, 1 - QUANTILE))
+            local = float(local_low), float(local_high)
+        return cls(low[0], high[0], low[1], high[1], int(psnr.size), gate, local)
+
+    @classmethod
+    def of_json(cls, data: dict[str, Any]) -> Bounds:
+        """Raises ValueError, TypeError or KeyError for anything else than `asdict` gives."""
+        local = data.get("local_db")
+        return cls(**data | {"local_db": None if local is None else tuple(local)})
 
 
 def causal_value(psnr_db: float, distance: float, bounds: Bounds, lambda_: float) -> float:
@@ -83,6 +101,13 @@ def causal_value(psnr_db: float, distance: float, bounds: Bounds, lambda_: float
     abnormal_psnr = _scaled(bounds.psnr_high_db - psnr_db, bounds.psnr_high_db - bounds.psnr_low_db)
     abnormal_distance = _scaled(distance - bounds.distance_low, bounds.distance_high - bounds.distance_low)
     return squash(lambda_ * abnormal_psnr + (1 - lambda_) * abnormal_distance)
+
+
+def local_value(score_db: float, bounds: Bounds) -> float:
+    """The same of a local score: where it lies between its bounds, squashed to (0, 1). They must hold some."""
+    assert bounds.local_db is not None  # noqa: S101
+    low, high = bounds.local_db
+    return squash(_scaled(score_db - low, high - low))
 
 
 def squash(x: float) -> float:
@@ -101,43 +126,3 @@ def squash(x: float) -> float:
 def _scaled(offset: float, width: float) -> float:
     """A camera that shows one still picture has bounds of no width: any step beyond them counts as large."""
     return offset / max(width, 1e-12)
-
-
-class Learner:
-    """From scores to values: with given bounds at once, else after the first `needed` frames have set them.
-
-    `lookout evaluate` and the live line share this, so that both give the same value for the same scores.
-    """
-
-    def __init__(self, bounds: Bounds | None, needed: int) -> None:
-        self.bounds = bounds
-        self.needed = needed
-        self._seen: list[tuple[float, float, float]] = []  # PSNR, distance, gate error (nan: not measured)
-
-    @property
-    def learned(self) -> int:
-        """Frames taken in so far, of `needed`."""
-        return self.needed if self.bounds else len(self._seen)
-
-    def value(self, psnr_db: float, distance: float, lambda_: float, gate_error: float = nan) -> float | None:
-        """The causal value of the next frame; None while learning, the frame that completes the bounds included."""
-        if self.bounds is not None:
-            return causal_value(psnr_db, distance, self.bounds, lambda_)
-        if np.isfinite(psnr_db) and np.isfinite(distance):
-            self._seen.append((psnr_db, distance, gate_error))
-        if len(self._seen) >= self.needed:
-            self.bounds = Bounds.of(*np.array(self._seen).T)
-            self._seen.clear()
-        return None
-
-    def as_json(self) -> dict[str, Any]:
-        """Where it stands, for a snapshot; JSON keeps every bit of a float. It has no nan: None instead."""
-        seen = [[number if isfinite(number) else None for number in frame] for frame in self._seen]
-        return {"bounds": asdict(self.bounds) if self.bounds else None, "seen": seen}
-
-    @classmethod
-    def of_json(cls, data: dict[str, Any], needed: int) -> Learner:
-        """Goes on where `as_json` was taken. Raises ValueError, TypeError or KeyError for anything else."""
-        learner = cls(Bounds(**data["bounds"]) if data["bounds"] else None, needed)
-        learner._seen = [(psnr, distance, nan if gate is None else gate) for psnr, distance, gate in data["seen"]]
-        return learner

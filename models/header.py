@@ -57,7 +57,7 @@ def _parse(path: Path, text: str) -> Header:
             model=data["model"],
             config=data["config"],
             preprocess=Preprocess(**data["preprocess"]),
-            calibration=Bounds(**calibration) if calibration else None,
+            calibration=Bounds.of_json(calibration) if calibration else None,
             provenance=data["provenance"],
         )
     except (ValueError, KeyError, TypeError) as error:

@@ -8,8 +8,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812  torch's own convention
 from torch import Tensor
 
-SIDE = 64
-PEAK = 65535
+from models.levels import PEAK, SIDE
 
 
 def heatmap(error: Tensor) -> Tensor:

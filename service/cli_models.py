@@ -50,6 +50,11 @@ class BestChoice(StrEnum):
     AUC = "auc"
 
 
+class ScoreChoice(StrEnum):
+    PAPER = "paper"
+    LOCAL = "local"
+
+
 class UpdateChoice(StrEnum):
     PAPER = "paper"
     GUARDED = "guarded"
@@ -226,6 +231,7 @@ def evaluate(
         float | None, typer.Option(help="gate errors below it update the memory  [default: γ, or as calibrated]")
     ] = None,
     alpha: Annotated[float | None, typer.Option(help="λ  [default: the checkpoint's]", min=0, max=1)] = None,
+    score: Annotated[ScoreChoice, typer.Option(help="whose live values the alarms are of")] = ScoreChoice.PAPER,
     threshold: Annotated[
         float | None, typer.Option(help="of an alarm  [default: LOOKOUT_ALERT_THRESHOLD]", min=0, max=1)
     ] = None,
@@ -235,7 +241,7 @@ def evaluate(
     report: Annotated[Path | None, typer.Option(help="write curves and the worst frames here, .html")] = None,
     device: Device = "auto",
 ) -> None:
-    """Score the test clips; frame AUC and AP with per-video min-max, without, and causal; events and false alarms."""
+    """Score the test clips; frame AUC and AP with per-video min-max, without, and live; events and false alarms."""
     from models.checkpoint import digest, load_checkpoint  # noqa: PLC0415
     from models.device import choose_device, choose_precision  # noqa: PLC0415
     from models.scorer import Scorer  # noqa: PLC0415
@@ -266,6 +272,7 @@ def evaluate(
             rule=rule,
             lambda_=alpha,
             learn_frames=settings.learn_frames,
+            scheme=score.value,
             alarm=alarm,
             keep_heat=report is not None,
             on_frame=on_frame,

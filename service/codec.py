@@ -106,7 +106,7 @@ def read_heat(camera: str, frame_id: FrameId, row: Row) -> Heat:
         raise BrokenMessageError(f"heatmap {camera} {frame_id} cannot be read: {error}") from error
 
 
-_SCORE_NUMBERS = ("psnr_db", "distance", "gate_error", "value")
+_SCORE_NUMBERS = ("psnr_db", "distance", "gate_error", "value", "local_db")
 
 
 def score_fields(score: Score) -> Fields:

@@ -19,6 +19,7 @@ Pace = Literal["realtime", "fast"]
 Calibration = Literal["learn", "model"]
 Transport = Literal["tcp", "udp"]
 MemoryMode = Literal["paper", "guarded"]
+ScoreScheme = Literal["paper", "local"]
 AlertState = Literal["open", "closed"]
 
 
@@ -70,6 +71,7 @@ class Camera:
     revision: int  # +1 with each change: whoever follows the camera starts it anew
     transport: Transport = "tcp"  # rtsp only; rtsps is always tcp
     memory: MemoryMode = "paper"  # how the memory follows what the camera sees
+    score: ScoreScheme = "paper"  # what its values are made of
 
     @property
     def live(self) -> bool:
@@ -106,6 +108,7 @@ class Score:
     gate_error: float | None
     memory_updated: bool | None
     value: float | None  # (0, 1); None while learning
+    local_db: float | None = None  # the local score: the worst window that lasts
 
     @property
     def id(self) -> FrameId:

@@ -1,27 +1,40 @@
 """Anomalies made into normal clips, so that a training can be watched without a single labelled one.
 
-Three simple kinds. Each takes a third of a clip's scored frames, at a place that the generator draws:
+Four simple kinds. Each takes a third of a clip's scored frames, at a place that the generator draws:
 - patch: a piece of the same clip, a quarter of the picture's sides, from another place and time, that moves;
 - box: a flat one of any colour, a sixth of the sides, that moves;
+- runner: something that moves in the clip, cut out, goes to and fro at several times a walker's pace;
 - speed: the stretch runs at three times its rate, or backwards. A model of single frames cannot see that.
 They tell a training that learns from one that does not; how good a detector is, only real events tell.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import cv2
 import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
 
 from models.preprocess import Pixels
 
-PATCH, BOX = 4, 6
-"""The picture's sides over those of what moves in it."""
+PATCH, BOX, STRANGER = 4, 6, 10
+"""The picture's sides over those of what moves in it; the last is a runner's where nothing moves in the clip."""
 
 CROSSING = 40
 """Frames in which it crosses the picture."""
+
+RUNNER_CROSSING = (80, 160)
+"""The same of a runner, at least and at most."""
+
+RUNNER_AREA = (1 / 400, 1 / 100)
+"""Of the picture, that a thing which is cut out has at least and at most."""
+
+STANDS_OUT = 20
+"""Gray levels between what moves and the clip's usual picture, its median over time."""
 
 RATES = (3, -1)
 """At which a stretch runs: thrice as fast, or backwards."""
@@ -61,6 +74,30 @@ class Moving:
 
 
 @dataclass(frozen=True, slots=True)
+class Running:
+    """A thing cut out that goes to and fro between two sides of the picture, smoothly and without a hard edge."""
+
+    abnormal: range
+    piece: Pixels  # (h, w, 3), with a margin around the thing
+    alpha: npt.NDArray[np.float32]  # (h, w): how much of a pixel is the thing, 0 to 1
+    top_px: int
+    start_px: float  # of its left side
+    step_px: float  # a frame
+
+    def frame(self, clip: Pixels, index: int) -> Pixels:
+        if index not in self.abnormal:
+            return np.asarray(clip[index])
+        made = np.array(clip[index])
+        room = made.shape[1] - self.alpha.shape[1]
+        way = (self.start_px + (index - self.abnormal.start) * self.step_px) % (2 * room) if room else 0
+        shift = np.array([[1, 0, min(way, 2 * room - way)], [0, 1, self.top_px]])  # there, and back again
+        size = made.shape[1], made.shape[0]
+        alpha = cv2.warpAffine(self.alpha, shift, size)[..., None]
+        thing = cv2.warpAffine(self.piece, shift, size, borderMode=cv2.BORDER_REPLICATE)
+        return (made * (1 - alpha) + thing * alpha).round().astype(np.uint8)
+
+
+@dataclass(frozen=True, slots=True)
 class Played:
     """Time that runs otherwise; without a jump where it begins."""
 
@@ -88,6 +125,44 @@ def box(clip: Pixels, scored: range, rng: np.random.Generator) -> Anomaly:
     return _moving(clip, scored, rng, np.array(piece))
 
 
+def runner(clip: Pixels, scored: range, rng: np.random.Generator) -> Anomaly:
+    frame, (rows, columns), mask = _something_moving(clip, rng)
+    pace = float(rng.choice((-1, 1))) * clip.shape[2] / rng.uniform(*RUNNER_CROSSING)
+    start = float(rng.uniform(0, 2 * clip.shape[2]))
+    alpha = np.asarray(cv2.blur(mask.astype(np.float32), (3, 3)), np.float32)  # a soft edge
+    return Running(_stretch(scored, rng), np.array(clip[frame, rows, columns]), alpha, rows.start, start, pace)
+
+
+def _something_moving(
+    clip: Pixels, rng: np.random.Generator, tries: int = 20
+) -> tuple[int, tuple[slice, slice], npt.NDArray[np.bool_]]:
+    """A frame, where in it, and which pixels there; of any piece of the picture, where nothing seems to move."""
+    usual = np.median(clip[:: max(1, len(clip) // 30)], axis=0)  # (H, W, 3)
+    least, most = (share * usual[..., 0].size for share in RUNNER_AREA)
+    for _ in range(tries):
+        frame = int(rng.integers(len(clip)))
+        differs = ndimage.binary_closing(np.abs(clip[frame] - usual).mean(axis=2) > STANDS_OUT, iterations=2)
+        things, count = ndimage.label(differs)
+        areas = ndimage.sum_labels(differs, things, range(1, count + 1))
+        fit = [number for number, area in enumerate(areas, 1) if least <= area <= most]
+        if fit:
+            number = int(rng.choice(fit))
+            where = _with_margin(ndimage.find_objects(things)[number - 1], clip.shape[1:3])
+            return frame, where, things[where] == number
+    sides = [max(1, side // STRANGER) for side in clip.shape[1:3]]
+    first = [int(rng.integers(side - own + 1)) for side, own in zip(clip.shape[1:3], sides, strict=True)]
+    rows, columns = (slice(start, start + own) for start, own in zip(first, sides, strict=True))
+    return int(rng.integers(len(clip))), (rows, columns), np.ones(sides, bool)
+
+
+def _with_margin(where: tuple[slice, ...], sides: Sequence[int], margin_px: int = 2) -> tuple[slice, slice]:
+    rows, columns = (
+        slice(max(0, part.start - margin_px), min(side, part.stop + margin_px))
+        for part, side in zip(where, sides, strict=True)
+    )
+    return rows, columns
+
+
 def speed(clip: Pixels, scored: range, rng: np.random.Generator) -> Anomaly:
     length, rate = _length(scored), int(rng.choice(RATES))
     first, last = scored.start, scored.stop - length
@@ -103,6 +178,7 @@ KINDS: dict[str, Callable[[Pixels, range, np.random.Generator], Anomaly]] = {
     "patch": patch,
     "box": box,
     "speed": speed,
+    "runner": runner,
 }
 
 
@@ -110,10 +186,14 @@ def _length(scored: range) -> int:
     return max(1, len(scored) // 3)
 
 
-def _moving(clip: Pixels, scored: range, rng: np.random.Generator, piece: Pixels) -> Moving:
+def _stretch(scored: range, rng: np.random.Generator) -> range:
     length = _length(scored)
     first = int(rng.integers(scored.start, scored.stop - length, endpoint=True))
-    sides = clip.shape[1:3]
+    return range(first, first + length)
+
+
+def _moving(clip: Pixels, scored: range, rng: np.random.Generator, piece: Pixels) -> Moving:
+    abnormal, sides = _stretch(scored, rng), clip.shape[1:3]
     start = tuple(float(rng.uniform(0, side - own)) for side, own in zip(sides, piece.shape, strict=False))
     step = tuple(float(rng.choice((-1, 1)) * side / CROSSING) for side in sides)
-    return Moving(range(first, first + length), piece, (start[0], start[1]), (step[0], step[1]))
+    return Moving(abnormal, piece, (start[0], start[1]), (step[0], step[1]))

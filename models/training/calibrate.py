@@ -34,6 +34,7 @@ def calibrate(
         np.concatenate([clip.psnr_db for clip in clips]),
         np.concatenate([clip.distance for clip in clips]),
         np.concatenate([clip.gate_error for clip in clips]),
+        np.concatenate([clip.local_db for clip in clips]),
     )
     checkpoint.model.cpu()
     note = {"clips": len(clips), "frames": bounds.frames, "precision": precision}

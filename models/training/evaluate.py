@@ -1,8 +1,9 @@
-"""Frame AUC and AP three ways, events and alarms, regions, and every number behind them.
+"""Frame AUC and AP four ways, events and alarms, regions, and every number behind them.
 
 `per_video_minmax` is the paper's protocol: each part scaled over its whole video, which needs the video's future.
-`none` normalises nothing. `causal` is the value that the live service would have shown: with the bounds stored in the
-checkpoint, or, where it has none, with those learned from the first frames scored, exactly as a camera learns.
+`none` normalises nothing. `causal` and `local` are what the live service would have shown, of the paper's parts and of
+the local score: with the bounds stored in the checkpoint, or, where it has none, with those learned from the first
+frames scored, exactly as a camera learns.
 """
 
 from __future__ import annotations
@@ -15,10 +16,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from models.bounds import Learner
+from models.bounds import Bounds
 from models.checkpoint import Checkpoint
 from models.errors import CheckpointError
 from models.guard import MemoryRule
+from models.learner import Learner, Scheme, Scores
 from models.scorer import Scorer
 from models.scoring import value_minmax, value_none
 from models.training.events import AlarmRule, EventMetrics, Watched, at_thresholds, event_metrics
@@ -31,17 +33,22 @@ from models.video import announced
 
 Floats = npt.NDArray[np.float64]
 
-WAYS = {"per_video_minmax": "minmax", "none": "none", "causal": "causal"}
+WAYS = {"per_video_minmax": "minmax", "none": "none", "causal": "causal", "local": "local"}
 """How a way to normalise is called outside → the field of `Values`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Values:
-    """A clip's score three ways, one entry a scored frame; higher is more abnormal."""
+    """A clip's score four ways, one entry a scored frame; higher is more abnormal."""
 
     minmax: Floats
     none: Floats
-    causal: Floats  # nan while the bounds were being learned
+    causal: Floats  # of the paper's parts; nan while the bounds were being learned
+    local: Floats  # of the local score, causal too; nan likewise
+
+    def live(self, scheme: Scheme) -> Floats:
+        """What a camera of this scheme would have shown."""
+        return self.local if scheme == "local" else self.causal
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +57,7 @@ class Evaluation:
     values: dict[str, Values]
     labels: dict[str, Labels] | None  # of the scored frames
     calibration: str  # "model" or "learn"
+    scheme: Scheme  # whose values the alarms are of
     lambda_: float
     frames: dict[str, FrameMetrics] | None  # by the names of WAYS; None without labels
     watched: (
@@ -73,6 +81,7 @@ def evaluate(
     rule: MemoryRule | None = None,
     lambda_: float | None = None,
     learn_frames: int = 300,
+    scheme: Scheme = "paper",
     alarm: AlarmRule | None = None,
     keep_heat: bool = False,
     on_frame: Callable[[], None] = lambda: None,
@@ -81,6 +90,7 @@ def evaluate(
 
     rule: of the memory's update; None: as published.
     learn_frames: how many scored frames set the bounds where the checkpoint has none.
+    scheme: whose live values the alarms are of; the others are taken all the same.
     alarm: what counts as noticed; None: events are not looked at.
     keep_heat: the heatmaps, 8 KB a frame; they are kept anyway where there are masks.
     """
@@ -92,17 +102,17 @@ def evaluate(
     clips = list(
         score_clips(scorer, paths, carry_memory=carry_memory, rule=rule, keep_heat=keep_heat, on_frame=on_frame)
     )
-    learner = Learner(scorer.checkpoint.calibration, learn_frames)
-    calibration = "learn" if scorer.checkpoint.calibration is None else "model"
-    values = {clip.name: _values(clip, learner, lambda_) for clip in clips}
+    bounds = scorer.checkpoint.calibration
+    values = _values(clips, bounds, learn_frames, lambda_)
     labels = _labels(clips, entries) if entries else None
     fps, ahead = {path.stem: announced(path).fps for path in paths}, scorer.needs.frames - 1 - scorer.needs.scored
-    watched = _watched(clips, values, labels, fps, ahead) if labels else None
+    watched = _watched(clips, values, scheme, labels, fps, ahead) if labels else None
     return Evaluation(
         clips=clips,
         values=values,
         labels=labels,
-        calibration=calibration,
+        calibration="learn" if bounds is None else "model",
+        scheme=scheme,
         lambda_=lambda_,
         frames=_frames(values, labels) if labels else None,
         watched=watched,
@@ -128,14 +138,23 @@ def _labels(clips: list[ClipScores], entries: dict[str, Any]) -> dict[str, Label
     return {clip.name: found[clip.name][clip.first :][: len(clip.psnr_db)] for clip in clips}
 
 
-def _values(clip: ClipScores, learner: Learner, lambda_: float) -> Values:
-    frames = zip(clip.psnr_db, clip.distance, clip.gate_error, strict=True)
-    causal = [learner.value(psnr, distance, lambda_, gate) for psnr, distance, gate in frames]
-    return Values(
-        value_minmax(clip.psnr_db, clip.distance, lambda_),
-        value_none(clip.psnr_db, clip.distance, lambda_),
-        np.array(causal, np.float64),  # None becomes nan
-    )
+def _values(clips: list[ClipScores], bounds: Bounds | None, learn_frames: int, lambda_: float) -> dict[str, Values]:
+    with_local = bounds if bounds is not None and bounds.local_db is not None else None
+    paper, local = Learner(bounds, learn_frames), Learner(with_local, learn_frames, "local")
+    return {
+        clip.name: Values(
+            value_minmax(clip.psnr_db, clip.distance, lambda_),
+            value_none(clip.psnr_db, clip.distance, lambda_),
+            _live(paper, clip, lambda_),
+            _live(local, clip, lambda_),
+        )
+        for clip in clips
+    }
+
+
+def _live(learner: Learner, clip: ClipScores, lambda_: float) -> Floats:
+    frames = zip(clip.psnr_db, clip.distance, clip.gate_error, clip.local_db, strict=True)
+    return np.array([learner.value(Scores(*scores), lambda_) for scores in frames], np.float64)  # None becomes nan
 
 
 def _frames(values: dict[str, Values], labels: dict[str, Labels]) -> dict[str, FrameMetrics]:
@@ -148,6 +167,7 @@ def _frames(values: dict[str, Values], labels: dict[str, Labels]) -> dict[str, F
 def _watched(
     clips: list[ClipScores],
     values: dict[str, Values],
+    scheme: Scheme,
     labels: dict[str, Labels],
     fps: dict[str, float | None],
     ahead: int,
@@ -158,7 +178,7 @@ def _watched(
         rate = fps[clip.name]
         if rate is None:
             return None
-        found[clip.name] = Watched(clip.first, ahead, rate, values[clip.name].causal, labels[clip.name])
+        found[clip.name] = Watched(clip.first, ahead, rate, values[clip.name].live(scheme), labels[clip.name])
     return found
 
 
@@ -194,6 +214,7 @@ def summary(evaluation: Evaluation) -> dict[str, Any]:
         "event_metrics": events,
         "region_metrics": evaluation.regions.as_json() if evaluation.regions else None,
         "causal_bounds": evaluation.calibration,
+        "alarms_by": evaluation.scheme,
         "scored_frames": len(updated),
         "memory_updated_share": float(updated.mean()),
         "clips": clips,
@@ -210,7 +231,9 @@ def columns(evaluation: Evaluation) -> dict[str, npt.NDArray[Any]]:
         found[f"{clip.name}/gate_error"] = clip.gate_error
         found[f"{clip.name}/memory_updated"] = clip.memory_updated
         found[f"{clip.name}/drift"] = clip.drift
+        found[f"{clip.name}/local_db"] = clip.local_db
         found[f"{clip.name}/value"] = values.causal
+        found[f"{clip.name}/value_local"] = values.local
         found[f"{clip.name}/value_minmax"] = values.minmax
         if evaluation.labels is not None:
             found[f"{clip.name}/label"] = evaluation.labels[clip.name]

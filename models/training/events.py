@@ -1,6 +1,6 @@
 """Events instead of frames: how many are noticed, how soon, and how often the alarm is false.
 
-An event is a run of anomalous frames; an alarm is what the live alert rule would have raised on the causal values.
+An event is a run of anomalous frames; an alarm is what the live alert rule would have raised on the live values.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ class Watched:
     first: int  # 0-based, of the frames scored
     ahead: int  # frames to come before a frame has its score
     fps: float
-    values: Floats  # (N,) causal; nan without one
+    values: Floats  # (N,) live; nan without one
     labels: Labels  # (N,) 0/1
 
 

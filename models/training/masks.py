@@ -15,7 +15,7 @@ import numpy.typing as npt
 from scipy.ndimage import label
 
 from models.errors import DataError
-from models.heatmap import SIDE
+from models.levels import SIDE
 from models.video import Announced, announced
 
 Mask = npt.NDArray[np.uint8]

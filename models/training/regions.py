@@ -16,7 +16,7 @@ import numpy.typing as npt
 from sklearn.metrics import roc_auc_score
 
 from models.errors import DataError
-from models.heatmap import PEAK
+from models.levels import PEAK
 from models.training.masks import Masked, Region
 
 Heat = npt.NDArray[np.uint16]

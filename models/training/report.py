@@ -118,7 +118,8 @@ def _regions(found: RegionMetrics) -> str:
 
 def _worst(evaluation: Evaluation, paths: list[Path], worst: Ranked) -> str:
     pictures = jpegs(evaluation, paths, worst.false_alarms + worst.misses)
-    by = "the causal value" if worst.causal else "the per-video min-max value, since no frame has a causal one"
+    offline = "the per-video min-max value, since no frame has a live one"
+    by = f"the live value ({evaluation.scheme})" if worst.causal else offline
     parts = []
     for title, wrongs in (
         ("Worst false alarms: normal frames of the highest value", worst.false_alarms),
@@ -145,7 +146,8 @@ def _clip(evaluation: Evaluation, clip: ClipScores) -> str:
         spans += [Span(clip.first + first, clip.first + last + 1, "anomalous") for first, last in shaded]
     alarms = [alarm for alarm in evaluation.events.alarms if alarm.clip == clip.name] if evaluation.events else []
     spans += [Span(alarm.since, alarm.last + 1, "false" if alarm.false else "alarm") for alarm in alarms]
-    lines = [Line(NAMES["causal"], frames, values.causal), Line(NAMES["per_video_minmax"], frames, values.minmax)]
+    shown = ("causal", "local", "per_video_minmax")
+    lines = [Line(NAMES[way], frames, getattr(values, WAYS[way])) for way in shown]
     chart = Chart("frame", "value", (0, max(1, clip.frames)), (0, 1), width_px=900, height_px=170)
     level = evaluation.events.rule.threshold if evaluation.events else None
     return f"<h3>{escape(clip.name)}</h3>" + chart.draw(lines, spans, level)

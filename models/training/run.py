@@ -12,6 +12,7 @@ import torch
 
 from models.guard import MemoryRule, Rollback
 from models.heatmap import as_levels
+from models.local import LocalScore
 from models.scorer import Scorer
 from models.training.footage import whole_clip
 from models.video import Pixels
@@ -31,6 +32,7 @@ class ClipScores:
     gate_error: Floats
     memory_updated: npt.NDArray[np.bool_]
     drift: Floats  # of the memory from the trained items, after the frame: the largest 1 - cosine
+    local_db: Floats  # the local score
     rollbacks: int  # how often a guarded memory went back to the trained items in this clip
     heat: npt.NDArray[np.uint16] | None = None  # (scored frames, 64, 64): RMSE a cell times 65535; None: not asked for
 
@@ -57,6 +59,13 @@ def score_clips(
         yield _score(camera, path.stem, clip, keep_heat, on_frame)
 
 
+def score_clip(
+    scorer: Scorer, name: str, clip: Pixels, *, rule: MemoryRule | None = None, keep_heat: bool = False
+) -> ClipScores:
+    """Score one clip, (N, H, W, 3) uint8 RGB with N >= T, beginning with the trained memory."""
+    return _score(_Camera(scorer, rule or MemoryRule.paper(scorer.gamma)), name, clip, keep_heat, lambda: None)
+
+
 class _Camera:
     """One camera's memory from frame to frame: each frame's update decides what the next one reads."""
 
@@ -81,12 +90,16 @@ class _Camera:
 def _score(camera: _Camera, name: str, clip: Pixels, keep_heat: bool, on_frame: Callable[[], None]) -> ClipScores:
     """One clip, one frame at a time."""
     rows, heats, before = [], list[npt.NDArray[np.uint16]](), camera.rollback.rollbacks
+    local, local_db = LocalScore(), []
     for end in range(camera.scorer.t_length, len(clip) + 1):
         rows.append(camera.row(clip[end - camera.scorer.t_length : end]))
-        heats += [as_levels(camera.heat)] if keep_heat else []
+        cells = as_levels(camera.heat)
+        local_db.append(local.see((0, end), cells))
+        heats += [cells] if keep_heat else []
         on_frame()
     psnr_db, distances, gates, updated, drifts = (np.array(column) for column in zip(*rows, strict=True))
     rollbacks = camera.rollback.rollbacks - before
     first = camera.scorer.needs.scored
     heat = np.stack(heats) if keep_heat else None
-    return ClipScores(name, len(clip), first, psnr_db, distances, gates, updated, drifts, rollbacks, heat)
+    scores = psnr_db, distances, gates, updated, drifts, np.array(local_db)
+    return ClipScores(name, len(clip), first, *scores, rollbacks, heat)

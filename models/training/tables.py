@@ -13,7 +13,12 @@ from models.training.evaluate import Evaluation, columns
 from models.training.events import EventMetrics
 from models.training.frame_metrics import FrameMetrics
 
-NAMES = {"per_video_minmax": "per-video min-max (offline)", "none": "no normalisation", "causal": "causal"}
+NAMES = {
+    "per_video_minmax": "per-video min-max (offline)",
+    "none": "no normalisation",
+    "causal": "causal",
+    "local": "local score, causal",
+}
 
 
 def check_suffix(option: str, path: Path | None, *suffixes: str) -> None:
@@ -37,7 +42,7 @@ def as_lines(evaluation: Evaluation) -> str:
         words = f"RBDC {percent(found.rbdc)}, TBDC {percent(found.tbdc)}, AUC over pixels {percent(found.pixel_auc)}"
         lines.append(f"{found.regions} regions, {found.tracks} tracks: {words}")
     if evaluation.calibration == "learn":
-        lines.append("causal bounds: learned from the first frames scored (the checkpoint holds no calibration)")
+        lines.append("bounds: learned from the first frames scored (the checkpoint holds no calibration)")
     return "\n".join(lines)
 
 
@@ -80,7 +85,7 @@ def write_scores(path: Path, evaluation: Evaluation) -> None:
 
 def _write_csv(path: Path, evaluation: Evaluation) -> None:
     found = columns(evaluation)
-    fields = ["psnr_db", "distance", "gate_error", "memory_updated", "value", "value_minmax"]
+    fields = ["psnr_db", "distance", "gate_error", "memory_updated", "value", "value_local", "value_minmax"]
     fields += ["label"] if evaluation.labels is not None else []
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
@@ -91,7 +96,7 @@ def _write_csv(path: Path, evaluation: Evaluation) -> None:
 
 
 def write_plots(folder: Path, evaluation: Evaluation) -> None:
-    """`NN.png` for each clip: PSNR, distance and the three values, anomalous frames shaded."""
+    """`NN.png` for each clip: PSNR, distance and the values, anomalous frames shaded."""
     from matplotlib.figure import Figure  # noqa: PLC0415  slow to import, and only plots need it
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -104,6 +109,7 @@ def write_plots(folder: Path, evaluation: Evaluation) -> None:
         axes[1].plot(frames, clip.distance, label="memory distance")
         axes[2].plot(frames, values.minmax, label="value, per-video min-max (offline)")
         axes[2].plot(frames, values.causal, label="value, causal")
+        axes[2].plot(frames, values.local, label="value of the local score, causal")
         axes[2].set_xlabel(f"frame of clip {clip.name}")
         for axis in axes:
             if evaluation.labels is not None:

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from models.heatmap import PEAK
+from models.levels import PEAK
 from models.training.evaluate import Evaluation
 from models.training.run import ClipScores
 from models.video import Pixels, opened, pictures
@@ -39,18 +39,18 @@ class Wrong:
 class Ranked:
     false_alarms: list[Wrong]  # normal frames, highest value first
     misses: list[Wrong]  # anomalous frames, lowest value first
-    causal: bool  # by the causal value; else, where no frame has one, by per-video min-max
+    causal: bool  # by the live value; else, where no frame has one, by per-video min-max
 
 
 def ranked(evaluation: Evaluation) -> Ranked:
     """Nothing without labels."""
-    causal = any(np.isfinite(values.causal).any() for values in evaluation.values.values())
+    causal = any(np.isfinite(values.live(evaluation.scheme)).any() for values in evaluation.values.values())
     if evaluation.labels is None:
         return Ranked([], [], causal)
     every: dict[int, list[Wrong]] = {0: [], 1: []}
     for clip in evaluation.clips:
         values = evaluation.values[clip.name]
-        shown = values.causal if causal else values.minmax
+        shown = values.live(evaluation.scheme) if causal else values.minmax
         for i, (label, value) in enumerate(zip(evaluation.labels[clip.name], shown, strict=True)):
             if np.isfinite(value):
                 frame = clip.first + i

@@ -13,9 +13,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from service import urls
 from service.api.checkpoints import choose_model
 from service.api.services import Here, Services, look
-from service.api.views import CameraList, CameraView
+from service.api.views import SCORE, CameraList, CameraView
 from service.errors import ConflictError, NotFoundError
-from service.messages import Calibration, Camera, MemoryMode, Pace, Transport
+from service.messages import Calibration, Camera, MemoryMode, Pace, ScoreScheme, Transport
 
 router = APIRouter(prefix="/cameras", tags=["cameras"])
 
@@ -37,6 +37,7 @@ class NewCamera(BaseModel):
     transport: Transport = Field("tcp", description="of an rtsp:// camera; rtsps:// is always tcp")
     calibration: Calibration = Field("learn", description="bounds of normal: learned here first, or the model's own")
     memory: MemoryMode = Field("paper", description="how it follows what it sees: as published, or held near training")
+    score: ScoreScheme = Field("paper", description=SCORE)
     enabled: bool = True
 
 
@@ -50,6 +51,7 @@ class CameraChange(BaseModel):
     transport: Transport | None = None
     calibration: Calibration | None = None
     memory: MemoryMode | None = None
+    score: ScoreScheme | None = None
     enabled: bool | None = None
 
     @model_validator(mode="after")
@@ -80,12 +82,13 @@ def add_camera(
     camera = Camera(
         id=wanted.id or f"cam-{secrets.token_hex(3)}",
         url=wanted.url,
-        model=choose_model(here.settings.models_dir, wanted.model, wanted.calibration),
+        model=choose_model(here.settings.models_dir, wanted.model, wanted.calibration, wanted.score),
         fps=wanted.fps,
         pace=wanted.pace,
         transport=wanted.transport,
         calibration=wanted.calibration,
         memory=wanted.memory,
+        score=wanted.score,
         enabled=wanted.enabled,
         created_at=now,
         # No number of a removed camera of the same name comes back: a stage would take the new one for the old.
@@ -143,8 +146,8 @@ def _check_change(here: Services, now: Camera, new: Camera) -> None:
         urls.check(new.url, here.settings.media_dir)
     if (new.url, new.transport) != (now.url, now.transport):
         urls.check_transport(new.url, new.transport)
-    if (new.model, new.calibration) != (now.model, now.calibration):
-        choose_model(here.settings.models_dir, new.model, new.calibration)
+    if (new.model, new.calibration, new.score) != (now.model, now.calibration, now.score):
+        choose_model(here.settings.models_dir, new.model, new.calibration, new.score)
 
 
 @router.delete("/{camera}", status_code=204)

@@ -11,7 +11,7 @@ from models.header import Header, find_checkpoints, read_header
 from service.api.services import Here
 from service.api.views import ModelList, ModelView
 from service.errors import RequestError
-from service.messages import Calibration
+from service.messages import Calibration, ScoreScheme
 
 router = APIRouter(prefix="/models", tags=["models"])
 
@@ -22,7 +22,7 @@ def list_models(here: Here) -> ModelList:
     return ModelList(items=[_view(*found) for found in find_checkpoints(here.settings.models_dir).items()])
 
 
-def choose_model(folder: Path, name: str | None, calibration: Calibration) -> str:
+def choose_model(folder: Path, name: str | None, calibration: Calibration, score: ScoreScheme) -> str:
     """The checkpoint to use: the one asked for, or the only one. Raises RequestError with what there is instead."""
     known = find_checkpoints(folder)
     names = ", ".join(known) or "none"
@@ -38,6 +38,10 @@ def choose_model(folder: Path, name: str | None, calibration: Calibration) -> st
         raise RequestError(f"model {name!r} cannot be used: {error}") from error
     if calibration == "model" and header.calibration is None:
         raise RequestError(f'model {name!r} has no calibration of its own; use "calibration": "learn"')
+    if calibration == "model" and score == "local" and header.calibration and header.calibration.local_db is None:
+        raise RequestError(
+            f'model {name!r} was calibrated without the local score; use "calibration": "learn", or calibrate it again'
+        )
     return name
 
 

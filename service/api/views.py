@@ -19,9 +19,12 @@ from service.messages import (
     MemoryMode,
     Pace,
     Score,
+    ScoreScheme,
     Transport,
 )
 from service.urls import mask
+
+SCORE = "what values are made of: PSNR and memory distance as published, or the worst window that lasts"
 
 CAMERA_EXAMPLE: dict[str, JsonValue] = {
     "id": "gate",
@@ -32,6 +35,7 @@ CAMERA_EXAMPLE: dict[str, JsonValue] = {
     "transport": "tcp",
     "calibration": "learn",
     "memory": "paper",
+    "score": "paper",
     "enabled": True,
     "created_at": 1767225600.0,
     "state": "learning",
@@ -68,6 +72,7 @@ SCORE_EXAMPLE: dict[str, JsonValue] = {
     "gate_error": 0.0052,
     "memory_updated": True,
     "value": 0.31,
+    "local_db": -24.3,
 }
 ALERT_EXAMPLE: dict[str, JsonValue] = {
     "id": "gate:1767225601000-420",
@@ -114,6 +119,7 @@ class CameraView(BaseModel):
     transport: Transport = Field(description="of an rtsp:// camera")
     calibration: Calibration
     memory: MemoryMode = Field(description="how it follows what it sees: as published, or held near training")
+    score: ScoreScheme = Field(description=SCORE)
     enabled: bool
     created_at: float
     state: CameraState
@@ -169,6 +175,7 @@ class ScoreView(_Shown):
     gate_error: Finite
     memory_updated: bool | None
     value: Finite = Field(description="0 to 1, higher is more abnormal; null while learning")
+    local_db: Finite = Field(description="the local score: MSE of the worst window that lasts, peak 1, in dB")
 
 
 class ScoreList(BaseModel):
@@ -248,6 +255,7 @@ def camera_view(camera: Camera, seen: Overview, beats: Beats, now: float) -> Cam
         transport=camera.transport,
         calibration=camera.calibration,
         memory=camera.memory,
+        score=camera.score,
         enabled=camera.enabled,
         created_at=camera.created_at,
         state=at.state,

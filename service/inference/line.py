@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from models.bounds import Learner
 from models.guard import MemoryRule, Rollback
+from models.learner import Learner
+from models.local import LocalScore
 from models.scorer import Scorer
 from models.window import Window
 from service.bus import WINDOW, Outcome, Scored
@@ -44,6 +45,7 @@ class CameraLine:
     unsent: deque[Outcome] = field(default_factory=deque)  # what the bus is still to be told, in order
     watch: SceneWatch = field(default_factory=SceneWatch)
     rollback: Rollback = field(default_factory=Rollback)
+    local: LocalScore = field(default_factory=LocalScore)
     drift: float = 0.0  # of the memory from the trained items, 1 - cosine
     events: list[CameraEvent] = field(default_factory=list)  # still to be told to the store
     told: FrameId | None = None  # up to here the bus knows what became of the frames
@@ -183,7 +185,7 @@ class CameraLine:
         verdict = self.watch.see(frame)
         self.events += verdict.events
         if verdict.changed and self.camera.calibration == "learn":
-            self.learner = Learner(None, self.learner.needed)  # what was usual in the former picture is not in this one
+            self.learner = self.learner.anew()  # what was usual in the former picture is not in this one
         return "" if verdict.settled else "scene_change"
 
     def _push_again(self, frame: Frame) -> None:

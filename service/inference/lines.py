@@ -7,8 +7,9 @@ import logging
 import time
 from collections.abc import Iterable
 
-from models.bounds import Bounds, Learner
+from models.bounds import Bounds
 from models.errors import CheckpointError
+from models.learner import Learner
 from models.scorer import Scorer
 from service.bus import WINDOW, Bus
 from service.errors import BrokenMessageError
@@ -128,7 +129,10 @@ class Lines:
             if bounds is None:
                 reason = f"model {camera.model!r} holds no calibration: run `lookout calibrate`"
                 raise CheckpointError(reason)
-        return Learner(bounds, self._settings.learn_frames)
+        try:
+            return Learner(bounds, self._settings.learn_frames, camera.score)
+        except ValueError as error:
+            raise CheckpointError(f"model {camera.model!r}: {error}: run `lookout calibrate`") from None
 
     def _restore(self, line: CameraLine, snapshot: Snapshot) -> None:
         try:

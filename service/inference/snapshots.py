@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.bounds import Learner
 from models.guard import Rollback
+from models.learner import Learner
+from models.local import LocalScore
 from service.inference.line import CameraLine
 from service.inference.scene import SceneWatch
 from service.messages import Camera
@@ -28,6 +29,7 @@ def take(line: CameraLine) -> Snapshot | None:
         "learner": line.learner.as_json(),
         "scene": line.watch.as_json(),
         "rollback": line.rollback.as_json(),
+        "local": line.local.as_json(),
     }
     return Snapshot(line.done, state)
 
@@ -35,9 +37,10 @@ def take(line: CameraLine) -> Snapshot | None:
 def restore(line: CameraLine, state: dict[str, Any]) -> None:
     """Make the line as it was, or raise ValueError, KeyError or TypeError and change nothing."""
     items = _unpacked(state["items"], line.items)
-    learner = Learner.of_json(state["learner"], line.learner.needed)
+    learner = Learner.of_json(state["learner"], line.learner.needed, line.camera.score)
     watch, rollback = SceneWatch.of_json(state["scene"]), Rollback.of_json(state["rollback"])
-    line.items, line.learner, line.watch, line.rollback = items, learner, watch, rollback
+    local = LocalScore.of_json(state["local"])
+    line.items, line.learner, line.watch, line.rollback, line.local = items, learner, watch, rollback, local
 
 
 def _unpacked(text: str, like: Tensor) -> Tensor:

@@ -6,14 +6,14 @@ import math
 import time
 from collections.abc import Callable, Sequence
 
-import numpy as np
 import torch
 
 from models.heatmap import as_levels
+from models.learner import Scores
 from models.scorer import Scored, Scorer
 from service import bus
 from service.inference.line import CameraLine
-from service.messages import Frame, Heat, Score
+from service.messages import Frame, Heat, HeatMap, Score
 
 Ready = tuple[CameraLine, Frame]  # the frame to be scored, and a whole window around it in its line
 
@@ -42,13 +42,15 @@ def _deal_out(batch: Sequence[Ready], scored: Scored, scored_at: float) -> None:
     ).tolist()
     cells = as_levels(scored.heat)
     for i, (line, frame) in enumerate(batch):
-        outcome = bus.Scored(_score(line, frame, numbers[i][:4], scored_at), _heat(frame, cells[i]))
+        outcome = bus.Scored(_score(line, frame, numbers[i][:4], cells[i], scored_at), _heat(frame, cells[i]))
         line.scored(outcome, scored.items[i], drift=numbers[i][4])
 
 
-def _score(line: CameraLine, frame: Frame, numbers: list[float], scored_at: float) -> Score:
+def _score(line: CameraLine, frame: Frame, numbers: list[float], cells: HeatMap, scored_at: float) -> Score:
     psnr, distance, gate, updated = numbers
-    value = line.learner.value(psnr, distance, line.scorer.checkpoint.config.lambda_, gate)
+    local_db = line.local.see(frame.id, cells)
+    scores = Scores(psnr, distance, gate, local_db)
+    value = line.learner.value(scores, line.scorer.checkpoint.config.lambda_)
     needs = line.scorer.needs
     return Score(
         camera=frame.camera,
@@ -62,6 +64,7 @@ def _score(line: CameraLine, frame: Frame, numbers: list[float], scored_at: floa
         gate_error=_finite(gate),
         memory_updated=bool(updated) if needs.memory == "adapts" else None,
         value=None if value is None else _finite(value),
+        local_db=local_db,
     )
 
 
@@ -69,5 +72,5 @@ def _finite(number: float) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def _heat(frame: Frame, cells: np.ndarray[tuple[int, ...], np.dtype[np.uint16]]) -> Heat:
+def _heat(frame: Frame, cells: HeatMap) -> Heat:
     return Heat(frame.camera, frame.session, frame.seq, cells)

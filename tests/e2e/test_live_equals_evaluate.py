@@ -14,6 +14,7 @@ import pytest
 
 from models.bounds import Bounds
 from models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from models.learner import Scheme
 from models.registry import make_config
 from models.training.evaluate import Evaluation
 from service.settings import SHIPPED_MODELS
@@ -32,10 +33,14 @@ def compact() -> Checkpoint:
     """The shipped one, with a gate that some of these frames pass and bounds that its values lie in."""
     shipped = load_checkpoint(SHIPPED_MODELS / "square.safetensors")
     config = make_config(shipped.name, {"width": 16, "dim": 128, "gamma": 0.0145})
-    return replace(shipped, config=config, calibration=Bounds(30.0, 32.0, 3.4e-4, 3.7e-4, frames=116))
+    return replace(
+        shipped, config=config, calibration=Bounds(30.0, 32.0, 3.4e-4, 3.7e-4, frames=116, local_db=(-20.0, -16.0))
+    )
 
 
-def assert_same_series(scores: list[dict[str, Any]], expected: Evaluation, first_frame: int = 4) -> None:
+def assert_same_series(
+    scores: list[dict[str, Any]], expected: Evaluation, scheme: Scheme = "paper", first_frame: int = 4
+) -> None:
     clip, values = expected.clips[0], expected.values[CLIP]
     assert [score["seq"] for score in scores] == list(range(first_frame, clip.frames))
     assert len({score["session"] for score in scores}) == 1
@@ -44,7 +49,8 @@ def assert_same_series(scores: list[dict[str, Any]], expected: Evaluation, first
     assert np.array([s["distance"] for s in scores]) == pytest.approx(clip.distance[offset:], rel=1e-5)
     assert np.array([s["gate_error"] for s in scores]) == pytest.approx(clip.gate_error[offset:], rel=1e-5)
     assert [s["memory_updated"] for s in scores] == clip.memory_updated[offset:].tolist()
-    assert np.array([s["value"] for s in scores]) == pytest.approx(values.causal[offset:], rel=1e-5)
+    assert np.abs(np.array([s["local_db"] for s in scores]) - clip.local_db[offset:]).max() < 1e-3
+    assert np.array([s["value"] for s in scores]) == pytest.approx(values.live(scheme)[offset:], rel=1e-4)
 
 
 def assert_alert_with_picture(service: Service, camera: str) -> None:
@@ -80,12 +86,12 @@ def test_an_rtsp_camera(compact: Checkpoint, tmp_path: Path) -> None:
     settings = {"models_dir": tmp_path, "precision": "bf16", "live_age_s": 600}
     with running_service(tmp_path / "data", **settings) as service:
         with rtsp_server(PED2 / "test" / f"{CLIP}.mp4") as url:
-            service.add(id="ped2", url=url, model="ped2", calibration="model")
+            service.add(id="ped2", url=url, model="ped2", calibration="model", score="local")
             wait_until(lambda: service.camera("ped2")["frames"] >= FRAMES, "the clip has come", 60, every_s=0.1)
         # The server is gone: what it sent is scored to the end, however slow this machine is.
         wait_until(lambda: newest_seq(service) >= FRAMES - 1, "one session is scored", 240, every_s=0.5)
         scores = service.all_scores("ped2")
-        assert_same_series([score for score in scores if score["session"] == scores[0]["session"]], expected)
+        assert_same_series([score for score in scores if score["session"] == scores[0]["session"]], expected, "local")
         assert service.camera("ped2")["state"] == "reconnecting"
 
 

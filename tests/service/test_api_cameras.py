@@ -159,6 +159,9 @@ def test_models_are_listed_and_a_camera_without_one_needs_the_choice_to_be_clear
     own = {"url": RTSP, "calibration": "model"}
     assert "no calibration" in is_problem(api.post("/cameras", {**own, "model": "square"}), 422)
     assert api.post("/cameras", {**own, "model": "yard"}).status_code == 201
+    local = api.post("/cameras", {**own, "model": "yard", "score": "local"})
+    assert "calibrated without the local score" in is_problem(local, 422)
+    assert api.post("/cameras", {"url": RTSP, "model": "yard", "score": "local"}).json()["score"] == "local"
 
 
 @pytest.mark.parametrize("model", ["../square", "/etc/passwd", "square.safetensors", ""])

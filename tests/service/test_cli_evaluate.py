@@ -62,6 +62,24 @@ def test_evaluate_tells_macro_auc_ap_events_and_false_alarms(data: Path, tmp_pat
     assert summary["region_metrics"] is None
 
 
+def test_alarms_may_be_those_of_the_local_score(data: Path, tmp_path: Path) -> None:
+    lookout(
+        "calibrate",
+        "--checkpoint",
+        write_tiny(tmp_path),
+        "--data",
+        data / "test",
+        "--out",
+        tmp_path / "local.safetensors",
+    )
+    summary, scores = evaluated(tmp_path / "local.safetensors", data, tmp_path, "--score", "local", "--threshold", 0.2)
+    assert summary["alarms_by"] == "local"
+    alarms = summary["event_metrics"]["each_alarm"]
+    assert alarms
+    assert all(scores[f"{alarm['clip']}/value_local"][alarm["opened"] - 4] >= 0.2 for alarm in alarms)
+    assert np.argsort(scores["01/value_local"]).tolist() == np.argsort(scores["01/local_db"]).tolist()
+
+
 def test_masks_bring_the_region_metrics(data: Path, tmp_path: Path) -> None:
     write_masks(data)
     found = evaluated(write_tiny(tmp_path), data, tmp_path)[0]["region_metrics"]

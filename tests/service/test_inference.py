@@ -152,6 +152,32 @@ def test_a_camera_learns_its_bounds_then_has_values_and_keeps_them_over_a_restar
     assert bus.newest_scores("a", 1)[0].value is not None
 
 
+def test_local_scores_and_values_are_the_same_over_a_restart(bus: Bus, store: Store, settings: Settings) -> None:
+    for name in ("a", "b"):
+        store.add_camera(camera(name, calibration="learn", score="local"))
+    feed(bus, *frames("a", range(22)))
+    with working(settings):
+        wait_until(lambda: bus.cursor("a") == (5, 21), "the first camera's first part is scored")
+    feed(bus, *frames("a", range(22, 40)), *frames("b", range(40)))
+    with working(settings):
+        wait_until(lambda: bus.cursor("a") == bus.cursor("b") == (5, 39), "the rest is scored")
+    interrupted, at_once = ([(s.local_db, s.value) for s in bus.newest_scores(name, 1000)] for name in ("a", "b"))
+    assert interrupted == at_once
+    assert [value is None for _, value in at_once] == [True] * 20 + [False] * 16
+    assert len({local_db for local_db, _ in at_once}) > 10
+
+
+def test_a_calibration_without_the_local_score_fails_a_camera_that_wants_it(
+    bus: Bus, store: Store, settings: Settings
+) -> None:
+    store.add_camera(camera("a", score="local"))
+    with working(settings):
+        wait_until(lambda: (r := bus.infer_report("a")) and r.state == "failed", "the camera is failed")
+    report = bus.infer_report("a")
+    assert report is not None
+    assert "no bounds of the local score: run `lookout calibrate`" in (report.last_error or "")
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [

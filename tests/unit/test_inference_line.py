@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.bounds import Learner
+from models.learner import Learner
 from models.scorer import Scorer
 from models.training.run import score_clips
 from service.bus import Scored

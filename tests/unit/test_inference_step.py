@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from models.bounds import Learner
 from models.checkpoint import Checkpoint
 from models.device import Precision
+from models.learner import Learner
 from models.scorer import Scored, Scorer
 from models.training.import_mnad import convert
 from service import bus

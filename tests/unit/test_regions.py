@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy.ndimage import label
 
 from models.errors import DataError
-from models.heatmap import PEAK, SIDE
+from models.levels import PEAK, SIDE
 from models.training.masks import Mask, Masked, read_masks
 from models.training.regions import Heat, Pictured, RegionMetrics, region_metrics
 from tests.clips import write_clip

@@ -15,7 +15,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.heatmap import PEAK, as_levels
+from models.heatmap import as_levels
+from models.levels import PEAK
 from models.scorer import Scorer
 from models.training.evaluate import Evaluation, Floats, Values, evaluate
 from models.training.events import AlarmRule
@@ -115,7 +116,7 @@ def test_without_labels_there_are_curves_of_the_clips_alone(evaluation: Evaluati
 def test_while_the_bounds_are_learned_the_worst_frames_are_those_of_the_offline_value(clips: Path) -> None:
     learning = evaluate(Scorer(tiny_checkpoint()), clips.parent, alarm=AlarmRule(), keep_heat=True)
     html, seen = report(learning, clips)
-    assert "per-video min-max value, since no frame has a causal one" in html
+    assert "per-video min-max value, since no frame has a live one" in html
     assert "nan" not in html
     assert [tag for tag, _ in seen.tags if tag == "img"]
 
@@ -136,12 +137,24 @@ def test_the_worst_are_the_worst_and_apart(frames: list[tuple[int, int]]) -> Non
 def made(labels: Labels, values: Floats) -> Evaluation:
     """An evaluation of one clip with these causal values, from frame 4 on."""
     nothing = np.zeros(len(values))
-    clip = ClipScores("01", len(values) + 4, 4, nothing, nothing, nothing, nothing > 0, nothing, 0)
+    clip = ClipScores(
+        "01",
+        len(values) + 4,
+        4,
+        nothing,
+        nothing,
+        nothing,
+        nothing > 0,
+        nothing,
+        nothing,
+        0,
+    )
     return Evaluation(
         clips=[clip],
-        values={"01": Values(nothing, nothing, values)},
+        values={"01": Values(nothing, nothing, values, nothing)},
         labels={"01": labels},
         calibration="model",
+        scheme="paper",
         lambda_=0.6,
         frames=None,
         watched=None,

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import itertools
-import json
 import math
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
-from models.bounds import GATE_QUANTILE, HIGH, LOW, Bounds, Learner, causal_value, squash
+from models.bounds import GATE_QUANTILE, HIGH, LOW, Bounds, causal_value, squash
 from models.heatmap import heatmap
 from models.scoring import gate_error, minmax, psnr_db, squared_error, value_minmax, value_none
 
@@ -123,42 +120,3 @@ def test_a_still_picture_has_bounds_of_no_width_and_still_gives_values() -> None
     bounds = Bounds.of([40.0] * 5, [1e-6] * 5)
     assert 0 < causal_value(40.0, 1e-6, bounds, 0.6) < 1
     assert causal_value(39.0, 1e-6, bounds, 0.6) > 0.99
-
-
-def test_a_learner_gives_no_value_until_it_has_seen_enough() -> None:
-    learner = Learner(None, 3)
-    assert [learner.value(psnr, 1e-6, 0.6) for psnr in (40.0, math.nan, 39.0, 41.0)] == [None] * 4
-    assert learner.bounds is not None
-    assert learner.bounds.frames == 3  # the broken one does not count
-    assert learner.value(30.0, 1e-6, 0.6) == causal_value(30.0, 1e-6, learner.bounds, 0.6)
-    assert learner.learned == learner.needed == 3
-
-
-def test_a_learner_learns_the_gate_as_well() -> None:
-    learner = Learner(None, 3)
-    for gate in (0.01, 0.02, 0.09):
-        learner.value(40.0, 1e-6, 0.6, gate)
-    assert learner.bounds is not None
-    assert learner.bounds.gate_error == 0.02
-
-
-NUMBERS = st.floats(0, 100)
-FRAMES = st.lists(st.tuples(NUMBERS, NUMBERS, NUMBERS | st.just(math.nan)), max_size=12)
-
-
-@given(FRAMES, st.integers(0, 12))
-def test_a_learner_goes_on_from_its_snapshot_bit_for_bit(frames: list[tuple[float, float, float]], cut: int) -> None:
-    whole, first = Learner(None, 6), Learner(None, 6)
-    values = [whole.value(psnr, distance, 0.6, gate) for psnr, distance, gate in frames]
-    before = [first.value(psnr, distance, 0.6, gate) for psnr, distance, gate in frames[:cut]]
-    second = Learner.of_json(json.loads(json.dumps(first.as_json(), allow_nan=False)), 6)
-    assert second.learned == first.learned
-    after = [second.value(psnr, distance, 0.6, gate) for psnr, distance, gate in frames[cut:]]
-    assert before + after == values
-    assert second.bounds == whole.bounds
-
-
-def test_bounds_saved_without_a_gate_error_still_load() -> None:
-    bounds = {"psnr_low_db": 30.0, "psnr_high_db": 40.0, "distance_low": 0.0, "distance_high": 1e-6, "frames": 9}
-    learner = Learner.of_json({"bounds": bounds, "seen": []}, 9)
-    assert learner.bounds == Bounds(30.0, 40.0, 0.0, 1e-6, 9, gate_error=None)

@@ -1,0 +1,198 @@
+"""What a checkpoint's errors give, put together in different ways: which is chosen, and what it then gives on events.
+
+    python -m tests.bench.schemes --checkpoint C --data ped2/ --held-out 03,12
+
+Chosen is by anomalies made into held-out normal clips (`models.training.anomalies`), each kind of them `--draws` times
+a clip, against the normal frames of those clips; what is usual comes from the other normal clips. `--test` adds, for
+the same ways, the frame AUC over the labelled clips, which has no part in the choice.
+
+The error of a frame is its mean (PSNR) or its worst window; windows are 4 to 12 cells (16 to 48 px of 256) wide, as
+they are or against what is usual there, at once or where they last; scores are those of a frame, or trailing means.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.metrics import roc_auc_score
+
+from models.checkpoint import load_checkpoint
+from models.levels import PEAK
+from models.scorer import Scorer
+from models.scoring import minmax, value_minmax
+from models.training.anomalies import KINDS
+from models.training.footage import evaluation_clips, labels_of, read_labels, train_clips, whole_clip
+from models.training.run import ClipScores, score_clip, score_clips
+
+Floats = npt.NDArray[np.float64]
+
+BEFORE = 8
+"""Normal frames that are scored before an anomaly begins, and frames of it that do not count: no trailing mean can know
+at once, and what is to be found lasts for seconds."""
+
+FLOOR = 0.1
+"""Of the mean usual error, that a window's usual error counts with at least: nothing ever happens in some."""
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    psnr_db: Floats
+    distance: Floats
+    cells: Floats  # (N, 64, 64): mean squared error
+    truth: npt.NDArray[np.uint8] | None = None
+    kind: str = ""  # of a made anomaly
+    begins: int = 0  # its first frame among those scored
+
+    @classmethod
+    def of(cls, scores: ClipScores) -> Clip:
+        assert scores.heat is not None
+        return cls(scores.psnr_db, scores.distance, (scores.heat.astype(np.float64) / PEAK) ** 2)
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """Windows of so many cells (0: the frame's mean), against the usual or not, over frames, in a trailing mean."""
+
+    cells: int
+    lasts: int = 1  # a window counts with its least error over so many frames
+    trailing: int = 1
+    against_usual: bool = False
+
+    def __str__(self) -> str:
+        parts = [f"window of {self.cells * 4} px" if self.cells else "PSNR"]
+        parts += ["against the usual there"] if self.against_usual else []
+        parts += [f"lasts {self.lasts}"] if self.lasts > 1 else []
+        parts += [f"mean of the last {self.trailing}"] if self.trailing > 1 else []
+        return ", ".join(parts)
+
+    def scores(self, clip: Clip, usual: Floats) -> Floats:
+        """dB, one entry a frame; usual: (64, 64)."""
+        if self.cells == 0:
+            return _trailing(-clip.psnr_db, self.trailing)
+        errors = _windows(clip.cells, self.cells)
+        if self.against_usual:
+            errors /= _windows(usual[None], self.cells) + FLOOR * usual.mean()
+        errors = np.stack([errors[max(0, i + 1 - self.lasts) : i + 1].min(axis=0) for i in range(len(errors))])
+        return _trailing(10 * np.log10(errors.reshape(len(errors), -1).max(axis=1)), self.trailing)
+
+
+WAYS = [
+    *(Way(0, trailing=trailing) for trailing in (1, 8)),
+    *(Way(cells, lasts, trailing) for cells in (4, 6, 8, 12) for lasts in (1, 3, 5) for trailing in (1, 8)),
+    *(Way(cells, lasts, 8, against_usual=True) for cells in (6, 12) for lasts in (1, 3)),
+]
+
+
+def _windows(cells: Floats, side: int) -> Floats:
+    """Mean of every window: (N, 64, 64) → (N, 65 - side, 65 - side)."""
+    total = np.pad(cells.cumsum(axis=1).cumsum(axis=2), ((0, 0), (1, 0), (1, 0)))
+    sums = total[:, side:, side:] - total[:, :-side, side:] - total[:, side:, :-side] + total[:, :-side, :-side]
+    errors: Floats = np.maximum(sums, 0) / side**2 + 1e-10
+    return errors
+
+
+def _trailing(scores: Floats, frames: int) -> Floats:
+    return np.array([scores[max(0, i + 1 - frames) : i + 1].mean() for i in range(len(scores))])
+
+
+def _made(scorer: Scorer, path: Path, draws: int) -> Iterator[Clip]:
+    """The clip's frames with one anomaly of each kind, so many times; from a little before it to its end."""
+    clip = whole_clip(path, scorer.checkpoint.preprocess, scorer.t_length)
+    first = scorer.needs.scored
+    for draw in range(draws):
+        for number, (kind, make) in enumerate(KINDS.items()):
+            rng = np.random.default_rng((draw, number, len(clip)))
+            anomaly = make(clip, range(first, len(clip) - (scorer.t_length - 1 - first)), rng)
+            start = max(0, anomaly.abnormal.start - BEFORE - first)
+            frames = range(start, min(len(clip), anomaly.abnormal.stop + scorer.t_length - 1 - first))
+            pixels = np.stack([anomaly.frame(clip, index) for index in frames])
+            found = Clip.of(score_clip(scorer, path.stem, pixels, keep_heat=True))
+            begins = anomaly.abnormal.start - start - first
+            yield Clip(found.psnr_db, found.distance, found.cells, kind=kind, begins=begins)
+
+
+def _normal(scorer: Scorer, paths: list[Path]) -> list[Clip]:
+    size, frames = scorer.checkpoint.preprocess, scorer.t_length
+    clips = ((path.stem, whole_clip(path, size, frames)) for path in paths)
+    return [Clip.of(score_clip(scorer, *clip, keep_heat=True)) for clip in clips]
+
+
+def _auc(normal: Floats, abnormal: Floats) -> float:
+    truth = np.repeat([0, 1], [len(normal), len(abnormal)])
+    return 100 * float(roc_auc_score(truth, np.concatenate([normal, abnormal])))
+
+
+def _of_kinds(score: Callable[[Clip], Floats], normal: list[Clip], made: list[Clip]) -> dict[str, float]:
+    none = np.concatenate([score(clip) for clip in normal])
+    found = {
+        kind: _auc(none, np.concatenate([score(clip)[clip.begins + BEFORE :] for clip in made if clip.kind == kind]))
+        for kind in KINDS
+    }
+    return {"mean": float(np.mean(list(found.values()))), **found}
+
+
+def _test_clips(scorer: Scorer, data: Path) -> dict[str, Clip]:
+    """The memory is carried from clip to clip, as published."""
+    paths = evaluation_clips(data)
+    entries = read_labels(data, [path.stem for path in paths])
+    assert entries is not None, "the labelled clips have no labels.json"
+    found = {}
+    for scores in score_clips(scorer, paths, carry_memory=True, keep_heat=True):
+        clip = Clip.of(scores)
+        truth = labels_of(scores.name, entries[scores.name], scores.frames)[scores.first :][: len(clip.psnr_db)]
+        found[scores.name] = Clip(clip.psnr_db, clip.distance, clip.cells, truth)
+    return found
+
+
+def _paper(clip: Clip, lambda_: float) -> Floats:
+    return value_minmax(clip.psnr_db, clip.distance, lambda_)
+
+
+def _on_test(score: Callable[[Clip], Floats], clips: Mapping[str, Clip]) -> float:
+    truth = np.concatenate([clip.truth for clip in clips.values() if clip.truth is not None])
+    values = np.concatenate([score(clip) for clip in clips.values()])
+    return _auc(values[truth == 0], values[truth == 1])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.schemes", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--checkpoint", type=Path, required=True)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--held-out", required=True, help="names of normal clips, with commas")
+    parser.add_argument("--usual", help="names of normal clips that say what is usual; else all others")
+    parser.add_argument("--draws", type=int, default=3)
+    parser.add_argument("--precision", choices=("fp32", "bf16"), default="bf16")
+    parser.add_argument("--test", action="store_true", help="the frame AUC over the labelled clips as well")
+    given = parser.parse_args()
+    scorer = Scorer(load_checkpoint(given.checkpoint), "cpu", given.precision)
+    paths = {path.stem: path for path in train_clips(given.data)}
+    held = given.held_out.split(",")
+    others = given.usual.split(",") if given.usual else [name for name in paths if name not in held]
+    usual = np.concatenate([clip.cells for clip in _normal(scorer, [paths[name] for name in others])]).mean(axis=0)
+    normal = _normal(scorer, [paths[name] for name in held])
+    made = [clip for name in held for clip in _made(scorer, paths[name], given.draws)]
+    test = _test_clips(scorer, given.data) if given.test else None
+    words = [*("mean", *KINDS), *(["labelled clips"] if test else [])]
+    print("| score | " + " | ".join(words) + " |\n|---|" + "---|" * len(words))
+    if test:
+        lambda_ = scorer.checkpoint.config.lambda_
+        offline = {
+            "PSNR, per-video min-max (offline)": lambda clip: 1 - minmax(clip.psnr_db),
+            "the paper's, per-video min-max (offline)": lambda clip: value_minmax(clip.psnr_db, clip.distance, lambda_),
+        }
+        for name, score in offline.items():
+            print(f"| {name} |" + " |" * (len(words) - 1) + f" {_on_test(score, test):.2f} |")
+    for way in WAYS:
+        found = list(_of_kinds(lambda clip, way=way: way.scores(clip, usual), normal, made).values())  # type: ignore[misc]
+        if test:
+            found.append(_on_test(lambda clip, way=way: way.scores(clip, usual), test))  # type: ignore[misc]
+        print(f"| {way} | " + " | ".join(f"{number:.2f}" for number in found) + " |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
