@@ -15,6 +15,7 @@ from service.cli_models import models_app
 from service.errors import LookoutError, SettingsError
 from service.lifecycle import stop_on_signals
 from service.settings import Settings, load_settings
+from service.settings_page import page
 from service.urls import mask
 
 app = typer.Typer(
@@ -110,6 +111,12 @@ def alert() -> None:
 def api() -> None:
     """One stage: REST, WebSocket and the page."""
     _stage("api", "service.api.worker")
+
+
+@app.command("settings")
+def print_settings() -> None:
+    """Print every setting with its default: docs/configuration.md."""
+    typer.echo(page(), nl=False)
 
 
 def main() -> None:

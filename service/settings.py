@@ -27,8 +27,8 @@ class Settings(BaseSettings):
     store_url: str | None = Field(default=None, description="Redis with an append-only file; unset: embedded")
 
     # The address
-    host: str = "127.0.0.1"
-    port: int = Field(default=8000, ge=0, le=65535)
+    host: str = Field(default="127.0.0.1", description="address that the API listens on")
+    port: int = Field(default=8000, ge=0, le=65535, description="port that the API listens on; 0: any free one")
 
     # Bounds of the line
     frames_kept: int = Field(default=384, ge=16, description="frames a camera's stream holds; the oldest drop")
@@ -47,16 +47,16 @@ class Settings(BaseSettings):
     live_age_s: float = Field(default=2.0, ge=0.2, description="a live frame that would be scored later drops")
 
     # Ingest
-    connect_timeout_s: float = Field(default=10.0, gt=0)
+    connect_timeout_s: float = Field(default=10.0, gt=0, description="a source must open within this time")
     stall_timeout_s: float = Field(default=8.0, gt=0, description="a source silent for so long is cut and tried again")
     decoder_memory_mb: int = Field(default=1024, ge=64, description="what one camera's decoder may take at most")
-    retry_first_s: float = Field(default=1.0, gt=0)
-    retry_most_s: float = Field(default=60.0, gt=0)
+    retry_first_s: float = Field(default=1.0, gt=0, description="wait before the first new attempt; it doubles")
+    retry_most_s: float = Field(default=60.0, gt=0, description="longest wait before a new attempt")
     retry_reset_after_s: float = Field(default=60.0, gt=0, description="so long without trouble: back-off starts anew")
 
     # Inference
-    device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
-    precision: Precision = "auto"
+    device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto: a GPU if there is one")
+    precision: Precision = Field(default="auto", description="auto: bf16 where the device computes in it")
     threads: int | None = Field(default=None, ge=1, description="CPU threads of the engine; unset: torch's choice")
     max_batch: int | None = Field(default=None, ge=1, le=256, description="unset: 1 on a CPU, 32 on a GPU")
     batch_wait_ms: float | None = Field(
@@ -67,11 +67,11 @@ class Settings(BaseSettings):
     # Alerts: threshold with hysteresis and a minimum duration, on the live value
     alert_threshold: float = Field(default=0.5, gt=0, lt=1, description="0.5: the edge of what calibration saw")
     alert_hysteresis: float = Field(default=0.1, ge=0, lt=1, description="closes below threshold minus this")
-    alert_min_duration_s: float = Field(default=0.5, ge=0)
+    alert_min_duration_s: float = Field(default=0.5, ge=0, description="so long at the threshold or above: opens")
     alert_clear_after_s: float = Field(default=2.0, ge=0, description="so long below: closed")
     alert_quiet_after_s: float = Field(default=15.0, gt=0, description="no score for so long: closed")
 
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="what is logged")
 
     # The page and its listeners
     live_queue: int = Field(default=256, ge=8, description="messages a WebSocket client may lag; more closes it (1013)")
