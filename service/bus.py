@@ -15,13 +15,14 @@ from redis.backoff import ExponentialWithJitterBackoff
 from redis.retry import Retry
 
 from service import codec, keys, urls
+from service.cluster import FAILURES, MARK, Cluster
 from service.codec import Row
 from service.errors import BrokenMessageError
 from service.messages import Frame, FrameId, Gap, Heat, InferReport, IngestReport, Score
 
 log = logging.getLogger(__name__)
 
-UNAVAILABLE = (redis.RedisError,)
+UNAVAILABLE = FAILURES
 """What a call raises while its Redis does not answer, or refuses: away, starting, full, with a full disk (MISCONF),
 without its replicas. Most of these come as plain ResponseErrors, from a script always. Wait and try again.
 """
@@ -183,14 +184,17 @@ Outcome = Scored | Gap
 
 def connect(url: str) -> redis.Redis:
     """A client that gives up on a silent server after seconds, not never. Does not connect yet."""
-    return redis.Redis.from_url(
-        url,
-        protocol=2,
-        socket_timeout=10,
-        socket_connect_timeout=3,
-        health_check_interval=15,
-        retry=Retry(ExponentialWithJitterBackoff(cap=0.5, base=0.05), 2),
-    )
+    scheme, _, rest = url.partition("://")
+    options = {
+        "protocol": 2,
+        "socket_timeout": 10,
+        "socket_connect_timeout": 3,
+        "health_check_interval": 15,
+        "retry": Retry(ExponentialWithJitterBackoff(cap=0.5, base=0.05), 2),
+    }
+    if scheme.endswith(MARK):
+        return cast(redis.Redis, Cluster(f"{scheme.removesuffix(MARK)}://{rest}", **options))
+    return redis.Redis.from_url(url, **options)
 
 
 class Bus:
@@ -281,7 +285,7 @@ class Bus:
         limits = self._scores_kept, self._heats_kept, len(cells)
         fields = codec.flat(codec.score_fields(score))
         words = (token, str(score.id), *map(str, limits), decision)
-        pipe.eval(_ADD_SCORE, len(names), *names, *words, *cells, *fields)
+        pipe.execute_command("EVAL", _ADD_SCORE, len(names), *names, *words, *cells, *fields)
 
     def _queue_gap(self, pipe: Any, token: str, gap: Gap) -> None:
         of = gap.camera
@@ -289,7 +293,7 @@ class Bus:
         last = gap.first_seq + gap.frames - 1
         counter = gap.reason if gap.reason == WINDOW else f"{DROPPED}{gap.reason}"
         words = (token, gap.session, gap.first_seq, last, gap.reason, GAPS_KEPT, counter)
-        pipe.eval(_ADD_GAP, len(names), *names, *map(str, words))
+        pipe.execute_command("EVAL", _ADD_GAP, len(names), *names, *map(str, words))
 
     def gaps(self, camera: str) -> list[Gap]:
         """The newest GAPS_KEPT gaps, ascending."""

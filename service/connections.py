@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import redis
 
 from service.bus import UNAVAILABLE, Bus, connect
+from service.cluster import MARK
 from service.errors import SettingsError
 from service.leases import Leases
 from service.settings import Settings
@@ -50,7 +51,8 @@ def _client(url: str | None, variable: str) -> redis.Redis:
         _check_options(client)
     except (ValueError, TypeError, redis.RedisError):  # its text may repeat a part of the password
         raise SettingsError(
-            f"{variable} is no usable Redis address: redis://, rediss:// or unix:// with known options; "
+            f"{variable} is no usable Redis address: redis://, rediss:// or unix:// with known options, "
+            "redis+cluster:// or rediss+cluster://; "
             "percent-encode @ / : ? # % in its user and password"
         ) from None
     return client
@@ -60,6 +62,8 @@ def _check_url(url: str) -> None:
     """redis-py takes what follows a / or ? in a password for a path or options, and passes over what it cannot use."""
     parts = urlsplit(url)
     database = parts.path.removeprefix("/") if parts.scheme != "unix" else ""
+    if parts.scheme.endswith(MARK) and database not in ("", "0"):
+        raise ValueError("a cluster has one database")
     if "@" in parts.path + parts.query + parts.fragment or (database and not database.isdecimal()):
         raise ValueError("a password is not percent-encoded, or the database is no number")
 

@@ -1,7 +1,6 @@
 """Every key in Redis.
 
-`{camera}` is the hash tag, and no command spans two cameras' keys: they would spread over a Cluster as they are. The
-client connects to a single server today.
+`{camera}` is the hash tag, and no command spans two cameras' keys: they spread over a Cluster as they are.
 """
 
 from __future__ import annotations

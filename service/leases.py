@@ -22,6 +22,7 @@ from redis.exceptions import LockError
 from redis.lock import Lock
 
 from service import keys
+from service.cluster import FAILURES, Cluster
 
 log = logging.getLogger(__name__)
 
@@ -85,7 +86,7 @@ class Leases:
             return
         try:
             lock.release()
-        except (LockError, redis.RedisError) as error:
+        except (LockError, *FAILURES) as error:
             log.debug("camera %s: its lease was not given back: %s", camera, error)
 
     def token(self, camera: str) -> str:
@@ -125,14 +126,18 @@ class Leases:
 
     def _greet_bus(self) -> None:
         """Notice a bus that was started anew: then those who owned cameras take them back first."""
-        key = keys.BUS_NAME
-        self._redis.set(key, uuid.uuid4().hex, nx=True)
-        name = cast(bytes | None, self._redis.get(key))
+        name = self._name_of_bus()
         if self._bus is not None and name != self._bus:
             log.warning("the bus was started anew")
             self._anew = True
             self._wait_until = time.monotonic() + self.lease_s
         self._bus = name
+
+    def _name_of_bus(self) -> bytes | None:
+        if isinstance(self._redis, Cluster):  # one key would tell of its own node alone
+            return self._redis.name()
+        self._redis.set(keys.BUS_NAME, uuid.uuid4().hex, nx=True)
+        return cast(bytes | None, self._redis.get(keys.BUS_NAME))
 
     # Renewing
 
@@ -146,7 +151,7 @@ class Leases:
             try:
                 for camera, lock in locks:
                     self._renewed(camera, lock)
-            except redis.RedisError as error:
+            except FAILURES as error:
                 log.debug("leases were not renewed: %s", error)
 
     def _renewed(self, camera: str, lock: Lock) -> Standing:

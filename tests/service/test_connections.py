@@ -62,6 +62,7 @@ def opened(bus_url: str, store_url: str) -> tuple[Bus, Store]:
         f"redis://:12?{SECRET}@host",
         f"redis://:12#{SECRET}@host",
         f"redis://host/{SECRET}",
+        f"redis+cluster://:{SECRET}@host/2",
         f"unix://:12/{SECRET}@/run/host.sock",
         f"redis://me:{SECRET}:x@host:port/0",
         f"redis://:{SECRET}@[::1/0",
