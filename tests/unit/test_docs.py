@@ -14,7 +14,7 @@ from service.settings_page import page
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-TO_COME = {f"docs/{name}.md" for name in ("security", "metrics", "runbook", "operations")}
+TO_COME = {f"docs/{name}.md" for name in ("security", "metrics", "runbook")}
 
 
 def links(path: Path) -> list[str]:

@@ -1,0 +1,70 @@
+"""What docs/operations.md says of backups, run as it stands there against real servers."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from service.bus import connect
+from service.embedded import RedisServer, _binary
+from service.messages import Alert, AlertEvent, FrameId
+from service.pictures import keep, picture_path
+from service.store import Snapshot, Store
+from tests.service.api_server import camera
+
+PAGE = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
+ALERT = Alert("gate:1000-8", "gate", "open", 1000.8, None, 0.5, 0.9, 1001.0)
+LEARNED = Snapshot(FrameId(1000, 42), {"bounds": [20.5, 34.25], "items": [0.1, 0.2]})
+
+
+def commands(heading: str) -> str:
+    """The shell commands below a heading."""
+    _, _, text = PAGE.partition(f"### {heading}\n")
+    found = re.search(r"^```sh\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    assert found, heading
+    return found[1]
+
+
+def run(text: str, folder: Path, **variables: str) -> str:
+    path = f"{_binary().parent}:{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path, **variables}
+    words = ["bash", "-euc", text]
+    done = subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[RedisServer]:
+    with RedisServer("store", tmp_path / "data") as running:
+        yield running
+
+
+def test_a_store_comes_back_from_its_backup(server: RedisServer, tmp_path: Path) -> None:
+    client = connect(server.url)
+    store, gate = Store(client), camera("gate")
+    store.add_camera(gate)
+    epoch, _ = store.take_over("gate")
+    assert store.save_snapshot("gate", epoch, LEARNED)
+    store.save_alerting("gate", {"cursor": "1000-42"}, [AlertEvent("new", ALERT)])
+    keep(picture_path(tmp_path / "data", ALERT.id), b"picture")
+    run(commands("Back up"), tmp_path, STORE=f"-s {server.url.removeprefix('unix://')}", DATA="data")
+
+    store.remove_camera("gate")  # what happened since is not in the backup
+    client.close()
+    server.__exit__()
+    run(commands("Restore"), tmp_path)
+    with RedisServer("store", tmp_path / "restored") as again:
+        client = connect(again.url)
+        back = Store(client)
+        assert back.cameras() == {"gate": gate}
+        assert back.snapshot("gate") == LEARNED
+        assert back.alerts("gate", before=None, limit=9) == [ALERT]
+        assert back.alerting_state("gate") == {"cursor": "1000-42"}
+        client.close()
+    assert picture_path(tmp_path / "restored", ALERT.id).read_bytes() == b"picture"
