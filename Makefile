@@ -8,7 +8,7 @@ TESTS ?= tests
 # As the command line sets it for itself: threads that wait soon sleep, also while something else is busy here.
 export GOMP_SPINCOUNT ?= 2000
 
-.PHONY: setup demo test lint types bench load soak chaos format clean
+.PHONY: setup demo test lint types bench load soak chaos generate format clean
 
 setup: $(READY)
 
@@ -54,6 +54,10 @@ soak: $(READY)
 # make chaos ARGS='--minutes 30 --seed 7'
 chaos: $(READY)
 	@exec $(BIN)/python -m tests.chaos $(ARGS)
+
+# What is made of Python: docs/metrics.md and the dashboards. A test fails when they lag.
+generate: $(READY)
+	@exec $(BIN)/python -m deploy
 
 format: $(READY)
 	$(BIN)/ruff check --fix .

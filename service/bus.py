@@ -6,6 +6,7 @@ Nothing here survives a crash of its server; whoever reads must expect an empty 
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
@@ -14,7 +15,7 @@ import redis
 from redis.backoff import ExponentialWithJitterBackoff
 from redis.retry import Retry
 
-from service import codec, keys, urls
+from service import codec, keys, metrics, urls
 from service.cluster import FAILURES, MARK, Cluster
 from service.codec import Row
 from service.errors import BrokenMessageError
@@ -74,19 +75,19 @@ return added
 """
 )
 
-# KEYS: lease, scores, heat, cursor, counters. ARGV: token, id, scores kept, heats kept, how many fields (names and
-# values) the heat has, what else is counted ('': nothing), the heat's fields, the score's fields.
+# KEYS: lease, scores, heat, cursor, counters. ARGV: token, id, scores kept, heats kept, how many words (names and
+# values) the heat has, how many the counters have, the counters, the heat's fields, the score's fields.
 _ADD_SCORE = (
     _FENCE
     + _ADD
     + """
-local heat = tonumber(ARGV[5])
-local added = add(KEYS[2], ARGV[2], ARGV[3], 7 + heat, #ARGV)
+local counted = 6 + tonumber(ARGV[6])
+local pictured = counted + tonumber(ARGV[5])
+local added = add(KEYS[2], ARGV[2], ARGV[3], pictured + 1, #ARGV)
 if added ~= 1 then return added end
-add(KEYS[3], ARGV[2], ARGV[4], 7, 6 + heat)
+add(KEYS[3], ARGV[2], ARGV[4], counted + 1, pictured)
 redis.call('SET', KEYS[4], ARGV[2])
-redis.call('HINCRBY', KEYS[5], 'scores', 1)
-if ARGV[6] ~= '' then redis.call('HINCRBY', KEYS[5], ARGV[6], 1) end
+for at = 7, counted, 2 do redis.call('HINCRBY', KEYS[5], ARGV[at], ARGV[at + 1]) end
 return 1
 """
 )
@@ -149,10 +150,16 @@ end
 return found
 """
 
-# KEYS: workers. ARGV: how long (ms) somebody counts as present.
+# KEYS: workers, loads. ARGV: how long (ms) somebody counts as present. Answers those present: name, load.
 _PRESENT = """
 local time = redis.call('TIME')
-return redis.call('ZRANGEBYSCORE', KEYS[1], time[1] * 1000 + math.floor(time[2] / 1000) - ARGV[1], '+inf')
+local since = time[1] * 1000 + math.floor(time[2] / 1000) - ARGV[1]
+local found = {}
+for _, name in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], since, '+inf')) do
+    found[#found + 1] = name
+    found[#found + 1] = redis.call('HGET', KEYS[2], name) or '0'
+end
+return found
 """
 
 GAPS_KEPT = 1000
@@ -177,6 +184,7 @@ class Scored:
 
     score: Score
     heat: Heat
+    live: bool = False  # how long it took since its capture says something, and is counted
 
 
 Outcome = Scored | Gap
@@ -270,22 +278,22 @@ class Bus:
             if isinstance(outcome, Gap):
                 self._queue_gap(pipe, token, outcome)
             else:
-                self._queue_score(pipe, token, outcome.score, outcome.heat)
+                self._queue_score(pipe, token, outcome)
         answers = pipe.execute(raise_on_error=False)
         for answer in answers:
             if isinstance(answer, Exception):
                 raise answer
         return answers
 
-    def _queue_score(self, pipe: Any, token: str, score: Score, heat: Heat) -> None:
-        of = score.camera
+    def _queue_score(self, pipe: Any, token: str, outcome: Scored) -> None:
+        score, of = outcome.score, outcome.score.camera
         names = keys.lease("inference", of), keys.scores(of), keys.heat(of), keys.cursor(of), keys.counters(of)
-        decision = {True: "memory_updated", False: "memory_kept", None: ""}[score.memory_updated]
-        cells = codec.flat(codec.heat_fields(heat))
-        limits = self._scores_kept, self._heats_kept, len(cells)
+        counted = codec.flat(_counted(outcome))
+        cells = codec.flat(codec.heat_fields(outcome.heat))
+        limits = self._scores_kept, self._heats_kept, len(cells), len(counted)
         fields = codec.flat(codec.score_fields(score))
-        words = (token, str(score.id), *map(str, limits), decision)
-        pipe.execute_command("EVAL", _ADD_SCORE, len(names), *names, *words, *cells, *fields)
+        words = (token, str(score.id), *map(str, limits))
+        pipe.execute_command("EVAL", _ADD_SCORE, len(names), *names, *words, *counted, *cells, *fields)
 
     def _queue_gap(self, pipe: Any, token: str, gap: Gap) -> None:
         of = gap.camera
@@ -309,6 +317,17 @@ class Bus:
         """Where the scores end now: a listener starts behind it."""
         found = cast(list[Entry], self._redis.xrevrange(keys.scores(camera), count=1))
         return FrameId.parse(found[0][0].decode()) if found else None
+
+    def newest_score_ids(self, cameras: Iterable[str]) -> dict[str, FrameId]:
+        """The newest score's id of each camera that has any, in one round trip."""
+        names = list(cameras)
+        pipe = self._redis.pipeline(transaction=False)
+        for camera in names:
+            pipe.xrevrange(keys.scores(camera), count=1)
+        answers = cast(list[list[Entry]], pipe.execute())
+        return {
+            camera: FrameId.parse(found[0][0].decode()) for camera, found in zip(names, answers, strict=True) if found
+        }
 
     def newest_scores(self, camera: str, count: int) -> list[Score]:
         """The newest `count` scores, ascending."""
@@ -357,10 +376,23 @@ class Bus:
     def counters(self, camera: str) -> dict[str, int]:
         """What happened how often: `frames`, `scores`, `memory_updated`, `memory_kept`, `reconnects`, `corrupt`
         (packets), `window` (frames that only filled one), `dropped_<reason>` (frames never scored), `broken`
-        (messages that could not be read and were removed).
+        (messages that could not be read and were removed), and the histograms of `metrics`.
         """
-        found = cast(dict[bytes, bytes], self._redis.hgetall(keys.counters(camera)))
-        return {name.decode(): int(value) for name, value in found.items()}
+        return self._counts(keys.counters(camera))
+
+    def count_stage(self, stage: str, counts: Mapping[str, int]) -> None:
+        """Add to what the workers of a stage have counted together."""
+        pipe = self._redis.pipeline(transaction=False)
+        for what, by in counts.items():
+            pipe.hincrby(keys.stage_counters(stage), what, by)
+        pipe.execute()
+
+    def stage_counters(self, stage: str) -> dict[str, int]:
+        """What the workers of a stage did how often: the histograms of `metrics`."""
+        return self._counts(keys.stage_counters(stage))
+
+    def _counts(self, key: str) -> dict[str, int]:
+        return _as_counts(cast(dict[bytes, bytes], self._redis.hgetall(key)))
 
     def overview(self, cameras: Iterable[str]) -> dict[str, Overview]:
         """Reports, cursor and counters of many cameras in one round trip."""
@@ -377,17 +409,16 @@ class Bus:
     def beat(self, stage: str, worker: str, load: float = 0.0, present_s: float = PRESENT_S) -> dict[str, float]:
         """Say that `worker` is at work at this stage, carrying `load`; answers everybody who is: worker → load."""
         words = (worker, repr(load), str(int(present_s * 1000)))
-        found = cast(list[bytes], self._redis.eval(_BEAT, 2, keys.workers(stage), keys.loads(stage), *words))
-        return {name.decode(): float(carried) for name, carried in zip(found[::2], found[1::2], strict=True)}
+        return _as_loads(self._redis.eval(_BEAT, 2, keys.workers(stage), keys.loads(stage), *words))
 
     def leave(self, stage: str, worker: str) -> None:
         """Say that `worker` is at work no longer."""
         self._redis.zrem(keys.workers(stage), worker)
 
-    def present(self, stage: str) -> list[str]:
-        """The names of those at work at this stage."""
-        found = cast(list[bytes], self._redis.eval(_PRESENT, 1, keys.workers(stage), str(int(PRESENT_S * 1000))))
-        return [name.decode() for name in found]
+    def present(self, stage: str) -> dict[str, float]:
+        """Those at work at this stage, and what each carries: worker → load."""
+        names = keys.workers(stage), keys.loads(stage)
+        return _as_loads(self._redis.eval(_PRESENT, len(names), *names, str(int(PRESENT_S * 1000))))
 
     def beats(self, stage: str) -> bool:
         """Whether anybody is."""
@@ -458,8 +489,26 @@ def _overview(
         _readable(IngestReport, ingest),
         _readable(InferReport, infer),
         FrameId.parse(cursor.decode()) if cursor else None,
-        {name.decode(): int(value) for name, value in counters.items()},
+        _as_counts(counters),
     )
+
+
+def _counted(outcome: Scored) -> codec.Fields:
+    """Which of the camera's counters a score raises, and by how much."""
+    decision = {True: "memory_updated", False: "memory_kept", None: None}[outcome.score.memory_updated]
+    counts = {"scores": 1} | ({decision: 1} if decision else {})
+    if outcome.live:
+        counts |= metrics.observed(metrics.LATENCY, time.time() - outcome.score.captured_at)
+    return {name: str(by) for name, by in counts.items()}
+
+
+def _as_counts(found: Mapping[bytes, bytes]) -> dict[str, int]:
+    return {name.decode(): int(value) for name, value in found.items()}
+
+
+def _as_loads(answer: Any) -> dict[str, float]:
+    """Of `_BEAT` and `_PRESENT`."""
+    return {name.decode(): float(load) for name, load in zip(answer[::2], answer[1::2], strict=True)}
 
 
 def _readable(kind: type[Report], text: bytes | None) -> Report | None:

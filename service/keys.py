@@ -61,6 +61,11 @@ def counters(camera: str) -> str:
     return f"counters:{{{camera}}}"
 
 
+def stage_counters(stage: str) -> str:
+    """Hash: what the workers of a stage did how often since the bus started, all together."""
+    return f"stage_counters:{{{stage}}}"
+
+
 def workers(stage: str) -> str:
     """Sorted set: who works at this stage, by the bus's time (ms) of the last sign of life."""
     return f"workers:{{{stage}}}"
@@ -101,6 +106,11 @@ def alerts_by_time(camera: str) -> str:
 def open_alerts(camera: str) -> str:
     """Set: ids of the alerts that are open, so that nobody searches the closed ones for them."""
     return f"open_alerts:{{{camera}}}"
+
+
+def alerts_opened(camera: str) -> str:
+    """String: how many alerts were ever opened, those that are no longer kept too."""
+    return f"alerts_opened:{{{camera}}}"
 
 
 def alert_log(camera: str) -> str:

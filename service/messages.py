@@ -200,4 +200,6 @@ class InferReport:
     drift: float | None = None  # of the memory from the trained items: the largest 1 - cosine; 0: as trained
     rollbacks: int = 0  # how often the guard went back to the trained memory
     tampered: bool = False  # dark or blurred since a scene change
+    score: float | None = None  # the newest value; None while learning
+    score_peak: float | None = None  # the highest of the last 15 s
     worker: str = ""  # whose camera it is

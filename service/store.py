@@ -59,10 +59,10 @@ redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
 return 1
 """
 
-# KEYS: the alerting state, alerts, open alerts, alerts by time, the log. ARGV: state, how long the log may be, then of
-# each event: the alert's id, state and opening time, and its line in the log ('event', its name, 'alert', the text).
-# Sent twice, after an answer that was lost, or told again by a replay, it changes nothing: an alert is new once, its
-# end is the last of it, and an update is none where it stands among the newest lines of the log.
+# KEYS: the alerting state, alerts, open alerts, alerts by time, the log, how many were opened. ARGV: state, how long
+# the log may be, then of each event: the alert's id, state and opening time, and its line in the log ('event', its
+# name, 'alert', the text). Sent twice, after an answer that was lost, or told again by a replay, it changes nothing: an
+# alert is new once, its end is the last of it, and an update is none where it stands among the newest lines of the log.
 _SAVE_ALERTING = """
 local function told(event, text)
     for _, line in ipairs(redis.call('XREVRANGE', KEYS[5], '+', '-', 'COUNT', 16)) do
@@ -82,6 +82,7 @@ for at = 3, #ARGV, 7 do
         redis.call(state == 'open' and 'SADD' or 'SREM', KEYS[3], id)
         redis.call('ZADD', KEYS[4], opened_at, id)
         redis.call('XADD', KEYS[5], 'MAXLEN', ARGV[2], '*', unpack(ARGV, at + 3, at + 6))
+        if event == 'new' then redis.call('INCR', KEYS[6]) end
     end
 end
 return 1
@@ -105,6 +106,15 @@ class Snapshot:
 
     cursor: FrameId
     state: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class AlertingOverview:
+    """Where alerting stands with one camera."""
+
+    open: int
+    opened: int  # ever
+    cursor: FrameId | None  # the last score that it has dealt with and said so
 
 
 class Store(CameraEventLog):
@@ -226,7 +236,14 @@ class Store(CameraEventLog):
         """Alerts, their log and the alerting cursor in one step: all of it or nothing, and a repetition is none."""
         if any(event.event == "new" for event in events):
             self._redis.sadd(keys.ALERTED, camera)  # another slot than the camera's keys: first, so that none is missed
-        kinds = (keys.alerting, keys.alerts, keys.open_alerts, keys.alerts_by_time, keys.alert_log)
+        kinds = (
+            keys.alerting,
+            keys.alerts,
+            keys.open_alerts,
+            keys.alerts_by_time,
+            keys.alert_log,
+            keys.alerts_opened,
+        )
         names = [key(camera) for key in kinds]
         told = [part for event in events for part in _event_args(event)]
         self._redis.eval(_SAVE_ALERTING, len(names), *names, json.dumps(state), str(LOG_KEPT), *told)
@@ -289,6 +306,17 @@ class Store(CameraEventLog):
                 self._tell(f"alert {alert!r}", error)
         return found
 
+    def alerting_overview(self, cameras: Iterable[str]) -> dict[str, AlertingOverview]:
+        """Of many cameras in one round trip; a state that cannot be read has no cursor."""
+        names = list(cameras)
+        pipe = self._redis.pipeline(transaction=False)
+        for camera in names:
+            pipe.scard(keys.open_alerts(camera))
+            pipe.get(keys.alerts_opened(camera))
+            pipe.get(keys.alerting(camera))
+        answers = pipe.execute()
+        return {camera: _alerting_overview(*answers[3 * i : 3 * i + 3]) for i, camera in enumerate(names)}
+
     def alerted_cameras(self) -> list[str]:
         """Every camera that ever had an alert, removed ones too."""
         return sorted(name.decode() for name in cast(set[bytes], self._redis.smembers(keys.ALERTED)))
@@ -334,3 +362,12 @@ class Store(CameraEventLog):
 def _event_args(event: AlertEvent) -> list[str | bytes]:
     alert = event.alert
     return [alert.id, alert.state, repr(alert.opened_at), *codec.flat(codec.event_fields(event))]
+
+
+def _alerting_overview(open_now: int, opened: bytes | None, state: bytes | None) -> AlertingOverview:
+    try:
+        cursor = json.loads(state)["cursor"] if state else None
+        at = FrameId.parse(cursor) if cursor else None
+    except (ValueError, TypeError, KeyError, AttributeError):
+        at = None
+    return AlertingOverview(open_now, int(opened or 0), at)

@@ -13,10 +13,9 @@ from service.api.problems import problem
 from service.api.services import Here
 from service.api.views import Health
 from service.bus import UNAVAILABLE
+from service.metrics import STAGES
 
 router = APIRouter(tags=["health"])
-
-STAGES = ("ingest", "inference", "alerting")
 
 
 @router.get("/healthz")
@@ -47,4 +46,4 @@ def _answers(ask: Callable[[], None]) -> bool:
 @router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
 def get_metrics(here: Here) -> Response:
     """Counters and states in Prometheus' form, read from Redis now: right however many processes there are."""
-    return Response(generate_latest(metrics.registry(here, STAGES)), headers={"Content-Type": CONTENT_TYPE_LATEST})
+    return Response(generate_latest(metrics.registry(here)), headers={"Content-Type": CONTENT_TYPE_LATEST})

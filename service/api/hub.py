@@ -108,6 +108,11 @@ class Hub:
     def listeners(self) -> int:
         return len(self._clients)
 
+    @property
+    def longest_queue(self) -> int:
+        """Messages that wait for the slowest listener; asked for in another thread."""
+        return max((client.queue.qsize() for client in list(self._clients)), default=0)
+
     def _wake(self) -> None:
         for wake in self._wakes:
             wake.set()

@@ -1,75 +1,93 @@
-"""Metrics, read from Redis at each scrape. Names are lookout_*, base units; labels are cameras and fixed words."""
+"""What /metrics tells, read from Redis at each scrape; `service/metrics.py` is the list."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import importlib.metadata
+import math
+import platform
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping
 from typing import TypeVar
 
 from prometheus_client import CollectorRegistry
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client import core as prometheus
 from prometheus_client.registry import Collector
 
-from service.api.services import Services, look
-from service.api.views import CameraView
-from service.bus import UNAVAILABLE, Overview
-from service.messages import Camera, CameraState
+from service import metrics
+from service.api.services import Services
+from service.bus import DROPPED, UNAVAILABLE, WINDOW, Overview
+from service.cameras import QUIET_S, Beats, Status, status
+from service.messages import Camera, CameraState, FrameId, InferReport
+from service.metrics import Metric
+from service.store import AlertingOverview
 
 T = TypeVar("T")
+Labels = TypeVar("Labels", bound=tuple[str, ...])  # their values
+Told = Iterator[prometheus.Metric]
 
 
-def registry(here: Services, stages: Sequence[str]) -> CollectorRegistry:
+def registry(here: Services) -> CollectorRegistry:
     made = CollectorRegistry(auto_describe=False)
-    made.register(_Collector(here, stages))
+    made.register(_Collector(here))
     return made
 
 
 class _Collector(Collector):
-    def __init__(self, here: Services, stages: Sequence[str]) -> None:
+    def __init__(self, here: Services) -> None:
         self._here = here
-        self._stages = stages
 
-    def collect(self) -> Iterator[Metric]:
+    def collect(self) -> Told:
         """What cannot be read is left out, and `lookout_up` says why."""
-        bus_up, bus_metrics = _tried(self._of_bus)
+        bus_up, of_bus = _tried(lambda: list(self._of_bus()))
         store_up, cameras = _tried(self._here.store.cameras)
-        up = GaugeMetricFamily("lookout_up", "Whether a Redis server answers.", labels=["server"])
-        up.add_metric(["bus"], bus_up)
-        up.add_metric(["store"], store_up)
-        yield up
+        yield _told(metrics.UP, {("bus",): bus_up, ("store",): store_up})
         yield from self._of_process()
-        yield from bus_metrics or ()
+        yield from of_bus or ()
         if bus_up and cameras:
             _, of_cameras = _tried(lambda: list(self._of_cameras(cameras)))
             yield from of_cameras or ()
 
-    def _of_process(self) -> Iterator[Metric]:
+    def _of_process(self) -> Told:
         hub = self._here.hub
-        yield _gauge("lookout_live_listeners", "WebSocket clients of this process.", hub.listeners)
-        behind = CounterMetricFamily("lookout_live_closed_behind", "Clients closed because they could not keep up.")
-        behind.add_metric([], hub.closed_behind)
-        yield behind
+        yield _told(metrics.BUILD_INFO, {(_version(), platform.python_version()): 1})
+        yield _told(metrics.LISTENERS, {(): hub.listeners})
+        yield _told(metrics.LIVE_QUEUE, {(): hub.longest_queue})
+        yield _told(metrics.CLOSED_BEHIND, {(): hub.closed_behind})
+        try:
+            disk = shutil.disk_usage(self._here.settings.data_dir)
+        except OSError:  # no such folder yet
+            return
+        yield _told(metrics.DATA_FREE, {(): disk.free})
+        yield _told(metrics.DATA_SIZE, {(): disk.total})
 
-    def _of_bus(self) -> list[Metric]:
-        working = GaugeMetricFamily("lookout_workers", "How many work at a stage.", labels=["stage"])
-        for stage in self._stages:
-            working.add_metric([stage], len(self._here.bus.present(stage)))
-        return [working]
+    def _of_bus(self) -> Told:
+        present = {stage: self._here.bus.present(stage) for stage in metrics.STAGES}
+        loads = {(stage, name): load for stage, names in present.items() for name, load in names.items()}
+        yield _told(metrics.WORKERS, {(stage,): len(names) for stage, names in present.items()})
+        yield _told(metrics.WORKER_LOAD, loads)
+        counted = self._here.bus.stage_counters("inference")
+        for metric in (metrics.BATCH, metrics.STEP):
+            yield _told_histogram(metric, {(): counted})
 
-    def _of_cameras(self, cameras: dict[str, Camera]) -> Iterator[Metric]:
-        views = look(self._here.bus, cameras.values())
-        seen = self._here.bus.overview(cameras)
-        open_alerts = {camera: len(self._here.store.open_alerts(camera)) for camera in cameras}
-        yield _states(views.values())
-        yield _of("lookout_alerts_open", "Alerts that are open.", open_alerts)
-        drifts = {name: view.drift for name, view in views.items() if view.drift is not None}
-        yield _of("lookout_memory_drift", "Of the memory from the trained items: the largest 1 - cosine.", drifts)
-        rollbacks = {name: view.rollbacks for name, view in views.items()}
-        yield _of("lookout_memory_rollbacks", "How often a guarded memory went back to the trained one.", rollbacks)
-        tampered = {name: view.tampered for name, view in views.items()}
-        yield _of("lookout_camera_tampered", "1 while the picture is dark, empty or blurred.", tampered)
-        ages = {name: view.frame_age_s for name, view in views.items() if view.frame_age_s is not None}
-        yield _of("lookout_frame_age_seconds", "Age of the newest frame.", ages)
+    def _of_cameras(self, cameras: Mapping[str, Camera]) -> Told:
+        bus = self._here.bus
+        seen, newest = bus.overview(cameras), bus.newest_score_ids(cameras)
+        alerting = self._here.store.alerting_overview(cameras)
+        beats = Beats(ingest=bus.beats("ingest"), inference=bus.beats("inference"))
+        now = time.time()
+        yield from _states({name: status(camera, seen[name], beats, now) for name, camera in cameras.items()})
         yield from _counters(seen)
+        yield from _as_inferred({name: report for name, at in seen.items() if (report := _fresh(at, now))})
+        yield from _alerts(alerting)
+        yield from _queues(seen, newest, alerting)
+
+
+def _version() -> str:
+    try:
+        return importlib.metadata.version("lookout")
+    except importlib.metadata.PackageNotFoundError:
+        return "unknown"
 
 
 def _tried(ask: Callable[[], T]) -> tuple[bool, T | None]:
@@ -79,53 +97,118 @@ def _tried(ask: Callable[[], T]) -> tuple[bool, T | None]:
         return False, None
 
 
-def _gauge(name: str, text: str, value: float) -> Metric:
-    metric = GaugeMetricFamily(name, text)
-    metric.add_metric([], value)
-    return metric
+# One metric
 
 
-def _of(name: str, text: str, values: Mapping[str, float]) -> Metric:
-    metric = GaugeMetricFamily(name, text, labels=["camera"])
-    for camera, value in values.items():
-        metric.add_metric([camera], value)
-    return metric
+def _told(metric: Metric, values: Mapping[Labels, float]) -> prometheus.Metric:
+    kind = prometheus.CounterMetricFamily if metric.kind == "counter" else prometheus.GaugeMetricFamily
+    family = kind(metric.name, metric.text, labels=metric.labels)
+    for labels, value in values.items():
+        family.add_metric(labels, value)
+    return family
 
 
-def _states(views: Iterable[CameraView]) -> Metric:
-    metric = GaugeMetricFamily("lookout_camera_state", "1 for the state a camera is in.", labels=["camera", "state"])
-    for view in views:
-        for state in CameraState:
-            metric.add_metric([view.id, state.value], view.state is state)
-    return metric
+def _of_each(metric: Metric, values: Mapping[str, float | None]) -> prometheus.Metric:
+    """By camera; one without a value is left out."""
+    return _told(metric, {(camera,): value for camera, value in values.items() if value is not None})
+
+
+def _told_histogram(metric: Metric, counted: Mapping[Labels, Mapping[str, int]]) -> prometheus.Metric:
+    family = prometheus.HistogramMetricFamily(metric.name, metric.text, labels=metric.labels)
+    for labels, counters in counted.items():
+        buckets, total = metrics.buckets(metric, counters)
+        family.add_metric(labels, [(_bound(bound), many) for bound, many in buckets], total)
+    return family
+
+
+def _bound(bound: float) -> str:
+    return "+Inf" if math.isinf(bound) else f"{bound:g}"
+
+
+# Of the cameras
+
+
+def _states(known: Mapping[str, Status]) -> Told:
+    states = {(name, state.value): at.state is state for name, at in known.items() for state in CameraState}
+    yield _told(metrics.STATE, states)
+    yield _of_each(metrics.TAMPERED, {name: at.tampered for name, at in known.items()})
+    yield _of_each(metrics.FRAME_AGE, {name: at.frame_age_s for name, at in known.items()})
 
 
 PLAIN = {
-    "frames": ("lookout_frames", "Frames put on the bus."),
-    "scores": ("lookout_scores", "Frames scored."),
-    "reconnects": ("lookout_reconnects", "How often a camera was connected again."),
-    "bus_restart": ("lookout_bus_restart", "How often the bus came back empty while a camera was watched."),
-    "corrupt": ("lookout_corrupt_packets", "Packets that could not be decoded."),
-    "window": ("lookout_frames_window", "Frames without a score that only filled a window: a session's first."),
-    "broken": ("lookout_messages_broken", "Messages on the bus that could not be read and were removed."),
-}
-SPLIT = {
-    "dropped_": ("lookout_frames_dropped", "Frames dropped.", "reason"),
-    "memory_": ("lookout_memory_decisions", "What the gate decided about the memory.", "decision"),
+    "frames": metrics.FRAMES,
+    "scores": metrics.SCORES,
+    "reconnects": metrics.RECONNECTS,
+    "bus_restart": metrics.BUS_RESTART,
+    "corrupt": metrics.CORRUPT,
+    WINDOW: metrics.WINDOW,
+    "broken": metrics.BROKEN,
 }
 
 
-def _counters(seen: Mapping[str, Overview]) -> Iterator[Metric]:
-    """Counted on the bus; they start anew when it does, as counters may."""
-    for counter, (name, text) in PLAIN.items():
-        metric = CounterMetricFamily(name, text, labels=["camera"])
-        for camera, at in seen.items():
-            metric.add_metric([camera], at.counters.get(counter, 0))
-        yield metric
-    for prefix, (name, text, label) in SPLIT.items():
-        metric = CounterMetricFamily(name, text, labels=["camera", label])
-        for camera, at in seen.items():
-            for counter, value in at.counters.items():
-                if counter.startswith(prefix):
-                    metric.add_metric([camera, counter.removeprefix(prefix)], value)
-        yield metric
+def _counters(seen: Mapping[str, Overview]) -> Told:
+    """Each begins at 0, so that its first step is seen as one."""
+    counted = {name: at.counters for name, at in seen.items()}
+    for counter, metric in PLAIN.items():
+        yield _of_each(metric, {name: counters.get(counter, 0) for name, counters in counted.items()})
+    dropped = {(name, why): n for name, counters in counted.items() for why, n in _dropped(counters).items()}
+    yield _told(metrics.DROPPED, dropped)
+    decided = {
+        (name, what): counters.get(f"memory_{what}", 0)
+        for name, counters in counted.items()
+        for what in metrics.DECISIONS
+    }
+    yield _told(metrics.MEMORY, decided)
+    yield _told_histogram(metrics.LATENCY, {(name,): counters for name, counters in counted.items()})
+
+
+def _dropped(counters: Mapping[str, int]) -> dict[str, int]:
+    """How many by reason; reasons that this version does not know count as one."""
+    found = dict.fromkeys((*metrics.REASONS, metrics.OTHER), 0)
+    for counter, value in counters.items():
+        if counter.startswith(DROPPED):
+            reason = counter.removeprefix(DROPPED)
+            found[reason if reason in metrics.REASONS else metrics.OTHER] += value
+    return found
+
+
+def _fresh(seen: Overview, now: float) -> InferReport | None:
+    return seen.infer if seen.infer is not None and now - seen.infer.at <= QUIET_S else None
+
+
+def _as_inferred(reports: Mapping[str, InferReport]) -> Told:
+    yield _of_each(metrics.DRIFT, {name: report.drift for name, report in reports.items()})
+    yield _of_each(metrics.ROLLBACKS, {name: report.rollbacks for name, report in reports.items()})
+    yield _of_each(metrics.SCORE, {name: report.score for name, report in reports.items()})
+    yield _of_each(metrics.SCORE_PEAK, {name: report.score_peak for name, report in reports.items()})
+
+
+def _alerts(alerting: Mapping[str, AlertingOverview]) -> Told:
+    yield _of_each(metrics.ALERTS, {name: at.opened for name, at in alerting.items()})
+    yield _of_each(metrics.ALERTS_OPEN, {name: at.open for name, at in alerting.items()})
+
+
+# What waits
+
+
+def _queues(
+    seen: Mapping[str, Overview], newest: Mapping[str, FrameId], alerting: Mapping[str, AlertingOverview]
+) -> Told:
+    frames = {name: _between(at.cursor, _last_frame(at)) for name, at in seen.items()}
+    scores = {name: _between(alerting[name].cursor, newest.get(name)) for name in seen}
+    yield _of_each(metrics.FRAMES_WAITING, frames)
+    yield _of_each(metrics.SCORES_WAITING, scores)
+
+
+def _last_frame(seen: Overview) -> FrameId | None:
+    report = seen.ingest
+    if report is None or report.session is None or report.last_seq is None:
+        return None
+    return FrameId(report.session, report.last_seq)
+
+
+def _between(done: FrameId | None, newest: FrameId | None) -> int:
+    """How many numbers lie behind `done` up to `newest`, of the newest session."""
+    if newest is None or (done is not None and done >= newest):
+        return 0
+    return newest.seq - (done.seq if done is not None and done.session == newest.session else -1)

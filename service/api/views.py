@@ -22,6 +22,7 @@ from service.messages import (
     ScoreScheme,
     Transport,
 )
+from service.metrics import REASONS
 from service.urls import mask
 
 SCORE = "what values are made of: PSNR and memory distance as published, or the worst window that lasts"
@@ -128,10 +129,7 @@ class CameraView(BaseModel):
     progress: Progress | None = Field(description="while learning")
     frames: int
     scores: int
-    dropped: dict[str, int] = Field(
-        description="frames that were never scored, by reason: lag, takeover, bus_restart, reconnect, scene_change, "
-        "size, changed, broken, store"
-    )
+    dropped: dict[str, int] = Field(description=f"frames that were never scored, by reason: {', '.join(REASONS)}")
     measured_fps: float | None
     frame_age_s: float | None
     corrupt: int = Field(description="damaged packets and pictures that were passed over")

@@ -19,6 +19,7 @@ from models.local import LocalScore
 from models.scorer import Scorer
 from models.window import Window
 from service.bus import WINDOW, Outcome, Scored
+from service.inference.recent import Recent
 from service.inference.scene import SceneWatch
 from service.inference.scorers import Signature
 from service.messages import Camera, CameraEvent, Frame, FrameId, Gap
@@ -47,6 +48,7 @@ class CameraLine:
     rollback: Rollback = field(default_factory=Rollback)
     local: LocalScore = field(default_factory=LocalScore)
     drift: float = 0.0  # of the memory from the trained items, 1 - cosine
+    recent: Recent = field(default_factory=Recent)
     events: list[CameraEvent] = field(default_factory=list)  # still to be told to the store
     told: FrameId | None = None  # up to here the bus knows what became of the frames
     saved: FrameId | None = None  # up to here the store holds what was learned
@@ -136,6 +138,7 @@ class CameraLine:
         self.unsent.append(outcome)
         self.items, self.drift, self.loss = items, drift, "lag"
         score = outcome.score
+        self.recent.see(score)
         if self.rollback.saw(drift, score.distance or 0.0, bool(score.memory_updated), self.rule):
             log.warning("camera %s: its memory was held at its bound for long; back to the trained one", self.camera.id)
             self.items, self.drift = self.scorer.fresh_items(), 0.0

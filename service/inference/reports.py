@@ -32,5 +32,7 @@ def _of(line: CameraLine, worker: str, now: float) -> InferReport:
         drift=line.drift if line.scorer.needs.memory == "adapts" else None,
         rollbacks=line.rollback.rollbacks,
         tampered=line.watch.tampered,
+        score=line.recent.newest,
+        score_peak=line.recent.peak(now),
         worker=worker,
     )

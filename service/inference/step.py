@@ -42,7 +42,8 @@ def _deal_out(batch: Sequence[Ready], scored: Scored, scored_at: float) -> None:
     ).tolist()
     cells = as_levels(scored.heat)
     for i, (line, frame) in enumerate(batch):
-        outcome = bus.Scored(_score(line, frame, numbers[i][:4], cells[i], scored_at), _heat(frame, cells[i]))
+        score = _score(line, frame, numbers[i][:4], cells[i], scored_at)
+        outcome = bus.Scored(score, _heat(frame, cells[i]), line.camera.live)
         line.scored(outcome, scored.items[i], drift=numbers[i][4])
 
 

@@ -24,6 +24,7 @@ from service.inference.reports import report
 from service.inference.scorers import Scorers
 from service.inference.step import Ready, groups, score_batch
 from service.inference.store_link import StoreLink
+from service.inference.tally import Tally
 from service.outage import Outage
 from service.settings import Settings
 
@@ -69,6 +70,7 @@ class Worker:
         self.max_batch = settings.max_batch or (32 if on_gpu else 1)
         self.batch_wait_s = (settings.batch_wait_ms if settings.batch_wait_ms is not None else 5 * on_gpu) / 1000
         self.lines = Lines(settings, bus, Scorers(settings.models_dir, device, precision))
+        self.tally = Tally(STAGE)
         self._next_round = 0.0
         self._rounds = 0
         self._outage = Outage(calm_s=1.0)
@@ -107,6 +109,7 @@ class Worker:
         """Save everything, so that the next owner loses nothing; the leases are given back by their context."""
         with contextlib.suppress(*UNAVAILABLE):
             self._send()
+            self.tally.tell(self.bus)
             self.ownership.claims.leave()
         for name in list(self.lines.running):
             self._save(name)
@@ -135,6 +138,7 @@ class Worker:
         self.lines.keep_checkpoints({camera.model for camera in cameras.values()})
         self.lines.end_sessions()
         report(self.bus, self.lines, self.ownership)
+        self.tally.tell(self.bus)
 
     def _heed_leases(self) -> None:
         lost, bus_is_new = self.ownership.leases.look()
@@ -208,6 +212,7 @@ class Worker:
         """One forward pass; where it fails, each camera alone, so that one cannot take the others along."""
         if not batch:
             return
+        began = time.perf_counter()
         try:
             score_batch(batch)
         except RuntimeError as error:
@@ -217,6 +222,8 @@ class Worker:
                 return
             line = batch[0][0]
             self.lines.fail(line.camera, line.signature, f"the model cannot score it: {str(error).splitlines()[0]}")
+        else:
+            self.tally.step(len(batch), time.perf_counter() - began)
 
     def _send(self) -> None:
         """Write what became of frames. What is not acknowledged stays, and is sent again: a repetition is none."""

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import signal
 import socket as sockets
 import subprocess
 import sys
 import threading
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +20,15 @@ import cv2
 import numpy as np
 import pytest
 
-from service import pictures
+from service import metrics, pictures
 from service.api import worker
-from service.bus import Bus, connect
+from service.bus import Bus, Scored, connect
 from service.errors import LookoutError
-from service.messages import Alert, AlertEvent
+from service.inference.tally import Tally
+from service.messages import Alert, AlertEvent, InferReport
 from service.store import Store
 from tests.conftest import Urls
-from tests.owning import add_frames, add_scores
+from tests.owning import add_frames, add_scores, own
 from tests.service.api_server import (
     RTSP,
     Apart,
@@ -330,7 +333,7 @@ def test_it_is_ready_when_every_stage_works(api: Api, bus: Bus) -> None:
 def test_metrics_tell_of_every_camera(api: Api, gate: None, bus: Bus, store: Store) -> None:
     show(bus, "gate", 0)
     bus.count("gate", "bus_restart", 3)
-    reasons = ("lag", "size", "broken", "bus")
+    reasons = ("lag", "size", "broken", "bus")  # the last from a version whose word is another
     for times, reason in enumerate(reasons, 1):
         bus.count("gate", f"dropped_{reason}", times)
     add_alerts(store, "gate", [5.0], "open")
@@ -340,17 +343,87 @@ def test_metrics_tell_of_every_camera(api: Api, gate: None, bus: Bus, store: Sto
     for line in (
         'lookout_frames_total{camera="gate"} 1.0',
         'lookout_scores_total{camera="gate"} 1.0',
-        *(f'lookout_frames_dropped_total{{camera="gate",reason="{why}"}} {n}.0' for n, why in enumerate(reasons, 1)),
+        'lookout_frames_dropped_total{camera="gate",reason="lag"} 1.0',
+        'lookout_frames_dropped_total{camera="gate",reason="size"} 2.0',
+        'lookout_frames_dropped_total{camera="gate",reason="broken"} 3.0',
+        'lookout_frames_dropped_total{camera="gate",reason="other"} 4.0',
+        'lookout_frames_dropped_total{camera="gate",reason="takeover"} 0.0',
         'lookout_bus_restart_total{camera="gate"} 3.0',
         'lookout_memory_decisions_total{camera="gate",decision="updated"} 1.0',
+        'lookout_memory_decisions_total{camera="gate",decision="kept"} 0.0',
         'lookout_camera_state{camera="gate",state="online"} 1.0',
         'lookout_camera_state{camera="gate",state="failed"} 0.0',
         'lookout_alerts_open{camera="gate"} 1.0',
+        'lookout_alerts_total{camera="gate"} 1.0',
+        'lookout_frames_waiting{camera="gate"} 5.0',
+        'lookout_scores_waiting{camera="gate"} 1.0',
         'lookout_up{server="bus"} 1.0',
         'lookout_workers{stage="inference"} 0.0',
         "lookout_live_listeners 0.0",
     ):
         assert line in answer.text.splitlines()
+
+
+def test_what_all_workers_do_is_told_together(api: Api, gate: None, bus: Bus, urls: Urls) -> None:
+    """Two processes that know nothing of each other; and one that is gone takes nothing back."""
+    for frames, seconds in ((2, 0.04), (5, 0.5)):
+        with closing(connect(urls.bus)) as client:
+            tally = Tally("inference")
+            tally.step(frames, seconds)
+            tally.tell(Bus(client, frames_kept=16, scores_kept=16, heats_kept=16))
+    token = own(bus, "gate", "inference")
+    for seq in range(2):
+        made = replace(score("gate", seq), captured_at=time.time() - 0.7)
+        bus.add_outcomes([(token, Scored(made, heat("gate", seq), live=True))] * 2)  # sent twice, counted once
+    bus.beat("inference", "one", 20.0)
+    shown = api.http.get("/metrics").text.splitlines()
+    for line in (
+        "lookout_batch_frames_sum 7.0",
+        'lookout_batch_frames_bucket{le="2"} 1.0',
+        'lookout_batch_frames_bucket{le="8"} 2.0',
+        "lookout_step_seconds_count 2.0",
+        "lookout_step_seconds_sum 0.54",
+        'lookout_latency_seconds_bucket{camera="gate",le="0.5"} 0.0',
+        'lookout_latency_seconds_bucket{camera="gate",le="1"} 2.0',
+        'lookout_latency_seconds_count{camera="gate"} 2.0',
+        'lookout_worker_load{stage="inference",worker="one"} 20.0',
+    ):
+        assert line in shown
+
+
+def test_a_score_is_told_while_it_is_fresh(api: Api, gate: None, bus: Bus) -> None:
+    at = time.time()
+    bus.report_infer("gate", InferReport("online", at, 1, score=0.25, score_peak=0.75, drift=0.5, rollbacks=2))
+    shown = api.http.get("/metrics").text.splitlines()
+    for name, value in (("score", 0.25), ("score_peak", 0.75), ("memory_drift", 0.5), ("memory_rollbacks_total", 2.0)):
+        assert f'lookout_{name}{{camera="gate"}} {value}' in shown
+    bus.report_infer("gate", InferReport("online", at - 60, 1, score=0.25, score_peak=0.75))
+    assert "lookout_score{" not in api.http.get("/metrics").text
+
+
+def test_metrics_are_the_list_and_nothing_else_and_promtool_takes_them(
+    api: Api, gate: None, bus: Bus, store: Store
+) -> None:
+    show(bus, "gate", 0)
+    bus.report_infer("gate", InferReport("online", time.time(), 1, score=0.2, score_peak=0.3, drift=0.5))
+    text = api.http.get("/metrics").text
+    listed = {metric.name: metric.kind for told in metrics.ALL.values() for metric in told}
+    assert dict(line.split()[2:] for line in text.splitlines() if line.startswith("# TYPE")) == listed
+    if promtool := shutil.which("promtool"):
+        done = subprocess.run([promtool, "check", "metrics"], input=text, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_a_removed_camera_leaves_no_series_behind(api: Api, gate: None, bus: Bus, store: Store) -> None:
+    watch(store, bus, "yard")
+    for name in ("gate", "yard"):
+        show(bus, name, 0)
+        add_alerts(store, name, [5.0], "open")
+    assert 'camera="yard"' in api.http.get("/metrics").text
+    assert api.delete("/cameras/yard").status_code == 204
+    bus.count("yard", "reconnects")  # a late writer
+    assert 'camera="yard"' not in (left := api.http.get("/metrics").text)
+    assert 'lookout_alerts_total{camera="gate"} 1.0' in left
 
 
 def test_the_openapi_document_has_examples_and_no_password(api: Api) -> None:

@@ -1,0 +1,19 @@
+"""`python -m deploy` writes every generated file anew."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from deploy import metrics_page
+
+ROOT = Path(__file__).parents[1]
+
+
+def generated() -> dict[Path, str]:
+    """Each file and what it should hold."""
+    return {ROOT / "docs" / "metrics.md": metrics_page.page()}
+
+
+if __name__ == "__main__":
+    for path, text in generated().items():
+        path.write_text(text)
