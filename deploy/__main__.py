@@ -5,13 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from deploy import metrics_page
+from deploy.dashboards import dashboards
 
 ROOT = Path(__file__).parents[1]
 
 
 def generated() -> dict[Path, str]:
     """Each file and what it should hold."""
-    return {ROOT / "docs" / "metrics.md": metrics_page.page()}
+    boards = {ROOT / "deploy" / "grafana" / "dashboards" / name: text for name, text in dashboards().items()}
+    return {ROOT / "docs" / "metrics.md": metrics_page.page()} | boards
 
 
 if __name__ == "__main__":

@@ -36,6 +36,8 @@ def _missing(item: pytest.Item, config: pytest.Config) -> str | None:
         return "no RTSP server: Debian packages gir1.2-gst-rtsp-server-1.0 python3-gi gstreamer1.0-plugins-*"
     if item.get_closest_marker("browser") and not (shutil.which("chromium") and shutil.which("chromedriver")):
         return "no browser: Debian packages chromium chromium-driver"
+    if item.get_closest_marker("prometheus") and not (shutil.which("prometheus") and shutil.which("promtool")):
+        return "no Prometheus: Debian package prometheus"
     return None
 
 

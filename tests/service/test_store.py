@@ -15,8 +15,8 @@ from service import codec, keys
 from service.bus import UNAVAILABLE, connect
 from service.camera_events import EVENTS_KEPT
 from service.embedded import RedisServer
-from service.messages import Alert, AlertEvent, Camera, CameraEvent
-from service.store import Store
+from service.messages import Alert, AlertEvent, Camera, CameraEvent, FrameId
+from service.store import AlertingOverview, Store
 from tests.conftest import Urls
 from tests.refusing import REFUSALS, LosesAnswers, refusing_redis
 
@@ -75,6 +75,8 @@ def test_a_story_that_is_told_again_is_not_doubled(store: Store) -> None:
     assert log_of(store) == STORY
     assert store.alert("gate", NEW.alert.id) == END.alert
     assert store.open_alerts("gate") == []
+    opened_once, nothing = AlertingOverview(0, 1, FrameId(1000, 5)), AlertingOverview(0, 0, None)
+    assert store.alerting_overview(["gate", "yard"]) == {"gate": opened_once, "yard": nothing}
 
 
 def test_a_step_that_comes_late_does_not_open_what_is_closed(store: Store) -> None:

@@ -1,0 +1,81 @@
+"""A real Prometheus (Debian package) for a test, with our own configuration but quicker."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import yaml
+
+from tests.service.api_server import free_port
+from tests.waiting import wait_until
+
+FOLDER = Path(__file__).parents[1] / "deploy" / "prometheus"
+EVERY = "500ms"
+
+
+@dataclass(frozen=True)
+class Prometheus:
+    http: httpx.Client
+
+    def ask(self, path: str, **params: str) -> Any:
+        answer = self.http.get(f"/api/v1/{path}", params=params)
+        assert answer.status_code == 200, answer.text
+        return answer.json()["data"]
+
+    def query(self, expr: str) -> list[tuple[dict[str, str], float]]:
+        """Labels and value of each series now; what is no number (0 of 0) is none."""
+        found = [(one["metric"], float(one["value"][1])) for one in self.ask("query", query=expr)["result"]]
+        return [(labels, value) for labels, value in found if value == value]  # noqa: PLR0124  a NaN is not itself
+
+
+@contextlib.contextmanager
+def running_prometheus(folder: Path, target: str) -> Iterator[Prometheus]:
+    """Scrapes `target` (host:port) and evaluates our rules; ended on the way out."""
+    port = free_port()
+    config = folder / "prometheus.yml"
+    config.write_text(yaml.safe_dump(_config(folder, target)))
+    with (folder / "prometheus.log").open("w") as log:
+        process = subprocess.Popen(
+            [
+                "prometheus",
+                f"--config.file={config}",
+                f"--storage.tsdb.path={folder / 'data'}",
+                f"--web.listen-address=127.0.0.1:{port}",
+            ],
+            stdout=log,
+            stderr=log,
+        )
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=10) as http:
+            wait_until(lambda: _ready(process, http), f"Prometheus is ready, see {folder}/prometheus.log")
+            yield Prometheus(http)
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def _ready(process: subprocess.Popen[bytes], http: httpx.Client) -> bool:
+    assert process.poll() is None, "Prometheus has ended"
+    try:
+        return http.get("/-/ready").status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def _config(folder: Path, target: str) -> dict[str, Any]:
+    """deploy/prometheus/prometheus.yml for this machine, without Alertmanager."""
+    config: dict[str, Any] = yaml.safe_load((FOLDER / "prometheus.yml").read_text())
+    token = folder / "token"
+    token.write_text("for-nobody-yet")
+    (scrape,) = config["scrape_configs"]
+    scrape |= {"authorization": {"credentials_file": str(token)}, "static_configs": [{"targets": [target]}]}
+    config["global"] = {"scrape_interval": EVERY, "evaluation_interval": EVERY}
+    config["rule_files"] = [str(FOLDER / name) for name in config["rule_files"]]
+    del config["alerting"]
+    return config

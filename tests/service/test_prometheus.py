@@ -1,0 +1,143 @@
+"""A real Prometheus scrapes a running Lookout: whatever a panel, a mark or a rule asks for has an answer."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+
+from service import metrics
+from service.alerting import worker as alerting
+from service.bus import connect
+from service.inference import worker as inference
+from service.ingest import worker as ingest
+from service.settings import Settings
+from tests.clips import write_clip
+from tests.conftest import Urls
+from tests.prometheus import FOLDER, Prometheus, running_prometheus
+from tests.service.api_server import Api, running_api
+from tests.stage import working
+from tests.tiny import write_tiny
+from tests.waiting import wait_until
+
+pytestmark = pytest.mark.prometheus
+
+DASHBOARDS = sorted((FOLDER.parent / "grafana" / "dashboards").glob("*.json"))
+RULES = [rule for group in yaml.safe_load((FOLDER / "rules.yml").read_text())["groups"] for rule in group["rules"]]
+
+
+@dataclass(frozen=True)
+class Watched:
+    settings: Settings
+    scoring: contextlib.ExitStack  # with the inference worker in it
+    api: Api
+    prometheus: Prometheus
+
+
+@pytest.fixture(scope="module")
+def watched(redis_urls: Urls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
+    """Every stage at work on a minute of a live camera that alarms soon, a camera that fails, and Prometheus."""
+    for url in (redis_urls.bus, redis_urls.store):
+        with contextlib.closing(connect(url)) as client:
+            client.flushall()
+    folder = tmp_path_factory.mktemp("watched")
+    write_tiny(folder)
+    write_clip(folder / "gate.mp4", range(600), size_px=(64, 48))
+    (folder / "broken.mp4").write_bytes(b"no film")
+    settings = Settings(
+        bus_url=redis_urls.bus,
+        store_url=redis_urls.store,
+        data_dir=folder,
+        media_dir=folder,
+        models_dir=folder,
+        device="cpu",
+        precision="fp32",
+        threads=1,
+        alert_threshold=0.02,
+        alert_hysteresis=0.01,
+        alert_min_duration_s=0,
+    )
+    with contextlib.ExitStack() as stack:
+        for stage in (ingest, alerting):
+            stack.enter_context(working(stage.run, settings))
+        scoring = stack.enter_context(contextlib.ExitStack())
+        scoring.enter_context(working(inference.run, settings))
+        api = stack.enter_context(running_api(settings))
+        prometheus = stack.enter_context(running_prometheus(folder, f"127.0.0.1:{api.port}"))
+        for name in ("gate", "broken"):
+            camera = {"id": name, "url": str(folder / f"{name}.mp4"), "model": "tiny", "calibration": "model"}
+            assert api.post("/cameras", camera).status_code == 201
+        wait_until(lambda: prometheus.query("lookout_alerts_open > 0"), "an alert is open", 30)
+        yield Watched(settings, scoring, api, prometheus)
+
+
+def asked(path: Path) -> dict[str, str]:
+    """What a dashboard asks for, by panel; its marks too. The variables are as Grafana would fill them in."""
+    board = json.loads(path.read_text())
+    found = {f"{panel['title']} {one['refId']}": one["expr"] for panel in board["panels"] for one in panel["targets"]}
+    found |= {f"marks: {marks['name']}": marks["expr"] for marks in board["annotations"].get("list") or []}
+    return {what: expr.replace("$__rate_interval", "20s").replace("$camera", ".*") for what, expr in found.items()}
+
+
+def finds_all(prometheus: Prometheus, exprs: dict[str, str]) -> None:
+    """Fails with the names of those that stay without an answer."""
+    silent = dict(exprs)
+
+    def ask() -> bool:
+        for what in list(silent):
+            if prometheus.query(silent[what]):
+                del silent[what]
+        return not silent
+
+    with contextlib.suppress(AssertionError):
+        wait_until(ask, "all are answered", 15, every_s=0.25)
+    assert silent == {}
+
+
+@pytest.mark.parametrize("path", DASHBOARDS, ids=lambda path: path.stem)
+def test_every_query_of_a_dashboard_finds_something(path: Path, watched: Watched) -> None:
+    finds_all(watched.prometheus, asked(path))
+    chosen = [one["query"] for one in json.loads(path.read_text())["templating"].get("list") or []]
+    for query in chosen:
+        metric, label = re.fullmatch(r"label_values\((\w+), (\w+)\)", query).groups()  # type: ignore[union-attr]
+        assert set(watched.prometheus.ask(f"label/{label}/values", **{"match[]": metric})) == {"gate", "broken"}
+
+
+def test_every_rule_looks_at_something(watched: Watched) -> None:
+    """Without its limits, which nothing here exceeds."""
+    finds_all(watched.prometheus, {rule["alert"]: re.sub(r" [=<>]+ [\d.]+", "", rule["expr"]) for rule in RULES})
+    (group,) = watched.prometheus.ask("rules")["groups"]
+    assert [(rule["name"], rule["health"]) for rule in group["rules"]] == [(rule["alert"], "ok") for rule in RULES]
+
+
+def test_a_rule_notices_the_camera_that_fails_and_no_other(watched: Watched) -> None:
+    down = 'ALERTS{alertname="LookoutCameraDown"}'
+    wait_until(lambda: watched.prometheus.query(f'{down} and on () up{{job="lookout"}}'), "it is noticed")
+    wait_until(lambda: [one["camera"] for one, _ in watched.prometheus.query(down)] == ["broken"], "it alone")
+
+
+def test_no_counter_goes_back_when_the_camera_changes_hands(watched: Watched) -> None:
+    def scored() -> float:
+        ((_, value),) = watched.prometheus.query('lookout_scores_total{camera="gate"}')
+        return value
+
+    watched.scoring.close()
+    before = scored()
+    watched.scoring.enter_context(working(inference.run, watched.settings))
+    wait_until(lambda: scored() > before + 5, "scores go on", 30)
+    counters = [one.name for told in metrics.ALL.values() for one in told if one.kind == "counter"]
+    counters += [f"{one.name}_{part}" for one in (metrics.LATENCY, metrics.STEP) for part in ("count", "sum", "bucket")]
+    went_back = {name: watched.prometheus.query(f"max(resets({name}[1h]))") for name in counters}
+    assert went_back == {name: [({}, 0.0)] for name in counters}
+
+
+def test_a_removed_camera_is_gone_with_the_next_scrape(watched: Watched) -> None:
+    assert watched.api.delete("/cameras/broken").status_code == 204
+    wait_until(lambda: not watched.prometheus.query('{camera="broken", job="lookout"}'), "its series end")
+    assert watched.prometheus.query('{camera="gate", job="lookout"}')
