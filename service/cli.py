@@ -12,7 +12,7 @@ import typer
 
 from models.errors import ModelsError
 from service.cli_models import models_app
-from service.errors import LookoutError, SettingsError
+from service.errors import LookoutError
 from service.lifecycle import stop_on_signals
 from service.settings import Settings, load_settings
 from service.settings_page import page
@@ -120,15 +120,17 @@ def print_settings() -> None:
 
 
 def main() -> None:
-    """What goes wrong is one line on standard error: exit code 2 for a wrong setting, 1 for anything else."""
+    """What goes wrong is one line on standard error: exit code 2 for a wrong setting, 3 for an open door
+    (errors.py), 1 for anything else.
+    """
     # Read when torch is loaded, by every stage that we start too: threads that wait soon sleep, rather than spin on a
     # core that a decoder or another model needs (DECISIONS, 13).
     os.environ.setdefault("GOMP_SPINCOUNT", "2000")
     try:
         app()
-    except SettingsError as error:
-        _end(str(error), 2)
-    except (LookoutError, ModelsError) as error:
+    except LookoutError as error:
+        _end(str(error), error.exit_code)
+    except ModelsError as error:
         _end(str(error), 1)
     except RuntimeError as error:  # torch's: out of memory, a broken driver
         _end(str(error).strip().splitlines()[0], 1)

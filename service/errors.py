@@ -2,6 +2,7 @@
 
 LookoutError                 one line for a person; never a password in it
 ├── SettingsError            an environment variable or option is wrong: the command ends, exit code 2
+│   └── UnprotectedError     other machines could come in, and no token is set: exit code 3
 ├── SourceError              a camera's stream cannot be used
 │   ├── SourceRefusedError   trying again will not help: the camera is `failed` until somebody changes it
 │   └── SourceLostError      it may come back: the camera is `reconnecting`
@@ -16,9 +17,19 @@ LookoutError                 one line for a person; never a password in it
 class LookoutError(Exception):
     """Anything Lookout can explain in one line."""
 
+    exit_code = 1  # of the command that it ends
+
 
 class SettingsError(LookoutError):
     """A setting is wrong or missing."""
+
+    exit_code = 2
+
+
+class UnprotectedError(SettingsError):
+    """Listening there would let anybody in."""
+
+    exit_code = 3
 
 
 class SourceError(LookoutError):

@@ -26,6 +26,7 @@ REASONS = (
     "changed",
     "broken",
 )
+REFUSALS = ("missing", "wrong", "lapsed")
 OTHER = "other"  # a reason that this version does not know
 DECISIONS = ("updated", "kept")
 SERVERS = ("bus", "store")
@@ -34,6 +35,7 @@ STAGES = ("ingest", "inference", "alerting")
 LABELS: Mapping[str, str] = {
     "camera": "id of a camera that is in the store now; a removed one leaves nothing behind",
     "reason": ", ".join((*REASONS, OTHER)),
+    "refusal": ", ".join(REFUSALS),
     "decision": ", ".join(DECISIONS),
     "state": ", ".join(CameraState),
     "server": ", ".join(SERVERS),
@@ -74,6 +76,9 @@ LIVE_QUEUE = Metric(
 )
 CLOSED_BEHIND = Metric(
     "lookout_live_closed_behind_total", "counter", "Clients of this API process closed because they could not keep up."
+)
+REFUSED = Metric(
+    "lookout_requests_refused_total", "counter", "Requests to this API process without the token.", ("refusal",)
 )
 
 # Inference, all workers together
@@ -149,6 +154,7 @@ ALL: Mapping[str, tuple[Metric, ...]] = {
         LISTENERS,
         LIVE_QUEUE,
         CLOSED_BEHIND,
+        REFUSED,
     ),
     "Inference, all workers together": (BATCH, STEP),
     "Each camera": (

@@ -20,7 +20,8 @@ from pathlib import Path
 from service.embedded import RedisServer
 from service.errors import LookoutError, SettingsError
 from service.lifecycle import die_with_parent
-from service.settings import Settings
+from service.listening import check_protected
+from service.settings import Settings, plain
 
 log = logging.getLogger(__name__)
 
@@ -106,10 +107,13 @@ class Children:
 
 
 def _spawner(name: str, environment: dict[str, str]) -> Callable[[], subprocess.Popen[bytes]]:
+    """Only the API is told the token: the others, and what decodes strangers' streams, have no use for it."""
+    own = {variable: value for variable, value in environment.items() if name == "api" or variable != "LOOKOUT_TOKEN"}
+
     def spawn() -> subprocess.Popen[bytes]:
         return subprocess.Popen(
             [sys.executable, "-m", "service.cli", name],
-            env=environment,
+            env=own,
             stdin=subprocess.DEVNULL,
             preexec_fn=die_with_parent,  # noqa: PLW1509  the parent starts no thread
         )
@@ -135,8 +139,10 @@ def _words_of(server: RedisServer) -> Callable[[], str]:
 def running(settings: Settings) -> Iterator[tuple[Settings, Children]]:
     """Start everything; stop everything on the way out. Gives the settings with every address filled in.
 
-    Raises LookoutError for a port or data folder in use, SettingsError for a folder that cannot be written.
+    Raises LookoutError for a port or data folder in use, SettingsError for a folder that cannot be written, and
+    UnprotectedError.
     """
+    check_protected(settings)
     with contextlib.ExitStack() as stack:
         stack.enter_context(_only_one_in(settings.data_dir))
         found: dict[str, object] = {"port": free_port(settings.host, settings.port)}
@@ -193,7 +199,7 @@ def is_ready(settings: Settings) -> bool:
 
 def environment_of(settings: Settings) -> dict[str, str]:
     """The settings as variables, so that a stage builds exactly the same."""
-    own = {f"LOOKOUT_{name.upper()}": str(value) for name, value in settings if value is not None}
+    own = {f"LOOKOUT_{name.upper()}": plain(value) for name, value in settings if value is not None}
     others = {name: value for name, value in os.environ.items() if not name.startswith("LOOKOUT_")}
     return {**others, **own}
 

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from service.errors import SettingsError
 
 Precision = Literal["auto", "fp32", "bf16"]
 SHIPPED_MODELS = Path(__file__).resolve().parent.parent / "models" / "checkpoints"
+
+_TOKEN = re.compile(r"[A-Za-z0-9._~+/-]{16,256}=*")  # RFC 6750: what may stand behind `Bearer`
+
+
+def _usable(token: SecretStr) -> SecretStr:
+    if not _TOKEN.fullmatch(token.get_secret_value()):
+        raise ValueError("16 to 256 letters, digits or . _ ~ + / - are needed; `openssl rand -hex 32` makes a good one")
+    return token
 
 
 class Settings(BaseSettings):
@@ -29,6 +38,10 @@ class Settings(BaseSettings):
     # The address
     host: str = Field(default="127.0.0.1", description="address that the API listens on")
     port: int = Field(default=8000, ge=0, le=65535, description="port that the API listens on; 0: any free one")
+    token: Annotated[SecretStr, AfterValidator(_usable)] | None = Field(
+        default=None, description="what everybody must show; unset: nothing, and only loopback is listened on"
+    )
+    token_file: Path | None = Field(default=None, description="a file that holds the token, in place of it")
 
     # Bounds of the line
     frames_kept: int = Field(default=384, ge=16, description="frames a camera's stream holds; the oldest drop")
@@ -76,6 +89,22 @@ class Settings(BaseSettings):
     # The page and its listeners
     live_queue: int = Field(default=256, ge=8, description="messages a WebSocket client may lag; more closes it (1013)")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _token_of_file(cls, given: dict[str, Any]) -> dict[str, Any]:
+        """Read here, once: from now on `token` has it, and there is no file."""
+        path = given.get("token_file")
+        if path is None:
+            return given
+        if given.get("token") is not None:
+            raise ValueError("LOOKOUT_TOKEN and LOOKOUT_TOKEN_FILE are both set: one is needed")
+        try:
+            token = Path(path).read_text(encoding="ascii").strip()
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it holds more than plain text"
+            raise ValueError(f"LOOKOUT_TOKEN_FILE: {path} cannot be read: {reason}") from None
+        return {**given, "token": token, "token_file": None}
+
     @model_validator(mode="after")
     def _thresholds_fit(self) -> Settings:
         if self.alert_hysteresis >= self.alert_threshold:
@@ -96,6 +125,11 @@ def load_settings(**overrides: object) -> Settings:
     except ValidationError as error:
         wrong = "; ".join(f"{_variable(part['loc'])}: {part['msg']}" for part in error.errors())
         raise SettingsError(f"wrong setting: {wrong}") from None
+
+
+def plain(value: object) -> str:
+    """A setting's value as its variable has it, secrets too."""
+    return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
 
 
 def _variable(location: tuple[int | str, ...]) -> str:

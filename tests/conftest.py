@@ -38,6 +38,8 @@ def _missing(item: pytest.Item, config: pytest.Config) -> str | None:
         return "no browser: Debian packages chromium chromium-driver"
     if item.get_closest_marker("prometheus") and not (shutil.which("prometheus") and shutil.which("promtool")):
         return "no Prometheus: Debian package prometheus"
+    if item.get_closest_marker("proxy") and not (shutil.which("nginx") and shutil.which("openssl")):
+        return "no proxy: Debian packages nginx-light openssl"
     return None
 
 

@@ -8,9 +8,11 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from service.api import alerts, cameras, checkpoints, events, health, live, page, problems, scores
+from service.api import alerts, cameras, checkpoints, events, health, live, page, problems, scores, session
+from service.api.door import ASKED, Door
 from service.api.hub import Hub
 from service.api.limits import BodyLimit
+from service.api.lock import Lock
 from service.api.origin import SameOrigin
 from service.api.services import Services, look
 from service.bus import Bus
@@ -21,12 +23,20 @@ API = "/api/v1"
 BODY_LIMIT_BYTES = 64 * 1024
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"description": text, "content": {"application/problem+json": {}}}
-    for status, text in {404: "not there", 422: "cannot be", 503: "the database is away or refuses"}.items()
+    for status, text in {
+        401: "the token is needed, or is wrong",
+        404: "not there",
+        422: "cannot be",
+        503: "the database is away or refuses",
+    }.items()
 }
+OPEN = {"/healthz", "/readyz", f"{API}/healthz", f"{API}/readyz", f"{API}/session"}
+"""Behind no lock, as are the page's own files: what a supervisor asks, and the way in."""
 
 
 def create_app(settings: Settings, bus: Bus, store: Store) -> FastAPI:
     hub = Hub(bus, store, look, settings.live_queue)
+    door = Door(settings.token.get_secret_value()) if settings.token else None
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -45,15 +55,18 @@ def create_app(settings: Settings, bus: Bus, store: Store) -> FastAPI:
         redoc_url=None,
         lifespan=lifespan,
     )
-    app.state.services = Services(settings, bus, store, hub)
+    app.state.services = Services(settings, bus, store, hub, door)
     for router in (cameras.router, scores.router, events.router, alerts.router, checkpoints.router):
-        app.include_router(router, prefix=API, responses=PROBLEMS)
+        app.include_router(router, prefix=API, responses=PROBLEMS, dependencies=ASKED)
+    app.include_router(session.router, prefix=API)
     app.include_router(live.router, prefix=API)
     app.include_router(health.router)
     app.include_router(health.router, prefix=API, include_in_schema=False)
     page.mount(app)
     problems.install(app)
     app.add_middleware(BodyLimit, limit_bytes=BODY_LIMIT_BYTES)
+    if door is not None:
+        app.add_middleware(Lock, door=door, open_paths=OPEN)
     app.add_middleware(SameOrigin)
     app.add_middleware(page.SafeHeaders)
     return app

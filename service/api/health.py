@@ -9,6 +9,7 @@ from prometheus_client import generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from service.api import metrics
+from service.api.door import ASKED
 from service.api.problems import problem
 from service.api.services import Here
 from service.api.views import Health
@@ -43,7 +44,7 @@ def _answers(ask: Callable[[], None]) -> bool:
     return True
 
 
-@router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
+@router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}}, dependencies=ASKED)
 def get_metrics(here: Here) -> Response:
     """Counters and states in Prometheus' form, read from Redis now: right however many processes there are."""
     return Response(generate_latest(metrics.registry(here)), headers={"Content-Type": CONTENT_TYPE_LATEST})

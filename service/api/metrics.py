@@ -54,6 +54,8 @@ class _Collector(Collector):
         yield _told(metrics.LISTENERS, {(): hub.listeners})
         yield _told(metrics.LIVE_QUEUE, {(): hub.longest_queue})
         yield _told(metrics.CLOSED_BEHIND, {(): hub.closed_behind})
+        if self._here.door is not None:
+            yield _told(metrics.REFUSED, {(why,): n for why, n in self._here.door.refusals().items()})
         try:
             disk = shutil.disk_usage(self._here.settings.data_dir)
         except OSError:  # no such folder yet

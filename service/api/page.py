@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from service.errors import LookoutError
 
 STATIC = Path(__file__).parent / "static"
+PATH = "/"
+FOLDERS = ("/assets/", "/uplot/")  # of the page's own files: the same for everybody, and the log-in needs them
 HEADERS = {
     "Content-Security-Policy": "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'; "
     "frame-ancestors 'none'",
@@ -24,9 +27,15 @@ HEADERS = {
 router = APIRouter(include_in_schema=False)
 
 
-@router.get("/")
+@router.get(PATH)
 def index() -> FileResponse:
     return FileResponse(STATIC / "index.html", headers={"Cache-Control": "no-cache"})
+
+
+def log_in(headers: Mapping[str, str]) -> FileResponse:
+    """In place of the page: the form that asks for the token. `headers`: of the refusal."""
+    kept = {name: headers[name] for name in ("WWW-Authenticate", "Cache-Control")}
+    return FileResponse(STATIC / "login.html", status_code=401, headers=kept)
 
 
 def mount(app: FastAPI) -> None:

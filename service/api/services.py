@@ -10,6 +10,7 @@ from typing import Annotated, cast
 from fastapi import Depends
 from starlette.requests import HTTPConnection
 
+from service.api.door import Door
 from service.api.hub import Hub
 from service.api.views import CameraView, camera_view
 from service.bus import Bus
@@ -25,6 +26,7 @@ class Services:
     bus: Bus
     store: Store
     hub: Hub
+    door: Door | None = None  # None: no token is set, and nobody is asked
 
 
 def look(bus: Bus, cameras: Iterable[Camera]) -> dict[str, CameraView]:

@@ -17,6 +17,7 @@ from service.api.app import create_app
 from service.bus import UNAVAILABLE
 from service.connections import open_bus, open_store
 from service.errors import LookoutError
+from service.listening import check_protected
 from service.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -29,7 +30,8 @@ ORDINARY = (asyncio.CancelledError, OSError, UnicodeError, *UNAVAILABLE)
 
 
 def run(settings: Settings, stop: threading.Event) -> None:
-    """Serve until `stop` is set. Raises LookoutError where the address cannot be had."""
+    """Serve until `stop` is set. Raises LookoutError where the address cannot be had, or is open to anybody."""
+    check_protected(settings)
     app = create_app(settings, open_bus(settings), open_store(settings))
     logging.getLogger("uvicorn.error").addFilter(in_one_line)
     config = uvicorn.Config(

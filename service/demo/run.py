@@ -89,6 +89,7 @@ class Guide:
         self._generated = generated
         self._say = say
         self._base = ""
+        self._headers = {"Content-Type": "application/json"}
         self._state: tuple[str, str | None] | None = None
         self._alerts: set[str] = set()
         self._looked_at = 0.0
@@ -98,14 +99,17 @@ class Guide:
         """Once the service answers. Raises LookoutError where the camera is refused."""
         page = serve.address(settings)
         self._base = f"{page}/api/v1"
+        if settings.token:
+            self._headers["Authorization"] = f"Bearer {settings.token.get_secret_value()}"
         self._add_camera()
+        curl = 'curl -H "Authorization: Bearer $LOOKOUT_TOKEN"' if settings.token else "curl"
         lines = [
             f"Lookout is at {page}",
             "",
-            f"  curl {self._base}/cameras/{CAMERA}",
-            f"  curl '{self._base}/cameras/{CAMERA}/scores?limit=5'",
-            f"  curl -o heatmap.png {self._base}/cameras/{CAMERA}/heatmap",
-            f"  curl {self._base}/alerts",
+            f"  {curl} {self._base}/cameras/{CAMERA}",
+            f"  {curl} '{self._base}/cameras/{CAMERA}/scores?limit=5'",
+            f"  {curl} -o heatmap.png {self._base}/cameras/{CAMERA}/heatmap",
+            f"  {curl} {self._base}/alerts",
             "",
             "People walk on the square; the cyclist comes after about 15 s, then a runner and a van."
             if self._generated
@@ -163,7 +167,7 @@ class Guide:
             self._base + path,
             method=method,
             data=None if body is None else json.dumps(body).encode(),
-            headers={"Content-Type": "application/json"},
+            headers=self._headers,
         )
         try:
             with serve.LOCAL.open(request, timeout=5) as answer:

@@ -33,7 +33,7 @@ class Job:
         """One line. Raises ValueError for one that is too long."""
         data = {
             "camera": asdict(self.camera),
-            "settings": self.settings.model_dump(mode="json"),
+            "settings": self.settings.model_dump(mode="json", exclude={"token"}),
             "parent_pid": self.parent_pid,
             "token": self.token,
         }

@@ -29,6 +29,7 @@ def browser(width: int = 1440, height: int = 900) -> Iterator[Chrome]:
     with tempfile.TemporaryDirectory(prefix="lookout-browser-", ignore_cleanup_errors=True) as profile:
         options = ChromeOptions()
         options.binary_location = CHROMIUM
+        options.accept_insecure_certs = True  # a proxy's, made for a test
         for switch in (*SWITCHES, f"--user-data-dir={profile}", f"--window-size={width},{height}"):
             options.add_argument(switch)
         options.set_capability("goog:loggingPrefs", {"browser": "ALL"})

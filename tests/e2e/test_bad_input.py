@@ -7,10 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil  # type: ignore[import-untyped]
 import pytest
 
 from tests.clips import write_clip, write_sound
 from tests.e2e.service_process import Service, running_service
+from tests.service.api_server import BEARER, TOKEN
 from tests.tiny import write_tiny
 from tests.waiting import wait_until
 
@@ -39,7 +41,9 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def service(home: Path) -> Iterator[Service]:
     settings = {"models_dir": home / "models", "media_dir": home / "media", "precision": "fp32", "threads": 1}
-    with running_service(home / "data", **settings, connect_timeout_s=2) as running:
+    with running_service(home / "data", **settings, connect_timeout_s=2, token=TOKEN) as running:
+        assert running.http.get("/cameras").status_code == 401
+        running.http.headers.update(BEARER)
         running.add(id="good", url=str(home / "media" / "good.mp4"), model="tiny", calibration="model")
         wait_until(lambda: running.camera("good")["scores"] > 3, "the good camera is scored")
         yield running
@@ -102,8 +106,16 @@ def test_what_turns_out_wrong_is_said_by_the_camera(
     assert service.http.delete(f"/cameras/{made['id']}").status_code == 204
 
 
+def test_the_token_is_told_to_the_api_alone(service: Service) -> None:
+    """A decoder reads what strangers send."""
+    main = psutil.Process(service.process.pid)
+    told = [process.cmdline()[-1] for process in main.children(recursive=True) if TOKEN in process.environ().values()]
+    assert told == ["api"]
+
+
 def test_nothing_that_was_printed_holds_a_password_or_a_stack_trace(service: Service) -> None:
     """Last in this file: looks at everything the tests above made the service print."""
     printed = "\n".join(service.output.lines)
     assert "s3cret" not in printed
+    assert TOKEN not in printed
     assert "Traceback" not in printed

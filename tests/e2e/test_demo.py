@@ -21,6 +21,7 @@ from service.settings import SHIPPED_MODELS
 from tests.clips import write_clip
 from tests.e2e.browser import browser, complaints
 from tests.e2e.service_process import Output, command
+from tests.service.api_server import TOKEN
 from tests.waiting import wait_until
 
 ALERT_LIMIT_S = 60.0
@@ -98,10 +99,11 @@ def test_ctrl_c_ends_every_process_in_time(demo: Demo) -> None:
 
 def test_a_video_of_ones_own(tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "own.mp4", range(100), size_px=(64, 48))
-    with command(["demo", str(clip)], data_dir=tmp_path / "data") as (_, output):
+    with command(["demo", str(clip)], data_dir=tmp_path / "data", token=TOKEN) as (_, output):
         output.wait_for("Lookout is at ")
         output.wait_for("camera demo: learning")
         output.wait_for("scores, the newest: learning")
+    assert not any(TOKEN in line for line in output.lines)
 
 
 def test_a_video_that_is_not_there_is_one_line(tmp_path: Path) -> None:

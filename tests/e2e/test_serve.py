@@ -201,6 +201,12 @@ def test_a_wrong_setting_is_one_line_and_exit_code_2(tmp_path: Path, environment
     assert named in refused(2, "serve", "--port", "0", **({"data_dir": tmp_path} | environment))
 
 
+def test_an_open_address_without_a_token_is_one_line_and_exit_code_3(tmp_path: Path) -> None:
+    line = refused(3, "serve", "--host", "0.0.0.0", data_dir=tmp_path)  # noqa: S104
+    assert "LOOKOUT_TOKEN" in line
+    assert "openssl rand -hex 32" in line
+
+
 def test_a_stage_alone_needs_both_redis_urls(tmp_path: Path) -> None:
     for name in ("ingest", "infer", "alert", "api"):
         assert "LOOKOUT_BUS_URL" in refused(2, name, data_dir=tmp_path)

@@ -37,6 +37,8 @@ from tests.service.switch import Switch
 from tests.waiting import wait_until
 
 RTSP = "rtsp://user:hunter2@camera.example/stream"
+TOKEN = "a-token-that-nobody-guesses-0123"  # noqa: S105
+BEARER = {"Authorization": f"Bearer {TOKEN}"}
 
 
 def settings_for(urls: Urls, folder: Path, **more: Any) -> Settings:

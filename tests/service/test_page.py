@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from pydantic import SecretStr
 from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
@@ -20,6 +21,7 @@ from service.store import Store
 from tests.conftest import Urls
 from tests.e2e.browser import browser, complaints
 from tests.service.api_server import (
+    TOKEN,
     Api,
     camera,
     frame,
@@ -225,6 +227,45 @@ def test_a_lost_connection_is_said_and_mended(
         wait_until(lambda: points(chrome) == 1, "the point")
         chrome.get("about:blank")
     complaints(chrome)  # refused connections, as wanted
+
+
+def test_a_person_logs_in_and_out(chrome: Chrome, urls: Urls, tmp_path: Path, store: Store, bus: Bus) -> None:
+    store.add_camera(camera("gate"))
+    report_online(bus, "gate")
+    show(bus, "gate", 0, session=SESSION)
+    with running_api(settings_for(urls, tmp_path, token=SecretStr(TOKEN))) as api:
+        chrome.get(f"http://127.0.0.1:{api.port}/")
+        type_token(chrome, "some-token-that-is-not-it")
+        wait_until(lambda: text(chrome, "#login-error") == "the token is wrong", "the refusal")
+        type_token(chrome, TOKEN)
+        wait_until(lambda: chrome.find_elements(By.CSS_SELECTOR, "body[data-live=true]"), "a live page")
+        wait_until(lambda: one(chrome, "#camera-gate .picture").get_property("naturalWidth") == 128, "its picture")
+        assert (chrome.current_url, chrome.execute_script("return document.cookie")) == (
+            f"http://127.0.0.1:{api.port}/",
+            "",
+        )
+        wait_until(lambda: one(chrome, "#log-out").is_displayed(), "the way out")
+        chrome.delete_all_cookies()  # as if the session had ended: the page notices when it asks for news
+        chrome.execute_script("document.dispatchEvent(new Event('visibilitychange'))")
+        wait_until(lambda: chrome.find_elements(By.CSS_SELECTOR, "#login"), "the form")
+        type_token(chrome, TOKEN)
+        wait_until(lambda: chrome.find_elements(By.CSS_SELECTOR, "body[data-live=true]"), "a live page")
+        wait_until(lambda: one(chrome, "#log-out").is_displayed(), "the way out")
+        one(chrome, "#log-out").click()
+        wait_until(lambda: chrome.find_elements(By.CSS_SELECTOR, "#login"), "the form")
+        assert chrome.get_cookies() == []
+        chrome.get("about:blank")
+    assert all("401" in line for line in complaints(chrome))
+
+
+def type_token(driver: Chrome, token: str) -> None:
+    one(driver, "#token").clear()
+    one(driver, "#token").send_keys(token)
+    one(driver, "#login-submit").click()
+
+
+def test_without_a_token_there_is_nothing_to_log_out_of(page: Chrome) -> None:
+    assert not one(page, "#log-out").is_displayed()
 
 
 def test_the_page_may_load_from_its_own_server_only(fresh_api: Api) -> None:

@@ -28,6 +28,7 @@ async function call(path, method = "GET", body = undefined) {
   }
   const answer = await fetch(API + path, options);
   if (answer.ok) return answer.status === 204 ? null : answer.json();
+  if (answer.status === 401) location.reload(); // the session is over: the form that asks for the token comes
   const problem = await answer.json().catch(() => ({}));
   throw new Problem(problem.detail || `the server answered ${answer.status}`);
 }
@@ -500,6 +501,18 @@ async function submitForm(event) {
   }
 }
 
+// The session
+
+async function offerLogOut() {
+  $("#log-out").hidden = !(await call("/session")).needed;
+}
+
+async function logOut() {
+  await call("/session", "DELETE").catch((error) => line.say(error.message));
+  location.reload();
+}
+
+$("#log-out").onclick = logOut;
 $("#add-open").onclick = openForm;
 $("#add-cancel").onclick = () => $("#add").close();
 $("#add-form").onsubmit = submitForm;
@@ -514,4 +527,5 @@ setInterval(() => {
 setInterval(summarise, 1000);
 setInterval(() => document.hidden || refresh().catch(() => {}), REFRESH_MS); // counters; trouble shows at the socket
 document.addEventListener("visibilitychange", () => document.hidden || refresh().catch(() => {}));
+offerLogOut().catch(() => {}); // asked again with the next page
 line.open();

@@ -1,0 +1,29 @@
+"use strict";
+// The way in: the token goes out once, and the browser keeps a cookie that no script can read.
+
+const form = document.querySelector("#login");
+const problem = document.querySelector("#login-error");
+const button = document.querySelector("#login-submit");
+
+async function logIn(token) {
+  const answer = await fetch("/api/v1/session", {
+    method: "POST",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify({ token }),
+  });
+  if (answer.ok) return;
+  const { detail } = await answer.json().catch(() => ({}));
+  throw new Error(detail || `the server answered ${answer.status}`);
+}
+
+form.onsubmit = async (event) => {
+  event.preventDefault();
+  problem.hidden = button.disabled = true;
+  try {
+    await logIn(document.querySelector("#token").value.trim());
+    location.reload();
+  } catch (error) {
+    problem.textContent = error.message;
+    problem.hidden = button.disabled = false;
+  }
+};
