@@ -20,8 +20,11 @@ from service.cluster import FAILURES, MARK, Cluster
 from service.codec import Row
 from service.errors import BrokenMessageError
 from service.messages import Frame, FrameId, Gap, Heat, InferReport, IngestReport, Score
+from service.rarely import Rarely
 
 log = logging.getLogger(__name__)
+
+BROKEN_LINE_EVERY_S, BROKEN_LINES_AT_ONCE = 60.0, 5
 
 UNAVAILABLE = FAILURES
 """What a call raises while its Redis does not answer, or refuses: away, starting, full, with a full disk (MISCONF),
@@ -213,6 +216,7 @@ class Bus:
         self._frames_kept = frames_kept
         self._scores_kept = scores_kept
         self._heats_kept = heats_kept
+        self._broken = Rarely(BROKEN_LINE_EVERY_S, BROKEN_LINES_AT_ONCE)
 
     @property
     def address(self) -> str:
@@ -464,11 +468,19 @@ class Bus:
             try:
                 messages.append(read(camera, frame_id, row))
             except BrokenMessageError as error:
-                log.warning("%s; removed", error)
+                self._tell_broken(camera, frame_id, error)
                 self._redis.xdel(key(camera), str(frame_id))
                 self.count(camera, "broken")
                 messages += [instead(camera, frame_id)] if instead else []
         return messages
+
+    def _tell_broken(self, camera: str, frame_id: FrameId, error: BrokenMessageError) -> None:
+        """Another version may write nothing else."""
+        self._broken.note()
+        more = self._broken.due()
+        if more is not None:
+            about = {"camera": camera, "session": frame_id.session, "seq": frame_id.seq}
+            log.warning("%s; removed%s", error, more, extra=about)
 
     def _one(self, key: Key, camera: str, frame_id: FrameId | None) -> tuple[FrameId, dict[bytes, bytes]] | None:
         if frame_id is None:

@@ -68,6 +68,7 @@ class CameraEventLog:
             try:
                 events.append((FrameId.parse(entry.decode()), codec.read_camera_event(camera, row)))
             except BrokenMessageError as error:
-                log.warning("event %s of camera %r is left out: %s", entry.decode(), camera, error)
+                about = {"camera": camera}
+                log.warning("event %s of camera %r is left out: %s", entry.decode(), camera, error, extra=about)
                 self._redis.xdel(keys.events(camera), entry)
         return events

@@ -11,12 +11,12 @@ from typing import Annotated
 import typer
 
 from models.errors import ModelsError
+from service import logs
 from service.cli_models import models_app
 from service.errors import LookoutError
 from service.lifecycle import stop_on_signals
 from service.settings import Settings, load_settings
 from service.settings_page import page
-from service.urls import mask
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -33,10 +33,10 @@ def serve(
     port: Annotated[int | None, typer.Option(help="0: any free one  [default: 8000]")] = None,
 ) -> None:
     """Everything in one command; embedded Redis unless LOOKOUT_BUS_URL and LOOKOUT_STORE_URL are set."""
-    from service import logs, serve  # noqa: PLC0415
+    from service import serve  # noqa: PLC0415
 
     settings = load_settings(host=host, port=port)
-    logs.set_up("serve", settings.log_level)
+    logs.set_up("serve", settings.log_level, settings.log_format)
 
     def say(full: Settings) -> None:
         typer.echo(f"Lookout is at {serve.address(full)}")
@@ -55,11 +55,10 @@ def demo(
     port: Annotated[int | None, typer.Option(help="[default: 8000, or the next free one]")] = None,
 ) -> None:
     """Start everything, add a camera, say where to look."""
-    from service import logs  # noqa: PLC0415
     from service.demo.run import run_demo  # noqa: PLC0415
 
     settings = load_settings(port=port, log_level="warning")
-    logs.set_up("demo", settings.log_level)
+    logs.set_up("demo", settings.log_level, settings.log_format)
     with stop_on_signals() as stop:
         run_demo(settings, video or None, stop, typer.echo, any_port=port is None)
 
@@ -81,10 +80,8 @@ def scene(
 
 def _stage(name: str, module: str) -> None:
     """Run one stage until a signal. Imported here: an image without torch can still serve the API."""
-    from service import logs  # noqa: PLC0415
-
     settings = load_settings()
-    logs.set_up(name, settings.log_level)
+    logs.set_up(name, settings.log_level, settings.log_format)
     with stop_on_signals() as stop:
         importlib.import_module(module).run(settings, stop)
 
@@ -139,7 +136,7 @@ def main() -> None:
 
 
 def _end(line: str, code: int) -> None:
-    print(f"lookout: {mask(line)}", file=sys.stderr)
+    logs.last_words(line)
     sys.exit(code)
 
 

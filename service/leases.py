@@ -87,7 +87,7 @@ class Leases:
         try:
             lock.release()
         except (LockError, *FAILURES) as error:
-            log.debug("camera %s: its lease was not given back: %s", camera, error)
+            log.debug("camera %s: its lease was not given back: %s", camera, error, extra={"camera": camera})
 
     def token(self, camera: str) -> str:
         """What a write for this camera must show; empty where it is not ours."""

@@ -85,6 +85,7 @@ class Settings(BaseSettings):
     alert_quiet_after_s: float = Field(default=15.0, gt=0, description="no score for so long: closed")
 
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="what is logged")
+    log_format: Literal["text", "json"] = Field(default="text", description="json: an object a line; in the images")
 
     # The page and its listeners
     live_queue: int = Field(default=256, ge=8, description="messages a WebSocket client may lag; more closes it (1013)")

@@ -215,7 +215,8 @@ class Store(CameraEventLog):
         try:
             return Snapshot(FrameId.parse(cursor.decode()), json.loads(state))
         except ValueError as error:
-            log.warning("the snapshot of camera %s cannot be read and is left out: %s", camera, error)
+            reason = "cannot be read and is left out"
+            log.warning("the snapshot of camera %s %s: %s", camera, reason, error, extra={"camera": camera})
             return None
 
     def forget_snapshot(self, camera: str) -> None:

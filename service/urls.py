@@ -14,6 +14,7 @@ from service.messages import Transport
 
 # ASCII whitespace alone ends an address in a text: a password may hold quotes, brackets and other spaces.
 _URL = re.compile(r"(?i)\b[a-z][a-z0-9+.-]{0,30}://[^ \t\n\r\f\v]*")
+_ENCODED_URL = re.compile(r"(?i)\b([a-z][a-z0-9+.-]{0,30}%3a%2f%2f)[^ \t\n\r\f\v]*")
 _ANOTHER_URL = re.compile(r"\s\S*://")
 _SECRET = re.compile(r"(?i)user|usr|login|pas|pw|token|secret|key|auth|cred|^[up]$")
 _TO_BE_ENCODED = frozenset("\"'`<>\\")
@@ -25,6 +26,7 @@ def mask(text: str) -> str:
     A text that begins with an address and names no other is taken for one address, spaces and all: it may lose more
     than its password, never show it.
     """
+    text = _ENCODED_URL.sub(r"\1***", text)  # a part of another address
     if _URL.match(text) and not _ANOTHER_URL.search(text):
         return _masked(text)
     return _URL.sub(lambda found: _masked(found[0]), text)

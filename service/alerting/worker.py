@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
@@ -128,7 +129,8 @@ class Alerting:
             cursor = state.get("cursor")
             return FrameId.parse(cursor) if cursor else None, Rule.of_json(state.get("rule") or {})
         except (ValueError, TypeError, AttributeError) as error:
-            log.warning("the alerting state of %s cannot be read, starting anew: %s", camera, error)
+            reason = "cannot be read, starting anew"
+            log.warning("the alerting state of %s %s: %s", camera, reason, error, extra={"camera": camera})
             return None, Rule()
 
     def _end(self, camera: str, *, removed: bool) -> None:
@@ -166,7 +168,7 @@ class Alerting:
                 closed_at = max(alert.opened_at, alert.peak_at if last_at is None else last_at)
                 ended = AlertEvent("end", replace(alert, state="closed", closed_at=closed_at))
                 self._store.save_alerting(camera, _state(rule, cursor), [ended])
-                log.info("alert %s was left open: closed", alert.id)
+                log.info("alert %s was left open: closed", alert.id, extra=_about(alert))
 
     # Scores
 
@@ -196,7 +198,8 @@ class Alerting:
             watched.saved = cursor
         for event in events:
             if event.event != "update":
-                log.info("alert %s: %s, peak %.3f", event.alert.id, event.alert.state, event.alert.peak_value)
+                alert = event.alert
+                log.info("alert %s: %s, peak %.3f", alert.id, alert.state, alert.peak_value, extra=_about(alert))
         watched.rule = rule
 
     def _save_cursor(self, camera: str) -> None:
@@ -212,19 +215,28 @@ class Alerting:
         try:
             frame = self._bus.frame(score.camera, score.id)
             if frame is None:
-                log.warning("alert %s opens without a picture: its frame is no longer on the bus", alert.id)
+                reason = "its frame is no longer on the bus"
+                log.warning("alert %s opens without a picture: %s", alert.id, reason, extra=_about(alert))
                 return
             heat = self._heat(score)
             pixels = frame.pixels if heat is None else pictures.overlay(frame.pixels, heat.cells)
             pictures.keep(pictures.picture_path(self._data_dir, alert.id), pictures.jpeg(pixels))
         except (OSError, ValueError, BrokenMessageError) as error:
-            log.warning("alert %s opens without a picture: %s", alert.id, error)
+            log.warning("alert %s opens without a picture: %s", alert.id, error, extra=_about(alert))
 
     def _heat(self, score: Score) -> Heat | None:
         deadline = time.monotonic() + HEAT_PATIENCE_S
         while (heat := self._bus.heat(score.camera, score.id)) is None and time.monotonic() < deadline:
             time.sleep(0.01)
         return heat
+
+
+def _about(alert: Alert) -> dict[str, object]:
+    """For a log line: the camera, and the frame at which the alert opened."""
+    about: dict[str, object] = {"camera": alert.camera}
+    with contextlib.suppress(ValueError):  # somebody else's alert
+        about |= FrameId.parse(alert.id.rpartition(":")[2])._asdict()
+    return about
 
 
 def _state(rule: Rule, cursor: FrameId | None) -> dict[str, Any]:

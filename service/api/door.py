@@ -105,9 +105,9 @@ class Door:
             self._pausing -= 1
 
     def _tell(self, asking: HTTPConnection) -> None:
-        unsaid = self._rarely.unsaid()
-        if unsaid is not None:
-            more = f" (and {unsaid} more since the last such line)" if unsaid else ""
+        self._rarely.note()
+        more = self._rarely.due()
+        if more is not None:
             log.warning("a wrong token came from %s%s", asking.client.host if asking.client else "a socket", more)
 
 

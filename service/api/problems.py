@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import http
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -14,12 +14,14 @@ from starlette.exceptions import HTTPException
 
 from service.bus import UNAVAILABLE
 from service.errors import BrokenMessageError, ConflictError, LookoutError, NotFoundError, RequestError, SourceError
+from service.rarely import Rarely
 from service.urls import mask
 
 log = logging.getLogger(__name__)
 
 STATUS = {NotFoundError: 404, ConflictError: 409, RequestError: 422, SourceError: 422, BrokenMessageError: 500}
 RETRY_AFTER_S = 2
+AWAY_LINE_EVERY_S, AWAY_LINES_AT_ONCE = 60.0, 10
 
 
 class ProblemResponse(JSONResponse):
@@ -37,8 +39,9 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(RequestValidationError, _validation)
     app.add_exception_handler(LookoutError, _lookout)
+    away = _away(Rarely(AWAY_LINE_EVERY_S, AWAY_LINES_AT_ONCE))
     for kind in UNAVAILABLE:
-        app.add_exception_handler(kind, _away)
+        app.add_exception_handler(kind, away)
     app.add_exception_handler(Exception, _unexpected)
 
 
@@ -63,9 +66,17 @@ def _lookout(_request: Request, error: Exception) -> ProblemResponse:
     return problem(status, str(error))
 
 
-def _away(request: Request, error: Exception) -> ProblemResponse:
-    log.warning("%s %s: Redis is away or refuses: %s", request.method, request.url.path, error)
-    return problem(503, "the database is away or refuses; try again", {"Retry-After": str(RETRY_AFTER_S)})
+def _away(rarely: Rarely) -> Callable[[Request, Exception], ProblemResponse]:
+    """Every open page asks every few seconds: not each question is a line."""
+
+    def answer(request: Request, error: Exception) -> ProblemResponse:
+        rarely.note()
+        more = rarely.due()
+        if more is not None:
+            log.warning("%s %s: Redis is away or refuses: %s%s", request.method, request.url.path, error, more)
+        return problem(503, "the database is away or refuses; try again", {"Retry-After": str(RETRY_AFTER_S)})
+
+    return answer
 
 
 def _unexpected(request: Request, error: Exception) -> ProblemResponse:

@@ -140,7 +140,9 @@ class CameraLine:
         score = outcome.score
         self.recent.see(score)
         if self.rollback.saw(drift, score.distance or 0.0, bool(score.memory_updated), self.rule):
-            log.warning("camera %s: its memory was held at its bound for long; back to the trained one", self.camera.id)
+            about = {"camera": score.camera, "session": score.session, "seq": score.seq}
+            reason = "its memory was held at its bound for long; back to the trained one"
+            log.warning("camera %s: %s", score.camera, reason, extra=about)
             self.items, self.drift = self.scorer.fresh_items(), 0.0
 
     def sent(self) -> None:

@@ -101,7 +101,7 @@ class Lines:
         """Rest for a while: nobody can score this camera as it is."""
         known = self.failed.get(camera.id)
         if known is None or (known.camera, known.reason) != (camera, reason):
-            log.error("camera %s: %s", camera.id, reason)
+            log.error("camera %s: %s", camera.id, reason, extra={"camera": camera.id})
         self.running.pop(camera.id, None)
         self.failed[camera.id] = Failed(camera, reason, signature, time.monotonic() + RETRY_FAILED_EVERY_S)
 
@@ -138,9 +138,8 @@ class Lines:
         try:
             snapshots.restore(line, snapshot.state)
         except (ValueError, KeyError, TypeError) as error:
-            log.warning(
-                "camera %s starts from its trained memory: its snapshot cannot be used: %s", line.camera.id, error
-            )
+            reason = "starts from its trained memory: its snapshot cannot be used"
+            log.warning("camera %s %s: %s", line.camera.id, reason, error, extra={"camera": line.camera.id})
 
     # Feeding
 

@@ -133,7 +133,7 @@ class Worker:
                 self.ownership.ask(name)
         surplus = self.ownership.share(wanted)
         if surplus is not None:
-            log.info("camera %s: given to another worker", surplus)
+            log.info("camera %s: given to another worker", surplus, extra={"camera": surplus})
             self._give_up(surplus)
         self.lines.keep_checkpoints({camera.model for camera in cameras.values()})
         self.lines.end_sessions()
@@ -143,7 +143,7 @@ class Worker:
     def _heed_leases(self) -> None:
         lost, bus_is_new = self.ownership.leases.look()
         for name in lost:
-            log.warning("camera %s: its lease is lost", name)
+            log.warning("camera %s: its lease is lost", name, extra={"camera": name})
             self._drop(name)
         for line in self.lines.running.values() if bus_is_new else ():
             line.bus_was_lost()
@@ -177,7 +177,8 @@ class Worker:
         """The store knows of a later owner, or of later frames: take what it has."""
         line = self.lines.running.get(name)
         if line is not None and line.epoch == epoch:
-            log.warning("camera %s: its snapshot was refused; starting again from the stored one", name)
+            reason = "its snapshot was refused; starting again from the stored one"
+            log.warning("camera %s: %s", name, reason, extra={"camera": name})
             self.lines.stop(name)
             self.ownership.ask(name)
 
@@ -244,13 +245,15 @@ class Worker:
         """Refused: another worker owns the camera, or the bus has forgotten that we do."""
         standing = self.ownership.leases.check(name)
         if standing == "lost":
-            log.warning("camera %s: its lease is lost; what was scored since is thrown away", name)
+            reason = "its lease is lost; what was scored since is thrown away"
+            log.warning("camera %s: %s", name, reason, extra={"camera": name})
             self._drop(name)
 
     def _tell_events(self) -> None:
         for line in self.lines.running.values():
             for event in line.events:
-                log.warning("camera %s: %s (%s)", event.camera, event.kind.replace("_", " "), event.detail)
+                about = {"camera": event.camera, "session": event.session, "seq": event.seq}
+                log.warning("camera %s: %s (%s)", event.camera, event.kind.replace("_", " "), event.detail, extra=about)
                 self.link.tell(event)
             line.events.clear()
 

@@ -7,7 +7,7 @@ import logging
 import random
 import threading
 import time
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 from service.bus import UNAVAILABLE, Bus
 from service.camera_list import CameraList
@@ -17,8 +17,9 @@ from service.errors import BrokenMessageError
 from service.ingest.backoff import Backoff
 from service.ingest.child import Child, Decoder
 from service.ingest.runner import Runner
-from service.messages import Camera
+from service.messages import Camera, IngestReport
 from service.outage import Outage
+from service.rarely import Rarely
 from service.settings import Settings
 
 LOG = logging.getLogger(__name__)
@@ -30,6 +31,9 @@ REPORT_EVERY_S = 1.0
 KILL_AFTER_S = 1.0  # a decoder that was asked to end, while others run
 SLOW_S = 2.0  # a turn that took so long has waited for Redis
 STOP_WITHIN_S = 3.0  # all of them, when the stage ends
+
+LINE_EVERY_S, LINES_AT_ONCE = 60.0, 6  # of one camera's changes in the log: two short losses are told in full
+TROUBLE = ("reconnecting", "stalled", "failed")
 
 News = tuple[str, str | None, int | None]  # what is reported and logged at once when it changes
 
@@ -63,7 +67,7 @@ class Worker:
         self._removed: set[str] = set()  # whose traces on the bus are to be wiped
         self._going: set[str] = set()  # ours until their decoders have ended
         self._follow_at = 0.0
-        self._reported: dict[str, tuple[float, News]] = {}  # when the next report is due, and what the last one told
+        self._reported: dict[str, _Reported] = {}
         self._outage = Outage()
 
     def step(self, now: float) -> None:
@@ -73,7 +77,7 @@ class Worker:
             try:
                 runner.tick(now)
             except Exception as error:  # one camera's trouble is not the others'
-                LOG.exception("camera %s is given up", camera)
+                LOG.exception("camera %s is given up", camera, extra={"camera": camera})
                 runner.give_up(f"ingest failed: {type(error).__name__}")
         try:
             self._talk_to_redis(now)
@@ -93,7 +97,7 @@ class Worker:
             self._reap(time.monotonic())
             time.sleep(0.02)
         for camera in self._leaving:
-            LOG.error("camera %s: its decoder cannot be ended", camera)
+            LOG.error("camera %s: its decoder cannot be ended", camera, extra={"camera": camera})
         with contextlib.suppress(*UNAVAILABLE):
             self._claims.leave()
 
@@ -118,7 +122,7 @@ class Worker:
         wanted = {camera: record for camera, record in cameras.items() if record.enabled}
         _, surplus = self._claims.share(wanted, self._going, may_give=not self._cameras.away)
         if surplus is not None:
-            LOG.info("camera %s: given to another worker", surplus)
+            LOG.info("camera %s: given to another worker", surplus, extra={"camera": surplus})
             self._going.add(surplus)
             self._release(surplus, now)
         for camera in self._leases.mine() - self._going:
@@ -130,7 +134,7 @@ class Worker:
     def _heed_leases(self, now: float) -> None:
         lost, bus_is_new = self._leases.look()
         for camera in lost & self.runners.keys():
-            LOG.warning("camera %s: its lease is lost", camera)
+            LOG.warning("camera %s: its lease is lost", camera, extra={"camera": camera})
             self._release(camera, now)
         ended = [camera for camera, runner in self.runners.items() if runner.state == "ended"]
         for camera in ended if bus_is_new else ():  # are frames of the file missing?
@@ -186,13 +190,13 @@ class Worker:
             self._bus.count(camera, "reconnects", runner.reconnects)
             runner.reconnects = 0
         report, news = replace(runner.report(now, time.time()), worker=self._claims.name), _news(runner)
-        due, told = self._reported.get(camera, (0.0, None))
-        if now < due and news == told:
-            return
-        self._bus.report_ingest(camera, report)
-        if news != told:
-            LOG.info("camera %s: %s%s", camera, report.state, f" ({runner.last_error})" if runner.last_error else "")
-        self._reported[camera] = (now + REPORT_EVERY_S, news)
+        last = self._reported.setdefault(camera, _Reported())
+        if now >= last.due or news != last.news:
+            self._bus.report_ingest(camera, report)
+            if news != last.news:
+                last.lines.note()
+            last.due, last.news = now + REPORT_EVERY_S, news
+        tell(report, camera, runner.last_error, last.lines)
 
     def _note_away(self, error: Exception) -> None:
         if self._outage.failed():
@@ -211,6 +215,25 @@ class Worker:
     def _note_back(self) -> None:
         if self._outage.worked():
             LOG.info("Redis is back")
+
+
+@dataclass(slots=True)
+class _Reported:
+    """What was last reported of a camera, and when that is due again."""
+
+    due: float = 0.0
+    news: News | None = None
+    lines: Rarely = field(default_factory=lambda: Rarely(LINE_EVERY_S, LINES_AT_ONCE))
+
+
+def tell(report: IngestReport, camera: str, error: str | None, lines: Rarely) -> None:
+    """A line about the newest change: a camera that flaps is told of once in LINE_EVERY_S, and how it is at last."""
+    more = lines.due()
+    if more is None:
+        return
+    about = {"camera": camera, "session": report.session, "seq": report.last_seq}
+    level = logging.WARNING if report.state in TROUBLE else logging.INFO
+    LOG.log(level, "camera %s: %s%s%s", camera, report.state, f" ({error})" if error else "", more, extra=about)
 
 
 def _news(runner: Runner) -> News:

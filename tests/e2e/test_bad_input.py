@@ -41,7 +41,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def service(home: Path) -> Iterator[Service]:
     settings = {"models_dir": home / "models", "media_dir": home / "media", "precision": "fp32", "threads": 1}
-    with running_service(home / "data", **settings, connect_timeout_s=2, token=TOKEN) as running:
+    with running_service(home / "data", **settings, connect_timeout_s=2, token=TOKEN, log_format="json") as running:
         assert running.http.get("/cameras").status_code == 401
         running.http.headers.update(BEARER)
         running.add(id="good", url=str(home / "media" / "good.mp4"), model="tiny", calibration="model")
@@ -88,7 +88,7 @@ def test_what_cannot_be_is_refused_with_a_reason(
         ("empty.mp4", "failed", "cannot be opened as a video"),
         ("sound.mp4", "failed", "no video in it"),
         ("playlist.m3u8", "failed", "cannot be opened as a video"),
-        (f"rtsp://user:{PASSWORD}@127.0.0.1:1/x", "reconnecting", "refused"),
+        (f"rtsp://user:{PASSWORD}@127.0.0.1:1/x?token={PASSWORD}&n=1", "reconnecting", "refused"),
     ],
 )
 def test_what_turns_out_wrong_is_said_by_the_camera(
@@ -119,3 +119,14 @@ def test_nothing_that_was_printed_holds_a_password_or_a_stack_trace(service: Ser
     assert "s3cret" not in printed
     assert TOKEN not in printed
     assert "Traceback" not in printed
+
+
+def test_every_line_is_json_and_says_which_camera_it_is_about(service: Service) -> None:
+    """Last in this file too."""
+    lines = [json.loads(line) for line in service.output.lines if not line.startswith("Lookout is at ")]
+    assert {"api", "ingest", "infer", "alert"} <= {line["stage"] for line in lines}
+    (online,) = [line for line in lines if line["message"] == "camera good: online"]
+    assert (online["stage"], online["level"], online["camera"]) == ("ingest", "info", "good")
+    assert online["session"] == service.camera("good")["session"]
+    assert all(line["camera"] in line["message"] for line in lines if "camera" in line)
+    assert any(line["level"] == "warning" and "reconnecting (" in line["message"] for line in lines)

@@ -167,6 +167,8 @@ def test_a_file_elsewhere_is_refused_however_it_is_named(media: Path) -> None:
         f"file://{media}/../outside.mp4",
         f"file://{media}/%2e%2e/outside.mp4",
         f"file://{media}/..%2foutside.mp4",
+        f"file://{media}/.//%2E%2E/./outside.mp4",
+        f"file://localhost{media}/%2e./outside.mp4",
         f"{media}/link.mp4",
         f"{media}/up/outside.mp4",
         "/etc/passwd",
@@ -183,7 +185,7 @@ def test_a_link_that_stays_below_the_folder_is_taken(media: Path) -> None:
 
 
 def test_a_missing_file_and_a_folder_are_refused(media: Path) -> None:
-    for name in ("none.mp4", "."):
+    for name in ("none.mp4", ".", "%2e%2e/outside.mp4", "..%252foutside.mp4", "..\\outside.mp4"):
         with pytest.raises(SourceRefusedError, match="no such file"):
             check(f"{media}/{name}", media)
 
