@@ -60,7 +60,7 @@ class UpdateChoice(StrEnum):
     GUARDED = "guarded"
 
 
-Data = Annotated[Path, typer.Option(help="a folder like Ped2's (train/, test/, labels.json), or of normal clips")]
+Data = Annotated[Path, typer.Option(help="a set's folder (train/, test/, labels), or one of clips: videos or images")]
 CheckpointFile = Annotated[Path, typer.Option(help="a checkpoint of Lookout's")]
 Out = Annotated[Path, typer.Option(help="the checkpoint to write")]
 Memory = Annotated[MemoryChoice, typer.Option(help="carried from clip to clip, as the authors do, or reset")]
@@ -239,6 +239,9 @@ def evaluate(
     scores: Annotated[Path | None, typer.Option(help="write every frame's numbers here, .npz or .csv")] = None,
     plots: Annotated[Path | None, typer.Option(help="write a plot of each clip into this folder")] = None,
     report: Annotated[Path | None, typer.Option(help="write curves and the worst frames here, .html")] = None,
+    fps: Annotated[
+        float | None, typer.Option(help="frame rate of clips that do not say theirs: folders of images", min=0.01)
+    ] = None,
     device: Device = "auto",
 ) -> None:
     """Score the test clips; frame AUC and AP with per-video min-max, without, and live; events and false alarms."""
@@ -275,6 +278,7 @@ def evaluate(
             scheme=score.value,
             alarm=alarm,
             keep_heat=report is not None,
+            fps=fps,
             on_frame=on_frame,
         )
     options: dict[str, object] = {
@@ -393,7 +397,7 @@ def _frames(clips: list[Path], what: str, t_length: int) -> Iterator[Callable[[]
     """A progress bar over the scored frames of some clips: all but the first T - 1 of each."""
     from rich.progress import Progress  # noqa: PLC0415
 
-    from models.video import frames_announced  # noqa: PLC0415
+    from models.training.footage import frames_announced  # noqa: PLC0415
 
     total = sum(max(0, frames_announced(path) - t_length + 1) for path in clips)
     with Progress() as bar:

@@ -24,12 +24,12 @@ from models.learner import Learner, Scheme, Scores
 from models.scorer import Scorer
 from models.scoring import value_minmax, value_none
 from models.training.events import AlarmRule, EventMetrics, Watched, at_thresholds, event_metrics
-from models.training.footage import Labels, evaluation_clips, labels_of, read_labels
+from models.training.footage import announced, evaluation_clips
 from models.training.frame_metrics import FrameMetrics, frame_metrics
+from models.training.labels import Labels, Truth, read_labels
 from models.training.masks import Masked, read_masks
 from models.training.regions import Pictured, RegionMetrics, region_metrics
 from models.training.run import ClipScores, score_clips
-from models.video import announced
 
 Floats = npt.NDArray[np.float64]
 
@@ -84,6 +84,7 @@ def evaluate(
     scheme: Scheme = "paper",
     alarm: AlarmRule | None = None,
     keep_heat: bool = False,
+    fps: float | None = None,
     on_frame: Callable[[], None] = lambda: None,
 ) -> Evaluation:
     """Score the test clips of `data` and, where it has labels, take the metrics. Raises DataError, VideoError.
@@ -93,20 +94,22 @@ def evaluate(
     scheme: whose live values the alarms are of; the others are taken all the same.
     alarm: what counts as noticed; None: events are not looked at.
     keep_heat: the heatmaps, 8 KB a frame; they are kept anyway where there are masks.
+    fps: of clips that do not say theirs; None: with such clips events are not looked at.
     """
     config = scorer.checkpoint.config
     lambda_ = config.lambda_ if lambda_ is None else lambda_
     paths = evaluation_clips(data)
-    entries, masks = read_labels(data, [path.stem for path in paths]), read_masks(paths)
+    masks = read_masks(data, paths)
+    truths, rates = read_labels(data, paths, masks), {path.stem: announced(path).fps or fps for path in paths}
     keep_heat = keep_heat or masks is not None
     clips = list(
         score_clips(scorer, paths, carry_memory=carry_memory, rule=rule, keep_heat=keep_heat, on_frame=on_frame)
     )
     bounds = scorer.checkpoint.calibration
     values = _values(clips, bounds, learn_frames, lambda_)
-    labels = _labels(clips, entries) if entries else None
-    fps, ahead = {path.stem: announced(path).fps for path in paths}, scorer.needs.frames - 1 - scorer.needs.scored
-    watched = _watched(clips, values, scheme, labels, fps, ahead) if labels else None
+    labels = _labels(clips, truths) if truths else None
+    ahead = scorer.needs.frames - 1 - scorer.needs.scored
+    watched = _watched(clips, values, scheme, labels, rates, ahead) if labels else None
     return Evaluation(
         clips=clips,
         values=values,
@@ -132,9 +135,9 @@ def guarded_rule(checkpoint: Checkpoint) -> MemoryRule:
     return MemoryRule.guarded_by(bounds, needs.items[1], needs.gate)
 
 
-def _labels(clips: list[ClipScores], entries: dict[str, Any]) -> dict[str, Labels]:
+def _labels(clips: list[ClipScores], truths: dict[str, Truth]) -> dict[str, Labels]:
     """Labels of the scored frames: the first of a clip have no score, and with some models the last."""
-    found = {clip.name: labels_of(clip.name, entries[clip.name], clip.frames) for clip in clips}
+    found = {clip.name: truths[clip.name].of(clip.frames) for clip in clips}
     return {clip.name: found[clip.name][clip.first :][: len(clip.psnr_db)] for clip in clips}
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from models.training.footage import Labels
+from models.training.labels import Labels
 
 Floats = npt.NDArray[np.float64]
 

@@ -6,21 +6,20 @@ or is itself a folder of clips. A clip is a video file or a folder of frame imag
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from models import video
 from models.errors import DataError
 from models.preprocess import Preprocess
-from models.training.images import frame_images, holds_images, natural, read_images
-from models.video import Pixels, frames_announced, read_clip
+from models.training.images import announced_images, frame_images, holds_images, natural, read_images
+from models.video import Announced, Pixels, read_clip
 
 SUFFIXES = frozenset({".mp4", ".avi", ".mkv", ".mov", ".webm", ".ts", ".m4v", ".mpg", ".mpeg"})
 
@@ -33,8 +32,6 @@ MASKS = "_gt"
 
 MEMORY_SHARE = 0.5
 """Of the machine's memory that footage may take; while a clip is put together, it is there twice."""
-
-Labels = npt.NDArray[np.uint8]
 
 
 def train_clips(data: Path) -> list[Path]:
@@ -81,6 +78,19 @@ def _is_clip(path: Path) -> bool:
 def read(path: Path, preprocess: Preprocess) -> Pixels:
     """A clip, whichever way it lies there: (N, height_px, width_px, 3) uint8 RGB. Raises VideoError, DataError."""
     return read_images(path, preprocess) if path.is_dir() else read_clip(path, preprocess)
+
+
+def announced(path: Path) -> Announced:
+    """What a clip says of itself before it is decoded; a folder of images says no frame rate.
+
+    Raises VideoError, DataError.
+    """
+    return announced_images(path) if path.is_dir() else video.announced(path)
+
+
+def frames_announced(path: Path) -> int:
+    """How many frames it will have, exactly of a folder; 0 where a file does not say. Raises VideoError, DataError."""
+    return len(frame_images(path)) if path.is_dir() else video.frames_announced(path)
 
 
 def whole_clip(path: Path, preprocess: Preprocess, t_length: int) -> Pixels:
@@ -146,7 +156,7 @@ class Footage:
 
 def _require_memory(paths: list[Path], preprocess: Preprocess) -> None:
     """Raises DataError before hours of decoding end in a kill; by what the files say of themselves."""
-    frames = sum(len(frame_images(path)) if path.is_dir() else frames_announced(path) for path in paths)
+    frames = sum(map(frames_announced, paths))
     needed, there = frames * preprocess.height_px * preprocess.width_px * 3, MEMORY_SHARE * _memory_bytes()
     if needed > there:
         raise DataError(
@@ -164,36 +174,3 @@ def _digest(clips: list[Pixels]) -> str:
     for clip in clips:
         total.update(clip.tobytes())
     return total.hexdigest()[:16]
-
-
-def read_labels(data: Path, clips: list[str]) -> dict[str, Any] | None:
-    """What `data/labels.json` says of these clips; None where there is no such file.
-
-    Raises DataError where the file is damaged or says nothing about one of them. Read before the scoring begins: a
-    wrong file must not cost an hour. `labels_of` then turns an entry into labels.
-    """
-    path = data / "labels.json"
-    if not path.exists():
-        return None
-    try:
-        test = json.loads(path.read_text())["test"]
-        entries = {name: test[name] for name in clips}
-        for name, entry in entries.items():
-            labels_of(name, entry, entry["frames"])
-    except KeyError as error:
-        raise DataError(f"{path.name}: nothing about {error}") from None
-    except (OSError, ValueError, TypeError, AttributeError) as error:
-        raise DataError(f"{path.name} is no label file: {error}") from None
-    return entries
-
-
-def labels_of(name: str, entry: dict[str, Any], frames: int) -> Labels:
-    """A clip's labels (N,) 0/1. Raises DataError where they do not fit its number of decoded frames."""
-    if entry["frames"] != frames:
-        raise DataError(f"labels.json says that clip {name} has {entry['frames']} frames; it has {frames}")
-    labels = np.zeros(frames, np.uint8)
-    for first, last in entry["anomalous_first_last_0based_inclusive"]:
-        if not 0 <= first <= last < frames:
-            raise DataError(f"labels.json: interval {first} to {last} does not fit clip {name} of {frames} frames")
-        labels[first : last + 1] = 1
-    return labels

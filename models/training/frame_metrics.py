@@ -11,7 +11,7 @@ import numpy.typing as npt
 from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score, roc_curve
 
 from models.errors import DataError
-from models.training.footage import Labels
+from models.training.labels import Labels
 
 Floats = npt.NDArray[np.float64]
 

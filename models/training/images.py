@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from pathlib import Path
 
@@ -16,6 +16,7 @@ import numpy as np
 
 from models.errors import DataError, VideoError
 from models.preprocess import Pixels, Preprocess
+from models.video import Announced
 
 SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 
@@ -70,6 +71,19 @@ def read_images(folder: Path, preprocess: Preprocess) -> Pixels:
                 raise VideoError(f"{folder.name}: {path.name} is {size}, the first frame {first}")
             frames.append(preprocess(rgb))
     return np.stack(frames)
+
+
+def images_at(folder: Path, frames: Iterable[int]) -> dict[int, Pixels]:
+    """Some of the frames by their numbers in the clip, 0-based: (H, W, 3) uint8 RGB, at their own size."""
+    paths = frame_images(folder)
+    with _silent():
+        return {frame: _read(paths[frame]) for frame in frames}
+
+
+def announced_images(folder: Path) -> Announced:
+    """How many frames there are, and the size of the first."""
+    height_px, width_px, _ = images_at(folder, [0])[0].shape
+    return Announced(len(frame_images(folder)), None, width_px, height_px)
 
 
 @contextlib.contextmanager

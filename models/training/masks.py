@@ -1,25 +1,32 @@
 """Pixel ground truth: which regions of a frame are anomalous, and which of them are one thing that moves.
 
-`NN_mask.npz` beside the clip `NN`, as with Ped2: `mask` is packed bits along the last axis, `shape` is (frames, H, W).
+`NN_mask.npz` beside the clip `NN`: `mask` is packed bits along the last axis, `shape` is (frames, H, W). Or as it is
+distributed: with Ped2 a folder of images `TestNNN_gt` beside the clip, with Avenue `N_label.mat`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 from zipfile import BadZipFile
 
 import cv2
 import numpy as np
 import numpy.typing as npt
+from scipy.io import loadmat
 from scipy.ndimage import label
 
 from models.errors import DataError
 from models.levels import SIDE
-from models.video import Announced, announced
+from models.training.footage import MASKS, announced
+from models.training.images import frame_images, images_at
 
 Mask = npt.NDArray[np.uint8]
 Cells = npt.NDArray[np.int64]
+
+AVENUE = "ground_truth_demo/testing_label_mask"
 
 LINKED = np.zeros((3, 3, 3), np.uint8)  # frame, row, column
 LINKED[1] = 1  # in a frame: the eight neighbours
@@ -42,6 +49,11 @@ class Masked:
     regions: list[list[Region]]  # one list a frame of the clip
     cell_pixels: Cells  # (64, 64): how many pixels of the picture lie in each cell
 
+    @property
+    def labels(self) -> npt.NDArray[np.uint8]:
+        """(N,) 0/1: a frame is anomalous where any of its pixels is."""
+        return np.array([bool(regions) for regions in self.regions], np.uint8)
+
     @classmethod
     def of(cls, mask: Mask) -> Masked:
         """mask: (N, H, W) 0/1. A track is what is connected over frames: regions of two frames that share a pixel."""
@@ -51,33 +63,81 @@ class Masked:
         return cls(regions, _count(cell.ravel()))
 
 
-def read_masks(clips: list[Path]) -> dict[str, Masked] | None:
-    """The ground truth of each clip; None where none has one.
+def read_masks(data: Path, clips: list[Path]) -> dict[str, Masked] | None:
+    """The ground truth of each clip, in the first of FORMS that is there; None where none has one.
 
-    Raises DataError where some have and others do not, or where a mask is damaged or does not fit its clip.
+    data: the folder that the clips were found in. Raises DataError where some have one and others do not, or where a
+    mask is damaged or does not fit its clip.
     """
-    files = [path.with_name(f"{path.stem}_mask.npz") for path in clips]
-    missing = [file.name for file in files if not file.exists()]
-    if len(missing) == len(files):
-        return None
-    if missing:
-        raise DataError(f"there is no {missing[0]}, but other clips have a mask")
-    return {path.stem: Masked.of(_read(file, announced(path))) for path, file in zip(clips, files, strict=True)}
+    for form in FORMS:
+        places = {clip: form.place(data, clip) for clip in clips}
+        missing = [place.name for place in places.values() if not place.exists()]
+        if len(missing) == len(places):
+            continue
+        if missing:
+            raise DataError(f"there is no {missing[0]}, but other clips have a mask")
+        return {clip.stem: Masked.of(_fitting(place, form.read(place), clip)) for clip, place in places.items()}
+    return None
 
 
-def _read(path: Path, clip: Announced) -> Mask:
-    """(N, H, W) 0/1."""
+def _fitting(place: Path, mask: Mask, path: Path) -> Mask:
+    """Raises DataError where the mask is not that of a clip of this size."""
+    clip = announced(path)
+    size = (clip.height_px, clip.width_px)
+    if mask.shape[1:] != size or (clip.frames and len(mask) != clip.frames):
+        raise DataError(
+            f"{place.name} is a mask of {mask.shape}; the clip is {(clip.frames, *size)} (frames, height, width)"
+        )
+    return mask
+
+
+def _packed(path: Path) -> Mask:
+    """`mask`: bits along the last axis; `shape`: frames, height, width."""
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             packed, shape = stored["mask"], tuple(int(side) for side in stored["shape"])
     except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile) as error:
         raise DataError(f"{path.name} is no mask: {error}") from None
-    size = (clip.height_px, clip.width_px)
-    if len(shape) != 3 or shape[1:] != size or (clip.frames and shape[0] != clip.frames):
-        raise DataError(f"{path.name} is a mask of {shape}; the clip is {(clip.frames, *size)} (frames, height, width)")
-    if packed.dtype != np.uint8 or packed.shape != (*shape[:2], -(-shape[2] // 8)):
+    if len(shape) != 3 or packed.dtype != np.uint8 or packed.shape != (*shape[:2], -(-shape[2] // 8)):
         raise DataError(f"{path.name} is no mask: {packed.dtype} {packed.shape} are not the bits of {shape}")
     return np.unpackbits(packed, axis=-1, count=shape[2])
+
+
+def _images(folder: Path) -> Mask:
+    """Ped2's: an image a frame, black where all is normal."""
+    frames = images_at(folder, range(len(frame_images(folder))))
+    return _stacked(folder, [np.asarray(picture.any(axis=2)) for picture in frames.values()])
+
+
+def _matlab(path: Path) -> Mask:
+    """Avenue's: `volLabel`, a cell a frame, 0 where all is normal."""
+    try:
+        cells = loadmat(path, appendmat=False, variable_names=["volLabel"])["volLabel"]
+        frames = [np.asarray(cell, bool) for cell in np.asarray(cells, object).ravel()]
+    except Exception as error:  # loadmat raises whatever its reader does
+        raise DataError(f"{path.name} is no mask: {type(error).__name__}") from None
+    return _stacked(path, frames)
+
+
+def _stacked(path: Path, frames: list[npt.NDArray[np.bool_]]) -> Mask:
+    shapes = {frame.shape for frame in frames}
+    if len(shapes) != 1 or frames[0].ndim != 2:
+        raise DataError(f"{path.name} is no mask: a picture a frame, all of one size, is expected")
+    return np.stack(frames).astype(np.uint8)
+
+
+class Form(NamedTuple):
+    """One way in which masks lie there."""
+
+    place: Callable[[Path, Path], Path]  # data folder, clip → where its mask would be
+    read: Callable[[Path], Mask]  # (N, H, W) 0/1
+
+
+FORMS = (
+    Form(lambda _, clip: clip.with_name(f"{clip.stem}_mask.npz"), _packed),
+    Form(lambda _, clip: clip.with_name(clip.stem + MASKS), _images),
+    Form(lambda data, clip: data / AVENUE / f"{clip.stem.lstrip('0')}_label.mat", _matlab),
+)
 
 
 def _cell_of_pixel(height_px: int, width_px: int) -> Cells:

@@ -91,7 +91,7 @@ def _frames(evaluation: Evaluation) -> str:
 
 def _events(evaluation: Evaluation) -> str:
     if evaluation.events is None or evaluation.watched is None:
-        return "<p>There are no labels, or a clip does not say its frame rate.</p>"
+        return "<p>There are no labels, or a clip does not say its frame rate (--fps).</p>"
     at = at_thresholds(evaluation.watched, evaluation.events.rule)
     keys = ("threshold", "recall_percent", "false_alarms_per_hour", "normal_in_alarm_percent")
     head = ["threshold", "events noticed, %", "false alarms an hour of normal footage", "of it within an alarm, %"]

@@ -37,6 +37,8 @@ def as_lines(evaluation: Evaluation) -> str:
         )
     if evaluation.events is not None:
         lines.append(event_words(evaluation.events))
+    elif evaluation.labels is not None and evaluation.watched is None:
+        lines.append("alarms: left out, a clip does not say its frame rate (--fps)")
     if evaluation.regions is not None:
         found = evaluation.regions
         words = f"RBDC {percent(found.rbdc)}, TBDC {percent(found.tbdc)}, AUC over pixels {percent(found.pixel_auc)}"

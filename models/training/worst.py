@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from models.levels import PEAK
 from models.training.evaluate import Evaluation
+from models.training.images import images_at
 from models.training.run import ClipScores
 from models.video import Pixels, opened, pictures
 
@@ -91,6 +92,8 @@ def jpegs(evaluation: Evaluation, paths: list[Path], wrongs: list[Wrong]) -> dic
 
 def _frames(path: Path, wanted: set[int]) -> dict[int, Pixels]:
     """(H, W, 3) RGB by number, 0-based."""
+    if path.is_dir():
+        return images_at(path, wanted)
     found: dict[int, Pixels] = {}
     if wanted:
         with opened(path) as container:

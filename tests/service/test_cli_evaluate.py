@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from tests.clips import write_clip
 from tests.service.test_cli_models import evaluated, lookout
+from tests.sets import FIRST, FRAMES, avenue, ped2, shanghaitech
 from tests.tiny import write_tiny
 
 DOCUMENTED = (Path(__file__).parents[2] / "docs" / "evaluation.md").read_text()
@@ -116,6 +118,44 @@ def test_the_report_is_one_file_of_the_whole_run(data: Path, tmp_path: Path) -> 
         assert word in html
     assert "alarms at 0.5" in html
     assert [path.name for path in tmp_path.glob("*.html")] == ["report.html"]
+
+
+@pytest.mark.parametrize("write", [ped2, avenue, shanghaitech])
+def test_folders_of_images_are_calibrated_on_and_evaluated(write: Callable[[Path], Path], tmp_path: Path) -> None:
+    data, calibrated = write(tmp_path / "data"), tmp_path / "calibrated.safetensors"
+    lookout("calibrate", "--checkpoint", write_tiny(tmp_path), "--data", data, "--out", calibrated)
+    report = tmp_path / "report.html"
+    summary, scores = evaluated(calibrated, data, tmp_path, "--fps", 25, "--report", report)
+    (clip,) = summary["clips"]
+    assert scores[f"{clip}/label"].tolist() == [int(frame >= FIRST) for frame in range(4, FRAMES)]
+    events = summary["event_metrics"]
+    assert [(event["first"], event["last"]) for event in events["each_event"]] == [(FIRST, FRAMES - 1)]
+    assert events["normal_hours"] == pytest.approx((FIRST - 4) / 25 / 3600)
+    assert (summary["region_metrics"] is None) == (write is shanghaitech)
+    assert report.read_text().count("data:image/jpeg;base64,") >= 2
+    without = lookout("evaluate", "--checkpoint", calibrated, "--data", data).out
+    assert "alarms: left out, a clip does not say its frame rate (--fps)" in without
+
+
+def test_folders_of_images_that_cannot_be_evaluated_are_one_line(tmp_path: Path) -> None:
+    checkpoint, data, out = write_tiny(tmp_path), ped2(tmp_path / "data"), tmp_path / "out.json"
+
+    def refused() -> str:
+        said = lookout("evaluate", "--checkpoint", checkpoint, "--data", data, "--json", out, expect=1)
+        assert not out.exists()
+        return said.one_line()
+
+    entry = {"frames": FRAMES - 1, "anomalous_first_last_0based_inclusive": []}
+    (data / "labels.json").write_text(json.dumps({"test": {"Test001": entry}}))
+    assert f"clip Test001 has {FRAMES - 1} frames; it has {FRAMES}" in refused()
+    (data / "labels.json").unlink()
+    for folder in ("Test001", "Test001_gt"):
+        for image in sorted((data / "Test" / folder).iterdir())[4:]:
+            image.unlink()
+    assert "Test001 has 4 frames; the model needs 5" in refused()
+    for image in (data / "Test" / "Test001").iterdir():
+        image.unlink()
+    assert "holds no video clip" in refused()
 
 
 def test_a_report_that_is_no_page_or_cannot_be_written_is_one_line(data: Path, tmp_path: Path) -> None:

@@ -23,8 +23,8 @@ from models.header import read_header
 from models.registry import MODELS
 from service.cli import main
 from tests.clips import write_clip
+from tests.sets import write_images
 from tests.tiny import TINY_OF, tiny_checkpoint, write_tiny
-from tests.unit.test_images import write_images
 
 SMALL = ["--width", "6", "--size", "32", "--epochs", "2", "--seed", "3"]
 TRAIN = ["--width", "4", "--items", "4", "--size", "32", "--epochs", "2", "--seed", "3"]

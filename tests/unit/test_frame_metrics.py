@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.errors import DataError
-from models.training.footage import Labels
 from models.training.frame_metrics import Floats, frame_metrics, precision_recall, roc
+from models.training.labels import Labels
 
 VALUES = st.integers(0, 6) | st.just(math.nan)  # few, so that there are ties
 VIDEO = st.lists(st.tuples(st.integers(0, 1), VALUES), max_size=12)

@@ -13,16 +13,9 @@ from models.preprocess import Preprocess
 from models.training import footage
 from models.training.footage import Footage, evaluation_clips, read, train_clips
 from tests.clips import number_in, numbered, write_clip
+from tests.sets import write_images
 
 AS_IT_IS = Preprocess(height_px=24, width_px=40)
-
-
-def write_images(folder: Path, names: list[str], first: int = 0) -> Path:
-    """Images whose frames tell their own number, from `first` on in the order of `names`."""
-    folder.mkdir(parents=True)
-    for number, name in enumerate(names, start=first):
-        assert cv2.imwrite(str(folder / name), numbered(number, 40, 24))
-    return folder
 
 
 def numbers(path: Path) -> list[int]:

@@ -183,11 +183,11 @@ def clip(tmp_path: Path) -> Path:
 
 
 def test_a_mask_is_read_beside_its_clip(clip: Path) -> None:
-    assert read_masks([clip]) is None
+    assert read_masks(clip.parent, [clip]) is None
     mask, _ = blank(4)
     mask[2, 10:20, 30:45] = 1
     write_mask(clip, mask)
-    masks = read_masks([clip])
+    masks = read_masks(clip.parent, [clip])
     assert masks is not None
     assert [len(regions) for regions in masks["01"].regions] == [0, 0, 1, 0]
     assert masks["01"].regions[2][0].pixels == 150
@@ -209,7 +209,7 @@ def test_a_mask_is_read_beside_its_clip(clip: Path) -> None:
 def test_a_mask_that_does_not_fit_is_one_line(clip: Path, mask: Mask, other: dict[str, object], reason: str) -> None:
     write_mask(clip, mask, **other)
     with pytest.raises(DataError, match=re.escape(reason)) as raised:
-        read_masks([clip])
+        read_masks(clip.parent, [clip])
     assert "\n" not in str(raised.value)
 
 
@@ -218,20 +218,20 @@ def test_a_damaged_mask_and_one_that_is_missing_are_one_line(clip: Path, tmp_pat
     stored = clip.with_name("01_mask.npz")
     other = write_clip(tmp_path / "02.mp4", range(4), size_px=(WIDTH_PX, HEIGHT_PX))
     with pytest.raises(DataError, match=r"no 02_mask\.npz"):
-        read_masks([clip, other])
+        read_masks(clip.parent, [clip, other])
     for damaged in (stored.read_bytes()[:-40], b"no archive", b""):
         stored.write_bytes(damaged)
         with pytest.raises(DataError, match=r"01_mask\.npz is no mask"):
-            read_masks([clip])
+            read_masks(clip.parent, [clip])
     np.savez(stored, mask=np.zeros(3))
     with pytest.raises(DataError, match="shape"):
-        read_masks([clip])
+        read_masks(clip.parent, [clip])
 
 
 @pytest.mark.footage
 def test_ped2s_masks_agree_with_its_labels() -> None:
     test = SHARED / "data" / "ped2" / "test"
-    masks = read_masks([test / "12.mp4"])
+    masks = read_masks(test.parent, [test / "12.mp4"])
     assert masks is not None
     assert [bool(regions) for regions in masks["12"].regions] == [False] * 87 + [True] * 93
     assert {region.track for regions in masks["12"].regions for region in regions} == {0}

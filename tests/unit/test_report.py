@@ -20,7 +20,7 @@ from models.levels import PEAK
 from models.scorer import Scorer
 from models.training.evaluate import Evaluation, Floats, Values, evaluate
 from models.training.events import AlarmRule
-from models.training.footage import Labels
+from models.training.labels import Labels
 from models.training.report import as_html
 from models.training.run import ClipScores, score_clips
 from models.training.svg import Chart, Line, Span
