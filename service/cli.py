@@ -13,6 +13,7 @@ import typer
 from models.errors import ModelsError
 from service import logs
 from service.cli_models import models_app
+from service.cli_recipe import recipe_app
 from service.errors import LookoutError
 from service.lifecycle import stop_on_signals
 from service.settings import Settings, load_settings
@@ -25,6 +26,7 @@ app = typer.Typer(
     help="Lookout: live anomaly scores for fixed cameras. Every setting is also an environment variable LOOKOUT_*.",
 )
 app.add_typer(models_app)
+app.add_typer(recipe_app)
 
 
 @app.command()

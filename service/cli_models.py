@@ -128,7 +128,7 @@ def train(
             if seeds > 1 and session.finished(trainer, own):
                 typer.echo(f"{own.out} is there already")
                 continue
-            _train(trainer, own, preprocess, half, stop.is_set)
+            run_training(trainer, own, preprocess, half, stop.is_set)
     if seeds > 1:
         _over_seeds(files, {k: own.out for k, own in runs.items()})
 
@@ -152,8 +152,15 @@ def _footage(
     return footage, Validation(held, config, seed)
 
 
-def _train(trainer: Trainer, files: Files, preprocess: Preprocess, half: bool, should_stop: Callable[[], bool]) -> None:
-    """One run, from its state where there is one."""
+def run_training(
+    trainer: Trainer,
+    files: Files,
+    preprocess: Preprocess,
+    half: bool,
+    should_stop: Callable[[], bool],
+    note: Callable[[], dict[str, object]] = dict,
+) -> None:
+    """One run, from its state where there is one. note: what a checkpoint's provenance says besides."""
     from models.training import loop, session  # noqa: PLC0415
 
     if session.begin(trainer, files):
@@ -163,7 +170,7 @@ def _train(trainer: Trainer, files: Files, preprocess: Preprocess, half: bool, s
             session.run(
                 trainer,
                 files,
-                lambda: trainer.checkpoint(preprocess, _provenance()),
+                lambda: trainer.checkpoint(preprocess, provenance() | note()),
                 lambda path, checkpoint: _write(path, checkpoint, half),
                 report=report,
                 tell=tell,
@@ -179,7 +186,7 @@ def _over_seeds(files: Files, outs: dict[int, Path]) -> None:
     from models.training import session, tables  # noqa: PLC0415
 
     found = session.over_seeds(outs)
-    tables.write_text(files.summary, json.dumps(found | _provenance(), indent=1) + "\n")
+    tables.write_text(files.summary, json.dumps(found | provenance(), indent=1) + "\n")
     for name, spread in found["over_seeds"].items():
         typer.echo(f"{name} over {len(outs)} seeds: {spread['mean']:.4g}, deviation {spread['deviation']:.2g}")
     typer.echo(f"wrote {files.summary}")
@@ -202,9 +209,10 @@ def calibrate(
 
     where = choose_device(device)
     loaded = load_checkpoint(checkpoint)
-    with _frames(train_clips(data), "calibrating", loaded.config.needs.frames) as on_frame:
+    clips = train_clips(data)
+    with frames_bar(clips, "calibrating", loaded.config.needs.frames) as on_frame:
         done = calibrate.calibrate(
-            loaded, data, device=where, precision=choose_precision(precision.value, where), on_frame=on_frame
+            loaded, clips, device=where, precision=choose_precision(precision.value, where), on_frame=on_frame
         )
     _save(out, done, half)
     bounds = done.calibration
@@ -267,7 +275,7 @@ def evaluate(
     loaded = load_checkpoint(checkpoint)
     rule = _rule(loaded, update, gate)
     scorer = Scorer(loaded, where, chosen)
-    with _frames(evaluation_clips(data), "scoring", scorer.t_length) as on_frame:
+    with frames_bar(evaluation_clips(data), "scoring", scorer.t_length) as on_frame:
         found = evaluate.evaluate(
             scorer,
             data,
@@ -288,7 +296,7 @@ def evaluate(
     }
     options |= {"memory": memory.value, "update": update.value, "gate": rule.gate}
     options |= {"alpha": found.lambda_, "device": where}
-    options |= _provenance()
+    options |= provenance()
     summary = evaluate.summary(found) | options
     if json_out is not None:
         tables.write_text(json_out, json.dumps(summary, indent=1) + "\n")
@@ -364,7 +372,7 @@ def _wrote(path: Path) -> None:
     typer.echo(f"wrote {path} ({path.stat().st_size / 1e6:.1f} MB, sha256 {digest(path)})")
 
 
-def _provenance() -> dict[str, str]:
+def provenance() -> dict[str, object]:
     """The command as it was given, without the folders of this machine."""
     words = [Path(word).name if "/" in word else word for word in sys.argv[1:]]
     return {"lookout": __version__, "command": " ".join(["lookout", *words])}
@@ -393,7 +401,7 @@ def _steps(trainer: Trainer) -> Iterator[tuple[Callable[[Progress], None], Calla
 
 
 @contextmanager
-def _frames(clips: list[Path], what: str, t_length: int) -> Iterator[Callable[[], None]]:
+def frames_bar(clips: list[Path], what: str, t_length: int) -> Iterator[Callable[[], None]]:
     """A progress bar over the scored frames of some clips: all but the first T - 1 of each."""
     from rich.progress import Progress  # noqa: PLC0415
 

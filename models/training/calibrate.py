@@ -12,29 +12,28 @@ from models.bounds import Bounds
 from models.checkpoint import Checkpoint
 from models.device import Precision
 from models.scorer import Scorer
-from models.training.footage import train_clips
 from models.training.run import score_clips
 
 
 def calibrate(
     checkpoint: Checkpoint,
-    data: Path,
+    clips: list[Path],
     *,
     device: str = "cpu",
     precision: Precision = "fp32",
     on_frame: Callable[[], None] = lambda: None,
 ) -> Checkpoint:
-    """The same checkpoint with bounds taken from the normal clips of `data`, the published update at work.
+    """The same checkpoint with bounds taken from normal clips, the published update at work.
 
     Better on clips that were not trained on: on those the model is too good. Raises DataError, VideoError.
     """
     scorer = Scorer(checkpoint, device, precision)
-    clips = list(score_clips(scorer, train_clips(data), carry_memory=False, on_frame=on_frame))
+    scored = list(score_clips(scorer, clips, carry_memory=False, on_frame=on_frame))
     bounds = Bounds.of(
-        np.concatenate([clip.psnr_db for clip in clips]),
-        np.concatenate([clip.distance for clip in clips]),
-        np.concatenate([clip.gate_error for clip in clips]),
-        np.concatenate([clip.local_db for clip in clips]),
+        np.concatenate([clip.psnr_db for clip in scored]),
+        np.concatenate([clip.distance for clip in scored]),
+        np.concatenate([clip.gate_error for clip in scored]),
+        np.concatenate([clip.local_db for clip in scored]),
     )
     checkpoint.model.cpu()
     note = {"clips": len(clips), "frames": bounds.frames, "precision": precision}

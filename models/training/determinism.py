@@ -1,4 +1,4 @@
-"""Bit for bit the same on the same machine: torch's and cuDNN's deterministic algorithms, on request."""
+"""Bit for bit the same on the same machine, with deterministic algorithms; or as fast as can be. On request, both."""
 
 from __future__ import annotations
 
@@ -26,3 +26,14 @@ def deterministic(wanted: bool) -> Iterator[None]:
     finally:
         torch.use_deterministic_algorithms(before[0])
         torch.backends.cudnn.benchmark = before[1]
+
+
+@contextlib.contextmanager
+def fastest() -> Iterator[None]:
+    """Within, cuDNN tries its algorithms on the first batch of a size and keeps the fastest; no two runs need agree."""
+    before = torch.backends.cudnn.benchmark
+    torch.backends.cudnn.benchmark = True
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.benchmark = before

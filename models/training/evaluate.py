@@ -85,6 +85,7 @@ def evaluate(
     alarm: AlarmRule | None = None,
     keep_heat: bool = False,
     fps: float | None = None,
+    regions: bool = True,
     on_frame: Callable[[], None] = lambda: None,
 ) -> Evaluation:
     """Score the test clips of `data` and, where it has labels, take the metrics. Raises DataError, VideoError.
@@ -95,13 +96,15 @@ def evaluate(
     alarm: what counts as noticed; None: events are not looked at.
     keep_heat: the heatmaps, 8 KB a frame; they are kept anyway where there are masks.
     fps: of clips that do not say theirs; None: with such clips events are not looked at.
+    regions: where the anomalies are, too, if there are masks: a minute or two more.
     """
     config = scorer.checkpoint.config
     lambda_ = config.lambda_ if lambda_ is None else lambda_
     paths = evaluation_clips(data)
     masks = read_masks(data, paths)
     truths, rates = read_labels(data, paths, masks), {path.stem: announced(path).fps or fps for path in paths}
-    keep_heat = keep_heat or masks is not None
+    pictured = masks if regions else None
+    keep_heat = keep_heat or pictured is not None
     clips = list(
         score_clips(scorer, paths, carry_memory=carry_memory, rule=rule, keep_heat=keep_heat, on_frame=on_frame)
     )
@@ -121,7 +124,7 @@ def evaluate(
         watched=watched,
         events=event_metrics(watched, alarm) if watched and alarm else None,
         masks=masks,
-        regions=region_metrics(_pictured(clips, masks)) if masks else None,
+        regions=region_metrics(_pictured(clips, pictured)) if pictured else None,
     )
 
 

@@ -54,6 +54,7 @@ class TrainOptions:
     best_by: Criterion = "psnr"
     deterministic: bool = False
     compiled: bool = False
+    most_s: float = 0.0  # of training, after which it ends with a row, wherever it stands; 0: no limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,21 @@ class StoppedError(Exception):
     """Training was asked to stop; its state is saved."""
 
 
+class Clock:
+    """How long a training has been going on, over all processes that had a part in it."""
+
+    def __init__(self, before_s: float = 0.0) -> None:
+        self._before_s = before_s
+        self._since_s: float | None = None  # monotonic; None: it stands
+
+    def start(self) -> None:
+        self._since_s = time.monotonic()
+
+    @property
+    def spent_s(self) -> float:
+        return self._before_s + (0.0 if self._since_s is None else time.monotonic() - self._since_s)
+
+
 class Trainer:
     """A model in training, with everything that a resumed run needs to go on as if nothing had happened."""
 
@@ -82,10 +98,12 @@ class Trainer:
         self.model = make_model(name_of(config), config).to(self.device).train()
         self.model.to(memory_format=self.model.layout)  # type: ignore[call-overload]  # missing in torch's stubs
         self.items = self.model.initial_items().to(self.device)
-        self.optimizer = Adam(self.model.parameters(), lr=options.learning_rate)
+        fused = True if self.device.type == "cuda" else None  # one kernel for all parameters; None: as torch does
+        self.optimizer = Adam(self.model.parameters(), lr=options.learning_rate, fused=fused)
         self.schedule = CosineAnnealingLR(self.optimizer, T_max=options.epochs)
         self.epoch = 0
         self.step_in_epoch = 0
+        self.clock = Clock()
         self.rows: list[Row] = []
         self._since_row: list[tuple[float, float]] = []  # loss and PSNR of each step
         self._lesson = torch.compile(self.model.lesson) if options.compiled else self.model.lesson
@@ -93,28 +111,36 @@ class Trainer:
     @property
     def steps(self) -> int:
         """Of the whole training."""
-        return self.options.epochs * self._steps_per_epoch
+        return self.options.epochs * self.steps_per_epoch
 
     @property
     def steps_done(self) -> int:
-        return self.epoch * self._steps_per_epoch + self.step_in_epoch
+        return self.epoch * self.steps_per_epoch + self.step_in_epoch
 
     def is_done(self) -> bool:
-        """The last epoch is over, or patience is."""
+        """The last epoch is over, or patience is, or the time; a row has been written of the last step then."""
+        if self._is_time_over() and self.steps_done:
+            return self.steps_done == self._steps_told
         return self.epoch >= self.options.epochs or 0 < self.options.patience <= self._rows_since_best()
 
     def is_row_due(self) -> bool:
         """After a step, and until it is written; the last step has a row in any case."""
-        done, every = self.steps_done, self.options.row_every or self._steps_per_epoch
-        written = self.rows[-1].step if self.rows else 0
-        return done > written and (done % every == 0 or done == self.steps)
+        done, every = self.steps_done, self.options.row_every or self.steps_per_epoch
+        return done > self._steps_told and (done % every == 0 or done == self.steps or self._is_time_over())
+
+    @property
+    def _steps_told(self) -> int:
+        return self.rows[-1].step if self.rows else 0
+
+    def _is_time_over(self) -> bool:
+        return 0 < self.options.most_s <= self.clock.spent_s
 
     @property
     def best(self) -> Row | None:
         return next((row for row in reversed(self.rows) if row.best), None)
 
     @property
-    def _steps_per_epoch(self) -> int:
+    def steps_per_epoch(self) -> int:
         return self.footage.batches_per_epoch(self.options.batch)
 
     @property
@@ -143,7 +169,8 @@ class Trainer:
         torch.manual_seed(hash((self.options.seed, self.epoch, self.step_in_epoch)))  # a resumed run draws the same
         with self._autocast():
             lesson = self._lesson(clips, self.items, self.stage)
-        loss = lesson.loss.item()
+        told = lesson.loss.detach(), -10 * lesson.mse.clamp_min(LEAST_MSE).log10()
+        loss, psnr = torch.stack([number.float() for number in told]).tolist()  # the device is waited for once a step
         if not math.isfinite(loss):
             raise TrainingError(f"the loss became {loss} in epoch {self.epoch + 1}: try a smaller learning rate")
         self.optimizer.zero_grad(set_to_none=True)
@@ -151,7 +178,6 @@ class Trainer:
         self.optimizer.step()
         self.items = lesson.items
         self.step_in_epoch += 1
-        psnr = -10 * lesson.mse.clamp_min(LEAST_MSE).log10().item()
         self._since_row.append((loss, psnr))
         return loss, psnr
 
@@ -221,17 +247,12 @@ class Trainer:
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
         self.items, self.epoch, self.step_in_epoch = state["items"], state["epoch"], state["step_in_epoch"]
-        self.rows = [Row(**row) for row in state["rows"]]
+        self.rows, self.clock = [Row(**row) for row in state["rows"]], Clock(state["spent_s"])
         self._since_row = state["since_row"]
 
     def fingerprint(self) -> dict[str, Any]:
         """What must be the same for a run to be continued."""
-        footage: dict[str, Any] = {"sha256": self.footage.sha256, "windows": len(self.footage.windows)}
-        if self.validation is not None:
-            held = self.validation.footage
-            footage["held_out"] = {"sha256": held.sha256, "clips": list(held.names)}
-        config = {"model": name_of(self.config)} | asdict(self.config)
-        return {"config": config, "options": asdict(self.options), "footage": footage}
+        return fingerprint(self.config, self.options, self.footage, self.validation)
 
     def checkpoint(self, preprocess: Preprocess, provenance: dict[str, Any]) -> Checkpoint:
         """The model as it is, not calibrated. Adds to its provenance how it was trained, and the newest row."""
@@ -250,7 +271,19 @@ class Trainer:
             "step_in_epoch": self.step_in_epoch,
             "rows": [asdict(row) for row in self.rows],
             "since_row": self._since_row,
+            "spent_s": self.clock.spent_s,
         }
+
+
+def fingerprint(
+    config: Config, options: TrainOptions, footage: Footage, validation: Validation | None
+) -> dict[str, Any]:
+    """Of a run: what is trained, how, and on what."""
+    content: dict[str, Any] = {"sha256": footage.sha256, "windows": len(footage.windows)}
+    if validation is not None:
+        held = validation.footage
+        content["held_out"] = {"sha256": held.sha256, "clips": list(held.names)}
+    return {"config": {"model": name_of(config)} | asdict(config), "options": asdict(options), "footage": content}
 
 
 def train(
@@ -281,6 +314,7 @@ def _to_the_end(
     should_stop: Callable[[], bool],
 ) -> None:
     saved_at = time.monotonic()
+    trainer.clock.start()
     while not trainer.is_done():
         if trainer.is_row_due():
             keep(trainer.write_row(should_stop))

@@ -1,0 +1,135 @@
+"""The recipe for a GPU machine: a training that ends in time, its table, and a checkpoint in parts that can be sent."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from models.errors import DataError
+from service.cli_models import Data, Device, PrecisionChoice, frames_bar, provenance, run_training
+from service.lifecycle import stop_on_signals
+
+if TYPE_CHECKING:
+    from models.family import Config
+    from models.training.loop import TrainOptions
+    from models.training.session import Files
+
+recipe_app = typer.Typer()
+
+
+@recipe_app.command()
+def recipe(
+    data: Data,
+    out: Annotated[Path, typer.Option(help="folder for checkpoint, parts and numbers")],
+    model: Annotated[str, typer.Option(help="what to train")] = "mnad-pred",
+    minutes: Annotated[float, typer.Option(help="for the training alone", min=0.01)] = 7.5,
+    epochs: Annotated[int, typer.Option(help="at most: fewer where they do not fit into the time", min=1)] = 60,
+    batch: Annotated[int, typer.Option(min=1)] = 4,
+    learning_rate: Annotated[
+        float | None, typer.Option(help="[default: 2e-4 times the root of batch / 4]", min=1e-9)
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    width: Annotated[
+        int | None, typer.Option(help="channels of the first stage  [default: as published]", min=1)
+    ] = None,
+    size: Annotated[int, typer.Option(help="side of the square input, px", min=8)] = 256,
+    held_out: Annotated[
+        float, typer.Option(help="share of the normal clips to choose and to calibrate on", min=0.01, max=0.9)
+    ] = 0.1,
+    precision: PrecisionChoice = PrecisionChoice.AUTO,
+    device: Device = "auto",
+    compiled: Annotated[
+        bool | None, typer.Option("--compile/--no-compile", help="try torch.compile  [default: on a GPU]")
+    ] = None,
+) -> None:
+    """Train in a given time, calibrate, evaluate, print the table. Killed, the same command goes on."""
+    from models.device import choose_device, choose_precision  # noqa: PLC0415
+    from models.registry import sized  # noqa: PLC0415
+    from models.training import parts, recipe, session, tables  # noqa: PLC0415
+    from models.training.loop import TrainOptions  # noqa: PLC0415
+
+    where = choose_device(device)
+    config = sized(model, width=width, height_px=size, width_px=size)
+    rate = recipe.learning_rate(batch) if learning_rate is None else learning_rate
+    options = TrainOptions(epochs, batch, rate, seed, choose_precision(precision.value, where), where)
+    options = replace(options, most_s=60 * minutes, compiled=where.startswith("cuda") if compiled is None else compiled)
+    files = session.Files(out / f"{model}.safetensors").of_seed(seed)
+    found, held = _train(data, config, options, held_out, files)
+    found |= _measure(data, held, files.out, options) | provenance()
+    tables.write_text(recipe.result_file(files), json.dumps(found, indent=1) + "\n")
+    manifest = parts.cut(files.out)
+    typer.echo(recipe.table([json.loads(path.read_text()) for path in sorted(out.glob(f"*{recipe.RESULT}"))]))
+    typer.echo(f"lookout join {manifest} --out {files.out.name} puts the checkpoint together again")
+
+
+@recipe_app.command()
+def join(
+    manifest: Annotated[Path, typer.Argument(help="NAME.safetensors.parts.json, with the parts beside it")],
+    out: Annotated[Path, typer.Option(help="the checkpoint to write")],
+) -> None:
+    """Put a checkpoint together again from its parts."""
+    from models.checkpoint import digest  # noqa: PLC0415
+    from models.training import parts  # noqa: PLC0415
+
+    parts.join(manifest, out)
+    typer.echo(f"wrote {out} ({out.stat().st_size / 1e6:.1f} MB, sha256 {digest(out)})")
+
+
+def _train(
+    data: Path, config: Config, options: TrainOptions, held_out: float, files: Files
+) -> tuple[dict[str, Any], list[Path]]:
+    """What was trained, and the clips that were not trained on."""
+    from models.preprocess import Preprocess  # noqa: PLC0415
+    from models.training import determinism, recipe, session  # noqa: PLC0415
+    from models.training.footage import Footage, train_clips  # noqa: PLC0415
+    from models.training.loop import Trainer  # noqa: PLC0415
+    from models.training.validation import Validation, split  # noqa: PLC0415
+
+    clips, preprocess = train_clips(data), Preprocess(config.height_px, config.width_px)
+    if len(clips) < 2:
+        raise DataError(f"{data.name} has one normal clip; the recipe needs two, to train on and to calibrate on")
+    footage, held = split(Footage.load(clips, preprocess, config.needs.frames), held_out, options.seed)
+    validation = Validation(held, config, options.seed)
+    with stop_on_signals() as stop, determinism.fastest():
+        fitted = recipe.planned(config, options, footage, validation, recipe.plan_file(files), typer.echo)
+        trainer = Trainer(config, fitted, footage, validation)
+        if not session.finished(trainer, files):
+            run_training(
+                trainer,
+                files,
+                preprocess,
+                half=True,
+                should_stop=stop.is_set,
+                note=lambda: {recipe.TRAINING_S: trainer.clock.spent_s},
+            )
+    found = recipe.trained(files, fitted, trainer.steps_per_epoch, options.epochs)
+    return found, [path for path in clips if path.name in held.names]
+
+
+def _measure(data: Path, held: list[Path], path: Path, options: TrainOptions) -> dict[str, Any]:
+    """Calibrate the checkpoint on the clips that were held out, and evaluate it as it then lies there."""
+    import torch  # noqa: PLC0415
+
+    from models.checkpoint import digest, load_checkpoint, save_checkpoint  # noqa: PLC0415
+    from models.scorer import Scorer  # noqa: PLC0415
+    from models.training import calibrate, evaluate, recipe  # noqa: PLC0415
+    from models.training.footage import evaluation_clips, whole_clip  # noqa: PLC0415
+
+    checkpoint = load_checkpoint(path)
+    frames, where, precision = checkpoint.config.needs.frames, options.device, options.precision
+    with frames_bar(held, "calibrating", frames) as on_frame:
+        done = calibrate.calibrate(checkpoint, held, device=where, precision=precision, on_frame=on_frame)
+    save_checkpoint(path, done, torch.float16)
+    scorer = Scorer(load_checkpoint(path), where, precision)
+    rates = recipe.scoring_rates(scorer, whole_clip(held[0], checkpoint.preprocess, frames)[:frames])
+    with frames_bar(evaluation_clips(data), "scoring", frames) as on_frame:
+        found = evaluate.evaluate(scorer, data, regions=False, on_frame=on_frame)
+    return evaluate.summary(found) | {
+        "scoring_frames_per_s": rates,
+        "checkpoint": path.name,
+        "checkpoint_sha256": digest(path),
+    }

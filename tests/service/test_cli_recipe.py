@@ -1,0 +1,122 @@
+"""The recipe, shortened for a CPU: it goes on after a kill and prints its table, and its checkpoint's parts fit."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from torch import Tensor
+
+from models.checkpoint import digest, load_checkpoint
+from models.training import loop, recipe
+from tests.service.test_cli_models import Said, lookout
+from tests.sets import FRAMES, ped2
+
+SMALL = ("--width", 4, "--size", 32, "--epochs", 2, "--device", "cpu", "--minutes", 60)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return ped2(tmp_path_factory.mktemp("ped2"))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def short_probes() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(recipe, "WARM_UP", 1)
+        patch.setattr(recipe, "MOST_STEPS", 2)
+        patch.setattr(recipe, "RATE_S", 0.1)
+        yield
+
+
+class KilledError(BaseException):
+    """As SIGKILL: nobody has time for anything."""
+
+
+@pytest.fixture(scope="module")
+def made(data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Said]:
+    """A run that was killed in its third step and done again, and what it then said."""
+    out, steps = tmp_path_factory.mktemp("out"), iter(range(10**6))
+    trained = loop.Trainer.step
+
+    def step(trainer: loop.Trainer, clips: Tensor) -> tuple[float, float]:
+        if (out / "mnad-pred-seed0.safetensors.resume").exists() and next(steps) == 2:
+            raise KilledError
+        return trained(trainer, clips)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "SAVE_EVERY_S", 0)
+        patch.setattr(loop.Trainer, "step", step)
+        with pytest.raises(KilledError):
+            lookout("recipe", "--data", data, "--out", out, *SMALL)
+    assert not (out / "mnad-pred-seed0.safetensors").exists()
+    return out, lookout("recipe", "--data", data, "--out", out, *SMALL)
+
+
+def result(out: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((out / "mnad-pred-seed0.result.json").read_text())
+    return found
+
+
+def test_a_killed_recipe_goes_on_to_the_end_of_its_schedule(made: tuple[Path, Said]) -> None:
+    out, said = made
+    assert "going on from" in said.out
+    found = result(out)
+    assert (found["epochs"], found["epochs_planned"], found["epochs_wanted"]) == (2, 2, 2)
+    assert found["steps"] == 2 * ((FRAMES - 4) // 4)
+    assert 0 < found["training_min"] < 60
+
+
+def test_the_table_tells_what_was_done_and_what_came_of_it(made: tuple[Path, Said]) -> None:
+    out, said = made
+    found, checkpoint = result(out), out / "mnad-pred-seed0.safetensors"
+    (row,) = [line for line in said.out.splitlines() if line.startswith("| mnad-pred")]
+    assert "| mnad-pred, width 4, 32 px | 0 | 2 of 2 | 4 | 0.0002 |" in row
+    assert f"| {digest(checkpoint)} | `lookout recipe --data" in row
+    for auc in found["auc"].values():
+        assert f"| {auc:.2f} % |" in row
+    assert found["causal_bounds"] == "model"
+    assert found["scoring_frames_per_s"]["1"] > 0
+    assert load_checkpoint(checkpoint).calibration is not None
+    assert str(out) not in (out / "mnad-pred-seed0.result.json").read_text()
+
+
+def test_the_weights_are_half_and_their_parts_make_the_file(made: tuple[Path, Said], tmp_path: Path) -> None:
+    out, _ = made
+    checkpoint, joined = out / "mnad-pred-seed0.safetensors", tmp_path / "joined.safetensors"
+    parameters = sum(tensor.numel() for tensor in load_checkpoint(checkpoint).model.state_dict().values())
+    assert checkpoint.stat().st_size < 3 * parameters
+    lookout("join", out / "mnad-pred-seed0.safetensors.parts.json", "--out", joined)
+    assert joined.read_bytes() == checkpoint.read_bytes()
+
+
+def test_done_again_it_trains_nothing_and_another_schedule_is_refused(
+    made: tuple[Path, Said], data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, _ = made
+    monkeypatch.setattr(loop.Trainer, "step", None)
+    before = result(out)
+    lookout("recipe", "--data", data, "--out", out, *SMALL)
+    assert result(out)["checkpoint_sha256"] == before["checkpoint_sha256"]
+    other = lookout("recipe", "--data", data, "--out", out, *SMALL, "--epochs", 3, expect=1)
+    assert "mnad-pred-seed0.plan.json is of a training with other options" in other.one_line()
+
+
+def test_what_cannot_be_is_one_line_and_no_file(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "out"
+    monkeypatch.setattr(recipe, "_pace", lambda _: recipe.Pace(steps_per_s=1e-6, row_s=0))
+    assert "one epoch takes" in lookout("recipe", "--data", data, "--out", out, *SMALL, expect=1).one_line()
+    said = lookout("recipe", "--data", data / "Test", "--out", out, *SMALL, expect=1)
+    assert "Test has one normal clip" in said.one_line()
+    assert not out.exists()
+
+
+def test_the_page_on_gpus_names_the_options_of_the_recipe() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "gpu.md").read_text()
+    told = set(re.findall(r"--[a-z][a-z-]+", page))
+    options = set(re.findall(r"--[a-z][a-z-]+", lookout("recipe", "--help").out))
+    assert options - {"--help"} == told
