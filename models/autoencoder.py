@@ -14,7 +14,8 @@ import torch.nn.functional as F  # noqa: N812  torch's own convention
 from torch import Tensor, nn
 
 from models.blocks import double_conv, generate, last_encoding, upsample
-from models.family import WHOLE, Config, Lesson, Measured, Model, Needs, Stage, in_float32
+from models.family import WHOLE, Config, Lesson, Measured, Model, Stage, in_float32
+from models.needs import Needs
 from models.scoring import squared_error, sum_each
 
 

@@ -48,6 +48,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint, dtype: torch.dtype = tor
         preprocess=checkpoint.preprocess,
         calibration=checkpoint.calibration,
         provenance=checkpoint.provenance,
+        needs=checkpoint.config.needs,
     )
     state = checkpoint.model.state_dict()
     tensors = {key: (t.to(dtype) if t.is_floating_point() else t).contiguous() for key, t in state.items()}

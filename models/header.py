@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from safetensors import SafetensorError, safe_open
 
 from models.bounds import Bounds
 from models.errors import CheckpointError
+from models.needs import Memory, Needs
 from models.preprocess import VERSION, Preprocess
 
 FORMAT = 1
@@ -27,6 +28,7 @@ class Header:
     preprocess: Preprocess
     calibration: Bounds | None = None
     provenance: dict[str, Any] = field(default_factory=dict)
+    needs: Needs | None = None  # follows from the config, for those who have no torch; None: of an older version
 
     def metadata(self) -> dict[str, str]:
         """As safetensors keeps it: strings only."""
@@ -52,16 +54,24 @@ def _parse(path: Path, text: str) -> Header:
         data = json.loads(text)
         if data["format"] != FORMAT or data["preprocess"]["version"] != VERSION:
             raise CheckpointError(f"{path.name} was written by another version of Lookout")
-        calibration = data["calibration"]
+        calibration, needs = data["calibration"], data.get("needs")
         return Header(
             model=data["model"],
             config=data["config"],
             preprocess=Preprocess(**data["preprocess"]),
             calibration=Bounds.of_json(calibration) if calibration else None,
             provenance=data["provenance"],
+            needs=_needs(needs) if needs else None,
         )
     except (ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{path.name} has a damaged header: {error!r}") from error
+
+
+def _needs(data: dict[str, Any]) -> Needs:
+    found = Needs(**data | {"items": tuple(data["items"])})
+    if found.memory not in get_args(Memory) or not 0 <= found.scored < found.frames:
+        raise ValueError(found)
+    return found
 
 
 def find_checkpoints(folder: Path) -> dict[str, Path]:

@@ -18,7 +18,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812  torch's own convention
 from torch import Tensor, nn
 
-from models.family import WHOLE, Config, Lesson, Measured, Model, Needs, Stage, in_float32
+from models.family import WHOLE, Config, Lesson, Measured, Model, Stage, in_float32
+from models.needs import Needs
 from models.scoring import squared_error, sum_each
 
 EPSILON = 1e-12  # eq. 7, and the logarithm of eq. 9

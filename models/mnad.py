@@ -19,7 +19,8 @@ from torch import Tensor, nn
 
 from models import memory
 from models.blocks import double_conv, generate, last_encoding, upsample
-from models.family import WHOLE, Config, Lesson, Measured, Model, Needs, Stage, in_float32
+from models.family import WHOLE, Config, Lesson, Measured, Model, Stage, in_float32
+from models.needs import Needs
 from models.scoring import squared_error
 
 Skips = Sequence[Tensor]

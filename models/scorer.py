@@ -14,9 +14,10 @@ from torch import Tensor
 from models import guard
 from models.checkpoint import Checkpoint
 from models.device import Precision
-from models.family import Measured, Needs
+from models.family import Measured
 from models.guard import MemoryRule, Rules
 from models.heatmap import heatmap
+from models.needs import Needs
 from models.scoring import gate_error, psnr_db
 from models.tensors import to_clips
 

@@ -27,8 +27,9 @@ import torch
 import torch.nn.functional as F  # noqa: N812  torch's own convention
 from torch import Tensor, nn
 
-from models.family import WHOLE, Config, Lesson, Measured, Model, Needs, Stage, in_float32
+from models.family import WHOLE, Config, Lesson, Measured, Model, Stage, in_float32
 from models.kmeans import POINTS, kmeans
+from models.needs import Needs
 from models.scoring import sum_each
 
 FRAMES = 5

@@ -50,11 +50,14 @@ def _view(name: str, path: Path) -> ModelView:
         header: Header = read_header(path)
     except CheckpointError as error:
         return ModelView(name=name, error=str(error))
-    size = header.preprocess
+    size, needs = header.preprocess, header.needs
     return ModelView(
         name=name,
         model=header.model,
         width_px=size.width_px,
         height_px=size.height_px,
         calibrated=header.calibration is not None,
+        frames=needs.frames if needs else None,
+        scored_frame=needs.scored if needs else None,
+        memory=needs.memory if needs else None,
     )

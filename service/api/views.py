@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
 
+from models.needs import Memory
 from service.bus import Overview
 from service.cameras import Beats, status
 from service.messages import (
@@ -229,6 +230,9 @@ class ModelView(BaseModel):
     width_px: int | None = None
     height_px: int | None = None
     calibrated: bool | None = None
+    frames: int | None = Field(default=None, description="consecutive frames that a score takes")
+    scored_frame: int | None = Field(default=None, description="which of these the score belongs to, 0-based")
+    memory: Memory | None = Field(default=None, description="whether it keeps what is normal, and follows its camera")
     error: str | None = Field(default=None, description="why this checkpoint cannot be used")
 
 

@@ -22,6 +22,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from models.bounds import Bounds
 from models.header import Header
+from models.needs import Needs
 from models.preprocess import Preprocess
 from service.api import worker
 from service.bus import Bus
@@ -49,10 +50,10 @@ def settings_for(urls: Urls, folder: Path, **more: Any) -> Settings:
     )
 
 
-def write_checkpoint(settings: Settings, name: str, *, calibrated: bool = False) -> None:
+def write_checkpoint(settings: Settings, name: str, *, calibrated: bool = False, needs: Needs | None = None) -> None:
     """A checkpoint with a header and no weights to speak of: the API reads no more of it."""
     bounds = Bounds(20.0, 40.0, 0.0, 1.0, 100) if calibrated else None
-    header = Header("mnad-pred", {}, Preprocess(), bounds)
+    header = Header("mnad-pred", {}, Preprocess(), bounds, needs=needs)
     save_file({"x": np.zeros(1, np.float32)}, settings.models_dir / f"{name}.safetensors", header.metadata())
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from models.needs import Needs
 from service.api.cameras import CameraChange, change_camera
 from service.api.hub import Hub
 from service.api.services import Services, look
@@ -146,13 +147,15 @@ def test_a_file_of_the_media_folder_is_taken(api: Api) -> None:
 
 
 def test_models_are_listed_and_a_camera_without_one_needs_the_choice_to_be_clear(api: Api) -> None:
-    write_checkpoint(api.settings, "yard", calibrated=True)
+    write_checkpoint(api.settings, "yard", calibrated=True, needs=Needs(16, scored=8, memory="fixed"))
     (api.settings.models_dir / "broken.safetensors").write_bytes(b"nonsense")
     listed = {item["name"]: item for item in api.get("/models").json()["items"]}
     assert list(listed) == ["broken", "square", "yard"]
     assert "broken" in listed["broken"]["error"]
     assert (listed["yard"]["calibrated"], listed["square"]["calibrated"]) == (True, False)
     assert (listed["yard"]["model"], listed["yard"]["width_px"]) == ("mnad-pred", 256)
+    assert [listed["yard"][key] for key in ("frames", "scored_frame", "memory")] == [16, 8, "fixed"]
+    assert listed["square"]["memory"] is None  # of a version that did not say so
     assert "broken, square, yard" in is_problem(api.post("/cameras", {"url": RTSP}), 422)
     assert "broken, square, yard" in is_problem(api.post("/cameras", {"url": RTSP, "model": "mars"}), 422)
     assert "cannot be used" in is_problem(api.post("/cameras", {"url": RTSP, "model": "broken"}), 422)

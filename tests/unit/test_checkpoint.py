@@ -14,9 +14,9 @@ from models.checkpoint import Checkpoint, digest, load_checkpoint, save_checkpoi
 from models.errors import CheckpointError
 from models.header import find_checkpoints, read_header
 from models.preprocess import Preprocess
-from models.registry import make_config
+from models.registry import MODELS, make_config
 from models.training.import_mnad import convert, import_mnad
-from tests.tiny import tiny_checkpoint
+from tests.tiny import TINY_OF, tiny_checkpoint, untrained
 
 
 @pytest.fixture
@@ -42,6 +42,13 @@ def test_the_header_reads_without_the_weights(saved: Path) -> None:
     assert header.model == "mnad-pred"
     assert header.config["width"] == 4
     assert find_checkpoints(saved.parent) == {"tiny": saved}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_header_tells_what_the_model_needs(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    save_checkpoint(path, untrained(TINY_OF[name]))
+    assert read_header(path).needs == TINY_OF[name].needs
 
 
 def test_half_precision_halves_the_file_and_keeps_the_items(tmp_path: Path, saved: Path) -> None:
@@ -91,6 +98,10 @@ def test_a_damaged_or_foreign_file_is_refused_in_one_line(saved: Path, how: str)
         {"config": {"height_px": 100}},
         {"config": {"width": 8}},
         {"calibration": {"psnr": 1}},
+        {"needs": {"memory": "wanders"}},
+        {"needs": {"scored": 5}},
+        {"needs": {"frames": "many"}},
+        {"needs": {"other": 1}},
     ],
 )
 def test_a_header_that_does_not_fit_is_refused_in_one_line(saved: Path, change: dict[str, object]) -> None:
