@@ -1,0 +1,62 @@
+"""models/README.md against the registry and the checkpoints that are shipped."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from models import checkpoint
+from models.header import find_checkpoints, read_header
+from models.registry import MODELS, make_config, make_model
+
+CARDS = (Path(__file__).parents[2] / "models" / "README.md").read_text()
+SHIPPED = find_checkpoints(Path(__file__).parents[2] / "models" / "checkpoints")
+MOST_BYTES = 10_000_000
+FIELDS = ["source", "input", "state", "AUC, published", "AUC, by others", "AUC, ours", "speed", "size", "Caveats:"]
+
+
+def cards() -> dict[str, str]:
+    """By the headings that name a model."""
+    parts = re.split(r"^## (.+)$", CARDS, flags=re.M)[1:]
+    return {name: text for name, text in zip(parts[::2], parts[1::2], strict=True) if name != "Shipped checkpoints"}
+
+
+def test_every_model_has_a_card_and_no_other() -> None:
+    assert list(cards()) == list(MODELS)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_card_tells_everything_and_agrees_with_the_model(name: str) -> None:
+    card, needs = cards()[name], make_config(name, {}).needs
+    assert not [field for field in FIELDS if field not in card]
+    assert f"| input | {needs.frames} frame" in card
+    adapts = needs.memory == "adapts"
+    assert ("adapt" in card) == adapts
+    if adapts:
+        assert f"{needs.items[0]} items of {needs.items[1]}" in card
+    if needs.scored not in (0, needs.frames - 1):
+        assert f"index {needs.scored}" in card
+    with torch.device("meta"):
+        state = make_model(name, make_config(name, {}))
+    parameters = sum(tensor.numel() for tensor in state.parameters())
+    assert f"{parameters / 1e6:.1f} million parameters, {2 * parameters / 1e6:.1f} MB" in card
+
+
+def test_every_shipped_checkpoint_is_named_small_and_in_half_precision() -> None:
+    table = CARDS[CARDS.index("## Shipped checkpoints") :]
+    assert set(re.findall(r"^\| `(\w[^`]*)\.safetensors`", table, flags=re.M)) == set(SHIPPED)
+    for path in SHIPPED.values():
+        header, size_bytes = read_header(path), path.stat().st_size
+        assert size_bytes <= MOST_BYTES
+        (row,) = [line for line in table.splitlines() if f"`{path.name}`" in line]
+        assert f"| `{header.model}`, width {header.config['width']} |" in row
+        assert f"| {size_bytes / 1e6:.1f} MB | {checkpoint.digest(path)} |" in row
+        assert checkpoint.digest(path) in path.with_name("README.md").read_text()
+        assert header.needs == make_config(header.model, header.config).needs
+        tensors = load_file(path)
+        del tensors[checkpoint.ITEMS]
+        assert {tensor.dtype for tensor in tensors.values()} <= {torch.float16, torch.int64}
