@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -28,21 +29,29 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _missing(item: pytest.Item, config: pytest.Config) -> str | None:
+    """Why the test is skipped; None: it is not."""
     if item.get_closest_marker("slow") and not config.getoption("--slow"):
         return "long form: run with --slow"
-    if item.get_closest_marker("footage") and not (SHARED / "data").is_dir():
-        return "no real footage: ../shared/data is absent"
-    if item.get_closest_marker("rtsp") and not _has_rtsp_server():
-        return "no RTSP server: Debian packages gir1.2-gst-rtsp-server-1.0 python3-gi gstreamer1.0-plugins-*"
-    if item.get_closest_marker("browser") and not (shutil.which("chromium") and shutil.which("chromedriver")):
-        return "no browser: Debian packages chromium chromium-driver"
-    if item.get_closest_marker("prometheus") and not (shutil.which("prometheus") and shutil.which("promtool")):
-        return "no Prometheus: Debian package prometheus"
-    if item.get_closest_marker("proxy") and not (shutil.which("nginx") and shutil.which("openssl")):
-        return "no proxy: Debian packages nginx-light openssl"
-    return None
+    there = {
+        "footage": ((SHARED / "data").is_dir(), "no real footage: ../shared/data is absent"),
+        "rtsp": (
+            _has_rtsp_server(),
+            "no RTSP server: Debian packages gir1.2-gst-rtsp-server-1.0 python3-gi gstreamer1.0-plugins-*",
+        ),
+        "browser": (_are_there("chromium", "chromedriver"), "no browser: Debian packages chromium chromium-driver"),
+        "prometheus": (_are_there("prometheus", "promtool"), "no Prometheus: Debian package prometheus"),
+        "proxy": (_are_there("nginx", "openssl"), "no proxy: Debian packages nginx-light openssl"),
+    }
+    return next(
+        (why for marker, (is_there, why) in there.items() if item.get_closest_marker(marker) and not is_there), None
+    )
 
 
+def _are_there(*programs: str) -> bool:
+    return all(map(shutil.which, programs))
+
+
+@cache
 def _has_rtsp_server() -> bool:
     folders = Path("/usr/lib").glob("*/girepository-1.0/GstRtspServer-1.0.typelib")
     return any(folders) and Path("/usr/bin/python3").exists()

@@ -26,7 +26,8 @@ from models.levels import PEAK
 from models.scorer import Scorer
 from models.scoring import minmax, value_minmax
 from models.training.anomalies import KINDS
-from models.training.footage import evaluation_clips, labels_of, read_labels, train_clips, whole_clip
+from models.training.footage import evaluation_clips, train_clips, whole_clip
+from models.training.labels import read_labels
 from models.training.run import ClipScores, score_clip, score_clips
 
 Floats = npt.NDArray[np.float64]
@@ -139,12 +140,12 @@ def _of_kinds(score: Callable[[Clip], Floats], normal: list[Clip], made: list[Cl
 def _test_clips(scorer: Scorer, data: Path) -> dict[str, Clip]:
     """The memory is carried from clip to clip, as published."""
     paths = evaluation_clips(data)
-    entries = read_labels(data, [path.stem for path in paths])
-    assert entries is not None, "the labelled clips have no labels.json"
+    truths = read_labels(data, paths, None)
+    assert truths is not None, "the labelled clips have no labels"
     found = {}
     for scores in score_clips(scorer, paths, carry_memory=True, keep_heat=True):
         clip = Clip.of(scores)
-        truth = labels_of(scores.name, entries[scores.name], scores.frames)[scores.first :][: len(clip.psnr_db)]
+        truth = truths[scores.name].of(scores.frames)[scores.first :][: len(clip.psnr_db)]
         found[scores.name] = Clip(clip.psnr_db, clip.distance, clip.cells, truth)
     return found
 

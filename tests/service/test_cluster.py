@@ -53,7 +53,7 @@ def test_frames_scores_and_gaps_of_cameras_on_every_node(client: redis.Redis) ->
     )
     assert bus.frame_times("gate", None, 9)[-1] == (FrameId(1000, 2), 1000.2)
     assert bus.beat("ingest", "one", 1.0) == {"one": 1.0}
-    assert bus.present("ingest") == ["one"]
+    assert bus.present("ingest") == {"one": 1.0}
     bus.forget("gate")
     assert bus.newest_frame_id("gate") is None
 
