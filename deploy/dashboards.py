@@ -207,6 +207,12 @@ def alerts() -> Dashboard:
             ("max(lookout_live_queue_messages)", "waiting"),
             ("sum(rate(lookout_live_closed_behind_total[$__rate_interval]))", "closed"),
         ),
+        lines(
+            "Refused",
+            "Requests a second without the token, or with a wrong one.",
+            "none",
+            ("sum by (refusal) (rate(lookout_requests_refused_total[$__rate_interval]))", "{{refusal}}"),
+        ),
     ]
     return board(
         "lookout-alerts",

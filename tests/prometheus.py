@@ -35,11 +35,11 @@ class Prometheus:
 
 
 @contextlib.contextmanager
-def running_prometheus(folder: Path, target: str) -> Iterator[Prometheus]:
-    """Scrapes `target` (host:port) and evaluates our rules; ended on the way out."""
+def running_prometheus(folder: Path, target: str, token: str) -> Iterator[Prometheus]:
+    """Scrapes `target` (host:port), showing the token, and evaluates our rules; ended on the way out."""
     port = free_port()
     config = folder / "prometheus.yml"
-    config.write_text(yaml.safe_dump(_config(folder, target)))
+    config.write_text(yaml.safe_dump(_config(folder, target, token)))
     with (folder / "prometheus.log").open("w") as log:
         process = subprocess.Popen(
             [
@@ -68,13 +68,13 @@ def _ready(process: subprocess.Popen[bytes], http: httpx.Client) -> bool:
         return False
 
 
-def _config(folder: Path, target: str) -> dict[str, Any]:
+def _config(folder: Path, target: str, token: str) -> dict[str, Any]:
     """deploy/prometheus/prometheus.yml for this machine, without Alertmanager."""
     config: dict[str, Any] = yaml.safe_load((FOLDER / "prometheus.yml").read_text())
-    token = folder / "token"
-    token.write_text("for-nobody-yet")
+    token_file = folder / "token"
+    token_file.write_text(token)
     (scrape,) = config["scrape_configs"]
-    scrape |= {"authorization": {"credentials_file": str(token)}, "static_configs": [{"targets": [target]}]}
+    scrape |= {"authorization": {"credentials_file": str(token_file)}, "static_configs": [{"targets": [target]}]}
     config["global"] = {"scrape_interval": EVERY, "evaluation_interval": EVERY}
     config["rule_files"] = [str(FOLDER / name) for name in config["rule_files"]]
     del config["alerting"]

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from pydantic import SecretStr
 
 from service import metrics
 from service.alerting import worker as alerting
@@ -21,7 +22,7 @@ from service.settings import Settings
 from tests.clips import write_clip
 from tests.conftest import Urls
 from tests.prometheus import FOLDER, Prometheus, running_prometheus
-from tests.service.api_server import Api, running_api
+from tests.service.api_server import BEARER, TOKEN, Api, running_api
 from tests.stage import working
 from tests.tiny import write_tiny
 from tests.waiting import wait_until
@@ -59,6 +60,7 @@ def watched(redis_urls: Urls, tmp_path_factory: pytest.TempPathFactory) -> Itera
         device="cpu",
         precision="fp32",
         threads=1,
+        token=SecretStr(TOKEN),
         alert_threshold=0.02,
         alert_hysteresis=0.01,
         alert_min_duration_s=0,
@@ -69,7 +71,8 @@ def watched(redis_urls: Urls, tmp_path_factory: pytest.TempPathFactory) -> Itera
         scoring = stack.enter_context(contextlib.ExitStack())
         scoring.enter_context(working(inference.run, settings))
         api = stack.enter_context(running_api(settings))
-        prometheus = stack.enter_context(running_prometheus(folder, f"127.0.0.1:{api.port}"))
+        api.http.headers.update(BEARER)
+        prometheus = stack.enter_context(running_prometheus(folder, f"127.0.0.1:{api.port}", TOKEN))
         for name in ("gate", "broken"):
             camera = {"id": name, "url": str(folder / f"{name}.mp4"), "model": "tiny", "calibration": "model"}
             assert api.post("/cameras", camera).status_code == 201
