@@ -27,7 +27,7 @@ from models.scorer import Scorer
 from models.training.footage import Footage
 from models.training.loop import Trainer, TrainOptions, fingerprint
 from models.training.session import Files
-from models.training.tables import percent
+from models.training.tables import NAMES, percent
 from models.training.validation import Validation
 
 PUBLISHED = TrainOptions()
@@ -209,6 +209,10 @@ def trained(files: Files, options: TrainOptions, steps_per_epoch: int, epochs_wa
     }
 
 
+def _auc(way: str) -> Callable[[dict[str, Any]], str]:
+    return lambda row: percent(row["auc"][way])
+
+
 COLUMNS: dict[str, Callable[[dict[str, Any]], str]] = {
     "model": lambda row: f"{row['model']}, width {row['config']['width']}, {row['config']['width_px']} px",
     "seed": lambda row: str(row["seed"]),
@@ -221,9 +225,7 @@ COLUMNS: dict[str, Callable[[dict[str, Any]], str]] = {
     "scoring, frames/s (cameras a step)": lambda row: ", ".join(
         f"{rate:.0f} ({batch})" for batch, rate in row["scoring_frames_per_s"].items()
     ),
-    "AUC per-video min-max": lambda row: percent(row["auc"]["per_video_minmax"]),
-    "none": lambda row: percent(row["auc"]["none"]),
-    "causal": lambda row: percent(row["auc"]["causal"]),
+    **{f"AUC, {name}": _auc(way) for way, name in NAMES.items()},
     "checkpoint": lambda row: row["checkpoint_sha256"],
     "command": lambda row: f"`{row['command']}`",
 }

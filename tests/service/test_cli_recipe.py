@@ -115,8 +115,9 @@ def test_what_cannot_be_is_one_line_and_no_file(data: Path, tmp_path: Path, monk
     assert not out.exists()
 
 
-def test_the_page_on_gpus_names_the_options_of_the_recipe() -> None:
+def test_the_page_on_gpus_names_the_options_of_the_recipe_and_shows_its_table() -> None:
     page = (Path(__file__).parents[2] / "docs" / "gpu.md").read_text()
+    assert recipe.table([]) in page
     told = set(re.findall(r"--[a-z][a-z-]+", page))
     options = set(re.findall(r"--[a-z][a-z-]+", lookout("recipe", "--help").out))
     assert options - {"--help"} == told
