@@ -14,7 +14,8 @@ from models.header import find_checkpoints, read_header
 from models.registry import MODELS, make_config, make_model
 
 CARDS = (Path(__file__).parents[2] / "models" / "README.md").read_text()
-SHIPPED = find_checkpoints(Path(__file__).parents[2] / "models" / "checkpoints")
+FOLDER = Path(__file__).parents[2] / "models" / "checkpoints"
+SHIPPED = find_checkpoints(FOLDER) | find_checkpoints(FOLDER / "ped2")
 MOST_BYTES = 10_000_000
 FIELDS = ["source", "input", "state", "AUC, published", "AUC, by others", "AUC, ours", "speed", "size", "Caveats:"]
 
