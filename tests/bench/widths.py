@@ -1,0 +1,102 @@
+"""What a forward pass of `mnad-pred` takes at different widths. `python -m tests.bench.widths 16 24 32 64`
+
+In float32 and bf16, with batch norm folded into the convolutions before it, and, where that is installed, by OpenVINO.
+One clip at a time, median of some, milliseconds; all in one run, since these cores are not the same from hour to hour.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import itertools
+import time
+import warnings
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from models.family import Model
+from models.registry import make_model, sized
+
+REPEATS = 15
+
+
+def report(width: int, size_px: int = 256, repeats: int = REPEATS) -> dict[str, float]:
+    """Milliseconds by way."""
+    config = sized("mnad-pred", width=width, height_px=size_px, width_px=size_px)
+    model = make_model("mnad-pred", config).eval().requires_grad_(False)
+    model.to(memory_format=model.layout)  # type: ignore[call-overload]  # missing in torch's stubs
+    items, clips = model.initial_items()[None], torch.rand(1, 3 * config.needs.frames, size_px, size_px) * 2 - 1
+
+    def once(precision: torch.dtype) -> None:
+        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=precision == torch.bfloat16):
+            model.measure(clips, items)
+
+    found = {"fp32": _median_ms(lambda: once(torch.float32), repeats)}
+    found["bf16"] = _median_ms(lambda: once(torch.bfloat16), repeats)
+    _fold(model)
+    found["bf16, folded"] = _median_ms(lambda: once(torch.bfloat16), repeats)
+    found |= dict(_openvino(model, clips, items, repeats))
+    return found
+
+
+def _median_ms(work: Callable[[], object], repeats: int) -> float:
+    work()
+    times_s = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        work()
+        times_s.append(time.perf_counter() - start)
+    return 1000 * float(np.median(times_s))
+
+
+def _fold(model: Model) -> None:
+    for stage in [module for module in model.modules() if isinstance(module, nn.Sequential)]:
+        for (first, conv), (second, norm) in itertools.pairwise(list(stage.named_children())):
+            if isinstance(norm, nn.BatchNorm2d) and isinstance(conv, nn.Conv2d | nn.ConvTranspose2d):
+                up = isinstance(conv, nn.ConvTranspose2d)
+                setattr(stage, first, fuse_conv_bn_eval(conv, norm, transpose=up))
+                setattr(stage, second, nn.Identity())
+
+
+class _Plain(nn.Module):
+    """Tensors in, tensors out."""
+
+    def __init__(self, model: Model) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, clips: Tensor, items: Tensor) -> tuple[Tensor, ...]:
+        measured = self.model.measure(clips, items)
+        assert measured.queries is not None
+        return measured.error, measured.distance, measured.queries
+
+
+def _openvino(model: Model, clips: Tensor, items: Tensor, repeats: int) -> Iterator[tuple[str, float]]:
+    """Nothing where it is not installed."""
+    if importlib.util.find_spec("openvino") is None:
+        return
+    import openvino
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the tracer's: loops over a batch are unrolled, which is right for one clip
+        converted = openvino.convert_model(_Plain(model), example_input=(clips, items))
+    for name, precision in (("OpenVINO fp32", "f32"), ("OpenVINO bf16", "bf16")):
+        hints = {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "LATENCY"}
+        request = openvino.Core().compile_model(converted, "CPU", hints).create_infer_request()
+        yield name, _median_ms(lambda request=request: request.infer([clips.numpy(), items.numpy()]), repeats)  # type: ignore[misc]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.widths")
+    parser.add_argument("widths", type=int, nargs="+")
+    for width in parser.parse_args().widths:
+        found = report(width)
+        print(f"width {width}: " + ", ".join(f"{way} {ms:.1f} ms" for way, ms in found.items()), flush=True)
+
+
+if __name__ == "__main__":
+    main()
