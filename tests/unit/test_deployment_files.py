@@ -96,9 +96,10 @@ def test_only_the_store_is_persistent_and_it_writes_before_it_answers() -> None:
         assert all(words[words.index("--save") + 1] == "" for words in (bus_words, store_words))
 
 
-def test_only_the_api_is_published_and_on_this_machine_alone() -> None:
+def test_only_pages_are_published_and_on_this_machine_alone() -> None:
     published = {name: line for name, text in services().items() for line in re.findall(r"ports: (.*)", text)}
-    assert published == {"api": '["127.0.0.1:8000:8000"]'}
+    pages = {"api": 8000, "prometheus": 9090, "alertmanager": 9093, "grafana": 3000}
+    assert published == {name: f'["127.0.0.1:{port}:{port}"]' for name, port in pages.items()}
 
 
 def test_base_images_are_pinned_and_can_be_replaced() -> None:
