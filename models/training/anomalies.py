@@ -3,7 +3,7 @@
 Four simple kinds. Each takes a third of a clip's scored frames, at a place that the generator draws:
 - patch: a piece of the same clip, a quarter of the picture's sides, from another place and time, that moves;
 - box: a flat one of any colour, a sixth of the sides, that moves;
-- runner: something that moves in the clip, cut out, goes to and fro at several times a walker's pace;
+- runner: something that moves in the clip, cut out, goes to and fro at about twice a walker's pace;
 - speed: the stretch runs at three times its rate, or backwards. A model of single frames cannot see that.
 They tell a training that learns from one that does not; how good a detector is, only real events tell.
 """

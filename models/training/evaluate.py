@@ -57,6 +57,7 @@ class Evaluation:
     values: dict[str, Values]
     labels: dict[str, Labels] | None  # of the scored frames
     calibration: str  # "model" or "learn"
+    local_calibration: str  # the same, of the local score
     scheme: Scheme  # whose values the alarms are of
     lambda_: float
     frames: dict[str, FrameMetrics] | None  # by the names of WAYS; None without labels
@@ -118,6 +119,7 @@ def evaluate(
         values=values,
         labels=labels,
         calibration="learn" if bounds is None else "model",
+        local_calibration="learn" if bounds is None or bounds.local_db is None else "model",
         scheme=scheme,
         lambda_=lambda_,
         frames=_frames(values, labels) if labels else None,
@@ -220,6 +222,7 @@ def summary(evaluation: Evaluation) -> dict[str, Any]:
         "event_metrics": events,
         "region_metrics": evaluation.regions.as_json() if evaluation.regions else None,
         "causal_bounds": evaluation.calibration,
+        "local_bounds": evaluation.local_calibration,
         "alarms_by": evaluation.scheme,
         "scored_frames": len(updated),
         "memory_updated_share": float(updated.mean()),

@@ -45,6 +45,8 @@ def as_lines(evaluation: Evaluation) -> str:
         lines.append(f"{found.regions} regions, {found.tracks} tracks: {words}")
     if evaluation.calibration == "learn":
         lines.append("bounds: learned from the first frames scored (the checkpoint holds no calibration)")
+    elif evaluation.local_calibration == "learn":
+        lines.append("local score's bounds: learned from the first frames scored (the calibration holds none of it)")
     return "\n".join(lines)
 
 

@@ -75,7 +75,8 @@ def test_alarms_may_be_those_of_the_local_score(data: Path, tmp_path: Path) -> N
         tmp_path / "local.safetensors",
     )
     summary, scores = evaluated(tmp_path / "local.safetensors", data, tmp_path, "--score", "local", "--threshold", 0.2)
-    assert summary["alarms_by"] == "local"
+    assert (summary["alarms_by"], summary["local_bounds"]) == ("local", "model")
+    assert evaluated(write_tiny(tmp_path), data, tmp_path)[0]["local_bounds"] == "learn"  # calibrated without it
     alarms = summary["event_metrics"]["each_alarm"]
     assert alarms
     assert all(scores[f"{alarm['clip']}/value_local"][alarm["opened"] - 4] >= 0.2 for alarm in alarms)

@@ -154,6 +154,7 @@ def made(labels: Labels, values: Floats) -> Evaluation:
         values={"01": Values(nothing, nothing, values, nothing)},
         labels={"01": labels},
         calibration="model",
+        local_calibration="model",
         scheme="paper",
         lambda_=0.6,
         frames=None,
