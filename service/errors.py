@@ -1,8 +1,10 @@
 """What can go wrong outside the mathematics, and who has to read about it.
 
-LookoutError                 one line for a person; never a password in it
-├── SettingsError            an environment variable or option is wrong: the command ends, exit code 2
-│   └── UnprotectedError     other machines could come in, and no token is set: exit code 3
+LookoutError                 one line for a person; never a password in it; a command that it ends has exit code 1
+├── SettingsError            an environment variable or option is wrong: exit code 2
+│   ├── UnprotectedError     other machines could come in, and no token is set: exit code 3
+│   └── NoDeviceError        the GPU that is asked for is not there: exit code 5
+├── AddressError             the address to listen on cannot be had: exit code 4
 ├── SourceError              a camera's stream cannot be used
 │   ├── SourceRefusedError   trying again will not help: the camera is `failed` until somebody changes it
 │   └── SourceLostError      it may come back: the camera is `reconnecting`
@@ -30,6 +32,18 @@ class UnprotectedError(SettingsError):
     """Listening there would let anybody in."""
 
     exit_code = 3
+
+
+class NoDeviceError(SettingsError):
+    """The device that is asked for cannot be used here."""
+
+    exit_code = 5
+
+
+class AddressError(LookoutError):
+    """The address to listen on cannot be had: another program's port, or another machine's name."""
+
+    exit_code = 4
 
 
 class SourceError(LookoutError):

@@ -22,6 +22,9 @@ STRONGEST = 0.7
 
 JPEG_QUALITY = 88
 
+PICTURE_BYTES = 100_000
+"""Of a large one."""
+
 
 def overlay(pixels: Pixels, cells: HeatMap) -> Pixels:
     """(H, W, 3) RGB frame with its (64, 64) heatmap over it; where the error is small the frame stays as it is."""
@@ -67,6 +70,13 @@ def keep(path: Path, data: bytes) -> None:
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise
+
+
+def check_room(data_dir: Path) -> None:
+    """Raises OSError where no picture can be kept now (read-only, full, another's folder)."""
+    trial = data_dir / "pictures" / ".trial"
+    keep(trial, bytes(PICTURE_BYTES))
+    drop(trial)
 
 
 def drop(path: Path) -> None:

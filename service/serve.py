@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from service.embedded import RedisServer
-from service.errors import LookoutError, SettingsError
+from service.errors import AddressError, LookoutError, NoDeviceError, SettingsError, UnprotectedError
 from service.lifecycle import die_with_parent
 from service.listening import check_protected
 from service.settings import Settings, plain
@@ -26,7 +26,8 @@ from service.settings import Settings, plain
 log = logging.getLogger(__name__)
 
 STAGES = ("ingest", "infer", "alert", "api")  # sub-commands of the command line
-WRONG_SETTING = 2  # exit code of a stage that cannot work as configured
+HOPELESS = {wrong.exit_code: wrong for wrong in (SettingsError, UnprotectedError, NoDeviceError)}
+"""Exit codes of a stage that cannot work as configured: it is not started again."""
 PATIENCE_S = 6.0  # for stages to end by themselves; within the 10 s that an operator is promised
 CHECK_EVERY_S = 0.2
 READY_LIMIT_S = 60.0
@@ -64,8 +65,8 @@ class Child:
         code = self.process.poll()
         if code is None:
             return
-        if code == WRONG_SETTING:
-            raise SettingsError(f"the stage `{self.name}` cannot work as configured (its line above says why)")
+        if code in HOPELESS:
+            raise HOPELESS[code](f"the stage `{self.name}` cannot work as configured (its line above says why)")
         now = time.monotonic()
         if self._restart_at is None:
             self._deaths = 1 if now - self._started_at > 60 else self._deaths + 1
@@ -139,8 +140,8 @@ def _words_of(server: RedisServer) -> Callable[[], str]:
 def running(settings: Settings) -> Iterator[tuple[Settings, Children]]:
     """Start everything; stop everything on the way out. Gives the settings with every address filled in.
 
-    Raises LookoutError for a port or data folder in use, SettingsError for a folder that cannot be written, and
-    UnprotectedError.
+    Raises AddressError for a port, LookoutError for a data folder in use, SettingsError for a folder that cannot be
+    written, and UnprotectedError.
     """
     check_protected(settings)
     with contextlib.ExitStack() as stack:
@@ -224,12 +225,12 @@ def _make(folder: Path) -> None:
 
 
 def free_port(host: str, port: int) -> int:
-    """The port to use; 0 means any. Raises LookoutError where it is taken."""
+    """The port to use; 0 means any. Raises AddressError where it is taken."""
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
         except OSError as error:
             reason = f"cannot listen on {host}:{port}: {error.strerror} (choose another with --port)"
-            raise LookoutError(reason) from None
+            raise AddressError(reason) from None
         return int(probe.getsockname()[1])

@@ -20,6 +20,8 @@ SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--slow", action="store_true", help="run the long forms too")
+    parser.addoption("--compose", help="run docker-compose.yml by this command, for instance 'docker compose'")
+    parser.addoption("--engine", default="docker", help="the command of its containers, for instance 'podman'")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -33,6 +35,7 @@ def _missing(item: pytest.Item, config: pytest.Config) -> str | None:
     if item.get_closest_marker("slow") and not config.getoption("--slow"):
         return "long form: run with --slow"
     there = {
+        "containers": (bool(config.getoption("--compose")), "real containers: name --compose and --engine"),
         "footage": ((SHARED / "data").is_dir(), "no real footage: ../shared/data is absent"),
         "rtsp": (
             _has_rtsp_server(),

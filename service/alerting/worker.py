@@ -36,6 +36,7 @@ def run(settings: Settings, stop: threading.Event) -> None:
     bus, store = open_bus(settings), open_store(settings)
     alerting = Alerting(settings, bus, store)
     outage = Outage()
+    _say_where_pictures_cannot_be_kept(settings)
     if wait_until_up(bus, store, stop):
         log.info("alerting is up")
     while not stop.is_set():
@@ -61,6 +62,14 @@ class _Watched:
     rule: Rule = field(default_factory=Rule)
     heard_at: float = field(default_factory=time.monotonic)
     saved: FrameId | None = None  # the cursor in the store
+
+
+def _say_where_pictures_cannot_be_kept(settings: Settings) -> None:
+    """Once, at the start, before an alert needs it. Alerts open all the same."""
+    try:
+        pictures.check_room(settings.data_dir)
+    except OSError as error:
+        log.error("alerts open without pictures: nothing can be written to %s: %s", settings.data_dir, error.strerror)
 
 
 class Alerting:

@@ -16,7 +16,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from service.api.app import create_app
 from service.bus import UNAVAILABLE
 from service.connections import open_bus, open_store
-from service.errors import LookoutError
+from service.errors import AddressError
 from service.listening import check_protected
 from service.settings import Settings
 
@@ -30,7 +30,10 @@ ORDINARY = (asyncio.CancelledError, OSError, UnicodeError, *UNAVAILABLE)
 
 
 def run(settings: Settings, stop: threading.Event) -> None:
-    """Serve until `stop` is set. Raises LookoutError where the address cannot be had, or is open to anybody."""
+    """Serve until `stop` is set.
+
+    Raises AddressError where the address cannot be had, UnprotectedError where it is open to anybody.
+    """
     check_protected(settings)
     app = create_app(settings, open_bus(settings), open_store(settings))
     logging.getLogger("uvicorn.error").addFilter(in_one_line)
@@ -96,7 +99,7 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         listener = socket.create_server(address[:2], family=family, backlog=256)
     except OSError as error:
-        raise LookoutError(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
+        raise AddressError(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
     with listener:
         yield listener
 

@@ -35,6 +35,8 @@ PROPS = (Figure(Stance(*FOUNTAIN), draw_fountain), *(Figure(Stance(*at), draw_pl
 CRF = 18
 FIRST_TEST_SEED = 5000  # test clips never repeat the people of training clips
 KEYFRAME_EVERY = 100
+DEMO_S = 300.0
+DEMO_SEED = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,14 +195,16 @@ def _labels(train: dict[str, Scene], test: dict[str, Scene], seconds: float) -> 
     }
 
 
-def demo_events(seconds: float = 300.0) -> list[Event]:
+def demo_events(seconds: float = DEMO_S) -> list[Event]:
     """A cyclist at 15 s, a runner at 35 s, a van at 55 s, and so on every minute, each alone."""
     starts = range(15, max(15, int(seconds) - 12), 20)
     return [Event(KINDS[turn % 3], float(start_s), turn // 3) for turn, start_s in enumerate(starts)]
 
 
-def write_demo_video(
-    path: Path, seconds: float = 300.0, seed: int = 7, on_frame: Callable[[], None] = lambda: None
-) -> None:
+def demo_scene(seconds: float = DEMO_S) -> Scene:
     """What the demo's camera sees."""
-    write_clip(path, Scene(seed, demo_events(seconds)), seconds, on_frame)
+    return Scene(DEMO_SEED, demo_events(seconds))
+
+
+def write_demo_video(path: Path, seconds: float = DEMO_S, on_frame: Callable[[], None] = lambda: None) -> None:
+    write_clip(path, demo_scene(seconds), seconds, on_frame)

@@ -15,7 +15,7 @@ from models.errors import DeviceError
 from service.bus import FENCED, UNAVAILABLE, UNOWNED, Bus
 from service.claims import Claims
 from service.connections import open_bus, open_leases, open_store, wait_until_up
-from service.errors import SettingsError
+from service.errors import NoDeviceError
 from service.inference import snapshots
 from service.inference.line import CameraLine
 from service.inference.lines import Lines
@@ -38,11 +38,11 @@ FILES_EVERY = 4  # rounds: a file that waits gets at least one in so many, howev
 
 
 def run(settings: Settings, stop: threading.Event) -> None:
-    """Score until `stop`, then hand over. Raises SettingsError where the device is not there."""
+    """Score until `stop`, then hand over. Raises NoDeviceError where the device is not there."""
     try:
         device = choose_device(settings.device)
     except DeviceError as error:
-        raise SettingsError(f"LOOKOUT_DEVICE: {error}") from None
+        raise NoDeviceError(f"LOOKOUT_DEVICE: {error}") from None
     precision = choose_precision(settings.precision, device)
     if settings.threads:
         torch.set_num_threads(settings.threads)

@@ -13,7 +13,7 @@ import numpy as np
 
 from models.preprocess import Preprocess
 from models.video import read_clip
-from service.demo.scene import Scene, demo_events
+from service.demo.scene import demo_scene
 from service.inference.look import Look, likeness, sharpness_ratio
 from service.inference.scene import SceneWatch, Verdict
 from service.messages import Pixels
@@ -76,7 +76,7 @@ def cost(clip: Pixels) -> str:
 
 
 def footage() -> Iterator[Pixels]:
-    scene = Scene(7, demo_events(60))
+    scene = demo_scene(60)
     yield np.stack([Preprocess()(picture) for picture in scene.frames(600)])
     for path in sorted((SHARED / "data").rglob("*.mp4")) + sorted((SHARED / "data").rglob("*.avi")):
         yield read_clip(path, Preprocess())

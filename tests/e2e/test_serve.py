@@ -217,4 +217,4 @@ def test_a_gpu_that_is_not_there_ends_the_service_with_one_reason(tmp_path: Path
     if torch.cuda.is_available():
         pytest.skip("there is a GPU")
     urls = {"bus_url": "redis://127.0.0.1:1", "store_url": "redis://127.0.0.1:1"}
-    assert "LOOKOUT_DEVICE" in refused(2, "infer", device="cuda", data_dir=tmp_path, **urls)
+    assert "LOOKOUT_DEVICE" in refused(5, "infer", device="cuda", data_dir=tmp_path, **urls)

@@ -15,7 +15,7 @@ from service.alerting import worker
 from service.alerting.worker import Alerting
 from service.bus import Bus, connect
 from service.messages import Alert, AlertEvent, FrameId
-from service.pictures import picture_path
+from service.pictures import check_room, picture_path
 from service.settings import Settings
 from service.store import Store
 from tests import stage
@@ -264,6 +264,20 @@ def test_a_disk_that_takes_nothing_costs_the_picture_only(
     alerting.turn()
     assert len(store.open_alerts("gate")) == 1
     assert "without a picture" in caplog.text
+
+
+def test_a_folder_that_takes_no_pictures_is_said_at_the_start(
+    settings: Settings, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "pictures").write_text("a file where the folder should be")
+    with stage.working(worker.run, settings):
+        wait_until(lambda: "alerts open without pictures" in caplog.text, "it is said")
+    assert str(tmp_path) in caplog.text
+
+
+def test_a_folder_that_takes_pictures_is_as_it_was(settings: Settings, tmp_path: Path) -> None:
+    check_room(tmp_path)
+    assert list((tmp_path / "pictures").iterdir()) == []
 
 
 def test_one_unreadable_score_holds_nobody_up(

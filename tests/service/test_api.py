@@ -23,7 +23,7 @@ import pytest
 from service import metrics, pictures
 from service.api import worker
 from service.bus import Bus, Scored, connect
-from service.errors import LookoutError
+from service.errors import AddressError
 from service.inference.tally import Tally
 from service.messages import Alert, AlertEvent, InferReport
 from service.store import Store
@@ -444,9 +444,9 @@ def test_the_openapi_document_has_examples_and_no_password(api: Api) -> None:
 
 def test_an_address_that_is_taken_is_one_clear_line(api: Api, urls: Urls, tmp_path: Path) -> None:
     settings = settings_for(urls, tmp_path).model_copy(update={"port": api.port})
-    with pytest.raises(LookoutError, match=rf"cannot listen on 127\.0\.0\.1:{api.port}: Address already in use"):
+    with pytest.raises(AddressError, match=rf"cannot listen on 127\.0\.0\.1:{api.port}: Address already in use"):
         worker.run(settings, threading.Event())
-    with pytest.raises(LookoutError, match=r"cannot listen on nowhere\.invalid"):
+    with pytest.raises(AddressError, match=r"cannot listen on nowhere\.invalid"):
         worker.run(settings.model_copy(update={"host": "nowhere.invalid"}), threading.Event())
 
 

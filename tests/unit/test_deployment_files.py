@@ -30,7 +30,7 @@ def services() -> dict[str, str]:
     """Each service of the compose file and its lines."""
     _, _, after = COMPOSE.read_text().partition("\nservices:\n")
     body = re.split(r"^\S", after, maxsplit=1, flags=re.MULTILINE)[0]
-    parts = re.split(r"^  (\w+):\n", body, flags=re.MULTILINE)[1:]
+    parts = re.split(r"^  ([\w-]+):(?: &\w+)?\n", body, flags=re.MULTILINE)[1:]
     return dict(zip(parts[::2], parts[1::2], strict=True))
 
 
@@ -113,5 +113,21 @@ def test_base_images_are_pinned_and_can_be_replaced() -> None:
 def test_only_inference_carries_torch_and_nothing_runs_as_root() -> None:
     built = targets()
     assert [name for name, text in built.items() if "[engine]" in text] == ["infer"]
-    assert {name for name, text in built.items() if "USER 10001" in text} == {"light", "infer"}
-    assert set(STAGES) == {"infer", *re.findall(r"^FROM light AS (\w+)$", DOCKERFILE.read_text(), re.MULTILINE)}
+    assert {name for name, text in built.items() if "USER 10001" in text} == {"light", "camera", "infer"}
+    from_light = set(re.findall(r"^FROM light AS (\w+)$", DOCKERFILE.read_text(), re.MULTILINE))
+    assert set(STAGES) == {"infer", *from_light - {"clip"}}
+
+
+PROFILES = {"scale": {"ingest-more", "infer-more"}, "gpu": {"infer-gpu"}, "demo": {"camera", "demo"}}
+
+
+def test_profiles_add_to_the_service_and_nothing_else_is_optional() -> None:
+    found = {name: profile for name, text in services().items() for profile in re.findall(r"profiles: \[(\w+)\]", text)}
+    assert found == {name: profile for profile, names in PROFILES.items() for name in names}
+
+
+def test_a_gpu_is_asked_of_the_container_runtime_and_of_torch() -> None:
+    gpu = services()["infer-gpu"]
+    assert "devices: [{driver: nvidia, count: 1, capabilities: [gpu]}]" in gpu
+    assert "LOOKOUT_DEVICE: cuda" in gpu
+    assert "PIP_EXTRA_INDEX_URL" not in gpu.partition("build:")[2]  # torch as it comes has CUDA's libraries

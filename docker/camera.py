@@ -1,0 +1,46 @@
+"""The demo's camera: an RTSP server that plays one clip for ever, to everybody at once, as a camera does.
+
+Run by Debian's own Python, which alone has GStreamer's bindings: `/usr/bin/python3 camera.py FOLDER PORT`. FOLDER holds
+one file a picture (camera_clip.py): with a time stamp each, when it is sent, they go on without a jump where the clip
+begins again.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from pathlib import Path
+
+import gi
+
+gi.require_version("Gst", "1.0")
+gi.require_version("GstRtspServer", "1.0")
+from gi.repository import GLib, Gst, GstRtspServer  # noqa: E402
+
+FRAME_US = 100_000  # 10 fps
+WHOLE = "video/x-h264,stream-format=byte-stream,alignment=au"
+"""Whole pictures, one a buffer."""
+
+
+def main() -> None:
+    folder, port = Path(sys.argv[1]), sys.argv[2]
+    Gst.init(None)
+    factory = GstRtspServer.RTSPMediaFactory()
+    factory.set_launch(
+        f'( multifilesrc location="{folder}/%06d.h264" loop=true do-timestamp=true caps="{WHOLE}" '
+        f"! identity sleep-time={FRAME_US} ! rtph264pay config-interval=-1 name=pay0 pt=96 )"
+    )
+    factory.set_shared(True)
+    server = GstRtspServer.RTSPServer()
+    server.set_address("0.0.0.0")  # noqa: S104  nobody reaches a container's loopback address
+    server.set_service(port)
+    server.get_mount_points().add_factory("/square", factory)
+    server.attach(None)
+    loop = GLib.MainLoop()
+    GLib.unix_signal_add(GLib.PRIORITY_DEFAULT, signal.SIGTERM, loop.quit)
+    print(f"rtsp://0.0.0.0:{port}/square", flush=True)
+    loop.run()
+
+
+if __name__ == "__main__":
+    main()

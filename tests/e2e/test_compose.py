@@ -1,0 +1,198 @@
+"""docker-compose.yml as an operator meets it: up, a camera, a worker lost and found again, down; and bad surroundings.
+
+    pytest tests/e2e/test_compose.py --compose 'docker compose' --engine docker
+
+Real containers of real images, which are built first: some minutes. Ports 8000, 9090 and 9093 must be free. Grafana is
+not started. Without `--compose` all of it is skipped; what the file says is then held by test_deployment_files.py.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+from websockets.sync.client import connect
+
+from tests.e2e.compose import ALERTMANAGER, API, PROJECT, PROMETHEUS, Ended, Stack, commands
+from tests.waiting import wait_until
+
+pytestmark = [pytest.mark.containers, pytest.mark.timeout(900)]
+
+BUILT = ("ingest", "infer", "alert", "api", "camera")
+SERVICES = ("bus", "store", "ingest", "infer", "alert", "api", "prometheus", "alertmanager", "camera", "demo")
+
+
+@pytest.fixture(scope="module")
+def stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Up, and gone with its volumes afterwards."""
+    options = (str(request.config.getoption(name)) for name in ("--compose", "--engine"))
+    stack = Stack(*commands(*options), tmp_path_factory.mktemp("clone"))
+    stack("build", *BUILT, limit_s=800)
+    try:
+        stack("up", "-d", *SERVICES, limit_s=120)
+        wait_until(lambda: answers(f"{API}/readyz"), "every stage is heard of", 90, every_s=0.5)
+        yield stack
+    finally:
+        stack("down", "--volumes", "--timeout", "10", limit_s=120)
+    assert PROJECT not in stack.ask_engine("ps", "-a", "--format", "{{.Names}}")
+
+
+def answers(url: str) -> bool:
+    with contextlib.suppress(httpx.HTTPError):
+        return httpx.get(url, timeout=5).status_code == 200
+    return False
+
+
+def live_scores(stack: Stack, camera: str, count: int, limit_s: float) -> list[dict[str, Any]]:
+    """So many scores of a camera, as they come over the WebSocket."""
+    found: list[dict[str, Any]] = []
+    ends_at, headers = time.monotonic() + limit_s, {"Authorization": f"Bearer {stack.token}"}
+    url = f"{API.replace('http', 'ws')}/api/v1/live?camera={camera}"
+    with connect(url, additional_headers=headers) as live:
+        while len(found) < count:
+            message = json.loads(live.recv(timeout=ends_at - time.monotonic()))
+            found += [message["data"]] if message["type"] == "score" else []
+    return found
+
+
+def firing(name: str) -> list[dict[str, str]]:
+    """The labels of Prometheus' firing alerts of that name."""
+    alerts = httpx.get(f"{PROMETHEUS}/api/v1/alerts", timeout=10).json()["data"]["alerts"]
+    return [it["labels"] for it in alerts if it["labels"]["alertname"] == name and it["state"] == "firing"]
+
+
+def handed_on(name: str) -> list[dict[str, str]]:
+    """The labels of the alerts of that name that Alertmanager holds as active."""
+    alerts = httpx.get(f"{ALERTMANAGER}/api/v2/alerts", params={"active": "true"}, timeout=10).json()
+    return [it["labels"] for it in alerts if it["labels"]["alertname"] == name]
+
+
+def test_the_demos_camera_is_scored_and_its_cyclist_gives_an_alert_with_a_picture(stack: Stack) -> None:
+    wait_until(lambda: any(camera["id"] == "demo" for camera in stack.get("/cameras")["items"]), "it is added", 60)
+    scores = live_scores(stack, "demo", 30, limit_s=60)
+    assert all(score["camera"] == "demo" for score in scores)
+    (alert, *_) = wait_until(lambda: stack.get("/alerts")["items"], "an alert", 90, every_s=1)
+    picture = httpx.get(
+        f"{API}/api/v1/alerts/{alert['id']}/picture", headers={"Authorization": f"Bearer {stack.token}"}, timeout=10
+    )
+    assert picture.status_code == 200
+    assert picture.content.startswith(b"\xff\xd8")
+
+
+def test_prometheus_comes_in_with_the_token(stack: Stack) -> None:
+    def up() -> bool:
+        (target,) = httpx.get(f"{PROMETHEUS}/api/v1/targets", timeout=10).json()["data"]["activeTargets"]
+        return bool(target["health"] == "up")
+
+    wait_until(up, "the target is up", 30, every_s=1)
+
+
+def test_more_workers_share_the_cameras(stack: Stack) -> None:
+    stack("up", "-d", "infer-more")
+
+    def workers() -> float:
+        query = {"query": 'max(lookout_workers{stage="inference"})'}
+        found = httpx.get(f"{PROMETHEUS}/api/v1/query", params=query, timeout=10).json()["data"]["result"]
+        return float(found[0]["value"][1]) if found else 0.0
+
+    wait_until(lambda: workers() == 2, "both are heard of", 60, every_s=1)
+    stack("stop", "infer-more")
+    wait_until(lambda: workers() == 1, "the other one has left", 60, every_s=1)
+    live_scores(stack, "demo", 5, limit_s=30)
+
+
+def test_a_lost_worker_is_told_of_and_a_new_one_goes_on(stack: Stack) -> None:
+    stack("kill", "infer")
+    (told,) = wait_until(lambda: firing("LookoutNoWorker"), "Prometheus' alert fires", 150, every_s=1)
+    assert told["stage"] == "inference"
+    (told,) = wait_until(lambda: handed_on("LookoutNoWorker"), "Alertmanager has it", 60, every_s=1)
+    assert told["severity"] == "critical"
+    assert answers(f"{API}/healthz")
+    assert not answers(f"{API}/readyz")
+    stack("start", "infer")
+    live_scores(stack, "demo", 10, limit_s=90)
+    wait_until(lambda: not firing("LookoutNoWorker"), "it is over", 60, every_s=1)
+
+
+def test_no_stage_can_write_to_its_root_or_is_root(stack: Stack) -> None:
+    for stage in ("ingest", "infer", "alert", "api"):
+        told = stack.ask_engine("exec", stack.container(stage), "sh", "-c", "id -u; touch /srv/x 2>&1 || true")
+        assert told.split()[0] == "10001"
+        assert "Read-only file system" in told
+
+
+def test_the_api_carries_no_torch_and_the_sizes_are_told(stack: Stack, capsys: pytest.CaptureFixture[str]) -> None:
+    no_torch = "import importlib.util, sys; sys.exit(importlib.util.find_spec('torch') is not None)"
+    stack.ask_engine("exec", stack.container("api"), "python", "-c", no_torch)
+    with capsys.disabled():
+        for image in BUILT:
+            size = int(stack.ask_engine("image", "inspect", "--format", "{{.Size}}", f"lookout-{image}:0.1.0"))
+            print(f"\nlookout-{image}: {size / 1e6:.0f} MB", end="")
+
+
+REDIS = ("-e", "LOOKOUT_BUS_URL=redis://127.0.0.1:1", "-e", "LOOKOUT_STORE_URL=redis://127.0.0.1:1")
+
+
+def last_line(ended: Ended) -> str:
+    return str(json.loads(ended.said.splitlines()[-1])["message"])
+
+
+@pytest.mark.parametrize(
+    ("image", "options", "code", "says"),
+    [
+        ("ingest", (), 2, "LOOKOUT_BUS_URL is not set"),
+        ("api", REDIS, 3, "LOOKOUT_TOKEN"),
+        ("api", (*REDIS, "-e", "LOOKOUT_TOKEN=short"), 2, "LOOKOUT_TOKEN"),
+        ("alert", (*REDIS, "-e", "LOOKOUT_ALERT_THRESHOLD=1.5"), 2, "LOOKOUT_ALERT_THRESHOLD"),
+        ("infer", (*REDIS, "-e", "LOOKOUT_DEVICE=cuda"), 5, "LOOKOUT_DEVICE"),
+        ("ingest", ("-e", "LOOKOUT_BUS_URL=http://bus", "-e", "LOOKOUT_STORE_URL=redis://s"), 2, "LOOKOUT_BUS_URL"),
+    ],
+)
+def test_a_wrong_variable_ends_the_container_with_one_line(
+    stack: Stack, image: str, options: tuple[str, ...], code: int, says: str
+) -> None:
+    ended = stack.run(image, *options)
+    assert ended.code == code
+    assert says in last_line(ended)
+    assert "Traceback" not in ended.said
+
+
+def test_a_port_in_use_is_said(stack: Stack) -> None:
+    ended = stack.ended("exec", stack.container("api"), "lookout", "api")  # a second one beside it
+    assert ended.code == 4
+    assert "cannot listen on 0.0.0.0:8000: Address already in use" in last_line(ended)
+
+
+@pytest.mark.parametrize("stage", ["ingest", "infer", "alert"])
+def test_a_redis_that_is_not_there_is_waited_for_and_named(stack: Stack, stage: str) -> None:
+    name = f"{PROJECT}-waits-{stage}"
+    stack.ask_engine("run", "-d", "--name", name, *REDIS, f"lookout-{stage}:0.1.0")
+    try:
+        said = wait_until(lambda: stack.logs(name), "it says something", 40, every_s=0.5)
+        assert "127.0.0.1:1" in said
+        assert stack.ask_engine("inspect", "--format", "{{.State.Running}}", name).strip() == "true"
+        assert "Traceback" not in said
+    finally:
+        stack.ask_engine("rm", "-f", "-t", "5", name)
+
+
+@pytest.mark.parametrize(
+    ("volume", "why"),
+    [
+        (("--read-only", "--tmpfs", "/tmp"), "Read-only file system"),
+        (("--tmpfs", "/srv/data:size=16k,mode=1777"), "No space left on device"),
+    ],
+    ids=["read-only", "full"],
+)
+def test_a_data_volume_that_takes_nothing_is_said_at_the_start(stack: Stack, volume: tuple[str, ...], why: str) -> None:
+    name, line = f"{PROJECT}-volume", f"alerts open without pictures: nothing can be written to /srv/data: {why}"
+    stack.ask_engine("run", "-d", "--name", name, *volume, *REDIS, "lookout-alert:0.1.0")
+    try:
+        wait_until(lambda: line in stack.logs(name), line, 40, every_s=0.5)
+    finally:
+        stack.ask_engine("rm", "-f", "-t", "5", name)
