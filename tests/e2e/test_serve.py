@@ -178,7 +178,7 @@ def test_a_port_in_use_is_one_line(tmp_path: Path) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = str(taken.getsockname()[1])
-        line = refused(1, "serve", "--port", port, data_dir=tmp_path)
+        line = refused(4, "serve", "--port", port, data_dir=tmp_path)
     assert port in line
     assert "--port" in line
 
