@@ -119,6 +119,28 @@ def test_a_lost_worker_is_told_of_and_a_new_one_goes_on(stack: Stack) -> None:
     wait_until(lambda: not firing("LookoutNoWorker"), "it is over", 60, every_s=1)
 
 
+@pytest.mark.parametrize(
+    ("service", "alert", "about"),
+    [
+        ("api", "LookoutDown", {}),
+        ("bus", "LookoutRedisDown", {"server": "bus"}),
+        ("store", "LookoutRedisDown", {"server": "store"}),
+        ("alert", "LookoutNoWorker", {"stage": "alerting"}),
+        ("camera", "LookoutCameraDown", {"camera": "demo"}),
+    ],
+)
+def test_the_runbooks_first_command_mends_what_was_lost(
+    stack: Stack, service: str, alert: str, about: dict[str, str]
+) -> None:
+    """docs/runbook.md: start it again; everything else comes by itself."""
+    stack("stop", service)
+    wait_until(lambda: any(about.items() <= told.items() for told in firing(alert)), f"{alert} fires", 240, every_s=1)
+    stack("start", service)
+    wait_until(lambda: answers(f"{API}/readyz"), "every stage is heard of", 90, every_s=0.5)
+    live_scores(stack, "demo", 10, limit_s=90)
+    wait_until(lambda: not firing(alert), "it is over", 90, every_s=1)
+
+
 def test_no_stage_can_write_to_its_root_or_is_root(stack: Stack) -> None:
     for stage in ("ingest", "infer", "alert", "api"):
         told = stack.ask_engine("exec", stack.container(stage), "sh", "-c", "id -u; touch /srv/x 2>&1 || true")
@@ -182,15 +204,17 @@ def test_a_redis_that_is_not_there_is_waited_for_and_named(stack: Stack, stage: 
 
 
 @pytest.mark.parametrize(
-    ("volume", "why"),
+    ("volume", "folder", "why"),
     [
-        (("--read-only", "--tmpfs", "/tmp"), "Read-only file system"),
-        (("--tmpfs", "/srv/data:size=16k,mode=1777"), "No space left on device"),
+        (("--read-only",), "/srv/data", "Read-only file system"),
+        (("--tmpfs", "/tmp:size=16k", "-e", "LOOKOUT_DATA_DIR=/tmp"), "/tmp", "No space left on device"),
     ],
     ids=["read-only", "full"],
 )
-def test_a_data_volume_that_takes_nothing_is_said_at_the_start(stack: Stack, volume: tuple[str, ...], why: str) -> None:
-    name, line = f"{PROJECT}-volume", f"alerts open without pictures: nothing can be written to /srv/data: {why}"
+def test_a_data_volume_that_takes_nothing_is_said_at_the_start(
+    stack: Stack, volume: tuple[str, ...], folder: str, why: str
+) -> None:
+    name, line = f"{PROJECT}-volume", f"alerts open without pictures: nothing can be written to {folder}: {why}"
     stack.ask_engine("run", "-d", "--name", name, *volume, *REDIS, "lookout-alert:0.1.0")
     try:
         wait_until(lambda: line in stack.logs(name), line, 40, every_s=0.5)
