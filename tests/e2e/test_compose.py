@@ -141,6 +141,16 @@ def test_the_runbooks_first_command_mends_what_was_lost(
     wait_until(lambda: not firing(alert), "it is over", 90, every_s=1)
 
 
+def test_an_upgrade_replaces_stage_after_stage(stack: Stack) -> None:
+    """The commands of docs/operations.md; what they cost is counted by tests/e2e/test_upgrade.py."""
+    for stage in ("alert", "api", "infer", "ingest"):
+        before = stack.ask_engine("inspect", "--format", "{{.Id}}", stack.container(stage))
+        stack("up", "-d", "--no-deps", "--force-recreate", stage)  # as with a new image
+        assert stack.ask_engine("inspect", "--format", "{{.Id}}", stack.container(stage)) != before
+        wait_until(lambda: answers(f"{API}/readyz"), f"{stage} is heard of again", 90, every_s=0.5)
+        live_scores(stack, "demo", 10, limit_s=90)
+
+
 def test_no_stage_can_write_to_its_root_or_is_root(stack: Stack) -> None:
     for stage in ("ingest", "infer", "alert", "api"):
         told = stack.ask_engine("exec", stack.container(stage), "sh", "-c", "id -u; touch /srv/x 2>&1 || true")
