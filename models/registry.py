@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
-from dataclasses import fields
+from dataclasses import asdict, fields
 from typing import Any, NamedTuple
 
 from models.autoencoder import Autoencoder, AutoencoderConfig, VariationalAutoencoder, VariationalConfig
@@ -48,6 +49,21 @@ def sized(name: str, **sizes: int | None) -> Config:
     if "width" in given and "dim" in proportions and "dim" not in given:
         given["dim"] = proportions["dim"] * given["width"] // proportions["width"]
     return make_config(name, given)
+
+
+def changed(config: Config, values: Mapping[str, str]) -> Config:
+    """The same with other numbers than the published ones: a loss's weight, λ, γ. They come as text, as from a command.
+
+    Raises CheckpointError for what is no such number of this model's, or one that it cannot take.
+    """
+    numbers = {field.name for field in fields(config) if isinstance(getattr(config, field.name), float)}
+    for name, text in values.items():
+        if name not in numbers:
+            known = ", ".join(sorted(numbers)) or "none"
+            raise CheckpointError(f"{name_of(config)} has no number {name!r} (known: {known})")
+        if not re.fullmatch(r"\d+(\.\d*)?([eE]-?\d+)?", text):
+            raise CheckpointError(f"{name} must be a number from 0 on, not {text!r}")
+    return make_config(name_of(config), asdict(config) | {name: float(text) for name, text in values.items()})
 
 
 def name_of(config: Config) -> str:

@@ -86,6 +86,12 @@ def train(
         int | None, typer.Option(help="M, items of the memory, or clusters  [default: as published]", min=2)
     ] = None,
     size: Annotated[int, typer.Option(help="side of the square input, px", min=8)] = 256,
+    values: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", help="another number than the published one, for instance loss_separate=0", metavar="NAME=X"
+        ),
+    ] = None,
     precision: PrecisionChoice = PrecisionChoice.FP32,
     device: Device = "auto",
     half: Annotated[bool, typer.Option("--half", help="store the weights in float16")] = False,
@@ -105,11 +111,12 @@ def train(
     """Train on normal clips. Stopped or killed, the same command goes on where it was."""
     from models.device import choose_device, choose_precision  # noqa: PLC0415
     from models.preprocess import Preprocess  # noqa: PLC0415
-    from models.registry import sized  # noqa: PLC0415
+    from models.registry import changed, sized  # noqa: PLC0415
     from models.training import determinism, loop, session  # noqa: PLC0415
 
     where = choose_device(device)
     config = sized(model, width=width, dim=dim, items=items, height_px=size, width_px=size)
+    config = changed(config, _named(values or []))
     preprocess = Preprocess(config.height_px, config.width_px)
     footage, validation = _footage(data, preprocess, config, held_out, validate, seed)
     if patience and validation is None:
@@ -131,6 +138,14 @@ def train(
             run_training(trainer, own, preprocess, half, stop.is_set)
     if seeds > 1:
         _over_seeds(files, {k: own.out for k, own in runs.items()})
+
+
+def _named(values: list[str]) -> dict[str, str]:
+    """NAME=X of the command line. Raises DataError for anything else."""
+    for value in values:
+        if "=" not in value:
+            raise DataError(f"--set takes NAME=X, for instance loss_separate=0, not {value!r}")
+    return dict(value.split("=", 1) for value in values)
 
 
 def _footage(

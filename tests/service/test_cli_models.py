@@ -282,6 +282,8 @@ def test_a_training_that_cannot_be_is_one_line_and_no_file(data: Path, tmp_path:
         (("--data", data, "--validate", tmp_path / "empty"), "no video clip"),
         (("--data", data, "--held-out", 0.1, "--validate", data), "take one of them"),
         (("--data", data, "--patience", 3), "--held-out 0.1"),
+        (("--data", data, "--set", "loss_apart=1"), "mnad-pred has no number 'loss_apart'"),
+        (("--data", data, "--set", "loss_separate"), "--set takes NAME=X"),
     ]:
         said = lookout("train", "--out", folder / "x.safetensors", *options, *TRAIN, expect=1)
         assert reason in said.one_line()

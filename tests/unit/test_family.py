@@ -12,7 +12,7 @@ from models.checkpoint import load_checkpoint, save_checkpoint
 from models.device import Precision
 from models.errors import CheckpointError, TrainingError
 from models.preprocess import Preprocess
-from models.registry import MODELS, make_config, sized
+from models.registry import MODELS, changed, make_config, sized
 from models.scorer import Scorer
 from models.training.evaluate import guarded_rule
 from models.training.footage import Footage, train_clips
@@ -57,6 +57,29 @@ def test_other_sizes_keep_the_published_proportions() -> None:
     assert sized("std", width=8, dim=None) == make_config("std", {"width": 8})
     with pytest.raises(CheckpointError, match="ae cannot be configured so"):
         sized("ae", items=4)
+
+
+def test_other_numbers_than_the_published_ones() -> None:
+    published = make_config("mnad-pred", {})
+    assert changed(published, {}) == published
+    assert changed(published, {"loss_separate": "0", "gamma": "2e-2"}) == make_config(
+        "mnad-pred", {"loss_separate": 0.0, "gamma": 0.02}
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "reason"),
+    [
+        ("mnad-pred", {"loss_apart": "0"}, "mnad-pred has no number 'loss_apart'.*loss_separate"),
+        ("mnad-pred", {"width": "8"}, "has no number 'width'"),
+        ("mnad-pred", {"gamma": "-1"}, "gamma must be a number from 0 on, not '-1'"),
+        ("mnad-pred", {"gamma": "nan"}, "gamma must be a number"),
+        ("std", {"clusters_from": "1"}, "std cannot be configured so"),
+    ],
+)
+def test_a_number_that_cannot_be_is_named(name: str, values: dict[str, str], reason: str) -> None:
+    with pytest.raises(CheckpointError, match=reason):
+        changed(make_config(name, {}), values)
 
 
 @every_model
