@@ -23,7 +23,7 @@ from models.levels import PEAK, SIDE
 WINDOW = 6
 """Cells along a window's side: 24 px of 256."""
 
-LASTS = 3
+LASTS = 5
 """Frames, the newest included, over which a window counts with its least error."""
 
 LEAST = 1e-10
