@@ -1,8 +1,8 @@
 """The demo's camera: an RTSP server that plays one clip for ever, to everybody at once, as a camera does.
 
-Run by Debian's own Python, which alone has GStreamer's bindings: `/usr/bin/python3 camera.py FOLDER PORT`. FOLDER holds
-one file a picture (camera_clip.py): with a time stamp each, when it is sent, they go on without a jump where the clip
-begins again.
+Run by Debian's own Python, which alone has GStreamer's bindings: `/usr/bin/python3 camera.py FOLDER PORT [ADDRESS]`.
+FOLDER holds one file a picture (camera_clip.py): with a time stamp each, when it is sent, they go on without a jump
+where the clip begins again.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ WHOLE = "video/x-h264,stream-format=byte-stream,alignment=au"
 
 def main() -> None:
     folder, port = Path(sys.argv[1]), sys.argv[2]
+    address = sys.argv[3] if len(sys.argv) > 3 else "0.0.0.0"  # noqa: S104  nobody reaches a container's loopback
     Gst.init(None)
     factory = GstRtspServer.RTSPMediaFactory()
     factory.set_launch(
@@ -32,13 +33,13 @@ def main() -> None:
     )
     factory.set_shared(True)
     server = GstRtspServer.RTSPServer()
-    server.set_address("0.0.0.0")  # noqa: S104  nobody reaches a container's loopback address
+    server.set_address(address)
     server.set_service(port)
     server.get_mount_points().add_factory("/square", factory)
     server.attach(None)
     loop = GLib.MainLoop()
     GLib.unix_signal_add(GLib.PRIORITY_DEFAULT, signal.SIGTERM, loop.quit)
-    print(f"rtsp://0.0.0.0:{port}/square", flush=True)
+    print(f"rtsp://{address}:{port}/square", flush=True)
     loop.run()
 
 

@@ -32,7 +32,8 @@ def encoded(scene: Scene, count: int) -> Iterator[Packet]:
     encoder.width, encoder.height = scene.size
     encoder.pix_fmt, encoder.gop_size, encoder.max_b_frames = "yuv420p", KEYFRAME_EVERY, 0
     encoder.time_base = Fraction(1, scene.fps)
-    encoder.options = {"crf": "18", "preset": "veryfast"}
+    # One thread, one slice a picture: before each slice of a keyframe the server would send the parameter sets.
+    encoder.options = {"crf": "18", "preset": "veryfast", "threads": "1"}
     for index, picture in enumerate(scene.frames(count)):
         frame = av.VideoFrame.from_ndarray(picture, format="rgb24").reformat(format="yuv420p")
         frame.pts, frame.time_base = index, Fraction(1, scene.fps)
