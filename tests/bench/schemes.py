@@ -84,7 +84,7 @@ class Way:
 
 WAYS = [
     *(Way(0, trailing=trailing) for trailing in (1, 8)),
-    *(Way(cells, lasts, trailing) for cells in (4, 6, 8, 12) for lasts in (1, 3, 5) for trailing in (1, 8)),
+    *(Way(cells, lasts, trailing) for cells in (4, 6, 8, 12) for lasts in (1, 3, 5, 7, 9) for trailing in (1, 8)),
     *(Way(cells, lasts, 8, against_usual=True) for cells in (6, 12) for lasts in (1, 3)),
 ]
 

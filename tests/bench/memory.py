@@ -1,0 +1,79 @@
+"""How a checkpoint of MNAD uses its memory on a normal clip. `python -m tests.bench.memory --clip CLIP CHECKPOINT...`
+
+The distance is a mean over the positions of the feature map. Positions whose features waver between two items are far
+from both, now and then: a few of them can drown what the others tell.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from models.checkpoint import load_checkpoint
+from models.memory import attend
+from models.scorer import Scorer
+from models.training.footage import whole_clip
+from models.video import Pixels
+
+LOUD = 10  # positions
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """Over the frames of a clip, with the trained items."""
+
+    items: int  # nearest to some feature at some time
+    wavering: float  # share of the positions whose nearest item is not always the same
+    distance: float  # mean
+    deviation: float  # of the frames' distances, over their mean
+    loud: float  # share of the positions' variance over time that the ten loudest have
+
+    @classmethod
+    def of(cls, nearest: Tensor, distances: Tensor) -> Use:
+        """nearest: (N, K) numbers of items; distances: (N, K), mean squared, of each position in each frame."""
+        frames, variance = distances.mean(dim=1), distances.var(dim=0)  # (N,), (K,)
+        return cls(
+            items=len(set(nearest.flatten().tolist())),
+            wavering=float((nearest != nearest[0]).any(dim=0).float().mean()),
+            distance=float(frames.mean()),
+            deviation=float(frames.std() / frames.mean()),
+            loud=float(variance.topk(LOUD).values.sum() / variance.sum()),
+        )
+
+
+@torch.inference_mode()
+def look(scorer: Scorer, clip: Pixels) -> Use:
+    """clip: (N, H, W, 3) uint8 RGB."""
+    items, length = scorer.fresh_items()[None], scorer.t_length  # (1, M, D)
+    nearest, distances = [], []
+    for last in range(length - 1, len(clip)):
+        frames = scorer.normalise([clip[last - length + 1 : last + 1]])
+        with torch.autocast("cpu", torch.bfloat16, enabled=scorer.precision == "bf16"):
+            q = scorer.checkpoint.model.measure(frames, items).queries
+        assert q is not None, f"{scorer.checkpoint.name} has no memory that adapts"
+        index = attend(q, items).over_items.argmax(dim=2)[0]  # (K,)
+        nearest.append(index)
+        distances.append((q[0] - items[0, index]).square().mean(dim=1))  # (K,)
+    return Use.of(torch.stack(nearest), torch.stack(distances))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.memory", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("checkpoints", type=Path, nargs="+")
+    parser.add_argument("--clip", type=Path, required=True)
+    given = parser.parse_args()
+    print("| checkpoint | items used | positions that waver | distance | its deviation | of the ten loudest |")
+    print("|---|---|---|---|---|---|")
+    for path in given.checkpoints:
+        scorer = Scorer(load_checkpoint(path), "cpu", "bf16")
+        use = look(scorer, whole_clip(given.clip, scorer.checkpoint.preprocess, scorer.t_length))
+        numbers = f"{use.items} | {use.wavering:.1%} | {use.distance:.2e} | {use.deviation:.1%} | {use.loud:.1%}"
+        print(f"| {path.stem} | {numbers} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
