@@ -84,6 +84,16 @@ def test_the_demos_camera_is_scored_and_its_cyclist_gives_an_alert_with_a_pictur
     assert picture.content.startswith(b"\xff\xd8")
 
 
+def test_a_camera_that_is_posted_is_scored(stack: Stack) -> None:
+    headers = {"Authorization": f"Bearer {stack.token}"}
+    gate = {"id": "gate", "url": "rtsp://camera:8554/square", "model": "square", "score": "local"}
+    assert httpx.post(f"{API}/api/v1/cameras", json=gate, timeout=10).status_code == 401
+    assert httpx.post(f"{API}/api/v1/cameras", json=gate, headers=headers, timeout=10).status_code == 201
+    scores = live_scores(stack, "gate", 20, limit_s=60)
+    assert {score["value"] for score in scores} == {None}  # it learns what is normal first
+    assert httpx.delete(f"{API}/api/v1/cameras/gate", headers=headers, timeout=10).status_code == 204
+
+
 def test_prometheus_comes_in_with_the_token(stack: Stack) -> None:
     def up() -> bool:
         (target,) = httpx.get(f"{PROMETHEUS}/api/v1/targets", timeout=10).json()["data"]["activeTargets"]
