@@ -13,7 +13,7 @@ from pathlib import Path
 import av
 from av.packet import Packet
 
-from service.demo.scene import DEMO_S, Scene, demo_scene
+from service.demo.scene import DEMO_S, Scene, demo_scene, video_frames
 
 KEYFRAME_EVERY = 20
 
@@ -34,9 +34,7 @@ def encoded(scene: Scene, count: int) -> Iterator[Packet]:
     encoder.time_base = Fraction(1, scene.fps)
     # One thread, one slice a picture: before each slice of a keyframe the server would send the parameter sets.
     encoder.options = {"crf": "18", "preset": "veryfast", "threads": "1"}
-    for index, picture in enumerate(scene.frames(count)):
-        frame = av.VideoFrame.from_ndarray(picture, format="rgb24").reformat(format="yuv420p")
-        frame.pts, frame.time_base = index, Fraction(1, scene.fps)
+    for frame in video_frames(scene, count):
         yield from encoder.encode(frame)
     yield from encoder.encode(None)
 

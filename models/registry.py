@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, fields
 from typing import Any, NamedTuple
@@ -57,13 +57,21 @@ def changed(config: Config, values: Mapping[str, str]) -> Config:
     Raises CheckpointError for what is no such number of this model's, or one that it cannot take.
     """
     numbers = {field.name for field in fields(config) if isinstance(getattr(config, field.name), float)}
-    for name, text in values.items():
+    for name in values:
         if name not in numbers:
             known = ", ".join(sorted(numbers)) or "none"
             raise CheckpointError(f"{name_of(config)} has no number {name!r} (known: {known})")
-        if not re.fullmatch(r"\d+(\.\d*)?([eE]-?\d+)?", text):
-            raise CheckpointError(f"{name} must be a number from 0 on, not {text!r}")
-    return make_config(name_of(config), asdict(config) | {name: float(text) for name, text in values.items()})
+    return make_config(name_of(config), asdict(config) | {name: _number(name, text) for name, text in values.items()})
+
+
+def _number(name: str, text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 <= number < math.inf:  # nan is neither
+        raise CheckpointError(f"{name} must be a number from 0 on, not {text!r}")
+    return number
 
 
 def name_of(config: Config) -> str:

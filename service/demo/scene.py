@@ -135,10 +135,18 @@ def _runs(indices: Sequence[int]) -> list[Interval]:
 def write_clip(path: Path, scene: Scene, seconds: float, on_frame: Callable[[], None] = lambda: None) -> None:
     """H.264 in an mp4; one encoder thread, so that a scene gives one file. Whole or not at all.
 
-    `on_frame` is called before each frame; what it raises ends the writing.
+    `on_frame` is called before each frame is written; what it raises ends the writing.
     """
     with replacing(path) as unfinished:
         _encode(unfinished, scene, round(seconds * scene.fps), on_frame)
+
+
+def video_frames(scene: Scene, count: int) -> Iterator[av.VideoFrame]:
+    """Its first frames as an encoder takes them: yuv420p, with their time stamps."""
+    for index, picture in enumerate(scene.frames(count)):
+        frame = av.VideoFrame.from_ndarray(picture, format="rgb24").reformat(format="yuv420p")
+        frame.pts, frame.time_base = index, Fraction(1, scene.fps)
+        yield frame
 
 
 def _encode(path: Path, scene: Scene, count: int, on_frame: Callable[[], None]) -> None:
@@ -148,10 +156,8 @@ def _encode(path: Path, scene: Scene, count: int, on_frame: Callable[[], None]) 
         stream.width, stream.height = scene.size
         stream.pix_fmt, stream.gop_size = "yuv420p", KEYFRAME_EVERY
         stream.time_base = Fraction(1, scene.fps)
-        for index, picture in enumerate(scene.frames(count)):
+        for frame in video_frames(scene, count):
             on_frame()
-            frame = av.VideoFrame.from_ndarray(picture, format="rgb24").reformat(format="yuv420p")
-            frame.pts, frame.time_base = index, Fraction(1, scene.fps)
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
 

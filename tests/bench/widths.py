@@ -9,17 +9,17 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import itertools
-import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from functools import partial
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from models.family import Model
 from models.registry import make_model, sized
+from tests.bench.footage import median_s
 
 REPEATS = 15
 
@@ -35,22 +35,12 @@ def report(width: int, size_px: int = 256, repeats: int = REPEATS) -> dict[str, 
         with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=precision == torch.bfloat16):
             model.measure(clips, items)
 
-    found = {"fp32": _median_ms(lambda: once(torch.float32), repeats)}
-    found["bf16"] = _median_ms(lambda: once(torch.bfloat16), repeats)
+    found = {"fp32": 1000 * median_s(lambda: once(torch.float32), repeats)}
+    found["bf16"] = 1000 * median_s(lambda: once(torch.bfloat16), repeats)
     _fold(model)
-    found["bf16, folded"] = _median_ms(lambda: once(torch.bfloat16), repeats)
+    found["bf16, folded"] = 1000 * median_s(lambda: once(torch.bfloat16), repeats)
     found |= dict(_openvino(model, clips, items, repeats))
     return found
-
-
-def _median_ms(work: Callable[[], object], repeats: int) -> float:
-    work()
-    times_s = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        work()
-        times_s.append(time.perf_counter() - start)
-    return 1000 * float(np.median(times_s))
 
 
 def _fold(model: Model) -> None:
@@ -87,7 +77,8 @@ def _openvino(model: Model, clips: Tensor, items: Tensor, repeats: int) -> Itera
     for name, precision in (("OpenVINO fp32", "f32"), ("OpenVINO bf16", "bf16")):
         hints = {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "LATENCY"}
         request = openvino.Core().compile_model(converted, "CPU", hints).create_infer_request()
-        yield name, _median_ms(lambda request=request: request.infer([clips.numpy(), items.numpy()]), repeats)  # type: ignore[misc]
+        work = partial(request.infer, [clips.numpy(), items.numpy()])
+        yield name, 1000 * median_s(work, repeats)
 
 
 def main() -> None:

@@ -74,6 +74,8 @@ def test_other_numbers_than_the_published_ones() -> None:
         ("mnad-pred", {"width": "8"}, "has no number 'width'"),
         ("mnad-pred", {"gamma": "-1"}, "gamma must be a number from 0 on, not '-1'"),
         ("mnad-pred", {"gamma": "nan"}, "gamma must be a number"),
+        ("mnad-pred", {"gamma": "1e999"}, "gamma must be a number"),
+        ("mnad-pred", {"gamma": "little"}, "gamma must be a number"),
         ("std", {"clusters_from": "1"}, "std cannot be configured so"),
     ],
 )
