@@ -104,6 +104,9 @@ def train(
         BestChoice, typer.Option(help="PSNR of held-out clips, or AUC of generated anomalies")
     ] = BestChoice.PSNR,
     patience: Annotated[int, typer.Option(help="measurements without a new best before the end; 0: all", min=0)] = 0,
+    minutes: Annotated[
+        float, typer.Option(help="of training a run, if its epochs take longer; 0: no limit", min=0)
+    ] = 0.0,
     seeds: Annotated[int, typer.Option(help="so many runs, NAME-seedK each, with mean and deviation", min=1)] = 1,
     deterministic: Annotated[bool, typer.Option("--deterministic", help="the same bits on the same machine")] = False,
     compiled: Annotated[bool, typer.Option("--compile", help="torch.compile: pays on a GPU")] = False,
@@ -124,7 +127,9 @@ def train(
     options = loop.TrainOptions(
         epochs, batch, learning_rate, seed, choose_precision(precision.value, where), where, validate_every, patience
     )
-    options = replace(options, best_by=best_by.value, deterministic=deterministic, compiled=compiled)
+    options = replace(
+        options, best_by=best_by.value, deterministic=deterministic, compiled=compiled, most_s=60 * minutes
+    )
     files = session.Files(out)
     runs = {k: files if seeds == 1 else files.of_seed(k) for k in range(seed, seed + seeds)}
     with stop_on_signals() as stop, determinism.deterministic(deterministic):
@@ -406,10 +411,10 @@ def _steps(trainer: Trainer) -> Iterator[tuple[Callable[[Progress], None], Calla
 
         def report(now: Progress) -> None:
             text = f"epoch {now.epoch + 1}  loss {now.loss:.5f}  PSNR {now.psnr_db:.2f} dB"
-            bar.update(task, description=f"{text}  {pace(now.step, now.steps)}", completed=now.step)
+            bar.update(task, description=f"{text}  {pace(now.step, now.steps, trainer.left_s)}", completed=now.step)
 
         def tell(row: Row) -> None:
-            line = f"{rows.as_text(row, trainer.options.epochs)}; {pace(row.step, trainer.steps)}"
+            line = f"{rows.as_text(row, trainer.options.epochs)}; {pace(row.step, trainer.steps, trainer.left_s)}"
             bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
         yield report, tell

@@ -132,8 +132,13 @@ class Trainer:
     def _steps_told(self) -> int:
         return self.rows[-1].step if self.rows else 0
 
+    @property
+    def left_s(self) -> float:
+        """Of the time that it may take; inf where there is no limit."""
+        return max(0.0, self.options.most_s - self.clock.spent_s) if self.options.most_s else math.inf
+
     def _is_time_over(self) -> bool:
-        return 0 < self.options.most_s <= self.clock.spent_s
+        return self.left_s == 0
 
     @property
     def best(self) -> Row | None:

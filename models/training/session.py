@@ -8,6 +8,7 @@ stays beside it; without held-out clips the last becomes `gate.safetensors`.
 from __future__ import annotations
 
 import json
+import math
 import re
 import time
 from collections.abc import Callable
@@ -158,9 +159,10 @@ class Pace:
     def __init__(self, steps_done: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._first, self._clock, self._since_s = steps_done, clock, clock()
 
-    def __call__(self, step: int, steps: int) -> str:
+    def __call__(self, step: int, steps: int, most_s: float = math.inf) -> str:
+        """most_s: how long it may still go on, if its steps take longer."""
         per_s = (step - self._first) / max(self._clock() - self._since_s, 1e-9)
         if not per_s:
             return "0 steps/s, time left unknown"
-        left_s = round((steps - step) / per_s)
+        left_s = round(min((steps - step) / per_s, most_s))
         return f"{per_s:.3g} steps/s, {left_s // 3600}:{left_s // 60 % 60:02}:{left_s % 60:02} left"

@@ -241,6 +241,17 @@ def test_other_clips_to_measure_on_and_an_early_end(data: Path, tmp_path: Path) 
     assert len(rows) < 40 * 13
 
 
+def test_the_clock_ends_a_training_with_a_whole_checkpoint(data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "gate.safetensors"
+    lookout("train", "--data", data, "--out", out, *TRAIN, "--epochs", 10_000, "--minutes", 1 / 600)
+    (row,) = [json.loads(line) for line in (tmp_path / "gate.log.jsonl").read_text().splitlines()]
+    assert 1 <= row["step"] < 10_000
+    provenance = read_header(out).provenance
+    assert provenance["train"]["most_s"] == pytest.approx(0.1)
+    assert provenance["row"]["step"] == row["step"]
+    assert not (tmp_path / "gate.safetensors.resume").exists()
+
+
 def test_several_seeds_have_mean_and_deviation_and_go_on(data: Path, tmp_path: Path) -> None:
     out = tmp_path / "gate.safetensors"
     command = ("train", "--data", data, "--out", out, *TRAIN, "--held-out", 0.1, "--seeds", 2)

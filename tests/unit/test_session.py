@@ -207,4 +207,5 @@ def test_the_pace_counts_the_steps_of_this_process_alone() -> None:
     pace = Pace(1000, clock=lambda: now_s)
     now_s = 60.0
     assert pace(1020, 9020) == "2 steps/s, 1:06:40 left"
+    assert pace(1020, 9020, most_s=90.0) == "2 steps/s, 0:01:30 left"
     assert pace(1000, 9020) == "0 steps/s, time left unknown"
