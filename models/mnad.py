@@ -159,10 +159,14 @@ class Mnad(Model):
         items: (B, M, D), a memory a sample; or (1, M, D), one that the whole batch asks.
         """
         features, *skips = self.encoder(frames)
+        return self.answer(features, skips, items)
+
+    def answer(self, features: Tensor, skips: Skips, items: Tensor) -> Prediction:
+        """From what the encoder found, (B, D, h, w) and its three skips, by way of the memory."""
         q = memory.queries_of(features)  # (B, K, D)
         concat = memory.read(q, items)  # (B, K, 2 D)
         height, width = features.shape[2:]
-        asked = concat.transpose(1, 2).reshape(len(frames), -1, height, width).to(features.dtype)
+        asked = concat.transpose(1, 2).reshape(len(features), -1, height, width).to(features.dtype)
         return Prediction(self.decoder(asked, skips if self.skips else None), q)
 
     def initial_items(self) -> Tensor:

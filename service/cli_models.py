@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from models.guard import MemoryRule
     from models.preprocess import Preprocess
     from models.training.footage import Footage
-    from models.training.loop import Progress, Trainer
+    from models.training.loop import Progress, Trainer, TrainOptions
     from models.training.rows import Row
     from models.training.session import Files
     from models.training.validation import Validation
@@ -92,6 +92,9 @@ def train(
             "--set", help="another number than the published one, for instance loss_separate=0", metavar="NAME=X"
         ),
     ] = None,
+    teacher: Annotated[
+        Path | None, typer.Option(help="a wide checkpoint of MNAD, whose queries a narrow one is to learn too")
+    ] = None,
     precision: PrecisionChoice = PrecisionChoice.FP32,
     device: Device = "auto",
     half: Annotated[bool, typer.Option("--half", help="store the weights in float16")] = False,
@@ -130,19 +133,49 @@ def train(
     options = replace(
         options, best_by=best_by.value, deterministic=deterministic, compiled=compiled, most_s=60 * minutes
     )
+    make = _trainers(config, footage, validation, teacher, options)
     files = session.Files(out)
     runs = {k: files if seeds == 1 else files.of_seed(k) for k in range(seed, seed + seeds)}
     with stop_on_signals() as stop, determinism.deterministic(deterministic):
         held = f", {len(validation.footage.clips)} held out" if validation else ""
         typer.echo(f"{len(footage.windows)} windows of {len(footage.clips)} clips{held}, {epochs} epochs, on {where}")
         for k, own in runs.items():
-            trainer = loop.Trainer(config, replace(options, seed=k), footage, validation)
+            trainer = make(replace(options, seed=k))
             if seeds > 1 and session.finished(trainer, own):
                 typer.echo(f"{own.out} is there already")
                 continue
             run_training(trainer, own, preprocess, half, stop.is_set)
     if seeds > 1:
         _over_seeds(files, {k: own.out for k, own in runs.items()})
+
+
+def _trainers(
+    config: Config, footage: Footage, validation: Validation | None, teacher: Path | None, options: TrainOptions
+) -> Callable[[TrainOptions], Trainer]:
+    """What makes the trainer of a seed: one that learns alone, or from a teacher."""
+    from models.checkpoint import digest, load_checkpoint  # noqa: PLC0415
+    from models.mnad import MnadConfig  # noqa: PLC0415
+    from models.training.apprentice import Apprentice  # noqa: PLC0415
+    from models.training.loop import Trainer  # noqa: PLC0415
+    from models.training.teacher import Teacher  # noqa: PLC0415
+
+    if teacher is None:
+        return lambda of_seed: Trainer(config, of_seed, footage, validation)
+    if not isinstance(config, MnadConfig):
+        raise DataError("--teacher is for mnad-pred and mnad-recon: what it teaches are the queries of their memory")
+    if options.compiled:
+        raise DataError("--teacher and --compile: take one of them")
+    learned_from, sha256 = load_checkpoint(teacher), digest(teacher)
+    one = Teacher(
+        learned_from,
+        sha256,
+        config,
+        footage,
+        device=options.device,
+        precision=options.precision,
+        seed=options.seed,
+    )
+    return lambda of_seed: Apprentice(config, of_seed, footage, one, validation)
 
 
 def _named(values: list[str]) -> dict[str, str]:

@@ -157,7 +157,7 @@ class Footage:
 def _require_memory(paths: list[Path], preprocess: Preprocess) -> None:
     """Raises DataError before hours of decoding end in a kill; by what the files say of themselves."""
     frames = sum(map(frames_announced, paths))
-    needed, there = frames * preprocess.height_px * preprocess.width_px * 3, MEMORY_SHARE * _memory_bytes()
+    needed, there = frames * preprocess.height_px * preprocess.width_px * 3, MEMORY_SHARE * memory_bytes()
     if needed > there:
         raise DataError(
             f"{frames} frames of {preprocess.width_px}x{preprocess.height_px} are {needed / 1e9:.1f} GB; "
@@ -165,7 +165,7 @@ def _require_memory(paths: list[Path], preprocess: Preprocess) -> None:
         )
 
 
-def _memory_bytes() -> int:
+def memory_bytes() -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 

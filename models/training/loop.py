@@ -14,9 +14,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.optim import Adam
@@ -25,7 +26,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR
 from models.checkpoint import Checkpoint
 from models.device import Precision
 from models.errors import CheckpointError, TrainingError
-from models.family import Config, Stage
+from models.family import Config, Lesson, Stage
 from models.files import replacing
 from models.preprocess import Preprocess
 from models.registry import make_model, name_of
@@ -64,6 +65,11 @@ class Progress:
     epoch: int  # 0-based
     loss: float
     psnr_db: float  # of the batch's predictions
+
+
+class Batch(NamedTuple):
+    windows: npt.NDArray[np.int64]  # (B,), their numbers in the footage
+    clips: Tensor  # (B, C T, H, W), as the model takes them
 
 
 class StoppedError(Exception):
@@ -157,23 +163,27 @@ class Trainer:
         needs = self.config.needs
         return to_clips(clips, self.device, gray=needs.gray, black=needs.black)
 
-    def batches(self, first: int = 0) -> Iterator[Tensor]:
-        """This epoch's batches from number `first` on, (B, C T, H, W) each."""
+    def batches(self, first: int = 0) -> Iterator[Batch]:
+        """This epoch's batches from number `first` on."""
         numbers = self.footage.batches(self.options.batch, self.options.seed, self.epoch)
-        return (self.normalise(self.feed(windows)) for windows in islice(numbers, first, None))
+        return (Batch(windows, self.normalise(self.feed(windows))) for windows in islice(numbers, first, None))
 
     def begin_epoch(self) -> None:
         """Before the first step of an epoch; a resumed run may come here again, with the same result."""
-        self.model.begin_epoch(self.stage, self.batches())
+        self.model.begin_epoch(self.stage, (batch.clips for batch in self.batches()))
 
-    def step(self, clips: Tensor) -> tuple[float, float]:
-        """One step of the optimiser and of the memory on (B, C T, H, W); gives loss and the batch's PSNR in dB.
+    def learn(self, batch: Batch) -> Lesson:
+        """What the batch teaches, under the caller's autocast."""
+        return self._lesson(batch.clips, self.items, self.stage)
+
+    def step(self, batch: Batch) -> tuple[float, float]:
+        """One step of the optimiser and of the memory; gives loss and the batch's PSNR in dB.
 
         Raises TrainingError once the loss is no number: what was saved before is worth more than what would follow.
         """
         torch.manual_seed(hash((self.options.seed, self.epoch, self.step_in_epoch)))  # a resumed run draws the same
         with self._autocast():
-            lesson = self._lesson(clips, self.items, self.stage)
+            lesson = self.learn(batch)
         told = lesson.loss.detach(), -10 * lesson.mse.clamp_min(LEAST_MSE).log10()
         loss, psnr = torch.stack([number.float() for number in told]).tolist()  # the device is waited for once a step
         if not math.isfinite(loss):
@@ -326,10 +336,10 @@ def _to_the_end(
             continue
         if trainer.step_in_epoch == 0:
             trainer.begin_epoch()
-        for clips in trainer.batches(trainer.step_in_epoch):
+        for batch in trainer.batches(trainer.step_in_epoch):
             if should_stop():
                 raise StoppedError
-            loss, psnr = trainer.step(clips)
+            loss, psnr = trainer.step(batch)
             report(Progress(trainer.steps_done, trainer.steps, trainer.epoch, loss, psnr))
             if time.monotonic() - saved_at > SAVE_EVERY_S:
                 trainer.save(state_path)

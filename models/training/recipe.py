@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from models.errors import DataError, TrainingError
 from models.family import Config
@@ -25,7 +24,7 @@ from models.header import read_header
 from models.preprocess import Pixels
 from models.scorer import Scorer
 from models.training.footage import Footage
-from models.training.loop import Trainer, TrainOptions, fingerprint
+from models.training.loop import Batch, Trainer, TrainOptions, fingerprint
 from models.training.session import Files
 from models.training.tables import NAMES, percent
 from models.training.validation import Validation
@@ -156,7 +155,7 @@ def _pace(trainer: Trainer) -> Pace:
     return Pace(steps / max(ended_s - began_s, 1e-9), time.monotonic() - ended_s)
 
 
-def _endless(trainer: Trainer) -> Iterator[Tensor]:
+def _endless(trainer: Trainer) -> Iterator[Batch]:
     while True:
         yield from trainer.batches()
 

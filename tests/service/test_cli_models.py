@@ -19,6 +19,7 @@ import pytest
 from safetensors.torch import load_file, save_file
 from sklearn.metrics import roc_auc_score
 
+from models.checkpoint import digest
 from models.header import read_header
 from models.registry import MODELS
 from service.cli import main
@@ -269,6 +270,26 @@ def test_several_seeds_have_mean_and_deviation_and_go_on(data: Path, tmp_path: P
     again = lookout(*command).out
     assert "gate-seed3.safetensors is there already" in again
     assert json.loads((tmp_path / "gate.seeds.json").read_text()) == summary
+
+
+def test_a_narrow_network_is_taught_by_a_wide_one(data: Path, trained: Path, tmp_path: Path) -> None:
+    out = tmp_path / "narrow.safetensors"
+    taught = ("train", "--data", data, "--out", out, *TRAIN, "--width", 2, "--dim", 16, "--teacher", trained)
+    lookout(*taught)
+    header = read_header(out)
+    assert header.config["dim"] == 16
+    assert header.provenance["footage"]["teacher"] == digest(trained)
+    assert set(evaluated(out, data, tmp_path)[1]) >= {"01/distance", "02/distance"}
+    for options, reason in [
+        (("--teacher", tmp_path / "none.safetensors"), "none.safetensors"),
+        (("--compile",), "--teacher and --compile: take one of them"),
+        (("--model", "memae", "--width", 6), "--teacher is for mnad-pred and mnad-recon"),
+        (("--model", "mnad-recon"), "cannot teach another model than itself"),
+        (("--size", 64), "32x32 px, 5 frames, 4 items for the teacher, 64x64 px"),
+        (("--dim", 64), "no more than its teacher has (32)"),
+    ]:
+        assert reason in lookout(*taught, "--out", tmp_path / "x" / "x", *options, expect=1).one_line()
+        assert not (tmp_path / "x").exists()
 
 
 def test_folders_of_images_are_trained_on(tmp_path: Path) -> None:

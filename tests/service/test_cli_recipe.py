@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from torch import Tensor
 
 from models.checkpoint import digest, load_checkpoint
 from models.training import loop, recipe
@@ -43,10 +42,10 @@ def made(data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Sa
     out, steps = tmp_path_factory.mktemp("out"), iter(range(10**6))
     trained = loop.Trainer.step
 
-    def step(trainer: loop.Trainer, clips: Tensor) -> tuple[float, float]:
+    def step(trainer: loop.Trainer, batch: loop.Batch) -> tuple[float, float]:
         if (out / "mnad-pred-seed0.safetensors.resume").exists() and next(steps) == 2:
             raise KilledError
-        return trained(trainer, clips)
+        return trained(trainer, batch)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(loop, "SAVE_EVERY_S", 0)

@@ -200,10 +200,10 @@ def test_what_is_no_number_is_never_saved(footage: Footage, tmp_path: Path) -> N
 def test_a_loss_that_is_no_number_moves_nothing(footage: Footage) -> None:
     trainer = Trainer(TINY, OPTIONS, footage)
     before = [parameter.clone() for parameter in trainer.model.parameters()]
-    clips = next(trainer.batches())
-    clips[0, -1] = torch.nan
+    batch = next(trainer.batches())
+    batch.clips[0, -1] = torch.nan
     with pytest.raises(TrainingError, match="loss became nan in epoch 1: try a smaller learning rate"):
-        trainer.step(clips)
+        trainer.step(batch)
     assert all(torch.equal(one, other) for one, other in zip(before, trainer.model.parameters(), strict=True))
 
 

@@ -1,0 +1,169 @@
+"""A narrow network learns the queries of a wide one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F  # noqa: N812  torch's own convention
+
+from models import memory
+from models.checkpoint import Checkpoint
+from models.errors import DataError
+from models.mnad import MnadConfig, MnadReconConfig
+from models.training import teacher as teaching
+from models.training.apprentice import Apprentice, misses
+from models.training.footage import Footage
+from models.training.loop import StoppedError, TrainOptions, train
+from models.training.teacher import Altered, Directions, Teacher, directions
+from tests.tiny import TINY, street, untrained
+
+WIDE = replace(TINY, width=8, dim=40)
+FOOTAGE = Footage.of(
+    {name: np.stack([street(first + seq) for seq in range(20)]) for name, first in (("a", 0), ("b", 40), ("c", 80))},
+    TINY.t_length,
+)
+OPTIONS = TrainOptions(epochs=2, batch=4, learning_rate=2e-3)
+
+
+@pytest.fixture
+def wide() -> Checkpoint:
+    return untrained(WIDE, seed=5)
+
+
+@pytest.fixture
+def teacher(wide: Checkpoint) -> Teacher:
+    return Teacher(wide, "5eed", TINY, FOOTAGE)
+
+
+def unit(*shape: int) -> torch.Tensor:
+    return F.normalize(torch.randn(shape), dim=-1)
+
+
+def test_queries_near_their_items_are_as_far_from_them_in_fewer_dimensions() -> None:
+    """Five directions of forty are all that queries differ in from their items, two of them beside the items' own."""
+    torch.manual_seed(1)
+    m, ways = unit(3, 40), unit(2, 40)
+    q = F.normalize(m[torch.arange(200) % 3] + 0.02 * torch.randn(200, 2) @ ways, dim=1)[None]  # (1, 200, 40)
+    seen = directions(q, m, dim=5)
+    assert seen.basis.T @ seen.basis == pytest.approx(torch.eye(5), abs=1e-5)
+    assert seen.items.norm(dim=1) == pytest.approx(torch.ones(3), abs=1e-5)
+    wide = 40 * memory.distance(q, m[None])
+    narrow = 5 * memory.distance(F.normalize(q @ seen.basis, dim=2), seen.items[None])
+    assert narrow == pytest.approx(wide, rel=1e-3)
+
+
+def test_a_query_between_two_items_does_not_decide_the_directions() -> None:
+    torch.manual_seed(2)
+    m = unit(2, 30)
+    near, far = unit(1, 30), unit(1, 30)
+    q = m[torch.arange(100) % 2] + 0.01 * torch.randn(100, 1) @ near
+    q[::50] += 0.7 * far  # two of a hundred
+    basis = directions(F.normalize(q, dim=1)[None], m, dim=3).basis
+    rest = near - near @ m.T @ torch.linalg.inv(m @ m.T) @ m  # of it, what the items do not span
+    assert (F.normalize(rest, dim=1) @ basis).norm() > 0.9
+
+
+def test_altered_windows_are_those_whose_scored_frame_is_abnormal() -> None:
+    altered = Altered(FOOTAGE, TINY, seed=0)
+    assert {clip for clip, _ in altered.windows} == {0, 1, 2}
+    assert 12 <= len(altered.windows) <= 15  # a third of 16 scored frames a clip, or one less
+    for number, (clip, first) in enumerate(altered.windows):
+        window = altered.window(number)
+        assert window.shape == (5, 32, 32, 3)
+        assert not np.array_equal(window[-1], FOOTAGE.clips[clip][first + 4])
+
+
+def test_what_the_teacher_says_is_its_queries_in_the_pupils_directions(teacher: Teacher, wide: Checkpoint) -> None:
+    from models.tensors import to_clips
+
+    said = teacher.queries(np.array([7, 0]))
+    clips = to_clips([FOOTAGE.window(7), FOOTAGE.window(0)], torch.device("cpu"))
+    with torch.no_grad():
+        q = wide.model(clips[:, :12], wide.items[None]).queries
+    assert said == pytest.approx(F.normalize(q @ teacher.directions.basis, dim=2), abs=2e-3)
+    assert said.shape == (2, 16, TINY.dim)
+
+
+def test_an_answer_is_kept_where_there_is_room_and_the_same_where_not(
+    teacher: Teacher, wide: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    numbers = np.array([1, 4])
+    first = teacher.queries(numbers), teacher.queries(numbers, altered=True)
+    monkeypatch.setattr(teaching, "ROOM", 0.0)
+    forgetful = Teacher(wide, "5eed", TINY, FOOTAGE)
+    again = forgetful.queries(numbers[::-1].copy()).flip(0), forgetful.queries(numbers, altered=True)
+    assert not forgetful.keeps
+    assert all(torch.equal(one, other) for one, other in zip(first, again, strict=True))
+    monkeypatch.setattr(Teacher, "_ask", lambda *_: pytest.fail("it was asked again"))
+    assert torch.equal(teacher.queries(numbers), first[0])
+
+
+def test_misses_are_measured_in_what_is_told_by_the_queries() -> None:
+    """The slow form: query by query."""
+    torch.manual_seed(3)
+    of = Directions(torch.empty(0), unit(3, 8), torch.tensor(0.5))
+    q, wanted = unit(2, 6, 8), unit(2, 6, 8)
+    found = []
+    for one, other in zip(q.flatten(0, 1), wanted.flatten(0, 1), strict=True):
+        own = min(float((other - item).square().sum()) for item in of.items)
+        scale = min(max(own, 0.2 * 0.5), 5.0 * 0.5)
+        found.append((float((one - other).square().sum()) / scale + 1e-3) ** 0.5)
+    assert misses(q, wanted, of).item() == pytest.approx(np.mean(found), rel=1e-5)
+
+
+def test_a_pupil_comes_to_measure_what_its_teacher_measures(teacher: Teacher, tmp_path: Path) -> None:
+    apprentice = Apprentice(TINY, replace(OPTIONS, epochs=6), FOOTAGE, teacher)
+    before = apprentice.items.clone()
+    wanted = teacher.queries(np.arange(24))
+
+    def missed() -> float:
+        batch = apprentice.normalise(apprentice.feed(np.arange(24)))
+        with torch.no_grad():
+            q = apprentice.model(batch[:, :12], apprentice.items[None]).queries
+        return misses(q, wanted, teacher.directions).item()
+
+    at_first = missed()
+    train(apprentice, tmp_path / "state")
+    assert missed() < 0.5 * at_first
+    assert torch.equal(apprentice.items, before)
+    assert torch.equal(apprentice.items, teacher.directions.items)
+    assert apprentice.rows[-1].psnr_db > apprentice.rows[0].psnr_db
+
+
+def test_stopped_it_goes_on_to_the_same_bits(teacher: Teacher, wide: Checkpoint, tmp_path: Path) -> None:
+    whole = Apprentice(TINY, OPTIONS, FOOTAGE, teacher)
+    train(whole, tmp_path / "whole")
+    cut, steps = Apprentice(TINY, OPTIONS, FOOTAGE, Teacher(wide, "5eed", TINY, FOOTAGE)), iter(range(100))
+    with pytest.raises(StoppedError):
+        train(cut, tmp_path / "cut", should_stop=lambda: next(steps) == 15)
+    resumed = Apprentice(TINY, OPTIONS, FOOTAGE, Teacher(wide, "5eed", TINY, FOOTAGE))
+    resumed.resume(tmp_path / "cut")
+    train(resumed, tmp_path / "cut")
+    for name, weights in whole.model.state_dict().items():
+        assert torch.equal(weights, resumed.model.state_dict()[name]), name
+
+
+def test_another_teacher_is_another_run(teacher: Teacher, wide: Checkpoint) -> None:
+    one, other = (Apprentice(TINY, OPTIONS, FOOTAGE, Teacher(wide, sha, TINY, FOOTAGE)) for sha in ("5eed", "other"))
+    assert one.fingerprint() != other.fingerprint()
+    assert one.fingerprint()["footage"]["teacher"] == "5eed"
+
+
+@pytest.mark.parametrize(
+    ("teaches", "pupil", "why"),
+    [
+        (replace(WIDE, height_px=64, width_px=64), TINY, "64x64 px, 5 frames, 4 items for the teacher, 32x32 px"),
+        (replace(WIDE, items=5), TINY, "5 items for the teacher"),
+        (replace(WIDE, dim=8), TINY, "no more than its teacher has (8)"),
+        (WIDE, replace(TINY, dim=4), "more dimensions than items (4)"),
+        (MnadReconConfig(width=8, items=4, dim=40, height_px=32, width_px=32), TINY, "cannot teach another model"),
+    ],
+)
+def test_who_cannot_teach_whom(teaches: MnadConfig, pupil: MnadConfig, why: str) -> None:
+    with pytest.raises(DataError) as raised:
+        Teacher(untrained(teaches), "x", pupil, FOOTAGE)
+    assert why in str(raised.value)
