@@ -49,7 +49,8 @@ class Apprentice(Trainer):
     def learn(self, batch: Batch) -> Lesson:
         altered = self._draw(max(1, len(batch.windows) // NORMAL_TO_ALTERED))
         others = to_clips([self.teacher.altered.window(int(number)) for number in altered], self.device)
-        wanted = torch.cat((self.teacher.queries(batch.windows), self.teacher.queries(altered, altered=True)))
+        with in_float32(others):
+            wanted = torch.cat((self.teacher.queries(batch.windows), self.teacher.queries(altered, altered=True)))
         return lesson(self._pupil, batch.clips, others, wanted, self.teacher.directions)
 
     def fingerprint(self) -> dict[str, Any]:

@@ -134,6 +134,15 @@ def test_a_pupil_comes_to_measure_what_its_teacher_measures(teacher: Teacher, tm
     assert apprentice.rows[-1].psnr_db > apprentice.rows[0].psnr_db
 
 
+def test_in_bf16_the_answers_are_still_taken_in_float32(wide: Checkpoint, tmp_path: Path) -> None:
+    options = replace(OPTIONS, precision="bf16")
+    apprentice = Apprentice(TINY, options, FOOTAGE, Teacher(wide, "5eed", TINY, FOOTAGE, precision="bf16"))
+    train(apprentice, tmp_path / "state")
+    assert apprentice.rows[-1].loss < apprentice.rows[0].loss
+    alone = Teacher(wide, "5eed", TINY, FOOTAGE, precision="bf16")
+    assert torch.equal(apprentice.teacher.queries(np.array([3])), alone.queries(np.array([3])))
+
+
 def test_stopped_it_goes_on_to_the_same_bits(teacher: Teacher, wide: Checkpoint, tmp_path: Path) -> None:
     whole = Apprentice(TINY, OPTIONS, FOOTAGE, teacher)
     train(whole, tmp_path / "whole")
