@@ -114,8 +114,12 @@ def train(
     deterministic: Annotated[bool, typer.Option("--deterministic", help="the same bits on the same machine")] = False,
     compiled: Annotated[bool, typer.Option("--compile", help="torch.compile: pays on a GPU")] = False,
 ) -> None:
-    """Train on normal clips. Stopped or killed, the same command goes on where it was."""
+    """Train on normal clips, to the last epoch or what ends it before: --patience, --minutes.
+
+    Stopped or killed, the same command goes on where it was.
+    """
     from models.device import choose_device, choose_precision  # noqa: PLC0415
+    from models.header import read_header  # noqa: PLC0415
     from models.preprocess import Preprocess  # noqa: PLC0415
     from models.registry import changed, sized  # noqa: PLC0415
     from models.training import determinism, loop, session  # noqa: PLC0415
@@ -123,6 +127,9 @@ def train(
     where = choose_device(device)
     config = sized(model, width=width, dim=dim, items=items, height_px=size, width_px=size)
     config = changed(config, _named(values or []))
+    if teacher is not None:
+        config = _taught(config, _named(values or []), compiled=compiled)
+        read_header(teacher)
     preprocess = Preprocess(config.height_px, config.width_px)
     footage, validation = _footage(data, preprocess, config, held_out, validate, seed)
     if patience and validation is None:
@@ -133,14 +140,13 @@ def train(
     options = replace(
         options, best_by=best_by.value, deterministic=deterministic, compiled=compiled, most_s=60 * minutes
     )
-    make = _trainers(config, footage, validation, teacher, options)
     files = session.Files(out)
     runs = {k: files if seeds == 1 else files.of_seed(k) for k in range(seed, seed + seeds)}
     with stop_on_signals() as stop, determinism.deterministic(deterministic):
         held = f", {len(validation.footage.clips)} held out" if validation else ""
         typer.echo(f"{len(footage.windows)} windows of {len(footage.clips)} clips{held}, {epochs} epochs, on {where}")
         for k, own in runs.items():
-            trainer = make(replace(options, seed=k))
+            trainer = _trainer(config, replace(options, seed=k), footage, validation, teacher)
             if seeds > 1 and session.finished(trainer, own):
                 typer.echo(f"{own.out} is there already")
                 continue
@@ -149,33 +155,33 @@ def train(
         _over_seeds(files, {k: own.out for k, own in runs.items()})
 
 
-def _trainers(
-    config: Config, footage: Footage, validation: Validation | None, teacher: Path | None, options: TrainOptions
-) -> Callable[[TrainOptions], Trainer]:
-    """What makes the trainer of a seed: one that learns alone, or from a teacher."""
+def _taught(config: Config, changed: dict[str, str], *, compiled: bool) -> Config:
+    """The configuration of a network that a teacher trains: without the losses that it then has not."""
+    from models.mnad import MnadConfig  # noqa: PLC0415
+
+    if not isinstance(config, MnadConfig):
+        raise DataError("--teacher is for mnad-pred and mnad-recon: what it teaches are the queries of their memory")
+    if compiled:
+        raise DataError("--teacher and --compile: take one of them")
+    if unused := sorted({"loss_compact", "loss_separate"} & set(changed)):
+        raise DataError(f"--set {unused[0]}: with --teacher the memory is the teacher's, and has no loss of its own")
+    return replace(config, loss_compact=0.0, loss_separate=0.0)
+
+
+def _trainer(
+    config: Config, options: TrainOptions, footage: Footage, validation: Validation | None, teacher: Path | None
+) -> Trainer:
+    """Of one run: it learns alone, or from a teacher."""
     from models.checkpoint import digest, load_checkpoint  # noqa: PLC0415
     from models.mnad import MnadConfig  # noqa: PLC0415
     from models.training.apprentice import Apprentice  # noqa: PLC0415
     from models.training.loop import Trainer  # noqa: PLC0415
     from models.training.teacher import Teacher  # noqa: PLC0415
 
-    if teacher is None:
-        return lambda of_seed: Trainer(config, of_seed, footage, validation)
-    if not isinstance(config, MnadConfig):
-        raise DataError("--teacher is for mnad-pred and mnad-recon: what it teaches are the queries of their memory")
-    if options.compiled:
-        raise DataError("--teacher and --compile: take one of them")
-    learned_from, sha256 = load_checkpoint(teacher), digest(teacher)
-    one = Teacher(
-        learned_from,
-        sha256,
-        config,
-        footage,
-        device=options.device,
-        precision=options.precision,
-        seed=options.seed,
-    )
-    return lambda of_seed: Apprentice(config, of_seed, footage, one, validation)
+    if teacher is None or not isinstance(config, MnadConfig):
+        return Trainer(config, options, footage, validation)
+    wide = Teacher(load_checkpoint(teacher), digest(teacher), config, footage, options)
+    return Apprentice(config, options, footage, wide, validation)
 
 
 def _named(values: list[str]) -> dict[str, str]:

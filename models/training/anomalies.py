@@ -182,6 +182,16 @@ KINDS: dict[str, Callable[[Pixels, range, np.random.Generator], Anomaly]] = {
 }
 
 
+def draw(kind: str, clip: Pixels, t_length: int, scored: int, key: Sequence[int]) -> Anomaly:
+    """One of a kind, at a place that `key` decides, for a model of T frames that scores frame `scored`."""
+    return KINDS[kind](clip, range(scored, scored + len(clip) - t_length + 1), np.random.default_rng(tuple(key)))
+
+
+def with_anomaly(clip: Pixels, anomaly: Anomaly, frames: range) -> Pixels:
+    """Those frames of a clip with the anomaly in it, (T, H, W, 3) uint8 RGB."""
+    return np.stack([anomaly.frame(clip, index) for index in frames])
+
+
 def _length(scored: range) -> int:
     return max(1, len(scored) // 3)
 

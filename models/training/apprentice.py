@@ -44,14 +44,21 @@ class Apprentice(Trainer):
         if not isinstance(self.model, Mnad):
             raise TypeError("what a teacher teaches are the queries of MNAD")
         self._pupil = self.model
-        self.items = teacher.directions.items.clone()
+        self.items = teacher.directions.items
 
     def learn(self, batch: Batch) -> Lesson:
-        altered = self._draw(max(1, len(batch.windows) // NORMAL_TO_ALTERED))
-        others = to_clips([self.teacher.altered.window(int(number)) for number in altered], self.device)
-        with in_float32(others):
-            wanted = torch.cat((self.teacher.queries(batch.windows), self.teacher.queries(altered, altered=True)))
-        return lesson(self._pupil, batch.clips, others, wanted, self.teacher.directions)
+        numbers = self._draw(max(1, len(batch.windows) // NORMAL_TO_ALTERED))
+        altered = to_clips([self.teacher.altered.window(int(number)) for number in numbers], self.device)
+        with in_float32(altered):
+            wanted = torch.cat((self.teacher.queries(batch.windows), self.teacher.queries(numbers, altered=True)))
+        return lesson(self._pupil, batch.clips, altered, wanted, self.teacher.directions)
+
+    def _state(self) -> dict[str, Any]:
+        return super()._state() | {"directions": tuple(self.teacher.directions)}
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        super()._restore(state)
+        self.teacher.directions = Directions(*state["directions"])  # taken anew, one may point the other way
 
     def fingerprint(self) -> dict[str, Any]:
         found = super().fingerprint()
@@ -62,7 +69,7 @@ class Apprentice(Trainer):
         return torch.randint(len(self.teacher.altered.windows), (count,)).numpy()
 
 
-def lesson(model: Mnad, clips: Tensor, altered: Tensor, wanted: Tensor, of: Directions) -> Lesson:
+def lesson(model: Mnad, clips: Tensor, altered: Tensor, wanted: Tensor, seen: Directions) -> Lesson:
     """L = L_rec + WEIGHT L_queries.
 
     clips: (B, 3 T, H, W), whose frame is learned as well; altered: (A, 3 T, H, W); wanted: (B + A, K, D), of both.
@@ -71,19 +78,19 @@ def lesson(model: Mnad, clips: Tensor, altered: Tensor, wanted: Tensor, of: Dire
     others, _ = model.split(altered)
     features, *skips = model.encoder(torch.cat((frames, others)))
     own = len(frames)
-    prediction = model.answer(features[:own], [skip[:own] for skip in skips], of.items[None])
+    prediction = model.answer(features[:own], [skip[:own] for skip in skips], seen.items[None])
     with in_float32(clips):
         mse = F.mse_loss(prediction.frame.float(), actual)
-        loss = mse + WEIGHT * misses(memory.queries_of(features), wanted, of)
-    return Lesson(loss, mse.detach() / 4, of.items)  # frames span [-1, 1]: peak 1 is a quarter
+        loss = mse + WEIGHT * misses(memory.queries_of(features), wanted, seen)
+    return Lesson(loss, mse.detach() / 4, seen.items)  # frames span [-1, 1]: peak 1 is a quarter
 
 
-def misses(q: Tensor, wanted: Tensor, of: Directions) -> Tensor:
+def misses(q: Tensor, wanted: Tensor, seen: Directions) -> Tensor:
     """How far queries are from those wanted, (B, K, D) both, in lengths of what is measured by them, q - m: scalar.
 
     Not squared, so that the queries between two items, which are far from both, do not outweigh the others.
     """
-    nearest = of.items[(wanted @ of.items.T).argmax(dim=2)]  # (B, K, D)
-    scale = (wanted - nearest).square().sum(dim=2).clamp(FLOOR * of.usual, CEILING * of.usual)  # (B, K)
+    nearest = seen.items[(wanted @ seen.items.T).argmax(dim=2)]  # (B, K, D)
+    scale = (wanted - nearest).square().sum(dim=2).clamp(FLOOR * seen.usual, CEILING * seen.usual)  # (B, K)
     squares = (q - wanted).square().sum(dim=2) / scale
     return (squares + 1e-3).sqrt().mean()  # rounded off at zero, where the root has no slope

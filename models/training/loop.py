@@ -258,6 +258,10 @@ class Trainer:
             raise CheckpointError(
                 f"{path.name} belongs to a run with other options or footage; finish that one, or remove it"
             )
+        self._restore(state)
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        """What `_state` gave."""
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])

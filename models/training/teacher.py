@@ -21,13 +21,13 @@ from torch import Tensor
 
 from models import memory
 from models.checkpoint import Checkpoint
-from models.device import Precision
 from models.errors import DataError
 from models.mnad import Mnad, MnadConfig
 from models.preprocess import Pixels
 from models.tensors import to_clips
-from models.training.anomalies import KINDS
+from models.training.anomalies import KINDS, draw, with_anomaly
 from models.training.footage import Footage, memory_bytes
+from models.training.loop import TrainOptions
 
 SAMPLE = 24
 """Windows, as they are and altered each, from which the directions are taken."""
@@ -42,25 +42,28 @@ Numbers = npt.NDArray[np.int64]
 
 
 class Altered:
-    """The windows of footage whose scored frame is abnormal, once each clip has an anomaly made into it."""
+    """The windows of footage in which the network would see something abnormal, had each clip one anomaly of a kind."""
 
     def __init__(self, footage: Footage, config: MnadConfig, seed: int) -> None:
         self.footage = footage
-        kinds, scored = list(KINDS.values()), config.needs.scored
-        self._anomalies = [
-            kinds[number % len(kinds)](
-                clip, range(scored, scored + len(clip) - footage.t_length + 1), np.random.default_rng((seed, number))
-            )
-            for number, clip in enumerate(footage.clips)
+        self._made = [
+            (clip, draw(kind, pixels, footage.t_length, config.needs.scored, (seed, clip, of_kind)))
+            for clip, pixels in enumerate(footage.clips)
+            for of_kind, kind in enumerate(KINDS)
         ]
-        abnormal = [(clip, frame - scored) for clip, made in enumerate(self._anomalies) for frame in made.abnormal]
-        self.windows = np.array(abnormal, np.int64).reshape(-1, 2)  # (windows, 2): clip, first frame
+        windows = [
+            (number, first)
+            for number, (clip, made) in enumerate(self._made)
+            for first in range(len(footage.clips[clip]) - footage.t_length + 1)
+            if any(frame in made.abnormal for frame in range(first, first + config.frames_in))
+        ]
+        self.windows = np.array(windows, np.int64).reshape(-1, 2)  # (windows, 2): of what is made, first frame
 
     def window(self, index: int) -> Pixels:
         """(T, H, W, 3) uint8 RGB."""
-        clip, first = self.windows[index]
-        frames = range(first, first + self.footage.t_length)
-        return np.stack([self._anomalies[clip].frame(self.footage.clips[clip], frame) for frame in frames])
+        number, first = self.windows[index]
+        clip, made = self._made[number]
+        return with_anomaly(self.footage.clips[clip], made, range(first, first + self.footage.t_length))
 
 
 class Directions(NamedTuple):
@@ -75,46 +78,46 @@ class Teacher:
     """A trained MNAD, and what it says of the windows of some footage and of their altered forms."""
 
     def __init__(
-        self,
-        checkpoint: Checkpoint,
-        sha256: str,
-        config: MnadConfig,
-        footage: Footage,
-        *,
-        device: str = "cpu",
-        precision: Precision = "fp32",
-        seed: int = 0,
+        self, checkpoint: Checkpoint, sha256: str, pupil: MnadConfig, footage: Footage, options: TrainOptions
     ) -> None:
-        """config: the pupil's; sha256 names the checkpoint. Raises DataError where the one cannot teach the other."""
-        model = _checked(checkpoint, config)
-        self.sha256, self.device, self._precision = sha256, torch.device(device), precision
+        """sha256: names the checkpoint; options: of the pupil's training.
+
+        Raises DataError where the one cannot teach the other.
+        """
+        model = _checked(checkpoint, pupil)
+        self.sha256, self.device, self._precision = sha256, torch.device(options.device), options.precision
         self._model = model.to(self.device)
         self._model.to(memory_format=self._model.layout)  # type: ignore[call-overload]  # missing in torch's stubs
         self._channel_order = checkpoint.preprocess.channel_order
-        self.normal, self.altered = footage, Altered(footage, config, seed)
+        self.normal, self.altered = footage, Altered(footage, pupil, options.seed)
         sources: tuple[Footage | Altered, ...] = self.normal, self.altered
         samples = [self._ask(source, number) for source in sources for number in _sample(len(source.windows))]
-        self.directions = directions(torch.stack(samples), checkpoint.items.to(self.device), config.dim)
-        answer_bytes = 2 * len(samples[0]) * config.dim
+        self.directions = directions(torch.stack(samples), checkpoint.items.to(self.device), pupil.dim)
+        answer_bytes = 2 * len(samples[0]) * pupil.dim
         self.keeps = sum(len(source.windows) for source in sources) * answer_bytes <= ROOM * memory_bytes()
-        self._said: dict[bool, dict[int, Tensor]] = {False: {}, True: {}}
+        self._said: dict[tuple[bool, int], Tensor] = {}  # whether altered, and the window's number
 
     def queries(self, numbers: Numbers, *, altered: bool = False) -> Tensor:
         """Of these windows, (B,), the queries that the pupil should ask: (B, K, D) float32, of unit length."""
-        return F.normalize(torch.stack([self._answer(int(number), altered) for number in numbers]).float(), dim=2)
+        answers = torch.stack([self._answer(int(number), altered) for number in numbers])
+        return F.normalize(answers.to(self.device).float(), dim=2)
 
     def _answer(self, number: int, altered: bool) -> Tensor:
-        """(K, D) float16: what is kept, and so no other number where it is not."""
-        said = self._said[altered].get(number)
+        """(K, D) float16 on the CPU: what is kept, and so no other number where it is not."""
+        said = self._said.get((altered, number))
         if said is None:
-            said = (self._ask(self.altered if altered else self.normal, number) @ self.directions.basis).half()
+            asked = self._ask(self.altered if altered else self.normal, number)
+            said = (asked @ self.directions.basis).half().cpu()
             if self.keeps:
-                self._said[altered][number] = said.cpu()
-        return said.to(self.device)
+                self._said[altered, number] = said
+        return said
 
     @torch.no_grad()
     def _ask(self, source: Footage | Altered, number: int) -> Tensor:
-        """(K, D_t) float32. One window at a time: the answer must not depend, in its last bits, on its company."""
+        """(K, D_t) float32, the convolutions in the precision of the training.
+
+        One window at a time: the answer must not depend, in its last bits, on its company.
+        """
         frames, _ = self._model.split(to_clips([source.window(number)], self.device, self._channel_order))
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self._precision == "bf16"):
             features, *_ = self._model.encoder(frames)
@@ -122,14 +125,20 @@ class Teacher:
 
 
 def directions(q: Tensor, m: Tensor, dim: int) -> Directions:
-    """Of queries (B, K, D_t) and items (M, D_t), the `dim` directions that tell most of their distance."""
+    """Of queries (B, K, D_t) and items (M, D_t), the `dim` directions that tell most of their distance.
+
+    Raises DataError for queries that are no numbers.
+    """
+    if not torch.isfinite(q).all():
+        raise DataError("the teacher's queries are no numbers")
     away = (q - m[(q @ m.T).argmax(dim=2)]).flatten(0, 1)  # q - m, (B K, D_t)
     length = away.norm(dim=1, keepdim=True)
     away = away * (FAR * length.median() / length.clamp_min(1e-12)).clamp_max(1)
-    span, _ = torch.linalg.qr(m.T)  # (D_t, M)
-    rest = away - away @ span @ span.T
-    _, vectors = torch.linalg.eigh((rest.T @ rest).double())  # ascending
-    basis = torch.cat((span, vectors.flip(1)[:, : dim - span.shape[1]].float()), dim=1)
+    whole, _ = torch.linalg.qr(m.T, mode="complete")  # (D_t, D_t): the span of the items first
+    span, free = whole[:, : len(m)], whole[:, len(m) :]
+    rest = (away @ free).double()
+    _, vectors = torch.linalg.eigh(rest.T @ rest)  # ascending
+    basis = torch.cat((span, free @ vectors.flip(1)[:, : dim - len(m)].float()), dim=1)
     return Directions(basis, F.normalize(m @ basis, dim=1), away.square().sum(dim=1).mean())
 
 

@@ -20,7 +20,7 @@ from models.bounds import Bounds, causal_value
 from models.errors import DataError, TrainingError
 from models.family import Config
 from models.preprocess import Pixels
-from models.training.anomalies import KINDS, Anomaly
+from models.training.anomalies import KINDS, Anomaly, draw, with_anomaly
 from models.training.footage import Footage
 
 MOST_WINDOWS = 1000
@@ -54,14 +54,15 @@ class Validation:
         self.footage, self.lambda_ = footage, config.lambda_
         self.normal = _thinned([_Window(clip, first) for clip, first in footage.windows.tolist()])
         scored = config.needs.scored
-        self.abnormal = {kind: _thinned(list(self._windows(number, scored, seed))) for number, kind in enumerate(KINDS)}
+        self.abnormal = {
+            kind: _thinned(list(self._windows(kind, (seed, number), scored))) for number, kind in enumerate(KINDS)
+        }
 
-    def _windows(self, kind: int, scored: int, seed: int) -> Iterator[_Window]:
+    def _windows(self, kind: str, key: tuple[int, int], scored: int) -> Iterator[_Window]:
         """Those whose scored frame is abnormal: one anomaly a clip."""
-        draw = list(KINDS.values())[kind]
+        seed, of_kind = key
         for number, clip in enumerate(self.footage.clips):
-            last = len(clip) - self.footage.t_length
-            anomaly = draw(clip, range(scored, scored + last + 1), np.random.default_rng((seed, number, kind)))
+            anomaly = draw(kind, clip, self.footage.t_length, scored, (seed, number, of_kind))
             for frame in anomaly.abnormal:
                 yield _Window(number, frame - scored, anomaly)
 
@@ -89,7 +90,7 @@ class Validation:
         clip, frames = self.footage.clips[window.clip], range(window.first, window.first + self.footage.t_length)
         if window.anomaly is None:
             return clip[frames.start : frames.stop]
-        return np.stack([window.anomaly.frame(clip, index) for index in frames])
+        return with_anomaly(clip, window.anomaly, frames)
 
     def _values(self, psnr: Floats, distance: Floats, bounds: Bounds) -> Floats:
         pairs = zip(psnr.tolist(), distance.tolist(), strict=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,9 +14,12 @@ import torch.nn.functional as F  # noqa: N812  torch's own convention
 from models import memory
 from models.checkpoint import Checkpoint
 from models.errors import DataError
-from models.mnad import MnadConfig, MnadReconConfig
+from models.mnad import Mnad, MnadConfig, MnadReconConfig
+from models.registry import make_model
+from models.tensors import to_clips
 from models.training import teacher as teaching
-from models.training.apprentice import Apprentice, misses
+from models.training.anomalies import KINDS
+from models.training.apprentice import WEIGHT, Apprentice, lesson, misses
 from models.training.footage import Footage
 from models.training.loop import StoppedError, TrainOptions, train
 from models.training.teacher import Altered, Directions, Teacher, directions
@@ -36,23 +40,24 @@ def wide() -> Checkpoint:
 
 @pytest.fixture
 def teacher(wide: Checkpoint) -> Teacher:
-    return Teacher(wide, "5eed", TINY, FOOTAGE)
+    return Teacher(wide, "5eed", TINY, FOOTAGE, OPTIONS)
 
 
 def unit(*shape: int) -> torch.Tensor:
     return F.normalize(torch.randn(shape), dim=-1)
 
 
-def test_queries_near_their_items_are_as_far_from_them_in_fewer_dimensions() -> None:
-    """Five directions of forty are all that queries differ in from their items, two of them beside the items' own."""
+@pytest.mark.parametrize("dim", [5, 6, 40])
+def test_queries_near_their_items_are_as_far_from_them_in_fewer_dimensions(dim: int) -> None:
+    """These queries have five of forty directions: three of the items, two in which they differ from them."""
     torch.manual_seed(1)
     m, ways = unit(3, 40), unit(2, 40)
     q = F.normalize(m[torch.arange(200) % 3] + 0.02 * torch.randn(200, 2) @ ways, dim=1)[None]  # (1, 200, 40)
-    seen = directions(q, m, dim=5)
-    assert seen.basis.T @ seen.basis == pytest.approx(torch.eye(5), abs=1e-5)
+    seen = directions(q, m, dim)
+    assert seen.basis.T @ seen.basis == pytest.approx(torch.eye(dim), abs=1e-5)
     assert seen.items.norm(dim=1) == pytest.approx(torch.ones(3), abs=1e-5)
     wide = 40 * memory.distance(q, m[None])
-    narrow = 5 * memory.distance(F.normalize(q @ seen.basis, dim=2), seen.items[None])
+    narrow = dim * memory.distance(F.normalize(q @ seen.basis, dim=2), seen.items[None])
     assert narrow == pytest.approx(wide, rel=1e-3)
 
 
@@ -67,21 +72,23 @@ def test_a_query_between_two_items_does_not_decide_the_directions() -> None:
     assert (F.normalize(rest, dim=1) @ basis).norm() > 0.9
 
 
-def test_altered_windows_are_those_whose_scored_frame_is_abnormal() -> None:
-    altered = Altered(FOOTAGE, TINY, seed=0)
-    assert {clip for clip, _ in altered.windows} == {0, 1, 2}
-    assert 12 <= len(altered.windows) <= 15  # a third of 16 scored frames a clip, or one less
-    for number, (clip, first) in enumerate(altered.windows):
-        window = altered.window(number)
+def test_altered_windows_are_those_that_look_abnormal_to_the_network() -> None:
+    """Of each clip and kind a third of 16 scored frames is abnormal; a window looks so while one of its four is."""
+    found = Altered(FOOTAGE, TINY, seed=0)
+    assert len(found.windows) >= 3 * len(KINDS) * 4
+    for number in range(len(found.windows)):
+        window = found.window(number)
+        clips = [clip[first : first + 5] for clip in FOOTAGE.clips for first in range(16)]
         assert window.shape == (5, 32, 32, 3)
-        assert not np.array_equal(window[-1], FOOTAGE.clips[clip][first + 4])
+        assert not any(np.array_equal(window[:4], clip[:4]) for clip in clips)
 
 
-def test_what_the_teacher_says_is_its_queries_in_the_pupils_directions(teacher: Teacher, wide: Checkpoint) -> None:
-    from models.tensors import to_clips
-
+@pytest.mark.parametrize("order", ["rgb", "bgr"])
+def test_what_the_teacher_says_is_its_queries_in_the_pupils_directions(wide: Checkpoint, order: Any) -> None:
+    wide = replace(wide, preprocess=replace(wide.preprocess, channel_order=order))
+    teacher = Teacher(wide, "5eed", TINY, FOOTAGE, OPTIONS)
     said = teacher.queries(np.array([7, 0]))
-    clips = to_clips([FOOTAGE.window(7), FOOTAGE.window(0)], torch.device("cpu"))
+    clips = to_clips([FOOTAGE.window(7), FOOTAGE.window(0)], torch.device("cpu"), order)
     with torch.no_grad():
         q = wide.model(clips[:, :12], wide.items[None]).queries
     assert said == pytest.approx(F.normalize(q @ teacher.directions.basis, dim=2), abs=2e-3)
@@ -94,7 +101,7 @@ def test_an_answer_is_kept_where_there_is_room_and_the_same_where_not(
     numbers = np.array([1, 4])
     first = teacher.queries(numbers), teacher.queries(numbers, altered=True)
     monkeypatch.setattr(teaching, "ROOM", 0.0)
-    forgetful = Teacher(wide, "5eed", TINY, FOOTAGE)
+    forgetful = Teacher(wide, "5eed", TINY, FOOTAGE, OPTIONS)
     again = forgetful.queries(numbers[::-1].copy()).flip(0), forgetful.queries(numbers, altered=True)
     assert not forgetful.keeps
     assert all(torch.equal(one, other) for one, other in zip(first, again, strict=True))
@@ -115,41 +122,66 @@ def test_misses_are_measured_in_what_is_told_by_the_queries() -> None:
     assert misses(q, wanted, of).item() == pytest.approx(np.mean(found), rel=1e-5)
 
 
+def test_of_altered_windows_the_queries_are_learned_and_not_the_frame(teacher: Teacher) -> None:
+    """The slow form: each part alone; in eval mode, where no sample sees the others."""
+    model = make_model("mnad-pred", TINY).eval()
+    assert isinstance(model, Mnad)
+    seen, numbers = teacher.directions, np.array([0, 3])
+    clips = to_clips([FOOTAGE.window(number) for number in numbers], torch.device("cpu"))
+    others = to_clips([teacher.altered.window(1)], torch.device("cpu"))
+    wanted = torch.cat((teacher.queries(numbers), teacher.queries(numbers[:1] + 1, altered=True)))
+    found = lesson(model, clips, others, wanted, seen)
+    own, other = (model(batch[:, :12], seen.items[None]) for batch in (clips, others))
+    mse = (own.frame - clips[:, 12:]).square().mean()
+    missed = torch.stack([misses(q, w, seen) for q, w in ((own.queries, wanted[:2]), (other.queries, wanted[2:]))])
+    assert found.loss.item() == pytest.approx((mse + WEIGHT * (2 * missed[0] + missed[1]) / 3).item(), rel=1e-5)
+    assert found.mse.item() == pytest.approx(mse.item() / 4, rel=1e-5)
+    others[:, 12:] = -1
+    assert lesson(model, clips, others, wanted, seen).loss.item() == found.loss.item()
+
+
 def test_a_pupil_comes_to_measure_what_its_teacher_measures(teacher: Teacher, tmp_path: Path) -> None:
     apprentice = Apprentice(TINY, replace(OPTIONS, epochs=6), FOOTAGE, teacher)
-    before = apprentice.items.clone()
-    wanted = teacher.queries(np.arange(24))
+    items = apprentice.items.clone()
+    windows = {
+        False: [FOOTAGE.window(number) for number in range(24)],
+        True: [teacher.altered.window(number) for number in range(24)],
+    }
 
-    def missed() -> float:
-        batch = apprentice.normalise(apprentice.feed(np.arange(24)))
+    def missed(*, altered: bool) -> float:
+        batch = to_clips(windows[altered], torch.device("cpu"))
+        wanted = teacher.queries(np.arange(24), altered=altered)
         with torch.no_grad():
             q = apprentice.model(batch[:, :12], apprentice.items[None]).queries
         return misses(q, wanted, teacher.directions).item()
 
-    at_first = missed()
+    at_first = missed(altered=False), missed(altered=True)
     train(apprentice, tmp_path / "state")
-    assert missed() < 0.5 * at_first
-    assert torch.equal(apprentice.items, before)
+    assert missed(altered=False) < 0.5 * at_first[0]
+    assert missed(altered=True) < 0.5 * at_first[1]
+    assert torch.equal(apprentice.items, items)
     assert torch.equal(apprentice.items, teacher.directions.items)
     assert apprentice.rows[-1].psnr_db > apprentice.rows[0].psnr_db
 
 
-def test_in_bf16_the_answers_are_still_taken_in_float32(wide: Checkpoint, tmp_path: Path) -> None:
+def test_in_bf16_the_answers_are_those_that_are_given_outside_of_a_training(wide: Checkpoint, tmp_path: Path) -> None:
     options = replace(OPTIONS, precision="bf16")
-    apprentice = Apprentice(TINY, options, FOOTAGE, Teacher(wide, "5eed", TINY, FOOTAGE, precision="bf16"))
+    apprentice = Apprentice(TINY, options, FOOTAGE, Teacher(wide, "5eed", TINY, FOOTAGE, options))
     train(apprentice, tmp_path / "state")
     assert apprentice.rows[-1].loss < apprentice.rows[0].loss
-    alone = Teacher(wide, "5eed", TINY, FOOTAGE, precision="bf16")
+    alone = Teacher(wide, "5eed", TINY, FOOTAGE, options)
     assert torch.equal(apprentice.teacher.queries(np.array([3])), alone.queries(np.array([3])))
 
 
 def test_stopped_it_goes_on_to_the_same_bits(teacher: Teacher, wide: Checkpoint, tmp_path: Path) -> None:
     whole = Apprentice(TINY, OPTIONS, FOOTAGE, teacher)
     train(whole, tmp_path / "whole")
-    cut, steps = Apprentice(TINY, OPTIONS, FOOTAGE, Teacher(wide, "5eed", TINY, FOOTAGE)), iter(range(100))
+    cut, steps = Apprentice(TINY, OPTIONS, FOOTAGE, Teacher(wide, "5eed", TINY, FOOTAGE, OPTIONS)), iter(range(100))
     with pytest.raises(StoppedError):
         train(cut, tmp_path / "cut", should_stop=lambda: next(steps) == 15)
-    resumed = Apprentice(TINY, OPTIONS, FOOTAGE, Teacher(wide, "5eed", TINY, FOOTAGE))
+    turned = Teacher(wide, "5eed", TINY, FOOTAGE, OPTIONS)
+    turned.directions = turned.directions._replace(basis=-turned.directions.basis)  # as another machine may find them
+    resumed = Apprentice(TINY, OPTIONS, FOOTAGE, turned)
     resumed.resume(tmp_path / "cut")
     train(resumed, tmp_path / "cut")
     for name, weights in whole.model.state_dict().items():
@@ -157,7 +189,8 @@ def test_stopped_it_goes_on_to_the_same_bits(teacher: Teacher, wide: Checkpoint,
 
 
 def test_another_teacher_is_another_run(teacher: Teacher, wide: Checkpoint) -> None:
-    one, other = (Apprentice(TINY, OPTIONS, FOOTAGE, Teacher(wide, sha, TINY, FOOTAGE)) for sha in ("5eed", "other"))
+    one = Apprentice(TINY, OPTIONS, FOOTAGE, teacher)
+    other = Apprentice(TINY, OPTIONS, FOOTAGE, Teacher(wide, "other", TINY, FOOTAGE, OPTIONS))
     assert one.fingerprint() != other.fingerprint()
     assert one.fingerprint()["footage"]["teacher"] == "5eed"
 
@@ -174,5 +207,5 @@ def test_another_teacher_is_another_run(teacher: Teacher, wide: Checkpoint) -> N
 )
 def test_who_cannot_teach_whom(teaches: MnadConfig, pupil: MnadConfig, why: str) -> None:
     with pytest.raises(DataError) as raised:
-        Teacher(untrained(teaches), "x", pupil, FOOTAGE)
+        Teacher(untrained(teaches), "x", pupil, FOOTAGE, OPTIONS)
     assert why in str(raised.value)
