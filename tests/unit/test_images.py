@@ -127,9 +127,9 @@ def test_more_than_memory_holds_is_refused_before_it_is_decoded(
         write_images(tmp_path / "01", ["0.png", "1.png"]),
         write_clip(tmp_path / "02.mp4", range(3), size_px=(64, 48)),
     ]
-    monkeypatch.setattr(footage, "_memory_bytes", lambda: 2 * 5 * 24 * 40 * 3)
+    monkeypatch.setattr(footage, "memory_bytes", lambda: 2 * 5 * 24 * 40 * 3)
     assert len(Footage.load(clips, AS_IT_IS, 2).clips) == 2
-    monkeypatch.setattr(footage, "_memory_bytes", lambda: 2 * 5 * 24 * 40 * 3 - 2)
+    monkeypatch.setattr(footage, "memory_bytes", lambda: 2 * 5 * 24 * 40 * 3 - 2)
     monkeypatch.setattr(footage, "read", None)
     with pytest.raises(DataError, match=r"5 frames of 40x24 are .* take fewer clips"):
         Footage.load(clips, AS_IT_IS, 2)
