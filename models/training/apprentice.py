@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812  torch's own convention
 from torch import Tensor
@@ -15,7 +14,7 @@ from models.mnad import Mnad, MnadConfig
 from models.tensors import to_clips
 from models.training.footage import Footage
 from models.training.loop import Batch, Trainer, TrainOptions
-from models.training.teacher import Directions, Teacher
+from models.training.teacher import Directions, Numbers, Teacher
 from models.training.validation import Validation
 
 WEIGHT = 1e-2
@@ -64,7 +63,7 @@ class Apprentice(Trainer):
         found = super().fingerprint()
         return found | {"footage": found["footage"] | {"teacher": self.teacher.sha256}}
 
-    def _draw(self, count: int) -> np.ndarray[Any, np.dtype[np.int64]]:
+    def _draw(self, count: int) -> Numbers:
         """Numbers of altered windows, by torch's generator: a resumed run draws the same."""
         return torch.randint(len(self.teacher.altered.windows), (count,)).numpy()
 
@@ -72,7 +71,8 @@ class Apprentice(Trainer):
 def lesson(model: Mnad, clips: Tensor, altered: Tensor, wanted: Tensor, seen: Directions) -> Lesson:
     """L = L_rec + WEIGHT L_queries.
 
-    clips: (B, 3 T, H, W), whose frame is learned as well; altered: (A, 3 T, H, W); wanted: (B + A, K, D), of both.
+    clips: (B, 3 T, H, W) in [-1, 1], whose frame is learned as well; altered: (A, 3 T, H, W), of which the queries are
+    learned and not the frame; wanted: (B + A, K, D) float32, of unit length, of both.
     """
     frames, actual = model.split(clips)
     others, _ = model.split(altered)

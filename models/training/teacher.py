@@ -39,6 +39,7 @@ ROOM = 0.25
 """Of the machine's memory that the answers may take; where they need more, the teacher is asked anew each epoch."""
 
 Numbers = npt.NDArray[np.int64]
+"""(B,): of windows."""
 
 
 class Altered:
