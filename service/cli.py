@@ -14,6 +14,7 @@ from models.errors import ModelsError
 from service import logs
 from service.cli_models import models_app
 from service.cli_recipe import recipe_app
+from service.cli_train import train_app
 from service.errors import LookoutError
 from service.lifecycle import stop_on_signals
 from service.settings import Settings, load_settings
@@ -25,6 +26,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Lookout: live anomaly scores for fixed cameras. Every setting is also an environment variable LOOKOUT_*.",
 )
+app.add_typer(train_app)
 app.add_typer(models_app)
 app.add_typer(recipe_app)
 

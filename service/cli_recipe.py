@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from models.errors import DataError
-from service.cli_models import Data, Device, PrecisionChoice, frames_bar, provenance, run_training
+from service.cli_shared import Data, Device, PrecisionChoice, frames_bar, provenance
+from service.cli_train import run_training
 from service.lifecycle import stop_on_signals
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
+from tests.cli import evaluated, lookout
 from tests.clips import write_clip
-from tests.service.test_cli_models import evaluated, lookout
 from tests.sets import FIRST, FRAMES, avenue, ped2, shanghaitech
 from tests.tiny import write_tiny
 

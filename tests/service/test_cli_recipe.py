@@ -12,7 +12,7 @@ import pytest
 
 from models.checkpoint import digest, load_checkpoint
 from models.training import loop, recipe
-from tests.service.test_cli_models import Said, lookout
+from tests.cli import Said, lookout
 from tests.sets import FRAMES, ped2
 
 SMALL = ("--width", 4, "--size", 32, "--epochs", 2, "--device", "cpu", "--minutes", 60)

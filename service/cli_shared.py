@@ -1,0 +1,69 @@
+"""What the commands around checkpoints share: their options, how a checkpoint is written, a bar over frames."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from service import __version__
+
+if TYPE_CHECKING:
+    from models.checkpoint import Checkpoint
+
+
+class PrecisionChoice(StrEnum):
+    AUTO = "auto"
+    FP32 = "fp32"
+    BF16 = "bf16"
+
+
+Data = Annotated[Path, typer.Option(help="a set's folder (train/, test/, labels), or one of clips: videos or images")]
+Out = Annotated[Path, typer.Option(help="the checkpoint to write")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N")]
+
+
+def save(out: Path, checkpoint: Checkpoint, half: bool) -> None:
+    """Write it and say so."""
+    write(out, checkpoint, half)
+    wrote(out)
+
+
+def write(path: Path, checkpoint: Checkpoint, half: bool) -> None:
+    """half: the weights in float16."""
+    import torch  # noqa: PLC0415
+
+    from models.checkpoint import save_checkpoint  # noqa: PLC0415
+
+    save_checkpoint(path, checkpoint, torch.float16 if half else torch.float32)
+
+
+def wrote(path: Path) -> None:
+    """Tell which file is there now, its size and its digest."""
+    from models.checkpoint import digest  # noqa: PLC0415
+
+    typer.echo(f"wrote {path} ({path.stat().st_size / 1e6:.1f} MB, sha256 {digest(path)})")
+
+
+def provenance() -> dict[str, object]:
+    """The command as it was given, without the folders of this machine."""
+    words = [Path(word).name if "/" in word else word for word in sys.argv[1:]]
+    return {"lookout": __version__, "command": " ".join(["lookout", *words])}
+
+
+@contextmanager
+def frames_bar(clips: list[Path], what: str, t_length: int) -> Iterator[Callable[[], None]]:
+    """A progress bar over the scored frames of some clips: all but the first T - 1 of each."""
+    from rich.progress import Progress  # noqa: PLC0415
+
+    from models.training.footage import frames_announced  # noqa: PLC0415
+
+    total = sum(max(0, frames_announced(path) - t_length + 1) for path in clips)
+    with Progress() as bar:
+        task = bar.add_task(what, total=total or None)
+        yield lambda: bar.advance(task)

@@ -1,0 +1,241 @@
+"""lookout train: from a folder of normal clips to a checkpoint, told as it goes on; stopped, it goes on later."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from models.errors import DataError
+from service.cli_shared import Data, Device, Out, PrecisionChoice, provenance, write, wrote
+from service.lifecycle import stop_on_signals
+
+if TYPE_CHECKING:
+    from models.family import Config
+    from models.preprocess import Preprocess
+    from models.training.footage import Footage
+    from models.training.loop import Progress, Trainer, TrainOptions
+    from models.training.rows import Row
+    from models.training.session import Files
+    from models.training.validation import Validation
+
+train_app = typer.Typer()
+
+INTERRUPTED = 130
+
+
+class BestChoice(StrEnum):
+    PSNR = "psnr"
+    AUC = "auc"
+
+
+@train_app.command()
+def train(
+    data: Data,
+    out: Out,
+    model: Annotated[str, typer.Option(help="what to train")] = "mnad-pred",
+    epochs: Annotated[int, typer.Option(min=1)] = 60,
+    batch: Annotated[int, typer.Option(min=1)] = 4,
+    learning_rate: Annotated[float, typer.Option(min=1e-9)] = 2e-4,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    width: Annotated[
+        int | None, typer.Option(help="channels of the first stage  [default: as published]", min=1)
+    ] = None,
+    dim: Annotated[
+        int | None, typer.Option(help="D, length of an item or code  [default: in proportion to the width]", min=1)
+    ] = None,
+    items: Annotated[
+        int | None, typer.Option(help="M, items of the memory, or clusters  [default: as published]", min=2)
+    ] = None,
+    size: Annotated[int, typer.Option(help="side of the square input, px", min=8)] = 256,
+    values: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", help="another number than the published one, for instance loss_separate=0", metavar="NAME=X"
+        ),
+    ] = None,
+    teacher: Annotated[
+        Path | None, typer.Option(help="a wide checkpoint of MNAD, whose queries a narrow one is to learn too")
+    ] = None,
+    precision: PrecisionChoice = PrecisionChoice.FP32,
+    device: Device = "auto",
+    half: Annotated[bool, typer.Option("--half", help="store the weights in float16")] = False,
+    held_out: Annotated[
+        float, typer.Option(help="share of the normal clips to measure on and not to train on", min=0, max=0.9)
+    ] = 0.0,
+    validate: Annotated[Path | None, typer.Option(help="other normal clips to measure on")] = None,
+    validate_every: Annotated[int, typer.Option(help="steps; 0: an epoch", min=0)] = 0,
+    best_by: Annotated[
+        BestChoice, typer.Option(help="PSNR of held-out clips, or AUC of generated anomalies")
+    ] = BestChoice.PSNR,
+    patience: Annotated[int, typer.Option(help="measurements without a new best before the end; 0: all", min=0)] = 0,
+    minutes: Annotated[
+        float, typer.Option(help="of training a run, if its epochs take longer; 0: no limit", min=0)
+    ] = 0.0,
+    seeds: Annotated[int, typer.Option(help="so many runs, NAME-seedK each, with mean and deviation", min=1)] = 1,
+    deterministic: Annotated[bool, typer.Option("--deterministic", help="the same bits on the same machine")] = False,
+    compiled: Annotated[bool, typer.Option("--compile", help="torch.compile: pays on a GPU")] = False,
+) -> None:
+    """Train on normal clips, to the last epoch or what ends it before: --patience, --minutes.
+
+    Stopped or killed, the same command goes on where it was.
+    """
+    from models.device import choose_device, choose_precision  # noqa: PLC0415
+    from models.header import read_header  # noqa: PLC0415
+    from models.preprocess import Preprocess  # noqa: PLC0415
+    from models.registry import changed, sized  # noqa: PLC0415
+    from models.training import determinism, loop, session  # noqa: PLC0415
+
+    where = choose_device(device)
+    config = sized(model, width=width, dim=dim, items=items, height_px=size, width_px=size)
+    config = changed(config, _named(values or []))
+    if teacher is not None:
+        config = _taught(config, _named(values or []), compiled=compiled)
+        read_header(teacher)
+    preprocess = Preprocess(config.height_px, config.width_px)
+    footage, validation = _footage(data, preprocess, config, held_out, validate, seed)
+    if patience and validation is None:
+        raise DataError("--patience needs clips to measure on: --held-out 0.1, or --validate FOLDER")
+    options = loop.TrainOptions(
+        epochs, batch, learning_rate, seed, choose_precision(precision.value, where), where, validate_every, patience
+    )
+    options = replace(
+        options, best_by=best_by.value, deterministic=deterministic, compiled=compiled, most_s=60 * minutes
+    )
+    files = session.Files(out)
+    runs = {k: files if seeds == 1 else files.of_seed(k) for k in range(seed, seed + seeds)}
+    with stop_on_signals() as stop, determinism.deterministic(deterministic):
+        held = f", {len(validation.footage.clips)} held out" if validation else ""
+        typer.echo(f"{len(footage.windows)} windows of {len(footage.clips)} clips{held}, {epochs} epochs, on {where}")
+        for k, own in runs.items():
+            trainer = _trainer(config, replace(options, seed=k), footage, validation, teacher)
+            if seeds > 1 and session.finished(trainer, own):
+                typer.echo(f"{own.out} is there already")
+                continue
+            run_training(trainer, own, preprocess, half, stop.is_set)
+    if seeds > 1:
+        _over_seeds(files, {k: own.out for k, own in runs.items()})
+
+
+def _taught(config: Config, changed: dict[str, str], *, compiled: bool) -> Config:
+    """The configuration of a network that a teacher trains: without the losses that it then has not."""
+    from models.mnad import MnadConfig  # noqa: PLC0415
+
+    if not isinstance(config, MnadConfig):
+        raise DataError("--teacher is for mnad-pred and mnad-recon: what it teaches are the queries of their memory")
+    if compiled:
+        raise DataError("--teacher and --compile: take one of them")
+    if unused := sorted({"loss_compact", "loss_separate"} & set(changed)):
+        raise DataError(f"--set {unused[0]}: with --teacher the memory is the teacher's, and has no loss of its own")
+    return replace(config, loss_compact=0.0, loss_separate=0.0)
+
+
+def _trainer(
+    config: Config, options: TrainOptions, footage: Footage, validation: Validation | None, teacher: Path | None
+) -> Trainer:
+    """Of one run: it learns alone, or from a teacher."""
+    from models.checkpoint import digest, load_checkpoint  # noqa: PLC0415
+    from models.mnad import MnadConfig  # noqa: PLC0415
+    from models.training.apprentice import Apprentice  # noqa: PLC0415
+    from models.training.loop import Trainer  # noqa: PLC0415
+    from models.training.teacher import Teacher  # noqa: PLC0415
+
+    if teacher is None or not isinstance(config, MnadConfig):
+        return Trainer(config, options, footage, validation)
+    wide = Teacher(load_checkpoint(teacher), digest(teacher), config, footage, options)
+    return Apprentice(config, options, footage, wide, validation)
+
+
+def _named(values: list[str]) -> dict[str, str]:
+    """NAME=X of the command line. Raises DataError for anything else."""
+    for value in values:
+        if "=" not in value:
+            raise DataError(f"--set takes NAME=X, for instance loss_separate=0, not {value!r}")
+    return dict(value.split("=", 1) for value in values)
+
+
+def _footage(
+    data: Path, preprocess: Preprocess, config: Config, held_out: float, validate: Path | None, seed: int
+) -> tuple[Footage, Validation | None]:
+    """What to train on, and what to measure on, if anything."""
+    from models.training.footage import Footage, train_clips  # noqa: PLC0415
+    from models.training.validation import Validation, split  # noqa: PLC0415
+
+    if held_out and validate:
+        raise DataError("--held-out and --validate: take one of them")
+    frames = config.needs.frames
+    footage = Footage.load(train_clips(data), preprocess, frames)
+    if validate:
+        return footage, Validation(Footage.load(train_clips(validate), preprocess, frames), config, seed)
+    if not held_out:
+        return footage, None
+    footage, held = split(footage, held_out, seed)
+    return footage, Validation(held, config, seed)
+
+
+def run_training(
+    trainer: Trainer,
+    files: Files,
+    preprocess: Preprocess,
+    half: bool,
+    should_stop: Callable[[], bool],
+    note: Callable[[], dict[str, object]] = dict,
+) -> None:
+    """One run, from its state where there is one. note: what a checkpoint's provenance says besides."""
+    from models.training import loop, session  # noqa: PLC0415
+
+    if session.begin(trainer, files):
+        typer.echo(f"going on from {files.state} (epoch {trainer.epoch}, step {trainer.step_in_epoch})")
+    try:
+        with _steps(trainer) as (report, tell):
+            session.run(
+                trainer,
+                files,
+                lambda: trainer.checkpoint(preprocess, provenance() | note()),
+                lambda path, checkpoint: write(path, checkpoint, half),
+                report=report,
+                tell=tell,
+                should_stop=should_stop,
+            )
+    except loop.StoppedError:
+        typer.echo(f"stopped; the same command goes on from {files.state}")
+        raise typer.Exit(INTERRUPTED) from None
+    wrote(files.out)
+
+
+def _over_seeds(files: Files, outs: dict[int, Path]) -> None:
+    from models.training import session, tables  # noqa: PLC0415
+
+    found = session.over_seeds(outs)
+    tables.write_text(files.summary, json.dumps(found | provenance(), indent=1) + "\n")
+    for name, spread in found["over_seeds"].items():
+        typer.echo(f"{name} over {len(outs)} seeds: {spread['mean']:.4g}, deviation {spread['deviation']:.2g}")
+    typer.echo(f"wrote {files.summary}")
+
+
+@contextmanager
+def _steps(trainer: Trainer) -> Iterator[tuple[Callable[[Progress], None], Callable[[Row], None]]]:
+    """A progress bar over training steps, with rate and time left, and a line for each row above it."""
+    from rich import progress  # noqa: PLC0415
+
+    from models.training import rows, session  # noqa: PLC0415
+
+    pace, text = session.Pace(trainer.steps_done), progress.TextColumn("{task.description}")
+    with progress.Progress(text, progress.BarColumn(), progress.MofNCompleteColumn()) as bar:
+        task = bar.add_task("training", completed=trainer.steps_done, total=trainer.steps)
+
+        def report(now: Progress) -> None:
+            text = f"epoch {now.epoch + 1}  loss {now.loss:.5f}  PSNR {now.psnr_db:.2f} dB"
+            bar.update(task, description=f"{text}  {pace(now.step, now.steps, trainer.left_s)}", completed=now.step)
+
+        def tell(row: Row) -> None:
+            line = f"{rows.as_text(row, trainer.options.epochs)}; {pace(row.step, trainer.steps, trainer.left_s)}"
+            bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+        yield report, tell

@@ -1,0 +1,201 @@
+"""train: its checkpoint, its progress, its ends, several seeds, a teacher; with what goes wrong in one line."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from models.checkpoint import digest
+from models.header import read_header
+from tests.cli import TRAIN, evaluated, lookout, write_set
+from tests.clips import write_clip
+from tests.sets import write_images
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_set(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(scope="module")
+def trained(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("models") / "model.safetensors"
+    lookout("train", "--model", "mnad-pred", "--data", data, "--out", out, *TRAIN)
+    return out
+
+
+def test_train_records_where_the_checkpoint_came_from(trained: Path) -> None:
+    header = read_header(trained)
+    assert header.calibration is None
+    assert header.provenance["train"]["seed"] == 3
+    assert len(header.provenance["footage"]["sha256"]) == 16
+    assert "/" not in header.provenance["command"]
+    assert not list(trained.parent.glob("*.resume"))
+
+
+def test_training_goes_on_after_a_signal(data: Path, tmp_path: Path, trained: Path) -> None:
+    out = tmp_path / "model.safetensors"
+    command = ["train", "--data", data, "--out", out, *TRAIN]
+    slow = [*command[:-4], "--epochs", "4000", "--seed", "3"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "service.cli", *map(str, slow)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        assert "52 windows of 2 clips" in process.stdout.readline()  # it has begun
+        process.send_signal(signal.SIGINT)
+        said, _ = process.communicate(timeout=30)
+    finally:
+        process.kill()
+        process.wait()
+    assert process.returncode == 130
+    assert "goes on from" in said
+    assert (tmp_path / "model.safetensors.resume").exists()
+    assert not out.exists()
+    other = lookout(*command, expect=1)  # two epochs are not the run that was stopped
+    assert "other options" in other.one_line()
+
+
+def test_training_tells_how_it_goes_on_held_out_clips(data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "gate.safetensors"
+    said = lookout("train", "--data", data, "--out", out, *TRAIN, "--held-out", 0.1, "--deterministic").out
+    assert "26 windows of 1 clips, 1 held out" in said
+    rows = [json.loads(line) for line in (tmp_path / "gate.log.jsonl").read_text().splitlines()]
+    for row in rows:
+        (line,) = [
+            line for line in said.splitlines() if line.startswith(f"epoch {row['epoch']} of 2, step {row['step']}:")
+        ]
+        assert f"held out {row['held_out']['psnr_db']:.2f} dB" in line
+        assert f"generated AUC {row['held_out']['auc_percent']:.1f} %" in line
+        assert "steps/s" in line
+        assert ("(best)" in line) == row["best"]
+    assert {path.name for path in tmp_path.iterdir()} == {"gate.safetensors", "gate.last.safetensors", "gate.log.jsonl"}
+    provenance = read_header(out).provenance
+    assert provenance["footage"]["held_out"]["clips"] in (["01.mp4"], ["02.mp4"])
+    assert provenance["row"] == [row for row in rows if row["best"]][-1]
+
+
+def test_other_clips_to_measure_on_and_an_early_end(data: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    write_clip(other / "night.mp4", range(600, 630), size_px=(64, 48))
+    out = tmp_path / "gate.safetensors"
+    watch = ("--validate", other, "--validate-every", 1, "--patience", 1, "--best-by", "auc", "--epochs", 40)
+    lookout("train", "--data", data, "--out", out, *TRAIN, *watch)
+    rows = [json.loads(line) for line in (tmp_path / "gate.log.jsonl").read_text().splitlines()]
+    assert [row["best"] for row in rows] == [True] * (len(rows) - 1) + [False]
+    assert len(rows) < 40 * 13
+
+
+def test_the_clock_ends_a_training_with_a_whole_checkpoint(data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "gate.safetensors"
+    short = ("--epochs", 10_000, "--minutes", 1 / 600, "--validate-every", 10**9)
+    lookout("train", "--data", data, "--out", out, *TRAIN, *short)
+    (row,) = [json.loads(line) for line in (tmp_path / "gate.log.jsonl").read_text().splitlines()]
+    assert 1 <= row["step"] < 10_000  # of 130,000
+    provenance = read_header(out).provenance
+    assert provenance["train"]["most_s"] == pytest.approx(0.1)
+    assert provenance["row"]["step"] == row["step"]
+    assert not (tmp_path / "gate.safetensors.resume").exists()
+
+
+def test_several_seeds_have_mean_and_deviation_and_go_on(data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "gate.safetensors"
+    command = ("train", "--data", data, "--out", out, *TRAIN, "--held-out", 0.1, "--seeds", 2)
+    said = lookout(*command).out
+    summary = json.loads((tmp_path / "gate.seeds.json").read_text())
+    psnr = [run["row"]["held_out"]["psnr_db"] for run in summary["runs"]]
+    assert [run["checkpoint"] for run in summary["runs"]] == ["gate-seed3.safetensors", "gate-seed4.safetensors"]
+    assert psnr[0] != psnr[1]
+    spread = summary["over_seeds"]["psnr_db"]
+    assert spread == {"mean": pytest.approx(np.mean(psnr)), "deviation": pytest.approx(np.std(psnr, ddof=1))}
+    assert f"psnr_db over 2 seeds: {spread['mean']:.4g}, deviation {spread['deviation']:.2g}" in said
+    held = [read_header(tmp_path / run["checkpoint"]).provenance["footage"] for run in summary["runs"]]
+    assert held[0] == held[1]
+    (tmp_path / "gate-seed4.safetensors").unlink()
+    again = lookout(*command).out
+    assert "gate-seed3.safetensors is there already" in again
+    assert json.loads((tmp_path / "gate.seeds.json").read_text()) == summary
+
+
+def test_a_narrow_network_is_taught_by_a_wide_one(data: Path, trained: Path, tmp_path: Path) -> None:
+    out = tmp_path / "narrow.safetensors"
+    taught = ("train", "--data", data, "--out", out, *TRAIN, "--width", 2, "--dim", 16, "--teacher", trained)
+    lookout(*taught)
+    header = read_header(out)
+    assert (header.config["dim"], header.config["loss_compact"], header.config["loss_separate"]) == (16, 0, 0)
+    assert header.provenance["footage"]["teacher"] == digest(trained)
+    assert set(evaluated(out, data, tmp_path)[1]) >= {"01/distance", "02/distance"}
+    for options, reason in [
+        (("--teacher", tmp_path / "none.safetensors"), "none.safetensors"),
+        (("--compile",), "--teacher and --compile: take one of them"),
+        (("--model", "memae", "--width", 6), "--teacher is for mnad-pred and mnad-recon"),
+        (("--model", "mnad-recon"), "cannot teach another model than itself"),
+        (("--size", 64), "32x32 px, 5 frames, 4 items for the teacher, 64x64 px"),
+        (("--dim", 64), "no more than its teacher has (32)"),
+        (("--set", "loss_separate=0"), "has no loss of its own"),
+        (("--teacher", data / "train" / "01.mp4"), "01.mp4"),
+    ]:
+        assert reason in lookout(*taught, "--out", tmp_path / "x" / "x", *options, expect=1).one_line()
+        assert not (tmp_path / "x").exists()
+
+
+def test_folders_of_images_are_trained_on(tmp_path: Path) -> None:
+    for name in ("Train001", "Train002"):
+        write_images(tmp_path / "Train" / name, [f"{number:03}.tif" for number in range(1, 10)])
+    said = lookout("train", "--data", tmp_path, "--out", tmp_path / "gate.safetensors", *TRAIN).out
+    assert "10 windows of 2 clips" in said
+    (tmp_path / "Train" / "Train002" / "005.tif").unlink()
+    wrong = lookout("train", "--data", tmp_path, "--out", tmp_path / "x.safetensors", *TRAIN, expect=1)
+    assert "Train002: frame 5 is missing" in wrong.one_line()
+
+
+def test_a_training_that_cannot_be_is_one_line_and_no_file(data: Path, tmp_path: Path) -> None:
+    (tmp_path / "short").mkdir()
+    write_clip(tmp_path / "short" / "01.mp4", range(3), size_px=(64, 48))
+    (tmp_path / "empty").mkdir()
+    folder = tmp_path / "models"
+    for options, reason in [
+        (("--data", tmp_path / "empty"), "no video clip"),
+        (("--data", tmp_path / "short"), "01.mp4 has 3 frames; the model needs 5"),
+        (("--data", data, "--validate", tmp_path / "short"), "01.mp4 has 3 frames; the model needs 5"),
+        (("--data", data, "--validate", tmp_path / "empty"), "no video clip"),
+        (("--data", data, "--held-out", 0.1, "--validate", data), "take one of them"),
+        (("--data", data, "--patience", 3), "--held-out 0.1"),
+        (("--data", data, "--set", "loss_apart=1"), "mnad-pred has no number 'loss_apart'"),
+        (("--data", data, "--set", "loss_separate"), "--set takes NAME=X"),
+    ]:
+        said = lookout("train", "--out", folder / "x.safetensors", *options, *TRAIN, expect=1)
+        assert reason in said.one_line()
+        assert not folder.exists()
+
+
+def test_a_loss_that_is_no_number_is_one_line(data: Path, tmp_path: Path) -> None:
+    said = lookout("train", "--data", data, "--out", tmp_path / "x", *TRAIN, "--learning-rate", 1e30, expect=1)
+    assert "try a smaller learning rate; remove x.resume to start anew" in said.one_line()
+    assert {path.name for path in tmp_path.iterdir()} == {"x.resume"}
+
+
+def test_the_page_on_training_names_every_option_of_train_and_no_others() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "training.md").read_text()
+    told = set(re.findall(r"--[a-z][a-z-]+", page))
+    options = set(re.findall(r"--[a-z][a-z-]+", lookout("train", "--help").out))
+    usual = {"--help", "--epochs", "--batch", "--width", "--dim", "--items", "--size", "--device", "--half"}
+    assert options - usual <= told
+    assert told - {"--checkpoint"} <= options
+
+
+@pytest.mark.parametrize("wrong", [("--seed", -1), ("--learning-rate", -1), ("--batch", 0), ("--epochs", 0)])
+def test_a_number_that_makes_no_sense_is_refused_at_once(data: Path, tmp_path: Path, wrong: tuple[str, int]) -> None:
+    said = lookout("train", "--data", data, "--out", tmp_path / "x", *wrong, expect=2)
+    assert wrong[0] in said.err
