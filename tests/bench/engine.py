@@ -1,4 +1,4 @@
-"""A whole model step (upload, predict, measure, gate, update, heatmap) against the bare forward pass."""
+"""A model step (upload, predict, measure, gate, update, heatmap) against the bare forward pass; each model's step."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import torch
 
 from models.checkpoint import load_checkpoint
 from models.device import choose_precision
+from models.registry import MODELS
 from models.scorer import Scorer
 from tests.bench.footage import MODEL, full_size, median_s
 
@@ -20,6 +21,21 @@ def report(_: Path, repeats: int = 9, batches: tuple[int, ...] = (1, 2, 4, 8)) -
         scorer = Scorer(checkpoint, device, choose_precision("auto", device))
         for batch in batches:
             yield _line(name, scorer, batch, repeats)
+    for model in MODELS:
+        yield _step_of(model, device, repeats)
+
+
+def _step_of(model: str, device: str, repeats: int) -> str:
+    """Of a model at its published sizes, one camera at a time."""
+    scorer = Scorer(full_size(model), device, choose_precision("auto", device))
+    clip = np.random.default_rng(0).integers(0, 256, (scorer.t_length, 256, 256, 3), dtype=np.uint8)
+    items = scorer.fresh_items()[None]
+
+    def step() -> float:
+        return scorer.step([clip], items).psnr_db.item()
+
+    step_s = median_s(step, repeats)
+    return f"{model} as published, {scorer.precision}: step {1000 * step_s:.1f} ms, {1 / step_s:.1f} frames/s"
 
 
 def _line(name: str, scorer: Scorer, batch: int, repeats: int) -> str:

@@ -8,23 +8,20 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from models import memory
 from models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from models.mnad import MnadConfig
 from models.preprocess import Preprocess
-from models.registry import make_model
+from models.registry import make_model, sized
 from service.demo.scene import Scene, write_clip
 from service.settings import SHIPPED_MODELS
 
 MODEL = SHIPPED_MODELS / "square.safetensors"
 
 
-def full_size() -> Checkpoint:
-    """MNAD at the published width; its weights do not matter for its speed."""
-    config = MnadConfig()
-    model = make_model("mnad-pred", config).eval().requires_grad_(False)
-    items = memory.initial_items(config.items, config.dim)
-    return Checkpoint("mnad-pred", model, items, config, Preprocess(), None, {})
+def full_size(name: str = "mnad-pred") -> Checkpoint:
+    """A model at its published sizes; its weights do not matter for its speed."""
+    config = sized(name)
+    model = make_model(name, config).eval().requires_grad_(False)
+    return Checkpoint(name, model, model.initial_items(), config, Preprocess(), None, {})
 
 
 def full_size_file(folder: Path) -> Path:

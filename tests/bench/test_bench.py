@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from models.registry import MODELS
 from tests.bench import decode, engine, line
 
 
@@ -11,7 +12,11 @@ def test_every_line_is_printed(tmp_path: Path) -> None:
     (decoding,) = decode.report(tmp_path, seconds=2, repeats=1)
     assert "bare PyAV decode" in decoding
     steps = list(engine.report(tmp_path, repeats=1, batches=(1,)))
-    assert [text.split(",")[0] for text in steps] == ["square (width 16)", "full (width 64)"]
+    assert [text.split(",")[0] for text in steps] == [
+        "square (width 16)",
+        "full (width 64)",
+        *(f"{name} as published" for name in MODELS),
+    ]
     throughput, latency = line.report(tmp_path, seconds=3, live_s=3)
     assert "bare engine" in throughput
     assert "p99" in latency
