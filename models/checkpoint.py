@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -39,8 +39,9 @@ class Checkpoint:
 def save_checkpoint(path: Path, checkpoint: Checkpoint, dtype: torch.dtype = torch.float32) -> None:
     """Write atomically: the file is there whole or not at all.
 
-    dtype: of the weights on disk; the items stay float32. float16 halves the file. Raises CheckpointError or OSError
-    where it cannot be written; what was there before is still there then.
+    dtype: of the weights on disk; the items stay float32. float16 halves the file. Raises CheckpointError where a
+    number is not finite in it, and CheckpointError or OSError where the file cannot be written; what was there before
+    is still there then.
     """
     header = Header(
         model=checkpoint.name,
@@ -53,6 +54,9 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint, dtype: torch.dtype = tor
     state = checkpoint.model.state_dict()
     tensors = {key: (t.to(dtype) if t.is_floating_point() else t).contiguous() for key, t in state.items()}
     tensors[ITEMS] = checkpoint.items.float().contiguous()
+    if not _finite(tensors):
+        raise CheckpointError(f"{path} is not written: numbers that are not finite, or too large for {dtype}")
+    header = replace(header, content_sha256=_content_sha256(header, tensors))
     try:
         with replacing(path) as temporary:
             save_file(tensors, temporary, metadata=header.metadata())
@@ -66,7 +70,8 @@ def load_checkpoint(path: Path) -> Checkpoint:
     header = read_header(path)
     config = make_config(header.model, header.config)
     try:
-        tensors = {key: t.float() if t.is_floating_point() else t for key, t in load_file(path).items()}
+        stored = load_file(path)
+        tensors = {key: t.float() if t.is_floating_point() else t for key, t in stored.items()}
         items = tensors.pop(ITEMS)
         model = make_model(header.model, config)
         model.load_state_dict(tensors)
@@ -74,8 +79,12 @@ def load_checkpoint(path: Path) -> Checkpoint:
         raise CheckpointError(f"{path.name} does not hold the weights it names: {_first_line(error)}") from None
     if items.shape != config.needs.items:
         raise CheckpointError(f"{path.name}: memory of {tuple(items.shape)}, expected {config.needs.items}")
-    if not all(torch.isfinite(t).all() for t in (items, *tensors.values())):
+    if not _finite(stored):
         raise CheckpointError(f"{path.name} holds numbers that are not finite")
+    if header.content_sha256 not in (None, _content_sha256(header, stored)):
+        raise CheckpointError(
+            f"{path.name} is not what was written: its content has another digest than its header says"
+        )
     model.eval().requires_grad_(False)
     return Checkpoint(header.model, model, items, config, header.preprocess, header.calibration, header.provenance)
 
@@ -83,6 +92,19 @@ def load_checkpoint(path: Path) -> Checkpoint:
 def digest(path: Path) -> str:
     """The first 16 hex digits of a file's SHA-256: names its content in tables and provenance."""
     return sha256(path.read_bytes()).hexdigest()[:16]
+
+
+def _content_sha256(header: Header, tensors: dict[str, Tensor]) -> str:
+    """Of all that decides a score: the header but for provenance, and every number as it is stored."""
+    found = sha256(header.deciding().encode())
+    for name, tensor in sorted(tensors.items()):
+        found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        found.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return found.hexdigest()
+
+
+def _finite(tensors: dict[str, Tensor]) -> bool:
+    return all(bool(torch.isfinite(tensor).all()) for tensor in tensors.values())
 
 
 def _first_line(error: Exception) -> str:

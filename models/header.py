@@ -29,10 +29,18 @@ class Header:
     calibration: Bounds | None = None
     provenance: dict[str, Any] = field(default_factory=dict)
     needs: Needs | None = None  # follows from the config, for those who have no torch; None: of an older version
+    content_sha256: str | None = None  # of all that decides a score; None: of an older version
 
     def metadata(self) -> dict[str, str]:
         """As safetensors keeps it: strings only."""
         return {METADATA_KEY: json.dumps({"format": FORMAT, **asdict(self)}, sort_keys=True)}
+
+    def deciding(self) -> str:
+        """What of it decides a score: all but where it came from, what follows from the rest, and the digest."""
+        told = {"model": self.model, "config": self.config, "preprocess": asdict(self.preprocess)}
+        bounds = asdict(self.calibration) if self.calibration else {}
+        known = {name: bound for name, bound in bounds.items() if bound is not None}  # later versions may have more
+        return json.dumps(told | {"calibration": known}, sort_keys=True)
 
 
 def read_header(path: Path) -> Header:
@@ -62,6 +70,7 @@ def _parse(path: Path, text: str) -> Header:
             calibration=Bounds.of_json(calibration) if calibration else None,
             provenance=data["provenance"],
             needs=_needs(needs) if needs else None,
+            content_sha256=data.get("content_sha256"),
         )
     except (ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{path.name} has a damaged header: {error!r}") from error

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from models.bounds import Bounds
-from models.checkpoint import Checkpoint, digest, load_checkpoint, save_checkpoint
+from models.checkpoint import ITEMS, Checkpoint, digest, load_checkpoint, save_checkpoint
 from models.errors import CheckpointError
 from models.header import find_checkpoints, read_header
 from models.preprocess import Preprocess
@@ -115,12 +115,50 @@ def test_a_header_that_does_not_fit_is_refused_in_one_line(saved: Path, change: 
     assert "\n" not in str(caught.value)
 
 
-def test_weights_that_are_not_finite_are_refused(tmp_path: Path) -> None:
+def test_numbers_that_are_not_finite_are_neither_written_nor_read(saved: Path) -> None:
+    before = digest(saved)
     broken: Checkpoint = tiny_checkpoint()
     broken.items[0, 0] = torch.nan
-    save_checkpoint(tmp_path / "nan.safetensors", broken)
     with pytest.raises(CheckpointError, match="not finite"):
-        load_checkpoint(tmp_path / "nan.safetensors")
+        save_checkpoint(saved, broken)
+    large = tiny_checkpoint()
+    next(large.model.parameters()).data[0] = 1e5  # an ordinary float32, infinite in float16
+    with pytest.raises(CheckpointError, match=r"too large for torch\.float16"):
+        save_checkpoint(saved, large, torch.float16)
+    assert digest(saved) == before
+    tensors, metadata = load_file(saved), read_header(saved).metadata()
+    tensors[ITEMS][0, 0] = torch.nan
+    save_file(tensors, saved, metadata=metadata)
+    with pytest.raises(CheckpointError, match="not finite"):
+        load_checkpoint(saved)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+def test_a_changed_number_is_noticed(saved: Path, dtype: torch.dtype) -> None:
+    save_checkpoint(saved, tiny_checkpoint(), dtype)
+    whole = bytearray(saved.read_bytes())
+    whole[-2] ^= 1  # in the last tensor; still a finite number
+    saved.write_bytes(whole)
+    with pytest.raises(CheckpointError, match=r"tiny\.safetensors is not what was written"):
+        load_checkpoint(saved)
+
+
+def edited(path: Path, change: dict[str, object]) -> Path:
+    """With another header over the same numbers."""
+    header = json.loads(read_header(path).metadata()["lookout"]) | change
+    save_file(load_file(path), path, metadata={"lookout": json.dumps(header)})
+    return path
+
+
+def test_an_edited_header_is_noticed_where_it_decides_a_score(saved: Path) -> None:
+    bounds = json.loads(read_header(saved).metadata()["lookout"])["calibration"]
+    with pytest.raises(CheckpointError, match="is not what was written"):
+        load_checkpoint(edited(saved, {"calibration": bounds | {"psnr_low_db": 20.0}}))
+    load_checkpoint(edited(saved, {"calibration": bounds, "provenance": {"note": "mine"}}))
+
+
+def test_a_checkpoint_from_before_there_was_a_digest_loads(saved: Path) -> None:
+    load_checkpoint(edited(saved, {"content_sha256": None}))
 
 
 def test_an_interrupted_write_leaves_the_former_file(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
