@@ -73,17 +73,19 @@ class Bounds:
         psnr, dist = np.asarray(psnr_db, np.float64), np.asarray(distance, np.float64)
         if not (psnr.size and np.isfinite(psnr).all() and np.isfinite(dist).all()):
             raise ValueError("bounds need finite scores of at least one normal frame")
-        psnr_low, psnr_high = np.quantile(psnr, (QUANTILE, 1 - QUANTILE))
-        distance_low, distance_high = np.quantile(dist, (QUANTILE, 1 - QUANTILE))
+        psnr_low_db, psnr_high_db = _normal_range(psnr)
+        distance_low, distance_high = _normal_range(dist)
         gates = np.asarray([] if gate_error is None else gate_error, np.float64)
         gates = gates[np.isfinite(gates)]
-        gate = float(np.quantile(gates, GATE_QUANTILE)) if gates.size else None
-        low, high = (float(psnr_low), float(distance_low)), (float(psnr_high), float(distance_high))
-        local = None
-        if local_db is not None:
-            local_low, local_high = np.quantile(np.asarray(local_db, np.float64), (QUANTILE, 1 - QUANTILE))
-            local = float(local_low), float(local_high)
-        return cls(low[0], high[0], low[1], high[1], int(psnr.size), gate, local)
+        return cls(
+            psnr_low_db=psnr_low_db,
+            psnr_high_db=psnr_high_db,
+            distance_low=distance_low,
+            distance_high=distance_high,
+            frames=int(psnr.size),
+            gate_error=float(np.quantile(gates, GATE_QUANTILE)) if gates.size else None,
+            local_db=None if local_db is None else _normal_range(np.asarray(local_db, np.float64)),
+        )
 
     @classmethod
     def of_json(cls, data: dict[str, Any]) -> Bounds:
@@ -121,6 +123,11 @@ def squash(x: float) -> float:
     if x < 0:
         return LOW / (1 - x * slope / LOW)
     return LOW + slope * x
+
+
+def _normal_range(numbers: Floats) -> tuple[float, float]:
+    low, high = np.quantile(numbers, (QUANTILE, 1 - QUANTILE))
+    return float(low), float(high)
 
 
 def _scaled(offset: float, width: float) -> float:

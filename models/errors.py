@@ -3,7 +3,7 @@
 ModelsError
 ├── VideoError         a file or stream is no video, or cannot be decoded further
 │   └── NoPictureError packets come, and no picture
-├── CheckpointError    damaged, foreign, or of a model this version does not know
+├── CheckpointError    damaged, foreign, of a model this version does not know, or of scores that are no numbers
 ├── DataError          a training, test or label folder is not as it should be
 ├── TrainingError      a training cannot go on
 └── DeviceError        no such device here, or it cannot do what was asked
@@ -23,7 +23,7 @@ class NoPictureError(VideoError):
 
 
 class CheckpointError(ModelsError):
-    """A checkpoint is damaged, foreign, or of an unknown model."""
+    """A checkpoint is damaged, foreign, or of an unknown model; or its scores are no numbers."""
 
 
 class DataError(ModelsError):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from models.errors import DataError
-from service.cli_shared import Data, Device, PrecisionChoice, frames_bar, provenance
+from service.cli_shared import Data, Device, PrecisionChoice, frames_bar, provenance, write
 from service.cli_train import run_training
 from service.lifecycle import stop_on_signals
 
@@ -113,9 +113,7 @@ def _train(
 
 def _measure(data: Path, held: list[Path], path: Path, options: TrainOptions) -> dict[str, Any]:
     """Calibrate the checkpoint on the clips that were held out, and evaluate it as it then lies there."""
-    import torch  # noqa: PLC0415
-
-    from models.checkpoint import digest, load_checkpoint, save_checkpoint  # noqa: PLC0415
+    from models.checkpoint import digest, load_checkpoint  # noqa: PLC0415
     from models.scorer import Scorer  # noqa: PLC0415
     from models.training import calibrate, evaluate, recipe  # noqa: PLC0415
     from models.training.footage import evaluation_clips, whole_clip  # noqa: PLC0415
@@ -124,7 +122,7 @@ def _measure(data: Path, held: list[Path], path: Path, options: TrainOptions) ->
     frames, where, precision = checkpoint.config.needs.frames, options.device, options.precision
     with frames_bar(held, "calibrating", frames) as on_frame:
         done = calibrate.calibrate(checkpoint, held, device=where, precision=precision, on_frame=on_frame)
-    save_checkpoint(path, done, torch.float16)
+    write(path, done, half=True)
     scorer = Scorer(load_checkpoint(path), where, precision)
     rates = recipe.scoring_rates(scorer, whole_clip(held[0], checkpoint.preprocess, frames)[:frames])
     with frames_bar(evaluation_clips(data), "scoring", frames) as on_frame:

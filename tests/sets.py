@@ -57,9 +57,12 @@ def avenue(data: Path) -> Path:
 
 
 def shanghaitech(data: Path) -> Path:
-    """`training/frames/01_001/000.jpg`, `testing/frames/01_0014/000.jpg`, `testing/test_frame_mask/01_0014.npy`."""
+    """`training/frames/01_001/000.jpg`, `testing/frames/01_0014/000.jpg`; in `testing/` `test_frame_mask/01_0014.npy`
+    and `test_pixel_mask/01_0014.npy`.
+    """
     for clip in ("training/frames/01_001", "training/frames/01_002", "testing/frames/01_0014"):
         write_images(data / clip, [f"{number:03}.jpg" for number in range(FRAMES)], size_px=SIZE_PX)
-    (data / "testing/test_frame_mask").mkdir()
-    np.save(data / "testing/test_frame_mask/01_0014.npy", mask().any(axis=(1, 2)))
+    for folder, truth in (("test_frame_mask", mask().any(axis=(1, 2))), ("test_pixel_mask", mask())):
+        (data / "testing" / folder).mkdir()
+        np.save(data / "testing" / folder / "01_0014.npy", truth)
     return data

@@ -56,6 +56,15 @@ def write_tiny(folder: Path, name: str = "tiny", *, calibrated: bool = True, gam
     return path
 
 
+def write_overflowing(folder: Path, name: str = "overflowing") -> Path:
+    """One whose weights are finite numbers, and whose scores are none."""
+    path, checkpoint = folder / f"{name}.safetensors", tiny_checkpoint(calibration=EASY_BOUNDS)
+    for weights in checkpoint.model.parameters():
+        weights.mul_(1e30)
+    save_checkpoint(path, checkpoint)
+    return path
+
+
 def street(seq: int, side_px: int = 32) -> npt.NDArray[np.uint8]:
     """(side, side, 3) RGB: the same place in every frame, and something small that moves through it."""
     picture = np.random.default_rng(0).integers(0, 256, (side_px, side_px, 3), dtype=np.uint8)

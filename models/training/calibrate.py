@@ -25,7 +25,8 @@ def calibrate(
 ) -> Checkpoint:
     """The same checkpoint with bounds taken from normal clips, the published update at work.
 
-    Better on clips that were not trained on: on those the model is too good. Raises DataError, VideoError.
+    Better on clips that were not trained on: on those the model is too good. Raises DataError, VideoError,
+    and CheckpointError where a score is no finite number.
     """
     scorer = Scorer(checkpoint, device, precision)
     scored = list(score_clips(scorer, clips, carry_memory=False, on_frame=on_frame))

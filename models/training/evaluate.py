@@ -36,6 +36,9 @@ Floats = npt.NDArray[np.float64]
 WAYS = {"per_video_minmax": "minmax", "none": "none", "causal": "causal", "local": "local"}
 """How a way to normalise is called outside → the field of `Values`."""
 
+CAUSAL = ("causal", "local")
+"""Those that a camera can show: they see no future."""
+
 
 @dataclass(frozen=True, slots=True)
 class Values:
@@ -73,6 +76,17 @@ class Evaluation:
         """Micro AUC by the names of WAYS."""
         return {way: self.frames[way].auc_micro if self.frames else None for way in WAYS}
 
+    @property
+    def gaps_percent(self) -> dict[str, float | None] | None:
+        """What is lost by not looking ahead: micro AUC minus that of the paper's protocol, by the names in CAUSAL.
+
+        None without labels; a way's is None where it, or the protocol, has no AUC.
+        """
+        if self.frames is None:
+            return None
+        offline, aucs = self.frames["per_video_minmax"].auc_micro, {way: self.frames[way].auc_micro for way in CAUSAL}
+        return {way: None if auc is None or offline is None else auc - offline for way, auc in aucs.items()}
+
 
 def evaluate(
     scorer: Scorer,
@@ -89,7 +103,9 @@ def evaluate(
     regions: bool = True,
     on_frame: Callable[[], None] = lambda: None,
 ) -> Evaluation:
-    """Score the test clips of `data` and, where it has labels, take the metrics. Raises DataError, VideoError.
+    """Score the test clips of `data` and, where it has labels, take the metrics.
+
+    Raises DataError, VideoError, and CheckpointError where a score is no finite number.
 
     rule: of the memory's update; None: as published.
     learn_frames: how many scored frames set the bounds where the checkpoint has none.
@@ -218,6 +234,7 @@ def summary(evaluation: Evaluation) -> dict[str, Any]:
         events = evaluation.events.as_json() | {"at_thresholds": at}
     return {
         "auc": evaluation.auc_percent,
+        "auc_against_per_video_minmax": evaluation.gaps_percent,
         "frame_metrics": {way: found.as_json() for way, found in (evaluation.frames or {}).items()} or None,
         "event_metrics": events,
         "region_metrics": evaluation.regions.as_json() if evaluation.regions else None,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from enum import Enum, auto
 from typing import Any
 
 import numpy as np
@@ -148,26 +149,37 @@ def at_thresholds(clips: Mapping[str, Watched], rule: AlarmRule) -> list[dict[st
     ]
 
 
+class _State(Enum):
+    QUIET = auto()
+    RISING = auto()  # reached the threshold, not below `low` since; not long enough yet
+    ALARM = auto()
+    FALLING = auto()  # below `low`, not long enough yet
+
+
 def alarm_spans(values: Floats, fps: float, rule: AlarmRule) -> list[tuple[int, int, int]]:
     """(since, opened, last) of each alarm, as in `Alarm` but counted from the first value; values (N,), nan: none."""
     spans: list[tuple[int, int, int]] = []
-    since = opened = below = None
+    state = _State.QUIET
+    since = opened = below = 0  # below: the first frame of FALLING
     for frame, value in enumerate(np.nan_to_num(values)):
-        if value >= rule.low:
-            below = None
-            since = frame if since is None and value >= rule.threshold else since
-        else:
-            below = frame if below is None else below
-            since = since if opened is not None else None
-        if since is None:
-            continue
-        if opened is None:
-            opened = frame if value >= rule.threshold and _lasts(since, frame, rule.min_duration_s, fps) else None
-        elif below is not None and _lasts(below, frame, rule.clear_after_s, fps):
+        high, low = value >= rule.threshold, value < rule.low
+        if state is _State.QUIET and high:
+            state, since = _State.RISING, frame
+        elif state is _State.RISING and low:
+            state = _State.QUIET
+        elif state is _State.ALARM and low:
+            state, below = _State.FALLING, frame
+        elif state is _State.FALLING and not low:
+            state = _State.ALARM
+        if state is _State.RISING and high and _lasts(since, frame, rule.min_duration_s, fps):
+            state, opened = _State.ALARM, frame
+        elif state is _State.FALLING and _lasts(below, frame, rule.clear_after_s, fps):
+            state = _State.QUIET
             spans.append((since, opened, below - 1))
-            since = opened = below = None
-    if since is not None and opened is not None:
-        spans.append((since, opened, (len(values) if below is None else below) - 1))
+    if state is _State.ALARM:
+        spans.append((since, opened, len(values) - 1))
+    elif state is _State.FALLING:
+        spans.append((since, opened, below - 1))
     return spans
 
 

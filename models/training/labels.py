@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.errors import DataError
-from models.training.footage import frames_announced
+from models.training.lengths import frames_of
 from models.training.masks import Masked
 
 Labels = npt.NDArray[np.uint8]
@@ -43,16 +43,16 @@ class Truth:
 def read_labels(data: Path, clips: list[Path], masks: Mapping[str, Masked] | None) -> dict[str, Truth] | None:
     """What is known of these clips; None where there is nothing.
 
-    Raises DataError where a file is damaged or missing, or does not fit its clip as far as that can be told before it
-    is decoded: a wrong file must not cost an hour.
+    Raises DataError where a file is damaged or missing, or does not fit its clip; VideoError where a clip that may not
+    fit cannot be decoded.
     """
     names = [path.stem for path in clips]
     found = _own(data / "labels.json", names) or _shanghaitech(data, names) or _of_masks(masks)
     if found is None:
         return None
     for path in clips:
-        if path.is_dir():
-            found[path.stem].of(frames_announced(path))
+        truth = found[path.stem]
+        truth.of(frames_of(path, len(truth.labels)))
     return found
 
 

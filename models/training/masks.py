@@ -1,7 +1,8 @@
 """Pixel ground truth: which regions of a frame are anomalous, and which of them are one thing that moves.
 
 `NN_mask.npz` beside the clip `NN`: `mask` is packed bits along the last axis, `shape` is (frames, H, W). Or as it is
-distributed: with Ped2 a folder of images `TestNNN_gt` beside the clip, with Avenue `N_label.mat`.
+distributed: with Ped2 a folder of images `TestNNN_gt` beside the clip, with Avenue `N_label.mat`, with ShanghaiTech
+`test_pixel_mask/NN_MMMM.npy`.
 """
 
 from __future__ import annotations
@@ -22,11 +23,15 @@ from models.errors import DataError
 from models.levels import SIDE
 from models.training.footage import MASKS, announced
 from models.training.images import frame_images, images_at
+from models.training.lengths import frames_of
 
 Mask = npt.NDArray[np.uint8]
 Cells = npt.NDArray[np.int64]
 
 AVENUE = "ground_truth_demo/testing_label_mask"
+
+SHANGHAITECH = ("testing/test_pixel_mask", "test_pixel_mask")
+"""The first one that is there counts."""
 
 LINKED = np.zeros((3, 3, 3), np.uint8)  # frame, row, column
 LINKED[1] = 1  # in a frame: the eight neighbours
@@ -83,11 +88,9 @@ def read_masks(data: Path, clips: list[Path]) -> dict[str, Masked] | None:
 def _fitting(place: Path, mask: Mask, path: Path) -> Mask:
     """Raises DataError where the mask is not that of a clip of this size."""
     clip = announced(path)
-    size = (clip.height_px, clip.width_px)
-    if mask.shape[1:] != size or (clip.frames and len(mask) != clip.frames):
-        raise DataError(
-            f"{place.name} is a mask of {mask.shape}; the clip is {(clip.frames, *size)} (frames, height, width)"
-        )
+    shape = frames_of(path, len(mask)), clip.height_px, clip.width_px
+    if mask.shape != shape:
+        raise DataError(f"{place.name} is a mask of {mask.shape}; the clip is {shape} (frames, height, width)")
     return mask
 
 
@@ -119,6 +122,22 @@ def _matlab(path: Path) -> Mask:
     return _stacked(path, frames)
 
 
+def _array(path: Path) -> Mask:
+    """ShanghaiTech's: an array a clip, 0 where all is normal; read from the disk as it is needed."""
+    try:
+        stored = np.lib.format.open_memmap(path, mode="r")  # takes no pickles
+    except (OSError, ValueError, EOFError) as error:
+        raise DataError(f"{path.name} is no mask: {error}") from None
+    if stored.ndim != 3 or stored.dtype.kind not in "buif" or not all(np.isin(frame, (0, 1)).all() for frame in stored):
+        raise DataError(f"{path.name} is no mask: 0 or 1 for each pixel, (frames, height, width), is expected")
+    return stored.astype(np.uint8)
+
+
+def _array_place(data: Path, clip: Path) -> Path:
+    folders = [data / name for name in SHANGHAITECH]
+    return next(filter(Path.is_dir, folders), folders[0]) / f"{clip.stem}.npy"
+
+
 def _stacked(path: Path, frames: list[npt.NDArray[np.bool_]]) -> Mask:
     shapes = {frame.shape for frame in frames}
     if len(shapes) != 1 or frames[0].ndim != 2:
@@ -137,6 +156,7 @@ FORMS = (
     Form(lambda _, clip: clip.with_name(f"{clip.stem}_mask.npz"), _packed),
     Form(lambda _, clip: clip.with_name(clip.stem + MASKS), _images),
     Form(lambda data, clip: data / AVENUE / f"{clip.stem.lstrip('0')}_label.mat", _matlab),
+    Form(_array_place, _array),
 )
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from models.errors import CheckpointError
 from models.guard import MemoryRule, Rollback
 from models.heatmap import as_levels
 from models.local import LocalScore
@@ -49,7 +52,7 @@ def score_clips(
     """Score clip after clip; the memory is carried from each to the next, as the authors do, or starts anew.
 
     rule: of the memory's update; None: as published. keep_heat: the heatmaps too, 8 KB a frame. Raises VideoError for
-    an unreadable clip, DataError for one shorter than T frames.
+    an unreadable clip, DataError for one shorter than T frames, CheckpointError where a score is no finite number.
     """
     camera = _Camera(scorer, rule or MemoryRule.paper(scorer.gamma))
     for path in paths:
@@ -66,6 +69,16 @@ def score_clip(
     return _score(_Camera(scorer, rule or MemoryRule.paper(scorer.gamma)), name, clip, keep_heat, lambda: None)
 
 
+class _Row(NamedTuple):
+    """What one step says of its frame."""
+
+    psnr_db: float
+    distance: float
+    gate_error: float  # nan without a memory that adapts
+    memory_updated: bool
+    drift: float
+
+
 class _Camera:
     """One camera's memory from frame to frame: each frame's update decides what the next one reads."""
 
@@ -75,31 +88,53 @@ class _Camera:
         self.rollback = Rollback()
         self.heat = torch.empty(0, 0)  # (64, 64), of the frame scored last
 
-    def row(self, clip: Pixels) -> tuple[float, float, float, bool, float]:
-        """PSNR, distance, gate error, whether it updated the memory, and drift; clip (T, H, W, 3) uint8 RGB."""
+    def row(self, clip: Pixels) -> _Row:
+        """Score one frame of a clip, (T, H, W, 3) uint8 RGB."""
         scored = self.scorer.step([clip], self.items[None], [self.rule])
         self.heat = scored.heat[0]
-        numbers = (scored.psnr_db, scored.distance, scored.gate_error, scored.drift)
-        psnr, distance, gate, drift = (number.item() for number in numbers)
-        updated = bool(scored.memory_updated.item())
-        back = self.rollback.saw(drift, distance, updated, self.rule)
+        row = _Row(
+            psnr_db=scored.psnr_db.item(),
+            distance=scored.distance.item(),
+            gate_error=scored.gate_error.item(),
+            memory_updated=bool(scored.memory_updated.item()),
+            drift=scored.drift.item(),
+        )
+        back = self.rollback.saw(row.drift, row.distance, row.memory_updated, self.rule)
         self.items = self.scorer.fresh_items() if back else scored.items[0]
-        return psnr, distance, gate, updated, drift
+        return row
 
 
 def _score(camera: _Camera, name: str, clip: Pixels, keep_heat: bool, on_frame: Callable[[], None]) -> ClipScores:
     """One clip, one frame at a time."""
-    rows, heats, before = [], list[npt.NDArray[np.uint16]](), camera.rollback.rollbacks
+    rows, heats, before = list[_Row](), list[npt.NDArray[np.uint16]](), camera.rollback.rollbacks
     local, local_db = LocalScore(), []
-    for end in range(camera.scorer.t_length, len(clip) + 1):
-        rows.append(camera.row(clip[end - camera.scorer.t_length : end]))
+    t_length, first = camera.scorer.t_length, camera.scorer.needs.scored
+    for start in range(len(clip) - t_length + 1):
+        end = start + t_length
+        row = camera.row(clip[start:end])
+        _check_finite(row, name, start + first)
+        rows.append(row)
         cells = as_levels(camera.heat)
         local_db.append(local.see((0, end), cells))
         heats += [cells] if keep_heat else []
         on_frame()
-    psnr_db, distances, gates, updated, drifts = (np.array(column) for column in zip(*rows, strict=True))
-    rollbacks = camera.rollback.rollbacks - before
-    first = camera.scorer.needs.scored
-    heat = np.stack(heats) if keep_heat else None
-    scores = psnr_db, distances, gates, updated, drifts, np.array(local_db)
-    return ClipScores(name, len(clip), first, *scores, rollbacks, heat)
+    return ClipScores(
+        name=name,
+        frames=len(clip),
+        first=first,
+        psnr_db=np.array([row.psnr_db for row in rows]),
+        distance=np.array([row.distance for row in rows]),
+        gate_error=np.array([row.gate_error for row in rows]),
+        memory_updated=np.array([row.memory_updated for row in rows]),
+        drift=np.array([row.drift for row in rows]),
+        local_db=np.array(local_db),
+        rollbacks=camera.rollback.rollbacks - before,
+        heat=np.stack(heats) if keep_heat else None,
+    )
+
+
+def _check_finite(row: _Row, clip: str, frame: int) -> None:
+    """Raises CheckpointError: a metric over the frames that are left would tell of another set."""
+    if not (isfinite(row.psnr_db) and isfinite(row.distance)):
+        scores = f"PSNR {row.psnr_db:.3g} dB, distance {row.distance:.3g}"
+        raise CheckpointError(f"clip {clip}, frame {frame}: the model gives no finite score ({scores})")

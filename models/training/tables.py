@@ -35,6 +35,9 @@ def as_lines(evaluation: Evaluation) -> str:
         lines.append(
             f"frame AUC, {name}: " + (_frame_words(evaluation.frames[way]) if evaluation.frames else "no labels")
         )
+    if gaps := evaluation.gaps_percent:
+        words = ", ".join(f"{way} {_signed(gap)}" for way, gap in gaps.items())
+        lines.append(f"without looking ahead: {words} against per-video min-max")
     if evaluation.events is not None:
         lines.append(event_words(evaluation.events))
     elif evaluation.labels is not None and evaluation.watched is None:
@@ -72,6 +75,10 @@ def percent(number: float | None) -> str:
     return "none" if number is None else f"{number:.2f} %"
 
 
+def _signed(number: float | None) -> str:
+    return "none" if number is None else f"{number:+.2f}"
+
+
 def write_text(path: Path, text: str) -> None:
     """Atomically: whole or not at all."""
     with replacing(path) as temporary:
@@ -103,7 +110,6 @@ def write_plots(folder: Path, evaluation: Evaluation) -> None:
     """`NN.png` for each clip: PSNR, distance and the values, anomalous frames shaded."""
     from matplotlib.figure import Figure  # noqa: PLC0415  slow to import, and only plots need it
 
-    folder.mkdir(parents=True, exist_ok=True)
     for clip in evaluation.clips:
         values = evaluation.values[clip.name]
         frames = clip.first + np.arange(len(clip.psnr_db))
@@ -122,4 +128,5 @@ def write_plots(folder: Path, evaluation: Evaluation) -> None:
                     frames, 0, 1, where=shaded, alpha=0.15, color="red", transform=axis.get_xaxis_transform()
                 )
             axis.legend(loc="upper right", fontsize="small")
-        figure.savefig(folder / f"{clip.name}.png", dpi=100)
+        with replacing(folder / f"{clip.name}.png") as temporary:
+            figure.savefig(temporary, dpi=100)

@@ -78,9 +78,11 @@ class Validation:
 
     def _scores(self, windows: list[_Window], score: Score) -> tuple[Floats, Floats]:
         """PSNR and distance, one entry a window."""
+        if not windows:
+            return np.empty(0), np.empty(0)
         batches = (windows[start : start + BATCH] for start in range(0, len(windows), BATCH))
         found = [score(torch.from_numpy(np.stack([self._pixels(window) for window in batch]))) for batch in batches]
-        psnr, distance = (_together(column) for column in zip(*found, strict=True)) if found else (np.empty(0),) * 2
+        psnr, distance = (_together(column) for column in zip(*found, strict=True))
         if not (np.isfinite(psnr).all() and np.isfinite(distance).all()):
             raise TrainingError("the scores of the held-out clips are no numbers: try a smaller learning rate")
         return psnr, distance

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import re
+import resource
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +16,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from tests.cli import evaluated, lookout
 from tests.clips import write_clip
 from tests.sets import FIRST, FRAMES, avenue, ped2, shanghaitech
-from tests.tiny import write_tiny
+from tests.tiny import write_overflowing, write_tiny
 
 DOCUMENTED = (Path(__file__).parents[2] / "docs" / "evaluation.md").read_text()
 
@@ -62,6 +65,28 @@ def test_evaluate_tells_macro_auc_ap_events_and_false_alarms(data: Path, tmp_pat
     assert events["at_thresholds"][0]["threshold"] == 0.15
     assert not {key for key in (*summary["frame_metrics"]["causal"], *events) if f"`{key}`" not in DOCUMENTED}
     assert summary["region_metrics"] is None
+
+
+def test_what_is_lost_by_not_looking_ahead_is_one_number_a_way(data: Path, tmp_path: Path) -> None:
+    calibrated, out = tmp_path / "local.safetensors", tmp_path / "out.json"
+    lookout("calibrate", "--checkpoint", write_tiny(tmp_path), "--data", data / "test", "--out", calibrated)
+    said = lookout("evaluate", "--checkpoint", calibrated, "--data", data, "--json", out).out
+    summary = json.loads(out.read_text())
+    auc, gaps = summary["auc"], summary["auc_against_per_video_minmax"]
+    assert gaps == {way: auc[way] - auc["per_video_minmax"] for way in ("causal", "local")}
+    line = f"causal {gaps['causal']:+.2f}, local {gaps['local']:+.2f} against per-video min-max"
+    assert f"without looking ahead: {line}" in said.splitlines()
+    assert "`auc_against_per_video_minmax`" in DOCUMENTED
+
+
+def test_without_labels_or_bounds_nothing_is_said_to_be_lost(data: Path, tmp_path: Path) -> None:
+    learning = ("evaluate", "--checkpoint", write_tiny(tmp_path, calibrated=False), "--json", tmp_path / "out.json")
+    said = lookout(*learning, "--data", data).out
+    assert "without looking ahead: causal none, local none against per-video min-max" in said.splitlines()
+    found = json.loads((tmp_path / "out.json").read_text())
+    assert found["auc_against_per_video_minmax"] == {"causal": None, "local": None}
+    assert "without looking ahead" not in lookout(*learning, "--data", data / "test").out
+    assert json.loads((tmp_path / "out.json").read_text())["auc_against_per_video_minmax"] is None
 
 
 def test_alarms_may_be_those_of_the_local_score(data: Path, tmp_path: Path) -> None:
@@ -132,7 +157,7 @@ def test_folders_of_images_are_calibrated_on_and_evaluated(write: Callable[[Path
     events = summary["event_metrics"]
     assert [(event["first"], event["last"]) for event in events["each_event"]] == [(FIRST, FRAMES - 1)]
     assert events["normal_hours"] == pytest.approx((FIRST - 4) / 25 / 3600)
-    assert (summary["region_metrics"] is None) == (write is shanghaitech)
+    assert summary["region_metrics"]["regions"] == FRAMES - FIRST
     assert report.read_text().count("data:image/jpeg;base64,") >= 2
     without = lookout("evaluate", "--checkpoint", calibrated, "--data", data).out
     assert "alarms: left out, a clip does not say its frame rate (--fps)" in without
@@ -159,10 +184,74 @@ def test_folders_of_images_that_cannot_be_evaluated_are_one_line(tmp_path: Path)
     assert "holds no video clip" in refused()
 
 
-def test_a_report_that_is_no_page_or_cannot_be_written_is_one_line(data: Path, tmp_path: Path) -> None:
+def test_a_report_that_is_no_page_is_one_line(data: Path, tmp_path: Path) -> None:
     common = ("evaluate", "--checkpoint", write_tiny(tmp_path), "--data", data, "--report")
     assert "the name must end in .html" in lookout(*common, "report.pdf", expect=1).one_line()
-    assert "/proc" in lookout(*common, "/proc/report.html", expect=1).one_line()
+
+
+@pytest.fixture
+def short(tmp_path: Path) -> Path:
+    """A folder with a clip of two scored frames."""
+    (tmp_path / "short").mkdir()
+    write_clip(tmp_path / "short" / "01.mp4", range(6), size_px=(96, 72))
+    return tmp_path / "short"
+
+
+@contextmanager
+def room_for(bytes_a_file: int) -> Iterator[None]:
+    """The kernel refuses what would make a file longer, in the midst of a write, as where a disk is full."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (bytes_a_file, before[1]))  # Python ignores the signal: it is an error
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+OUTPUTS = [
+    ("--json", "out.json"),
+    ("--scores", "out.npz"),
+    ("--scores", "out.csv"),
+    ("--report", "out.html"),
+    ("--plots", "."),
+]
+
+
+@pytest.mark.parametrize(("option", "name"), OUTPUTS)
+def test_a_disk_that_is_full_is_one_line_and_leaves_what_was_there(
+    short: Path, tmp_path: Path, option: str, name: str
+) -> None:
+    folder, command = tmp_path / "out", ("evaluate", "--checkpoint", write_tiny(tmp_path), "--data", short, option)
+    path = folder / ("01.png" if name == "." else name)
+    folder.mkdir()
+    path.write_text("before")
+    with room_for(100):
+        said = lookout(*command, folder / name, expect=1).one_line()
+    assert said == f"lookout: {path}: File too large"
+    assert list(folder.iterdir()) == [path]
+    assert path.read_text() == "before"
+
+
+@pytest.mark.parametrize(("option", "name"), OUTPUTS)
+def test_a_place_that_cannot_be_written_is_one_line(short: Path, tmp_path: Path, option: str, name: str) -> None:
+    checkpoint = write_tiny(tmp_path)
+    for place in ("/proc", checkpoint):  # no folder can be made there; it is no folder
+        said = lookout("evaluate", "--checkpoint", checkpoint, "--data", short, option, f"{place}/x/{name}", expect=1)
+        assert str(place) in said.one_line()
+    assert {path.name for path in tmp_path.iterdir()} == {"short", "tiny.safetensors"}
+
+
+def test_scores_that_are_no_numbers_are_one_line_and_no_file(data: Path, tmp_path: Path) -> None:
+    checkpoint, out = write_overflowing(tmp_path), tmp_path / "out.json"
+    said = lookout("evaluate", "--checkpoint", checkpoint, "--data", data, "--json", out, expect=1)
+    assert "clip 01, frame 4: the model gives no finite score (PSNR nan dB" in said.one_line()
+    assert not out.exists()
+
+
+def test_the_page_names_every_option_of_evaluate_and_no_others() -> None:
+    told = set(re.findall(r"--[a-z][a-z-]+", DOCUMENTED))
+    options = set(re.findall(r"--[a-z][a-z-]+", lookout("evaluate", "--help").out))
+    assert told == options - {"--help"}
 
 
 def test_while_every_frame_is_learned_from_there_are_no_alarms_to_judge(data: Path, tmp_path: Path) -> None:

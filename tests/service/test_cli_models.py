@@ -11,11 +11,12 @@ import pytest
 from safetensors.torch import load_file, save_file
 from sklearn.metrics import roc_auc_score
 
+from models.checkpoint import load_checkpoint, save_checkpoint
 from models.header import read_header
 from models.registry import MODELS
 from tests.cli import TRAIN, evaluated, lookout, write_set
 from tests.clips import write_clip
-from tests.tiny import TINY_OF, tiny_checkpoint, write_tiny
+from tests.tiny import TINY_OF, tiny_checkpoint, write_overflowing, write_tiny
 
 SMALL = ["--width", "6", "--size", "32", "--epochs", "2", "--seed", "3"]
 
@@ -188,6 +189,43 @@ def test_a_checkpoint_of_another_model_is_one_line(data: Path, tmp_path: Path) -
 def test_a_device_that_is_not_there_is_one_line(data: Path, tmp_path: Path) -> None:
     said = lookout("train", "--data", data, "--out", tmp_path / "x", "--device", "cuda:77", expect=1)
     assert "cuda:77" in said.one_line()
+
+
+def test_what_cannot_be_calibrated_is_one_line_and_no_file(data: Path, tmp_path: Path) -> None:
+    checkpoint, out, clips = write_tiny(tmp_path), tmp_path / "out" / "out.safetensors", tmp_path / "clips"
+
+    def refused(checkpoint: Path, data: Path) -> str:
+        said = lookout("calibrate", "--checkpoint", checkpoint, "--data", data, "--out", out, expect=1)
+        assert not out.parent.exists()
+        return said.one_line()
+
+    clips.mkdir()
+    assert "clips holds no video clip" in refused(checkpoint, clips)
+    write_clip(clips / "short.mp4", range(4))
+    assert "short.mp4 has 4 frames; the model needs 5" in refused(checkpoint, clips)
+    scores = "PSNR nan dB"
+    assert f"clip 01, frame 4: the model gives no finite score ({scores}" in refused(write_overflowing(tmp_path), data)
+    whole, damaged = checkpoint.read_bytes(), tmp_path / "damaged.safetensors"
+    for wrong in (whole[: len(whole) // 2], b"no weights", b""):
+        damaged.write_bytes(wrong)
+        assert "damaged.safetensors" in refused(damaged, data)
+    other = json.loads(read_header(checkpoint).metadata()["lookout"]) | {"model": "ae", "config": {"width": 4}}
+    save_file(load_file(checkpoint), checkpoint, metadata={"lookout": json.dumps(other)})
+    assert "tiny.safetensors does not hold the weights it names" in refused(checkpoint, data)
+
+
+def test_weights_that_half_precision_cannot_hold_are_refused_and_the_file_stays(data: Path, tmp_path: Path) -> None:
+    checkpoint, tiny = tmp_path / "large.safetensors", tiny_checkpoint()
+    name, weights = next(iter(tiny.model.named_parameters()))
+    weights.view(-1)[0] = 65_600
+    save_checkpoint(checkpoint, tiny)
+    before = checkpoint.read_bytes()
+    command = ("calibrate", "--checkpoint", checkpoint, "--data", data, "--out", checkpoint)
+    said = lookout(*command, "--half", expect=1)
+    assert f"half precision holds numbers up to 65504; {name} has larger ones" in said.one_line()
+    assert checkpoint.read_bytes() == before
+    lookout(*command)
+    assert load_checkpoint(checkpoint).calibration is not None
 
 
 def test_import_and_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

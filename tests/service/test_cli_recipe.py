@@ -13,7 +13,7 @@ import pytest
 from models.checkpoint import digest, load_checkpoint
 from models.training import loop, recipe
 from tests.cli import Said, lookout
-from tests.sets import FRAMES, ped2
+from tests.sets import FRAMES, ped2, write_images
 
 SMALL = ("--width", 4, "--size", 32, "--epochs", 2, "--device", "cpu", "--minutes", 60)
 
@@ -111,6 +111,11 @@ def test_what_cannot_be_is_one_line_and_no_file(data: Path, tmp_path: Path, monk
     assert "one epoch takes" in lookout("recipe", "--data", data, "--out", out, *SMALL, expect=1).one_line()
     said = lookout("recipe", "--data", data / "Test", "--out", out, *SMALL, expect=1)
     assert "Test has one normal clip" in said.one_line()
+    short = tmp_path / "short"
+    for name in ("01", "02"):
+        write_images(short / "train" / name, [f"{number}.png" for number in range(4 if name == "02" else 9)])
+    said = lookout("recipe", "--data", short, "--out", out, *SMALL, expect=1)
+    assert "02 has 4 frames; the model needs 5" in said.one_line()
     assert not out.exists()
 
 
