@@ -54,8 +54,8 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint, dtype: torch.dtype = tor
     state = checkpoint.model.state_dict()
     tensors = {key: (t.to(dtype) if t.is_floating_point() else t).contiguous() for key, t in state.items()}
     tensors[ITEMS] = checkpoint.items.float().contiguous()
-    if not _finite(tensors):
-        raise CheckpointError(f"{path} is not written: numbers that are not finite, or too large for {dtype}")
+    if broken := _not_finite(tensors):
+        raise CheckpointError(f"{path.name} is not written: {broken} has numbers that are not finite in {dtype}")
     header = replace(header, content_sha256=_content_sha256(header, tensors))
     try:
         with replacing(path) as temporary:
@@ -79,8 +79,8 @@ def load_checkpoint(path: Path) -> Checkpoint:
         raise CheckpointError(f"{path.name} does not hold the weights it names: {_first_line(error)}") from None
     if items.shape != config.needs.items:
         raise CheckpointError(f"{path.name}: memory of {tuple(items.shape)}, expected {config.needs.items}")
-    if not _finite(stored):
-        raise CheckpointError(f"{path.name} holds numbers that are not finite")
+    if broken := _not_finite(stored):
+        raise CheckpointError(f"{path.name} holds numbers that are not finite: {broken}")
     if header.content_sha256 not in (None, _content_sha256(header, stored)):
         raise CheckpointError(
             f"{path.name} is not what was written: its content has another digest than its header says"
@@ -103,8 +103,9 @@ def _content_sha256(header: Header, tensors: dict[str, Tensor]) -> str:
     return found.hexdigest()
 
 
-def _finite(tensors: dict[str, Tensor]) -> bool:
-    return all(bool(torch.isfinite(tensor).all()) for tensor in tensors.values())
+def _not_finite(tensors: dict[str, Tensor]) -> str | None:
+    """The first that has such a number."""
+    return next((name for name, tensor in sorted(tensors.items()) if not torch.isfinite(tensor).all()), None)
 
 
 def _first_line(error: Exception) -> str:
