@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from models.errors import NoPictureError, VideoError
 from models.preprocess import Preprocess
+from models.sampling import Sampler, Timeline
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -27,6 +28,8 @@ FILE_FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,flv,h264,h
 FILE_OPTIONS = {"protocol_whitelist": "file", "format_whitelist": FILE_FORMATS}
 BROKEN_IN_A_ROW = 100  # packets that cannot be decoded before a file counts as broken
 TORN = 4  # pictures after lost packets that may be torn, keyframe or not: some are in the decoder already
+USUAL_FPS = 25.0  # for a stream that does not say, or says nonsense
+MOST_FPS = 1000.0
 TAINTED = 100  # pictures at most that wait for a keyframe after damage: a stream of intra refresh never sends one
 
 
@@ -61,6 +64,7 @@ class Trust:
     """Which pictures can be believed. What follows a damaged one is made of it, unmarked by libav, until a keyframe."""
 
     missing: Callable[[], bool]  # were packets lost on the way since the last time?
+    reorders: bool = False  # pictures from before a damaged packet may come after it, keyframes too
     _seen: bool = False  # a picture: before the first one a decoder waits for a keyframe by itself
     _torn: int = 0
     _tainted: int = 0
@@ -68,6 +72,7 @@ class Trust:
     def damaged(self) -> None:
         """A packet could not be decoded."""
         self._tainted = TAINTED if self._seen else 0
+        self._torn = TORN if self._seen and self.reorders else self._torn
 
     def believes(self, frame: Any) -> bool:
         """`frame`: the next of the stream, an av.VideoFrame."""
@@ -102,7 +107,7 @@ def pictures(
     """
     stream = _video_of(container)
     stream.thread_type = "SLICE" if live else "AUTO"  # one thread a frame would hold back as many frames as threads
-    trust, since_s = Trust(missing), time.monotonic()
+    trust, since_s = Trust(missing, bool(stream.codec_context.has_b_frames)), time.monotonic()
 
     def broken() -> None:
         trust.damaged()
@@ -171,29 +176,97 @@ def _rgb(frame: Any) -> Pixels:
     return np.asarray(frame.to_ndarray(format="rgb24"), dtype=np.uint8)
 
 
-def read_clip(path: Path, preprocess: Preprocess) -> Pixels:
+def usual_step_s(container: av.container.InputContainer) -> float:
+    """The usual distance of two frames, as the container has it."""
+    rates = [float(stream.average_rate or stream.guessed_rate or 0) for stream in container.streams.video[:1]]
+    return 1 / rates[0] if rates and 0 < rates[0] <= MOST_FPS else 1 / USUAL_FPS
+
+
+OnFrame = Callable[[Pixels], None]
+"""Gets each frame, ready for a model, before the next one is decoded: to count them, and to end it by an exception."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """A recording, cut where frames are missing: what follows does not go on from what came before."""
+
+    clips: list[Pixels]  # (N, height_px, width_px, 3) uint8 RGB each
+    damaged: int  # packets and pictures
+    lost: int  # frames that were passed over for it, by their time: all up to the next keyframe
+
+    def require_undamaged(self, name: str) -> None:
+        """Raises VideoError."""
+        if self.damaged:
+            raise VideoError(f"{name}: {self.damaged} of its packets or pictures are damaged")
+
+
+def read_clip(path: Path, preprocess: Preprocess, on_frame: OnFrame = lambda _: None) -> Pixels:
     """A whole clip, ready for a model: (N, height_px, width_px, 3) uint8 RGB.
 
     Raises VideoError when it cannot be read, holds no frame, or ends in broken data.
     """
-    broken = 0
+    found = read_parts(path, preprocess, on_frame)
+    found.require_undamaged(path.name)
+    return found.clips[0]
 
-    def count() -> None:
-        nonlocal broken
-        broken += 1
 
+def read_parts(
+    path: Path, preprocess: Preprocess, on_frame: OnFrame = lambda _: None, sample_fps: float | None = None
+) -> Parts:
+    """The same of a clip that may be damaged, which is passed over and cut there.
+
+    sample_fps: keeps so many frames a second as a camera's line does, and cuts where the clock jumps; None keeps all.
+    Raises VideoError when it cannot be read, or holds no frame.
+    """
+    parts, damage, last_s = list[list[Pixels]](), _Damage(), 0.0
+    cut = True
+    with _named(path), opened(path) as container:
+        timeline, sampler = Timeline(usual_step_s(container)), Sampler(sample_fps)
+        for picture in pictures(container, damage.seen):
+            at_s = timeline.at(picture.pts_s)
+            cut |= damage.over(round((at_s - last_s) / timeline.step_s) - 1)
+            cut |= timeline.jumped and sample_fps is not None
+            last_s = at_s
+            if not sampler.keeps(at_s):
+                continue
+            parts += [[]] if cut else []
+            cut = False
+            parts[-1].append(preprocess(picture.rgb))
+            on_frame(parts[-1][-1])
+    damage.over(0)
+    if not parts:
+        raise VideoError(f"{path.name} holds no frame")
+    return Parts([np.stack(part) for part in parts], damage.damaged, damage.lost)
+
+
+@dataclass(slots=True)
+class _Damage:
+    """Of one file, stretch by stretch."""
+
+    damaged: int = 0
+    lost: int = 0
+    _stretch: int = 0  # damaged since the last whole picture
+
+    def seen(self) -> None:
+        self.damaged, self._stretch = self.damaged + 1, self._stretch + 1
+
+    def over(self, missing: int) -> bool:
+        """A whole picture comes, after so many that are missing by its time: was there damage before it?"""
+        was = self._stretch > 0
+        self.lost += max(self._stretch, missing) if was else 0
+        self._stretch = 0
+        return was
+
+
+@contextlib.contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Errors of reading say of which file."""
     try:
-        with opened(path) as container:
-            frames = [preprocess(picture.rgb) for picture in pictures(container, count)]
+        yield
     except (av.error.FFmpegError, OSError) as error:
         raise VideoError(f"{path.name} cannot be read: {reason(error)}") from error
     except VideoError as error:
         raise VideoError(f"{path.name}: {error}") from error
-    if broken:
-        raise VideoError(f"{path.name}: {broken} of its packets or pictures are damaged")
-    if not frames:
-        raise VideoError(f"{path.name} holds no frame")
-    return np.stack(frames)
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +285,20 @@ def announced(path: Path) -> Announced:
         stream = _video_of(container)
         rate = stream.average_rate
         return Announced(stream.frames, float(rate) if rate else None, stream.width, stream.height)
+
+
+def frames_expected(path: Path, sample_fps: float | None = None) -> int:
+    """About how many frames will be kept, by duration where the header does not count them; 0 where it says neither.
+
+    Raises VideoError when it cannot be opened, or holds no video.
+    """
+    with opened(path) as container:
+        stream = _video_of(container)
+        whole_s = float(stream.duration * stream.time_base) if stream.duration else (container.duration or 0) / 1e6
+        fps = float(stream.average_rate or 0)
+        frames = int(stream.frames) or round(whole_s * fps if fps < MOST_FPS else 0)  # 1000 is said where none is known
+    sampled = math.ceil(whole_s * sample_fps) if sample_fps else 0
+    return min(frames, sampled) if frames and sampled else frames or sampled
 
 
 def frames_announced(path: Path) -> int:

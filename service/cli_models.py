@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from service.cli_shared import Data, Device, Out, PrecisionChoice, frames_bar, provenance, save
+from service.cli_shared import Data, Device, Out, PrecisionChoice, SampleFps, frames_bar, provenance, save
 from service.settings import load_settings
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ def calibrate(
     checkpoint: CheckpointFile,
     data: Data,
     out: Out,
+    sample_fps: SampleFps = None,
     precision: PrecisionChoice = PrecisionChoice.AUTO,
     device: Device = "auto",
     half: Annotated[bool, typer.Option("--half", help="store the weights in float16")] = False,
@@ -51,14 +52,19 @@ def calibrate(
     from models.checkpoint import load_checkpoint  # noqa: PLC0415
     from models.device import choose_device, choose_precision  # noqa: PLC0415
     from models.training import calibrate  # noqa: PLC0415
-    from models.training.footage import train_clips  # noqa: PLC0415
+    from models.training.footage import Reading, train_clips  # noqa: PLC0415
 
     where = choose_device(device)
     loaded = load_checkpoint(checkpoint)
     clips = train_clips(data)
-    with frames_bar(clips, "calibrating", loaded.config.needs.frames) as on_frame:
+    with frames_bar(clips, "calibrating", loaded.config.needs.frames, sample_fps) as on_frame:
         done = calibrate.calibrate(
-            loaded, clips, device=where, precision=choose_precision(precision.value, where), on_frame=on_frame
+            loaded,
+            clips,
+            device=where,
+            precision=choose_precision(precision.value, where),
+            reading=Reading(sample_fps, typer.echo),
+            on_frame=on_frame,
         )
     save(out, done, half)
     bounds = done.calibration

@@ -25,6 +25,12 @@ class PrecisionChoice(StrEnum):
 
 Data = Annotated[Path, typer.Option(help="a set's folder (train/, test/, labels), or one of clips: videos or images")]
 Out = Annotated[Path, typer.Option(help="the checkpoint to write")]
+SampleFps = Annotated[
+    float | None,
+    typer.Option(
+        help="frames a second of a recording to keep, as a camera's fps does  [default: all]", min=0.01, max=1000
+    ),
+]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N")]
 
 
@@ -57,13 +63,15 @@ def provenance() -> dict[str, object]:
 
 
 @contextmanager
-def frames_bar(clips: list[Path], what: str, t_length: int) -> Iterator[Callable[[], None]]:
+def frames_bar(
+    clips: list[Path], what: str, t_length: int, sample_fps: float | None = None
+) -> Iterator[Callable[[], None]]:
     """A progress bar over the scored frames of some clips: all but the first T - 1 of each."""
     from rich.progress import Progress  # noqa: PLC0415
 
-    from models.training.footage import frames_announced  # noqa: PLC0415
+    from models.training.footage import frames_expected  # noqa: PLC0415
 
-    total = sum(max(0, frames_announced(path) - t_length + 1) for path in clips)
+    total = sum(max(0, frames_expected(path, sample_fps) - t_length + 1) for path in clips)
     with Progress() as bar:
         task = bar.add_task(what, total=total or None)
         yield lambda: bar.advance(task)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from models.errors import DataError
-from service.cli_shared import Data, Device, Out, PrecisionChoice, provenance, write, wrote
+from service.cli_shared import Data, Device, Out, PrecisionChoice, SampleFps, provenance, write, wrote
 from service.lifecycle import stop_on_signals
 
 if TYPE_CHECKING:
@@ -54,6 +54,7 @@ def train(
         int | None, typer.Option(help="M, items of the memory, or clusters  [default: as published]", min=2)
     ] = None,
     size: Annotated[int, typer.Option(help="side of the square input, px", min=8)] = 256,
+    sample_fps: SampleFps = None,
     values: Annotated[
         list[str] | None,
         typer.Option(
@@ -99,7 +100,7 @@ def train(
         config = _taught(config, _named(values or []), compiled=compiled)
         read_header(teacher)
     preprocess = Preprocess(config.height_px, config.width_px)
-    footage, validation = _footage(data, preprocess, config, held_out, validate, seed)
+    footage, validation = _footage(data, preprocess, config, held_out, validate, seed, sample_fps)
     if patience and validation is None:
         raise DataError("--patience needs clips to measure on: --held-out 0.1, or --validate FOLDER")
     options = loop.TrainOptions(
@@ -109,16 +110,17 @@ def train(
         options, best_by=best_by.value, deterministic=deterministic, compiled=compiled, most_s=60 * minutes
     )
     files = session.Files(out)
+    sampled: dict[str, object] = {} if sample_fps is None else {"sample_fps": sample_fps}
     runs = {k: files if seeds == 1 else files.of_seed(k) for k in range(seed, seed + seeds)}
     with stop_on_signals() as stop, determinism.deterministic(deterministic):
-        held = f", {len(validation.footage.clips)} held out" if validation else ""
-        typer.echo(f"{len(footage.windows)} windows of {len(footage.clips)} clips{held}, {epochs} epochs, on {where}")
+        held = f", {len(validation.footage.names)} held out" if validation else ""
+        typer.echo(f"{len(footage.windows)} windows of {len(footage.names)} clips{held}, {epochs} epochs, on {where}")
         for k, own in runs.items():
             trainer = _trainer(config, replace(options, seed=k), footage, validation, teacher)
             if seeds > 1 and session.finished(trainer, own):
                 typer.echo(f"{own.out} is there already")
                 continue
-            run_training(trainer, own, preprocess, half, stop.is_set)
+            run_training(trainer, own, preprocess, half, stop.is_set, lambda: sampled)
     if seeds > 1:
         _over_seeds(files, {k: own.out for k, own in runs.items()})
 
@@ -161,18 +163,26 @@ def _named(values: list[str]) -> dict[str, str]:
 
 
 def _footage(
-    data: Path, preprocess: Preprocess, config: Config, held_out: float, validate: Path | None, seed: int
+    data: Path,
+    preprocess: Preprocess,
+    config: Config,
+    held_out: float,
+    validate: Path | None,
+    seed: int,
+    sample_fps: float | None,
 ) -> tuple[Footage, Validation | None]:
     """What to train on, and what to measure on, if anything."""
-    from models.training.footage import Footage, train_clips  # noqa: PLC0415
+    from models.training.footage import Footage, Reading, Room, train_clips  # noqa: PLC0415
     from models.training.validation import Validation, split  # noqa: PLC0415
 
     if held_out and validate:
         raise DataError("--held-out and --validate: take one of them")
-    frames = config.needs.frames
-    footage = Footage.load(train_clips(data), preprocess, frames)
-    if validate:
-        return footage, Validation(Footage.load(train_clips(validate), preprocess, frames), config, seed)
+    frames, reading = config.needs.frames, Reading(sample_fps, typer.echo)
+    clips, others = train_clips(data), train_clips(validate) if validate else []
+    room = Room(clips + others, preprocess, sample_fps)
+    footage = Footage.load(clips, preprocess, frames, reading, room)
+    if others:
+        return footage, Validation(Footage.load(others, preprocess, frames, reading, room), config, seed)
     if not held_out:
         return footage, None
     footage, held = split(footage, held_out, seed)

@@ -56,6 +56,19 @@ def write_clip(
     return path
 
 
+def damage(path: Path, packets: Iterable[int] | None = None) -> Path:
+    """Make these packets of an mp4 or mkv, by their order in the file, undecodable; None: all of them."""
+    with av.open(str(path)) as container:
+        found = [(packet.pos or 0, bytes(packet)) for packet in container.demux(video=0) if packet.size]
+    content = bytearray(path.read_bytes())
+    for number in range(len(found)) if packets is None else packets:
+        after, packet = found[number]
+        start = content.index(packet, after)  # mkv tells where the block begins that it lies in
+        content[start : start + len(packet)] = b"\xff" * len(packet)
+    path.write_bytes(content)
+    return path
+
+
 def write_sound(path: Path) -> Path:
     """A file with sound and no picture."""
     with av.open(str(path), "w") as container:

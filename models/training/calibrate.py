@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,8 @@ from models.bounds import Bounds
 from models.checkpoint import Checkpoint
 from models.device import Precision
 from models.scorer import Scorer
-from models.training.run import score_clips
+from models.training.footage import STRICT, Reading, Room, clip_parts
+from models.training.run import ClipScores, score_clip
 
 
 def calibrate(
@@ -21,6 +22,7 @@ def calibrate(
     *,
     device: str = "cpu",
     precision: Precision = "fp32",
+    reading: Reading = STRICT,
     on_frame: Callable[[], None] = lambda: None,
 ) -> Checkpoint:
     """The same checkpoint with bounds taken from normal clips, the published update at work.
@@ -28,8 +30,7 @@ def calibrate(
     Better on clips that were not trained on: on those the model is too good. Raises DataError, VideoError,
     and CheckpointError where a score is no finite number.
     """
-    scorer = Scorer(checkpoint, device, precision)
-    scored = list(score_clips(scorer, clips, carry_memory=False, on_frame=on_frame))
+    scored = list(_scored(Scorer(checkpoint, device, precision), clips, reading, on_frame))
     bounds = Bounds.of(
         np.concatenate([clip.psnr_db for clip in scored]),
         np.concatenate([clip.distance for clip in scored]),
@@ -37,7 +38,18 @@ def calibrate(
         np.concatenate([clip.local_db for clip in scored]),
     )
     checkpoint.model.cpu()
-    note = {"clips": len(clips), "frames": bounds.frames, "precision": precision}
+    note: dict[str, object] = {"clips": len(clips), "frames": bounds.frames, "precision": precision}
+    note |= {} if reading.sample_fps is None else {"sample_fps": reading.sample_fps}
     return dataclasses.replace(
         checkpoint, calibration=bounds, provenance={**checkpoint.provenance, "calibration": note}
     )
+
+
+def _scored(scorer: Scorer, clips: list[Path], reading: Reading, on_frame: Callable[[], None]) -> Iterator[ClipScores]:
+    """Each part of each clip, beginning with the trained memory. One clip at a time is in memory."""
+    preprocess = scorer.checkpoint.preprocess
+    rooms = [Room([path], preprocess, reading.sample_fps) for path in clips]  # refuses before the first is decoded
+    for path, room in zip(clips, rooms, strict=True):
+        parts = clip_parts(path, preprocess, scorer.t_length, reading, room)
+        while parts:
+            yield score_clip(scorer, path.stem, parts.pop(0), on_frame=on_frame)

@@ -16,7 +16,7 @@ import numpy as np
 
 from models.errors import DataError, VideoError
 from models.preprocess import Pixels, Preprocess
-from models.video import Announced
+from models.video import Announced, OnFrame
 
 SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 
@@ -56,7 +56,7 @@ def frame_images(folder: Path) -> list[Path]:
     return [found[number] for number in sorted(found)]
 
 
-def read_images(folder: Path, preprocess: Preprocess) -> Pixels:
+def read_images(folder: Path, preprocess: Preprocess, on_frame: OnFrame = lambda _: None) -> Pixels:
     """The clip, ready for a model: (N, height_px, width_px, 3) uint8 RGB.
 
     Raises DataError for a series with holes, VideoError for an image that cannot be read or has another size.
@@ -70,6 +70,7 @@ def read_images(folder: Path, preprocess: Preprocess) -> Pixels:
                 size, first = (f"{width}x{height}" for height, width, _ in (rgb.shape, shape))
                 raise VideoError(f"{folder.name}: {path.name} is {size}, the first frame {first}")
             frames.append(preprocess(rgb))
+            on_frame(frames[-1])
     return np.stack(frames)
 
 

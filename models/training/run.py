@@ -56,17 +56,29 @@ def score_clips(
     """
     camera = _Camera(scorer, rule or MemoryRule.paper(scorer.gamma))
     for path in paths:
-        clip = whole_clip(path, scorer.checkpoint.preprocess, scorer.t_length)
         if not carry_memory:
             camera = _Camera(scorer, camera.rule)
-        yield _score(camera, path.stem, clip, keep_heat, on_frame)
+        # without a name here: while the next clip is decoded, this one is not there any more
+        yield _score(
+            camera,
+            path.stem,
+            whole_clip(path, scorer.checkpoint.preprocess, scorer.t_length),
+            keep_heat,
+            on_frame,
+        )
 
 
 def score_clip(
-    scorer: Scorer, name: str, clip: Pixels, *, rule: MemoryRule | None = None, keep_heat: bool = False
+    scorer: Scorer,
+    name: str,
+    clip: Pixels,
+    *,
+    rule: MemoryRule | None = None,
+    keep_heat: bool = False,
+    on_frame: Callable[[], None] = lambda: None,
 ) -> ClipScores:
     """Score one clip, (N, H, W, 3) uint8 RGB with N >= T, beginning with the trained memory."""
-    return _score(_Camera(scorer, rule or MemoryRule.paper(scorer.gamma)), name, clip, keep_heat, lambda: None)
+    return _score(_Camera(scorer, rule or MemoryRule.paper(scorer.gamma)), name, clip, keep_heat, on_frame)
 
 
 class _Row(NamedTuple):

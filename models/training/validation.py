@@ -104,23 +104,31 @@ def split(footage: Footage, share: float, seed: int) -> tuple[Footage, Footage]:
 
     Raises DataError where too little is left of it.
     """
-    if len(footage.clips) == 1:
+    names = footage.names
+    if len(names) == 1:
         return _split_in_time(footage, share)
-    count = min(max(1, round(share * len(footage.clips))), len(footage.clips) - 1)
-    chosen = set(np.random.default_rng(seed).permutation(len(footage.clips))[:count].tolist())
+    count = min(max(1, round(share * len(names))), len(names) - 1)
+    chosen = set(np.random.default_rng(seed).permutation(len(names))[:count].tolist())
     kept, held = (
-        {name: footage.clips[i] for i, name in enumerate(footage.names) if (i in chosen) is wanted}
+        {name: footage.parts(name) for i, name in enumerate(names) if (i in chosen) is wanted}
         for wanted in (False, True)
     )
-    return Footage.of(kept, footage.t_length), Footage.of(held, footage.t_length)
+    return Footage.of_parts(kept, footage.t_length), Footage.of_parts(held, footage.t_length)
 
 
 def _split_in_time(footage: Footage, share: float) -> tuple[Footage, Footage]:
-    (name,), (clip,), t_length = footage.names, footage.clips, footage.t_length
-    cut = len(clip) - max(t_length, round(share * len(clip)))
-    if cut < t_length:
-        raise DataError(f"{name} has {len(clip)} frames: too few to train on some and hold out others")
-    return Footage.of({name: clip[:cut]}, t_length), Footage.of({name: clip[cut:]}, t_length)
+    """The parts before and after one frame; what is then too short for a window is left out."""
+    (name,), t_length = footage.names, footage.t_length
+    frames = sum(map(len, footage.clips))
+    cut = frames - max(t_length, round(share * frames))
+    ends = np.cumsum([len(clip) for clip in footage.clips]).tolist()
+    at = [min(max(cut - end + len(clip), 0), len(clip)) for clip, end in zip(footage.clips, ends, strict=True)]
+    before = [clip[:first] for clip, first in zip(footage.clips, at, strict=True)]
+    after = [clip[first:] for clip, first in zip(footage.clips, at, strict=True)]
+    kept, held = ([part for part in parts if len(part) >= t_length] for parts in (before, after))
+    if not kept or not held:
+        raise DataError(f"{name} has {frames} frames: too few to train on some and hold out others")
+    return Footage.of_parts({name: kept}, t_length), Footage.of_parts({name: held}, t_length)
 
 
 def _thinned(windows: list[_Window]) -> list[_Window]:

@@ -16,12 +16,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn, TextIO
 
-import av.container
-
 from models.errors import CheckpointError
 from models.header import find_checkpoints, read_header
 from models.preprocess import Preprocess
-from models.video import Picture
+from models.sampling import Sampler, Timeline
+from models.video import Picture, usual_step_s
 from service import urls
 from service.connections import open_bus, open_store
 from service.errors import SourceLostError, SourceRefusedError, SourceStalledError
@@ -29,15 +28,12 @@ from service.ingest import memory, source
 from service.ingest.cuts import Cuts
 from service.ingest.pacing import Fast, Live, Pacing, Realtime
 from service.ingest.resuming import REPLAY_FRAMES, Position, patiently, position
-from service.ingest.sampling import Sampler, Timeline
 from service.ingest.talk import Talk
 from service.ingest.wire import EXIT_CODES, Job, Kind
 from service.ingest.writer import Writer
 from service.lifecycle import die_with_parent, end_if_orphaned
 from service.settings import Settings
 
-USUAL_FPS = 25.0  # for a stream that does not say, or says nonsense
-MOST_FPS = 1000.0
 LEAST_BACKLOG = 8
 MOST_KEPT = 2048  # frames of one camera on the bus, however fast it is: 400 MB at 256x256
 
@@ -98,7 +94,7 @@ def play(job: Job, talk: Talk) -> None:
         return
     with source.opened(camera, settings) as container:
         talk.say("opened")
-        step_s = _step_s(container)
+        step_s = usual_step_s(container)
         kept = frames_to_keep(settings, camera.fps or 1 / step_s)
         writer = Writer(camera, job.token, bus, store, talk, patient=not camera.live, kept=kept)
         pacing = _pacing(writer, settings, is_file=is_file)
@@ -139,12 +135,6 @@ def _preprocess(models_dir: Path, model: str) -> Preprocess:
         return read_header(path).preprocess
     except CheckpointError as error:
         raise SourceLostError(str(error)) from None
-
-
-def _step_s(container: av.container.InputContainer) -> float:
-    """The usual distance of two frames, as the container has it."""
-    rates = [float(stream.average_rate or stream.guessed_rate or 0) for stream in container.streams.video[:1]]
-    return 1 / rates[0] if rates and 0 < rates[0] <= MOST_FPS else 1 / USUAL_FPS
 
 
 class Line:

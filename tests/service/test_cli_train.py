@@ -14,9 +14,13 @@ import pytest
 
 from models.checkpoint import digest
 from models.header import read_header
+from models.training import footage
 from tests.cli import TRAIN, evaluated, lookout, write_set
-from tests.clips import write_clip
+from tests.clips import damage, write_clip
 from tests.sets import write_images
+
+GROUPS = {"bf": "0", "g": "10", "sc_threshold": "0"}
+"""A keyframe every ten frames."""
 
 
 @pytest.fixture(scope="module")
@@ -150,12 +154,60 @@ def test_a_narrow_network_is_taught_by_a_wide_one(data: Path, trained: Path, tmp
         assert not (tmp_path / "x").exists()
 
 
+def test_one_recording_is_trained_and_calibrated_on_at_a_cameras_rate(tmp_path: Path) -> None:
+    recording = write_clip(tmp_path / "camera.mkv", range(100), fps=25, size_px=(64, 48))
+    out = tmp_path / "gate.safetensors"
+    for rate, frames in ((), 100), (("--sample-fps", 10), 40):
+        said = lookout("train", "--data", recording, "--out", out, *TRAIN, "--held-out", 0.25, *rate).out
+        assert f"{frames * 3 // 4 - 4} windows of 1 clips, 1 held out" in said
+        lookout("calibrate", "--checkpoint", out, "--data", recording, "--out", out, *rate)
+        header = read_header(out)
+        assert header.calibration is not None
+        assert header.calibration.frames == frames - 4
+        noted = header.provenance.get("sample_fps"), header.provenance["calibration"].get("sample_fps")
+        assert noted == ((10, 10) if rate else (None, None))
+        assert header.provenance["footage"]["held_out"]["clips"] == ["camera.mkv"]
+
+
+def test_several_seeds_at_a_cameras_rate_go_on_too(tmp_path: Path) -> None:
+    recording, out = write_clip(tmp_path / "camera.mkv", range(50), fps=25, size_px=(64, 48)), tmp_path / "gate"
+    command = ("train", "--data", recording, "--out", out, *TRAIN, "--epochs", 1, "--seeds", 2, "--sample-fps", 10)
+    lookout(*command)
+    assert lookout(*command).out.count("is there already") == 2
+
+
+def test_a_damaged_recording_is_used_and_the_damage_told(tmp_path: Path) -> None:
+    recording = write_clip(tmp_path / "camera.mkv", range(40), size_px=(64, 48), options=GROUPS)
+    out, told = tmp_path / "gate.safetensors", "camera.mkv: 8 frames passed over for damage; 32 used, in 2 pieces"
+    damage(recording, [12])
+    said = lookout("train", "--data", recording, "--out", out, *TRAIN).out
+    assert told in said.splitlines()
+    assert "24 windows of 1 clips" in said
+    assert told in lookout("calibrate", "--checkpoint", out, "--data", recording, "--out", out).out
+    refused = lookout("evaluate", "--checkpoint", out, "--data", recording, expect=1).one_line()
+    assert "of its packets or pictures are damaged" in refused
+
+
+def test_what_is_trained_and_measured_on_shares_the_memory(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recordings = [write_clip(tmp_path / f"{name}.mkv", range(30), size_px=(64, 48)) for name in ("day", "night")]
+    monkeypatch.setattr(footage, "memory_bytes", lambda: 2 * 59 * 32 * 32 * 3)
+    alone = ("train", "--data", recordings[0], *TRAIN)
+    lookout(*alone, "--out", tmp_path / "gate.safetensors")
+    both = lookout(*alone, "--validate", recordings[1], "--out", tmp_path / "x" / "gate", expect=1)
+    assert "about 60 frames of 32x32" in both.one_line()
+    assert not (tmp_path / "x").exists()
+
+
 def test_folders_of_images_are_trained_on(tmp_path: Path) -> None:
     for name in ("Train001", "Train002"):
         write_images(tmp_path / "Train" / name, [f"{number:03}.tif" for number in range(1, 10)])
     said = lookout("train", "--data", tmp_path, "--out", tmp_path / "gate.safetensors", *TRAIN).out
     assert "10 windows of 2 clips" in said
     (tmp_path / "Train" / "Train002" / "005.tif").unlink()
+    sampled = ("train", "--data", tmp_path, "--out", tmp_path / "x.safetensors", *TRAIN, "--sample-fps", 10)
+    assert "Train001: images do not say how fast" in lookout(*sampled, expect=1).one_line()
     wrong = lookout("train", "--data", tmp_path, "--out", tmp_path / "x.safetensors", *TRAIN, expect=1)
     assert "Train002: frame 5 is missing" in wrong.one_line()
 

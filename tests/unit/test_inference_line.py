@@ -236,6 +236,7 @@ def test_a_live_series_is_that_of_an_evaluation_under_its_frames_ids(
 ) -> None:
     scorer = Scorer(untrained(TINY_OF[name]))
     monkeypatch.setattr("models.training.footage.read_clip", lambda *_: np.stack([street(seq) for seq in range(24)]))
+    monkeypatch.setattr("models.training.footage.frames_expected", lambda *_: 24)
     (expected,) = score_clips(scorer, [Path("street.mp4")], carry_memory=True)
     line = line_of(scorer)
     line.offer(Frame("a", 1, seq, 100 + seq / 10, street(seq)) for seq in range(24))

@@ -12,7 +12,7 @@ import pytest
 from models.errors import NoPictureError, VideoError
 from models.preprocess import Preprocess
 from models.video import TAINTED, Announced, Trust, announced, opened, pictures, read_clip
-from tests.clips import number_in, write_clip, write_sound
+from tests.clips import damage, number_in, write_clip, write_sound
 from tests.conftest import SHARED
 
 READY = Preprocess(64, 64)
@@ -110,12 +110,7 @@ def test_a_file_that_is_cut_off_says_so_after_its_frames(tmp_path: Path) -> None
 
 def test_packets_that_cannot_be_decoded_are_told_and_passed_over(tmp_path: Path) -> None:
     path = write_clip(tmp_path / "clip.mp4", range(30), options={"bf": "0", "g": "10"})
-    with av.open(str(path)) as container:
-        packets = [(packet.pos or 0, packet.size) for packet in container.demux(video=0) if packet.size]
-    data = bytearray(path.read_bytes())
-    for start, size in packets[10:13]:
-        data[start : start + size] = b"\xff" * size
-    path.write_bytes(data)
+    damage(path, [10, 11, 12])
     broken: list[None] = []
     with opened(path) as container:
         found = list(pictures(container, lambda: broken.append(None)))
@@ -161,6 +156,14 @@ def test_after_a_packet_that_cannot_be_decoded_a_keyframe_is_waited_for() -> Non
     assert [trust.believes(frame) for frame in (PLAIN, KEY)] == [False, True]
 
 
+def test_where_pictures_are_reordered_a_keyframe_from_before_the_damage_may_come_after_it() -> None:
+    trust = Trust(missing=lambda: False, reorders=True)
+    assert trust.believes(KEY)
+    trust.damaged()
+    frames = [PLAIN, KEY, *[PLAIN] * 5, KEY, PLAIN]
+    assert "".join("y" if trust.believes(frame) else "n" for frame in frames) == "n" * 7 + "yy"
+
+
 def test_a_keyframe_that_may_have_lost_packets_itself_does_not_count() -> None:
     missing = [False, True, *[False] * 20]
     trust = Trust(missing=lambda: missing.pop(0))
@@ -174,13 +177,7 @@ def test_packets_without_a_picture_are_not_waited_for_for_ever(clip: Path) -> No
 
 
 def test_endless_damage_ends_the_stream(tmp_path: Path) -> None:
-    path = write_clip(tmp_path / "clip.mp4", range(250))
-    with av.open(str(path)) as container:
-        packets = [(packet.pos or 0, packet.size) for packet in container.demux(video=0) if packet.size]
-    data = bytearray(path.read_bytes())
-    for start, size in packets:
-        data[start : start + size] = b"\xff" * size
-    path.write_bytes(data)
+    path = damage(write_clip(tmp_path / "clip.mp4", range(250)))
     with pytest.raises(VideoError):
         read_clip(path, READY)
 

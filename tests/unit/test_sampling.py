@@ -7,7 +7,7 @@ from fractions import Fraction
 
 import pytest
 
-from service.ingest.sampling import EARLY, Sampler, Timeline
+from models.sampling import EARLY, Sampler, Timeline
 
 
 def kept(times_s: list[float | None], fps: float | None, step_s: float = 0.04) -> list[int]:

@@ -1,4 +1,4 @@
-"""Which frames are kept: by their time stamps, never by counting."""
+"""Which frames are kept, of a camera and of a recording alike: by their time stamps, never by counting."""
 
 from __future__ import annotations
 
