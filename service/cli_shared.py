@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
+from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -25,10 +26,22 @@ class PrecisionChoice(StrEnum):
 
 Data = Annotated[Path, typer.Option(help="a set's folder (train/, test/, labels), or one of clips: videos or images")]
 Out = Annotated[Path, typer.Option(help="the checkpoint to write")]
+
+
+def _a_number(value: float | None) -> float | None:
+    """nan lies within any range, for a parser."""
+    if value is not None and isnan(value):
+        raise typer.BadParameter("nan is no number of frames a second")
+    return value
+
+
 SampleFps = Annotated[
     float | None,
     typer.Option(
-        help="frames a second of a recording to keep, as a camera's fps does  [default: all]", min=0.01, max=1000
+        help="frames a second of a recording to keep, as a camera's fps does  [default: all]",
+        min=0.01,
+        max=1000,
+        callback=_a_number,
     ),
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N")]

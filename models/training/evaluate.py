@@ -1,9 +1,9 @@
-"""Frame AUC and AP four ways, events and alarms, regions, and every number behind them.
+"""Frame AUC and AP five ways, events and alarms, regions, and every number behind them.
 
 `per_video_minmax` is the paper's protocol: each part scaled over its whole video, which needs the video's future.
 `none` normalises nothing. `causal` and `local` are what the live service would have shown, of the paper's parts and of
 the local score: with the bounds stored in the checkpoint, or, where it has none, with those learned from the first
-frames scored, exactly as a camera learns.
+frames scored, exactly as a camera learns. `fused` is offline again: the best that we know of the same network.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from models.scoring import value_minmax, value_none
 from models.training.events import AlarmRule, EventMetrics, Watched, at_thresholds, event_metrics
 from models.training.footage import announced, evaluation_clips
 from models.training.frame_metrics import FrameMetrics, frame_metrics
+from models.training.fused import value_fused
 from models.training.labels import Labels, Truth, read_labels
 from models.training.masks import Masked, read_masks
 from models.training.regions import Pictured, RegionMetrics, region_metrics
@@ -33,7 +34,7 @@ from models.training.run import ClipScores, score_clips
 
 Floats = npt.NDArray[np.float64]
 
-WAYS = {"per_video_minmax": "minmax", "none": "none", "causal": "causal", "local": "local"}
+WAYS = {"per_video_minmax": "minmax", "none": "none", "causal": "causal", "local": "local", "fused": "fused"}
 """How a way to normalise is called outside → the field of `Values`."""
 
 CAUSAL = ("causal", "local")
@@ -42,12 +43,13 @@ CAUSAL = ("causal", "local")
 
 @dataclass(frozen=True, slots=True)
 class Values:
-    """A clip's score four ways, one entry a scored frame; higher is more abnormal."""
+    """A clip's score five ways, one entry a scored frame; higher is more abnormal."""
 
     minmax: Floats
     none: Floats
     causal: Floats  # of the paper's parts; nan while the bounds were being learned
     local: Floats  # of the local score, causal too; nan likewise
+    fused: Floats  # of the paper's and the local one, offline
 
     def live(self, scheme: Scheme) -> Floats:
         """What a camera of this scheme would have shown."""
@@ -165,15 +167,17 @@ def _labels(clips: list[ClipScores], truths: dict[str, Truth]) -> dict[str, Labe
 def _values(clips: list[ClipScores], bounds: Bounds | None, learn_frames: int, lambda_: float) -> dict[str, Values]:
     with_local = bounds if bounds is not None and bounds.local_db is not None else None
     paper, local = Learner(bounds, learn_frames), Learner(with_local, learn_frames, "local")
-    return {
-        clip.name: Values(
-            value_minmax(clip.psnr_db, clip.distance, lambda_),
-            value_none(clip.psnr_db, clip.distance, lambda_),
-            _live(paper, clip, lambda_),
-            _live(local, clip, lambda_),
+    found = {}
+    for clip in clips:
+        minmax = value_minmax(clip.psnr_db, clip.distance, lambda_)
+        found[clip.name] = Values(
+            minmax=minmax,
+            none=value_none(clip.psnr_db, clip.distance, lambda_),
+            causal=_live(paper, clip, lambda_),
+            local=_live(local, clip, lambda_),
+            fused=value_fused(minmax, clip.local_db),
         )
-        for clip in clips
-    }
+    return found
 
 
 def _live(learner: Learner, clip: ClipScores, lambda_: float) -> Floats:
@@ -261,6 +265,7 @@ def columns(evaluation: Evaluation) -> dict[str, npt.NDArray[Any]]:
         found[f"{clip.name}/value"] = values.causal
         found[f"{clip.name}/value_local"] = values.local
         found[f"{clip.name}/value_minmax"] = values.minmax
+        found[f"{clip.name}/value_fused"] = values.fused
         if evaluation.labels is not None:
             found[f"{clip.name}/label"] = evaluation.labels[clip.name]
     return found

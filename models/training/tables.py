@@ -18,6 +18,7 @@ NAMES = {
     "none": "no normalisation",
     "causal": "causal",
     "local": "local score, causal",
+    "fused": "fused with the local score, mean of 17 frames (offline)",
 }
 
 
@@ -96,7 +97,8 @@ def write_scores(path: Path, evaluation: Evaluation) -> None:
 
 def _write_csv(path: Path, evaluation: Evaluation) -> None:
     found = columns(evaluation)
-    fields = ["psnr_db", "distance", "gate_error", "memory_updated", "value", "value_local", "value_minmax"]
+    fields = ["psnr_db", "distance", "gate_error", "memory_updated"]
+    fields += ["value", "value_local", "value_minmax", "value_fused"]
     fields += ["label"] if evaluation.labels is not None else []
     with path.open("w", newline="") as file:
         writer = csv.writer(file)

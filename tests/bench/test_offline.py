@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from models.scorer import Scorer
+from models.scoring import minmax
 from models.training.anomalies import KINDS
-from tests.bench.offline import Ensemble, Smoothing, Video, Way, of_kinds, ways
+from models.training.fused import AROUND, value_fused
+from tests.bench.offline import SMOOTHINGS, Ensemble, Smoothing, Video, Way, of_kinds, ways
 from tests.clips import write_clip
 from tests.tiny import tiny_checkpoint
 
@@ -27,6 +29,14 @@ def test_two_parts_tell_what_neither_tells_alone() -> None:
     assert Way(("a",), Smoothing()).auc_percent(videos) == 75
     assert of_kinds(Way(("a", "b"), Smoothing()), videos) == 100
     assert len(ways(["a", "b"])) == 3 * 5
+
+
+def test_the_chosen_way_is_the_fused_score_of_an_evaluation() -> None:
+    numbers = np.random.default_rng(0)
+    paper, local_db = numbers.random(40), numbers.normal(-30, 4, 40)
+    chosen = Smoothing(AROUND, AROUND)
+    assert chosen in SMOOTHINGS
+    assert value_fused(paper, local_db) == pytest.approx(chosen.of(paper + minmax(local_db)) / 2)
 
 
 def test_made_anomalies_lie_where_the_truth_says(tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ def test_evaluate_tells_macro_auc_ap_events_and_false_alarms(data: Path, tmp_pat
     checkpoint = write_tiny(tmp_path)  # calibrated: every frame has a causal value
     summary, scores = evaluated(checkpoint, data, tmp_path, "--threshold", 0.3)
     truth = np.concatenate([scores["01/label"], scores["02/label"]])
-    for way, column in (("per_video_minmax", "value_minmax"), ("causal", "value")):
+    for way, column in (("per_video_minmax", "value_minmax"), ("causal", "value"), ("fused", "value_fused")):
         found = summary["frame_metrics"][way]
         values = np.concatenate([scores[f"01/{column}"], scores[f"02/{column}"]])
         assert found["auc_micro_percent"] == summary["auc"][way]

@@ -76,7 +76,7 @@ def test_every_other_model_goes_the_same_way(model: str, data: Path, tmp_path: P
         assert len(scores[f"{clip}/value"]) == frames - needs.frames + 1
     truth = scores["01/label"]
     assert truth.tolist() == [int(needs.scored + i >= 15) for i in range(len(truth))]
-    assert set(summary["auc"]) == {"per_video_minmax", "none", "causal", "local"}
+    assert set(summary["auc"]) == {"per_video_minmax", "none", "causal", "local", "fused"}
     assert None not in summary["auc"].values()
     lookout("evaluate", "--checkpoint", out, "--data", data, "--scores", tmp_path / "scores.csv")
     with (tmp_path / "scores.csv").open() as file:

@@ -247,7 +247,9 @@ def test_the_page_on_training_names_every_option_of_train_and_no_others() -> Non
     assert told - {"--checkpoint"} <= options
 
 
-@pytest.mark.parametrize("wrong", [("--seed", -1), ("--learning-rate", -1), ("--batch", 0), ("--epochs", 0)])
-def test_a_number_that_makes_no_sense_is_refused_at_once(data: Path, tmp_path: Path, wrong: tuple[str, int]) -> None:
+@pytest.mark.parametrize(
+    "wrong", [("--seed", -1), ("--learning-rate", -1), ("--batch", 0), ("--epochs", 0), ("--sample-fps", "nan")]
+)
+def test_a_number_that_makes_no_sense_is_refused_at_once(data: Path, tmp_path: Path, wrong: tuple[str, object]) -> None:
     said = lookout("train", "--data", data, "--out", tmp_path / "x", *wrong, expect=2)
     assert wrong[0] in said.err

@@ -151,7 +151,7 @@ def made(labels: Labels, values: Floats) -> Evaluation:
     )
     return Evaluation(
         clips=[clip],
-        values={"01": Values(nothing, nothing, values, nothing)},
+        values={"01": Values(nothing, nothing, values, nothing, nothing)},
         labels={"01": labels},
         calibration="model",
         local_calibration="model",
