@@ -22,8 +22,9 @@ from models.checkpoint import Checkpoint
 from models.errors import CheckpointError, TrainingError
 from models.files import replacing
 from models.header import read_header
-from models.training.loop import Progress, Trainer, train
+from models.training.loop import Progress, train
 from models.training.rows import Row
+from models.training.trainer import Trainer
 
 
 @dataclass(frozen=True, slots=True)

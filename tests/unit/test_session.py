@@ -17,8 +17,8 @@ from models.header import read_header
 from models.preprocess import Preprocess
 from models.training import session
 from models.training.footage import Footage
-from models.training.loop import StoppedError, Trainer, TrainOptions
 from models.training.session import Files, Pace
+from models.training.trainer import StoppedError, Trainer, TrainOptions
 from models.training.validation import Measured, Validation
 from tests.tiny import TINY, street
 

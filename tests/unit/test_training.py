@@ -16,8 +16,9 @@ from models.training import loop
 from models.training.determinism import deterministic
 from models.training.feed import Feed, fits
 from models.training.footage import Footage, train_clips
-from models.training.loop import StoppedError, Trainer, TrainOptions, train
+from models.training.loop import train
 from models.training.rows import Row
+from models.training.trainer import StoppedError, Trainer, TrainOptions
 from models.training.validation import Measured, Validation, split
 from tests.clips import write_clip
 from tests.tiny import TINY, TINY_OF
