@@ -11,7 +11,7 @@ import math
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
-from itertools import islice
+from itertools import islice, takewhile
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -49,7 +49,7 @@ class TrainOptions:
     precision: Precision = "fp32"
     device: str = "cpu"
     row_every: int = 0  # steps; 0: an epoch
-    patience: int = 0  # rows in a row without a new best, after which training ends; 0: never
+    patience: int = 0  # rows of a ready model, one after another, without a new best, that end the training; 0: never
     best_by: Criterion = "psnr"
     deterministic: bool = False
     compiled: bool = False
@@ -98,9 +98,12 @@ class Trainer:
         return self.epoch * self.steps_per_epoch + self.step_in_epoch
 
     def is_done(self) -> bool:
-        """The last epoch is over, or patience is, or the time; a row has been written of the last step then."""
+        """The last epoch is over, or patience is, or the time; a row has been written of the last step then.
+
+        Where the time ran out while a model that was not ready was measured, there is one more step, and its row.
+        """
         if self.clock.is_over and self.steps_done:
-            return self.steps_done == self._steps_told
+            return self.steps_done == self._steps_told and self.rows[-1].ready
         return self.epoch >= self.options.epochs or 0 < self.options.patience <= self._rows_since_best()
 
     def is_row_due(self) -> bool:
@@ -163,18 +166,23 @@ class Trainer:
         return loss, psnr
 
     def write_row(self, should_stop: Callable[[], bool] = lambda: False) -> Row:
-        """How it goes.
+        """How it goes. A model that is not ready when the time is over is made ready first.
 
         Raises TrainingError where the network holds, or gives, what is no number; StoppedError, and the row is due
         again.
         """
         self._require_numbers()
         loss, psnr = np.mean(self._since_row, axis=0).tolist()
-        row = Row(self.epoch + 1, self.steps_done, loss, psnr, float(self.schedule.get_last_lr()[0]))
+        ready = self.model.is_ready(self.stage)
+        if self.clock.is_over and not ready:  # there is no more time to come to it
+            self.model.make_ready(batch.clips for batch in self.batches())
+            ready = True
+        row = Row(self.epoch + 1, self.steps_done, loss, psnr, float(self.schedule.get_last_lr()[0]), ready=ready)
         if self.validation is not None:
             measured = self.validation.measure(lambda clips: self._score(clips, should_stop))
             row = replace(row, held_out=measured._asdict())
-            row = replace(row, best=worth(row, self.options.best_by) > worth(self.best, self.options.best_by))
+            best = worth(row, self.options.best_by) > worth(self.best, self.options.best_by)
+            row = replace(row, best=ready and best)
         self.rows.append(row)
         self._since_row.clear()
         return row
@@ -194,7 +202,8 @@ class Trainer:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.options.precision == "bf16")
 
     def _rows_since_best(self) -> int:
-        return next((count for count, row in enumerate(reversed(self.rows)) if row.best), len(self.rows))
+        since = takewhile(lambda row: not row.best, reversed(self.rows))
+        return sum(row.ready for row in since)
 
     def _require_numbers(self) -> None:
         """Raises TrainingError: what was saved before is worth more than this."""
@@ -217,7 +226,9 @@ class Trainer:
     def resume(self, path: Path) -> None:
         """Go on where `save` left off. Raises CheckpointError for a damaged state or one of another run."""
         try:
-            state = torch.load(path, weights_only=True, map_location=self.device)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of a pickle that no torch wrote: it is refused anyway
+                state = torch.load(path, weights_only=True, map_location=self.device)
         except Exception as error:  # torch.load raises whatever its reader does
             raise CheckpointError(f"{path.name} cannot be resumed from ({type(error).__name__}); remove it") from None
         if not isinstance(state, dict) or state.get("fingerprint") != self.fingerprint():
