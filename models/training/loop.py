@@ -30,7 +30,9 @@ def train(
     keep: Callable[[Row], None] = lambda _: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> None:
-    """Run to the end of the last epoch or of patience, saving the state every SAVE_EVERY_S; `keep` gets each row.
+    """Run to the end of the last epoch, of patience or of the time; `keep` gets each row.
+
+    The state is saved every SAVE_EVERY_S, and before and after held-out clips are measured: that may take minutes.
 
     Raises StoppedError, with the state saved, once `should_stop` says so between two steps or while a row is measured;
     TrainingError.
@@ -50,10 +52,20 @@ def _to_the_end(
     should_stop: Callable[[], bool],
 ) -> None:
     saved_at = time.monotonic()
+
+    def save() -> None:
+        nonlocal saved_at
+        trainer.save(state_path)
+        saved_at = time.monotonic()
+
     trainer.clock.start()
     while not trainer.is_done():
         if trainer.is_row_due():
+            if trainer.validation is not None:
+                save()
             keep(trainer.write_row(should_stop))
+            if trainer.validation is not None:
+                save()
             continue
         if trainer.step_in_epoch == 0:
             trainer.begin_epoch()
@@ -63,8 +75,7 @@ def _to_the_end(
             loss, psnr = trainer.step(batch)
             report(Progress(trainer.steps_done, trainer.steps, trainer.epoch, loss, psnr))
             if time.monotonic() - saved_at > SAVE_EVERY_S:
-                trainer.save(state_path)
-                saved_at = time.monotonic()
+                save()
             if trainer.is_row_due():
                 break  # the epoch goes on once the row is written, with the batches that are left of it, if any
         else:  # none are left, and no row is due

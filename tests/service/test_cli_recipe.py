@@ -14,6 +14,7 @@ from models.checkpoint import digest, load_checkpoint
 from models.training import loop, recipe
 from models.training.trainer import Batch, Trainer
 from tests.cli import Said, lookout
+from tests.killed import KilledError
 from tests.sets import FRAMES, ped2
 
 SMALL = ("--width", 4, "--size", 32, "--epochs", 2, "--device", "cpu", "--minutes", 60)
@@ -31,10 +32,6 @@ def short_probes() -> Iterator[None]:
         patch.setattr(recipe, "MOST_STEPS", 2)
         patch.setattr(recipe, "RATE_S", 0.1)
         yield
-
-
-class KilledError(BaseException):
-    """As SIGKILL: nobody has time for anything."""
 
 
 @pytest.fixture(scope="module")
