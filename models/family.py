@@ -96,6 +96,13 @@ class Model(nn.Module, ABC):
     def begin_epoch(self, stage: Stage, clips: Iterable[Tensor]) -> None:
         """What is to be done before an epoch, in train mode; `clips` are batches of it."""
 
+    def is_ready(self, stage: Stage) -> bool:  # noqa: ARG002  most are from their first step on
+        """All that it scores with has been made, once an epoch of this stage has begun."""
+        return True
+
+    def make_ready(self, clips: Iterable[Tensor]) -> None:
+        """Make it now, in train mode: for a training that ends before `is_ready`. Done twice, it gives the same."""
+
 
 def in_float32(tensor: Tensor) -> torch.autocast:
     """Within an autocast, an island without: errors and distances are never taken in bf16."""

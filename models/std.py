@@ -255,9 +255,15 @@ class STD(Model):
         return Lesson(loss, losses.fused_l2.detach(), items)
 
     def begin_epoch(self, stage: Stage, clips: Iterable[Tensor]) -> None:
+        if stage.begins(self.config.clusters_from):
+            self.make_ready(clips)
+
+    def is_ready(self, stage: Stage) -> bool:
+        """Before that the centres are random."""
+        return stage.is_past(self.config.clusters_from)
+
+    def make_ready(self, clips: Iterable[Tensor]) -> None:
         """Deep k-means: the clusters start as k-means finds them in the features of the branches as trained so far."""
-        if not stage.begins(self.config.clusters_from):
-            return
         self.eval()  # else the features would change the batch norms on their way
         places: list[Tensor] = []
         with torch.no_grad():

@@ -16,8 +16,8 @@ from service.lifecycle import stop_on_signals
 
 if TYPE_CHECKING:
     from models.family import Config
-    from models.training.loop import TrainOptions
     from models.training.session import Files
+    from models.training.trainer import TrainOptions
 
 recipe_app = typer.Typer()
 
@@ -51,7 +51,7 @@ def recipe(
     from models.device import choose_device, choose_precision  # noqa: PLC0415
     from models.registry import sized  # noqa: PLC0415
     from models.training import parts, recipe, session, tables  # noqa: PLC0415
-    from models.training.loop import TrainOptions  # noqa: PLC0415
+    from models.training.trainer import TrainOptions  # noqa: PLC0415
 
     where = choose_device(device)
     config = sized(model, width=width, height_px=size, width_px=size)
@@ -87,7 +87,7 @@ def _train(
     from models.preprocess import Preprocess  # noqa: PLC0415
     from models.training import determinism, recipe, session  # noqa: PLC0415
     from models.training.footage import Footage, train_clips  # noqa: PLC0415
-    from models.training.loop import Trainer  # noqa: PLC0415
+    from models.training.trainer import Trainer  # noqa: PLC0415
     from models.training.validation import Validation, split  # noqa: PLC0415
 
     clips, preprocess = train_clips(data), Preprocess(config.height_px, config.width_px)

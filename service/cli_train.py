@@ -20,9 +20,10 @@ if TYPE_CHECKING:
     from models.family import Config
     from models.preprocess import Preprocess
     from models.training.footage import Footage
-    from models.training.loop import Progress, Trainer, TrainOptions
+    from models.training.loop import Progress
     from models.training.rows import Row
     from models.training.session import Files
+    from models.training.trainer import Trainer, TrainOptions
     from models.training.validation import Validation
 
 train_app = typer.Typer()
@@ -91,7 +92,8 @@ def train(
     from models.header import read_header  # noqa: PLC0415
     from models.preprocess import Preprocess  # noqa: PLC0415
     from models.registry import changed, sized  # noqa: PLC0415
-    from models.training import determinism, loop, session  # noqa: PLC0415
+    from models.training import determinism, session  # noqa: PLC0415
+    from models.training.trainer import TrainOptions  # noqa: PLC0415
 
     where = choose_device(device)
     config = sized(model, width=width, dim=dim, items=items, height_px=size, width_px=size)
@@ -103,7 +105,7 @@ def train(
     footage, validation = _footage(data, preprocess, config, held_out, validate, seed, sample_fps)
     if patience and validation is None:
         raise DataError("--patience needs clips to measure on: --held-out 0.1, or --validate FOLDER")
-    options = loop.TrainOptions(
+    options = TrainOptions(
         epochs, batch, learning_rate, seed, choose_precision(precision.value, where), where, validate_every, patience
     )
     options = replace(
@@ -145,8 +147,8 @@ def _trainer(
     from models.checkpoint import digest, load_checkpoint  # noqa: PLC0415
     from models.mnad import MnadConfig  # noqa: PLC0415
     from models.training.apprentice import Apprentice  # noqa: PLC0415
-    from models.training.loop import Trainer  # noqa: PLC0415
     from models.training.teacher import Teacher  # noqa: PLC0415
+    from models.training.trainer import Trainer  # noqa: PLC0415
 
     if teacher is None or not isinstance(config, MnadConfig):
         return Trainer(config, options, footage, validation)
@@ -198,7 +200,8 @@ def run_training(
     note: Callable[[], dict[str, object]] = dict,
 ) -> None:
     """One run, from its state where there is one. note: what a checkpoint's provenance says besides."""
-    from models.training import loop, session  # noqa: PLC0415
+    from models.training import session  # noqa: PLC0415
+    from models.training.trainer import StoppedError  # noqa: PLC0415
 
     if session.begin(trainer, files):
         typer.echo(f"going on from {files.state} (epoch {trainer.epoch}, step {trainer.step_in_epoch})")
@@ -213,7 +216,7 @@ def run_training(
                 tell=tell,
                 should_stop=should_stop,
             )
-    except loop.StoppedError:
+    except StoppedError:
         typer.echo(f"stopped; the same command goes on from {files.state}")
         raise typer.Exit(INTERRUPTED) from None
     wrote(files.out)
@@ -240,12 +243,15 @@ def _steps(trainer: Trainer) -> Iterator[tuple[Callable[[Progress], None], Calla
     with progress.Progress(text, progress.BarColumn(), progress.MofNCompleteColumn()) as bar:
         task = bar.add_task("training", completed=trainer.steps_done, total=trainer.steps)
 
+        def going(step: int) -> str:
+            return pace(step, trainer.steps, trainer.clock.left_s)
+
         def report(now: Progress) -> None:
             text = f"epoch {now.epoch + 1}  loss {now.loss:.5f}  PSNR {now.psnr_db:.2f} dB"
-            bar.update(task, description=f"{text}  {pace(now.step, now.steps, trainer.left_s)}", completed=now.step)
+            bar.update(task, description=f"{text}  {going(now.step)}", completed=now.step)
 
         def tell(row: Row) -> None:
-            line = f"{rows.as_text(row, trainer.options.epochs)}; {pace(row.step, trainer.steps, trainer.left_s)}"
+            line = f"{rows.as_text(row, trainer.options.epochs)}; {going(row.step)}"
             bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
         yield report, tell

@@ -13,8 +13,8 @@ from models.family import Lesson, in_float32
 from models.mnad import Mnad, MnadConfig
 from models.tensors import to_clips
 from models.training.footage import Footage
-from models.training.loop import Batch, Trainer, TrainOptions
 from models.training.teacher import Directions, Numbers, Teacher
+from models.training.trainer import Batch, Trainer, TrainOptions
 from models.training.validation import Validation
 
 WEIGHT = 1e-2

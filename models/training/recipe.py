@@ -24,9 +24,9 @@ from models.header import read_header
 from models.preprocess import Pixels
 from models.scorer import Scorer
 from models.training.footage import Footage
-from models.training.loop import Batch, Trainer, TrainOptions, fingerprint
 from models.training.session import Files
 from models.training.tables import NAMES, percent
+from models.training.trainer import Batch, Trainer, TrainOptions, fingerprint
 from models.training.validation import Validation
 
 PUBLISHED = TrainOptions()

@@ -20,6 +20,7 @@ class Row:
     learning_rate: float
     held_out: dict[str, Any] | None = None  # the fields of `validation.Measured`
     best: bool = False  # so far
+    ready: bool = True  # the model had all that it scores with; a row before that is never the best
 
 
 def worth(row: Row | None, best_by: Criterion) -> float:
@@ -35,4 +36,5 @@ def as_text(row: Row, epochs: int) -> str:
     if row.held_out is not None:
         auc = row.held_out["auc_percent"]
         text += f", held out {row.held_out['psnr_db']:.2f} dB" + ("" if auc is None else f", generated AUC {auc:.1f} %")
+        text += "" if row.ready else " (too early to be the best)"
     return text + (" (best)" if row.best else "")

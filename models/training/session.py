@@ -22,8 +22,9 @@ from models.checkpoint import Checkpoint
 from models.errors import CheckpointError, TrainingError
 from models.files import replacing
 from models.header import read_header
-from models.training.loop import Progress, Trainer, train
+from models.training.loop import Progress, train
 from models.training.rows import Row
+from models.training.trainer import Trainer
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +95,7 @@ def run(
     tell: Callable[[Row], None] = lambda _: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> None:
-    """Train to the end; `begin` comes first. Raises as `loop.train` does, OSError.
+    """Train to the end; `begin` comes first. Raises as `loop.train` does, CheckpointError, OSError.
 
     made: the checkpoint as the trainer stands; write: puts it into a file, atomically.
     """
@@ -110,8 +111,20 @@ def run(
         train(trainer, files.state, report=report, keep=keep, should_stop=should_stop)
     except TrainingError as error:
         raise TrainingError(f"{error}; {_kept(files)}") from None
-    (files.best if trainer.best else files.last).replace(files.out)
+    _put_in_place(trainer, files)
     files.state.unlink()
+
+
+def _put_in_place(trainer: Trainer, files: Files) -> None:
+    """The best, or the last, gets the name that is wanted; a process that was killed after this has done it before.
+
+    Raises CheckpointError where it is nowhere.
+    """
+    found = files.best if trainer.best else files.last
+    if found.exists():
+        found.replace(files.out)
+    elif not _is_of(trainer, files.out):
+        raise CheckpointError(f"{found.name} is gone; remove {files.state.name} to start anew")
 
 
 def _kept(files: Files) -> str:
@@ -123,10 +136,13 @@ def _kept(files: Files) -> str:
 
 def finished(trainer: Trainer, files: Files) -> bool:
     """The same run has been here before, and came to its end."""
-    if files.state.exists() or not files.out.exists():
-        return False
+    return not files.state.exists() and _is_of(trainer, files.out)
+
+
+def _is_of(trainer: Trainer, path: Path) -> bool:
+    """A checkpoint of this run, whatever row of it."""
     try:
-        header = read_header(files.out)
+        header = read_header(path)
     except CheckpointError:
         return False
     wanted = trainer.fingerprint()

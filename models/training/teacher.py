@@ -27,7 +27,7 @@ from models.preprocess import Pixels
 from models.tensors import to_clips
 from models.training.anomalies import KINDS, draw, with_anomaly
 from models.training.footage import Footage, memory_bytes
-from models.training.loop import TrainOptions
+from models.training.trainer import TrainOptions
 
 SAMPLE = 24
 """Windows, as they are and altered each, from which the directions are taken."""

@@ -16,7 +16,7 @@ import numpy as np
 from models.device import choose_device, choose_precision
 from models.registry import sized
 from models.training.footage import Footage
-from models.training.loop import Trainer, TrainOptions
+from models.training.trainer import Trainer, TrainOptions
 
 BATCH = 4
 

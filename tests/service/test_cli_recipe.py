@@ -12,7 +12,9 @@ import pytest
 
 from models.checkpoint import digest, load_checkpoint
 from models.training import loop, recipe
+from models.training.trainer import Batch, Trainer
 from tests.cli import Said, lookout
+from tests.killed import KilledError
 from tests.sets import FRAMES, ped2, write_images
 
 SMALL = ("--width", 4, "--size", 32, "--epochs", 2, "--device", "cpu", "--minutes", 60)
@@ -32,24 +34,20 @@ def short_probes() -> Iterator[None]:
         yield
 
 
-class KilledError(BaseException):
-    """As SIGKILL: nobody has time for anything."""
-
-
 @pytest.fixture(scope="module")
 def made(data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Said]:
     """A run that was killed in its third step and done again, and what it then said."""
     out, steps = tmp_path_factory.mktemp("out"), iter(range(10**6))
-    trained = loop.Trainer.step
+    trained = Trainer.step
 
-    def step(trainer: loop.Trainer, batch: loop.Batch) -> tuple[float, float]:
+    def step(trainer: Trainer, batch: Batch) -> tuple[float, float]:
         if (out / "mnad-pred-seed0.safetensors.resume").exists() and next(steps) == 2:
             raise KilledError
         return trained(trainer, batch)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(loop, "SAVE_EVERY_S", 0)
-        patch.setattr(loop.Trainer, "step", step)
+        patch.setattr(Trainer, "step", step)
         with pytest.raises(KilledError):
             lookout("recipe", "--data", data, "--out", out, *SMALL)
     assert not (out / "mnad-pred-seed0.safetensors").exists()
@@ -97,7 +95,7 @@ def test_done_again_it_trains_nothing_and_another_schedule_is_refused(
     made: tuple[Path, Said], data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out, _ = made
-    monkeypatch.setattr(loop.Trainer, "step", None)
+    monkeypatch.setattr(Trainer, "step", None)
     before = result(out)
     lookout("recipe", "--data", data, "--out", out, *SMALL)
     assert result(out)["checkpoint_sha256"] == before["checkpoint_sha256"]

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import json
+import os
+import pickle
 import re
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
-from models.checkpoint import digest
+from models.checkpoint import digest, load_checkpoint
 from models.header import read_header
 from models.training import footage
+from models.training.trainer import Batch, Trainer
 from tests.cli import TRAIN, evaluated, lookout, write_set
 from tests.clips import damage, write_clip
 from tests.sets import write_images
@@ -44,7 +49,7 @@ def test_train_records_where_the_checkpoint_came_from(trained: Path) -> None:
     assert not list(trained.parent.glob("*.resume"))
 
 
-def test_training_goes_on_after_a_signal(data: Path, tmp_path: Path, trained: Path) -> None:
+def test_a_signal_stops_a_training_which_no_other_may_go_on_with(data: Path, tmp_path: Path) -> None:
     out = tmp_path / "model.safetensors"
     command = ["train", "--data", data, "--out", out, *TRAIN]
     slow = [*command[:-4], "--epochs", "4000", "--seed", "3"]
@@ -68,6 +73,58 @@ def test_training_goes_on_after_a_signal(data: Path, tmp_path: Path, trained: Pa
     assert not out.exists()
     other = lookout(*command, expect=1)  # two epochs are not the run that was stopped
     assert "other options" in other.one_line()
+
+
+def test_training_goes_on_after_a_signal(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the middle of an epoch, of 40 with 6 steps each."""
+    step = Trainer.step
+
+    def step_and_signal(trainer: Trainer, batch: Batch) -> tuple[float, float]:
+        if trainer.steps_done == 109:
+            signal.raise_signal(signal.SIGINT)
+        return step(trainer, batch)
+
+    options = ("--data", data, *TRAIN, "--epochs", 40, "--held-out", 0.1, "--validate-every", 50)
+    undisturbed, out = tmp_path / "one" / "gate.safetensors", tmp_path / "other" / "gate.safetensors"
+    lookout("train", "--out", undisturbed, *options)
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "step", step_and_signal)
+        stopped = lookout("train", "--out", out, *options, expect=130).out
+    assert f"stopped; the same command goes on from {out}.resume" in stopped
+    assert not out.exists()
+    again = lookout("train", "--out", out, *options).out
+    assert f"going on from {out}.resume (epoch 18, step 2)" in again
+    for name in ("gate.safetensors", "gate.last.safetensors"):
+        assert_same_weights(undisturbed.with_name(name), out.with_name(name))
+    assert {path.name for path in out.parent.iterdir()} == {path.name for path in undisturbed.parent.iterdir()}
+
+
+def assert_same_weights(one: Path, other: Path) -> None:
+    of_one, of_other = load_checkpoint(one), load_checkpoint(other)
+    assert torch.equal(of_one.items, of_other.items)
+    for name, weights in of_one.model.state_dict().items():
+        assert torch.equal(weights, of_other.model.state_dict()[name]), name
+
+
+class Malicious:
+    """What runs code where a pickle of it is read without care."""
+
+    def __init__(self, made: Path) -> None:
+        self.made = made
+
+    def __reduce__(self) -> tuple[Callable[[str], None], tuple[str]]:
+        return os.mkdir, (str(self.made),)
+
+
+def test_a_state_that_would_run_code_is_one_line_and_runs_none(data: Path, tmp_path: Path) -> None:
+    state, made = tmp_path / "gate.safetensors.resume", tmp_path / "made"
+    torch.save({"fingerprint": Malicious(made)}, state)
+    zipped = state.read_bytes()
+    for content in (zipped, pickle.dumps(Malicious(made))):
+        state.write_bytes(content)
+        said = lookout("train", "--data", data, "--out", tmp_path / "gate.safetensors", *TRAIN, expect=1)
+        assert "gate.safetensors.resume cannot be resumed from (UnpicklingError); remove it" in said.one_line()
+        assert {path.name for path in tmp_path.iterdir()} == {"gate.safetensors.resume"}
 
 
 def test_training_tells_how_it_goes_on_held_out_clips(data: Path, tmp_path: Path) -> None:

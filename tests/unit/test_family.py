@@ -16,8 +16,9 @@ from models.registry import MODELS, changed, make_config, sized
 from models.scorer import Scorer
 from models.training.evaluate import guarded_rule
 from models.training.footage import Footage, train_clips
-from models.training.loop import StoppedError, Trainer, TrainOptions, train
+from models.training.loop import train
 from models.training.run import score_clips
+from models.training.trainer import StoppedError, Trainer, TrainOptions
 from tests.clips import write_clip
 from tests.tiny import EASY_BOUNDS, TINY_OF, untrained
 

@@ -14,8 +14,9 @@ import torch
 from models.errors import DataError, TrainingError
 from models.training import recipe
 from models.training.footage import Footage
-from models.training.loop import Trainer, TrainOptions, train
+from models.training.loop import train
 from models.training.recipe import Pace, planned
+from models.training.trainer import Trainer, TrainOptions
 from models.training.validation import Validation
 from tests.tiny import TINY, street
 

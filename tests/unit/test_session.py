@@ -17,12 +17,14 @@ from models.header import read_header
 from models.preprocess import Preprocess
 from models.training import session
 from models.training.footage import Footage
-from models.training.loop import StoppedError, Trainer, TrainOptions
 from models.training.session import Files, Pace
+from models.training.trainer import StoppedError, Trainer, TrainOptions
 from models.training.validation import Measured, Validation
+from tests.killed import KilledError
 from tests.tiny import TINY, street
 
 OPTIONS = TrainOptions(epochs=3, batch=4, learning_rate=1e-3, seed=7)
+PREPROCESS = Preprocess(32, 32)
 FOOTAGE = Footage.of({"street.mp4": np.stack([street(seq) for seq in range(12)])}, TINY.t_length)
 
 
@@ -51,7 +53,7 @@ def run(
 ) -> bool:
     """Gives whether it went on from a state."""
     resumed = session.begin(trainer, files)
-    session.run(trainer, files, lambda: trainer.checkpoint(Preprocess(32, 32), {}), write, should_stop=should_stop)
+    session.run(trainer, files, lambda: trainer.checkpoint(PREPROCESS, {}), write, should_stop=should_stop)
     return resumed
 
 
@@ -113,6 +115,40 @@ def test_a_stopped_run_ends_with_the_files_of_an_undisturbed_one(tmp_path: Path,
     assert left(stopped) == left(undisturbed)
     for name in left(stopped):
         assert (stopped.out.parent / name).read_bytes() == (undisturbed.out.parent / name).read_bytes(), name
+
+
+def killed_at_its_very_end(files: Files) -> None:
+    """A run whose best is in its place, and whose state is still there."""
+    unlink = Path.unlink
+
+    def killed(path: Path, missing_ok: bool = False) -> None:
+        if path == files.state:
+            raise KilledError
+        unlink(path, missing_ok)
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(KilledError):
+        patch.setattr(Path, "unlink", killed)
+        run(Trainer(TINY, OPTIONS, FOOTAGE, Falling()), files)
+    assert left(files) == {"gate.safetensors", "gate.last.safetensors", "gate.log.jsonl", "gate.safetensors.resume"}
+
+
+def test_a_kill_before_the_state_is_removed_leaves_nothing_to_do_but_that(files: Files) -> None:
+    killed_at_its_very_end(files)
+    before = files.out.read_bytes()
+    assert run(Trainer(TINY, OPTIONS, FOOTAGE, Falling()), files)
+    assert left(files) == {"gate.safetensors", "gate.last.safetensors", "gate.log.jsonl"}
+    assert files.out.read_bytes() == before
+
+
+def test_a_best_checkpoint_that_somebody_removed_is_one_line(files: Files) -> None:
+    killed_at_its_very_end(files)
+    other = Trainer(TINY, replace(OPTIONS, seed=8), FOOTAGE, Falling())
+    save_checkpoint(files.out, other.checkpoint(PREPROCESS, {}))
+    with pytest.raises(CheckpointError, match=r"gate\.best\.safetensors is gone; remove gate\.safetensors\.resume"):
+        run(Trainer(TINY, OPTIONS, FOOTAGE, Falling()), files)
+    files.out.unlink()
+    with pytest.raises(CheckpointError, match="is gone"):
+        run(Trainer(TINY, OPTIONS, FOOTAGE, Falling()), files)
 
 
 def test_what_an_earlier_run_left_is_not_mistaken_for_this_one(files: Files) -> None:

@@ -21,8 +21,9 @@ from models.training import teacher as teaching
 from models.training.anomalies import KINDS
 from models.training.apprentice import WEIGHT, Apprentice, lesson, misses
 from models.training.footage import Footage
-from models.training.loop import StoppedError, TrainOptions, train
+from models.training.loop import train
 from models.training.teacher import Altered, Directions, Teacher, directions
+from models.training.trainer import StoppedError, TrainOptions
 from tests.tiny import TINY, street, untrained
 
 WIDE = replace(TINY, width=8, dim=40)

@@ -16,10 +16,12 @@ from models.training import loop
 from models.training.determinism import deterministic
 from models.training.feed import Feed, fits
 from models.training.footage import Footage, train_clips
-from models.training.loop import StoppedError, Trainer, TrainOptions, train
+from models.training.loop import train
 from models.training.rows import Row
+from models.training.trainer import StoppedError, Trainer, TrainOptions
 from models.training.validation import Measured, Validation, split
 from tests.clips import write_clip
+from tests.killed import KilledError
 from tests.tiny import TINY, TINY_OF
 
 OPTIONS = TrainOptions(epochs=3, batch=4, learning_rate=1e-3, seed=7)
@@ -133,6 +135,44 @@ def test_a_stop_while_a_row_is_measured_is_heard_and_changes_nothing(
     train(resumed, state)
     assert_same(undisturbed, resumed)
     assert resumed.rows == undisturbed.rows
+
+
+class Deadly(Validation):
+    """The process is killed while it measures."""
+
+    def measure(self, score: Any) -> Measured:  # noqa: ARG002
+        raise KilledError
+
+
+def test_a_kill_while_a_row_is_measured_costs_the_measurement_alone(
+    validated: tuple[Footage, Validation], tmp_path: Path
+) -> None:
+    kept, validation = validated
+    undisturbed, state = Trainer(TINY, WATCHED, *validated), tmp_path / "state"
+    train(undisturbed, tmp_path / "other")
+    with pytest.raises(KilledError):
+        train(Trainer(TINY, WATCHED, kept, Deadly(validation.footage, TINY, seed=1)), state)
+    resumed = Trainer(TINY, WATCHED, *validated)
+    resumed.resume(state)
+    assert (resumed.steps_done, resumed.rows) == (2, [])
+    train(resumed, state)
+    assert_same(undisturbed, resumed)
+    assert resumed.rows == undisturbed.rows
+
+
+def test_a_kill_after_a_row_does_not_cost_the_row(validated: tuple[Footage, Validation], tmp_path: Path) -> None:
+    killed, resumed, state = Trainer(TINY, WATCHED, *validated), Trainer(TINY, WATCHED, *validated), tmp_path / "state"
+
+    def report(now: loop.Progress) -> None:
+        if now.step == 3:
+            raise KilledError
+
+    with pytest.raises(KilledError):
+        train(killed, state, report=report)
+    resumed.resume(state)
+    assert resumed.steps_done == 2
+    assert resumed.rows == killed.rows
+    assert [row.step for row in resumed.rows] == [2]
 
 
 def test_measuring_changes_nothing_of_the_training(footage: Footage, tmp_path: Path) -> None:
