@@ -82,7 +82,7 @@ def train(
     ] = 0.0,
     seeds: Annotated[int, typer.Option(help="so many runs, NAME-seedK each, with mean and deviation", min=1)] = 1,
     deterministic: Annotated[bool, typer.Option("--deterministic", help="the same bits on the same machine")] = False,
-    compiled: Annotated[bool, typer.Option("--compile", help="torch.compile of the training step: meant for a GPU")] = False,
+    compiled: Annotated[bool, typer.Option("--compile", help="torch.compile: meant for a GPU")] = False,
 ) -> None:
     """Train on normal clips, to the last epoch or what ends it before: --patience, --minutes.
 
