@@ -106,10 +106,18 @@ def train(
     if patience and validation is None:
         raise DataError("--patience needs clips to measure on: --held-out 0.1, or --validate FOLDER")
     options = TrainOptions(
-        epochs, batch, learning_rate, seed, choose_precision(precision.value, where), where, validate_every, patience
-    )
-    options = replace(
-        options, best_by=best_by.value, deterministic=deterministic, compiled=compiled, most_s=60 * minutes
+        epochs=epochs,
+        batch=batch,
+        learning_rate=learning_rate,
+        seed=seed,
+        precision=choose_precision(precision.value, where),
+        device=where,
+        row_every=validate_every,
+        patience=patience,
+        best_by=best_by.value,
+        deterministic=deterministic,
+        compiled=compiled,
+        most_s=60 * minutes,
     )
     files = session.Files(out)
     sampled: dict[str, object] = {} if sample_fps is None else {"sample_fps": sample_fps}

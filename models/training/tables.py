@@ -12,13 +12,14 @@ from models.files import replacing
 from models.training.evaluate import Evaluation, columns
 from models.training.events import EventMetrics
 from models.training.frame_metrics import FrameMetrics
+from models.training.fused import AROUND
 
 NAMES = {
     "per_video_minmax": "per-video min-max (offline)",
     "none": "no normalisation",
     "causal": "causal",
     "local": "local score, causal",
-    "fused": "fused with the local score, mean of 17 frames (offline)",
+    "fused": f"fused with the local score, mean of {2 * AROUND + 1} frames (offline)",
 }
 
 
