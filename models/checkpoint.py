@@ -77,6 +77,9 @@ def load_checkpoint(path: Path) -> Checkpoint:
         model.load_state_dict(tensors)
     except (OSError, SafetensorError, KeyError, RuntimeError) as error:
         raise CheckpointError(f"{path.name} does not hold the weights it names: {_first_line(error)}") from None
+    sides, taken = (header.preprocess.height_px, header.preprocess.width_px), (config.height_px, config.width_px)
+    if sides != taken:
+        raise CheckpointError(f"{path.name}: frames of {sides[1]}x{sides[0]}, the model takes {taken[1]}x{taken[0]}")
     if items.shape != config.needs.items:
         raise CheckpointError(f"{path.name}: memory of {tuple(items.shape)}, expected {config.needs.items}")
     if broken := _not_finite(stored):

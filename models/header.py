@@ -48,7 +48,11 @@ def read_header(path: Path) -> Header:
     try:
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
-    except (OSError, SafetensorError) as error:
+    except FileNotFoundError:
+        raise CheckpointError(f"{path.name}: there is no such file") from None
+    except OSError as error:
+        raise CheckpointError(f"{path.name} cannot be read: {error.strerror or error}") from error
+    except SafetensorError as error:
         raise CheckpointError(f"{path.name} is no readable checkpoint: {error}") from error
     if METADATA_KEY not in metadata:
         raise CheckpointError(
@@ -64,16 +68,22 @@ def _parse(path: Path, text: str) -> Header:
             raise CheckpointError(f"{path.name} was written by another version of Lookout")
         calibration, needs = data["calibration"], data.get("needs")
         return Header(
-            model=data["model"],
-            config=data["config"],
+            model=_text(data["model"]),
+            config=dict(data["config"]),
             preprocess=Preprocess(**data["preprocess"]),
             calibration=Bounds.of_json(calibration) if calibration else None,
-            provenance=data["provenance"],
+            provenance=dict(data["provenance"]),
             needs=_needs(needs) if needs else None,
             content_sha256=data.get("content_sha256"),
         )
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{path.name} has a damaged header: {error!r}") from error
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(value)
+    return value
 
 
 def _needs(data: dict[str, Any]) -> Needs:

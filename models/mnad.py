@@ -192,11 +192,12 @@ class Mnad(Model):
         frames, actual = self.split(clips)
         m = items[None]  # (1, M, D)
         prediction = self(frames, m)
-        q = memory.fold_batch(prediction.queries)  # (1, B K, D)
-        losses = Losses(
-            F.mse_loss(prediction.frame.float(), actual), memory.compactness(q, m), memory.separateness(q, m)
-        )
-        return losses, memory.update(q, m)[0], prediction.frame
+        with in_float32(clips):  # in bf16 cosines near 1 tie, and a tie would say which item is the nearest
+            q = memory.fold_batch(prediction.queries)  # (1, B K, D)
+            losses = Losses(
+                F.mse_loss(prediction.frame.float(), actual), memory.compactness(q, m), memory.separateness(q, m)
+            )
+            return losses, memory.update(q, m)[0], prediction.frame
 
     def lesson(self, clips: Tensor, items: Tensor, stage: Stage = WHOLE) -> Lesson:  # noqa: ARG002  all are alike
         """Eq. 7: L = L_rec + λ_c L_compact + λ_s L_separate."""

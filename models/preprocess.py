@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+MOST_SIDE_PX = 8192
 VERSION = 1  # recorded in every checkpoint; a change of the steps below is a new version
 
 Pixels = npt.NDArray[np.uint8]
@@ -25,6 +26,13 @@ class Preprocess:
     width_px: int = 256
     channel_order: Literal["rgb", "bgr"] = "rgb"  # what the weights expect; frames themselves travel as RGB
     version: int = VERSION
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for what is no size, or no order; a header may say anything."""
+        if not all(type(side) is int and 0 < side <= MOST_SIDE_PX for side in (self.height_px, self.width_px)):
+            raise ValueError(f"sides must be whole numbers from 1 to {MOST_SIDE_PX}")
+        if self.channel_order not in ("rgb", "bgr"):
+            raise ValueError("the channel order must be rgb or bgr")
 
     def __call__(self, rgb: Pixels) -> Pixels:
         """(H, W, 3) uint8 RGB of any size → (height_px, width_px, 3) uint8 RGB."""

@@ -29,15 +29,31 @@ MODELS: dict[str, Entry] = {
     "vae": Entry(VariationalConfig, VariationalAutoencoder),
 }
 
+MOST = 2**31 - 1
+"""Of a whole number in a configuration: torch takes no larger size."""
+
 
 def make_config(name: str, options: Mapping[str, Any]) -> Config:
     """The configuration of model `name`. Raises CheckpointError for an unknown name, option or unfit value."""
+    if name not in MODELS:
+        raise CheckpointError(f"there is no model {name!r} (known: {', '.join(sorted(MODELS))})")
+    published = {field.name: field.default for field in fields(MODELS[name].config)}
+    for option, value in options.items():
+        if option not in published:
+            raise CheckpointError(f"{name} has no {option!r} (it has {', '.join(published)})")
+        if not _is_like(value, published[option]):
+            raise CheckpointError(f"{name} cannot be configured so: {option} is {value!r}")
     try:
         return MODELS[name].config(**options)
-    except KeyError:
-        raise CheckpointError(f"there is no model {name!r} (known: {', '.join(sorted(MODELS))})") from None
-    except (TypeError, ValueError) as error:
+    except ValueError as error:
         raise CheckpointError(f"{name} cannot be configured so: {error}") from None
+
+
+def _is_like(value: object, published: object) -> bool:
+    """A whole number where one is published, else a finite one. What JSON or a command gave may be anything."""
+    if isinstance(published, float) and isinstance(value, float):
+        return math.isfinite(value)
+    return type(value) is int and abs(value) <= MOST
 
 
 def sized(name: str, **sizes: int | None) -> Config:
@@ -46,6 +62,8 @@ def sized(name: str, **sizes: int | None) -> Config:
     """
     published, given = make_config(name, {}), {key: size for key, size in sizes.items() if size is not None}
     proportions = {field.name: getattr(published, field.name) for field in fields(published)}
+    for option in given.keys() - proportions.keys():
+        raise CheckpointError(f"{name} has no --{option}")
     if "width" in given and "dim" in proportions and "dim" not in given:
         given["dim"] = proportions["dim"] * given["width"] // proportions["width"]
     return make_config(name, given)

@@ -49,7 +49,8 @@ class Followed(NamedTuple):
 class Scorer:
     """A checkpoint on a device, in a precision, with a gate. Keeps no state between steps.
 
-    In bf16 the convolutions run under autocast; queries, memory and errors stay float32.
+    In bf16 the convolutions run under autocast, and what is read of the memory; queries, the memory's update, distances
+    and errors stay float32.
     """
 
     def __init__(

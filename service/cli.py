@@ -23,6 +23,7 @@ from service.settings_page import page
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
+    rich_markup_mode=None,  # with it, "[default: ...]" in a help is a tag, and not shown
     pretty_exceptions_enable=False,
     help="Lookout: live anomaly scores for fixed cameras. Every setting is also an environment variable LOOKOUT_*.",
 )

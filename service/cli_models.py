@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from models.errors import DataError
 from service.cli_shared import Data, Device, Out, PrecisionChoice, SampleFps, frames_bar, provenance, save
 from service.settings import load_settings
 
@@ -88,9 +89,11 @@ def evaluate(
         UpdateChoice, typer.Option(help="of the memory: as published, or guarded for cameras that run for months")
     ] = UpdateChoice.PAPER,
     gate: Annotated[
-        float | None, typer.Option(help="gate errors below it update the memory  [default: γ, or as calibrated]")
+        float | None, typer.Option(help="gate errors below it update the memory  [default: γ, or as calibrated]", min=0)
     ] = None,
-    alpha: Annotated[float | None, typer.Option(help="λ  [default: the checkpoint's]", min=0, max=1)] = None,
+    alpha: Annotated[
+        float | None, typer.Option(help="λ, share of PSNR in the score  [default: the checkpoint's]", min=0, max=1)
+    ] = None,
     score: Annotated[ScoreChoice, typer.Option(help="whose live values the alarms are of")] = ScoreChoice.PAPER,
     threshold: Annotated[
         float | None, typer.Option(help="of an alarm  [default: LOOKOUT_ALERT_THRESHOLD]", min=0, max=1)
@@ -149,6 +152,7 @@ def evaluate(
     options |= {"memory": memory.value, "update": update.value, "gate": rule.gate}
     options |= {"alpha": found.lambda_, "device": where}
     options |= provenance()
+    typer.echo(tables.as_lines(found))  # first: what cannot be written must not cost it
     summary = evaluate.summary(found) | options
     if json_out is not None:
         tables.write_text(json_out, json.dumps(summary, indent=1) + "\n")
@@ -158,7 +162,6 @@ def evaluate(
         tables.write_plots(plots, found)
     if report is not None:
         tables.write_text(report, as_html(found, evaluation_clips(data), options))
-    typer.echo(tables.as_lines(found))
 
 
 @models_app.command("import-mnad")
@@ -200,6 +203,8 @@ def _rule(checkpoint: Checkpoint, update: UpdateChoice, gate: float | None) -> M
     from models.guard import MemoryRule  # noqa: PLC0415
     from models.training.evaluate import guarded_rule  # noqa: PLC0415
 
+    if gate is not None and checkpoint.config.needs.memory != "adapts":
+        raise DataError(f"--gate: {checkpoint.name} has no memory that adapts")
     paper = update is UpdateChoice.PAPER
     rule = MemoryRule.paper(checkpoint.config.needs.gate) if paper else guarded_rule(checkpoint)
     return rule if gate is None else replace(rule, gate=gate)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from models.errors import DataError
-from service.cli_shared import Data, Device, PrecisionChoice, frames_bar, provenance, write
+from service.cli_shared import Data, Device, Out, PrecisionChoice, Seed, frames_bar, provenance, write
 from service.cli_train import run_training
 from service.lifecycle import stop_on_signals
 
@@ -29,11 +29,11 @@ def recipe(
     model: Annotated[str, typer.Option(help="what to train")] = "mnad-pred",
     minutes: Annotated[float, typer.Option(help="for the training alone", min=0.01)] = 7.5,
     epochs: Annotated[int, typer.Option(help="at most: fewer where they do not fit into the time", min=1)] = 60,
-    batch: Annotated[int, typer.Option(min=1)] = 4,
+    batch: Annotated[int, typer.Option(help="windows a step", min=1)] = 4,
     learning_rate: Annotated[
-        float | None, typer.Option(help="[default: 2e-4 times the root of batch / 4]", min=1e-9)
+        float | None, typer.Option(help="of Adam  [default: 2e-4 times the root of batch / 4]", min=1e-9)
     ] = None,
-    seed: Annotated[int, typer.Option(min=0)] = 0,
+    seed: Seed = 0,
     width: Annotated[
         int | None, typer.Option(help="channels of the first stage  [default: as published]", min=1)
     ] = None,
@@ -63,14 +63,14 @@ def recipe(
     found |= _measure(data, held, files.out, options) | provenance()
     tables.write_text(recipe.result_file(files), json.dumps(found, indent=1) + "\n")
     manifest = parts.cut(files.out)
-    typer.echo(recipe.table([json.loads(path.read_text()) for path in sorted(out.glob(f"*{recipe.RESULT}"))]))
+    typer.echo(recipe.table(recipe.results(out, typer.echo)))
     typer.echo(f"lookout join {manifest} --out {files.out.name} puts the checkpoint together again")
 
 
 @recipe_app.command()
 def join(
     manifest: Annotated[Path, typer.Argument(help="NAME.safetensors.parts.json, with the parts beside it")],
-    out: Annotated[Path, typer.Option(help="the checkpoint to write")],
+    out: Out,
 ) -> None:
     """Put a checkpoint together again from its parts."""
     from models.checkpoint import digest  # noqa: PLC0415

@@ -6,12 +6,12 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
-from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from models.errors import DataError
 from service import __version__
 
 if TYPE_CHECKING:
@@ -25,14 +25,20 @@ class PrecisionChoice(StrEnum):
 
 
 Data = Annotated[Path, typer.Option(help="a set's folder (train/, test/, labels), or one of clips: videos or images")]
-Out = Annotated[Path, typer.Option(help="the checkpoint to write")]
 
 
-def _a_number(value: float | None) -> float | None:
-    """nan lies within any range, for a parser."""
-    if value is not None and isnan(value):
-        raise typer.BadParameter("nan is no number of frames a second")
-    return value
+def _a_checkpoints_name(out: Path) -> Path:
+    """Known before the work, not after it. Raises DataError."""
+    from models.header import SUFFIX  # noqa: PLC0415
+
+    if out.suffix != SUFFIX:
+        raise DataError(f"--out {out.name}: the name of a checkpoint must end in {SUFFIX}")
+    if out.is_dir():
+        raise DataError(f"--out {out.name} is a folder")
+    return out
+
+
+Out = Annotated[Path, typer.Option(help="the checkpoint to write, NAME.safetensors", callback=_a_checkpoints_name)]
 
 
 SampleFps = Annotated[
@@ -41,9 +47,9 @@ SampleFps = Annotated[
         help="frames a second of a recording to keep, as a camera's fps does  [default: all]",
         min=0.01,
         max=1000,
-        callback=_a_number,
     ),
 ]
+Seed = Annotated[int, typer.Option(help="of what is drawn by chance", min=0, max=2**32 - 1)]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N")]
 
 
@@ -71,8 +77,13 @@ def wrote(path: Path) -> None:
 
 def provenance() -> dict[str, object]:
     """The command as it was given, without the folders of this machine."""
-    words = [Path(word).name if "/" in word else word for word in sys.argv[1:]]
-    return {"lookout": __version__, "command": " ".join(["lookout", *words])}
+    return {"lookout": __version__, "command": " ".join(["lookout", *map(_without_folders, sys.argv[1:])])}
+
+
+def _without_folders(word: str) -> str:
+    """Of a command: also where an option and its value are one word."""
+    option, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
+    return option + equals + (Path(value).name if "/" in value else value)
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from models.errors import DataError
-from service.cli_shared import Data, Device, Out, PrecisionChoice, SampleFps, provenance, write, wrote
+from service.cli_shared import Data, Device, Out, PrecisionChoice, SampleFps, Seed, provenance, write, wrote
 from service.lifecycle import stop_on_signals
 
 if TYPE_CHECKING:
@@ -41,10 +41,10 @@ def train(
     data: Data,
     out: Out,
     model: Annotated[str, typer.Option(help="what to train")] = "mnad-pred",
-    epochs: Annotated[int, typer.Option(min=1)] = 60,
-    batch: Annotated[int, typer.Option(min=1)] = 4,
-    learning_rate: Annotated[float, typer.Option(min=1e-9)] = 2e-4,
-    seed: Annotated[int, typer.Option(min=0)] = 0,
+    epochs: Annotated[int, typer.Option(help="over all windows", min=1)] = 60,
+    batch: Annotated[int, typer.Option(help="windows a step", min=1)] = 4,
+    learning_rate: Annotated[float, typer.Option(help="of Adam at the beginning; it falls to 0", min=1e-9)] = 2e-4,
+    seed: Seed = 0,
     width: Annotated[
         int | None, typer.Option(help="channels of the first stage  [default: as published]", min=1)
     ] = None,
@@ -76,9 +76,12 @@ def train(
     best_by: Annotated[
         BestChoice, typer.Option(help="PSNR of held-out clips, or AUC of generated anomalies")
     ] = BestChoice.PSNR,
-    patience: Annotated[int, typer.Option(help="measurements without a new best before the end; 0: all", min=0)] = 0,
+    patience: Annotated[
+        int,
+        typer.Option(help="end after so many measurements without a new best; 0: never before the last epoch", min=0),
+    ] = 0,
     minutes: Annotated[
-        float, typer.Option(help="of training a run, if its epochs take longer; 0: no limit", min=0)
+        float, typer.Option(help="end after so many of training, wherever it stands; 0: no limit", min=0)
     ] = 0.0,
     seeds: Annotated[int, typer.Option(help="so many runs, NAME-seedK each, with mean and deviation", min=1)] = 1,
     deterministic: Annotated[bool, typer.Option("--deterministic", help="the same bits on the same machine")] = False,
@@ -103,8 +106,9 @@ def train(
         read_header(teacher)
     preprocess = Preprocess(config.height_px, config.width_px)
     footage, validation = _footage(data, preprocess, config, held_out, validate, seed, sample_fps)
-    if patience and validation is None:
-        raise DataError("--patience needs clips to measure on: --held-out 0.1, or --validate FOLDER")
+    if validation is None and (patience or best_by is BestChoice.AUC):
+        option = "--patience" if patience else "--best-by auc"
+        raise DataError(f"{option} needs clips to measure on: --held-out 0.1, or --validate FOLDER")
     options = TrainOptions(
         epochs=epochs,
         batch=batch,
@@ -127,8 +131,8 @@ def train(
         typer.echo(f"{len(footage.windows)} windows of {len(footage.names)} clips{held}, {epochs} epochs, on {where}")
         for k, own in runs.items():
             trainer = _trainer(config, replace(options, seed=k), footage, validation, teacher)
-            if seeds > 1 and session.finished(trainer, own):
-                typer.echo(f"{own.out} is there already")
+            if session.finished(trainer, own):
+                typer.echo(f"{own.out} is there already, trained so; remove it to train it anew")
                 continue
             run_training(trainer, own, preprocess, half, stop.is_set, lambda: sampled)
     if seeds > 1:

@@ -90,6 +90,8 @@ def _read(path: Path) -> Manifest:
             raise CheckpointError(f"{path.name} was written by another version of Lookout")
         found = Manifest(Piece(**data["whole"]), [Piece(**part) for part in data["parts"]])
         names = [Path(part.name).name == part.name for part in found.parts]
+    except FileNotFoundError:
+        raise CheckpointError(f"{path.name}: there is no such file") from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{path.name} is no list of parts: {type(error).__name__}") from None
     if not (names and all(names)):

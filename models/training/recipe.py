@@ -231,8 +231,23 @@ COLUMNS: dict[str, Callable[[dict[str, Any]], str]] = {
 """What the table says, and how it is read off a result."""
 
 
-def table(results: list[dict[str, Any]]) -> str:
+def results(folder: Path, tell: Callable[[str], None]) -> list[list[str]]:
+    """The rows of the trainings whose results lie there, by their names; what is none of them is passed over, and told.
+
+    It may be of another version, and comes after a training that must not be lost for it.
+    """
+    rows = []
+    for path in sorted(folder.glob(f"*{RESULT}")):
+        try:
+            result = json.loads(path.read_text())
+            rows.append([word(result) for word in COLUMNS.values()])
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            tell(f"{path.name} is left out: it holds no result of this version ({type(error).__name__})")
+    return rows
+
+
+def table(rows: list[list[str]]) -> str:
     """In Markdown, a line a training."""
     lines = ["| " + " | ".join(COLUMNS) + " |", "|" + "---|" * len(COLUMNS)]
-    lines += ["| " + " | ".join(word(result) for word in COLUMNS.values()) + " |" for result in results]
+    lines += ["| " + " | ".join(row) + " |" for row in rows]
     return "\n".join(lines)

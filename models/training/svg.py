@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 LEFT_PX, RIGHT_PX, TOP_PX, BOTTOM_PX = 46, 8, 8, 34
 TICKS = 5
-COLOURS = ("#1f6fb4", "#d9730d", "#2b8a3e")
+COLOURS = ("#1f6fb4", "#d9730d", "#2b8a3e", "#9c36b5", "#6b7280")  # as many lines as a chart may have
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +46,10 @@ class Chart:
         parts += self._axes()
         if level is not None:
             parts.append(f'<path class="level" d="{self._path([self.x_range[0], self.x_range[1]], [level, level])}"/>')
-        for i, line in enumerate(lines):
+        for line, colour in zip(lines, COLOURS[: len(lines)], strict=True):
             x, y = np.asarray(line.x, float), np.asarray(line.y, float)
             x, y = (np.repeat(x, 2)[1:], np.repeat(y, 2)[:-1]) if line.steps else (x, y)
-            parts.append(f'<path class="line" stroke="{COLOURS[i % len(COLOURS)]}" d="{self._path(x, y)}"/>')
+            parts.append(f'<path class="line" stroke="{colour}" d="{self._path(x, y)}"/>')
         size = f'width="{self.width_px}" height="{self.height_px}" viewBox="0 0 {self.width_px} {self.height_px}"'
         return f"<figure><svg {size}>{''.join(parts)}</svg>{_legend(lines)}</figure>"
 
@@ -94,6 +94,7 @@ class Chart:
 
 def _legend(lines: Sequence[Line]) -> str:
     names = [
-        f'<span style="color:{COLOURS[i % len(COLOURS)]}">{escape(line.name)}</span>' for i, line in enumerate(lines)
+        f'<span style="color:{colour}">{escape(line.name)}</span>'
+        for line, colour in zip(lines, COLOURS[: len(lines)], strict=True)
     ]
     return f"<figcaption>{' · '.join(names)}</figcaption>"

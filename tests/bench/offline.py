@@ -20,12 +20,14 @@ import numpy.typing as npt
 from sklearn.metrics import roc_auc_score
 
 from models.checkpoint import load_checkpoint
+from models.guard import MemoryRule
 from models.scorer import Scorer
 from models.scoring import minmax, value_minmax
 from models.training.anomalies import KINDS, draw, with_anomaly
 from models.training.footage import evaluation_clips, train_clips, whole_clip
 from models.training.labels import read_labels
 from models.training.run import ClipScores, score_clip, score_clips
+from models.video import Pixels
 
 Floats = npt.NDArray[np.float64]
 
@@ -86,10 +88,10 @@ def of_kinds(way: Way, made: list[Video]) -> float:
 
 
 class Ensemble:
-    """Checkpoints whose scores belong to the same frames."""
+    """Checkpoints whose scores belong to the same frames, each with its rule of the memory's update."""
 
-    def __init__(self, scorers: dict[str, Scorer]) -> None:
-        self.scorers = scorers
+    def __init__(self, scorers: dict[str, Scorer], rules: dict[str, MemoryRule] | None = None) -> None:
+        self.scorers, self.rules = scorers, rules or {}  # without a rule: as published
         (self.t_length,) = {scorer.t_length for scorer in scorers.values()}
         (self.scored,) = {scorer.needs.scored for scorer in scorers.values()}
 
@@ -101,7 +103,7 @@ class Ensemble:
             for place, kind in enumerate(KINDS):
                 anomaly = draw(kind, clip, self.t_length, self.scored, (number, place, len(clip)))
                 pixels = with_anomaly(clip, anomaly, range(len(clip)))
-                scores = {name: score_clip(scorer, path.stem, pixels) for name, scorer in self.scorers.items()}
+                scores = {name: self._of_clip(name, path.stem, pixels) for name in self.scorers}
                 abnormal = np.array([frame in anomaly.abnormal for frame in range(len(clip))], np.uint8)
                 yield self._video(scores, abnormal, kind)
 
@@ -110,10 +112,16 @@ class Ensemble:
         paths = evaluation_clips(data)
         truths = read_labels(data, paths, None)
         assert truths is not None, "the labelled clips have no labels"
-        every = [list(score_clips(scorer, paths, carry_memory=True)) for scorer in self.scorers.values()]
+        every = [
+            list(score_clips(scorer, paths, carry_memory=True, rule=self.rules.get(name)))
+            for name, scorer in self.scorers.items()
+        ]
         for clips in zip(*every, strict=True):
             truth = truths[clips[0].name].of(clips[0].frames)
             yield self._video(dict(zip(self.scorers, clips, strict=True)), truth, "")
+
+    def _of_clip(self, name: str, clip: str, pixels: Pixels) -> ClipScores:
+        return score_clip(self.scorers[name], clip, pixels, rule=self.rules.get(name))
 
     def _video(self, scores: dict[str, ClipScores], truth: npt.NDArray[np.uint8], kind: str) -> Video:
         parts = {}
@@ -135,6 +143,8 @@ def main() -> None:
     parser.add_argument("--test", action="store_true", help="the frame AUC over the labelled clips as well")
     given = parser.parse_args()
     names = {path: path.stem.split(".")[0] for path in given.checkpoint}
+    if len(set(names.values())) < len(given.checkpoint):
+        parser.error("two checkpoints of one name: a row could not say which is meant")
     group = Ensemble({name: Scorer(load_checkpoint(path), "cpu", given.precision) for path, name in names.items()})
     paths = {path.stem: path for path in train_clips(given.data)}
     made = [video for name in given.held_out.split(",") for video in group.made(paths[name], given.draws)]

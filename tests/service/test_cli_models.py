@@ -14,23 +14,11 @@ from sklearn.metrics import roc_auc_score
 from models.checkpoint import load_checkpoint, save_checkpoint
 from models.header import read_header
 from models.registry import MODELS
-from tests.cli import TRAIN, evaluated, lookout, write_set
+from tests.cli import evaluated, lookout
 from tests.clips import write_clip
 from tests.tiny import TINY_OF, tiny_checkpoint, write_overflowing, write_tiny
 
 SMALL = ["--width", "6", "--size", "32", "--epochs", "2", "--seed", "3"]
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_set(tmp_path_factory.mktemp("data"))
-
-
-@pytest.fixture(scope="module")
-def trained(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("models") / "model.safetensors"
-    lookout("train", "--model", "mnad-pred", "--data", data, "--out", out, *TRAIN)
-    return out
 
 
 def test_calibrate_stores_the_bounds_and_evaluate_uses_them(trained: Path, data: Path, tmp_path: Path) -> None:
@@ -152,14 +140,21 @@ def test_what_cannot_be_read_is_one_line(data: Path, tmp_path: Path) -> None:
     text.write_text("not a video")
     checkpoint = write_tiny(tmp_path)
     assert "text.mp4" in lookout("evaluate", "--checkpoint", checkpoint, "--data", tmp_path, expect=1).one_line()
-    assert "nowhere" in lookout("train", "--data", tmp_path / "nowhere", "--out", tmp_path / "x", expect=1).one_line()
+    assert (
+        "nowhere"
+        in lookout("train", "--data", tmp_path / "nowhere", "--out", tmp_path / "x.safetensors", expect=1).one_line()
+    )
     missing = lookout("evaluate", "--checkpoint", tmp_path / "none.safetensors", "--data", data, expect=1)
     assert "none.safetensors" in missing.one_line()
     suffix = lookout("evaluate", "--checkpoint", checkpoint, "--data", data, "--scores", "out.txt", expect=1)
     assert ".npz or .csv" in suffix.one_line()
-    unknown = lookout("train", "--model", "nobody", "--data", data, "--out", tmp_path / "x", expect=1)
+    unknown = lookout("train", "--model", "nobody", "--data", data, "--out", tmp_path / "x.safetensors", expect=1)
     assert "mnad-pred" in unknown.one_line()
-    readonly = lookout("calibrate", "--checkpoint", checkpoint, "--data", data, "--out", "/proc/x", expect=1)
+    wrong_name = lookout("calibrate", "--checkpoint", checkpoint, "--data", data, "--out", tmp_path / "x", expect=1)
+    assert "--out x: the name of a checkpoint must end in .safetensors" in wrong_name.one_line()
+    readonly = lookout(
+        "calibrate", "--checkpoint", checkpoint, "--data", data, "--out", "/proc/x.safetensors", expect=1
+    )
     assert "/proc" in readonly.one_line()
 
 
@@ -169,12 +164,12 @@ def test_a_clip_that_is_too_short_is_named(data: Path, tmp_path: Path) -> None:
     short.mkdir()
     write_clip(short / "long.mp4", range(20))
     write_clip(short / "short.mp4", range(15))
-    said = lookout("train", "--model", "memae", "--data", short, "--out", tmp_path / "x", *SMALL, expect=1)
+    said = lookout("train", "--model", "memae", "--data", short, "--out", tmp_path / "x.safetensors", *SMALL, expect=1)
     assert "short.mp4 has 15 frames; the model needs 16" in said.one_line()
     write_clip(short / "short.mp4", range(4))
     said = lookout("evaluate", "--checkpoint", checkpoint, "--data", short, expect=1)
     assert "short.mp4 has 4 frames; the model needs 5" in said.one_line()
-    assert not (tmp_path / "x").exists()
+    assert not (tmp_path / "x.safetensors").exists()
 
 
 def test_a_checkpoint_of_another_model_is_one_line(data: Path, tmp_path: Path) -> None:
@@ -182,12 +177,14 @@ def test_a_checkpoint_of_another_model_is_one_line(data: Path, tmp_path: Path) -
     other = json.loads(read_header(path).metadata()["lookout"]) | {"model": "ae", "config": {"width": 4}}
     save_file(load_file(path), path, metadata={"lookout": json.dumps(other)})
     assert "tiny.safetensors" in lookout("evaluate", "--checkpoint", path, "--data", data, expect=1).one_line()
-    said = lookout("train", "--model", "ae", "--items", 4, "--data", data, "--out", tmp_path / "x", expect=1)
-    assert "ae cannot be configured so" in said.one_line()
+    said = lookout(
+        "train", "--model", "ae", "--items", 4, "--data", data, "--out", tmp_path / "x.safetensors", expect=1
+    )
+    assert "ae has no --items" in said.one_line()
 
 
 def test_a_device_that_is_not_there_is_one_line(data: Path, tmp_path: Path) -> None:
-    said = lookout("train", "--data", data, "--out", tmp_path / "x", "--device", "cuda:77", expect=1)
+    said = lookout("train", "--data", data, "--out", tmp_path / "x.safetensors", "--device", "cuda:77", expect=1)
     assert "cuda:77" in said.one_line()
 
 

@@ -97,7 +97,10 @@ def test_done_again_it_trains_nothing_and_another_schedule_is_refused(
     out, _ = made
     monkeypatch.setattr(Trainer, "step", None)
     before = result(out)
-    lookout("recipe", "--data", data, "--out", out, *SMALL)
+    (out / "former-seed0.result.json").write_text('{"model": "mnad-pred"}')
+    said = lookout("recipe", "--data", data, "--out", out, *SMALL).out
+    assert "former-seed0.result.json is left out: it holds no result of this version" in said
+    assert "| mnad-pred, width 4, 32 px | 0 |" in said
     assert result(out)["checkpoint_sha256"] == before["checkpoint_sha256"]
     other = lookout("recipe", "--data", data, "--out", out, *SMALL, "--epochs", 3, expect=1)
     assert "mnad-pred-seed0.plan.json is of a training with other options" in other.one_line()

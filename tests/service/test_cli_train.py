@@ -20,24 +20,12 @@ from models.checkpoint import digest, load_checkpoint
 from models.header import read_header
 from models.training import footage
 from models.training.trainer import Batch, Trainer
-from tests.cli import TRAIN, evaluated, lookout, write_set
+from tests.cli import TRAIN, evaluated, lookout
 from tests.clips import damage, write_clip
 from tests.sets import write_images
 
 GROUPS = {"bf": "0", "g": "10", "sc_threshold": "0"}
 """A keyframe every ten frames."""
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_set(tmp_path_factory.mktemp("data"))
-
-
-@pytest.fixture(scope="module")
-def trained(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("models") / "model.safetensors"
-    lookout("train", "--model", "mnad-pred", "--data", data, "--out", out, *TRAIN)
-    return out
 
 
 def test_train_records_where_the_checkpoint_came_from(trained: Path) -> None:
@@ -76,7 +64,7 @@ def test_a_signal_stops_a_training_which_no_other_may_go_on_with(data: Path, tmp
 
 
 def test_training_goes_on_after_a_signal(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In the middle of an epoch, of 40 with 6 steps each."""
+    """In the middle of an epoch, of 20 with 6 steps each."""
     step = Trainer.step
 
     def step_and_signal(trainer: Trainer, batch: Batch) -> tuple[float, float]:
@@ -84,7 +72,7 @@ def test_training_goes_on_after_a_signal(data: Path, tmp_path: Path, monkeypatch
             signal.raise_signal(signal.SIGINT)
         return step(trainer, batch)
 
-    options = ("--data", data, *TRAIN, "--epochs", 40, "--held-out", 0.1, "--validate-every", 50)
+    options = ("--data", data, *TRAIN, "--epochs", 20, "--held-out", 0.1, "--validate-every", 50)
     undisturbed, out = tmp_path / "one" / "gate.safetensors", tmp_path / "other" / "gate.safetensors"
     lookout("train", "--out", undisturbed, *options)
     with monkeypatch.context() as patch:
@@ -207,8 +195,8 @@ def test_a_narrow_network_is_taught_by_a_wide_one(data: Path, trained: Path, tmp
         (("--set", "loss_separate=0"), "has no loss of its own"),
         (("--teacher", data / "train" / "01.mp4"), "01.mp4"),
     ]:
-        assert reason in lookout(*taught, "--out", tmp_path / "x" / "x", *options, expect=1).one_line()
-        assert not (tmp_path / "x").exists()
+        assert reason in lookout(*taught, "--out", tmp_path / "x" / "x.safetensors", *options, expect=1).one_line()
+        assert not (tmp_path / "x.safetensors").exists()
 
 
 def test_one_recording_is_trained_and_calibrated_on_at_a_cameras_rate(tmp_path: Path) -> None:
@@ -227,7 +215,8 @@ def test_one_recording_is_trained_and_calibrated_on_at_a_cameras_rate(tmp_path: 
 
 
 def test_several_seeds_at_a_cameras_rate_go_on_too(tmp_path: Path) -> None:
-    recording, out = write_clip(tmp_path / "camera.mkv", range(50), fps=25, size_px=(64, 48)), tmp_path / "gate"
+    recording = write_clip(tmp_path / "camera.mkv", range(50), fps=25, size_px=(64, 48))
+    out = tmp_path / "gate.safetensors"
     command = ("train", "--data", recording, "--out", out, *TRAIN, "--epochs", 1, "--seeds", 2, "--sample-fps", 10)
     lookout(*command)
     assert lookout(*command).out.count("is there already") == 2
@@ -252,9 +241,9 @@ def test_what_is_trained_and_measured_on_shares_the_memory(
     monkeypatch.setattr(footage, "memory_bytes", lambda: 2 * 59 * 32 * 32 * 3)
     alone = ("train", "--data", recordings[0], *TRAIN)
     lookout(*alone, "--out", tmp_path / "gate.safetensors")
-    both = lookout(*alone, "--validate", recordings[1], "--out", tmp_path / "x" / "gate", expect=1)
+    both = lookout(*alone, "--validate", recordings[1], "--out", tmp_path / "x" / "gate.safetensors", expect=1)
     assert "about 60 frames of 32x32" in both.one_line()
-    assert not (tmp_path / "x").exists()
+    assert not (tmp_path / "x.safetensors").exists()
 
 
 def test_folders_of_images_are_trained_on(tmp_path: Path) -> None:
@@ -280,7 +269,8 @@ def test_a_training_that_cannot_be_is_one_line_and_no_file(data: Path, tmp_path:
         (("--data", data, "--validate", tmp_path / "short"), "01.mp4 has 3 frames; the model needs 5"),
         (("--data", data, "--validate", tmp_path / "empty"), "no video clip"),
         (("--data", data, "--held-out", 0.1, "--validate", data), "take one of them"),
-        (("--data", data, "--patience", 3), "--held-out 0.1"),
+        (("--data", data, "--patience", 3), "--patience needs clips to measure on: --held-out 0.1"),
+        (("--data", data, "--best-by", "auc"), "--best-by auc needs clips to measure on: --held-out 0.1"),
         (("--data", data, "--set", "loss_apart=1"), "mnad-pred has no number 'loss_apart'"),
         (("--data", data, "--set", "loss_separate"), "--set takes NAME=X"),
     ]:
@@ -289,10 +279,42 @@ def test_a_training_that_cannot_be_is_one_line_and_no_file(data: Path, tmp_path:
         assert not folder.exists()
 
 
+def test_where_the_checkpoint_goes_is_known_to_be_right_before_the_training(data: Path, tmp_path: Path) -> None:
+    (tmp_path / "folder.safetensors").mkdir()
+    for name, reason in [("folder.safetensors", "is a folder"), ("gate", "must end in .safetensors")]:
+        said = lookout("train", "--data", data, "--out", tmp_path / name, *TRAIN, expect=1)
+        assert f"--out {name}" in said.one_line()
+        assert reason in said.one_line()
+    assert [path.name for path in tmp_path.iterdir()] == ["folder.safetensors"]
+
+
+def test_a_training_that_came_to_its_end_is_not_done_again(data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "gate.safetensors"
+    command = ("train", f"--data={data}", f"--out={out}", *TRAIN, "--held-out", 0.1)
+    lookout(*command)
+    assert "lookout train --data=data0 --out=gate.safetensors" in read_header(out).provenance["command"]
+    there = {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    assert "is there already, trained so; remove it to train it anew" in lookout(*command).out
+    assert {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == there
+    assert "epoch 2" in lookout(*command, "--learning-rate", 1e-3).out
+
+
+def test_the_help_says_what_holds_where_nothing_is_given() -> None:
+    for command, default in [
+        ("train", "as published"),
+        ("evaluate", "the checkpoint's"),
+        ("recipe", "2e-4 times the root of batch / 4"),
+    ]:
+        words = " ".join(lookout(command, "--help").out.split())
+        assert f"[default: {default}]" in words
+
+
 def test_a_loss_that_is_no_number_is_one_line(data: Path, tmp_path: Path) -> None:
-    said = lookout("train", "--data", data, "--out", tmp_path / "x", *TRAIN, "--learning-rate", 1e30, expect=1)
-    assert "try a smaller learning rate; remove x.resume to start anew" in said.one_line()
-    assert {path.name for path in tmp_path.iterdir()} == {"x.resume"}
+    said = lookout(
+        "train", "--data", data, "--out", tmp_path / "x.safetensors", *TRAIN, "--learning-rate", 1e30, expect=1
+    )
+    assert "try a smaller learning rate; remove x.safetensors.resume to start anew" in said.one_line()
+    assert {path.name for path in tmp_path.iterdir()} == {"x.safetensors.resume"}
 
 
 def test_the_page_on_training_names_every_option_of_train_and_no_others() -> None:
@@ -305,8 +327,16 @@ def test_the_page_on_training_names_every_option_of_train_and_no_others() -> Non
 
 
 @pytest.mark.parametrize(
-    "wrong", [("--seed", -1), ("--learning-rate", -1), ("--batch", 0), ("--epochs", 0), ("--sample-fps", "nan")]
+    "wrong",
+    [
+        ("--seed", -1),
+        ("--seed", 10**20),
+        ("--learning-rate", -1),
+        ("--batch", 0),
+        ("--epochs", 0),
+        ("--sample-fps", "nan"),
+    ],
 )
 def test_a_number_that_makes_no_sense_is_refused_at_once(data: Path, tmp_path: Path, wrong: tuple[str, object]) -> None:
-    said = lookout("train", "--data", data, "--out", tmp_path / "x", *wrong, expect=2)
+    said = lookout("train", "--data", data, "--out", tmp_path / "x.safetensors", *wrong, expect=2)
     assert wrong[0] in said.err

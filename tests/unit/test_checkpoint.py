@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import math
+import operator
+from collections.abc import Iterator
+from functools import reduce
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -15,6 +21,7 @@ from models.errors import CheckpointError
 from models.header import find_checkpoints, read_header
 from models.preprocess import Preprocess
 from models.registry import MODELS, make_config
+from models.scorer import Scorer
 from models.training.import_mnad import convert, import_mnad
 from tests.tiny import TINY_OF, tiny_checkpoint, untrained
 
@@ -93,6 +100,7 @@ def test_a_damaged_or_foreign_file_is_refused_in_one_line(saved: Path, how: str)
         {"model": "nobody"},
         {"format": 99},
         {"preprocess": {"version": 99}},
+        {"preprocess": {"height_px": 40}},
         {"config": {"width": -1}},
         {"config": {"colour": "red"}},
         {"config": {"height_px": 100}},
@@ -160,6 +168,33 @@ def test_an_edited_header_is_noticed_where_it_decides_a_score(saved: Path) -> No
 def test_a_checkpoint_from_before_there_was_a_digest_loads(saved: Path) -> None:
     loaded = load_checkpoint(edited(saved, {"content_sha256": None}))
     assert torch.equal(loaded.items, tiny_checkpoint().items)
+
+
+NONSENSE: tuple[object, ...] = ("x", None, -1, 1.5, [], {}, [1], {"a": 1}, True, math.inf, 10**30)
+
+
+def places(value: object, at: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Of a header: each of its entries, however deep, but for where it came from."""
+    if isinstance(value, dict):
+        for key in value.keys() - {"provenance"}:
+            yield (*at, key)
+            yield from places(value[key], (*at, key))
+
+
+def test_no_nonsense_in_a_header_ends_in_anything_but_a_line(saved: Path, tmp_path: Path) -> None:
+    whole = json.loads(read_header(saved).metadata()["lookout"]) | {"content_sha256": None}  # it would notice first
+    tensors, path = load_file(saved), tmp_path / "nonsense.safetensors"
+    for *folders, name in places(whole):
+        for nonsense in NONSENSE:
+            header = copy.deepcopy(whole)
+            reduce(operator.getitem, folders, header)[name] = nonsense
+            save_file(tensors, path, metadata={"lookout": json.dumps(header)})
+            try:
+                scorer = Scorer(load_checkpoint(path))
+            except CheckpointError as error:
+                assert "\n" not in str(error)
+            else:  # what was changed has no part in this
+                scorer.step([np.zeros((5, 32, 32, 3), np.uint8)], scorer.fresh_items()[None])
 
 
 def test_an_interrupted_write_leaves_the_former_file(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -56,8 +56,10 @@ def test_other_sizes_keep_the_published_proportions() -> None:
     assert sized("mnad-pred", width=16) == make_config("mnad-pred", {"width": 16, "dim": 128})
     assert sized("memae", width=24) == make_config("memae", {"width": 24, "dim": 64})
     assert sized("std", width=8, dim=None) == make_config("std", {"width": 8})
-    with pytest.raises(CheckpointError, match="ae cannot be configured so"):
+    with pytest.raises(CheckpointError, match=r"^ae has no --items$"):
         sized("ae", items=4)
+    with pytest.raises(CheckpointError, match=r"^std has no --dim$"):  # it follows from the width
+        sized("std", dim=4)
 
 
 def test_other_numbers_than_the_published_ones() -> None:

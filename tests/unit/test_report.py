@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from models.heatmap import as_levels
 from models.levels import PEAK
 from models.scorer import Scorer
-from models.training.evaluate import Evaluation, Floats, Values, evaluate
+from models.training.evaluate import WAYS, Evaluation, Floats, Values, evaluate
 from models.training.events import AlarmRule
 from models.training.labels import Labels
 from models.training.report import as_html
@@ -177,6 +177,14 @@ def test_heatmaps_are_kept_only_when_asked_for_and_change_nothing(clips: Path) -
     assert np.array_equal(kept.heat[0], as_levels(first.heat[0]))
     assert np.allclose(kept.heat[0] / PEAK, first.heat[0].numpy(), atol=1 / PEAK)
     assert kept.heat.shape == (FRAMES - 4, 64, 64)
+
+
+def test_every_line_of_a_chart_has_a_colour_of_its_own() -> None:
+    chart = Chart("x", "y", (0, 1), (0, 1))
+    drawn = chart.draw([Line(way, [0, 1], [0, 1]) for way in WAYS])
+    assert len(set(re.findall(r'stroke="(#[0-9a-f]+)"', drawn))) == len(WAYS)
+    with pytest.raises(ValueError, match="zip"):
+        chart.draw([Line(str(number), [0, 1], [0, 1]) for number in range(6)])
 
 
 def test_a_chart_leaves_gaps_draws_steps_and_stays_within_its_frame() -> None:

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 import torch
 
+from models import memory
 from models.errors import CheckpointError, DataError, TrainingError
+from models.mnad import MnadPred
 from models.preprocess import Preprocess
 from models.training import loop
 from models.training.determinism import deterministic
@@ -257,6 +259,19 @@ def test_every_model_trains_deterministically_on_request(name: str, footage: Foo
     assert not torch.are_deterministic_algorithms_enabled()
     with deterministic(False):
         assert not torch.are_deterministic_algorithms_enabled()
+
+
+def test_in_bf16_the_memory_is_updated_and_held_against_in_float32() -> None:
+    torch.manual_seed(0)
+    model, items = MnadPred(TINY).train(), MnadPred(TINY).initial_items()
+    clips = torch.rand(4, 3 * TINY.t_length, 32, 32) * 2 - 1
+    with torch.autocast("cpu", torch.bfloat16):
+        asked = model(clips[:, :-3], items[None]).queries
+        losses, updated, _ = model.losses(clips, items)
+    q, m = memory.fold_batch(asked), items[None]
+    assert torch.equal(updated, memory.update(q, m)[0])
+    assert torch.equal(losses.compactness, memory.compactness(q, m))
+    assert torch.equal(losses.separateness, memory.separateness(q, m))
 
 
 def test_bf16_trains_and_measures(footage: Footage, tmp_path: Path) -> None:

@@ -1,0 +1,23 @@
+"""What the tests of the command line share: a small set, and a model trained on it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.cli import TRAIN, lookout, write_set
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Nobody writes into it; a file that needs another set has a `data` of its own."""
+    return write_set(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(scope="session")
+def trained(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Not calibrated."""
+    out = tmp_path_factory.mktemp("models") / "model.safetensors"
+    lookout("train", "--model", "mnad-pred", "--data", data, "--out", out, *TRAIN)
+    return out
