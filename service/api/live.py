@@ -27,12 +27,18 @@ async def live(socket: WebSocket, here: Here, camera: Annotated[list[str] | None
     """`?camera=` may be repeated; without it all cameras, those added later too."""
     wanted = camera or []
     await here.hub.begun()
-    with contextlib.suppress(*GONE):
-        await socket.accept()
-        if refused := await _refused(here, wanted):
-            await socket.close(*refused)
-        else:
-            await _serve(socket, here, wanted)
+    client = here.hub.join(wanted)  # before it is accepted: who is told of a connection misses nothing from then on
+    try:
+        with contextlib.suppress(*GONE):
+            await socket.accept()
+            if refused := await _refused(here, wanted):
+                await socket.close(*refused)
+                return
+            await _until_first(_send(socket, client), _receive(socket), client.behind.wait())
+    finally:
+        here.hub.leave(client)
+    if client.behind.is_set():
+        await _close_behind(socket)
 
 
 async def _refused(here: Services, wanted: list[str]) -> tuple[int, str] | None:
@@ -44,16 +50,6 @@ async def _refused(here: Services, wanted: list[str]) -> tuple[int, str] | None:
         return TRY_LATER, "the database is away; try again"
     missing = [name for name in unknown if name not in known]
     return (POLICY, f"there is no camera {missing[0][:64]!r}") if missing else None
-
-
-async def _serve(socket: WebSocket, here: Services, cameras: list[str]) -> None:
-    client = here.hub.join(cameras)
-    try:
-        await _until_first(_send(socket, client), _receive(socket), client.behind.wait())
-    finally:
-        here.hub.leave(client)
-    if client.behind.is_set():
-        await _close_behind(socket)
 
 
 async def _send(socket: WebSocket, client: Client) -> None:
