@@ -15,7 +15,13 @@ def test_one_position_that_wavers_is_all_of_the_variance() -> None:
     nearest = torch.zeros(6, 100, dtype=torch.int64)
     distances = torch.full((6, 100), 0.5)
     nearest[::2, 7], distances[::2, 7] = 3, 2.5
-    use = Use.of(nearest, distances)
+    two = torch.stack((nearest, nearest + 1), dim=2)
+    tied = two.clone()
+    tied[:3] = two[:3].flip(2)
+    tied[3, :, 1] = 9
+    use = Use.of(two, tied, distances)
+    assert use.other_nearest == pytest.approx(3 / 6)
+    assert use.other_second == pytest.approx(4 / 6)
     assert use.items == 2
     assert use.wavering == pytest.approx(0.01)
     assert use.loud == pytest.approx(1)
