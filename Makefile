@@ -20,7 +20,7 @@ $(READY): pyproject.toml constraints.txt
 
 # make demo                            the generated scene
 # make demo VIDEO=clip.mp4             a file of yours
-# make demo VIDEO=rtsp://host/stream   a camera of yours
+# VIDEO=rtsp://u:p@host/s make demo    a camera of yours: so its password is in no list of processes
 demo: export LOOKOUT_DEMO_VIDEO := $(VIDEO)
 demo: $(READY)
 	@exec $(BIN)/lookout demo

@@ -36,11 +36,11 @@ class FrameId(NamedTuple):
     def parse(cls, text: str) -> FrameId:
         """Read `<session>-<seq>`. Raises ValueError on anything else."""
         session, dash, seq = text.partition("-")
-        # Redis keeps both halves in 64 bits without a sign.
+        # Redis keeps both halves in 64 bits without a sign, and nothing comes after the largest.
         if not (dash and session.isascii() and session.isdigit() and seq.isascii() and seq.isdigit()):
             raise ValueError(f"not a frame id: {text!r} (expected <session>-<seq>)")
         made = cls(int(session), int(seq))
-        if max(made) >= 2**64:
+        if max(made) >= 2**64 - 1:
             raise ValueError(f"not a frame id: {text!r} (number too large)")
         return made
 

@@ -20,6 +20,7 @@ REASONS = (
     "lag",
     "takeover",
     "bus_restart",
+    "store",
     "reconnect",
     "scene_change",
     "size",

@@ -49,7 +49,7 @@ class Settings(BaseSettings):
     scores_kept: int = Field(default=36_000, ge=300, description="scores a camera's stream holds (an hour at 10 fps)")
     alerts_kept: int = Field(default=10_000, ge=1, description="alerts a camera keeps; the oldest drop")
     backlog_frames: int = Field(
-        default=256, ge=8, description="how far a file at full pace may run ahead of its snapshot"
+        default=256, ge=16, description="how far a file at full pace may run ahead of its snapshot"
     )
 
     # Workers

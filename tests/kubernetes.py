@@ -97,6 +97,7 @@ CUSTOM = {
         metadata=_METADATA,
         spec=_only(
             ["selector", "endpoints"],
+            jobLabel=_TEXT,
             selector=_only([], matchLabels={"type": "object", "additionalProperties": _TEXT}),
             endpoints={
                 "type": "array",

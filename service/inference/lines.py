@@ -182,7 +182,6 @@ class Lines:
         now = time.time()
         if line.stale(now, STALE * self._settings.live_age_s):
             self._catch_up(line, now)
-            self.fetch([line])
 
     def _catch_up(self, line: CameraLine, now: float) -> None:
         """Leave out what is too old; the next frame has its window all the same."""

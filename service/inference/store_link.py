@@ -164,7 +164,7 @@ class StoreLink:
 
     def _take_all(self) -> None:
         with self._mutex:
-            waiting = set(self._to_take)
+            waiting = self._to_take - self._to_save.keys()  # after a new epoch that snapshot would be refused
         for camera in waiting:
             epoch, snapshot = self._store.take_over(camera)
             with self._mutex:

@@ -23,7 +23,7 @@ from service.inference.ownership import STAGE, Ownership
 from service.inference.reports import report
 from service.inference.scorers import Scorers
 from service.inference.step import Ready, groups, score_batch
-from service.inference.store_link import StoreLink
+from service.inference.store_link import Saved, StoreLink
 from service.inference.tally import Tally
 from service.outage import Outage
 from service.settings import Settings
@@ -160,18 +160,24 @@ class Worker:
 
     def _hear_store(self) -> None:
         taken, saved = self.link.answers()
+        for answer in saved:
+            self._hear_saved(answer)
         cameras = self.link.cameras() or {}
         for one in taken:
             camera = cameras.get(one.camera)
             if self.ownership.arrived(one) and camera is not None and camera.enabled:
-                self.lines.start(camera, one.epoch, one.snapshot)
-        for answer in saved:
-            if answer.camera in self.ownership.going:
+                # A bus that fails now must not cost the answers of the other cameras; this one is asked for again.
+                with contextlib.suppress(*UNAVAILABLE):
+                    self.lines.start(camera, one.epoch, one.snapshot)
+
+    def _hear_saved(self, answer: Saved) -> None:
+        if answer.camera in self.ownership.going:
+            if not self.link.is_saving(answer.camera):  # else a later one, its last, is still on its way
                 self._drop(answer.camera)
-            elif not answer.accepted:
-                self._begin_again(answer.camera, answer.epoch)
-            elif answer.camera in self.lines.running:
-                self.lines.running[answer.camera].saved = answer.cursor
+        elif not answer.accepted:
+            self._begin_again(answer.camera, answer.epoch)
+        elif answer.camera in self.lines.running:
+            self.lines.running[answer.camera].saved = answer.cursor
 
     def _begin_again(self, name: str, epoch: int) -> None:
         """The store knows of a later owner, or of later frames: take what it has."""

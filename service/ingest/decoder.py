@@ -6,6 +6,7 @@ how that goes on standard output, and ends with one of `wire.EXIT_CODES`.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import signal
@@ -34,7 +35,7 @@ from service.ingest.writer import Writer
 from service.lifecycle import die_with_parent, end_if_orphaned
 from service.settings import Settings
 
-LEAST_BACKLOG = 8
+LEAST_BACKLOG = 16  # frames of the longest clip that a model takes: with fewer both would wait for each other
 MOST_KEPT = 2048  # frames of one camera on the bus, however fast it is: 400 MB at 256x256
 
 
@@ -99,7 +100,8 @@ def play(job: Job, talk: Talk) -> None:
         writer = Writer(camera, job.token, bus, store, talk, patient=not camera.live, kept=kept)
         pacing = _pacing(writer, settings, is_file=is_file)
         line = Line(writer, pacing, preprocess, Sampler(camera.fps), Timeline(step_s), holds=is_file, resume=resume)
-        line.run(source.played(container, camera, settings, writer.damaged))
+        with contextlib.closing(writer):
+            line.run(source.played(container, camera, settings, writer.damaged))
         if not is_file:
             raise SourceLostError("the stream ended")
         if not line.size:

@@ -85,7 +85,7 @@ class Worker:
             self._note_away(error)
         else:
             self._note_back()
-        if time.monotonic() - now > SLOW_S:
+        if time.monotonic() - now > SLOW_S or self._cameras.away:  # decoders ask the store too, for a new session
             self._excuse_all()
 
     def end(self) -> None:
@@ -168,11 +168,11 @@ class Worker:
 
     def _release(self, camera: str, now: float) -> None:
         """Ask the camera's decoder to end; its place is free when it has."""
-        child = self.runners.pop(camera).child
+        runner = self.runners.pop(camera, None)  # None: it was released in this turn already
         self._reported.pop(camera, None)
-        if child is not None:
-            child.terminate()
-            self._leaving[camera] = (child, now + KILL_AFTER_S)
+        if runner is not None and runner.child is not None:
+            runner.child.terminate()
+            self._leaving[camera] = (runner.child, now + KILL_AFTER_S)
 
     def _reap(self, now: float) -> None:
         for camera, (child, kill_at) in list(self._leaving.items()):

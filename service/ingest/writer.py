@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import NoReturn
 
-from service.bus import FENCED, LOST, REPEATED, UNAVAILABLE, UNOWNED, Bus
+from service.bus import DROPPED, FENCED, LOST, REPEATED, UNAVAILABLE, UNOWNED, Bus
 from service.errors import SourceLostError
 from service.ingest.talk import Talk
 from service.messages import Camera, Frame, FrameId, Pixels
@@ -31,7 +31,8 @@ class Writer:
     _behind: FrameId | None = None  # what a patient writer's next frame must follow on
     _skipped: int = 0  # numbers left out since the last frame that the bus took
     _skipped_for: str = ""
-    _not_before_s: float = 0.0
+    _not_before_s: float = 0.0  # of the bus
+    _store_not_before_s: float = 0.0
     _uncounted: Counter[str] = field(default_factory=Counter)
 
     def begin(self, wait: bool, first: int = 0, began: float = 0.0) -> bool:
@@ -40,11 +41,11 @@ class Writer:
         first: which of the source's kept frames its frame 0 is; began: when the source's time was 0 (UTC s).
         """
         while True:
-            if time.monotonic() >= self._not_before_s:
+            if time.monotonic() >= self._store_not_before_s:
                 try:
                     session = self.store.begin_session(self.camera.id, time.time(), self.camera.revision, first, began)
                 except UNAVAILABLE:
-                    self._not_before_s = time.monotonic() + NAP_S
+                    self._store_not_before_s = time.monotonic() + NAP_S
                 else:
                     self._set_out(FrameId(session, 0), None)
                     return True
@@ -107,18 +108,31 @@ class Writer:
         if time.monotonic() >= self._not_before_s:
             self._settle()
 
+    def close(self) -> None:
+        """What no frame will tell any more is counted, if the bus is there: once, it is not waited for."""
+        self._tell_skipped()
+        if time.monotonic() >= self._not_before_s:
+            self._settle()
+
     def damaged(self) -> None:
         """A packet that could not be decoded was passed over."""
         self.talk.damaged()
         self.count("corrupt")
 
     def _set_out(self, next_id: FrameId, behind: FrameId | None) -> None:
-        self.next_id, self._behind, self._skipped = next_id, behind, 0
+        self._tell_skipped()
+        self.next_id, self._behind = next_id, behind
         self.talk.session(next_id.session)
 
     def _leave_out(self, reason: str) -> None:
         self._skipped += 1
         self._skipped_for = reason
+
+    def _tell_skipped(self) -> None:
+        """Count what was left out: the frame that would have said so does not come."""
+        if self._skipped:
+            self._uncounted[DROPPED + self._skipped_for] += self._skipped
+            self._skipped = 0
 
     def _take_id(self) -> FrameId:
         assert self.next_id is not None, "begin() comes first"  # noqa: S101

@@ -98,6 +98,7 @@ def test_a_perfect_prediction_is_json_all_the_same(api: Api, gate: None, bus: Bu
         {"since": "1-"},
         {"since": "-1-2"},
         {"since": f"{2**64}-0"},
+        {"since": f"{2**64 - 1}-{2**64 - 1}"},  # nothing can come after it
         {"since": "1-٣"},
         {"limit": 0},
         {"limit": 1001},

@@ -15,10 +15,11 @@ from models.checkpoint import save_checkpoint
 from models.scorer import Scored, Scorer
 from service.bus import Bus, Outcome, connect
 from service.embedded import RedisServer
+from service.inference.lines import Lines
 from service.inference.worker import run
 from service.messages import Camera, Frame, FrameId, IngestReport
 from service.settings import Settings
-from service.store import Store
+from service.store import Snapshot, Store
 from tests import stage
 from tests.conftest import Urls
 from tests.owning import add_frames
@@ -328,6 +329,24 @@ def test_no_frame_is_lost_while_the_bus_fails_to_take_what_became_of_it(
     with working(settings):
         wait_until(lambda: bus.cursor("a") == (5, 8) and bus.cursor("b") == (5, 2), "all frames are dealt with")
     assert scored(bus, "a") == [FrameId(5, seq) for seq in range(4, 9)]
+
+
+def test_a_bus_that_fails_while_a_camera_is_begun_costs_no_camera_more_than_another_try(
+    bus: Bus, store: Store, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failures, real = iter([redis.ConnectionError] * 2), Lines.start
+
+    def flaky(self: Lines, camera: Camera, epoch: int, snapshot: Snapshot | None) -> None:
+        if failure := next(failures, None):
+            raise failure
+        real(self, camera, epoch, snapshot)
+
+    monkeypatch.setattr(Lines, "start", flaky)
+    for name in ("a", "b", "c"):
+        store.add_camera(camera(name))
+        feed(bus, *frames(name, range(8)))
+    with working(settings):
+        wait_until(lambda: {bus.cursor(name) for name in ("a", "b", "c")} == {FrameId(5, 7)}, "all are scored")
 
 
 def test_a_store_that_hangs_holds_up_no_score(bus: Bus, settings: Settings, tmp_path: Path) -> None:

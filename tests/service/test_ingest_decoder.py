@@ -27,7 +27,7 @@ from tests.waiting import wait_until
 
 @pytest.fixture
 def settings(urls: Urls, tmp_path: Path) -> Settings:
-    return settings_for(tmp_path, urls.bus, urls.store, backlog_frames=8)
+    return settings_for(tmp_path, urls.bus, urls.store, backlog_frames=16)
 
 
 def kill_when_it_waits(record: Camera, settings: Settings, bus: Bus) -> None:
@@ -227,7 +227,7 @@ def test_a_checkpoint_that_is_missing_or_half_copied_may_come_yet(settings: Sett
 
 
 @pytest.mark.parametrize(
-    ("backlog", "kept", "frames"), [(64, 384, 64), (384, 384, 352), (1000, 100, 68), (64, 40, 8), (8, 16, 8)]
+    ("backlog", "kept", "frames"), [(64, 384, 64), (384, 384, 352), (1000, 100, 68), (64, 40, 16), (16, 16, 16)]
 )
 def test_the_backlog_leaves_room_for_a_replayed_window(backlog: int, kept: int, frames: int) -> None:
     assert backlog_frames(load_settings(backlog_frames=backlog, frames_kept=kept)) == frames

@@ -75,6 +75,20 @@ def test_without_a_bus_a_live_frame_is_dropped_and_its_number_is_missing(store: 
 def test_without_a_store_a_live_camera_does_not_wait(bus: Bus, tmp_path: Path) -> None:
     writer = writer_for(bus, Store(connect(f"unix://{tmp_path / 'nobody.sock'}")), patient=False)
     assert not writer.begin(wait=False)
+    writer.count("dropped_store")
+    assert bus.counters("a") == {"dropped_store": 1}  # by the bus, which is there: not when the store is back
+
+
+def test_what_no_later_frame_can_tell_is_counted_all_the_same(bus: Bus, store: Store) -> None:
+    writer = writer_for(bus, store, patient=False)
+    for _ in range(2):  # a cut: the next frame is another session's
+        assert writer.begin(wait=False)
+        writer.write(PIXELS, 1.0)
+        writer.skip("size")
+        writer.skip("size")
+    assert bus.counters("a")["dropped_size"] == 2
+    writer.close()
+    assert bus.counters("a")["dropped_size"] == 4
 
 
 # A Redis that answers, and refuses
@@ -121,7 +135,7 @@ def test_a_store_that_refuses_a_session_is_waited_for_by_a_file_alone(refusing: 
         began = list[bool]()
         waiting = threading.Thread(target=lambda: began.append(writer.begin(wait=True)))
         waiting.start()
-        wait_until(lambda: writer._not_before_s > 0, "it has tried in vain")
+        wait_until(lambda: writer._store_not_before_s > 0, "it has tried in vain")
         assert not began
         refusing.mend()
         waiting.join(10)

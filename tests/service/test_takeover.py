@@ -199,6 +199,31 @@ def test_who_wakes_after_its_lease_ran_out_writes_neither_score_nor_snapshot(
             assert (series(bus), bus.counters("a"), store.snapshot("a")) == before
 
 
+def test_the_last_snapshot_is_saved_before_a_new_epoch_and_before_the_lease_goes(
+    bus: Bus, store: Store, settings: Settings
+) -> None:
+    store.add_camera(camera())
+    epoch, _ = store.take_over("a")
+    link, leases = StoreLink(store), open_leases(settings, STAGE)  # its thread does not run: the test takes its steps
+    worker = Worker(settings, bus, Ownership(Claims(STAGE, bus, leases), link), link, "cpu", "fp32")
+    worker.ownership.going.add("a")
+    first, last = (Snapshot(FrameId(5, seq), {}) for seq in (1, 2))
+    link.save("a", epoch, first)
+    link._save_all()
+    link.save("a", epoch, last)
+    worker._hear_store()  # of the first
+    assert worker.ownership.going == {"a"}
+    link.take("a")
+    link._take_all()
+    assert link.answers() == ([], [])
+    link._save_all()
+    worker._hear_store()
+    assert worker.ownership.going == set()
+    saved = store.snapshot("a")
+    assert saved is not None
+    assert saved.cursor == last.cursor
+
+
 def replace_seq(bus: Bus, frame_id: FrameId) -> Scored:
     """The newest score and heatmap under another id."""
     score, heat = bus.newest_scores("a", 1)[0], bus.heat("a")

@@ -252,7 +252,10 @@ def test_the_behaviour_of_the_scaling_is_one_of_an_hpa(prod: list[Object]) -> No
 
 @needs_kustomize
 def test_metrics_are_scraped_where_the_api_listens_with_its_token(prod: list[Object]) -> None:
-    (endpoint,) = of_kind(prod, "ServiceMonitor")["lookout"]["spec"]["endpoints"]
+    monitor, service = of_kind(prod, "ServiceMonitor")["lookout"]["spec"], of_kind(prod, "Service")["lookout-api"]
+    (endpoint,) = monitor["endpoints"]
+    assert service["metadata"]["labels"][monitor["jobLabel"]] == "lookout"
+    assert 'up{job="lookout"}' in (ROOT / "deploy" / "prometheus" / "rules.yml").read_text()
     ports = {name: [port["name"] for port in one["spec"]["ports"]] for name, one in of_kind(prod, "Service").items()}
     assert [name for name, names in ports.items() if endpoint["port"] in names] == ["lookout-api"]
     assert endpoint["authorization"]["credentials"] == {"name": "lookout", "key": "LOOKOUT_TOKEN"}
@@ -274,7 +277,7 @@ CAMERAS = [
     for camera, now in (("gate", "online"), ("yard", "learning"), ("door", "reconnecting"), ("old", "disabled"))
     for state in ("online", "learning", "reconnecting", "disabled")
 ]
-UP = ['up{job="lookout-api", pod="a"} 1', 'up{job="lookout-api", pod="b"} 0']
+UP = ['up{job="lookout", pod="a"} 1', 'up{job="lookout", pod="b"} 0']
 
 
 @needs_promtool

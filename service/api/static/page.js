@@ -207,7 +207,7 @@ function facts(camera) {
   const parts = [camera.model];
   if (camera.measured_fps !== null) parts.push(`${camera.measured_fps.toFixed(1)} frames/s`);
   if (camera.waiting) parts.push("waiting for its scores");
-  const dropped = Object.entries(camera.dropped).filter(([why, n]) => n > 0 && why !== "fps");
+  const dropped = Object.entries(camera.dropped).filter(([, n]) => n > 0);
   if (dropped.length) parts.push(`dropped ${dropped.map(([why, n]) => `${n} ${why}`).join(", ")}`);
   if (camera.reconnects) parts.push(`${camera.reconnects} reconnects`);
   if (camera.retry_at) parts.push(`next try ${new Date(camera.retry_at * 1000).toLocaleTimeString()}`);
