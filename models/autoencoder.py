@@ -67,6 +67,11 @@ class Autoencoder(Model):
         return Lesson(mse, mse.detach() / 4, items)
 
 
+MOST_LOG_VARIANCE = 10.0
+"""Of log σ², whichever sign; near 0, where it belongs, the bound changes nothing. Without it the first steps at full
+width drove it beyond 20, and what the decoder's batch norms had seen there outlasted hundreds of steps."""
+
+
 class VariationalAutoencoder(Model):
     """x → q(z|x) = N(μ, σ²) → x̂; z is drawn in training and μ at test."""
 
@@ -79,6 +84,7 @@ class VariationalAutoencoder(Model):
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(B, 3, H, W) in [-1, 1] → x̂ of the same shape, μ and log σ², each (B, D, H/8, W/8)."""
         mu, log_variance = self.encoder(x).chunk(2, dim=1)  # (B, D, H/8, W/8)
+        log_variance = MOST_LOG_VARIANCE * (log_variance / MOST_LOG_VARIANCE).tanh()
         z = mu + (log_variance / 2).exp() * torch.randn_like(mu) if self.training else mu
         return self.decoder(z), mu, log_variance
 

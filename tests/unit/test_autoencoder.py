@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import nn
 from torch.distributions import Normal, kl_divergence
 
-from models.autoencoder import Autoencoder, AutoencoderConfig, VariationalAutoencoder, VariationalConfig, kl
+from models.autoencoder import (
+    MOST_LOG_VARIANCE,
+    Autoencoder,
+    AutoencoderConfig,
+    VariationalAutoencoder,
+    VariationalConfig,
+    kl,
+)
 
 NO_ITEMS = torch.empty(2, 0, 0)
 
@@ -40,6 +48,25 @@ def test_the_divergence_is_that_from_the_standard_normal(clips: torch.Tensor) ->
     lesson = model.lesson(clips, NO_ITEMS)
     assert lesson.loss.item() == pytest.approx((4 * lesson.mse + 0.5 * kl(*latent).mean()).item())
     assert model.measure(clips, NO_ITEMS).distance.mean().item() == pytest.approx(kl(*latent).mean().item())
+
+
+def test_an_encoder_that_overshoots_draws_within_bounds(clips: torch.Tensor) -> None:
+    """As a few steps at full width did: without a bound the standard deviations were 1e5."""
+    model = VariationalAutoencoder(VariationalConfig(width=4, dim=8)).train()
+    last = model.encoder[-1][-1]
+    assert isinstance(last, nn.Conv2d)
+    last.weight.data.mul_(1e4)
+    *_, log_variance = model(clips)
+    assert log_variance.abs().max().item() == pytest.approx(MOST_LOG_VARIANCE)
+
+
+def test_the_bound_is_not_felt_where_the_variance_belongs() -> None:
+    model = VariationalAutoencoder(VariationalConfig(width=4, dim=8)).eval()
+    clips = torch.zeros(1, 3, 16, 16)
+    with torch.no_grad():
+        _, given = model.encoder(clips).chunk(2, dim=1)
+        *_, bounded = model(clips)
+    assert torch.allclose(bounded, given, atol=0.01 * float(given.abs().max()) + 1e-6)
 
 
 @pytest.mark.parametrize("wrong", [{"width": 0}, {"dim": 0}, {"height_px": 20}, {"lambda_": 2.0}])
