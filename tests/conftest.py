@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -73,6 +74,13 @@ class Urls:
     bus: str
     store: str
 
+    def emptied(self) -> Urls:
+        """The same servers, which then know of no other test."""
+        for url in (self.bus, self.store):
+            with contextlib.closing(connect(url)) as client:
+                client.flushall()
+        return self
+
 
 @pytest.fixture(scope="session")
 def redis_urls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Urls]:
@@ -84,12 +92,7 @@ def redis_urls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Urls]:
 
 @pytest.fixture
 def urls(redis_urls: Urls) -> Urls:
-    """The same servers, emptied."""
-    for url in (redis_urls.bus, redis_urls.store):
-        client = connect(url)
-        client.flushall()
-        client.close()
-    return redis_urls
+    return redis_urls.emptied()
 
 
 @pytest.fixture

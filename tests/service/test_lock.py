@@ -45,7 +45,7 @@ WRONG = "another-token-of-the-same-length"
 
 @pytest.fixture(scope="module")
 def locked(redis_urls: Urls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
-    settings = settings_for(redis_urls, tmp_path_factory.mktemp("locked"), token=SecretStr(TOKEN))
+    settings = settings_for(redis_urls.emptied(), tmp_path_factory.mktemp("locked"), token=SecretStr(TOKEN))
     write_checkpoint(settings, "square")
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(doors, "PAUSE_S", 0.02)

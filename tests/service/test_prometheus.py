@@ -15,7 +15,6 @@ from pydantic import SecretStr
 
 from service import metrics
 from service.alerting import worker as alerting
-from service.bus import connect
 from service.inference import worker as inference
 from service.ingest import worker as ingest
 from service.settings import Settings
@@ -44,9 +43,7 @@ class Watched:
 @pytest.fixture(scope="module")
 def watched(redis_urls: Urls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
     """Every stage at work on a minute of a live camera that alarms soon, a camera that fails, and Prometheus."""
-    for url in (redis_urls.bus, redis_urls.store):
-        with contextlib.closing(connect(url)) as client:
-            client.flushall()
+    redis_urls.emptied()
     folder = tmp_path_factory.mktemp("watched")
     write_tiny(folder)
     write_clip(folder / "gate.mp4", range(600), size_px=(64, 48))

@@ -87,7 +87,7 @@ class Proxy:
 
 @pytest.fixture(scope="module")
 def proxy(redis_urls: Urls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
-    settings = settings_for(redis_urls, tmp_path_factory.mktemp("api"), token=SecretStr(TOKEN))
+    settings = settings_for(redis_urls.emptied(), tmp_path_factory.mktemp("api"), token=SecretStr(TOKEN))
     write_checkpoint(settings, "square")
     with running_api(settings) as api, _nginx(tmp_path_factory.mktemp("nginx"), api.port) as running:
         yield running
