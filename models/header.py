@@ -93,6 +93,13 @@ def _needs(data: dict[str, Any]) -> Needs:
     return found
 
 
+def stored_precision(path: Path) -> str:
+    """Of the weights of a checkpoint that `read_header` takes: float16 or float32."""
+    with safe_open(path, framework="numpy") as file:
+        found = {file.get_slice(name).get_dtype() for name in file.keys()}  # noqa: SIM118  it is no mapping
+    return "float16" if "F16" in found else "float32"
+
+
 def find_checkpoints(folder: Path) -> dict[str, Path]:
     """The checkpoints of a folder by their names (file stems), sorted."""
     return {path.stem: path for path in sorted(folder.glob(f"*{SUFFIX}"))}

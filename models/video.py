@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.errors import NoPictureError, VideoError
+from models.pile import Pile
 from models.preprocess import Preprocess
 from models.sampling import Sampler, Timeline
 
@@ -218,7 +219,7 @@ def read_parts(
     sample_fps: keeps so many frames a second as a camera's line does, and cuts where the clock jumps; None keeps all.
     Raises VideoError when it cannot be read, or holds no frame.
     """
-    parts, damage, last_s = list[list[Pixels]](), _Damage(), 0.0
+    parts, damage, last_s = list[Pile](), _Damage(), 0.0
     cut = True
     with _named(path), opened(path) as container:
         timeline, sampler = Timeline(usual_step_s(container)), Sampler(sample_fps)
@@ -229,14 +230,15 @@ def read_parts(
             last_s = at_s
             if not sampler.keeps(at_s):
                 continue
-            parts += [[]] if cut else []
+            parts += [Pile()] if cut else []
             cut = False
-            parts[-1].append(preprocess(picture.rgb))
-            on_frame(parts[-1][-1])
+            frame = preprocess(picture.rgb)
+            parts[-1].add(frame)
+            on_frame(frame)
     damage.over(0)
     if not parts:
         raise VideoError(f"{path.name} holds no frame")
-    return Parts([np.stack(part) for part in parts], damage.damaged, damage.lost)
+    return Parts([part.taken() for part in parts], damage.damaged, damage.lost)
 
 
 @dataclass(slots=True)
@@ -283,8 +285,7 @@ def announced(path: Path) -> Announced:
     """Raises VideoError when it cannot be opened, or holds no video."""
     with opened(path) as container:
         stream = _video_of(container)
-        rate = stream.average_rate
-        return Announced(stream.frames, float(rate) if rate else None, stream.width, stream.height)
+        return Announced(stream.frames, _announced_fps(stream), stream.width, stream.height)
 
 
 def frames_expected(path: Path, sample_fps: float | None = None) -> int:
@@ -295,10 +296,15 @@ def frames_expected(path: Path, sample_fps: float | None = None) -> int:
     with opened(path) as container:
         stream = _video_of(container)
         whole_s = float(stream.duration * stream.time_base) if stream.duration else (container.duration or 0) / 1e6
-        fps = float(stream.average_rate or 0)
-        frames = int(stream.frames) or round(whole_s * fps if fps < MOST_FPS else 0)  # 1000 is said where none is known
+        frames = int(stream.frames) or round(whole_s * (_announced_fps(stream) or 0))
     sampled = math.ceil(whole_s * sample_fps) if sample_fps else 0
     return min(frames, sampled) if frames and sampled else frames or sampled
+
+
+def _announced_fps(stream: Any) -> float | None:
+    """On average; None where none is known, of which libav says 0 or a thousand."""
+    fps = float(stream.average_rate or 0)
+    return fps if 0 < fps < MOST_FPS else None
 
 
 def frames_announced(path: Path) -> int:

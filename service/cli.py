@@ -14,6 +14,7 @@ from models.errors import ModelsError
 from service import logs
 from service.cli_models import models_app
 from service.cli_recipe import recipe_app
+from service.cli_shared import Seed, finite
 from service.cli_train import train_app
 from service.errors import LookoutError
 from service.lifecycle import stop_on_signals
@@ -71,10 +72,10 @@ def demo(
 @app.command()
 def scene(
     out: Annotated[Path, typer.Option(help="folder to write train/, test/ and labels.json into")],
-    train_clips: int = 12,
-    test_clips: int = 4,
-    seconds: float = 30.0,
-    seed: int = 1,
+    train_clips: Annotated[int, typer.Option(min=1)] = 12,
+    test_clips: Annotated[int, typer.Option(min=1)] = 4,
+    seconds: Annotated[float, typer.Option(help="of each clip", min=1, max=86_400, callback=finite)] = 30.0,
+    seed: Seed = 1,
 ) -> None:
     """Draw the demo's scene: normal clips to train on, clips with anomalies to evaluate on, and their labels."""
     from service.demo.scene import write_dataset  # noqa: PLC0415

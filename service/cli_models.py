@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from models.errors import DataError
-from service.cli_shared import Data, Device, Out, PrecisionChoice, SampleFps, frames_bar, provenance, save
+from service.cli_shared import Data, Device, Out, PrecisionChoice, SampleFps, finite, frames_bar, provenance, save
 from service.settings import load_settings
 
 if TYPE_CHECKING:
@@ -89,21 +89,29 @@ def evaluate(
         UpdateChoice, typer.Option(help="of the memory: as published, or guarded for cameras that run for months")
     ] = UpdateChoice.PAPER,
     gate: Annotated[
-        float | None, typer.Option(help="gate errors below it update the memory  [default: γ, or as calibrated]", min=0)
+        float | None,
+        typer.Option(
+            help="gate errors below it update the memory  [default: γ, or as calibrated]", min=0, callback=finite
+        ),
     ] = None,
     alpha: Annotated[
-        float | None, typer.Option(help="λ, share of PSNR in the score  [default: the checkpoint's]", min=0, max=1)
+        float | None,
+        typer.Option(help="λ, share of PSNR in the score  [default: the checkpoint's]", min=0, max=1, callback=finite),
     ] = None,
     score: Annotated[ScoreChoice, typer.Option(help="whose live values the alarms are of")] = ScoreChoice.PAPER,
     threshold: Annotated[
-        float | None, typer.Option(help="of an alarm  [default: LOOKOUT_ALERT_THRESHOLD]", min=0, max=1)
+        float | None,
+        typer.Option(help="of an alarm  [default: LOOKOUT_ALERT_THRESHOLD]", min=0, max=1, callback=finite),
     ] = None,
     json_out: Annotated[Path | None, typer.Option("--json", help="write the summary here")] = None,
     scores: Annotated[Path | None, typer.Option(help="write every frame's numbers here, .npz or .csv")] = None,
     plots: Annotated[Path | None, typer.Option(help="write a plot of each clip into this folder")] = None,
     report: Annotated[Path | None, typer.Option(help="write curves and the worst frames here, .html")] = None,
     fps: Annotated[
-        float | None, typer.Option(help="frame rate of clips that do not say theirs: folders of images", min=0.01)
+        float | None,
+        typer.Option(
+            help="frame rate of clips that do not say theirs: folders of images", min=0.01, max=1000, callback=finite
+        ),
     ] = None,
     device: Device = "auto",
 ) -> None:
@@ -150,7 +158,7 @@ def evaluate(
         "precision": chosen,
     }
     options |= {"memory": memory.value, "update": update.value, "gate": rule.gate}
-    options |= {"alpha": found.lambda_, "device": where}
+    options |= {"alpha": found.lambda_, "learn_frames": settings.learn_frames, "device": where}
     options |= provenance()
     typer.echo(tables.as_lines(found))  # first: what cannot be written must not cost it
     summary = evaluate.summary(found) | options

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from models.errors import DataError
-from service.cli_shared import Data, Device, Out, PrecisionChoice, Seed, frames_bar, provenance, write
+from service.cli_shared import Data, Device, Out, PrecisionChoice, Seed, finite, frames_bar, provenance, write
 from service.cli_train import run_training
 from service.lifecycle import stop_on_signals
 
@@ -27,11 +27,12 @@ def recipe(
     data: Data,
     out: Annotated[Path, typer.Option(help="folder for checkpoint, parts and numbers")],
     model: Annotated[str, typer.Option(help="what to train")] = "mnad-pred",
-    minutes: Annotated[float, typer.Option(help="for the training alone", min=0.01)] = 7.5,
+    minutes: Annotated[float, typer.Option(help="for the training alone", min=0.01, callback=finite)] = 7.5,
     epochs: Annotated[int, typer.Option(help="at most: fewer where they do not fit into the time", min=1)] = 60,
     batch: Annotated[int, typer.Option(help="windows a step", min=1)] = 4,
     learning_rate: Annotated[
-        float | None, typer.Option(help="of Adam  [default: 2e-4 times the root of batch / 4]", min=1e-9)
+        float | None,
+        typer.Option(help="of Adam  [default: 2e-4 times the root of batch / 4]", min=1e-9, callback=finite),
     ] = None,
     seed: Seed = 0,
     width: Annotated[
@@ -39,7 +40,10 @@ def recipe(
     ] = None,
     size: Annotated[int, typer.Option(help="side of the square input, px", min=8)] = 256,
     held_out: Annotated[
-        float, typer.Option(help="share of the normal clips to choose and to calibrate on", min=0.01, max=0.9)
+        float,
+        typer.Option(
+            help="share of the normal clips to choose and to calibrate on", min=0.01, max=0.9, callback=finite
+        ),
     ] = 0.1,
     precision: PrecisionChoice = PrecisionChoice.AUTO,
     device: Device = "auto",
@@ -50,9 +54,10 @@ def recipe(
     """Train in a given time, calibrate, evaluate, print the table. Killed, the same command goes on."""
     from models.device import choose_device, choose_precision  # noqa: PLC0415
     from models.registry import sized  # noqa: PLC0415
-    from models.training import parts, recipe, session, tables  # noqa: PLC0415
+    from models.training import evaluate, parts, recipe, session, tables  # noqa: PLC0415
     from models.training.trainer import TrainOptions  # noqa: PLC0415
 
+    evaluate.require_clips(data)  # what the training is for must not fail after it
     where = choose_device(device)
     config = sized(model, width=width, height_px=size, width_px=size)
     rate = recipe.learning_rate(batch) if learning_rate is None else learning_rate

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,6 +23,13 @@ class PrecisionChoice(StrEnum):
     AUTO = "auto"
     FP32 = "fp32"
     BF16 = "bf16"
+
+
+def finite(number: float | None) -> float | None:
+    """Of every option that takes one: infinity and nan lie within its bounds. Raises BadParameter."""
+    if number is not None and not math.isfinite(number):
+        raise typer.BadParameter(f"{number} is no number to work with")
+    return number
 
 
 Data = Annotated[Path, typer.Option(help="a set's folder (train/, test/, labels), or one of clips: videos or images")]
@@ -47,6 +55,7 @@ SampleFps = Annotated[
         help="frames a second of a recording to keep, as a camera's fps does  [default: all]",
         min=0.01,
         max=1000,
+        callback=finite,
     ),
 ]
 Seed = Annotated[int, typer.Option(help="of what is drawn by chance", min=0, max=2**32 - 1)]

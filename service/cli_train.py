@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from models.errors import DataError
-from service.cli_shared import Data, Device, Out, PrecisionChoice, SampleFps, Seed, provenance, write, wrote
+from service.cli_shared import Data, Device, Out, PrecisionChoice, SampleFps, Seed, finite, provenance, write, wrote
 from service.lifecycle import stop_on_signals
 
 if TYPE_CHECKING:
@@ -43,7 +43,9 @@ def train(
     model: Annotated[str, typer.Option(help="what to train")] = "mnad-pred",
     epochs: Annotated[int, typer.Option(help="over all windows", min=1)] = 60,
     batch: Annotated[int, typer.Option(help="windows a step", min=1)] = 4,
-    learning_rate: Annotated[float, typer.Option(help="of Adam at the beginning; it falls to 0", min=1e-9)] = 2e-4,
+    learning_rate: Annotated[
+        float, typer.Option(help="of Adam at the beginning; it falls to 0", min=1e-9, callback=finite)
+    ] = 2e-4,
     seed: Seed = 0,
     width: Annotated[
         int | None, typer.Option(help="channels of the first stage  [default: as published]", min=1)
@@ -69,7 +71,10 @@ def train(
     device: Device = "auto",
     half: Annotated[bool, typer.Option("--half", help="store the weights in float16")] = False,
     held_out: Annotated[
-        float, typer.Option(help="share of the normal clips to measure on and not to train on", min=0, max=0.9)
+        float,
+        typer.Option(
+            help="share of the normal clips to measure on and not to train on", min=0, max=0.9, callback=finite
+        ),
     ] = 0.0,
     validate: Annotated[Path | None, typer.Option(help="other normal clips to measure on")] = None,
     validate_every: Annotated[int, typer.Option(help="steps; 0: an epoch", min=0)] = 0,
@@ -81,7 +86,8 @@ def train(
         typer.Option(help="end after so many measurements without a new best; 0: never before the last epoch", min=0),
     ] = 0,
     minutes: Annotated[
-        float, typer.Option(help="end after so many of training, wherever it stands; 0: no limit", min=0)
+        float,
+        typer.Option(help="end after so many of training, wherever it stands; 0: no limit", min=0, callback=finite),
     ] = 0.0,
     seeds: Annotated[int, typer.Option(help="so many runs, NAME-seedK each, with mean and deviation", min=1)] = 1,
     deterministic: Annotated[bool, typer.Option("--deterministic", help="the same bits on the same machine")] = False,
@@ -92,7 +98,7 @@ def train(
     Stopped or killed, the same command goes on where it was.
     """
     from models.device import choose_device, choose_precision  # noqa: PLC0415
-    from models.header import read_header  # noqa: PLC0415
+    from models.header import read_header, stored_precision  # noqa: PLC0415
     from models.preprocess import Preprocess  # noqa: PLC0415
     from models.registry import changed, sized  # noqa: PLC0415
     from models.training import determinism, session  # noqa: PLC0415
@@ -132,7 +138,8 @@ def train(
         for k, own in runs.items():
             trainer = _trainer(config, replace(options, seed=k), footage, validation, teacher)
             if session.finished(trainer, own):
-                typer.echo(f"{own.out} is there already, trained so; remove it to train it anew")
+                stored = stored_precision(own.out)
+                typer.echo(f"{own.out} is there already, trained so, stored in {stored}; remove it to train it anew")
                 continue
             run_training(trainer, own, preprocess, half, stop.is_set, lambda: sampled)
     if seeds > 1:

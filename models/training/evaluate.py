@@ -148,6 +148,17 @@ def evaluate(
     )
 
 
+def require_clips(data: Path) -> None:
+    """What can be known before a frame is scored: there are clips that open, with labels of their lengths, or without.
+
+    Raises DataError, VideoError.
+    """
+    paths = evaluation_clips(data)
+    for path in paths:
+        announced(path)
+    read_labels(data, paths, read_masks(data, paths))
+
+
 def guarded_rule(checkpoint: Checkpoint) -> MemoryRule:
     """The guarded update in the measures of the checkpoint's calibration. Raises CheckpointError without them."""
     bounds, needs = checkpoint.calibration, checkpoint.config.needs

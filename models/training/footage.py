@@ -31,7 +31,7 @@ MASKS = "_gt"
 """Ped2's folders of masks, which lie among the test clips, end so."""
 
 MEMORY_SHARE = 0.5
-"""Of the machine's memory that footage may take; while a clip is put together, it is there twice."""
+"""Of the machine's memory that footage may take."""
 
 
 def train_clips(data: Path) -> list[Path]:

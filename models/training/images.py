@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 
 from models.errors import DataError, VideoError
+from models.pile import Pile
 from models.preprocess import Pixels, Preprocess
 from models.video import Announced, OnFrame
 
@@ -61,7 +62,7 @@ def read_images(folder: Path, preprocess: Preprocess, on_frame: OnFrame = lambda
 
     Raises DataError for a series with holes, VideoError for an image that cannot be read or has another size.
     """
-    frames, shape = [], None
+    clip, shape = Pile(), None
     with _silent():
         for path in frame_images(folder):
             rgb = _read(path)
@@ -69,9 +70,10 @@ def read_images(folder: Path, preprocess: Preprocess, on_frame: OnFrame = lambda
             if rgb.shape != shape:
                 size, first = (f"{width}x{height}" for height, width, _ in (rgb.shape, shape))
                 raise VideoError(f"{folder.name}: {path.name} is {size}, the first frame {first}")
-            frames.append(preprocess(rgb))
-            on_frame(frames[-1])
-    return np.stack(frames)
+            frame = preprocess(rgb)
+            clip.add(frame)
+            on_frame(frame)
+    return clip.taken()
 
 
 def images_at(folder: Path, frames: Iterable[int]) -> dict[int, Pixels]:

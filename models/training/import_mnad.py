@@ -40,7 +40,8 @@ def convert(tensors: dict[str, Tensor], name: str, provenance: dict[str, str]) -
         if not key.startswith(UNUSED)
     }
     items = kept.pop("m_items", None)
-    if items is None or items.ndim != 2 or _FIRST not in kept or _LAST_ENCODING not in kept:
+    first = kept.get(_FIRST)
+    if items is None or items.ndim != 2 or first is None or first.ndim != 4 or _LAST_ENCODING not in kept:
         raise CheckpointError(f"{name} does not hold MNAD's weights and memory items (m_items)")
     config = _config_of(kept, items)
     model = make_model("mnad-pred", config)

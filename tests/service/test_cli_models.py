@@ -43,7 +43,7 @@ def test_evaluate_gives_every_number_and_the_auc_can_be_recounted(trained: Path,
     values = np.concatenate([scores["01/value_minmax"], scores["02/value_minmax"]])
     assert summary["auc"]["per_video_minmax"] == pytest.approx(100 * roc_auc_score(truth, values))
     assert summary["alpha"] == 0.5
-    assert summary["causal_bounds"] == "learn"
+    assert (summary["causal_bounds"], summary["learn_frames"]) == ("learn", 300)
     assert np.isnan(scores["01/value"]).all()  # 300 frames are learned from; there are 42
     assert summary["auc"]["causal"] is None
     assert {path.name for path in (tmp_path / "plots").iterdir()} == {"01.png", "02.png"}

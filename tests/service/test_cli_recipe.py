@@ -14,6 +14,7 @@ from models.checkpoint import digest, load_checkpoint
 from models.training import loop, recipe
 from models.training.trainer import Batch, Trainer
 from tests.cli import Said, lookout
+from tests.clips import damage, write_clip
 from tests.killed import KilledError
 from tests.sets import FRAMES, ped2, write_images
 
@@ -115,8 +116,37 @@ def test_what_cannot_be_is_one_line_and_no_file(data: Path, tmp_path: Path, monk
     short = tmp_path / "short"
     for name in ("01", "02"):
         write_images(short / "train" / name, [f"{number}.png" for number in range(4 if name == "02" else 9)])
+    (short / "test").symlink_to(short / "train")
     said = lookout("recipe", "--data", short, "--out", out, *SMALL, expect=1)
     assert "02 has 4 frames; the model needs 5" in said.one_line()
+    damaged = tmp_path / "damaged"
+    (damaged / "train").mkdir(parents=True)
+    for name in ("01", "02"):
+        damage(write_clip(damaged / "train" / f"{name}.mp4", range(12), size_px=(64, 48)), [5])
+    (damaged / "test").symlink_to(damaged / "train")
+    said = lookout("recipe", "--data", damaged, "--out", out, *SMALL, expect=1)
+    assert "01.mp4: " in said.one_line()
+    assert "are damaged" in said.one_line()
+    assert not out.exists()
+
+
+def test_what_it_is_to_be_measured_on_is_looked_at_before_the_training(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Trainer, "__init__", None)
+    out, partial = tmp_path / "out", tmp_path / "partial"
+    partial.mkdir()
+    (partial / "Train").symlink_to(data / "Train")
+    said = lookout("recipe", "--data", partial, "--out", out, *SMALL, expect=1)
+    assert "partial holds no video clip" in said.one_line()
+    (partial / "test").mkdir()
+    (partial / "test" / "01.mp4").write_text("no video")
+    assert "01.mp4 cannot be opened" in lookout("recipe", "--data", partial, "--out", out, *SMALL, expect=1).one_line()
+    write_clip(partial / "test" / "01.mp4", range(9))
+    labels = {"test": {"01": {"frames": 8, "anomalous_first_last_0based_inclusive": [[2, 4]]}}}
+    (partial / "labels.json").write_text(json.dumps(labels))
+    said = lookout("recipe", "--data", partial, "--out", out, *SMALL, expect=1)
+    assert "labels.json says that clip 01 has 8 frames; it has 9" in said.one_line()
     assert not out.exists()
 
 

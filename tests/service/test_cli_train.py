@@ -196,7 +196,7 @@ def test_a_narrow_network_is_taught_by_a_wide_one(data: Path, trained: Path, tmp
         (("--teacher", data / "train" / "01.mp4"), "01.mp4"),
     ]:
         assert reason in lookout(*taught, "--out", tmp_path / "x" / "x.safetensors", *options, expect=1).one_line()
-        assert not (tmp_path / "x.safetensors").exists()
+        assert not (tmp_path / "x").exists()
 
 
 def test_one_recording_is_trained_and_calibrated_on_at_a_cameras_rate(tmp_path: Path) -> None:
@@ -222,6 +222,18 @@ def test_several_seeds_at_a_cameras_rate_go_on_too(tmp_path: Path) -> None:
     assert lookout(*command).out.count("is there already") == 2
 
 
+def test_done_again_it_says_how_the_weights_are_stored(data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "gate.safetensors"
+    command = ("train", "--data", data, "--out", out, *TRAIN, "--epochs", 1)
+    lookout(*command, "--half")
+    before = out.read_bytes()
+    for half in ((), ("--half",)):
+        assert "trained so, stored in float16; remove it" in lookout(*command, *half).out
+    assert out.read_bytes() == before
+    lookout("calibrate", "--checkpoint", out, "--data", data, "--out", out)
+    assert "trained so, stored in float32; remove it" in lookout(*command, "--half").out
+
+
 def test_a_damaged_recording_is_used_and_the_damage_told(tmp_path: Path) -> None:
     recording = write_clip(tmp_path / "camera.mkv", range(40), size_px=(64, 48), options=GROUPS)
     out, told = tmp_path / "gate.safetensors", "camera.mkv: 8 frames passed over for damage; 32 used, in 2 pieces"
@@ -243,7 +255,7 @@ def test_what_is_trained_and_measured_on_shares_the_memory(
     lookout(*alone, "--out", tmp_path / "gate.safetensors")
     both = lookout(*alone, "--validate", recordings[1], "--out", tmp_path / "x" / "gate.safetensors", expect=1)
     assert "about 60 frames of 32x32" in both.one_line()
-    assert not (tmp_path / "x.safetensors").exists()
+    assert not (tmp_path / "x").exists()
 
 
 def test_folders_of_images_are_trained_on(tmp_path: Path) -> None:

@@ -226,6 +226,8 @@ def test_what_is_not_mnad_is_not_imported(tmp_path: Path) -> None:
         convert(dict(state), "x", {})
     with pytest.raises(CheckpointError, match="does not fit"):
         convert({**state, "m_items": torch.zeros(4, 99)}, "x", {})
+    with pytest.raises(CheckpointError, match="does not hold MNAD's weights"):
+        convert({**state, "m_items": tiny.items, "encoder.moduleConv1.0.weight": torch.zeros(4)}, "x", {})
     (tmp_path / "w.safetensors").write_text("no")
     with pytest.raises(CheckpointError, match=r"w\.safetensors"):
         import_mnad(tmp_path / "w.safetensors")

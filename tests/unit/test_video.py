@@ -23,6 +23,11 @@ def clip(tmp_path: Path) -> Path:
     return write_clip(tmp_path / "clip.mp4", range(30))
 
 
+def test_a_rate_that_is_not_known_is_not_announced(tmp_path: Path) -> None:
+    told = [announced(write_clip(tmp_path / f"{fps}.mkv", range(5), fps=fps)).fps for fps in (25, 1000)]
+    assert told == [25, None]  # a thousand is what libav says where it knows none
+
+
 @pytest.mark.footage
 def test_gray_footage_of_full_range_keeps_its_values_exactly() -> None:
     """Ped2 is yuvj420p: its Y plane is the gray value, and R = G = B = Y."""
