@@ -306,7 +306,7 @@ def test_a_training_that_came_to_its_end_is_not_done_again(data: Path, tmp_path:
     lookout(*command)
     assert "lookout train --data=data0 --out=gate.safetensors" in read_header(out).provenance["command"]
     there = {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
-    assert "is there already, trained so; remove it to train it anew" in lookout(*command).out
+    assert "is there already, trained so, stored in float32; remove it to train it anew" in lookout(*command).out
     assert {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == there
     assert "epoch 2" in lookout(*command, "--learning-rate", 1e-3).out
 
