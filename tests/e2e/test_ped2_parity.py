@@ -13,10 +13,12 @@ import pytest
 
 from models.checkpoint import Checkpoint
 from models.device import Precision
+from models.preprocess import Preprocess
 from models.scorer import Scorer
 from models.training.evaluate import Evaluation, evaluate
 from models.training.import_mnad import import_mnad
 from models.training.run import ClipScores, score_clips
+from models.video import read_clip
 from tests.conftest import SHARED
 from tests.e2e.conftest import BEGINNING, CLIP, HALF_GATE, PED2
 
@@ -44,6 +46,11 @@ def assert_clip(found: ClipScores, gate: float, frames: int | None = None) -> No
     assert found.gate_error == pytest.approx(of_clip["gate_error"], rel=1e-3)
     undecided = np.abs(of_clip["gate_error"] - gate) < 1e-6 * gate  # within float rounding of the gate
     assert np.array_equal(found.memory_updated[~undecided], of_clip["memory_updated"].astype(bool)[~undecided])
+
+
+def test_the_beginning_is_the_clips_own(beginning: Path) -> None:
+    part, whole = (read_clip(folder / f"{CLIP}.mp4", Preprocess(64, 64)) for folder in (beginning, PED2 / "test"))
+    assert np.array_equal(part, whole[:BEGINNING])
 
 
 def test_the_first_clip_frame_by_frame(checkpoint: Checkpoint, beginning: Path) -> None:
