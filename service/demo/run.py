@@ -89,6 +89,7 @@ class Guide:
         self._generated = generated
         self._say = say
         self._base = ""
+        self._learn_frames = 0
         self._headers = {"Content-Type": "application/json"}
         self._state: tuple[str, str | None] | None = None
         self._alerts: set[str] = set()
@@ -98,7 +99,7 @@ class Guide:
     def start(self, settings: Settings) -> None:
         """Once the service answers. Raises LookoutError where the camera is refused."""
         page = serve.address(settings)
-        self._base = f"{page}/api/v1"
+        self._base, self._learn_frames = f"{page}/api/v1", settings.learn_frames
         if settings.token:
             self._headers["Authorization"] = f"Bearer {settings.token.get_secret_value()}"
         self._add_camera()
@@ -113,7 +114,7 @@ class Guide:
             "",
             "People walk on the square; the cyclist comes after about 15 s, then a runner and a van."
             if self._generated
-            else "The camera first learns what is normal: 300 frames without alerts.",
+            else f"The camera first learns what is normal: {self._learn_frames} frames without alerts.",
             "Ctrl-C ends it.",
         ]
         self._say("\n".join(lines))
@@ -144,6 +145,9 @@ class Guide:
         if now != self._state:
             self._state = now
             self._say(f"camera {CAMERA}: {now[0]}" + (f" ({now[1]})" if now[1] else ""))
+            if now[0] == "ended" and not self._generated and camera["scores"] <= self._learn_frames:
+                self._say(f"The video ended after {camera['scores']} scores, of {self._learn_frames} to learn from.")
+                self._say("Take a longer one, or learn from fewer: LOOKOUT_LEARN_FRAMES.")
 
     def _say_count(self, camera: dict[str, Any]) -> None:
         """Every few seconds, while scores come: how many, and the newest value."""

@@ -103,6 +103,7 @@ def test_a_video_of_ones_own(tmp_path: Path) -> None:
         output.wait_for("Lookout is at ")
         output.wait_for("camera demo: learning")
         output.wait_for("scores, the newest: learning")
+        assert " scores, of 300 to learn from." in output.wait_for("The video ended after ")
     assert not any(TOKEN in line for line in output.lines)
 
 
