@@ -11,7 +11,7 @@ BLOCK_BYTES = 64 * 2**20
 
 
 class Pile:
-    """Frames (H, W, 3) of one size, one after another."""
+    """Frames of one size, (H, W, 3) uint8 RGB each, one after another."""
 
     def __init__(self) -> None:
         self._blocks: list[Pixels] = []  # (n, H, W, 3) each
@@ -23,7 +23,7 @@ class Pile:
             self._close_block()
 
     def taken(self) -> Pixels:
-        """All of them, (N, H, W, 3); at least one. The pile is empty afterwards.
+        """All of them, (N, H, W, 3) uint8 RGB; at least one must be there. The pile is empty afterwards.
 
         As np.stack, but each block is freed once it is copied, and an empty array takes no memory until it is written.
         """
