@@ -18,7 +18,7 @@ from models.learner import Scheme
 from models.registry import make_config
 from models.training.evaluate import Evaluation
 from service.settings import SHIPPED_MODELS
-from tests.e2e.conftest import BEGINNING, CLIP, evaluate_clip
+from tests.e2e.conftest import CLIP, PED2, evaluate_clip
 from tests.e2e.service_process import Service, running_service
 from tests.rtsp import rtsp_server
 from tests.waiting import wait_until
@@ -65,20 +65,23 @@ def assert_alert_with_picture(service: Service, camera: str) -> None:
     assert picture.content[:2] == b"\xff\xd8"
 
 
-def test_a_file_camera(half_gated: Checkpoint, first_clip: Evaluation, beginning: Path, tmp_path: Path) -> None:
+def test_a_file_camera(half_gated: Checkpoint, first_clip: Evaluation, tmp_path: Path) -> None:
     save_checkpoint(tmp_path / "ped2.safetensors", half_gated)
-    settings = {"models_dir": tmp_path, "media_dir": beginning, "precision": "fp32"}
+    settings = {"models_dir": tmp_path, "media_dir": PED2 / "test", "precision": "fp32"}
     with running_service(tmp_path / "data", **settings) as service:
-        service.add(id="ped2", url=str(beginning / f"{CLIP}.mp4"), model="ped2", pace="fast", calibration="model")
+        url = str(PED2 / "test" / f"{CLIP}.mp4")
+        service.add(id="ped2", url=url, model="ped2", pace="fast", calibration="model")
         service.wait_for_state("ped2", "ended", 300)
         scores = service.all_scores("ped2")
-        assert len(scores) == BEGINNING - 4
+        assert len(scores) == FRAMES - 4
         assert_same_series(scores, first_clip)
+        assert_alert_with_picture(service, "ped2")
 
 
 @pytest.mark.rtsp
-def test_an_rtsp_camera(compact: Checkpoint, whole: Path, tmp_path: Path) -> None:
-    expected = evaluate_clip(compact, "bf16", whole)
+def test_an_rtsp_camera(compact: Checkpoint, tmp_path: Path) -> None:
+    (tmp_path / "one").mkdir()
+    expected = evaluate_clip(compact, "bf16", tmp_path / "one")
     assert 0.1 < expected.clips[0].memory_updated.mean() < 0.9
     low, high = np.quantile(expected.values[CLIP].live("local"), [0.1, 0.9])
     assert low < 0.3
@@ -87,7 +90,7 @@ def test_an_rtsp_camera(compact: Checkpoint, whole: Path, tmp_path: Path) -> Non
     # However busy these two cores are: here late frames are scored too, whatever their age.
     settings = {"models_dir": tmp_path, "precision": "bf16", "live_age_s": 600}
     with running_service(tmp_path / "data", **settings) as service:
-        with rtsp_server(whole / f"{CLIP}.mp4") as url:
+        with rtsp_server(PED2 / "test" / f"{CLIP}.mp4") as url:
             service.add(id="ped2", url=url, model="ped2", calibration="model", score="local")
             wait_until(lambda: service.camera("ped2")["frames"] >= FRAMES, "the clip has come", 60, every_s=0.1)
         # The server is gone: what it sent is scored to the end, however slow this machine is.
