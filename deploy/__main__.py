@@ -12,7 +12,10 @@ ROOT = Path(__file__).parents[1]
 
 def generated() -> dict[Path, str]:
     """Each file and what it should hold."""
-    boards = {ROOT / "deploy" / "grafana" / "dashboards" / name: text for name, text in dashboards().items()}
+    boards = {
+        ROOT / "deploy" / "grafana" / "dashboards" / name: text
+        for name, text in dashboards().items()
+    }
     return {ROOT / "docs" / "metrics.md": metrics_page.page()} | boards
 
 

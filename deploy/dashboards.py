@@ -8,7 +8,7 @@ from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from deploy.panels import Panel, Query, board, lines, number, states
-from service.messages import CameraState
+from lookout.service.core.messages import CameraState
 
 OK, BAD, DOUBT, CALM, GONE = "green", "red", "orange", "blue", "gray"
 NONE_GOOD, SOME_GOOD, ALWAYS = ((None, OK), (1, BAD)), ((None, BAD), (1, OK)), ((None, CALM),)
@@ -29,7 +29,10 @@ STATES = {at: (state.value, COLOURS[state]) for at, state in enumerate(CameraSta
 def dashboards() -> dict[str, str]:
     """Each file's name, and its JSON."""
     made = (overview(), camera(), inference(), alerts())
-    return {f"{one.uid}.json": json.dumps(one, cls=JSONEncoder, indent=1, sort_keys=True) + "\n" for one in made}
+    return {
+        f"{one.uid}.json": json.dumps(one, cls=JSONEncoder, indent=1, sort_keys=True) + "\n"
+        for one in made
+    }
 
 
 # PromQL
@@ -69,16 +72,23 @@ def latency(chosen: str = "") -> str:
 
 
 def quantiles(buckets: str) -> list[Query]:
-    return [(f"histogram_quantile({share}, {buckets})", f"{share:.0%}") for share in (0.5, 0.95, 0.99)]
+    return [
+        (f"histogram_quantile({share}, {buckets})", f"{share:.0%}") for share in (0.5, 0.95, 0.99)
+    ]
 
 
 def dropped(chosen: str = "") -> Query:
-    return f"sum by (reason) ({rate('frames_dropped_total', chosen, 'camera, reason')})", "{{reason}}"
+    return (
+        f"sum by (reason) ({rate('frames_dropped_total', chosen, 'camera, reason')})",
+        "{{reason}}",
+    )
 
 
 ALL_OPEN = f"sum({each('lookout_alerts_open')})"
 WORKERS: Query = (each("lookout_workers", "stage"), "{{stage}}")
-ALERTED = f"{gauge('alerts_open')} > 0 or {each(f'increase(lookout_alerts_total{{{CAMERA}}}[1m])')} > 0"
+ALERTED = (
+    f"{gauge('alerts_open')} > 0 or {each(f'increase(lookout_alerts_total{{{CAMERA}}}[1m])')} > 0"
+)
 
 
 # The dashboards
@@ -89,11 +99,21 @@ SCORE = "Score"
 def score() -> Panel:
     """The panel on which alerts are marked."""
     peak, newest = (gauge("score_peak"), "{{camera}} peak"), (gauge("score"), "{{camera}}")
-    return lines(SCORE, "Newest, and the highest of 15 s; alerts are marked.", "none", peak, newest, width=24, most=1)
+    return lines(
+        SCORE,
+        "Newest, and the highest of 15 s; alerts are marked.",
+        "none",
+        peak,
+        newest,
+        width=24,
+        most=1,
+    )
 
 
 def overview() -> Dashboard:
-    watched, unwatched = (f"sum({each(f'lookout_camera_state{{{which}}}')})" for which in (LIVE, DOWN))
+    watched, unwatched = (
+        f"sum({each(f'lookout_camera_state{{{which}}}')})" for which in (LIVE, DOWN)
+    )
     version = each("lookout_build_info", "version"), "{{version}}"
     firing = 'count(ALERTS{alertstate="firing"}) or vector(0)'
     free = "min(lookout_data_free_bytes / lookout_data_size_bytes)"
@@ -101,20 +121,38 @@ def overview() -> Dashboard:
     oldest = f"topk(5, {each('lookout_frame_age_seconds')})"
     panels: list[Panel] = [
         number("Watched", "Cameras that are scored.", "none", SOME_GOOD, (watched, "")),
-        number("Not watched", "Cameras that should be and are not.", "none", NONE_GOOD, (unwatched, "")),
+        number(
+            "Not watched", "Cameras that should be and are not.", "none", NONE_GOOD, (unwatched, "")
+        ),
         number("Open alerts", "Anomalies going on now.", "none", NONE_GOOD, (ALL_OPEN, "")),
-        number("Rules firing", "Of Prometheus; docs/runbook.md says what to do.", "none", NONE_GOOD, (firing, "")),
+        number(
+            "Rules firing",
+            "Of Prometheus; docs/runbook.md says what to do.",
+            "none",
+            NONE_GOOD,
+            (firing, ""),
+        ),
         number("Disk free", "Of the data folder's volume.", "percentunit", DISK, (free, "")),
         number("Version", "Of the API.", "none", ALWAYS, version, named=True),
         number("Workers", "At each stage.", "none", SOME_GOOD, WORKERS, width=12),
         number(
-            "Redis", "1 while it answers.", "none", SOME_GOOD, (each("lookout_up", "server"), "{{server}}"), width=12
+            "Redis",
+            "1 while it answers.",
+            "none",
+            SOME_GOOD,
+            (each("lookout_up", "server"), "{{server}}"),
+            width=12,
         ),
         states("Cameras", "What each is doing.", STATES, (state_number(), "{{camera}}")),
         lines("Frames", "A second, of all cameras.", "cps", (frames, "kept"), (scores, "scored")),
         lines("Latency", "From capture to score; live cameras.", "s", *quantiles(latency())),
         lines("Dropped", "Frames a second, by reason.", "cps", dropped(), stacked=True),
-        lines("Oldest picture", "The five cameras whose newest frame is oldest.", "s", (oldest, "{{camera}}")),
+        lines(
+            "Oldest picture",
+            "The five cameras whose newest frame is oldest.",
+            "s",
+            (oldest, "{{camera}}"),
+        ),
     ]
     return board("lookout-overview", "Lookout: overview", "Is everything watched, in time?", panels)
 
@@ -122,15 +160,24 @@ def overview() -> Dashboard:
 def camera() -> Dashboard:
     frames, scores = (rate(f"{what}_total", CAMERA) for what in ("frames", "scores"))
     decisions = rate("memory_decisions_total", CAMERA, "camera, decision")
-    reconnects, corrupt = (rate(f"{what}_total", CAMERA) for what in ("reconnects", "corrupt_packets"))
+    reconnects, corrupt = (
+        rate(f"{what}_total", CAMERA) for what in ("reconnects", "corrupt_packets")
+    )
     panels: list[Panel] = [
         states("State", "What it is doing.", STATES, (state_number(CAMERA), "{{camera}}")),
         score(),
-        lines("Frames", "A second.", "cps", (frames, "{{camera}} kept"), (scores, "{{camera}} scored")),
+        lines(
+            "Frames", "A second.", "cps", (frames, "{{camera}} kept"), (scores, "{{camera}} scored")
+        ),
         lines("Dropped", "Frames a second, by reason.", "cps", dropped(CAMERA), stacked=True),
         lines("Latency", "From capture to score.", "s", *quantiles(latency(CAMERA))),
         lines("Age", "Of the newest frame.", "s", (gauge("frame_age_seconds"), "{{camera}}")),
-        lines("Waiting", "Frames that inference has not dealt with.", "none", (gauge("frames_waiting"), "{{camera}}")),
+        lines(
+            "Waiting",
+            "Frames that inference has not dealt with.",
+            "none",
+            (gauge("frames_waiting"), "{{camera}}"),
+        ),
         lines(
             "Connection",
             "Connected again, and packets that could not be decoded, a second.",
@@ -138,8 +185,18 @@ def camera() -> Dashboard:
             (reconnects, "{{camera}} again"),
             (corrupt, "{{camera}} corrupt"),
         ),
-        lines("Drift", "Of the memory from training; 0 is as trained.", "none", (gauge("memory_drift"), "{{camera}}")),
-        lines("Memory", "What the gate decided, a second.", "cps", (decisions, "{{camera}} {{decision}}")),
+        lines(
+            "Drift",
+            "Of the memory from training; 0 is as trained.",
+            "none",
+            (gauge("memory_drift"), "{{camera}}"),
+        ),
+        lines(
+            "Memory",
+            "What the gate decided, a second.",
+            "cps",
+            (decisions, "{{camera}} {{decision}}"),
+        ),
         lines(
             "Tampered",
             "1 while the picture is dark, empty or blurred.",
@@ -160,7 +217,9 @@ def camera() -> Dashboard:
 
 
 def inference() -> Dashboard:
-    steps, frames = (f"max(rate(lookout_batch_frames_{part}[$__rate_interval]))" for part in ("count", "sum"))
+    steps, frames = (
+        f"max(rate(lookout_batch_frames_{part}[$__rate_interval]))" for part in ("count", "sum")
+    )
     step = rate("step_seconds_bucket", by="le")
     late = f"histogram_quantile(0.95, {rate('latency_seconds_bucket', by='camera, le')})"
     lag = rate("frames_dropped_total", 'reason="lag"')
@@ -171,13 +230,39 @@ def inference() -> Dashboard:
         number("Forward passes", "A second, all workers.", "cps", ALWAYS, (steps, ""), width=6),
         number("Frames", "Scored a second, all workers.", "cps", ALWAYS, (frames, ""), width=6),
         lines("Step", "Time of a forward pass.", "s", *quantiles(step)),
-        lines("Batch", "Frames that share a forward pass, on average.", "none", (f"{frames} / {steps}", "frames")),
-        lines("Load", "Frames a second that each worker has taken on.", "cps", (loads, "{{stage}} {{worker}}")),
+        lines(
+            "Batch",
+            "Frames that share a forward pass, on average.",
+            "none",
+            (f"{frames} / {steps}", "frames"),
+        ),
+        lines(
+            "Load",
+            "Frames a second that each worker has taken on.",
+            "cps",
+            (loads, "{{stage}} {{worker}}"),
+        ),
         lines("Latency", "From capture to score: 95 % are quicker.", "s", (late, "{{camera}}")),
-        lines("Lag", "Frames a second dropped since inference is too slow.", "cps", (lag, "{{camera}}"), stacked=True),
-        lines("Waiting", "Frames not dealt with.", "none", (each("lookout_frames_waiting"), "{{camera}}")),
+        lines(
+            "Lag",
+            "Frames a second dropped since inference is too slow.",
+            "cps",
+            (lag, "{{camera}}"),
+            stacked=True,
+        ),
+        lines(
+            "Waiting",
+            "Frames not dealt with.",
+            "none",
+            (each("lookout_frames_waiting"), "{{camera}}"),
+        ),
         lines("Memory", "What the gates decided, a second.", "cps", (decisions, "{{decision}}")),
-        lines("Drift", "Of the memories from training.", "none", (each("lookout_memory_drift"), "{{camera}}")),
+        lines(
+            "Drift",
+            "Of the memories from training.",
+            "none",
+            (each("lookout_memory_drift"), "{{camera}}"),
+        ),
         lines(
             "Rollbacks",
             "How often a guarded memory went back to the trained one.",
@@ -194,12 +279,28 @@ def alerts() -> Dashboard:
     today = f"sum({each('increase(lookout_alerts_total[24h])')})"
     panels: list[Panel] = [
         number("Open now", "At all cameras.", "none", NONE_GOOD, (ALL_OPEN, ""), width=8),
-        number("Last 24 hours", "Alerts opened at all cameras.", "none", ALWAYS, (today, ""), width=8),
-        number("Listeners", "WebSocket clients.", "none", ALWAYS, ("sum(lookout_live_listeners)", ""), width=8),
+        number(
+            "Last 24 hours", "Alerts opened at all cameras.", "none", ALWAYS, (today, ""), width=8
+        ),
+        number(
+            "Listeners",
+            "WebSocket clients.",
+            "none",
+            ALWAYS,
+            ("sum(lookout_live_listeners)", ""),
+            width=8,
+        ),
         score(),
         lines("An hour", "Alerts opened in the hour before.", "none", (by_hour, "{{camera}}")),
-        lines("Open", "At each camera.", "none", (gauge("alerts_open"), "{{camera}}"), stacked=True),
-        lines("Behind", "Scores that alerting has not dealt with.", "none", (gauge("scores_waiting"), "{{camera}}")),
+        lines(
+            "Open", "At each camera.", "none", (gauge("alerts_open"), "{{camera}}"), stacked=True
+        ),
+        lines(
+            "Behind",
+            "Scores that alerting has not dealt with.",
+            "none",
+            (gauge("scores_waiting"), "{{camera}}"),
+        ),
         lines(
             "Live queue",
             "Messages that wait for the slowest listener, and listeners closed a second since they were too slow.",
@@ -211,7 +312,10 @@ def alerts() -> Dashboard:
             "Refused",
             "Requests a second without the token, or with a wrong one.",
             "none",
-            ("sum by (refusal) (rate(lookout_requests_refused_total[$__rate_interval]))", "{{refusal}}"),
+            (
+                "sum by (refusal) (rate(lookout_requests_refused_total[$__rate_interval]))",
+                "{{refusal}}",
+            ),
         ),
     ]
     return board(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from service.metrics import ALL, LABELS, Metric
+from lookout.service.core.metrics import ALL, LABELS, Metric
 
 INTRODUCTION = """\
 # Metrics
 
 `GET /metrics` of the API tells them in Prometheus' text form. This page is made of the list in
-[service/metrics.py](../service/metrics.py) by `make generate`.
+[service/core/metrics.py](../service/core/metrics.py) by `make generate`.
 
 - Counters lie in Redis, one for each camera or stage: they are right however many workers there are, and go on when a
   worker ends or a camera changes hands. Those on the bus start anew when the bus does (alerts are in the store, and do
@@ -28,10 +28,14 @@ def page() -> str:
 
 
 def _table(told: tuple[Metric, ...]) -> str:
-    return "| metric | kind | labels | what |\n|---|---|---|---|\n" + "".join(_row(metric) for metric in told)
+    return "| metric | kind | labels | what |\n|---|---|---|---|\n" + "".join(
+        _row(metric) for metric in told
+    )
 
 
 def _row(metric: Metric) -> str:
     labels = ", ".join(f"`{label}`" for label in metric.labels)
-    buckets = f" Buckets: {', '.join(f'{bound:g}' for bound in metric.bounds)}." if metric.bounds else ""
+    buckets = (
+        f" Buckets: {', '.join(f'{bound:g}' for bound in metric.bounds)}." if metric.bounds else ""
+    )
     return f"| `{metric.name}` | {metric.kind} | {labels} | {metric.text}{buckets} |\n"

@@ -12,7 +12,9 @@ from grafana_foundation_sdk.builders import prometheus, stat, statetimeline, tim
 from grafana_foundation_sdk.cog.builder import Builder
 from grafana_foundation_sdk.models import common, dashboard
 
-DATASOURCE = dashboard.DataSourceRef("prometheus", "prometheus")  # uid: grafana/provisioning/datasources
+DATASOURCE = dashboard.DataSourceRef(
+    "prometheus", "prometheus"
+)  # uid: grafana/provisioning/datasources
 SCRAPE = "5s"  # as prometheus.yml has it: no step is shorter
 HEIGHT = 8  # of a panel, in Grafana's grid; it is 24 wide
 TAG = "lookout"
@@ -24,22 +26,40 @@ Steps = Sequence[tuple[float | None, str]]  # from which value on (None: always)
 
 
 def lines(
-    title: str, text: str, unit: str, *queries: Query, width: int = 12, stacked: bool = False, most: float | None = None
+    title: str,
+    text: str,
+    unit: str,
+    *queries: Query,
+    width: int = 12,
+    stacked: bool = False,
+    most: float | None = None,
 ) -> timeseries.Panel:
     """Curves over time; `most`: where the axis ends."""
     panel = _dressed(timeseries.Panel(), title, text, queries, width, HEIGHT).unit(unit).min(0)
     if most is not None:
         panel.max(most)
     if stacked:
-        panel.fill_opacity(30).stacking(build_common.StackingConfig().mode(common.StackingMode.NORMAL).group("A"))
-    legend = build_common.VizLegendOptions().display_mode(common.LegendDisplayMode.LIST).show_legend(True)
+        panel.fill_opacity(30).stacking(
+            build_common.StackingConfig().mode(common.StackingMode.NORMAL).group("A")
+        )
+    legend = (
+        build_common.VizLegendOptions()
+        .display_mode(common.LegendDisplayMode.LIST)
+        .show_legend(True)
+    )
     tooltip = build_common.VizTooltipOptions().mode(common.TooltipDisplayMode.MULTI)
     placed = legend.placement(common.LegendPlacement.BOTTOM)
     return panel.show_points(common.VisibilityMode.NEVER).legend(placed).tooltip(tooltip)
 
 
 def number(
-    title: str, text: str, unit: str, steps: Steps, *queries: Query, width: int = 4, named: bool = False
+    title: str,
+    text: str,
+    unit: str,
+    steps: Steps,
+    *queries: Query,
+    width: int = 4,
+    named: bool = False,
 ) -> stat.Panel:
     """The newest value, large, on the colour of its step; `named`: its series' name instead."""
     panel = _dressed(stat.Panel(), title, text, queries, width, HEIGHT // 2).unit(unit)
@@ -54,7 +74,10 @@ def states(
 ) -> statetimeline.Panel:
     """A row a series, coloured by its state; `names`: value → word and colour."""
     panel = _dressed(statetimeline.Panel(), title, text, queries, width, HEIGHT)
-    shown = {str(value): dashboard.ValueMappingResult(word, colour) for value, (word, colour) in names.items()}
+    shown = {
+        str(value): dashboard.ValueMappingResult(word, colour)
+        for value, (word, colour) in names.items()
+    }
     panel.mappings([dashboard.ValueMap(shown)]).color_scheme(
         build.FieldColor().mode(dashboard.FieldColorModeId.THRESHOLDS)
     )
@@ -72,9 +95,16 @@ def board(
     alerts: str = "",
 ) -> dashboard.Dashboard:
     """by_camera: a choice of cameras, `$camera`; alerts_on: titles of panels on which `alerts` (PromQL) are marked."""
-    made = build.Dashboard(title).uid(uid).description(text).tags([TAG]).timezone("browser").readonly()
+    made = (
+        build.Dashboard(title).uid(uid).description(text).tags([TAG]).timezone("browser").readonly()
+    )
     made.time("now-1h", "now").refresh("10s").tooltip(dashboard.DashboardCursorSync.CROSSHAIR)
-    made.link(build.DashboardLink("Lookout").type(dashboard.DashboardLinkType.DASHBOARDS).tags([TAG]).keep_time(True))
+    made.link(
+        build.DashboardLink("Lookout")
+        .type(dashboard.DashboardLinkType.DASHBOARDS)
+        .tags([TAG])
+        .keep_time(True)
+    )
     if by_camera:
         made.with_variable(_camera_variable())
     for number_, panel in enumerate(panels, 1):
@@ -102,12 +132,23 @@ class _Alerts(dashboard.AnnotationQuery):
 def _camera_variable() -> Builder[dashboard.VariableModel]:
     choice = build.QueryVariable("camera").label("camera").datasource(DATASOURCE)
     choice.current(dashboard.VariableOption(True, "All", "$__all"))
-    choice.query("label_values(lookout_camera_state, camera)").refresh(dashboard.VariableRefresh.ON_TIME_RANGE_CHANGED)
-    return choice.multi(True).include_all(True).all_value(".*").sort(dashboard.VariableSort.ALPHABETICAL_ASC)
+    choice.query("label_values(lookout_camera_state, camera)").refresh(
+        dashboard.VariableRefresh.ON_TIME_RANGE_CHANGED
+    )
+    return (
+        choice.multi(True)
+        .include_all(True)
+        .all_value(".*")
+        .sort(dashboard.VariableSort.ALPHABETICAL_ASC)
+    )
 
 
-def _dressed(panel: P, title: str, text: str, queries: Sequence[Query], width: int, height: int) -> P:
-    panel.title(title).description(text).datasource(DATASOURCE).span(width).height(height).interval(SCRAPE)
+def _dressed(
+    panel: P, title: str, text: str, queries: Sequence[Query], width: int, height: int
+) -> P:
+    panel.title(title).description(text).datasource(DATASOURCE).span(width).height(height).interval(
+        SCRAPE
+    )
     for letter, (expr, legend) in zip(ascii_uppercase, queries, strict=False):
         query = prometheus.Dataquery().expr(expr).legend_format(legend).ref_id(letter)
         panel.with_target(query.datasource(DATASOURCE).range())

@@ -13,7 +13,7 @@ from pathlib import Path
 import av
 from av.packet import Packet
 
-from service.demo.scene import DEMO_S, Scene, demo_scene, video_frames
+from lookout.service.demo.scene import DEMO_S, Scene, demo_scene, video_frames
 
 KEYFRAME_EVERY = 20
 

@@ -8,11 +8,16 @@ import time
 import urllib.error
 import urllib.request
 
-from service.settings import load_settings
+from lookout.service.core.settings import load_settings
 
 API = "http://api:8000"
 CAMERAS = f"{API}/api/v1/cameras"
-CAMERA = {"id": "demo", "url": "rtsp://camera:8554/square", "model": "square", "calibration": "model"}
+CAMERA = {
+    "id": "demo",
+    "url": "rtsp://camera:8554/square",
+    "model": "square",
+    "calibration": "model",
+}
 WAIT_S = 300.0  # for all stages to be heard of
 ASK_EVERY_S = 2.0
 
@@ -23,7 +28,10 @@ def main() -> int:
     if token:
         headers["Authorization"] = f"Bearer {token.get_secret_value()}"
     if not _ready():
-        print(f"the service is not ready after {WAIT_S:.0f} s: {API}/readyz says what is missing", file=sys.stderr)
+        print(
+            f"the service is not ready after {WAIT_S:.0f} s: {API}/readyz says what is missing",
+            file=sys.stderr,
+        )
         return 1
     request = urllib.request.Request(CAMERAS, json.dumps(CAMERA).encode(), headers)  # noqa: S310  our own http address
     try:

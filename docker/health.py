@@ -8,10 +8,10 @@ from __future__ import annotations
 import socket
 import sys
 
-from service.bus import UNAVAILABLE
-from service.connections import open_bus
-from service.serve import is_ready
-from service.settings import load_settings
+from lookout.service.core.settings import load_settings
+from lookout.service.storage.bus.bus import UNAVAILABLE
+from lookout.service.storage.redis.connections import open_bus
+from lookout.service.supervisor.supervisor import is_ready
 
 BEATS = {"ingest": "ingest", "infer": "inference", "alert": "alerting"}
 

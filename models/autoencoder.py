@@ -13,10 +13,10 @@ import torch
 import torch.nn.functional as F  # noqa: N812  torch's own convention
 from torch import Tensor, nn
 
-from models.blocks import double_conv, generate, last_encoding, upsample
-from models.family import WHOLE, Config, Lesson, Measured, Model, Stage, in_float32
-from models.needs import Needs
-from models.scoring import squared_error, sum_each
+from lookout.models.base import WHOLE, Config, Lesson, Measured, Model, Stage, in_float32
+from lookout.models.blocks import double_conv, generate, last_encoding, upsample
+from lookout.models.input_spec import Needs
+from lookout.models.scoring.metrics import squared_error, sum_each
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,9 @@ class VariationalAutoencoder(Model):
         made, mu, log_variance = self(clips)
         with in_float32(clips):
             divergence = kl(mu.float(), log_variance.float())  # (B, D, H/8, W/8)
-            return Measured(squared_error(made, clips), sum_each(divergence) / divergence[0].numel())
+            return Measured(
+                squared_error(made, clips), sum_each(divergence) / divergence[0].numel()
+            )
 
     def lesson(self, clips: Tensor, items: Tensor, stage: Stage = WHOLE) -> Lesson:  # noqa: ARG002  all are alike
         """Eq. 10 with its sign turned, as means over pixels and latent numbers."""

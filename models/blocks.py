@@ -24,7 +24,10 @@ def upsample(inputs: int, outputs: int) -> nn.Sequential:
 def generate(inputs: int, outputs: int, hidden: int) -> nn.Sequential:
     """The last stage: (B, inputs, h, w) → a picture in [-1, 1], (B, outputs, h, w)."""
     return nn.Sequential(
-        *_conv_bn_relu(inputs, hidden), *_conv_bn_relu(hidden, hidden), _conv3x3(hidden, outputs), nn.Tanh()
+        *_conv_bn_relu(inputs, hidden),
+        *_conv_bn_relu(hidden, hidden),
+        _conv3x3(hidden, outputs),
+        nn.Tanh(),
     )
 
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 import torch
 
-from models.errors import DeviceError
+from lookout.models.errors import DeviceError
 
 Precision = Literal["fp32", "bf16"]
 

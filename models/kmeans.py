@@ -23,7 +23,9 @@ def kmeans(points: Tensor, clusters: int) -> Tensor:
             break
         counts = torch.bincount(nearest, minlength=clusters)[:, None]  # (K, 1)
         sums = torch.zeros_like(centres).index_add_(0, nearest, points)
-        centres = torch.where(counts > 0, sums / counts.clamp_min(1), centres)  # an empty one stays where it is
+        centres = torch.where(
+            counts > 0, sums / counts.clamp_min(1), centres
+        )  # an empty one stays where it is
     return centres
 
 

@@ -18,9 +18,9 @@ import torch
 import torch.nn.functional as F  # noqa: N812  torch's own convention
 from torch import Tensor, nn
 
-from models.family import WHOLE, Config, Lesson, Measured, Model, Stage, in_float32
-from models.needs import Needs
-from models.scoring import squared_error, sum_each
+from lookout.models.base import WHOLE, Config, Lesson, Measured, Model, Stage, in_float32
+from lookout.models.input_spec import Needs
+from lookout.models.scoring.metrics import squared_error, sum_each
 
 EPSILON = 1e-12  # eq. 7, and the logarithm of eq. 9
 
@@ -99,7 +99,9 @@ class MemAE(Model):
         x = clips[:, None]  # (B, 1, T, H, W)
         found = self(x)
         mse = F.mse_loss(found.clip.float(), x)
-        return Lesson(mse + self.config.loss_entropy * entropy(found.weights.float()), mse.detach() / 4, items)
+        return Lesson(
+            mse + self.config.loss_entropy * entropy(found.weights.float()), mse.detach() / 4, items
+        )
 
 
 class MemoryModule(nn.Module):
@@ -128,7 +130,9 @@ class Items(nn.Module):
         """(…, C) → ẑ = ŵ M (…, C), ŵ (…, N)."""
         w = F.linear(z, self.weight).softmax(dim=-1)  # eq. 4
         above = F.relu(w - self.shrinkage)
-        shrunk = above * w / ((w - self.shrinkage).abs() + EPSILON)  # eq. 7: hard shrinkage, with a gradient
+        shrunk = (
+            above * w / ((w - self.shrinkage).abs() + EPSILON)
+        )  # eq. 7: hard shrinkage, with a gradient
         weights = F.normalize(shrunk, p=1, dim=-1)  # ŵ
         return F.linear(weights, self.weight.T), weights  # eq. 3
 

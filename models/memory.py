@@ -46,7 +46,9 @@ def _matmul_each(a: Tensor, b: Tensor) -> Tensor:
     """
     if a.device.type != "cpu":
         return a @ b
-    return torch.stack([one @ other for one, other in zip(a, b.expand(len(a), -1, -1), strict=True)])
+    return torch.stack(
+        [one @ other for one, other in zip(a, b.expand(len(a), -1, -1), strict=True)]
+    )
 
 
 def attend(q: Tensor, m: Tensor) -> Attention:
@@ -86,7 +88,9 @@ def _nearest(q: Tensor, m: Tensor, count: int) -> Tensor:
 
 def distance(q: Tensor, m: Tensor) -> Tensor:
     """Eq. 14 as the authors compute it: mean squared difference of query and nearest item, (B,)."""
-    return (q - _nearest(q, m, 1)[:, :, 0]).square().mean(dim=2).mean(dim=1)  # axis by axis: see scoring.sum_each
+    return (
+        (q - _nearest(q, m, 1)[:, :, 0]).square().mean(dim=2).mean(dim=1)
+    )  # axis by axis: see scoring.sum_each
 
 
 def compactness(q: Tensor, m: Tensor) -> Tensor:
@@ -98,7 +102,9 @@ def separateness(q: Tensor, m: Tensor, margin: float = 1.0) -> Tensor:
     """Feature separateness loss, eq. 10: a triplet of query, nearest and second nearest item, margin α = 1. Scalar."""
     two = _nearest(q, m, 2)  # (B, K, 2, D)
     anchor = q.reshape(-1, q.shape[-1])  # (B K, D)
-    return F.triplet_margin_loss(anchor, two[:, :, 0].flatten(0, 1), two[:, :, 1].flatten(0, 1), margin=margin)
+    return F.triplet_margin_loss(
+        anchor, two[:, :, 0].flatten(0, 1), two[:, :, 1].flatten(0, 1), margin=margin
+    )
 
 
 def initial_items(items: int, dim: int, generator: torch.Generator | None = None) -> Tensor:

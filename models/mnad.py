@@ -17,11 +17,11 @@ import torch
 import torch.nn.functional as F  # noqa: N812  torch's own convention
 from torch import Tensor, nn
 
-from models import memory
-from models.blocks import double_conv, generate, last_encoding, upsample
-from models.family import WHOLE, Config, Lesson, Measured, Model, Stage, in_float32
-from models.needs import Needs
-from models.scoring import squared_error
+from lookout.models import memory
+from lookout.models.base import WHOLE, Config, Lesson, Measured, Model, Stage, in_float32
+from lookout.models.blocks import double_conv, generate, last_encoding, upsample
+from lookout.models.input_spec import Needs
+from lookout.models.scoring.metrics import squared_error
 
 Skips = Sequence[Tensor]
 """(B, w, H, W), (B, 2 w, H/2, W/2), (B, 4 w, H/4, W/4)."""
@@ -50,7 +50,11 @@ class MnadConfig(Config):
     def needs(self) -> Needs:
         """The score belongs to the last frame of the clip."""
         return Needs(
-            self.t_length, scored=self.t_length - 1, memory="adapts", items=(self.items, self.dim), gate=self.gamma
+            self.t_length,
+            scored=self.t_length - 1,
+            memory="adapts",
+            items=(self.items, self.dim),
+            gate=self.gamma,
         )
 
     @property
@@ -118,7 +122,9 @@ class Decoder(nn.Module):
     def forward(self, x: Tensor, skips: Skips | None = None) -> Tensor:
         skip1, skip2, skip3 = skips or (None, None, None)
         up4 = self.moduleUpsample4(self.moduleConv(x))  # (B, 4 w or 8 w, H/4, W/4)
-        up3 = self.moduleUpsample3(self.moduleDeconv3(_beside(skip3, up4)))  # (B, 2 w or 4 w, H/2, W/2)
+        up3 = self.moduleUpsample3(
+            self.moduleDeconv3(_beside(skip3, up4))
+        )  # (B, 2 w or 4 w, H/2, W/2)
         up2 = self.moduleUpsample2(self.moduleDeconv2(_beside(skip2, up3)))  # (B, w or 2 w, H, W)
         frame: Tensor = self.moduleDeconv1(_beside(skip1, up2))  # (B, 3, H, W)
         return frame
@@ -192,10 +198,14 @@ class Mnad(Model):
         frames, actual = self.split(clips)
         m = items[None]  # (1, M, D)
         prediction = self(frames, m)
-        with in_float32(clips):  # in bf16 cosines near 1 tie, and a tie would say which item is the nearest
+        with in_float32(
+            clips
+        ):  # in bf16 cosines near 1 tie, and a tie would say which item is the nearest
             q = memory.fold_batch(prediction.queries)  # (1, B K, D)
             losses = Losses(
-                F.mse_loss(prediction.frame.float(), actual), memory.compactness(q, m), memory.separateness(q, m)
+                F.mse_loss(prediction.frame.float(), actual),
+                memory.compactness(q, m),
+                memory.separateness(q, m),
             )
             return losses, memory.update(q, m)[0], prediction.frame
 
@@ -204,7 +214,9 @@ class Mnad(Model):
         losses, items, _ = self.losses(clips, items)
         weights = self.config.loss_compact, self.config.loss_separate
         loss = losses.frame + weights[0] * losses.compactness + weights[1] * losses.separateness
-        return Lesson(loss, losses.frame.detach() / 4, items)  # frames span [-1, 1]: peak 1 is a quarter
+        return Lesson(
+            loss, losses.frame.detach() / 4, items
+        )  # frames span [-1, 1]: peak 1 is a quarter
 
 
 class MnadPred(Mnad):

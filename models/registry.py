@@ -7,12 +7,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, fields
 from typing import Any, NamedTuple
 
-from models.autoencoder import Autoencoder, AutoencoderConfig, VariationalAutoencoder, VariationalConfig
-from models.errors import CheckpointError
-from models.family import Config, Model
-from models.memae import MemAE, MemAEConfig
-from models.mnad import MnadConfig, MnadPred, MnadRecon, MnadReconConfig
-from models.std import STD, STDConfig
+from lookout.models.autoencoder import (
+    Autoencoder,
+    AutoencoderConfig,
+    VariationalAutoencoder,
+    VariationalConfig,
+)
+from lookout.models.base import Config, Model
+from lookout.models.errors import CheckpointError
+from lookout.models.memae import MemAE, MemAEConfig
+from lookout.models.mnad import MnadConfig, MnadPred, MnadRecon, MnadReconConfig
+from lookout.models.std import STD, STDConfig
 
 
 class Entry(NamedTuple):
@@ -60,7 +65,10 @@ def sized(name: str, **sizes: int | None) -> Config:
     """The published configuration of model `name` in other sizes; what is None stays, but for `dim`: with another
     `width` it keeps its proportion. Raises CheckpointError as `make_config` does.
     """
-    published, given = make_config(name, {}), {key: size for key, size in sizes.items() if size is not None}
+    published, given = (
+        make_config(name, {}),
+        {key: size for key, size in sizes.items() if size is not None},
+    )
     proportions = {field.name: getattr(published, field.name) for field in fields(published)}
     for option in given.keys() - proportions.keys():
         raise CheckpointError(f"{name} has no --{option}")
@@ -74,12 +82,17 @@ def changed(config: Config, values: Mapping[str, str]) -> Config:
 
     Raises CheckpointError for what is no such number of this model's, or one that it cannot take.
     """
-    numbers = {field.name for field in fields(config) if isinstance(getattr(config, field.name), float)}
+    numbers = {
+        field.name for field in fields(config) if isinstance(getattr(config, field.name), float)
+    }
     for name in values:
         if name not in numbers:
             known = ", ".join(sorted(numbers)) or "none"
             raise CheckpointError(f"{name_of(config)} has no number {name!r} (known: {known})")
-    return make_config(name_of(config), asdict(config) | {name: _number(name, text) for name, text in values.items()})
+    return make_config(
+        name_of(config),
+        asdict(config) | {name: _number(name, text) for name, text in values.items()},
+    )
 
 
 def _number(name: str, text: str) -> float:

@@ -11,15 +11,15 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from models import guard
-from models.checkpoint import Checkpoint
-from models.device import Precision
-from models.family import Measured
-from models.guard import MemoryRule, Rules
-from models.heatmap import heatmap
-from models.needs import Needs
-from models.scoring import gate_error, psnr_db
-from models.tensors import to_clips
+from lookout.models import memory_update as guard
+from lookout.models.base import Measured
+from lookout.models.checkpoint.file import Checkpoint
+from lookout.models.device import Precision
+from lookout.models.input_spec import Needs
+from lookout.models.memory_update import MemoryRule, Rules
+from lookout.models.scoring.metrics import gate_error, psnr_db
+from lookout.models.vision.heatmap import heatmap
+from lookout.models.vision.tensors import to_clips
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -32,7 +32,9 @@ class Scored:
     distance: Tensor  # (B,) float32
     gate_error: Tensor  # (B,) float32; nan without a memory that adapts
     memory_updated: Tensor  # (B,) bool
-    items: Tensor  # (B, M, D) float32, after the gated update; (B, 0, 0) without a memory that adapts
+    items: (
+        Tensor  # (B, M, D) float32, after the gated update; (B, 0, 0) without a memory that adapts
+    )
     drift: Tensor  # (B,) float32, of those items from the trained ones: the largest 1 - cosine
     heat: Tensor  # (B, 64, 64) float32 in [0, 1]
 
@@ -54,14 +56,20 @@ class Scorer:
     """
 
     def __init__(
-        self, checkpoint: Checkpoint, device: str = "cpu", precision: Precision = "fp32", gamma: float | None = None
+        self,
+        checkpoint: Checkpoint,
+        device: str = "cpu",
+        precision: Precision = "fp32",
+        gamma: float | None = None,
     ) -> None:
         self.checkpoint = checkpoint
         self.device = torch.device(device)
         self.precision = precision
         self.gamma = self.needs.gate if gamma is None else gamma
         if precision == "fp32":
-            torch.backends.cudnn.allow_tf32 = False  # its default: 10 bits of mantissa, far from the authors' numbers
+            torch.backends.cudnn.allow_tf32 = (
+                False  # its default: 10 bits of mantissa, far from the authors' numbers
+            )
         self._model = checkpoint.model.to(self.device)
         self._model.to(memory_format=self._model.layout)  # type: ignore[call-overload]  # missing in torch's stubs
         self._items = checkpoint.items.to(self.device)
@@ -80,7 +88,9 @@ class Scorer:
         return self._items.clone()
 
     @torch.inference_mode()
-    def step(self, clips: Sequence[Pixels], items: Tensor, rules: Sequence[MemoryRule] | None = None) -> Scored:
+    def step(
+        self, clips: Sequence[Pixels], items: Tensor, rules: Sequence[MemoryRule] | None = None
+    ) -> Scored:
         """Score one frame of each clip, the one that `needs` says.
 
         clips: B arrays (T, H, W, 3) uint8 RGB, oldest first, at the checkpoint's size.
@@ -95,12 +105,16 @@ class Scorer:
         return to_clips(clips, self.device, order, gray=self.needs.gray, black=self.needs.black)
 
     @torch.inference_mode()
-    def step_normalised(self, clips: Tensor, items: Tensor, rules: Sequence[MemoryRule] | None = None) -> Scored:
+    def step_normalised(
+        self, clips: Tensor, items: Tensor, rules: Sequence[MemoryRule] | None = None
+    ) -> Scored:
         """As `step`, from what `normalise` gives."""
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
             measured = self._model.measure(clips, items)
         error = measured.error
-        followed = self._follow(measured, items, rules or [MemoryRule.paper(self.gamma)] * len(clips))
+        followed = self._follow(
+            measured, items, rules or [MemoryRule.paper(self.gamma)] * len(clips)
+        )
         return Scored(
             psnr_db=psnr_db(error),
             distance=measured.distance,
@@ -120,5 +134,7 @@ class Scorer:
         given = Rules.of(rules, self.device)
         gate = gate_error(error)
         updated = gate < given.gate
-        moved = torch.where(updated[:, None, None], guard.update(q, items, self._items, given), items)
+        moved = torch.where(
+            updated[:, None, None], guard.update(q, items, self._items, given), items
+        )
         return Followed(gate, updated, moved, guard.drift(moved, self._items))

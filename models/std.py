@@ -27,10 +27,10 @@ import torch
 import torch.nn.functional as F  # noqa: N812  torch's own convention
 from torch import Tensor, nn
 
-from models.family import WHOLE, Config, Lesson, Measured, Model, Stage, in_float32
-from models.kmeans import POINTS, kmeans
-from models.needs import Needs
-from models.scoring import sum_each
+from lookout.models.base import WHOLE, Config, Lesson, Measured, Model, Stage, in_float32
+from lookout.models.input_spec import Needs
+from lookout.models.kmeans import POINTS, kmeans
+from lookout.models.scoring.metrics import sum_each
 
 FRAMES = 5
 
@@ -77,7 +77,9 @@ class Block(nn.Module):
         self.downsample = step(inputs, outputs)
 
     def forward(self, x: Tensor) -> Tensor:
-        inner: Tensor = self.conv2(F.leaky_relu(self.conv1(x)))  # (B, outputs, h/2 or 2 h, w/2 or 2 w)
+        inner: Tensor = self.conv2(
+            F.leaky_relu(self.conv1(x))
+        )  # (B, outputs, h/2 or 2 h, w/2 or 2 w)
         return F.leaky_relu(inner + self.downsample(x))
 
 
@@ -87,11 +89,15 @@ class VarianceAttention(nn.Module):
     def __init__(self, channels: int, pool: int) -> None:
         super().__init__()
         self.pool = pool
-        self.flow = nn.Sequential(OrderedDict(proj_conv=nn.Conv2d(channels, channels, 1, bias=False)))
+        self.flow = nn.Sequential(
+            OrderedDict(proj_conv=nn.Conv2d(channels, channels, 1, bias=False))
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         projected = F.avg_pool2d(self.flow(x), self.pool)  # (B, C, h/p, w/p)
-        variance = (projected - projected.mean(dim=1, keepdim=True)).square().sum(dim=1, keepdim=True)
+        variance = (
+            (projected - projected.mean(dim=1, keepdim=True)).square().sum(dim=1, keepdim=True)
+        )
         attention = variance.flatten(2).softmax(dim=2).view_as(variance)  # (B, 1, h/p, w/p)
         return F.interpolate(attention, scale_factor=self.pool).exp() * x
 
@@ -123,7 +129,11 @@ class MotionDecoder(nn.Module):
 
     def __init__(self, w: int) -> None:
         super().__init__()
-        blocks = [Block(8 * w, 4 * w, up=True), Block(8 * w, 2 * w, up=True), Block(4 * w, 2 * w, up=True)]
+        blocks = [
+            Block(8 * w, 4 * w, up=True),
+            Block(8 * w, 2 * w, up=True),
+            Block(4 * w, 2 * w, up=True),
+        ]
         self.layer_list = nn.ModuleList(
             [*(nn.Sequential(block) for block in blocks), nn.Sequential(_conv3x3(2 * w, 3))]
         )
@@ -145,7 +155,9 @@ class StaticEncoder(nn.Module):
         for i, channels in enumerate((w, 2 * w, 4 * w), start=1):
             self.flow.add_module(f"layer{i}_bn", nn.BatchNorm2d(channels))
             self.flow.add_module(f"layer{i}", nn.Sequential(Block(channels, 2 * channels)))
-        self.proj = nn.Sequential(OrderedDict(last_layer=_conv3x3(8 * w, 8 * w), last_act=nn.ReLU()))
+        self.proj = nn.Sequential(
+            OrderedDict(last_layer=_conv3x3(8 * w, 8 * w), last_act=nn.ReLU())
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         return F.normalize(self.proj(self.flow(x)), p=1, dim=1)
@@ -158,7 +170,9 @@ class StaticDecoder(nn.Module):
         super().__init__()
         self.flow = nn.Sequential()
         for i, (inputs, outputs) in enumerate(((8, 8), (8, 4), (4, 2)), start=1):
-            self.flow.add_module(f"de-layer{i}", nn.Sequential(Block(inputs * w, outputs * w, up=True)))
+            self.flow.add_module(
+                f"de-layer{i}", nn.Sequential(Block(inputs * w, outputs * w, up=True))
+            )
         self.flow.add_module("back-layer", nn.Sequential(_conv3x3(2 * w, 3)))
 
     def forward(self, features: Tensor) -> Tensor:
@@ -178,8 +192,12 @@ class Clusters(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Distance to each centre times its soft assignment: (B, 2 · 8 w, h, w) → (B, K, h, w)."""
-        places = F.normalize(features, dim=1).flatten(2).transpose(1, 2).contiguous()  # (B, h w, 16 w)
-        distance = torch.stack([torch.cdist(one, self.cluster_center) for one in places])  # (B, h w, K)
+        places = (
+            F.normalize(features, dim=1).flatten(2).transpose(1, 2).contiguous()
+        )  # (B, h w, 16 w)
+        distance = torch.stack(
+            [torch.cdist(one, self.cluster_center) for one in places]
+        )  # (B, h w, K)
         # A softmax in the authors' order of steps: the map's spread is near float32's rounding.
         near = (-self.sharpness * (distance - distance.amin(dim=2, keepdim=True))).exp()
         assigned = near / near.sum(dim=2, keepdim=True)  # (B, h w, K)
@@ -226,30 +244,44 @@ class STD(Model):
         static = self.static_encoder_func(clips[:, :3])  # (B, 8 w, H/8, W/8)
         motion, *skips = self.motion_encoder_func(clips[:, :-3])  # (B, 8 w, H/8, W/8)
         both = torch.cat((static, motion), dim=1)  # (B, 16 w, H/8, W/8)
-        return Dissociated(self.static_decoder_func(static), self.motion_decoder_func(motion, *skips), both)
+        return Dissociated(
+            self.static_decoder_func(static), self.motion_decoder_func(motion, *skips), both
+        )
 
     def cluster_map(self, features: Tensor) -> Tensor:
         """How far each place is from its clusters: (B, 16 w, H/8, W/8) → (B, 1, H, W)."""
-        return F.interpolate(self.cluster(features.float()).mean(dim=1, keepdim=True), scale_factor=8)
+        return F.interpolate(
+            self.cluster(features.float()).mean(dim=1, keepdim=True), scale_factor=8
+        )
 
     def measure(self, clips: Tensor, items: Tensor) -> Measured:  # noqa: ARG002  no camera has clusters of its own
         """PSNR and heatmap of x̂5; the distance is the published score, the mean of fused error times cluster map."""
         found = self(clips)
         with in_float32(clips):
             error = (found.fused - clips[:, -3:]).square()  # (B, 3, H, W)
-            weighted = error.mean(dim=1, keepdim=True) * self.cluster_map(found.features)  # (B, 1, H, W)
+            weighted = error.mean(dim=1, keepdim=True) * self.cluster_map(
+                found.features
+            )  # (B, 1, H, W)
             return Measured(error, sum_each(weighted) / weighted[0].numel())
 
     def losses(self, clips: Tensor, found: Dissociated) -> Losses:
         first, last = clips[:, :3], clips[:, -3:]
-        made = ((found.appearance.float(), first), (found.motion.float() + first, last), (found.fused, last))
-        return Losses(*(F.mse_loss(*pair) for pair in made), *(gradient_loss(*pair) for pair in made))
+        made = (
+            (found.appearance.float(), first),
+            (found.motion.float() + first, last),
+            (found.fused, last),
+        )
+        return Losses(
+            *(F.mse_loss(*pair) for pair in made), *(gradient_loss(*pair) for pair in made)
+        )
 
     def lesson(self, clips: Tensor, items: Tensor, stage: Stage = WHOLE) -> Lesson:
         """Both branches learn apart; when the clusters have started, the encoders are drawn to them."""
         found = self(clips)
         losses = self.losses(clips, found)
-        loss = losses.appearance_l2 + losses.motion_l2 + self.config.loss_gradient * losses.motion_grad
+        loss = (
+            losses.appearance_l2 + losses.motion_l2 + self.config.loss_gradient * losses.motion_grad
+        )
         if stage.is_past(self.config.clusters_from):
             loss = loss + self.config.loss_cluster * self.cluster(found.features.float()).mean()
         return Lesson(loss, losses.fused_l2.detach(), items)

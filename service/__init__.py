@@ -1,3 +1,1 @@
-"""Lookout's plumbing: cameras in, scores and alerts out."""
-
-__version__ = "0.1.0"
+"""The plumbing: cameras in, scores and alerts out."""

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from service.cli import main
+from lookout.service.cli.main import main
 from tests.clips import write_clip
 
 TRAIN = ["--width", "4", "--items", "4", "--size", "32", "--epochs", "2", "--seed", "3"]
@@ -42,9 +42,22 @@ def lookout(*args: object, expect: int = 0) -> Said:
     return Said(out.getvalue(), err.getvalue())
 
 
-def evaluated(checkpoint: Path, data: Path, folder: Path, *more: object) -> tuple[dict[str, Any], Any]:
+def evaluated(
+    checkpoint: Path, data: Path, folder: Path, *more: object
+) -> tuple[dict[str, Any], Any]:
     out, scores = folder / "out.json", folder / "out.npz"
-    lookout("evaluate", "--checkpoint", checkpoint, "--data", data, "--json", out, "--scores", scores, *more)
+    lookout(
+        "evaluate",
+        "--checkpoint",
+        checkpoint,
+        "--data",
+        data,
+        "--json",
+        out,
+        "--scores",
+        scores,
+        *more,
+    )
     with np.load(scores) as columns:
         return json.loads(out.read_text()), dict(columns)
 

@@ -48,7 +48,9 @@ def write_clip(
         stream.width, stream.height, stream.pix_fmt = width_px, height_px, "yuv420p"
         stream.time_base = stream.codec_context.time_base = Fraction(1, TICKS)
         for index, number in enumerate(numbers):
-            frame = av.VideoFrame.from_ndarray(numbered(number, width_px, height_px), format="rgb24")
+            frame = av.VideoFrame.from_ndarray(
+                numbered(number, width_px, height_px), format="rgb24"
+            )
             at_s = times_s[index] if times_s else index / fps
             frame.pts, frame.time_base = round(at_s * TICKS), Fraction(1, TICKS)
             container.mux(stream.encode(frame))
@@ -59,7 +61,9 @@ def write_clip(
 def damage(path: Path, packets: Iterable[int] | None = None) -> Path:
     """Make these packets of an mp4 or mkv, by their order in the file, undecodable; None: all of them."""
     with av.open(str(path)) as container:
-        found = [(packet.pos or 0, bytes(packet)) for packet in container.demux(video=0) if packet.size]
+        found = [
+            (packet.pos or 0, bytes(packet)) for packet in container.demux(video=0) if packet.size
+        ]
     content = bytearray(path.read_bytes())
     for number in range(len(found)) if packets is None else packets:
         after, packet = found[number]
@@ -73,7 +77,9 @@ def write_sound(path: Path) -> Path:
     """A file with sound and no picture."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream("aac", rate=8000)
-        frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
+        frame = av.AudioFrame.from_ndarray(
+            np.zeros((1, 1024), np.float32), format="fltp", layout="mono"
+        )
         frame.sample_rate = 8000
         container.mux(stream.encode(frame))
         container.mux(stream.encode())

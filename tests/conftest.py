@@ -12,17 +12,21 @@ from pathlib import Path
 import pytest
 import torch
 
-from service.bus import Bus, connect
-from service.embedded import RedisServer
-from service.store import Store
+from lookout.service.storage.bus.bus import Bus, connect
+from lookout.service.storage.redis.embedded import RedisServer
+from lookout.service.storage.store.store import Store
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--slow", action="store_true", help="run the long forms too")
-    parser.addoption("--compose", help="run docker-compose.yml by this command, for instance 'docker compose'")
-    parser.addoption("--engine", default="docker", help="the command of its containers, for instance 'podman'")
+    parser.addoption(
+        "--compose", help="run docker-compose.yml by this command, for instance 'docker compose'"
+    )
+    parser.addoption(
+        "--engine", default="docker", help="the command of its containers, for instance 'podman'"
+    )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -36,18 +40,32 @@ def _missing(item: pytest.Item, config: pytest.Config) -> str | None:
     if item.get_closest_marker("slow") and not config.getoption("--slow"):
         return "long form: run with --slow"
     there = {
-        "containers": (bool(config.getoption("--compose")), "real containers: name --compose and --engine"),
+        "containers": (
+            bool(config.getoption("--compose")),
+            "real containers: name --compose and --engine",
+        ),
         "footage": ((SHARED / "data").is_dir(), "no real footage: ../shared/data is absent"),
         "rtsp": (
             _has_rtsp_server(),
             "no RTSP server: Debian packages gir1.2-gst-rtsp-server-1.0 python3-gi gstreamer1.0-plugins-*",
         ),
-        "browser": (_are_there("chromium", "chromedriver"), "no browser: Debian packages chromium chromium-driver"),
-        "prometheus": (_are_there("prometheus", "promtool"), "no Prometheus: Debian package prometheus"),
+        "browser": (
+            _are_there("chromium", "chromedriver"),
+            "no browser: Debian packages chromium chromium-driver",
+        ),
+        "prometheus": (
+            _are_there("prometheus", "promtool"),
+            "no Prometheus: Debian package prometheus",
+        ),
         "proxy": (_are_there("nginx", "openssl"), "no proxy: Debian packages nginx-light openssl"),
     }
     return next(
-        (why for marker, (is_there, why) in there.items() if item.get_closest_marker(marker) and not is_there), None
+        (
+            why
+            for marker, (is_there, why) in there.items()
+            if item.get_closest_marker(marker) and not is_there
+        ),
+        None,
     )
 
 

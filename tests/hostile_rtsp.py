@@ -55,7 +55,12 @@ class Wire:
 
     def answer(self, request: str, *headers: str, body: str = "", status: str = "200 OK") -> None:
         number = re.search(r"CSeq: *(\d+)", request)
-        lines = [f"RTSP/1.0 {status}", f"CSeq: {number[1] if number else 0}", "Session: 1", *headers]
+        lines = [
+            f"RTSP/1.0 {status}",
+            f"CSeq: {number[1] if number else 0}",
+            "Session: 1",
+            *headers,
+        ]
         if body:
             lines += [f"Content-Length: {len(body)}", "Content-Type: application/sdp"]
         self.say("\r\n".join([*lines, "", body]).encode())
@@ -79,7 +84,9 @@ class Wire:
         except OSError:
             raise HungUpError from None
 
-    def packet(self, payload: bytes, timestamp: int, *, marker: bool = True, lost: bool = False) -> None:
+    def packet(
+        self, payload: bytes, timestamp: int, *, marker: bool = True, lost: bool = False
+    ) -> None:
         """One RTP packet. `lost`: its number is taken, and nothing is sent."""
         kind = PAYLOAD_TYPE | (0x80 if marker else 0)
         head = struct.pack(">BBHII", 0x80, kind, next(self._sequence), timestamp % 2**32, 1)
@@ -95,7 +102,9 @@ class Wire:
         for nal in unit:
             self.packet(nal, timestamp, marker=nal is unit[-1])
 
-    def show_all(self, units: Iterable[Unit], times_s: Iterable[float], every_s: float = 0.02) -> None:
+    def show_all(
+        self, units: Iterable[Unit], times_s: Iterable[float], every_s: float = 0.02
+    ) -> None:
         """Pictures with these time stamps (s), one each `every_s`."""
         for unit, at_s in zip(units, times_s, strict=False):
             self.show(unit, START + round(at_s * RTP_TICKS))
@@ -180,7 +189,9 @@ def sdp(media: str = "video", codec: str = "H264", fmtp: str = "") -> str:
     return "\r\n".join([*lines, "a=control:track1", ""])
 
 
-def encoded(numbers: Iterable[int], size_px: tuple[int, int] = (160, 120), slices: int = 1) -> list[Unit]:
+def encoded(
+    numbers: Iterable[int], size_px: tuple[int, int] = (160, 120), slices: int = 1
+) -> list[Unit]:
     """Numbered pictures (see tests/clips.py) as H.264, each complete when it comes; every tenth is a keyframe, and
     brings its headers.
     """
@@ -189,7 +200,12 @@ def encoded(numbers: Iterable[int], size_px: tuple[int, int] = (160, 120), slice
     assert isinstance(codec, VideoCodecContext)
     codec.width, codec.height, codec.pix_fmt = width_px, height_px, "yuv420p"
     codec.time_base, codec.framerate = Fraction(1, 10), Fraction(10)
-    codec.options = {"tune": "zerolatency", "g": "10", "bf": "0", "x264-params": f"sliced-threads=0:slices={slices}"}
+    codec.options = {
+        "tune": "zerolatency",
+        "g": "10",
+        "bf": "0",
+        "x264-params": f"sliced-threads=0:slices={slices}",
+    }
     packets = []
     for index, number in enumerate(numbers):
         frame = av.VideoFrame.from_ndarray(numbered(number, width_px, height_px), format="rgb24")

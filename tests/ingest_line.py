@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save_file
 
-from models.header import Header
-from models.preprocess import Preprocess
-from service.bus import Bus
-from service.ingest.child import Decoder
-from service.ingest.wire import Said
-from service.ingest.worker import run
-from service.messages import Camera, Frame, FrameId, IngestReport, Pace
-from service.settings import Settings, load_settings
+from lookout.models.checkpoint.header import Header
+from lookout.models.media.preprocess import Preprocess
+from lookout.service.core.messages import Camera, Frame, FrameId, IngestReport, Pace
+from lookout.service.core.settings import Settings, load_settings
+from lookout.service.ingest.decoder.process import Decoder
+from lookout.service.ingest.decoder.protocol import Said
+from lookout.service.ingest.worker import run
+from lookout.service.storage.bus.bus import Bus
 from tests import stage
 from tests.owning import own, save
 from tests.waiting import wait_until
@@ -55,7 +55,14 @@ def settings_for(folder: Path, bus_url: str, store_url: str, **changes: Any) -> 
 
 def camera(name: str, url: str | Path, *, pace: Pace = "fast", **changes: Any) -> Camera:
     usual: dict[str, Any] = {"model": MODEL, "fps": None, "enabled": True, "revision": 1}
-    return Camera(id=name, url=str(url), pace=pace, calibration="model", created_at=time.time(), **{**usual, **changes})
+    return Camera(
+        id=name,
+        url=str(url),
+        pace=pace,
+        calibration="model",
+        created_at=time.time(),
+        **{**usual, **changes},
+    )
 
 
 @dataclass
@@ -78,7 +85,9 @@ class Reader:
     def read_until(self, count: int, limit_s: float = 15.0) -> list[Frame]:
         """Read until there are `count` frames."""
         wait_until(
-            lambda: self.read() + len(self.frames) >= count and len(self.frames) >= count, f"{count} frames", limit_s
+            lambda: self.read() + len(self.frames) >= count and len(self.frames) >= count,
+            f"{count} frames",
+            limit_s,
         )
         return self.frames
 
@@ -93,7 +102,9 @@ class Reader:
     @property
     def misses_nothing(self) -> bool:
         """One session, and every number in it."""
-        return len(self.sessions) == 1 and [id_.seq for id_ in self.ids] == list(range(len(self.ids)))
+        return len(self.sessions) == 1 and [id_.seq for id_ in self.ids] == list(
+            range(len(self.ids))
+        )
 
 
 def start_decoder(bus: Bus, record: Camera, settings: Settings) -> Decoder:
@@ -101,7 +112,9 @@ def start_decoder(bus: Bus, record: Camera, settings: Settings) -> Decoder:
     return Decoder(record, settings, own(bus, record.id, "ingest"))
 
 
-def play(record: Camera, settings: Settings, reader: Reader, limit_s: float = 15.0) -> tuple[int, list[Said]]:
+def play(
+    record: Camera, settings: Settings, reader: Reader, limit_s: float = 15.0
+) -> tuple[int, list[Said]]:
     """Run one decoder to its end, reading along; its exit code and everything it said."""
     decoder, said = start_decoder(reader.bus, record, settings), list[Said]()
 
@@ -125,7 +138,9 @@ working = partial(stage.working, run)
 
 def wait_for_state(bus: Bus, name: str, state: str, limit_s: float = 15.0) -> IngestReport:
     """Wait until ingest reports that state; gives the report."""
-    wait_until(lambda: (got := bus.ingest_report(name)) and got.state == state, f"{name} {state}", limit_s)
+    wait_until(
+        lambda: (got := bus.ingest_report(name)) and got.state == state, f"{name} {state}", limit_s
+    )
     report = bus.ingest_report(name)
     assert report is not None
     return report

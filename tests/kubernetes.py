@@ -23,7 +23,9 @@ KUSTOMIZE = next((words for words in RENDERERS if shutil.which(words[0])), None)
 def rendered(folder: Path) -> list[Object]:
     """Every object of a kustomization."""
     assert KUSTOMIZE
-    done = subprocess.run([*KUSTOMIZE, str(folder)], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        [*KUSTOMIZE, str(folder)], capture_output=True, text=True, timeout=60, check=False
+    )
     assert done.returncode == 0, done.stderr
     assert not done.stderr, done.stderr  # what is deprecated is told there
     return documents(done.stdout)
@@ -42,11 +44,19 @@ def of_kind(objects: list[Object], *kinds: str) -> dict[str, Object]:
 
 def pods(objects: list[Object]) -> dict[str, Object]:
     """The pod templates, by the name of what makes them."""
-    return {name: made["spec"]["template"] for name, made in of_kind(objects, "Deployment", "StatefulSet").items()}
+    return {
+        name: made["spec"]["template"]
+        for name, made in of_kind(objects, "Deployment", "StatefulSet").items()
+    }
 
 
 def _only(required: list[str], **properties: Object) -> Object:
-    return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": required,
+        "additionalProperties": False,
+    }
 
 
 _TEXT: Object = {"type": "string"}
@@ -71,9 +81,18 @@ CUSTOM = {
                 ["failureThreshold", "replicas"],
                 failureThreshold=_COUNT,
                 replicas=_COUNT,
-                behavior={"enum": ["static", "currentReplicas", "currentReplicasIfHigher", "currentReplicasIfLower"]},
+                behavior={
+                    "enum": [
+                        "static",
+                        "currentReplicas",
+                        "currentReplicasIfHigher",
+                        "currentReplicasIfLower",
+                    ]
+                },
             ),
-            advanced=_only([], horizontalPodAutoscalerConfig=_only([], behavior={"type": "object"})),
+            advanced=_only(
+                [], horizontalPodAutoscalerConfig=_only([], behavior={"type": "object"})
+            ),
             triggers={
                 "type": "array",
                 "items": _only(
@@ -107,7 +126,9 @@ CUSTOM = {
                     path=_TEXT,
                     interval={"type": "string", "pattern": "^[0-9]+s$"},
                     authorization=_only(
-                        ["credentials"], type=_TEXT, credentials=_only(["name", "key"], name=_TEXT, key=_TEXT)
+                        ["credentials"],
+                        type=_TEXT,
+                        credentials=_only(["name", "key"], name=_TEXT, key=_TEXT),
                     ),
                 ),
             },

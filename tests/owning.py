@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from service import bus as bus_module
-from service import keys
-from service.bus import Bus, Scored
-from service.messages import Frame, FrameId, Heat, Score
+from lookout.service.core.messages import Frame, FrameId, Heat, Score
+from lookout.service.storage.bus import bus as bus_module
+from lookout.service.storage.bus.bus import Bus, Scored
+from lookout.service.storage.redis import keys
 
 TOKEN = "test"  # noqa: S105
 
@@ -28,7 +28,9 @@ def add_frames(bus: Bus, *frames: Frame) -> None:
 
 def add_scores(bus: Bus, results: Sequence[tuple[Score, Heat]]) -> list[int]:
     """Put scores on the bus as their camera's inference worker."""
-    return bus.add_outcomes([(own(bus, score.camera, "inference"), Scored(score, heat)) for score, heat in results])
+    return bus.add_outcomes(
+        [(own(bus, score.camera, "inference"), Scored(score, heat)) for score, heat in results]
+    )
 
 
 def save(bus: Bus, camera: str, cursor: FrameId) -> None:

@@ -30,7 +30,10 @@ class Prometheus:
 
     def query(self, expr: str) -> list[tuple[dict[str, str], float]]:
         """Labels and value of each series now; what is no number (0 of 0) is none."""
-        found = [(one["metric"], float(one["value"][1])) for one in self.ask("query", query=expr)["result"]]
+        found = [
+            (one["metric"], float(one["value"][1]))
+            for one in self.ask("query", query=expr)["result"]
+        ]
         return [(labels, value) for labels, value in found if value == value]  # noqa: PLR0124  a NaN is not itself
 
 
@@ -53,7 +56,9 @@ def running_prometheus(folder: Path, target: str, token: str) -> Iterator[Promet
         )
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=10) as http:
-            wait_until(lambda: _ready(process, http), f"Prometheus is ready, see {folder}/prometheus.log")
+            wait_until(
+                lambda: _ready(process, http), f"Prometheus is ready, see {folder}/prometheus.log"
+            )
             yield Prometheus(http)
     finally:
         process.terminate()
@@ -74,7 +79,10 @@ def _config(folder: Path, target: str, token: str) -> dict[str, Any]:
     token_file = folder / "token"
     token_file.write_text(token)
     (scrape,) = config["scrape_configs"]
-    scrape |= {"authorization": {"credentials_file": str(token_file)}, "static_configs": [{"targets": [target]}]}
+    scrape |= {
+        "authorization": {"credentials_file": str(token_file)},
+        "static_configs": [{"targets": [target]}],
+    }
     config["global"] = {"scrape_interval": EVERY, "evaluation_interval": EVERY}
     config["rule_files"] = [str(FOLDER / name) for name in config["rule_files"]]
     del config["alerting"]

@@ -12,7 +12,7 @@ from typing import Any
 import redis
 from redis.crc import key_slot
 
-from service.embedded import _binary
+from lookout.service.storage.redis.embedded import _binary
 from tests.service.api_server import free_port
 from tests.waiting import wait_until
 
@@ -37,9 +37,28 @@ class Nodes:
         """Start a node, empty: what it knows of the others stays in its folder."""
         home = self.folder / str(port)
         home.mkdir(exist_ok=True)
-        words = [str(_binary()), "--port", str(port), "--dir", str(home), "--save", "", "--appendonly", "no"]
-        words += ["--cluster-enabled", "yes", "--cluster-node-timeout", "1000", "--logfile", str(home / "log")]
-        self.processes[port] = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        words = [
+            str(_binary()),
+            "--port",
+            str(port),
+            "--dir",
+            str(home),
+            "--save",
+            "",
+            "--appendonly",
+            "no",
+        ]
+        words += [
+            "--cluster-enabled",
+            "yes",
+            "--cluster-node-timeout",
+            "1000",
+            "--logfile",
+            str(home / "log"),
+        ]
+        self.processes[port] = subprocess.Popen(
+            words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
         wait_until(lambda: _answers(self.client(port)), f"node {port} answers")
 
     def join(self) -> None:

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.preprocess import Preprocess
-from models.video import read_clip
+from lookout.models.media.decode import read_clip
+from lookout.models.media.preprocess import Preprocess
 from tests.conftest import SHARED
 
 ITEMS_TENSOR_NUMBER = 999
@@ -61,7 +61,9 @@ def filled_weights(reference: dict[str, Any]) -> dict[str, Tensor]:
 def filled_items(items: int, dim: int) -> Tensor:
     """The reference's memory items, (M, D)."""
     h = hashed(items * dim, ITEMS_TENSOR_NUMBER).astype(np.float64) / 2**32
-    return torch.nn.functional.normalize(torch.from_numpy(h.reshape(items, dim).astype(np.float32)), dim=1)
+    return torch.nn.functional.normalize(
+        torch.from_numpy(h.reshape(items, dim).astype(np.float32)), dim=1
+    )
 
 
 def clip(name: str, first: int, length: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
@@ -74,7 +76,12 @@ def assert_tensor(tensor: Tensor, expected: dict[str, Any], tolerance: float = 1
     assert list(tensor.shape) == expected["shape"]
     slack = tolerance * expected["std"]
     flat = tensor.double().flatten()
-    moments = {"mean": flat.mean(), "std": flat.std(correction=0), "min": flat.min(), "max": flat.max()}
+    moments = {
+        "mean": flat.mean(),
+        "std": flat.std(correction=0),
+        "min": flat.min(),
+        "max": flat.max(),
+    }
     for name, moment in moments.items():
         assert abs(moment.item() - expected[name]) <= slack, name
     for index, value in expected["samples"].items():

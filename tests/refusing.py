@@ -11,8 +11,8 @@ from pathlib import Path
 
 import redis
 
-from service.bus import connect
-from service.embedded import RedisServer
+from lookout.service.storage.bus.bus import connect
+from lookout.service.storage.redis.embedded import RedisServer
 from tests.waiting import wait_until
 
 REFUSALS = ("OOM", "MISCONF", "NOREPLICAS")
@@ -53,12 +53,18 @@ class Refusing:
         gone.rmdir()
         self._client.config_set("save", "900 1")
         self._client.bgsave()
-        wait_until(lambda: self._client.info("persistence")["rdb_last_bgsave_status"] == "err", "the snapshot fails")
+        wait_until(
+            lambda: self._client.info("persistence")["rdb_last_bgsave_status"] == "err",
+            "the snapshot fails",
+        )
 
 
 @contextlib.contextmanager
 def refusing_redis(folder: Path, role: str = "bus") -> Iterator[Refusing]:
-    with RedisServer(role, folder) as server, contextlib.closing(Refusing(server.url, folder)) as refusing:
+    with (
+        RedisServer(role, folder) as server,
+        contextlib.closing(Refusing(server.url, folder)) as refusing,
+    ):
         yield refusing
 
 

@@ -48,7 +48,12 @@ def factory_for(clip: str) -> GstRtspServer.RTSPMediaFactory:
     return factory
 
 
-def demand(server: GstRtspServer.RTSPServer, factory: GstRtspServer.RTSPMediaFactory, user: str, password: str) -> None:
+def demand(
+    server: GstRtspServer.RTSPServer,
+    factory: GstRtspServer.RTSPMediaFactory,
+    user: str,
+    password: str,
+) -> None:
     """Let only this user in (basic authentication)."""
     role = Gst.Structure.new_empty("viewer")
     for permission in ("media.factory.access", "media.factory.construct"):

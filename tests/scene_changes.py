@@ -12,12 +12,14 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from service.messages import Frame, Pixels
+from lookout.service.core.messages import Frame, Pixels
 
 Happening = Callable[[Pixels, float], Pixels]
 
 
-def frames_of(pictures: Iterable[Pixels], *, fps: float = 10, first: int = 0, start_s: float = 1000.0) -> list[Frame]:
+def frames_of(
+    pictures: Iterable[Pixels], *, fps: float = 10, first: int = 0, start_s: float = 1000.0
+) -> list[Frame]:
     """As a camera would send them; `first` is the number of the first, and decides its time."""
     return [
         Frame("gate", 1000, seq, start_s + seq / fps, np.ascontiguousarray(pixels))
@@ -25,7 +27,9 @@ def frames_of(pictures: Iterable[Pixels], *, fps: float = 10, first: int = 0, st
     ]
 
 
-def happening(pictures: Iterable[Pixels], what: Happening, *, after: int, fps: float = 10) -> Iterator[Pixels]:
+def happening(
+    pictures: Iterable[Pixels], what: Happening, *, after: int, fps: float = 10
+) -> Iterator[Pixels]:
     """The same pictures, with `what` from number `after` on."""
     for number, picture in enumerate(pictures):
         yield picture if number < after else what(picture, (number - after) / fps)
@@ -38,7 +42,9 @@ def light(gain: float, offset: float = 0.0, noise: float = 0.0) -> Happening:
 
 def infrared(gain: float, offset: float) -> Happening:
     """The colours go, and the light is another."""
-    return lambda picture, _: _pixels(picture.mean(axis=2, keepdims=True).repeat(3, axis=2) * gain + offset)
+    return lambda picture, _: _pixels(
+        picture.mean(axis=2, keepdims=True).repeat(3, axis=2) * gain + offset
+    )
 
 
 def moved(right: float, down: float = 0.0, degrees: float = 0.0, zoom: float = 1.0) -> Happening:
@@ -74,7 +80,9 @@ def passing(share: float, level: int, speed: float, stops: bool = False) -> Happ
         made = picture.copy()
         made[height // 6 :, max(0, nose - long) : max(0, nose)] = level
         for window in range(nose - long + width // 32, nose, width // 6):
-            made[height // 4 : height // 2, max(0, window) : max(0, min(window + width // 9, nose))] = 30
+            made[
+                height // 4 : height // 2, max(0, window) : max(0, min(window + width // 9, nose))
+            ] = 30
         return made
 
     return drive
@@ -82,22 +90,30 @@ def passing(share: float, level: int, speed: float, stops: bool = False) -> Happ
 
 def between(begins_s: float, ends_s: float, what: Happening) -> Happening:
     """It lasts from `begins_s` until before `ends_s`."""
-    return lambda picture, t: what(picture, t - begins_s) if begins_s - 1e-6 <= t < ends_s - 1e-6 else picture
+    return lambda picture, t: (
+        what(picture, t - begins_s) if begins_s - 1e-6 <= t < ends_s - 1e-6 else picture
+    )
 
 
 def drifting(levels_a_second: float, most: float) -> Happening:
     """An exposure that follows the day."""
-    return lambda picture, t: _pixels(picture.astype(np.float32) + max(-most, min(most, levels_a_second * t)))
+    return lambda picture, t: _pixels(
+        picture.astype(np.float32) + max(-most, min(most, levels_a_second * t))
+    )
 
 
 def swaying(share: float) -> Happening:
     """A pole in the wind; `share` of the picture's width to either side."""
-    return lambda picture, t: _seen_from(picture, share * float(np.sin(9 * t)), share / 2 * float(np.cos(7 * t)), 0, 1)
+    return lambda picture, t: _seen_from(
+        picture, share * float(np.sin(9 * t)), share / 2 * float(np.cos(7 * t)), 0, 1
+    )
 
 
 def flickering(what: Happening, times_a_second: float) -> Happening:
     """On and off, half the time each."""
-    return lambda picture, t: what(picture, t) if int(2 * t * times_a_second + 1e-6) % 2 else picture
+    return lambda picture, t: (
+        what(picture, t) if int(2 * t * times_a_second + 1e-6) % 2 else picture
+    )
 
 
 WHOLE: dict[str, Happening] = {
@@ -157,4 +173,6 @@ def _seen_from(picture: Pixels, right: float, down: float, degrees: float, zoom:
     height, width, _ = picture.shape
     matrix = cv2.getRotationMatrix2D((width / 2, height / 2), degrees, zoom)
     matrix[:, 2] += right * width, down * height
-    return np.asarray(cv2.warpAffine(picture, matrix, (width, height), borderMode=cv2.BORDER_REFLECT), np.uint8)
+    return np.asarray(
+        cv2.warpAffine(picture, matrix, (width, height), borderMode=cv2.BORDER_REFLECT), np.uint8
+    )

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from scipy.io import savemat
 
-from models.training.masks import Mask
+from lookout.models.data.masks import Mask
 from tests.clips import numbered
 
 FRAMES, FIRST = 14, 8
@@ -17,7 +17,9 @@ FRAMES, FIRST = 14, 8
 SIZE_PX = (48, 36)  # width, height
 
 
-def write_images(folder: Path, names: list[str], first: int = 0, size_px: tuple[int, int] = (40, 24)) -> Path:
+def write_images(
+    folder: Path, names: list[str], first: int = 0, size_px: tuple[int, int] = (40, 24)
+) -> Path:
     """Images whose frames tell their own number, from `first` on in the order of `names`."""
     folder.mkdir(parents=True)
     for number, name in enumerate(names, start=first):
@@ -62,7 +64,10 @@ def shanghaitech(data: Path) -> Path:
     """
     for clip in ("training/frames/01_001", "training/frames/01_002", "testing/frames/01_0014"):
         write_images(data / clip, [f"{number:03}.jpg" for number in range(FRAMES)], size_px=SIZE_PX)
-    for folder, truth in (("test_frame_mask", mask().any(axis=(1, 2))), ("test_pixel_mask", mask())):
+    for folder, truth in (
+        ("test_frame_mask", mask().any(axis=(1, 2))),
+        ("test_pixel_mask", mask()),
+    ):
         (data / "testing" / folder).mkdir()
         np.save(data / "testing" / folder / "01_0014.npy", truth)
     return data

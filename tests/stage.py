@@ -6,13 +6,15 @@ import contextlib
 import threading
 from collections.abc import Callable, Iterator
 
-from service.settings import Settings
+from lookout.service.core.settings import Settings
 
 Run = Callable[[Settings, threading.Event], None]
 
 
 @contextlib.contextmanager
-def working(run: Run, settings: Settings, stops_within_s: float = 10.0) -> Iterator[threading.Event]:
+def working(
+    run: Run, settings: Settings, stops_within_s: float = 10.0
+) -> Iterator[threading.Event]:
     """`run` in a thread: it has ended on the way out, and whatever ends it early fails the test."""
     stop, failed = threading.Event(), list[BaseException]()
 

@@ -8,22 +8,30 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from models.bounds import Bounds
-from models.checkpoint import Checkpoint, save_checkpoint
-from models.family import Config
-from models.mnad import MnadConfig
-from models.preprocess import Preprocess
-from models.registry import MODELS, make_model, name_of, sized
+from lookout.models.base import Config
+from lookout.models.checkpoint.file import Checkpoint, save_checkpoint
+from lookout.models.media.preprocess import Preprocess
+from lookout.models.mnad import MnadConfig
+from lookout.models.registry import MODELS, make_model, name_of, sized
+from lookout.models.scoring.calibration import Bounds
 
 TINY = MnadConfig(width=4, items=4, dim=16, height_px=32, width_px=32)
 
 TINY_OF = {
-    name: sized(name, width=6, height_px=32, width_px=32, **({"items": 4} if hasattr(entry.config(), "items") else {}))
+    name: sized(
+        name,
+        width=6,
+        height_px=32,
+        width_px=32,
+        **({"items": 4} if hasattr(entry.config(), "items") else {}),
+    )
     for name, entry in MODELS.items()
 }
 """Every model of the family as small."""
 
-EASY_BOUNDS = Bounds(psnr_low_db=10.0, psnr_high_db=40.0, distance_low=0.0, distance_high=1e-2, frames=100)
+EASY_BOUNDS = Bounds(
+    psnr_low_db=10.0, psnr_high_db=40.0, distance_low=0.0, distance_high=1e-2, frames=100
+)
 
 
 def tiny_checkpoint(
@@ -35,7 +43,9 @@ def tiny_checkpoint(
     side_px: int = 32,
 ) -> Checkpoint:
     """Random weights, the same for the same seed."""
-    config = MnadConfig(width=width, items=4, dim=dim, height_px=side_px, width_px=side_px, gamma=gamma)
+    config = MnadConfig(
+        width=width, items=4, dim=dim, height_px=side_px, width_px=side_px, gamma=gamma
+    )
     return untrained(config, seed, calibration)
 
 
@@ -46,13 +56,19 @@ def untrained(config: Config, seed: int = 0, calibration: Bounds | None = None) 
         torch.manual_seed(seed)
         model = make_model(name, config).eval().requires_grad_(False)
         items = model.initial_items()
-    return Checkpoint(name, model, items, config, Preprocess(config.height_px, config.width_px), calibration, {})
+    return Checkpoint(
+        name, model, items, config, Preprocess(config.height_px, config.width_px), calibration, {}
+    )
 
 
-def write_tiny(folder: Path, name: str = "tiny", *, calibrated: bool = True, gamma: float = 0.01) -> Path:
+def write_tiny(
+    folder: Path, name: str = "tiny", *, calibrated: bool = True, gamma: float = 0.01
+) -> Path:
     """The same as a file in a models folder."""
     path = folder / f"{name}.safetensors"
-    save_checkpoint(path, tiny_checkpoint(calibration=EASY_BOUNDS if calibrated else None, gamma=gamma))
+    save_checkpoint(
+        path, tiny_checkpoint(calibration=EASY_BOUNDS if calibrated else None, gamma=gamma)
+    )
     return path
 
 

@@ -9,7 +9,9 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def wait_until(holds: Callable[[], T], what: str, limit_s: float = 15.0, every_s: float = 0.02) -> T:
+def wait_until(
+    holds: Callable[[], T], what: str, limit_s: float = 15.0, every_s: float = 0.02
+) -> T:
     """The answer of `holds()` as soon as it is true. Fails the test, naming `what`, when it does not become so."""
     deadline = time.monotonic() + limit_s
     while not (answer := holds()):

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from models.training.rows import Row
-from models.training.trainer import StoppedError, Trainer
+from lookout.models.training.progress import Row
+from lookout.models.training.trainer import StoppedError, Trainer
 
 SAVE_EVERY_S = 30.0
 

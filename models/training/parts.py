@@ -12,8 +12,8 @@ from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
 
-from models.errors import CheckpointError
-from models.files import replacing
+from lookout.models.errors import CheckpointError
+from lookout.models.media.atomic_file import replacing
 
 FORMAT = 1
 SUFFIX = ".parts.json"
@@ -53,7 +53,9 @@ def cut(path: Path, most_bytes: int = MOST_BYTES) -> Path:
             temporary.write_bytes(piece)
     manifest = path.with_name(path.name + SUFFIX)
     with replacing(manifest) as temporary:
-        text = json.dumps({"format": FORMAT, **asdict(Manifest(Piece.of(path.name, content), parts))}, indent=1)
+        text = json.dumps(
+            {"format": FORMAT, **asdict(Manifest(Piece.of(path.name, content), parts))}, indent=1
+        )
         temporary.write_text(text + "\n")
     return manifest
 
@@ -69,7 +71,9 @@ def join(manifest: Path, out: Path) -> None:
             total.update(content)
             file.write(content)
         if total.hexdigest() != wanted.whole.sha256:
-            raise CheckpointError(f"the parts that {manifest.name} names do not make {wanted.whole.name}")
+            raise CheckpointError(
+                f"the parts that {manifest.name} names do not make {wanted.whole.name}"
+            )
 
 
 def _contents(folder: Path, parts: list[Piece]) -> Iterator[bytes]:
@@ -79,7 +83,9 @@ def _contents(folder: Path, parts: list[Piece]) -> Iterator[bytes]:
         except FileNotFoundError:
             raise CheckpointError(f"the part {part.name} is missing") from None
         if Piece.of(part.name, content) != part:
-            raise CheckpointError(f"{part.name} is damaged, or a part of another checkpoint: its SHA-256 is another")
+            raise CheckpointError(
+                f"{part.name} is damaged, or a part of another checkpoint: its SHA-256 is another"
+            )
         yield content
 
 

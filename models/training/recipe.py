@@ -17,17 +17,17 @@ from typing import Any
 import numpy as np
 import torch
 
-from models.errors import DataError, TrainingError
-from models.family import Config
-from models.files import replacing
-from models.header import read_header
-from models.preprocess import Pixels
-from models.scorer import Scorer
-from models.training.footage import Footage
-from models.training.session import Files
-from models.training.tables import NAMES, percent
-from models.training.trainer import Batch, Trainer, TrainOptions, fingerprint
-from models.training.validation import Validation
+from lookout.models.base import Config
+from lookout.models.checkpoint.header import read_header
+from lookout.models.data.clips import Footage
+from lookout.models.errors import DataError, TrainingError
+from lookout.models.evaluation.report.tables import NAMES, percent
+from lookout.models.media.atomic_file import replacing
+from lookout.models.media.preprocess import Pixels
+from lookout.models.scorer import Scorer
+from lookout.models.training.run_files import Files
+from lookout.models.training.trainer import Batch, Trainer, TrainOptions, fingerprint
+from lookout.models.training.validation import Validation
 
 PUBLISHED = TrainOptions()
 
@@ -102,7 +102,9 @@ def planned(
     else:
         plan = _measured(config, options, footage, validation, tell)
         with replacing(path) as temporary:
-            temporary.write_text(json.dumps({"asked": asked, "plan": asdict(plan)}, indent=1) + "\n")
+            temporary.write_text(
+                json.dumps({"asked": asked, "plan": asdict(plan)}, indent=1) + "\n"
+            )
     steps = plan.epochs * footage.batches_per_epoch(options.batch)
     fitted = f"{plan.epochs} of {options.epochs} epochs fit into {options.most_s / 60:g} min"
     tell(f"{fitted}: {plan.pace.steps_per_s:.3g} steps/s" + (", compiled" if plan.compiled else ""))
@@ -115,14 +117,22 @@ def _kept(path: Path, asked: dict[str, Any]) -> Plan:
         same = data["asked"] == json.loads(json.dumps(asked))
         plan = Plan(data["plan"]["epochs"], data["plan"]["compiled"], Pace(**data["plan"]["pace"]))
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{path.name} is no plan of a training ({type(error).__name__}); remove it") from None
+        raise DataError(
+            f"{path.name} is no plan of a training ({type(error).__name__}); remove it"
+        ) from None
     if not same:
-        raise DataError(f"{path.name} is of a training with other options or footage; remove it, or take another --out")
+        raise DataError(
+            f"{path.name} is of a training with other options or footage; remove it, or take another --out"
+        )
     return plan
 
 
 def _measured(
-    config: Config, options: TrainOptions, footage: Footage, validation: Validation, tell: Callable[[str], None]
+    config: Config,
+    options: TrainOptions,
+    footage: Footage,
+    validation: Validation,
+    tell: Callable[[str], None],
 ) -> Plan:
     """Without the compiler and, where it is asked for, with it."""
     paces = {False: _pace(Trainer(config, replace(options, compiled=False), footage, validation))}
@@ -136,7 +146,9 @@ def _measured(
     epochs = min(options.epochs, pace.epochs_in(options.most_s, steps))
     if epochs < 1:
         least = (steps / pace.steps_per_s + ROWS * pace.row_s) / MARGIN / 60
-        raise TrainingError(f"one epoch takes {least:.2g} min here: more --minutes, or a smaller --width or --size")
+        raise TrainingError(
+            f"one epoch takes {least:.2g} min here: more --minutes, or a smaller --width or --size"
+        )
     return Plan(epochs, compiled, pace)
 
 
@@ -172,7 +184,9 @@ def _scoring_rate(scorer: Scorer, clips: list[Pixels]) -> float:
     while steps < 1 or time.monotonic() - began_s < RATE_S:
         if steps == 0:
             began_s = time.monotonic()
-        scorer.step(clips, items).psnr_db.tolist()  # ends with numbers on the host: the device is done
+        scorer.step(
+            clips, items
+        ).psnr_db.tolist()  # ends with numbers on the host: the device is done
         steps += 1
     return steps * len(clips) / (time.monotonic() - began_s)
 
@@ -184,7 +198,9 @@ def device_name(device: str) -> str:
     return f"CPU {platform.machine()}, {torch.get_num_threads()} of {os.cpu_count()} cores"
 
 
-def trained(files: Files, options: TrainOptions, steps_per_epoch: int, epochs_wanted: int) -> dict[str, Any]:
+def trained(
+    files: Files, options: TrainOptions, steps_per_epoch: int, epochs_wanted: int
+) -> dict[str, Any]:
     """What the files of a finished training say of it."""
     header, last = read_header(files.out), read_header(files.last)
     steps = last.provenance["row"]["step"]
@@ -213,7 +229,9 @@ def _auc(way: str) -> Callable[[dict[str, Any]], str]:
 
 
 COLUMNS: dict[str, Callable[[dict[str, Any]], str]] = {
-    "model": lambda row: f"{row['model']}, width {row['config']['width']}, {row['config']['width_px']} px",
+    "model": lambda row: (
+        f"{row['model']}, width {row['config']['width']}, {row['config']['width_px']} px"
+    ),
     "seed": lambda row: str(row["seed"]),
     "epochs": lambda row: f"{row['epochs']:.3g} of {row['epochs_wanted']}",
     "batch": lambda row: str(row["batch"]),
@@ -242,7 +260,9 @@ def results(folder: Path, tell: Callable[[str], None]) -> list[list[str]]:
             result = json.loads(path.read_text())
             rows.append([word(result) for word in COLUMNS.values()])
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            tell(f"{path.name} is left out: it holds no result of this version ({type(error).__name__})")
+            tell(
+                f"{path.name} is left out: it holds no result of this version ({type(error).__name__})"
+            )
     return rows
 
 

@@ -22,20 +22,20 @@ from torch import Tensor
 from torch.optim import Adam
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
-from models.checkpoint import Checkpoint
-from models.device import Precision
-from models.errors import CheckpointError, TrainingError
-from models.family import Config, Lesson, Stage
-from models.files import replacing
-from models.preprocess import Preprocess
-from models.registry import make_model, name_of
-from models.scoring import LEAST_MSE, psnr_db
-from models.tensors import to_clips
-from models.training.clock import Clock
-from models.training.feed import Feed, fits
-from models.training.footage import Footage
-from models.training.rows import Criterion, Row, worth
-from models.training.validation import Validation
+from lookout.models.base import Config, Lesson, Stage
+from lookout.models.checkpoint.file import Checkpoint
+from lookout.models.data.clips import Footage
+from lookout.models.device import Precision
+from lookout.models.errors import CheckpointError, TrainingError
+from lookout.models.media.atomic_file import replacing
+from lookout.models.media.preprocess import Preprocess
+from lookout.models.registry import make_model, name_of
+from lookout.models.scoring.metrics import LEAST_MSE, psnr_db
+from lookout.models.training.clock import Clock
+from lookout.models.training.loader import Feed, fits
+from lookout.models.training.progress import Criterion, Row, worth
+from lookout.models.training.validation import Validation
+from lookout.models.vision.tensors import to_clips
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,9 @@ class TrainOptions:
     best_by: Criterion = "psnr"
     deterministic: bool = False
     compiled: bool = False
-    most_s: float = 0.0  # of training, after which it ends with a row, wherever it stands; 0: no limit
+    most_s: float = (
+        0.0  # of training, after which it ends with a row, wherever it stands; 0: no limit
+    )
 
 
 class Batch(NamedTuple):
@@ -69,16 +71,27 @@ class Trainer:
     """A model in training, with everything that a resumed run needs to go on as if nothing had happened."""
 
     def __init__(
-        self, config: Config, options: TrainOptions, footage: Footage, validation: Validation | None = None
+        self,
+        config: Config,
+        options: TrainOptions,
+        footage: Footage,
+        validation: Validation | None = None,
     ) -> None:
         torch.manual_seed(options.seed)
-        self.config, self.options, self.footage, self.validation = config, options, footage, validation
+        self.config, self.options, self.footage, self.validation = (
+            config,
+            options,
+            footage,
+            validation,
+        )
         self.device = torch.device(options.device)
         self.feed = Feed(footage, self.device, resident=fits(footage.nbytes, self.device))
         self.model = make_model(name_of(config), config).to(self.device).train()
         self.model.to(memory_format=self.model.layout)  # type: ignore[call-overload]  # missing in torch's stubs
         self.items = self.model.initial_items().to(self.device)
-        fused = True if self.device.type == "cuda" else None  # one kernel for all parameters; None: as torch does
+        fused = (
+            True if self.device.type == "cuda" else None
+        )  # one kernel for all parameters; None: as torch does
         self.optimizer = Adam(self.model.parameters(), lr=options.learning_rate, fused=fused)
         self.schedule = CosineAnnealingLR(self.optimizer, T_max=options.epochs)
         self.epoch = 0
@@ -104,12 +117,17 @@ class Trainer:
         """
         if self.clock.is_over and self.steps_done:
             return self.steps_done == self._steps_told and self.rows[-1].ready
-        return self.epoch >= self.options.epochs or 0 < self.options.patience <= self._rows_since_best()
+        return (
+            self.epoch >= self.options.epochs
+            or 0 < self.options.patience <= self._rows_since_best()
+        )
 
     def is_row_due(self) -> bool:
         """After a step, and until it is written; the last step has a row in any case."""
         done, every = self.steps_done, self.options.row_every or self.steps_per_epoch
-        return done > self._steps_told and (done % every == 0 or done == self.steps or self.clock.is_over)
+        return done > self._steps_told and (
+            done % every == 0 or done == self.steps or self.clock.is_over
+        )
 
     @property
     def _steps_told(self) -> int:
@@ -135,7 +153,10 @@ class Trainer:
     def batches(self, first: int = 0) -> Iterator[Batch]:
         """This epoch's batches from number `first` on."""
         numbers = self.footage.batches(self.options.batch, self.options.seed, self.epoch)
-        return (Batch(windows, self.normalise(self.feed(windows))) for windows in islice(numbers, first, None))
+        return (
+            Batch(windows, self.normalise(self.feed(windows)))
+            for windows in islice(numbers, first, None)
+        )
 
     def begin_epoch(self) -> None:
         """Before the first step of an epoch; a resumed run may come here again, with the same result."""
@@ -150,13 +171,19 @@ class Trainer:
 
         Raises TrainingError once the loss is no number: what was saved before is worth more than what would follow.
         """
-        torch.manual_seed(hash((self.options.seed, self.epoch, self.step_in_epoch)))  # a resumed run draws the same
+        torch.manual_seed(
+            hash((self.options.seed, self.epoch, self.step_in_epoch))
+        )  # a resumed run draws the same
         with self._autocast():
             lesson = self.learn(batch)
         told = lesson.loss.detach(), -10 * lesson.mse.clamp_min(LEAST_MSE).log10()
-        loss, psnr = torch.stack([number.float() for number in told]).tolist()  # the device is waited for once a step
+        loss, psnr = torch.stack(
+            [number.float() for number in told]
+        ).tolist()  # the device is waited for once a step
         if not math.isfinite(loss):
-            raise TrainingError(f"the loss became {loss} in epoch {self.epoch + 1}: try a smaller learning rate")
+            raise TrainingError(
+                f"the loss became {loss} in epoch {self.epoch + 1}: try a smaller learning rate"
+            )
         self.optimizer.zero_grad(set_to_none=True)
         lesson.loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
@@ -177,7 +204,14 @@ class Trainer:
         if self.clock.is_over and not ready:  # there is no more time to come to it
             self.model.make_ready(batch.clips for batch in self.batches())
             ready = True
-        row = Row(self.epoch + 1, self.steps_done, loss, psnr, float(self.schedule.get_last_lr()[0]), ready=ready)
+        row = Row(
+            self.epoch + 1,
+            self.steps_done,
+            loss,
+            psnr,
+            float(self.schedule.get_last_lr()[0]),
+            ready=ready,
+        )
         if self.validation is not None:
             measured = self.validation.measure(lambda clips: self._score(clips, should_stop))
             row = replace(row, held_out=measured._asdict())
@@ -194,12 +228,16 @@ class Trainer:
             raise StoppedError
         self.model.eval()
         with self._autocast():
-            measured = self.model.measure(self.normalise(clips), self.items.expand(len(clips), -1, -1))
+            measured = self.model.measure(
+                self.normalise(clips), self.items.expand(len(clips), -1, -1)
+            )
         self.model.train()
         return psnr_db(measured.error), measured.distance
 
     def _autocast(self) -> torch.autocast:
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.options.precision == "bf16")
+        return torch.autocast(
+            self.device.type, torch.bfloat16, enabled=self.options.precision == "bf16"
+        )
 
     def _rows_since_best(self) -> int:
         since = takewhile(lambda row: not row.best, reversed(self.rows))
@@ -207,11 +245,18 @@ class Trainer:
 
     def _require_numbers(self) -> None:
         """Raises TrainingError: what was saved before is worth more than this."""
-        if not all(torch.isfinite(tensor).all() for tensor in (self.items, *self.model.state_dict().values())):
-            raise TrainingError(f"a weight is no number after epoch {self.epoch + 1}: try a smaller learning rate")
+        if not all(
+            torch.isfinite(tensor).all()
+            for tensor in (self.items, *self.model.state_dict().values())
+        ):
+            raise TrainingError(
+                f"a weight is no number after epoch {self.epoch + 1}: try a smaller learning rate"
+            )
 
     def end_epoch(self) -> None:
-        with warnings.catch_warnings():  # a resumed run may come here before its first step, which torch takes ill
+        with (
+            warnings.catch_warnings()
+        ):  # a resumed run may come here before its first step, which torch takes ill
             warnings.filterwarnings("ignore", "Detected call of `lr_scheduler")
             self.schedule.step()
         self.epoch += 1
@@ -227,10 +272,14 @@ class Trainer:
         """Go on where `save` left off. Raises CheckpointError for a damaged state or one of another run."""
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of a pickle that no torch wrote: it is refused anyway
+                warnings.simplefilter(
+                    "ignore"
+                )  # of a pickle that no torch wrote: it is refused anyway
                 state = torch.load(path, weights_only=True, map_location=self.device)
         except Exception as error:  # torch.load raises whatever its reader does
-            raise CheckpointError(f"{path.name} cannot be resumed from ({type(error).__name__}); remove it") from None
+            raise CheckpointError(
+                f"{path.name} cannot be resumed from ({type(error).__name__}); remove it"
+            ) from None
         if not isinstance(state, dict) or state.get("fingerprint") != self.fingerprint():
             raise CheckpointError(
                 f"{path.name} belongs to a run with other options or footage; finish that one, or remove it"
@@ -242,8 +291,15 @@ class Trainer:
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
-        self.items, self.epoch, self.step_in_epoch = state["items"], state["epoch"], state["step_in_epoch"]
-        self.rows, self.clock = [Row(**row) for row in state["rows"]], Clock(self.options.most_s, state["spent_s"])
+        self.items, self.epoch, self.step_in_epoch = (
+            state["items"],
+            state["epoch"],
+            state["step_in_epoch"],
+        )
+        self.rows, self.clock = (
+            [Row(**row) for row in state["rows"]],
+            Clock(self.options.most_s, state["spent_s"]),
+        )
         self._since_row = state["since_row"]
 
     def fingerprint(self) -> dict[str, Any]:
@@ -252,10 +308,15 @@ class Trainer:
 
     def checkpoint(self, preprocess: Preprocess, provenance: dict[str, Any]) -> Checkpoint:
         """The model as it is, not calibrated. Adds to its provenance how it was trained, and the newest row."""
-        provenance = provenance | {"train": asdict(self.options), "footage": self.fingerprint()["footage"]}
+        provenance = provenance | {
+            "train": asdict(self.options),
+            "footage": self.fingerprint()["footage"],
+        }
         provenance |= {"row": asdict(self.rows[-1])} if self.rows else {}
         model = copy.deepcopy(self.model).eval().requires_grad_(False).cpu()
-        return Checkpoint(name_of(self.config), model, self.items.cpu(), self.config, preprocess, None, provenance)
+        return Checkpoint(
+            name_of(self.config), model, self.items.cpu(), self.config, preprocess, None, provenance
+        )
 
     def _state(self) -> dict[str, Any]:
         return {
@@ -279,4 +340,8 @@ def fingerprint(
     if validation is not None:
         held = validation.footage
         content["held_out"] = {"sha256": held.sha256, "clips": list(held.names)}
-    return {"config": {"model": name_of(config)} | asdict(config), "options": asdict(options), "footage": content}
+    return {
+        "config": {"model": name_of(config)} | asdict(config),
+        "options": asdict(options),
+        "footage": content,
+    }

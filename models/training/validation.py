@@ -16,12 +16,12 @@ import torch
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
-from models.bounds import Bounds, causal_value
-from models.errors import DataError, TrainingError
-from models.family import Config
-from models.preprocess import Pixels
-from models.training.anomalies import KINDS, Anomaly, draw, with_anomaly
-from models.training.footage import Footage
+from lookout.models.base import Config
+from lookout.models.data.clips import Footage
+from lookout.models.data.synthetic_anomalies import KINDS, Anomaly, draw, with_anomaly
+from lookout.models.errors import DataError, TrainingError
+from lookout.models.media.preprocess import Pixels
+from lookout.models.scoring.calibration import Bounds, causal_value
 
 MOST_WINDOWS = 1000
 """Of the normal ones, and of each kind of anomaly: of more, every n-th is taken."""
@@ -36,7 +36,9 @@ Score = Callable[[Tensor], tuple[Tensor, Tensor]]
 
 class Measured(NamedTuple):
     psnr_db: float  # mean over the normal windows
-    auc_percent: float | None  # of all kinds together; None where the clips are too short for any anomaly
+    auc_percent: (
+        float | None
+    )  # of all kinds together; None where the clips are too short for any anomaly
     auc_percent_of: dict[str, float | None]
 
 
@@ -55,7 +57,8 @@ class Validation:
         self.normal = _thinned([_Window(clip, first) for clip, first in footage.windows.tolist()])
         scored = config.needs.scored
         self.abnormal = {
-            kind: _thinned(list(self._windows(kind, (seed, number), scored))) for number, kind in enumerate(KINDS)
+            kind: _thinned(list(self._windows(kind, (seed, number), scored)))
+            for number, kind in enumerate(KINDS)
         }
 
     def _windows(self, kind: str, key: tuple[int, int], scored: int) -> Iterator[_Window]:
@@ -71,7 +74,10 @@ class Validation:
         psnr, distance = self._scores(self.normal, score)
         bounds = Bounds.of(psnr, distance)
         normal = self._values(psnr, distance, bounds)
-        values = {kind: self._values(*self._scores(found, score), bounds) for kind, found in self.abnormal.items()}
+        values = {
+            kind: self._values(*self._scores(found, score), bounds)
+            for kind, found in self.abnormal.items()
+        }
         together = np.concatenate(list(values.values()))
         aucs = {kind: _auc_percent(normal, found) for kind, found in values.items()}
         return Measured(float(psnr.mean()), _auc_percent(normal, together), aucs)
@@ -81,22 +87,32 @@ class Validation:
         if not windows:
             return np.empty(0), np.empty(0)
         batches = (windows[start : start + BATCH] for start in range(0, len(windows), BATCH))
-        found = [score(torch.from_numpy(np.stack([self._pixels(window) for window in batch]))) for batch in batches]
+        found = [
+            score(torch.from_numpy(np.stack([self._pixels(window) for window in batch])))
+            for batch in batches
+        ]
         psnr, distance = (_together(column) for column in zip(*found, strict=True))
         if not (np.isfinite(psnr).all() and np.isfinite(distance).all()):
-            raise TrainingError("the scores of the held-out clips are no numbers: try a smaller learning rate")
+            raise TrainingError(
+                "the scores of the held-out clips are no numbers: try a smaller learning rate"
+            )
         return psnr, distance
 
     def _pixels(self, window: _Window) -> Pixels:
         """(T, H, W, 3) uint8 RGB."""
-        clip, frames = self.footage.clips[window.clip], range(window.first, window.first + self.footage.t_length)
+        clip, frames = (
+            self.footage.clips[window.clip],
+            range(window.first, window.first + self.footage.t_length),
+        )
         if window.anomaly is None:
             return clip[frames.start : frames.stop]
         return with_anomaly(clip, window.anomaly, frames)
 
     def _values(self, psnr: Floats, distance: Floats, bounds: Bounds) -> Floats:
         pairs = zip(psnr.tolist(), distance.tolist(), strict=True)
-        return np.array([causal_value(one, other, bounds, self.lambda_) for one, other in pairs], np.float64)
+        return np.array(
+            [causal_value(one, other, bounds, self.lambda_) for one, other in pairs], np.float64
+        )
 
 
 def split(footage: Footage, share: float, seed: int) -> tuple[Footage, Footage]:
@@ -122,7 +138,10 @@ def _split_in_time(footage: Footage, share: float) -> tuple[Footage, Footage]:
     frames = sum(map(len, footage.clips))
     cut = frames - max(t_length, round(share * frames))
     ends = np.cumsum([len(clip) for clip in footage.clips]).tolist()
-    at = [min(max(cut - end + len(clip), 0), len(clip)) for clip, end in zip(footage.clips, ends, strict=True)]
+    at = [
+        min(max(cut - end + len(clip), 0), len(clip))
+        for clip, end in zip(footage.clips, ends, strict=True)
+    ]
     before = [clip[:first] for clip, first in zip(footage.clips, at, strict=True)]
     after = [clip[first:] for clip, first in zip(footage.clips, at, strict=True)]
     kept, held = ([part for part in parts if len(part) >= t_length] for parts in (before, after))

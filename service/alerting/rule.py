@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from service.messages import Alert, AlertEvent, Score
-from service.settings import Settings
+from lookout.service.core.messages import Alert, AlertEvent, Score
+from lookout.service.core.settings import Settings
 
 SLACK_S = 0.001
 """Half a second at ten frames a second is five frames, whatever is lost in rounding their times."""
@@ -67,7 +67,9 @@ def step(rule: Rule, score: Score, limits: Limits) -> tuple[Rule, list[AlertEven
     if _breaks_off(rule, score, limits):
         rule, events = close(rule)
     rule = replace(rule, session=score.session, last_at=score.captured_at)
-    value = score.value if score.value is not None else 0.0  # none while learning: neither opens nor holds
+    value = (
+        score.value if score.value is not None else 0.0
+    )  # none while learning: neither opens nor holds
     rule = _watch(rule, value, score.captured_at, limits)
     rule, more = _judge(rule, value, score, limits)
     return rule, events + more
@@ -77,7 +79,9 @@ def close(rule: Rule) -> tuple[Rule, list[AlertEvent]]:
     """End what is open and forget what was building up: the camera's line broke off at its last score."""
     if rule.alert is None:
         return Rule(), []
-    return Rule(), [_ended(rule, rule.alert, rule.last_at if rule.last_at is not None else rule.alert.opened_at)]
+    return Rule(), [
+        _ended(rule, rule.alert, rule.last_at if rule.last_at is not None else rule.alert.opened_at)
+    ]
 
 
 def _breaks_off(rule: Rule, score: Score, limits: Limits) -> bool:
@@ -97,7 +101,9 @@ def _watch(rule: Rule, value: float, now: float, limits: Limits) -> Rule:
     if above is None:
         return replace(rule, above_since=now, below_since=None, peak_value=value, peak_at=now)
     if value > rule.peak_value:
-        return replace(rule, above_since=above, below_since=None, peak_value=value, peak_at=now, untold=True)
+        return replace(
+            rule, above_since=above, below_since=None, peak_value=value, peak_at=now, untold=True
+        )
     return replace(rule, above_since=above, below_since=None)
 
 
@@ -134,9 +140,13 @@ def _opened(rule: Rule, score: Score, limits: Limits) -> tuple[Rule, list[AlertE
         peak_value=rule.peak_value,
         peak_at=rule.peak_at,
     )
-    return replace(rule, alert=alert, told_at=score.captured_at, untold=False), [AlertEvent("new", alert)]
+    return replace(rule, alert=alert, told_at=score.captured_at, untold=False), [
+        AlertEvent("new", alert)
+    ]
 
 
 def _ended(rule: Rule, alert: Alert, closed_at: float) -> AlertEvent:
-    ended = replace(alert, state="closed", closed_at=closed_at, peak_value=rule.peak_value, peak_at=rule.peak_at)
+    ended = replace(
+        alert, state="closed", closed_at=closed_at, peak_value=rule.peak_value, peak_at=rule.peak_at
+    )
     return AlertEvent("end", ended)

@@ -10,17 +10,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from service import pictures
-from service.alerting.rule import Limits, Rule, close, step
-from service.bus import UNAVAILABLE, Bus
-from service.claims import worker_name
-from service.connections import open_bus, open_store, wait_until_up
-from service.errors import BrokenMessageError
-from service.following import ScoreFollower
-from service.messages import Alert, AlertEvent, Camera, FrameId, Heat, Score
-from service.outage import Outage
-from service.settings import Settings
-from service.store import Store
+from lookout.service.alerting.rule import Limits, Rule, close, step
+from lookout.service.core.errors import BrokenMessageError
+from lookout.service.core.messages import Alert, AlertEvent, Camera, FrameId, Heat, Score
+from lookout.service.core.outage import Outage
+from lookout.service.core.settings import Settings
+from lookout.service.ownership.assignment import worker_name
+from lookout.service.storage import pictures
+from lookout.service.storage.bus.bus import UNAVAILABLE, Bus
+from lookout.service.storage.bus.score_follower import ScoreFollower
+from lookout.service.storage.redis.connections import open_bus, open_store, wait_until_up
+from lookout.service.storage.store.store import Store
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +69,11 @@ def _say_where_pictures_cannot_be_kept(settings: Settings) -> None:
     try:
         pictures.check_room(settings.data_dir)
     except OSError as error:
-        log.error("alerts open without pictures: nothing can be written to %s: %s", settings.data_dir, error.strerror)
+        log.error(
+            "alerts open without pictures: nothing can be written to %s: %s",
+            settings.data_dir,
+            error.strerror,
+        )
 
 
 class Alerting:
@@ -139,7 +143,9 @@ class Alerting:
             return FrameId.parse(cursor) if cursor else None, Rule.of_json(state.get("rule") or {})
         except (ValueError, TypeError, AttributeError) as error:
             reason = "cannot be read, starting anew"
-            log.warning("the alerting state of %s %s: %s", camera, reason, error, extra={"camera": camera})
+            log.warning(
+                "the alerting state of %s %s: %s", camera, reason, error, extra={"camera": camera}
+            )
             return None, Rule()
 
     def _end(self, camera: str, *, removed: bool) -> None:
@@ -152,7 +158,9 @@ class Alerting:
             self._store.drop_alerting(camera)
 
     def _read_out(self, camera: str) -> None:
-        while scores := self._bus.scores_after({camera: self._follower.cursors[camera]}, READ_OUT).get(camera):
+        while scores := self._bus.scores_after(
+            {camera: self._follower.cursors[camera]}, READ_OUT
+        ).get(camera):
             self._follower.cursors[camera] = scores[-1].id
             self._take(camera, scores)
 
@@ -170,7 +178,9 @@ class Alerting:
             if camera not in cameras:
                 self._store.drop_alerting(camera)
 
-    def _end_open(self, camera: str, cursor: FrameId | None, rule: Rule, last_at: float | None = None) -> None:
+    def _end_open(
+        self, camera: str, cursor: FrameId | None, rule: Rule, last_at: float | None = None
+    ) -> None:
         """Close every open alert but the rule's own: its state is gone, and nobody else would close it."""
         for alert in self._store.open_alerts(camera):
             if rule.alert is None or alert.id != rule.alert.id:
@@ -199,7 +209,9 @@ class Alerting:
             for alert_id in self._store.drop_old_alerts(score.camera):
                 pictures.drop(pictures.picture_path(self._data_dir, alert_id))
 
-    def _write(self, camera: str, rule: Rule, cursor: FrameId | None, events: list[AlertEvent]) -> None:
+    def _write(
+        self, camera: str, rule: Rule, cursor: FrameId | None, events: list[AlertEvent]
+    ) -> None:
         """The alert, its log and the cursor: all of it or nothing."""
         watched = self._watched[camera]
         if events:
@@ -208,7 +220,13 @@ class Alerting:
         for event in events:
             if event.event != "update":
                 alert = event.alert
-                log.info("alert %s: %s, peak %.3f", alert.id, alert.state, alert.peak_value, extra=_about(alert))
+                log.info(
+                    "alert %s: %s, peak %.3f",
+                    alert.id,
+                    alert.state,
+                    alert.peak_value,
+                    extra=_about(alert),
+                )
         watched.rule = rule
 
     def _save_cursor(self, camera: str) -> None:
@@ -225,17 +243,23 @@ class Alerting:
             frame = self._bus.frame(score.camera, score.id)
             if frame is None:
                 reason = "its frame is no longer on the bus"
-                log.warning("alert %s opens without a picture: %s", alert.id, reason, extra=_about(alert))
+                log.warning(
+                    "alert %s opens without a picture: %s", alert.id, reason, extra=_about(alert)
+                )
                 return
             heat = self._heat(score)
             pixels = frame.pixels if heat is None else pictures.overlay(frame.pixels, heat.cells)
             pictures.keep(pictures.picture_path(self._data_dir, alert.id), pictures.jpeg(pixels))
         except (OSError, ValueError, BrokenMessageError) as error:
-            log.warning("alert %s opens without a picture: %s", alert.id, error, extra=_about(alert))
+            log.warning(
+                "alert %s opens without a picture: %s", alert.id, error, extra=_about(alert)
+            )
 
     def _heat(self, score: Score) -> Heat | None:
         deadline = time.monotonic() + HEAT_PATIENCE_S
-        while (heat := self._bus.heat(score.camera, score.id)) is None and time.monotonic() < deadline:
+        while (
+            heat := self._bus.heat(score.camera, score.id)
+        ) is None and time.monotonic() < deadline:
             time.sleep(0.01)
         return heat
 

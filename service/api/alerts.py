@@ -13,12 +13,12 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from fastapi.responses import FileResponse
 
-from service import pictures
-from service.api.services import Here, Services
-from service.api.views import AlertList, AlertRule, AlertView
-from service.errors import NotFoundError, RequestError
-from service.messages import Alert, AlertState
-from service.store import Store
+from lookout.service.api.dependencies import Here, Services
+from lookout.service.api.views import AlertList, AlertRule, AlertView
+from lookout.service.core.errors import NotFoundError, RequestError
+from lookout.service.core.messages import Alert, AlertState
+from lookout.service.storage import pictures
+from lookout.service.storage.store.store import Store
 
 router = APIRouter(tags=["alerts"])
 
@@ -38,7 +38,9 @@ def list_alerts(
     before = _parse(cursor) if cursor else None
     cameras = [camera] if camera is not None else _all(here)
     newest_first = heapq.merge(
-        *(_alerts(here.store, name, state, before, min(limit + 1, PAGE)) for name in cameras), key=_place, reverse=True
+        *(_alerts(here.store, name, state, before, min(limit + 1, PAGE)) for name in cameras),
+        key=_place,
+        reverse=True,
     )
     # One more than asked for: whether there is a next page.
     found = list(itertools.islice(newest_first, limit + 1))
@@ -70,10 +72,14 @@ def _place(alert: Alert) -> Place:
     return (alert.opened_at, alert.id)
 
 
-def _alerts(store: Store, camera: str, state: AlertState | None, before: Place | None, page: int) -> Iterator[Alert]:
+def _alerts(
+    store: Store, camera: str, state: AlertState | None, before: Place | None, page: int
+) -> Iterator[Alert]:
     """One camera's alerts behind a place, newest first, fetched as they are asked for."""
     if state == "open":
-        yield from (alert for alert in store.open_alerts(camera) if before is None or _place(alert) < before)
+        yield from (
+            alert for alert in store.open_alerts(camera) if before is None or _place(alert) < before
+        )
         return
     while found := store.alerts(camera, before=before, limit=page):
         yield from (alert for alert in found if state is None or alert.state == state)
@@ -101,7 +107,11 @@ def get_alert(alert: str, here: Here) -> AlertView:
     return AlertView.of(here.store.alert(alert.rpartition(":")[0], alert))
 
 
-@router.get("/alerts/{alert}/picture", response_class=FileResponse, responses={200: {"content": {"image/jpeg": {}}}})
+@router.get(
+    "/alerts/{alert}/picture",
+    response_class=FileResponse,
+    responses={200: {"content": {"image/jpeg": {}}}},
+)
 def alert_picture(alert: str, here: Here) -> FileResponse:
     """The frame at which the alert opened, with its heatmap."""
     here.store.alert(alert.rpartition(":")[0], alert)
@@ -111,4 +121,6 @@ def alert_picture(alert: str, here: Here) -> FileResponse:
         raise NotFoundError(f"there is no alert {alert!r}") from error
     if not path.is_file():
         raise NotFoundError(f"alert {alert!r} has no picture")
-    return FileResponse(path, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=86400"})
+    return FileResponse(
+        path, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=86400"}
+    )

@@ -8,16 +8,18 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from service.api import alerts, cameras, checkpoints, events, health, live, page, problems, scores, session
-from service.api.door import ASKED, Door
-from service.api.hub import Hub
-from service.api.limits import BodyLimit
-from service.api.lock import Lock
-from service.api.origin import SameOrigin
-from service.api.services import Services, look
-from service.bus import Bus
-from service.settings import Settings
-from service.store import Store
+from lookout.service.api import alerts, cameras, checkpoints, events, health, page, problems, scores
+from lookout.service.api.auth import login as session
+from lookout.service.api.auth.middleware import Lock
+from lookout.service.api.auth.same_origin import SameOrigin
+from lookout.service.api.auth.token import ASKED, Door
+from lookout.service.api.body_limit import BodyLimit
+from lookout.service.api.dependencies import Services, look
+from lookout.service.api.live import websocket as live
+from lookout.service.api.live.broadcaster import Hub
+from lookout.service.core.settings import Settings
+from lookout.service.storage.bus.bus import Bus
+from lookout.service.storage.store.store import Store
 
 API = "/api/v1"
 BODY_LIMIT_BYTES = 64 * 1024

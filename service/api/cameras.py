@@ -10,33 +10,58 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body, Response
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from service import urls
-from service.api.checkpoints import choose_model
-from service.api.services import Here, Services, look
-from service.api.views import SCORE, CameraList, CameraView
-from service.errors import ConflictError, NotFoundError
-from service.messages import Calibration, Camera, MemoryMode, Pace, ScoreScheme, Transport
+from lookout.service.api.checkpoints import choose_model
+from lookout.service.api.dependencies import Here, Services, look
+from lookout.service.api.views import SCORE, CameraList, CameraView
+from lookout.service.core import urls
+from lookout.service.core.errors import ConflictError, NotFoundError
+from lookout.service.core.messages import (
+    Calibration,
+    Camera,
+    MemoryMode,
+    Pace,
+    ScoreScheme,
+    Transport,
+)
 
 router = APIRouter(prefix="/cameras", tags=["cameras"])
 
 ID_PATTERN = r"^[A-Za-z0-9_-]{1,64}$"
-RELEARN = {"url", "model", "calibration", "memory"}  # a change of one of these makes what was learned worthless
+RELEARN = {
+    "url",
+    "model",
+    "calibration",
+    "memory",
+}  # a change of one of these makes what was learned worthless
 
 Url = Annotated[str, Field(min_length=1, max_length=4096)]
-Fps = Annotated[float, Field(gt=0, le=120, allow_inf_nan=False, description="frames a second to keep; null keeps all")]
+Fps = Annotated[
+    float,
+    Field(gt=0, le=120, allow_inf_nan=False, description="frames a second to keep; null keeps all"),
+]
 
 
 class NewCamera(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     id: Annotated[str, Field(pattern=ID_PATTERN)] | None = None
-    url: Url = Field(description="rtsp://, rtsps://, file:/// or an absolute path below the media folder")
-    model: str | None = Field(None, max_length=255, description="a checkpoint's name; the only one if there is one")
+    url: Url = Field(
+        description="rtsp://, rtsps://, file:/// or an absolute path below the media folder"
+    )
+    model: str | None = Field(
+        None, max_length=255, description="a checkpoint's name; the only one if there is one"
+    )
     fps: Fps | None = None
-    pace: Pace = Field("realtime", description="of a file: as it was filmed, or as quick as the line takes it")
+    pace: Pace = Field(
+        "realtime", description="of a file: as it was filmed, or as quick as the line takes it"
+    )
     transport: Transport = Field("tcp", description="of an rtsp:// camera; rtsps:// is always tcp")
-    calibration: Calibration = Field("learn", description="bounds of normal: learned here first, or the model's own")
-    memory: MemoryMode = Field("paper", description="how it follows what it sees: as published, or held near training")
+    calibration: Calibration = Field(
+        "learn", description="bounds of normal: learned here first, or the model's own"
+    )
+    memory: MemoryMode = Field(
+        "paper", description="how it follows what it sees: as published, or held near training"
+    )
     score: ScoreScheme = Field("paper", description=SCORE)
     enabled: bool = True
 
@@ -56,14 +81,20 @@ class CameraChange(BaseModel):
 
     @model_validator(mode="after")
     def _only_fps_may_be_null(self) -> CameraChange:
-        if empty := sorted(name for name in self.model_fields_set - {"fps"} if getattr(self, name) is None):
+        if empty := sorted(
+            name for name in self.model_fields_set - {"fps"} if getattr(self, name) is None
+        ):
             raise ValueError(f"may not be null: {', '.join(empty)}")
         return self
 
 
 NEW_EXAMPLES: dict[str, Any] = {
-    "a camera": {"value": {"id": "gate", "url": "rtsp://user:password@10.0.0.7/stream1", "fps": 10}},
-    "a file": {"value": {"url": "file:///srv/media/clip.mp4", "pace": "fast", "calibration": "model"}},
+    "a camera": {
+        "value": {"id": "gate", "url": "rtsp://user:password@10.0.0.7/stream1", "fps": 10}
+    },
+    "a file": {
+        "value": {"url": "file:///srv/media/clip.mp4", "pace": "fast", "calibration": "model"}
+    },
 }
 CHANGE_EXAMPLES: dict[str, Any] = {
     "pause": {"value": {"enabled": False}},
@@ -73,7 +104,9 @@ CHANGE_EXAMPLES: dict[str, Any] = {
 
 @router.post("", status_code=201)
 def add_camera(
-    wanted: Annotated[NewCamera, Body(openapi_examples=NEW_EXAMPLES)], response: Response, here: Here
+    wanted: Annotated[NewCamera, Body(openapi_examples=NEW_EXAMPLES)],
+    response: Response,
+    here: Here,
 ) -> CameraView:
     """Watch one more camera."""
     urls.check(wanted.url, here.settings.media_dir)
@@ -82,7 +115,9 @@ def add_camera(
     camera = Camera(
         id=wanted.id or f"cam-{secrets.token_hex(3)}",
         url=wanted.url,
-        model=choose_model(here.settings.models_dir, wanted.model, wanted.calibration, wanted.score),
+        model=choose_model(
+            here.settings.models_dir, wanted.model, wanted.calibration, wanted.score
+        ),
         fps=wanted.fps,
         pace=wanted.pace,
         transport=wanted.transport,

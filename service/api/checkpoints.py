@@ -6,12 +6,12 @@ from pathlib import Path
 
 from fastapi import APIRouter
 
-from models.errors import CheckpointError
-from models.header import Header, find_checkpoints, read_header
-from service.api.services import Here
-from service.api.views import ModelList, ModelView
-from service.errors import RequestError
-from service.messages import Calibration, ScoreScheme
+from lookout.models.checkpoint.header import Header, find_checkpoints, read_header
+from lookout.models.errors import CheckpointError
+from lookout.service.api.dependencies import Here
+from lookout.service.api.views import ModelList, ModelView
+from lookout.service.core.errors import RequestError
+from lookout.service.core.messages import Calibration, ScoreScheme
 
 router = APIRouter(prefix="/models", tags=["models"])
 
@@ -19,10 +19,14 @@ router = APIRouter(prefix="/models", tags=["models"])
 @router.get("")
 def list_models(here: Here) -> ModelList:
     """Every checkpoint of the models folder; a damaged one says why it cannot be used."""
-    return ModelList(items=[_view(*found) for found in find_checkpoints(here.settings.models_dir).items()])
+    return ModelList(
+        items=[_view(*found) for found in find_checkpoints(here.settings.models_dir).items()]
+    )
 
 
-def choose_model(folder: Path, name: str | None, calibration: Calibration, score: ScoreScheme) -> str:
+def choose_model(
+    folder: Path, name: str | None, calibration: Calibration, score: ScoreScheme
+) -> str:
     """The checkpoint to use: the one asked for, or the only one. Raises RequestError with what there is instead."""
     known = find_checkpoints(folder)
     names = ", ".join(known) or "none"
@@ -37,8 +41,15 @@ def choose_model(folder: Path, name: str | None, calibration: Calibration, score
     except CheckpointError as error:
         raise RequestError(f"model {name!r} cannot be used: {error}") from error
     if calibration == "model" and header.calibration is None:
-        raise RequestError(f'model {name!r} has no calibration of its own; use "calibration": "learn"')
-    if calibration == "model" and score == "local" and header.calibration and header.calibration.local_db is None:
+        raise RequestError(
+            f'model {name!r} has no calibration of its own; use "calibration": "learn"'
+        )
+    if (
+        calibration == "model"
+        and score == "local"
+        and header.calibration
+        and header.calibration.local_db is None
+    ):
         raise RequestError(
             f'model {name!r} was calibrated without the local score; use "calibration": "learn", or calibrate it again'
         )

@@ -8,13 +8,13 @@ from fastapi import APIRouter, Response
 from prometheus_client import generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
-from service.api import metrics
-from service.api.door import ASKED
-from service.api.problems import problem
-from service.api.services import Here
-from service.api.views import Health
-from service.bus import UNAVAILABLE
-from service.metrics import STAGES
+from lookout.service.api import metrics
+from lookout.service.api.auth.token import ASKED
+from lookout.service.api.dependencies import Here
+from lookout.service.api.problems import problem
+from lookout.service.api.views import Health
+from lookout.service.core.metrics import STAGES
+from lookout.service.storage.bus.bus import UNAVAILABLE
 
 router = APIRouter(tags=["health"])
 
@@ -25,10 +25,16 @@ async def healthz() -> Health:
     return Health()
 
 
-@router.get("/readyz", response_model=Health, responses={503: {"description": "something is missing"}})
+@router.get(
+    "/readyz", response_model=Health, responses={503: {"description": "something is missing"}}
+)
 def readyz(here: Here) -> Health | Response:
     """200 when both servers answer and somebody works at every stage; else 503 and what is missing."""
-    missing = [server for server, ask in (("bus", here.bus.ping), ("store", here.store.ping)) if not _answers(ask)]
+    missing = [
+        server
+        for server, ask in (("bus", here.bus.ping), ("store", here.store.ping))
+        if not _answers(ask)
+    ]
     if "bus" not in missing:
         missing += [stage for stage in STAGES if not here.bus.beats(stage)]
     if missing:
@@ -44,7 +50,14 @@ def _answers(ask: Callable[[], None]) -> bool:
     return True
 
 
-@router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}}, dependencies=ASKED)
+@router.get(
+    "/metrics",
+    response_class=Response,
+    responses={200: {"content": {"text/plain": {}}}},
+    dependencies=ASKED,
+)
 def get_metrics(here: Here) -> Response:
     """Counters and states in Prometheus' form, read from Redis now: right however many processes there are."""
-    return Response(generate_latest(metrics.registry(here)), headers={"Content-Type": CONTENT_TYPE_LATEST})
+    return Response(
+        generate_latest(metrics.registry(here)), headers={"Content-Type": CONTENT_TYPE_LATEST}
+    )

@@ -1,4 +1,4 @@
-"""What /metrics tells, read from Redis at each scrape; `service/metrics.py` is the list."""
+"""What /metrics tells, read from Redis at each scrape; `service/core/metrics.py` is the list."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from prometheus_client import CollectorRegistry
 from prometheus_client import core as prometheus
 from prometheus_client.registry import Collector
 
-from service import metrics
-from service.api.services import Services
-from service.bus import DROPPED, UNAVAILABLE, WINDOW, Overview
-from service.cameras import QUIET_S, Beats, Status, status
-from service.messages import Camera, CameraState, FrameId, InferReport
-from service.metrics import Metric
-from service.store import AlertingOverview
+from lookout.service.api.camera_status import QUIET_S, Beats, Status, status
+from lookout.service.api.dependencies import Services
+from lookout.service.core import metrics
+from lookout.service.core.messages import Camera, CameraState, FrameId, InferReport
+from lookout.service.core.metrics import Metric
+from lookout.service.storage.bus.bus import DROPPED, UNAVAILABLE, WINDOW, Overview
+from lookout.service.storage.store.store import AlertingOverview
 
 T = TypeVar("T")
 Labels = TypeVar("Labels", bound=tuple[str, ...])  # their values
@@ -55,7 +55,9 @@ class _Collector(Collector):
         yield _told(metrics.LIVE_QUEUE, {(): hub.longest_queue})
         yield _told(metrics.CLOSED_BEHIND, {(): hub.closed_behind})
         if self._here.door is not None:
-            yield _told(metrics.REFUSED, {(why,): n for why, n in self._here.door.refusals().items()})
+            yield _told(
+                metrics.REFUSED, {(why,): n for why, n in self._here.door.refusals().items()}
+            )
         try:
             disk = shutil.disk_usage(self._here.settings.data_dir)
         except OSError:  # no such folder yet
@@ -65,7 +67,9 @@ class _Collector(Collector):
 
     def _of_bus(self) -> Told:
         present = {stage: self._here.bus.present(stage) for stage in metrics.STAGES}
-        loads = {(stage, name): load for stage, names in present.items() for name, load in names.items()}
+        loads = {
+            (stage, name): load for stage, names in present.items() for name, load in names.items()
+        }
         yield _told(metrics.WORKERS, {(stage,): len(names) for stage, names in present.items()})
         yield _told(metrics.WORKER_LOAD, loads)
         counted = self._here.bus.stage_counters("inference")
@@ -78,9 +82,13 @@ class _Collector(Collector):
         alerting = self._here.store.alerting_overview(cameras)
         beats = Beats(ingest=bus.beats("ingest"), inference=bus.beats("inference"))
         now = time.time()
-        yield from _states({name: status(camera, seen[name], beats, now) for name, camera in cameras.items()})
+        yield from _states(
+            {name: status(camera, seen[name], beats, now) for name, camera in cameras.items()}
+        )
         yield from _counters(seen)
-        yield from _as_inferred({name: report for name, at in seen.items() if (report := _fresh(at, now))})
+        yield from _as_inferred(
+            {name: report for name, at in seen.items() if (report := _fresh(at, now))}
+        )
         yield from _alerts(alerting)
         yield from _queues(seen, newest, alerting)
 
@@ -103,7 +111,9 @@ def _tried(ask: Callable[[], T]) -> tuple[bool, T | None]:
 
 
 def _told(metric: Metric, values: Mapping[Labels, float]) -> prometheus.Metric:
-    kind = prometheus.CounterMetricFamily if metric.kind == "counter" else prometheus.GaugeMetricFamily
+    kind = (
+        prometheus.CounterMetricFamily if metric.kind == "counter" else prometheus.GaugeMetricFamily
+    )
     family = kind(metric.name, metric.text, labels=metric.labels)
     for labels, value in values.items():
         family.add_metric(labels, value)
@@ -112,10 +122,14 @@ def _told(metric: Metric, values: Mapping[Labels, float]) -> prometheus.Metric:
 
 def _of_each(metric: Metric, values: Mapping[str, float | None]) -> prometheus.Metric:
     """By camera; one without a value is left out."""
-    return _told(metric, {(camera,): value for camera, value in values.items() if value is not None})
+    return _told(
+        metric, {(camera,): value for camera, value in values.items() if value is not None}
+    )
 
 
-def _told_histogram(metric: Metric, counted: Mapping[Labels, Mapping[str, int]]) -> prometheus.Metric:
+def _told_histogram(
+    metric: Metric, counted: Mapping[Labels, Mapping[str, int]]
+) -> prometheus.Metric:
     family = prometheus.HistogramMetricFamily(metric.name, metric.text, labels=metric.labels)
     for labels, counters in counted.items():
         buckets, total = metrics.buckets(metric, counters)
@@ -131,7 +145,11 @@ def _bound(bound: float) -> str:
 
 
 def _states(known: Mapping[str, Status]) -> Told:
-    states = {(name, state.value): at.state is state for name, at in known.items() for state in CameraState}
+    states = {
+        (name, state.value): at.state is state
+        for name, at in known.items()
+        for state in CameraState
+    }
     yield _told(metrics.STATE, states)
     yield _of_each(metrics.TAMPERED, {name: at.tampered for name, at in known.items()})
     yield _of_each(metrics.FRAME_AGE, {name: at.frame_age_s for name, at in known.items()})
@@ -152,8 +170,14 @@ def _counters(seen: Mapping[str, Overview]) -> Told:
     """Each begins at 0, so that its first step is seen as one."""
     counted = {name: at.counters for name, at in seen.items()}
     for counter, metric in PLAIN.items():
-        yield _of_each(metric, {name: counters.get(counter, 0) for name, counters in counted.items()})
-    dropped = {(name, why): n for name, counters in counted.items() for why, n in _dropped(counters).items()}
+        yield _of_each(
+            metric, {name: counters.get(counter, 0) for name, counters in counted.items()}
+        )
+    dropped = {
+        (name, why): n
+        for name, counters in counted.items()
+        for why, n in _dropped(counters).items()
+    }
     yield _told(metrics.DROPPED, dropped)
     decided = {
         (name, what): counters.get(f"memory_{what}", 0)
@@ -161,7 +185,9 @@ def _counters(seen: Mapping[str, Overview]) -> Told:
         for what in metrics.DECISIONS
     }
     yield _told(metrics.MEMORY, decided)
-    yield _told_histogram(metrics.LATENCY, {(name,): counters for name, counters in counted.items()})
+    yield _told_histogram(
+        metrics.LATENCY, {(name,): counters for name, counters in counted.items()}
+    )
 
 
 def _dropped(counters: Mapping[str, int]) -> dict[str, int]:
@@ -182,7 +208,9 @@ def _as_inferred(reports: Mapping[str, InferReport]) -> Told:
     yield _of_each(metrics.DRIFT, {name: report.drift for name, report in reports.items()})
     yield _of_each(metrics.ROLLBACKS, {name: report.rollbacks for name, report in reports.items()})
     yield _of_each(metrics.SCORE, {name: report.score for name, report in reports.items()})
-    yield _of_each(metrics.SCORE_PEAK, {name: report.score_peak for name, report in reports.items()})
+    yield _of_each(
+        metrics.SCORE_PEAK, {name: report.score_peak for name, report in reports.items()}
+    )
 
 
 def _alerts(alerting: Mapping[str, AlertingOverview]) -> Told:
@@ -194,7 +222,9 @@ def _alerts(alerting: Mapping[str, AlertingOverview]) -> Told:
 
 
 def _queues(
-    seen: Mapping[str, Overview], newest: Mapping[str, FrameId], alerting: Mapping[str, AlertingOverview]
+    seen: Mapping[str, Overview],
+    newest: Mapping[str, FrameId],
+    alerting: Mapping[str, AlertingOverview],
 ) -> Told:
     frames = {name: _between(at.cursor, _last_frame(at)) for name, at in seen.items()}
     scores = {name: _between(alerting[name].cursor, newest.get(name)) for name in seen}

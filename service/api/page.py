@@ -12,11 +12,14 @@ from starlette.datastructures import MutableHeaders
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.errors import LookoutError
+from lookout.service.core.errors import LookoutError
 
 STATIC = Path(__file__).parent / "static"
 PATH = "/"
-FOLDERS = ("/assets/", "/uplot/")  # of the page's own files: the same for everybody, and the log-in needs them
+FOLDERS = (
+    "/assets/",
+    "/uplot/",
+)  # of the page's own files: the same for everybody, and the log-in needs them
 HEADERS = {
     "Content-Security-Policy": "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'; "
     "frame-ancestors 'none'",
@@ -47,7 +50,9 @@ def mount(app: FastAPI) -> None:
 def _uplot() -> Path:
     spec = find_spec("uplot")  # found, not imported: we want its files only
     if spec is None or not spec.submodule_search_locations:
-        raise LookoutError("the package uplot-python is not installed: the page has no curves without it")
+        raise LookoutError(
+            "the package uplot-python is not installed: the page has no curves without it"
+        )
     return Path(spec.submodule_search_locations[0]) / "static"
 
 

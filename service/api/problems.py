@@ -12,14 +12,27 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from service.bus import UNAVAILABLE
-from service.errors import BrokenMessageError, ConflictError, LookoutError, NotFoundError, RequestError, SourceError
-from service.rarely import Rarely
-from service.urls import mask
+from lookout.service.core.errors import (
+    BrokenMessageError,
+    ConflictError,
+    LookoutError,
+    NotFoundError,
+    RequestError,
+    SourceError,
+)
+from lookout.service.core.throttle import Rarely
+from lookout.service.core.urls import mask
+from lookout.service.storage.bus.bus import UNAVAILABLE
 
 log = logging.getLogger(__name__)
 
-STATUS = {NotFoundError: 404, ConflictError: 409, RequestError: 422, SourceError: 422, BrokenMessageError: 500}
+STATUS = {
+    NotFoundError: 404,
+    ConflictError: 409,
+    RequestError: 422,
+    SourceError: 422,
+    BrokenMessageError: 500,
+}
 RETRY_AFTER_S = 2
 AWAY_LINE_EVERY_S, AWAY_LINES_AT_ONCE = 60.0, 10
 
@@ -28,7 +41,9 @@ class ProblemResponse(JSONResponse):
     media_type = "application/problem+json"
 
 
-def problem(status: int, detail: str, headers: Mapping[str, str] | None = None, **more: Any) -> ProblemResponse:
+def problem(
+    status: int, detail: str, headers: Mapping[str, str] | None = None, **more: Any
+) -> ProblemResponse:
     title = http.HTTPStatus(status).phrase if status in set(http.HTTPStatus) else "Error"
     body = {"type": "about:blank", "title": title, "status": status, "detail": mask(detail), **more}
     return ProblemResponse(body, status, dict(headers or {}))
@@ -53,7 +68,10 @@ def _http(_request: Request, error: Exception) -> ProblemResponse:
 def _validation(_request: Request, error: Exception) -> ProblemResponse:
     assert isinstance(error, RequestValidationError)  # noqa: S101
     # What was sent is not repeated: it may hold a password.
-    errors = [{"loc": [mask(str(part)) for part in e["loc"]], "msg": mask(str(e["msg"]))} for e in error.errors()]
+    errors = [
+        {"loc": [mask(str(part)) for part in e["loc"]], "msg": mask(str(e["msg"]))}
+        for e in error.errors()
+    ]
     return problem(422, "; ".join(f"{_place(e['loc'])}: {e['msg']}" for e in errors), errors=errors)
 
 
@@ -73,8 +91,16 @@ def _away(rarely: Rarely) -> Callable[[Request, Exception], ProblemResponse]:
         rarely.note()
         more = rarely.due()
         if more is not None:
-            log.warning("%s %s: Redis is away or refuses: %s%s", request.method, request.url.path, error, more)
-        return problem(503, "the database is away or refuses; try again", {"Retry-After": str(RETRY_AFTER_S)})
+            log.warning(
+                "%s %s: Redis is away or refuses: %s%s",
+                request.method,
+                request.url.path,
+                error,
+                more,
+            )
+        return problem(
+            503, "the database is away or refuses; try again", {"Retry-After": str(RETRY_AFTER_S)}
+        )
 
     return answer
 

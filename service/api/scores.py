@@ -6,18 +6,20 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Response
 
-from service import pictures
-from service.api.services import Here, Services
-from service.api.views import ScoreList, ScoreView
-from service.errors import NotFoundError, RequestError
-from service.messages import Frame, FrameId, Heat, Pixels, Score
+from lookout.service.api.dependencies import Here, Services
+from lookout.service.api.views import ScoreList, ScoreView
+from lookout.service.core.errors import NotFoundError, RequestError
+from lookout.service.core.messages import Frame, FrameId, Heat, Pixels, Score
+from lookout.service.storage import pictures
 
 router = APIRouter(prefix="/cameras/{camera}", tags=["scores"])
 
 PICTURES: dict[int | str, dict[str, Any]] = {200: {"content": {"image/png": {}, "image/jpeg": {}}}}
 
 Encoding = Annotated[Literal["png", "jpeg"], Query(alias="format")]
-WantedId = Annotated[str | None, Query(alias="id", description="a frame's id; without it the newest")]
+WantedId = Annotated[
+    str | None, Query(alias="id", description="a frame's id; without it the newest")
+]
 
 
 @router.get("/scores")
@@ -38,7 +40,9 @@ def scores(
 
 
 def _page(found: list[Score], *, more: bool) -> ScoreList:
-    return ScoreList(items=[ScoreView.of(score) for score in found], next=str(found[-1].id) if more else None)
+    return ScoreList(
+        items=[ScoreView.of(score) for score in found], next=str(found[-1].id) if more else None
+    )
 
 
 @router.get("/heatmap", response_class=Response, responses=PICTURES)
@@ -48,7 +52,8 @@ def heatmap(
     wanted: WantedId = None,
     encoding: Encoding = "png",
     raw: Annotated[
-        bool, Query(description="the map itself, 16-bit grayscale PNG: value / 65535 = RMSE, peak 1")
+        bool,
+        Query(description="the map itself, 16-bit grayscale PNG: value / 65535 = RMSE, peak 1"),
     ] = False,
 ) -> Response:
     """The frame with its heatmap over it: red where the model did not expect what it saw."""
@@ -65,7 +70,9 @@ def heatmap(
 
 
 @router.get("/frame", response_class=Response, responses=PICTURES)
-def plain_frame(camera: str, here: Here, wanted: WantedId = None, encoding: Encoding = "png") -> Response:
+def plain_frame(
+    camera: str, here: Here, wanted: WantedId = None, encoding: Encoding = "png"
+) -> Response:
     """The frame as the model saw it."""
     frame_id = _frame_id(wanted, "id")
     here.store.camera(camera)
@@ -92,7 +99,9 @@ def _encode(pixels: Pixels, encoding: Literal["png", "jpeg"]) -> bytes:
     return pictures.png(pixels) if encoding == "png" else pictures.jpeg(pixels)
 
 
-def _answer(data: bytes, encoding: Literal["png", "jpeg"], of: Frame | Heat, *, fixed: bool) -> Response:
+def _answer(
+    data: bytes, encoding: Literal["png", "jpeg"], of: Frame | Heat, *, fixed: bool
+) -> Response:
     headers = {
         "X-Frame-Id": f"{of.session}-{of.seq}",
         "Cache-Control": "private, max-age=3600" if fixed else "no-store",

@@ -7,10 +7,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
 
-from models.needs import Memory
-from service.bus import Overview
-from service.cameras import Beats, status
-from service.messages import (
+from lookout.models.input_spec import Memory
+from lookout.service.api.camera_status import Beats, status
+from lookout.service.core.messages import (
     Alert,
     AlertState,
     Calibration,
@@ -23,10 +22,13 @@ from service.messages import (
     ScoreScheme,
     Transport,
 )
-from service.metrics import REASONS
-from service.urls import mask
+from lookout.service.core.metrics import REASONS
+from lookout.service.core.urls import mask
+from lookout.service.storage.bus.bus import Overview
 
-SCORE = "what values are made of: PSNR and memory distance as published, or the worst window that lasts"
+SCORE = (
+    "what values are made of: PSNR and memory distance as published, or the worst window that lasts"
+)
 
 CAMERA_EXAMPLE: dict[str, JsonValue] = {
     "id": "gate",
@@ -120,7 +122,9 @@ class CameraView(BaseModel):
     pace: Pace
     transport: Transport = Field(description="of an rtsp:// camera")
     calibration: Calibration
-    memory: MemoryMode = Field(description="how it follows what it sees: as published, or held near training")
+    memory: MemoryMode = Field(
+        description="how it follows what it sees: as published, or held near training"
+    )
     score: ScoreScheme = Field(description=SCORE)
     enabled: bool
     created_at: float
@@ -130,18 +134,24 @@ class CameraView(BaseModel):
     progress: Progress | None = Field(description="while learning")
     frames: int
     scores: int
-    dropped: dict[str, int] = Field(description=f"frames that were never scored, by reason: {', '.join(REASONS)}")
+    dropped: dict[str, int] = Field(
+        description=f"frames that were never scored, by reason: {', '.join(REASONS)}"
+    )
     measured_fps: float | None
     frame_age_s: float | None
     corrupt: int = Field(description="damaged packets and pictures that were passed over")
     reconnects: int
     reconnects_last_hour: int
     stalls_last_hour: int = Field(description="how often it fell silent and was cut")
-    bus_restart: int = Field(description="how often the bus came back empty while this camera was watched")
+    bus_restart: int = Field(
+        description="how often the bus came back empty while this camera was watched"
+    )
     waiting: bool = Field(description="a file at full pace that waits for its scores")
     retry_at: float | None
     tampered: bool = Field(description="dark, empty or blurred ever since the scene changed")
-    drift: float | None = Field(description="of the memory from the trained items: the largest 1 - cosine")
+    drift: float | None = Field(
+        description="of the memory from the trained items: the largest 1 - cosine"
+    )
     rollbacks: int = Field(description="how often a guarded memory went back to the trained one")
     workers: dict[str, str] = Field(description="who has the camera, by stage")
 
@@ -174,12 +184,16 @@ class ScoreView(_Shown):
     gate_error: Finite
     memory_updated: bool | None
     value: Finite = Field(description="0 to 1, higher is more abnormal; null while learning")
-    local_db: Finite = Field(description="the local score: MSE of the worst window that lasts, peak 1, in dB")
+    local_db: Finite = Field(
+        description="the local score: MSE of the worst window that lasts, peak 1, in dB"
+    )
 
 
 class ScoreList(BaseModel):
     items: list[ScoreView]
-    next: str | None = Field(description="`since` of the next page; null where there is nothing newer yet")
+    next: str | None = Field(
+        description="`since` of the next page; null where there is nothing newer yet"
+    )
 
 
 class AlertView(_Shown):
@@ -231,8 +245,12 @@ class ModelView(BaseModel):
     height_px: int | None = None
     calibrated: bool | None = None
     frames: int | None = Field(default=None, description="consecutive frames that a score takes")
-    scored_frame: int | None = Field(default=None, description="which of these the score belongs to, 0-based")
-    memory: Memory | None = Field(default=None, description="whether it keeps what is normal, and follows its camera")
+    scored_frame: int | None = Field(
+        default=None, description="which of these the score belongs to, 0-based"
+    )
+    memory: Memory | None = Field(
+        default=None, description="whether it keeps what is normal, and follows its camera"
+    )
     error: str | None = Field(default=None, description="why this checkpoint cannot be used")
 
 
@@ -247,7 +265,11 @@ class Health(BaseModel):
 
 def camera_view(camera: Camera, seen: Overview, beats: Beats, now: float) -> CameraView:
     at = status(camera, seen, beats, now)
-    dropped = {name.removeprefix("dropped_"): n for name, n in seen.counters.items() if name.startswith("dropped_")}
+    dropped = {
+        name.removeprefix("dropped_"): n
+        for name, n in seen.counters.items()
+        if name.startswith("dropped_")
+    }
     return CameraView(
         id=camera.id,
         url=mask(camera.url),

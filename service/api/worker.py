@@ -13,12 +13,12 @@ from collections.abc import Iterator
 import uvicorn
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
-from service.api.app import create_app
-from service.bus import UNAVAILABLE
-from service.connections import open_bus, open_store
-from service.errors import AddressError
-from service.listening import check_protected
-from service.settings import Settings
+from lookout.service.api.app import create_app
+from lookout.service.core.errors import AddressError
+from lookout.service.core.listening import check_protected
+from lookout.service.core.settings import Settings
+from lookout.service.storage.bus.bus import UNAVAILABLE
+from lookout.service.storage.redis.connections import open_bus, open_store
 
 log = logging.getLogger(__name__)
 
@@ -83,7 +83,9 @@ class LiveProtocol(WebSocketsSansIOProtocol):
 
     def connection_made(self, transport: BaseTransport) -> None:
         # Left alone, Linux takes megabytes: minutes of scores that the bounded queue would never see.
-        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+        transport.get_extra_info("socket").setsockopt(
+            socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES
+        )
         super().connection_made(transport)
 
     async def run_asgi(self) -> None:
@@ -96,7 +98,9 @@ class LiveProtocol(WebSocketsSansIOProtocol):
 @contextlib.contextmanager
 def _listening(host: str, port: int) -> Iterator[socket.socket]:
     try:
-        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        family, _, _, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
         listener = socket.create_server(address[:2], family=family, backlog=256)
     except OSError as error:
         raise AddressError(f"cannot listen on {host}:{port}: {error.strerror or error}") from error

@@ -21,7 +21,10 @@ Canvas = NDArray[np.uint8]
 
 SUB_BITS = 4  # cv2's fixed point: sixteenths of a pixel, so that slow things move smoothly
 SUB_PX = 1 << SUB_BITS
-SUN = (0.42, -0.30)  # a shadow's shift (right, away from the camera) in metres for each metre of height
+SUN = (
+    0.42,
+    -0.30,
+)  # a shadow's shift (right, away from the camera) in metres for each metre of height
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +66,9 @@ class Stance:
 class Pen:
     """Draws one figure on one canvas, in the figure's own metres."""
 
-    def __init__(self, canvas: Canvas, camera: Camera, stance: Stance, *, casting: bool = False) -> None:
+    def __init__(
+        self, canvas: Canvas, camera: Camera, stance: Stance, *, casting: bool = False
+    ) -> None:
         """`canvas`: (H, W, 3) RGB, or (H, W) when `casting` the shadow: shaded pixels become 255."""
         self.canvas, self.camera, self.stance, self.casting = canvas, camera, stance, casting
         self.scale = camera.focal_px / stance.depth_m  # pixels a metre
@@ -84,7 +89,9 @@ class Pen:
 
     def line(self, pixels: Pixels, width_m: float, colour: Colour, *, closed: bool = False) -> None:
         width_px = max(1, round(width_m * self.scale))
-        cv2.polylines(self.canvas, [pixels], closed, self._ink(colour), width_px, self._edge, SUB_BITS)
+        cv2.polylines(
+            self.canvas, [pixels], closed, self._ink(colour), width_px, self._edge, SUB_BITS
+        )
 
     def disc(self, centre: Pixels, radius_m: float, colour: Colour) -> None:
         """`centre`: (2,) as from `trace`."""
@@ -106,7 +113,9 @@ class Pen:
 
     @property
     def _edge(self) -> int:
-        return cv2.LINE_8 if self.casting else cv2.LINE_AA  # a shadow is a mask: soft edges would widen it
+        return (
+            cv2.LINE_8 if self.casting else cv2.LINE_AA
+        )  # a shadow is a mask: soft edges would widen it
 
     def _ink(self, colour: Colour) -> Colour:
         return (255, 255, 255) if self.casting else colour
@@ -154,7 +163,12 @@ def draw_person(pen: Pen, walked_m: float, look: Look, gait: Gait) -> None:
     legs = {side: _leg(gait, phase if side > 0 else phase + pi, side) for side in (far, near)}
     hip_m = 0.05 - min(leg[2][2] for leg in legs.values())  # the lower foot stands on the ground
     arms = {side: _arm(gait, phase if side < 0 else phase + pi, side) for side in (far, near)}
-    trunk: list[Point] = [(0, 0, 0), (_tilt(gait, 0.52)), (_tilt(gait, 0.73)), (_tilt(gait, 0.77, -0.03))]
+    trunk: list[Point] = [
+        (0, 0, 0),
+        (_tilt(gait, 0.52)),
+        (_tilt(gait, 0.73)),
+        (_tilt(gait, 0.77, -0.03)),
+    ]
     body = [*legs[far], *legs[near], *arms[far], *arms[near], *trunk, *_torso(gait, far)]
     pixels = pen.trace([(f * grown, s * grown, (u + hip_m) * grown) for f, s, u in body])
     _paint_person(pen, look, grown, pixels)

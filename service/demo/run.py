@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from service import serve
-from service.demo.scene import write_demo_video
-from service.errors import LookoutError
-from service.settings import SHIPPED_MODELS, Settings
-from service.urls import mask
+from lookout.service.core.errors import LookoutError
+from lookout.service.core.settings import SHIPPED_MODELS, Settings
+from lookout.service.core.urls import mask
+from lookout.service.demo.scene import write_demo_video
+from lookout.service.supervisor import supervisor as serve
 
 CAMERA = "demo"
 MODEL = "square"
@@ -29,7 +29,9 @@ COUNT_EVERY_S = 5.0
 Say = Callable[[str], None]
 
 
-def run_demo(settings: Settings, video: str | None, stop: threading.Event, say: Say, *, any_port: bool = True) -> None:
+def run_demo(
+    settings: Settings, video: str | None, stop: threading.Event, say: Say, *, any_port: bool = True
+) -> None:
     """Run until `stop`. `video`: a file, an rtsp:// URL, or None for the generated scene.
 
     Raises LookoutError where the video is not there or nothing can be started.
@@ -39,7 +41,11 @@ def run_demo(settings: Settings, video: str | None, stop: threading.Event, say: 
         url, media_dir = _source(video, data_dir, stop, say)
     except _StoppedError:
         return
-    changes: dict[str, object] = {"data_dir": data_dir, "media_dir": media_dir, "models_dir": SHIPPED_MODELS}
+    changes: dict[str, object] = {
+        "data_dir": data_dir,
+        "media_dir": media_dir,
+        "models_dir": SHIPPED_MODELS,
+    }
     if any_port:
         changes["port"] = _next_free_port(settings)
     guide = Guide(url, generated=video is None, say=say)
@@ -60,7 +66,11 @@ def _source(video: str | None, data_dir: Path, stop: threading.Event, say: Say) 
         return str(path), path.parent
     if "://" in video and not video.startswith("file://"):
         return video, data_dir / "media"
-    path = Path(unquote(video.removeprefix("file://"))).resolve() if "://" in video else Path(video).resolve()
+    path = (
+        Path(unquote(video.removeprefix("file://"))).resolve()
+        if "://" in video
+        else Path(video).resolve()
+    )
     if not path.is_file():
         raise LookoutError(f"there is no file {video}")
     return str(path), path.parent
@@ -138,7 +148,11 @@ class Guide:
         with contextlib.suppress(LookoutError):  # where there was no earlier demo
             self._call("DELETE", f"/cameras/{CAMERA}")
         calibration = "model" if self._generated else "learn"
-        self._call("POST", "/cameras", {"id": CAMERA, "url": self._url, "model": MODEL, "calibration": calibration})
+        self._call(
+            "POST",
+            "/cameras",
+            {"id": CAMERA, "url": self._url, "model": MODEL, "calibration": calibration},
+        )
 
     def _say_state(self, camera: dict[str, Any]) -> None:
         now = (camera["state"], camera["last_error"])
@@ -146,24 +160,33 @@ class Guide:
             self._state = now
             self._say(f"camera {CAMERA}: {now[0]}" + (f" ({now[1]})" if now[1] else ""))
             if now[0] == "ended" and not self._generated and camera["scores"] <= self._learn_frames:
-                self._say(f"The video ended after {camera['scores']} scores, of {self._learn_frames} to learn from.")
+                self._say(
+                    f"The video ended after {camera['scores']} scores, of {self._learn_frames} to learn from."
+                )
                 self._say("Take a longer one, or learn from fewer: LOOKOUT_LEARN_FRAMES.")
 
     def _say_count(self, camera: dict[str, Any]) -> None:
         """Every few seconds, while scores come: how many, and the newest value."""
-        if time.monotonic() - self._counted_at < COUNT_EVERY_S or camera["state"] not in ("online", "learning"):
+        if time.monotonic() - self._counted_at < COUNT_EVERY_S or camera["state"] not in (
+            "online",
+            "learning",
+        ):
             return
         self._counted_at = time.monotonic()
         for score in self._call("GET", f"/cameras/{CAMERA}/scores?limit=1")["items"]:
             value = "learning" if score["value"] is None else f"value {score['value']:.2f}"
-            self._say(f"{camera['scores']} scores, the newest: {value}, PSNR {score['psnr_db']:.1f} dB")
+            self._say(
+                f"{camera['scores']} scores, the newest: {value}, PSNR {score['psnr_db']:.1f} dB"
+            )
 
     def _say_alerts(self) -> None:
         for alert in reversed(self._call("GET", "/alerts?state=open")["items"]):
             if alert["id"] not in self._alerts:
                 self._alerts.add(alert["id"])
                 picture = f"{self._base}/alerts/{alert['id']}/picture"
-                self._say(f"ALERT, value {alert['peak_value']:.2f} (threshold {alert['threshold']:.2f}): {picture}")
+                self._say(
+                    f"ALERT, value {alert['peak_value']:.2f} (threshold {alert['threshold']:.2f}): {picture}"
+                )
 
     def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
         """One request to our own API. Raises LookoutError with the reason that it gives."""

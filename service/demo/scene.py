@@ -18,10 +18,16 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from models.files import replacing
-from service.demo.figures import Camera, Stance
-from service.demo.square import FOUNTAIN, PLANTERS, draw_fountain, draw_planter, paint_square
-from service.demo.walks import Actor, Crowd, Figure, Kind, anomaly
+from lookout.models.media.atomic_file import replacing
+from lookout.service.demo.figures import Camera, Stance
+from lookout.service.demo.square import (
+    FOUNTAIN,
+    PLANTERS,
+    draw_fountain,
+    draw_planter,
+    paint_square,
+)
+from lookout.service.demo.walks import Actor, Crowd, Figure, Kind, anomaly
 
 Picture = NDArray[np.uint8]  # (H, W, 3) RGB, 0 to 255
 Interval = tuple[int, int]  # first and last frame, 0-based, inclusive
@@ -30,8 +36,13 @@ KINDS: tuple[Kind, ...] = ("cyclist", "runner", "van")
 OVERSAMPLING = 2  # drawn at twice the size and scaled down: smooth edges, and lines of half a pixel
 NOISE_SIGMA = 1.5  # of 255, as of a sensor in daylight
 NOISE_MIDDLE = 16  # keeps the noise field unsigned; beyond ten sigma
-NOISE_MARGIN_PX = 64  # every frame cuts its own window from one field, which is far cheaper than new noise
-PROPS = (Figure(Stance(*FOUNTAIN), draw_fountain), *(Figure(Stance(*at), draw_planter) for at in PLANTERS))
+NOISE_MARGIN_PX = (
+    64  # every frame cuts its own window from one field, which is far cheaper than new noise
+)
+PROPS = (
+    Figure(Stance(*FOUNTAIN), draw_fountain),
+    *(Figure(Stance(*at), draw_planter) for at in PLANTERS),
+)
 CRF = 18
 FIRST_TEST_SEED = 5000  # test clips never repeat the people of training clips
 KEYFRAME_EVERY = 100
@@ -52,7 +63,12 @@ class Scene:
     """Any frame of it, in any order: a function of seed, events and frame number alone."""
 
     def __init__(
-        self, seed: int, events: Sequence[Event] = (), *, size: tuple[int, int] = (384, 288), fps: int = 10
+        self,
+        seed: int,
+        events: Sequence[Event] = (),
+        *,
+        size: tuple[int, int] = (384, 288),
+        fps: int = 10,
     ) -> None:
         """`size`: width, height, both even."""
         self.size, self.fps = size, fps
@@ -84,7 +100,9 @@ class Scene:
     def intervals(self, frames: int | None = None) -> list[Interval]:
         """Frames in which an anomaly, or its shadow, is in sight; of the first `frames` if that is given."""
         seen = {index for actor in self._anomalies for index in self._seen_in(actor)}
-        return _runs(sorted(index for index in seen if index >= 0 and (frames is None or index < frames)))
+        return _runs(
+            sorted(index for index in seen if index >= 0 and (frames is None or index < frames))
+        )
 
     def is_seen(self, actor: Actor, time_s: float) -> bool:
         """Whether any of it is inside the picture: it alone is drawn on black."""
@@ -108,14 +126,18 @@ class _Air:
     """What is between the square and the file: clouds that come and go slowly, and the sensor's noise."""
 
     def __init__(self, seed: int, size: tuple[int, int]) -> None:
-        rng = np.random.default_rng((seed, 1_000_003))  # a stream of its own, away from the walkers'
+        rng = np.random.default_rng(
+            (seed, 1_000_003)
+        )  # a stream of its own, away from the walkers'
         self._size, self._phase = size, rng.uniform(0, 2 * pi)
         shape = (size[1] + NOISE_MARGIN_PX, size[0] + NOISE_MARGIN_PX, 3)
         self._field = np.rint(rng.normal(NOISE_MIDDLE, NOISE_SIGMA, shape)).astype(np.uint8)
         self._corners = rng.integers(0, NOISE_MARGIN_PX, (997, 2)).tolist()
 
     def over(self, picture: Picture, index: int, time_s: float) -> Picture:
-        gain = 1 + 0.012 * sin(2 * pi * time_s / 97 + self._phase) + 0.006 * sin(2 * pi * time_s / 41)
+        gain = (
+            1 + 0.012 * sin(2 * pi * time_s / 97 + self._phase) + 0.006 * sin(2 * pi * time_s / 41)
+        )
         top, left = self._corners[index % len(self._corners)]
         noise = self._field[top : top + self._size[1], left : left + self._size[0]]
         return np.asarray(cv2.addWeighted(picture, gain, noise, 1.0, -NOISE_MIDDLE), np.uint8)
@@ -132,7 +154,9 @@ def _runs(indices: Sequence[int]) -> list[Interval]:
     return runs
 
 
-def write_clip(path: Path, scene: Scene, seconds: float, on_frame: Callable[[], None] = lambda: None) -> None:
+def write_clip(
+    path: Path, scene: Scene, seconds: float, on_frame: Callable[[], None] = lambda: None
+) -> None:
     """H.264 in an mp4; one encoder thread, so that a scene gives one file. Whole or not at all.
 
     `on_frame` is called before each frame is written; what it raises ends the writing.
@@ -195,7 +219,10 @@ def _labels(train: dict[str, Scene], test: dict[str, Scene], seconds: float) -> 
         "size": list(first.size),
         "train_frames": dict.fromkeys(train, count),
         "test": {
-            name: {"frames": count, "anomalous_first_last_0based_inclusive": [list(run) for run in runs]}
+            name: {
+                "frames": count,
+                "anomalous_first_last_0based_inclusive": [list(run) for run in runs],
+            }
             for name, runs in spans.items()
         },
     }
@@ -204,7 +231,9 @@ def _labels(train: dict[str, Scene], test: dict[str, Scene], seconds: float) -> 
 def demo_events(seconds: float = DEMO_S) -> list[Event]:
     """A cyclist at 15 s, a runner at 35 s, a van at 55 s, and so on every minute, each alone."""
     starts = range(15, max(15, int(seconds) - 12), 20)
-    return [Event(KINDS[turn % 3], float(start_s), turn // 3) for turn, start_s in enumerate(starts)]
+    return [
+        Event(KINDS[turn % 3], float(start_s), turn // 3) for turn, start_s in enumerate(starts)
+    ]
 
 
 def demo_scene(seconds: float = DEMO_S) -> Scene:
@@ -212,5 +241,7 @@ def demo_scene(seconds: float = DEMO_S) -> Scene:
     return Scene(DEMO_SEED, demo_events(seconds))
 
 
-def write_demo_video(path: Path, seconds: float = DEMO_S, on_frame: Callable[[], None] = lambda: None) -> None:
+def write_demo_video(
+    path: Path, seconds: float = DEMO_S, on_frame: Callable[[], None] = lambda: None
+) -> None:
     write_clip(path, demo_scene(seconds), seconds, on_frame)

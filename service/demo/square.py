@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from service.demo.figures import Camera, Colour, Pen, Stance, shade
+from lookout.service.demo.figures import Camera, Colour, Pen, Stance, shade
 
 Map = NDArray[np.float32]
 
@@ -66,9 +66,15 @@ def draw_fountain(pen: Pen, _travelled_m: float = 0.0) -> None:
 
 def draw_planter(pen: Pen, _travelled_m: float = 0.0) -> None:
     """A stone trough with a round bush."""
-    pen.face(pen.trace([(-0.7, 0, 0), (0.7, 0, 0), (0.8, 0, 0.55), (-0.8, 0, 0.55)]), (150, 142, 132))
+    pen.face(
+        pen.trace([(-0.7, 0, 0), (0.7, 0, 0), (0.8, 0, 0.55), (-0.8, 0, 0.55)]), (150, 142, 132)
+    )
     pen.face(_ring(pen, 0.8, 0.55), (96, 84, 70))
-    for forward, up, radius, light in ((0, 1.0, 0.72, 0.8), (-0.22, 1.12, 0.5, 1.0), (-0.3, 1.3, 0.26, 1.25)):
+    for forward, up, radius, light in (
+        (0, 1.0, 0.72, 0.8),
+        (-0.22, 1.12, 0.5, 1.0),
+        (-0.3, 1.3, 0.26, 1.25),
+    ):
         pen.disc(pen.trace([(forward, 0, up)])[0], radius, shade((74, 116, 58), light))
     for forward, up in ((-0.5, 1.0), (0.1, 1.3), (0.4, 0.9), (-0.1, 0.8), (0.35, 1.25)):
         pen.disc(pen.trace([(forward, 0, up)])[0], 0.09, (214, 92, 108))
@@ -89,7 +95,9 @@ def _ground_m(camera: Camera) -> tuple[Map, Map]:
 def _paving(x: Map, depth: Map, rng: np.random.Generator) -> Map:
     """Square slabs in rows, darker bands, and rings of small stones around the fountain."""
     slab = _tiles(x, depth, 0.9, rng)
-    band = np.minimum(np.abs((x + 3.6) % 7.2 - 3.6), np.abs((depth - 27.5 + 3.6) % 7.2 - 3.6)) < 0.45
+    band = (
+        np.minimum(np.abs((x + 3.6) % 7.2 - 3.6), np.abs((depth - 27.5 + 3.6) % 7.2 - 3.6)) < 0.45
+    )
     light = slab * np.where(band, 0.87, 1.0)
     away = np.hypot(x - FOUNTAIN[0], depth - FOUNTAIN[1])
     turn = np.arctan2(depth - FOUNTAIN[1], x - FOUNTAIN[0]).astype(np.float32)
@@ -164,7 +172,9 @@ def _crown(rng: np.random.Generator) -> list[Leaf]:
     for _ in range(70):
         turn, away = rng.uniform(0, 2 * np.pi), 1.5 * rng.uniform() ** 0.5
         x, up = away * np.cos(turn), 3.2 + 0.9 * away * np.sin(turn)
-        tufts.append((x, up, rng.uniform(0.25, 0.5), 0.95 + 0.16 * (up - 3.2 - x) + rng.normal(0, 0.08)))
+        tufts.append(
+            (x, up, rng.uniform(0.25, 0.5), 0.95 + 0.16 * (up - 3.2 - x) + rng.normal(0, 0.08))
+        )
     return sorted(tufts, key=lambda tuft: tuft[1] - tuft[0])
 
 

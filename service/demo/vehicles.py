@@ -8,7 +8,7 @@ from math import cos, hypot, pi, sin
 import cv2
 import numpy as np
 
-from service.demo.figures import Colour, Look, Pen, Pixels, Point, paint_arm, shade
+from lookout.service.demo.figures import Colour, Look, Pen, Pixels, Point, paint_arm, shade
 
 WHEEL_M = 0.35
 PEDALS = (-0.05, 0.30)  # the crank's axis: forward, up
@@ -26,7 +26,9 @@ def draw_cyclist(pen: Pen, ridden_m: float, look: Look) -> None:
     _paint_leg_on_pedal(pen, look, turn + pi, near, 1.0)
     back = pen.trace([(SADDLE[0], 0, SADDLE[1]), (0.20, 0, 1.46), (0.32, 0, 1.68), (0.29, 0, 1.74)])
     for side, light in ((far, 0.7), (near, 0.88)):
-        arm = pen.trace([(0.20, side * 0.20, 1.42), (0.33, side * 0.26, 1.18), (0.50, side * 0.24, 1.05)])
+        arm = pen.trace(
+            [(0.20, side * 0.20, 1.42), (0.33, side * 0.26, 1.18), (0.50, side * 0.24, 1.05)]
+        )
         paint_arm(pen, arm, 1.0, shade(look.shirt, light), look.skin)
         if side == far:
             pen.line(back[:2], 0.27, look.shirt)
@@ -53,18 +55,25 @@ def _paint_bicycle(pen: Pen) -> None:
 def _wheel(forward_m: float, left_m: float, radius_m: float) -> list[Point]:
     """A circle that stands on the ground."""
     turns = np.linspace(0, 2 * pi, 20)[:-1]
-    return [(forward_m + radius_m * cos(turn), left_m, radius_m + radius_m * sin(turn)) for turn in turns]
+    return [
+        (forward_m + radius_m * cos(turn), left_m, radius_m + radius_m * sin(turn))
+        for turn in turns
+    ]
 
 
 def _paint_leg_on_pedal(pen: Pen, look: Look, turn: float, side: int, light: float) -> None:
     hip, pedal = SADDLE, (PEDALS[0] + 0.17 * cos(turn), PEDALS[1] + 0.17 * sin(turn))
     knee = _bent(hip, pedal, 0.46)
-    leg = pen.trace([(f, side * 0.10, u) for f, u in (hip, knee, pedal, (pedal[0] + 0.14, pedal[1] - 0.01))])
+    leg = pen.trace(
+        [(f, side * 0.10, u) for f, u in (hip, knee, pedal, (pedal[0] + 0.14, pedal[1] - 0.01))]
+    )
     pen.line(leg[:3], 0.14, shade(look.trousers, light))
     pen.line(leg[2:], 0.10, shade((236, 236, 232), light))
 
 
-def _bent(start: tuple[float, float], end: tuple[float, float], bone_m: float) -> tuple[float, float]:
+def _bent(
+    start: tuple[float, float], end: tuple[float, float], bone_m: float
+) -> tuple[float, float]:
     """The joint between two equal bones, bent forward."""
     along, up = end[0] - start[0], end[1] - start[1]
     reach = min(hypot(along, up), 2 * bone_m - 1e-6)
@@ -104,7 +113,10 @@ def _on_side(pen: Pen, side: int, outline: Sequence[tuple[float, float]]) -> Pix
 def _faces_camera(strip: Pixels, side: Pixels) -> bool:
     """A strip of a convex box is seen if it lies outside its near side's outline."""
     middle = strip[:2].mean(0)
-    return cv2.pointPolygonTest(side.astype(np.float32), (float(middle[0]), float(middle[1])), False) < 0
+    return (
+        cv2.pointPolygonTest(side.astype(np.float32), (float(middle[0]), float(middle[1])), False)
+        < 0
+    )
 
 
 def _paint_van_side(pen: Pen, near: int, paint: Colour) -> None:

@@ -15,20 +15,31 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from service.demo.figures import RUN, WALK, Camera, Colour, Look, Pen, Stance, draw_person
-from service.demo.square import FOUNTAIN, FOUNTAIN_RADIUS_M, PLANTERS
-from service.demo.vehicles import RIDER, draw_cyclist, draw_van
+from lookout.service.demo.figures import RUN, WALK, Camera, Colour, Look, Pen, Stance, draw_person
+from lookout.service.demo.square import FOUNTAIN, FOUNTAIN_RADIUS_M, PLANTERS
+from lookout.service.demo.vehicles import RIDER, draw_cyclist, draw_van
 
 Kind = Literal["cyclist", "runner", "van"]
 Spot = tuple[float, float]  # metres right of the middle, metres of depth
 Drawing = Callable[[Pen, float], None]  # the pen, and how many metres the figure has come
 
 WALK_MPS = 1.15
-SPEED_MPS: dict[Kind, float] = {"cyclist": 3.5 * WALK_MPS, "runner": 2.8 * WALK_MPS, "van": 4.0 * WALK_MPS}
-REACH_M: dict[Kind, float] = {"cyclist": 1.3, "runner": 1.2, "van": 3.5}  # half a length, and its shadow
+SPEED_MPS: dict[Kind, float] = {
+    "cyclist": 3.5 * WALK_MPS,
+    "runner": 2.8 * WALK_MPS,
+    "van": 4.0 * WALK_MPS,
+}
+REACH_M: dict[Kind, float] = {
+    "cyclist": 1.3,
+    "runner": 1.2,
+    "van": 3.5,
+}  # half a length, and its shadow
 WALKERS = 10
 NEAREST_M, FARTHEST_M = 15.5, 58.5  # out of the picture below and above, shadows included
-OBSTACLES = ((*FOUNTAIN, FOUNTAIN_RADIUS_M + 0.7), *((*at, 1.5) for at in PLANTERS))  # x, depth, clearance
+OBSTACLES = (
+    (*FOUNTAIN, FOUNTAIN_RADIUS_M + 0.7),
+    *((*at, 1.5) for at in PLANTERS),
+)  # x, depth, clearance
 
 SHIRTS: tuple[Colour, ...] = (
     (196, 68, 62), (64, 104, 168), (232, 226, 214), (58, 128, 96), (222, 168, 62), (92, 70, 120),
@@ -38,10 +49,18 @@ TROUSERS: tuple[Colour, ...] = (
     (48, 56, 84), (40, 40, 44), (110, 96, 78), (72, 84, 108), (86, 88, 92), (140, 128, 108),
 )  # fmt: skip
 SKINS: tuple[Colour, ...] = ((236, 194, 162), (214, 164, 128), (160, 112, 82), (104, 72, 54))
-HAIRS: tuple[Colour, ...] = ((44, 34, 28), (92, 64, 40), (176, 138, 84), (30, 28, 30), (150, 148, 146))
+HAIRS: tuple[Colour, ...] = (
+    (44, 34, 28),
+    (92, 64, 40),
+    (176, 138, 84),
+    (30, 28, 30),
+    (150, 148, 146),
+)
 BAGS: tuple[Colour, ...] = ((70, 78, 60), (150, 60, 50), (44, 48, 60))
 RIDERS: tuple[Colour, ...] = (RIDER.shirt, (244, 196, 40), (46, 160, 210), (240, 120, 40))
-RUNNER = Look(shirt=(0, 0, 0), trousers=(36, 40, 60), skin=(222, 174, 140), hair=(60, 42, 30), height_m=1.78)
+RUNNER = Look(
+    shirt=(0, 0, 0), trousers=(36, 40, 60), skin=(222, 174, 140), hair=(60, 42, 30), height_m=1.78
+)
 VANS: tuple[Colour, ...] = ((236, 236, 230), (214, 222, 232), (240, 226, 190))
 
 
@@ -74,7 +93,9 @@ class Route:
 
     def is_free(self) -> bool:
         """Whether it keeps clear of everything that stands on the square."""
-        return all(np.hypot(*(self.spots - (x, depth)).T).min() > clear for x, depth, clear in OBSTACLES)
+        return all(
+            np.hypot(*(self.spots - (x, depth)).T).min() > clear for x, depth, clear in OBSTACLES
+        )
 
 
 def _rounded(corners: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -117,7 +138,9 @@ class Crowd:
 
     def __init__(self, seed: int, camera: Camera) -> None:
         self.camera = camera
-        self._lanes = [_Lane(np.random.default_rng((seed, lane)), camera) for lane in range(WALKERS)]
+        self._lanes = [
+            _Lane(np.random.default_rng((seed, lane)), camera) for lane in range(WALKERS)
+        ]
 
     def at(self, time_s: float) -> list[Actor]:
         return [actor for lane in self._lanes if (actor := lane.at(time_s)) is not None]
@@ -172,10 +195,14 @@ def _stroll(rng: np.random.Generator, camera: Camera) -> Route:
     for _ in range(100):
         enters, leaves = rng.choice(4, 2, replace=False, p=(0.33, 0.33, 0.16, 0.18))
         middle = [(rng.uniform(-6, 6), rng.uniform(20.5, 34))]
-        route = Route(_gate(int(enters), rng, camera) + middle + _gate(int(leaves), rng, camera)[::-1])
+        route = Route(
+            _gate(int(enters), rng, camera) + middle + _gate(int(leaves), rng, camera)[::-1]
+        )
         if route.is_free():
             return route
-    return Route([_side(-1, 21, camera), _side(1, 21, camera)])  # in front of everything: always free
+    return Route(
+        [_side(-1, 21, camera), _side(1, 21, camera)]
+    )  # in front of everything: always free
 
 
 def _gate(edge: int, rng: np.random.Generator, camera: Camera) -> list[Spot]:
@@ -197,14 +224,18 @@ def anomaly(kind: Kind, start_s: float, variant: int, camera: Camera) -> Actor:
     """The figure of one event; even variants come from the left, odd ones from the right."""
     side = 1 if variant % 2 else -1
     way = {"cyclist": _around_fountain, "runner": _across, "van": _straight}[kind]
-    return Actor(Route(way(side, variant // 2, camera)), start_s, SPEED_MPS[kind], _drawing(kind, variant))
+    return Actor(
+        Route(way(side, variant // 2, camera)), start_s, SPEED_MPS[kind], _drawing(kind, variant)
+    )
 
 
 def _drawing(kind: Kind, variant: int) -> Drawing:
     if kind == "cyclist":
         return partial(draw_cyclist, look=replace(RIDER, shirt=RIDERS[variant % len(RIDERS)]))
     if kind == "runner":
-        return partial(draw_person, look=replace(RUNNER, shirt=RIDERS[(variant + 1) % len(RIDERS)]), gait=RUN)
+        return partial(
+            draw_person, look=replace(RUNNER, shirt=RIDERS[(variant + 1) % len(RIDERS)]), gait=RUN
+        )
     return partial(draw_van, paint=VANS[variant % len(VANS)])
 
 
@@ -218,9 +249,15 @@ def _around_fountain(side: int, variant: int, camera: Camera) -> list[Spot]:
 
 
 def _across(side: int, variant: int, camera: Camera) -> list[Spot]:
-    enters, middle, leaves = ((33.5, 22.5, 24.0), (23.0, 33.0, 31.0), (31.0, 32.5, 24.0))[variant % 3]
+    enters, middle, leaves = ((33.5, 22.5, 24.0), (23.0, 33.0, 31.0), (31.0, 32.5, 24.0))[
+        variant % 3
+    ]
     reach_m = REACH_M["runner"]
-    return [_side(side, enters, camera, reach_m), (0.0, middle), _side(-side, leaves, camera, reach_m)]
+    return [
+        _side(side, enters, camera, reach_m),
+        (0.0, middle),
+        _side(-side, leaves, camera, reach_m),
+    ]
 
 
 def _straight(side: int, variant: int, camera: Camera) -> list[Spot]:

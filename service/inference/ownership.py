@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from service.claims import Claims
-from service.inference.store_link import StoreLink, Taken
-from service.messages import Camera
+from lookout.service.core.messages import Camera
+from lookout.service.inference.store_link import StoreLink, Taken
+from lookout.service.ownership.assignment import Claims
 
 STAGE = "inference"
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 
-from service.bus import Bus
-from service.inference.line import CameraLine
-from service.inference.lines import Lines
-from service.inference.ownership import Ownership
-from service.messages import InferReport
+from lookout.service.core.messages import InferReport
+from lookout.service.inference.camera_line import CameraLine
+from lookout.service.inference.camera_lines import Lines
+from lookout.service.inference.ownership import Ownership
+from lookout.service.storage.bus.bus import Bus
 
 
 def report(bus: Bus, lines: Lines, ownership: Ownership) -> None:
@@ -18,7 +18,9 @@ def report(bus: Bus, lines: Lines, ownership: Ownership) -> None:
         bus.report_infer(name, _of(line, worker, now))
         bus.remind(name, ownership.leases.token(name), line.told, line.saved)
     for name, failed in lines.failed.items():
-        bus.report_infer(name, InferReport("failed", now, failed.camera.revision, failed.reason, worker=worker))
+        bus.report_infer(
+            name, InferReport("failed", now, failed.camera.revision, failed.reason, worker=worker)
+        )
 
 
 def _of(line: CameraLine, worker: str, now: float) -> InferReport:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from models.checkpoint import digest, load_checkpoint
-from models.device import Precision
-from models.errors import CheckpointError
-from models.header import SUFFIX
-from models.scorer import Scorer
+from lookout.models.checkpoint.file import digest, load_checkpoint
+from lookout.models.checkpoint.header import SUFFIX
+from lookout.models.device import Precision
+from lookout.models.errors import CheckpointError
+from lookout.models.scorer import Scorer
 
 Signature = tuple[int, int, int]  # inode, size, time of change (ns)
 
@@ -51,7 +51,9 @@ class Scorers:
         try:
             stat = self._path(name).stat()
         except OSError:
-            raise CheckpointError(f"there is no model {name!r} in the models folder (LOOKOUT_MODELS_DIR)") from None
+            raise CheckpointError(
+                f"there is no model {name!r} in the models folder (LOOKOUT_MODELS_DIR)"
+            ) from None
         return stat.st_ino, stat.st_size, stat.st_mtime_ns
 
     def keep_only(self, names: set[str]) -> None:

@@ -10,13 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.guard import Rollback
-from models.learner import Learner
-from models.local import LocalScore
-from service.inference.line import CameraLine
-from service.inference.scene import SceneWatch
-from service.messages import Camera
-from service.store import Snapshot
+from lookout.models.memory_update import Rollback
+from lookout.models.scoring.local import LocalScore
+from lookout.models.scoring.normalizer import Learner
+from lookout.service.core.messages import Camera
+from lookout.service.inference.camera_line import CameraLine
+from lookout.service.inference.scene_watch import SceneWatch
+from lookout.service.storage.store.store import Snapshot
 
 
 def take(line: CameraLine) -> Snapshot | None:
@@ -40,7 +40,13 @@ def restore(line: CameraLine, state: dict[str, Any]) -> None:
     learner = Learner.of_json(state["learner"], line.learner.needed, line.camera.score)
     watch, rollback = SceneWatch.of_json(state["scene"]), Rollback.of_json(state["rollback"])
     local = LocalScore.of_json(state["local"])
-    line.items, line.learner, line.watch, line.rollback, line.local = items, learner, watch, rollback, local
+    line.items, line.learner, line.watch, line.rollback, line.local = (
+        items,
+        learner,
+        watch,
+        rollback,
+        local,
+    )
 
 
 def _unpacked(text: str, like: Tensor) -> Tensor:

@@ -10,9 +10,9 @@ import threading
 from collections import deque
 from dataclasses import dataclass
 
-from service.bus import UNAVAILABLE
-from service.messages import Camera, CameraEvent, FrameId
-from service.store import Snapshot, Store
+from lookout.service.core.messages import Camera, CameraEvent, FrameId
+from lookout.service.storage.bus.bus import UNAVAILABLE
+from lookout.service.storage.store.store import Snapshot, Store
 
 log = logging.getLogger(__name__)
 
@@ -164,7 +164,9 @@ class StoreLink:
 
     def _take_all(self) -> None:
         with self._mutex:
-            waiting = self._to_take - self._to_save.keys()  # after a new epoch that snapshot would be refused
+            waiting = (
+                self._to_take - self._to_save.keys()
+            )  # after a new epoch that snapshot would be refused
         for camera in waiting:
             epoch, snapshot = self._store.take_over(camera)
             with self._mutex:
@@ -174,7 +176,9 @@ class StoreLink:
     def _tell_all(self) -> None:
         while self._events:
             event = self._events[0]
-            self._store.add_event(event)  # a second time, where the answer was lost, changes nothing
+            self._store.add_event(
+                event
+            )  # a second time, where the answer was lost, changes nothing
             with self._mutex:
                 if self._events and self._events[0] is event:
                     self._events.popleft()

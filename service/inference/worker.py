@@ -10,23 +10,28 @@ from collections.abc import Sequence
 
 import torch
 
-from models.device import Precision, choose_device, choose_precision
-from models.errors import DeviceError
-from service.bus import FENCED, UNAVAILABLE, UNOWNED, Bus
-from service.claims import Claims
-from service.connections import open_bus, open_leases, open_store, wait_until_up
-from service.errors import NoDeviceError
-from service.inference import snapshots
-from service.inference.line import CameraLine
-from service.inference.lines import Lines
-from service.inference.ownership import STAGE, Ownership
-from service.inference.reports import report
-from service.inference.scorers import Scorers
-from service.inference.step import Ready, groups, score_batch
-from service.inference.store_link import Saved, StoreLink
-from service.inference.tally import Tally
-from service.outage import Outage
-from service.settings import Settings
+from lookout.models.device import Precision, choose_device, choose_precision
+from lookout.models.errors import DeviceError
+from lookout.service.core.errors import NoDeviceError
+from lookout.service.core.outage import Outage
+from lookout.service.core.settings import Settings
+from lookout.service.inference import snapshots
+from lookout.service.inference.batch import Ready, groups, score_batch
+from lookout.service.inference.camera_line import CameraLine
+from lookout.service.inference.camera_lines import Lines
+from lookout.service.inference.counters import Tally
+from lookout.service.inference.ownership import STAGE, Ownership
+from lookout.service.inference.reports import report
+from lookout.service.inference.scorers import Scorers
+from lookout.service.inference.store_link import Saved, StoreLink
+from lookout.service.ownership.assignment import Claims
+from lookout.service.ownership.leases import open_leases
+from lookout.service.storage.bus.bus import FENCED, UNAVAILABLE, UNOWNED, Bus
+from lookout.service.storage.redis.connections import (
+    open_bus,
+    open_store,
+    wait_until_up,
+)
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +39,9 @@ ROUND_EVERY_S = 0.5  # of following and reporting
 IDLE_S = 0.005
 AWAY_S = 0.2
 HAND_OVER_S = 3.0
-FILES_EVERY = 4  # rounds: a file that waits gets at least one in so many, however busy the live cameras are
+FILES_EVERY = (
+    4  # rounds: a file that waits gets at least one in so many, however busy the live cameras are
+)
 
 
 def run(settings: Settings, stop: threading.Event) -> None:
@@ -50,7 +57,9 @@ def run(settings: Settings, stop: threading.Event) -> None:
     if not wait_until_up(bus, store, stop):
         return
     with open_leases(settings, STAGE) as leases, StoreLink(store) as link:
-        worker = Worker(settings, bus, Ownership(Claims(STAGE, bus, leases), link), link, device, precision)
+        worker = Worker(
+            settings, bus, Ownership(Claims(STAGE, bus, leases), link), link, device, precision
+        )
         log.info("inference on %s in %s, batches of up to %d", device, precision, worker.max_batch)
         worker.work(stop)
         worker.hand_over()
@@ -60,7 +69,13 @@ class Worker:
     """All cameras of one worker. A camera's trouble becomes its own report and harms no other."""
 
     def __init__(
-        self, settings: Settings, bus: Bus, ownership: Ownership, link: StoreLink, device: str, precision: Precision
+        self,
+        settings: Settings,
+        bus: Bus,
+        ownership: Ownership,
+        link: StoreLink,
+        device: str,
+        precision: Precision,
     ) -> None:
         self.settings = settings
         self.bus = bus
@@ -68,7 +83,9 @@ class Worker:
         self.link = link
         on_gpu = device.startswith("cuda")
         self.max_batch = settings.max_batch or (32 if on_gpu else 1)
-        self.batch_wait_s = (settings.batch_wait_ms if settings.batch_wait_ms is not None else 5 * on_gpu) / 1000
+        self.batch_wait_s = (
+            settings.batch_wait_ms if settings.batch_wait_ms is not None else 5 * on_gpu
+        ) / 1000
         self.lines = Lines(settings, bus, Scorers(settings.models_dir, device, precision))
         self.tally = Tally(STAGE)
         self._next_round = 0.0
@@ -114,7 +131,9 @@ class Worker:
         for name in list(self.lines.running):
             self._save(name)
         if not self.link.flush(HAND_OVER_S):
-            log.warning("the store did not take the last snapshots; the next owner replays from the ones before")
+            log.warning(
+                "the store did not take the last snapshots; the next owner replays from the ones before"
+            )
 
     # Cameras come and go
 
@@ -172,7 +191,9 @@ class Worker:
 
     def _hear_saved(self, answer: Saved) -> None:
         if answer.camera in self.ownership.going:
-            if not self.link.is_saving(answer.camera):  # else a later one, its last, is still on its way
+            if not self.link.is_saving(
+                answer.camera
+            ):  # else a later one, its last, is still on its way
                 self._drop(answer.camera)
         elif not answer.accepted:
             self._begin_again(answer.camera, answer.epoch)
@@ -228,7 +249,11 @@ class Worker:
                     self._score([item])
                 return
             line = batch[0][0]
-            self.lines.fail(line.camera, line.signature, f"the model cannot score it: {str(error).splitlines()[0]}")
+            self.lines.fail(
+                line.camera,
+                line.signature,
+                f"the model cannot score it: {str(error).splitlines()[0]}",
+            )
         else:
             self.tally.step(len(batch), time.perf_counter() - began)
 
@@ -239,7 +264,9 @@ class Worker:
             return
         pending = [(line, list(line.unsent)) for line in lines]
         tokens = {line.camera.id: self.ownership.leases.token(line.camera.id) for line in lines}
-        answers = self.bus.add_outcomes([(tokens[line.camera.id], one) for line, sent in pending for one in sent])
+        answers = self.bus.add_outcomes(
+            [(tokens[line.camera.id], one) for line, sent in pending for one in sent]
+        )
         for line, sent in pending:
             mine, answers = answers[: len(sent)], answers[len(sent) :]
             if FENCED in mine or UNOWNED in mine:
@@ -259,7 +286,13 @@ class Worker:
         for line in self.lines.running.values():
             for event in line.events:
                 about = {"camera": event.camera, "session": event.session, "seq": event.seq}
-                log.warning("camera %s: %s (%s)", event.camera, event.kind.replace("_", " "), event.detail, extra=about)
+                log.warning(
+                    "camera %s: %s (%s)",
+                    event.camera,
+                    event.kind.replace("_", " "),
+                    event.detail,
+                    extra=about,
+                )
                 self.link.tell(event)
             line.events.clear()
 
@@ -269,7 +302,10 @@ class Worker:
         now = time.monotonic()
         for name, line in self.lines.running.items():
             behind = line.unsaved_frames() if not line.camera.live else 0
-            if now - line.saved_at >= self.settings.snapshot_every_s or behind >= self.settings.backlog_frames // 4:
+            if (
+                now - line.saved_at >= self.settings.snapshot_every_s
+                or behind >= self.settings.backlog_frames // 4
+            ):
                 self._save(name)
 
     def _save(self, name: str) -> bool:

@@ -9,18 +9,23 @@ import threading
 import time
 from dataclasses import dataclass, field, replace
 
-from service.bus import UNAVAILABLE, Bus
-from service.camera_list import CameraList
-from service.claims import Claims
-from service.connections import open_bus, open_leases, open_store, wait_until_up
-from service.errors import BrokenMessageError
-from service.ingest.backoff import Backoff
-from service.ingest.child import Child, Decoder
-from service.ingest.runner import Runner
-from service.messages import Camera, IngestReport
-from service.outage import Outage
-from service.rarely import Rarely
-from service.settings import Settings
+from lookout.service.core.errors import BrokenMessageError
+from lookout.service.core.messages import Camera, IngestReport
+from lookout.service.core.outage import Outage
+from lookout.service.core.settings import Settings
+from lookout.service.core.throttle import Rarely
+from lookout.service.ingest.backoff import Backoff
+from lookout.service.ingest.camera_runner import Runner
+from lookout.service.ingest.decoder.process import Child, Decoder
+from lookout.service.ownership.assignment import Claims
+from lookout.service.ownership.camera_watcher import CameraList
+from lookout.service.ownership.leases import open_leases
+from lookout.service.storage.bus.bus import UNAVAILABLE, Bus
+from lookout.service.storage.redis.connections import (
+    open_bus,
+    open_store,
+    wait_until_up,
+)
 
 LOG = logging.getLogger(__name__)
 
@@ -32,7 +37,10 @@ KILL_AFTER_S = 1.0  # a decoder that was asked to end, while others run
 SLOW_S = 2.0  # a turn that took so long has waited for Redis
 STOP_WITHIN_S = 3.0  # all of them, when the stage ends
 
-LINE_EVERY_S, LINES_AT_ONCE = 60.0, 6  # of one camera's changes in the log: two short losses are told in full
+LINE_EVERY_S, LINES_AT_ONCE = (
+    60.0,
+    6,
+)  # of one camera's changes in the log: two short losses are told in full
 TROUBLE = ("reconnecting", "stalled", "failed")
 
 News = tuple[str, str | None, int | None]  # what is reported and logged at once when it changes
@@ -63,7 +71,9 @@ class Worker:
         self._cameras = cameras
         self._claims = claims
         self._leases = claims.leases
-        self._leaving: dict[str, tuple[Child, float]] = {}  # asked to end: the child and when it is killed
+        self._leaving: dict[
+            str, tuple[Child, float]
+        ] = {}  # asked to end: the child and when it is killed
         self._removed: set[str] = set()  # whose traces on the bus are to be wiped
         self._going: set[str] = set()  # ours until their decoders have ended
         self._follow_at = 0.0
@@ -85,7 +95,9 @@ class Worker:
             self._note_away(error)
         else:
             self._note_back()
-        if time.monotonic() - now > SLOW_S or self._cameras.away:  # decoders ask the store too, for a new session
+        if (
+            time.monotonic() - now > SLOW_S or self._cameras.away
+        ):  # decoders ask the store too, for a new session
             self._excuse_all()
 
     def end(self) -> None:
@@ -143,7 +155,11 @@ class Worker:
 
     def _give_back(self, camera: str) -> None:
         """Another worker may have it as soon as our decoder is gone."""
-        if camera not in self.runners and camera not in self._leaving and camera not in self._removed:
+        if (
+            camera not in self.runners
+            and camera not in self._leaving
+            and camera not in self._removed
+        ):
             self._leases.release(camera)
             self._going.discard(camera)
 
@@ -161,9 +177,18 @@ class Worker:
         except BrokenMessageError:
             before = None
         settings = self._settings
-        backoff = Backoff(settings.retry_first_s, settings.retry_most_s, settings.retry_reset_after_s, random.Random())
+        backoff = Backoff(
+            settings.retry_first_s,
+            settings.retry_most_s,
+            settings.retry_reset_after_s,
+            random.Random(),
+        )
         return Runner(
-            camera, settings, lambda record: Decoder(record, settings, self._leases.token(record.id)), backoff, before
+            camera,
+            settings,
+            lambda record: Decoder(record, settings, self._leases.token(record.id)),
+            backoff,
+            before,
         )
 
     def _release(self, camera: str, now: float) -> None:
@@ -189,7 +214,10 @@ class Worker:
         if runner.reconnects:
             self._bus.count(camera, "reconnects", runner.reconnects)
             runner.reconnects = 0
-        report, news = replace(runner.report(now, time.time()), worker=self._claims.name), _news(runner)
+        report, news = (
+            replace(runner.report(now, time.time()), worker=self._claims.name),
+            _news(runner),
+        )
         last = self._reported.setdefault(camera, _Reported())
         if now >= last.due or news != last.news:
             self._bus.report_ingest(camera, report)
@@ -233,7 +261,15 @@ def tell(report: IngestReport, camera: str, error: str | None, lines: Rarely) ->
         return
     about = {"camera": camera, "session": report.session, "seq": report.last_seq}
     level = logging.WARNING if report.state in TROUBLE else logging.INFO
-    LOG.log(level, "camera %s: %s%s%s", camera, report.state, f" ({error})" if error else "", more, extra=about)
+    LOG.log(
+        level,
+        "camera %s: %s%s%s",
+        camera,
+        report.state,
+        f" ({error})" if error else "",
+        more,
+        extra=about,
+    )
 
 
 def _news(runner: Runner) -> News:

@@ -13,10 +13,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from models.device import choose_device, choose_precision
-from models.registry import sized
-from models.training.footage import Footage
-from models.training.trainer import Trainer, TrainOptions
+from lookout.models.data.clips import Footage
+from lookout.models.device import choose_device, choose_precision
+from lookout.models.registry import sized
+from lookout.models.training.trainer import Trainer, TrainOptions
 
 BATCH = 4
 
@@ -25,9 +25,14 @@ def report(model: str, width: int, size_px: int, steps: int, device: str = "auto
     where = choose_device(device)
     config = sized(model, width=width, height_px=size_px, width_px=size_px)
     shape = (config.needs.frames + BATCH, size_px, size_px, 3)
-    footage = Footage.of({"noise": np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)}, shape[0] - BATCH)
+    footage = Footage.of(
+        {"noise": np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)},
+        shape[0] - BATCH,
+    )
     plain = TrainOptions(batch=BATCH, precision=choose_precision("auto", where), device=where)
-    trainers = {both: Trainer(config, replace(plain, compiled=both), footage) for both in (False, True)}
+    trainers = {
+        both: Trainer(config, replace(plain, compiled=both), footage) for both in (False, True)
+    }
     first_s = {both: _step_s(trainer) for both, trainer in trainers.items()}
     times_s = np.array([[_step_s(trainer) for trainer in trainers.values()] for _ in range(steps)])
     plain_s, compiled_s = np.median(times_s, axis=0)

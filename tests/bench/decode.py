@@ -7,8 +7,8 @@ from pathlib import Path
 
 import av
 
-from models.preprocess import Preprocess
-from models.video import read_clip
+from lookout.models.media.decode import read_clip
+from lookout.models.media.preprocess import Preprocess
 from tests.bench.footage import median_s, scene_clip
 
 

@@ -8,16 +8,19 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from models.checkpoint import load_checkpoint
-from models.device import choose_precision
-from models.registry import MODELS
-from models.scorer import Scorer
+from lookout.models.checkpoint.file import load_checkpoint
+from lookout.models.device import choose_precision
+from lookout.models.registry import MODELS
+from lookout.models.scorer import Scorer
 from tests.bench.footage import MODEL, full_size, median_s
 
 
 def report(_: Path, repeats: int = 9, batches: tuple[int, ...] = (1, 2, 4, 8)) -> Iterator[str]:
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    for name, checkpoint in (("square (width 16)", load_checkpoint(MODEL)), ("full (width 64)", full_size())):
+    for name, checkpoint in (
+        ("square (width 16)", load_checkpoint(MODEL)),
+        ("full (width 64)", full_size()),
+    ):
         scorer = Scorer(checkpoint, device, choose_precision("auto", device))
         for batch in batches:
             yield _line(name, scorer, batch, repeats)

@@ -8,11 +8,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from models.preprocess import Preprocess
-from models.registry import make_model, sized
-from service.demo.scene import Scene, write_clip
-from service.settings import SHIPPED_MODELS
+from lookout.models.checkpoint.file import Checkpoint, load_checkpoint, save_checkpoint
+from lookout.models.media.preprocess import Preprocess
+from lookout.models.registry import make_model, sized
+from lookout.service.core.settings import SHIPPED_MODELS
+from lookout.service.demo.scene import Scene, write_clip
 
 MODEL = SHIPPED_MODELS / "square.safetensors"
 

@@ -22,15 +22,15 @@ import torch
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
-from models.bounds import causal_value
-from models.checkpoint import Checkpoint, load_checkpoint
-from models.device import choose_precision
-from models.guard import MemoryRule, Rollback
-from models.preprocess import Preprocess
-from models.scorer import Scorer
-from models.training.evaluate import guarded_rule
-from models.video import Pixels, read_clip
-from service.demo.scene import Scene
+from lookout.models.checkpoint.file import Checkpoint, load_checkpoint
+from lookout.models.device import choose_precision
+from lookout.models.evaluation.evaluate import guarded_rule
+from lookout.models.media.decode import Pixels, read_clip
+from lookout.models.media.preprocess import Preprocess
+from lookout.models.memory_update import MemoryRule, Rollback
+from lookout.models.scorer import Scorer
+from lookout.models.scoring.calibration import causal_value
+from lookout.service.demo.scene import Scene
 from tests.bench.footage import MODEL
 
 FPS = 10
@@ -38,7 +38,9 @@ PERIOD = 300  # frames: two thirds in normal light, one with the event
 LIGHT = 0.75
 
 Floats = npt.NDArray[np.float64]
-FrameOf = Callable[[int], Pixels]  # the camera's frame of an index, in normal light, at the model's size
+FrameOf = Callable[
+    [int], Pixels
+]  # the camera's frame of an index, in normal light, at the model's size
 Window = tuple[Pixels, bool]  # (T, H, W, 3), and whether the event is in its last frame
 
 
@@ -58,7 +60,11 @@ class Followed:
 def rules_of(checkpoint: Checkpoint) -> dict[str, MemoryRule]:
     """As published; guarded behind the same gate, so that the bound alone makes the difference; and guarded."""
     guarded, gamma = guarded_rule(checkpoint), checkpoint.config.needs.gate
-    return {"paper": MemoryRule.paper(gamma), "guarded, γ": replace(guarded, gate=gamma), "guarded": guarded}
+    return {
+        "paper": MemoryRule.paper(gamma),
+        "guarded, γ": replace(guarded, gate=gamma),
+        "guarded": guarded,
+    }
 
 
 def square(seed: int, preprocess: Preprocess) -> FrameOf:
@@ -92,7 +98,10 @@ def follow(
     events, rows = [], []
     for window, event in seen:
         scored = scorer.step([window] * len(rules), items, rules)
-        items, columns = scored.items.clone(), (scored.psnr_db, scored.distance, scored.memory_updated, scored.drift)
+        items, columns = (
+            scored.items.clone(),
+            (scored.psnr_db, scored.distance, scored.memory_updated, scored.drift),
+        )
         numbers = torch.stack(columns, dim=1).tolist()
         for i, (_, distance, updated, drift) in enumerate(numbers):
             if backs[i].saw(drift, distance, bool(updated), rules[i]):
@@ -102,7 +111,9 @@ def follow(
     found = []
     for i, back in enumerate(backs):
         psnr, distances, updates, drifts = np.array(rows)[:, i].T
-        found.append(Followed(np.array(events), psnr, distances, updates, drifts, items[i], back.rollbacks))
+        found.append(
+            Followed(np.array(events), psnr, distances, updates, drifts, items[i], back.rollbacks)
+        )
     return found
 
 
@@ -112,7 +123,9 @@ def report(
     """frames: how many the camera sees of the one, before two periods of the other are scored."""
     scorer = Scorer(checkpoint, precision=choose_precision("auto", "cpu"))
     rules, length, trained = rules_of(checkpoint), scorer.t_length, scorer.fresh_items()
-    before = follow(scorer, list(rules.values()), [trained] * len(rules), windows(seen, frames, period, length))
+    before = follow(
+        scorer, list(rules.values()), [trained] * len(rules), windows(seen, frames, period, length)
+    )
     memories = [trained, *(one.items for one in before)]
     two_more = windows(held_out, 2 * period, period, length)
     untaught, *after = follow(scorer, [MemoryRule.fixed(), *rules.values()], memories, two_more)
@@ -120,8 +133,12 @@ def report(
     yield f"{'':17}          normal  event               normal   event  normal  event  PSNR  distance  value"
     yield f"{'as trained':17} {'':36} {_judged(checkpoint, untaught)}"
     for (name, rule), one, then in zip(rules.items(), before, after, strict=True):
-        normal, event = (float(one.updated[one.event == happens].mean()) for happens in (False, True))
-        taken_in = f"{rule.gate:.4f} {normal:7.0%} {event:6.0%}  {one.drift[-1]:8.1e} {one.rollbacks:5}"
+        normal, event = (
+            float(one.updated[one.event == happens].mean()) for happens in (False, True)
+        )
+        taken_in = (
+            f"{rule.gate:.4f} {normal:7.0%} {event:6.0%}  {one.drift[-1]:8.1e} {one.rollbacks:5}"
+        )
         yield f"{name:17} {taken_in:36} {_judged(checkpoint, then)}"
 
 
@@ -140,21 +157,29 @@ def auc(found: Followed, numbers: Floats) -> float:
 
 def _judged(checkpoint: Checkpoint, found: Followed) -> str:
     value, normal, event = values(checkpoint, found), ~found.event, found.event
-    distances = f"{1e6 * found.distance[normal].mean():6.1f} {1e6 * found.distance[event].mean():7.1f}"
+    distances = (
+        f"{1e6 * found.distance[normal].mean():6.1f} {1e6 * found.distance[event].mean():7.1f}"
+    )
     aucs = f"{auc(found, -found.psnr_db):5.2f} {auc(found, found.distance):9.2f} {auc(found, value):6.2f}"
     return f"{distances} {value[normal].mean():7.2f} {value[event].mean():6.2f} {aucs}"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Does a memory forget that an event is unusual?")
-    parser.add_argument("--minutes", type=float, default=30.0, help="how long the camera sees the event")
+    parser.add_argument(
+        "--minutes", type=float, default=30.0, help="how long the camera sees the event"
+    )
     parser.add_argument("--checkpoint", type=Path, default=MODEL, help="a calibrated one")
-    parser.add_argument("--clips", type=Path, nargs=2, metavar=("SEEN", "HELD_OUT"), help="in place of the square")
+    parser.add_argument(
+        "--clips", type=Path, nargs=2, metavar=("SEEN", "HELD_OUT"), help="in place of the square"
+    )
     given = parser.parse_args()
     checkpoint = load_checkpoint(given.checkpoint)
     ready = checkpoint.preprocess
     seen, held_out = (
-        (clip(path, ready) for path in given.clips) if given.clips else (square(7, ready), square(99, ready))
+        (clip(path, ready) for path in given.clips)
+        if given.clips
+        else (square(7, ready), square(99, ready))
     )
     for text in report(checkpoint, seen, held_out, round(60 * FPS * given.minutes)):
         print(text, flush=True)

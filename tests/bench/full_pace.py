@@ -10,10 +10,10 @@ from typing import Any
 
 import torch
 
-from models.checkpoint import load_checkpoint
-from models.device import choose_precision
-from models.scorer import Scorer
-from models.video import Pixels, read_clip
+from lookout.models.checkpoint.file import load_checkpoint
+from lookout.models.device import choose_precision
+from lookout.models.media.decode import Pixels, read_clip
+from lookout.models.scorer import Scorer
 from tests.bench import usage
 from tests.e2e.service_process import Service
 from tests.waiting import wait_until
@@ -25,7 +25,12 @@ LOOK_EVERY_S = 1.0  # each look is an API request: it costs too
 
 
 def report(
-    service: Service, model: Path, clip: Path, numbers: Sequence[int], frames: int, threads: int | None
+    service: Service,
+    model: Path,
+    clip: Path,
+    numbers: Sequence[int],
+    frames: int,
+    threads: int | None,
 ) -> Iterator[str]:
     """The engine is measured before and after: on a machine with other work, the one may find it quieter."""
     engine = Engine(model, clip, threads)
@@ -93,8 +98,16 @@ def _measure(service: Service, model: str, clip: Path, files: int, frames: int) 
     names = [f"fast{files}-{i}" for i in range(files)]
     for name in names:
         service.add(id=name, url=str(clip), model=model, pace="fast", calibration="model")
-    wait_until(lambda: all(views(service)[name]["scores"] for name in names), "all are scored", START_LIMIT_S)
-    meter, scored, began = usage.CpuMeter(service.process.pid), _scores(service, names), time.monotonic()
+    wait_until(
+        lambda: all(views(service)[name]["scores"] for name in names),
+        "all are scored",
+        START_LIMIT_S,
+    )
+    meter, scored, began = (
+        usage.CpuMeter(service.process.pid),
+        _scores(service, names),
+        time.monotonic(),
+    )
 
     def most_is_done() -> bool:
         meter.look()

@@ -23,11 +23,11 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from models.checkpoint import Checkpoint, load_checkpoint
-from models.mnad import Mnad
-from models.scorer import Pixels, Scorer
-from models.training.evaluate import evaluate
-from models.training.footage import train_clips, whole_clip
+from lookout.models.checkpoint.file import Checkpoint, load_checkpoint
+from lookout.models.data.clips import train_clips, whole_clip
+from lookout.models.evaluation.evaluate import evaluate
+from lookout.models.mnad import Mnad
+from lookout.models.scorer import Pixels, Scorer
 from tests.bench.footage import median_s
 
 WINDOWS = 64
@@ -44,7 +44,9 @@ class Compiled(nn.Module):
         self.request, self.several = compiled.create_infer_request(), several
 
     def forward(self, *inputs: Any) -> Any:
-        answers = self.request.infer([tensor.float().contiguous().numpy() for tensor in _flat(inputs)])
+        answers = self.request.infer(
+            [tensor.float().contiguous().numpy() for tensor in _flat(inputs)]
+        )
         tensors = [torch.from_numpy(answer.copy()) for answer in answers.values()]
         return tuple(tensors) if self.several else tensors[0]
 
@@ -76,11 +78,15 @@ def quantised(checkpoint: Checkpoint, windows: list[Pixels], *, last_in_float: b
     encoder, decoder = [inputs for inputs, _ in seen], [inputs for _, inputs in seen]
     model.encoder = cast(Any, Compiled(_int8(model.encoder, encoder, ignored=()), several=True))
     last = _last_convolution(model.decoder) if last_in_float else ()
-    model.decoder = cast(Any, Compiled(_int8(Flat(model.decoder), decoder, ignored=last), several=False))
+    model.decoder = cast(
+        Any, Compiled(_int8(Flat(model.decoder), decoder, ignored=last), several=False)
+    )
     return replace(checkpoint, model=model)
 
 
-def _seen(checkpoint: Checkpoint, windows: list[Pixels]) -> list[tuple[tuple[Tensor, ...], tuple[Tensor, ...]]]:
+def _seen(
+    checkpoint: Checkpoint, windows: list[Pixels]
+) -> list[tuple[tuple[Tensor, ...], tuple[Tensor, ...]]]:
     """What goes into encoder and decoder at each window."""
     model = checkpoint.model
     assert isinstance(model, Mnad)
@@ -113,7 +119,9 @@ def _int8(network: nn.Module, inputs: list[tuple[Tensor, ...]], ignored: tuple[s
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the tracer's and NNCF's own
         plain = openvino.convert_model(network, example_input=inputs[0])
-        shapes = {port: list(tensor.shape) for port, tensor in zip(plain.inputs, inputs[0], strict=True)}
+        shapes = {
+            port: list(tensor.shape) for port, tensor in zip(plain.inputs, inputs[0], strict=True)
+        }
         plain.reshape(shapes)
         scope = nncf.IgnoredScope(patterns=[rf".*{name}/.*[Cc]onvolution.*" for name in ignored])
         samples = nncf.Dataset([[tensor.numpy() for tensor in tensors] for tensors in inputs])
@@ -130,7 +138,10 @@ class Form:
 def forms(path: Path, windows: list[Pixels]) -> Iterator[Form]:
     yield Form("torch, bf16", Scorer(load_checkpoint(path), precision="bf16"))
     yield Form("int8", Scorer(quantised(load_checkpoint(path), windows, last_in_float=False)))
-    yield Form("int8 but for the last", Scorer(quantised(load_checkpoint(path), windows, last_in_float=True)))
+    yield Form(
+        "int8 but for the last",
+        Scorer(quantised(load_checkpoint(path), windows, last_in_float=True)),
+    )
 
 
 def normal_windows(checkpoint: Checkpoint, data: Path, count: int = WINDOWS) -> list[Pixels]:
@@ -138,7 +149,9 @@ def normal_windows(checkpoint: Checkpoint, data: Path, count: int = WINDOWS) -> 
     length = checkpoint.config.needs.frames
     clips = [whole_clip(path, checkpoint.preprocess, length) for path in train_clips(data)]
     places = [(clip, end) for clip in clips for end in range(length, len(clip) + 1)]
-    return [clip[end - length : end] for clip, end in places[:: max(1, len(places) // count)][:count]]
+    return [
+        clip[end - length : end] for clip, end in places[:: max(1, len(places) // count)][:count]
+    ]
 
 
 def main() -> None:
@@ -148,9 +161,15 @@ def main() -> None:
     given = parser.parse_args()
     windows = normal_windows(load_checkpoint(given.checkpoint), given.data)
     for form in forms(given.checkpoint, windows):
-        ms = 1000 * median_s(partial(form.scorer.step, windows[:1], form.scorer.fresh_items()[None]), REPEATS)
+        ms = 1000 * median_s(
+            partial(form.scorer.step, windows[:1], form.scorer.fresh_items()[None]), REPEATS
+        )
         auc = evaluate(form.scorer, given.data, regions=False).auc_percent
-        print(f"{form.name}: {ms:.1f} ms a frame; AUC " + ", ".join(f"{way} {auc[way]:.2f}" for way in auc), flush=True)
+        print(
+            f"{form.name}: {ms:.1f} ms a frame; AUC "
+            + ", ".join(f"{way} {auc[way]:.2f}" for way in auc),
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

@@ -11,12 +11,12 @@ import numpy as np
 import torch
 from websockets.sync.client import connect
 
-from models.checkpoint import load_checkpoint
-from models.device import choose_precision
-from models.preprocess import Preprocess
-from models.scorer import Scorer
-from models.training.run import score_clips
-from models.video import read_clip
+from lookout.models.checkpoint.file import load_checkpoint
+from lookout.models.device import choose_precision
+from lookout.models.evaluation.clip_scores import score_clips
+from lookout.models.media.decode import read_clip
+from lookout.models.media.preprocess import Preprocess
+from lookout.models.scorer import Scorer
 from tests.bench.footage import MODEL, scene_clip
 from tests.e2e.service_process import Service, running_service
 
@@ -32,7 +32,9 @@ def report(folder: Path, seconds: float = 30.0, live_s: float = 30.0) -> Iterato
             f"whole line, one file at full pace: {line_fps:.1f} frames/s; bare engine: {bare_fps:.1f} frames/s; "
             f"ratio {line_fps / bare_fps:.2f}"
         )
-        ages_ms = 1000 * np.array(_ages(service, scene_clip(folder, live_s), round(live_s * 10) - 10))
+        ages_ms = 1000 * np.array(
+            _ages(service, scene_clip(folder, live_s), round(live_s * 10) - 10)
+        )
         yield (
             f"capture to WebSocket, one camera at 10 fps, {len(ages_ms)} scores: "
             f"p50 {np.quantile(ages_ms, 0.5):.0f} ms, p99 {np.quantile(ages_ms, 0.99):.0f} ms"
@@ -45,7 +47,9 @@ def _bare_engine(clip: Path) -> float:
     scorer = Scorer(load_checkpoint(MODEL), device, choose_precision("auto", device))
     frames = len(read_clip(clip, Preprocess()))
     times: list[float] = []
-    for _ in score_clips(scorer, [clip], carry_memory=True, on_frame=lambda: times.append(time.perf_counter())):
+    for _ in score_clips(
+        scorer, [clip], carry_memory=True, on_frame=lambda: times.append(time.perf_counter())
+    ):
         pass
     return (frames - scorer.t_length) / (times[-1] - times[0])
 

@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from service.bus import UNAVAILABLE, Bus, connect
-from service.following import ScoreFollower
+from lookout.service.storage.bus.bus import UNAVAILABLE, Bus, connect
+from lookout.service.storage.bus.score_follower import ScoreFollower
 from tests.bench import full_pace, usage
 from tests.bench.footage import MODEL, full_size_file, scene_clip
 from tests.bench.full_pace import remove, views
@@ -37,7 +37,9 @@ class Listener:
     """A thread, as a context: when each score can first be read by others, and how old its frame is then."""
 
     def __init__(self, socket_path: str, cameras: Sequence[str]) -> None:
-        self.ages_s: dict[str, list[tuple[float, float]]] = {name: [] for name in cameras}  # (seen at, age)
+        self.ages_s: dict[str, list[tuple[float, float]]] = {
+            name: [] for name in cameras
+        }  # (seen at, age)
         bus = Bus(connect(f"unix://{socket_path}"), frames_kept=16, scores_kept=16, heats_kept=16)
         self._follower = ScoreFollower(bus)
         self._follower.cursors = dict.fromkeys(cameras)
@@ -63,7 +65,10 @@ class Listener:
                 self.ages_s[camera] += [(now, now - score.captured_at) for score in scores]
 
     def between(self, began: float, ended: float) -> dict[str, list[float]]:
-        return {name: [age for at, age in ages if began <= at < ended] for name, ages in self.ages_s.items()}
+        return {
+            name: [age for at, age in ages if began <= at < ended]
+            for name, ages in self.ages_s.items()
+        }
 
 
 @dataclass
@@ -130,7 +135,9 @@ def report(
     with running_service(folder / "data", **settings) as service:
         for model, length_s in models:
             clip = scene_clip(folder, length_s)
-            for text in full_pace.report(service, model, clip, fast_files, round(length_s * FPS), threads):
+            for text in full_pace.report(
+                service, model, clip, fast_files, round(length_s * FPS), threads
+            ):
                 yield f"{model.stem}: {text}"
         clip = scene_clip(folder, seconds + SETTLE_S + START_LIMIT_S / 2)
         yield from _doubling(service, clip, seconds, most)
@@ -149,20 +156,34 @@ def _doubling(service: Service, clip: Path, seconds: float, most: int) -> Iterat
         if not step.holds:
             break
         held, cameras = cameras, 2 * cameras
-    yield f"cameras held at {FPS} fps on one inference worker: {held}" + (" or more" if cameras > most else "")
+    yield f"cameras held at {FPS} fps on one inference worker: {held}" + (
+        " or more" if cameras > most else ""
+    )
 
 
 def _measure(service: Service, clip: Path, cameras: int, seconds: float) -> Step:
     names = [f"load{cameras}-{i}" for i in range(cameras)]
     for name in names:
-        service.add(id=name, url=str(clip), model=MODEL.stem, pace="realtime", fps=float(FPS), calibration="model")
+        service.add(
+            id=name,
+            url=str(clip),
+            model=MODEL.stem,
+            pace="realtime",
+            fps=float(FPS),
+            calibration="model",
+        )
     pid = service.process.pid
     socket_path = usage.redis_socket(pid, "bus")
     with Listener(socket_path, names) as listener, connect(f"unix://{socket_path}") as redis:
         wait_until(lambda: all(listener.ages_s.values()), "all are scored", START_LIMIT_S)
         since = time.time()
         wait_until(lambda: time.time() - since > SETTLE_S, "it has settled", SETTLE_S + 5)
-        began, meter, dropped, stats = time.time(), usage.CpuMeter(pid), _dropped(service, names), _traffic(redis)
+        began, meter, dropped, stats = (
+            time.time(),
+            usage.CpuMeter(pid),
+            _dropped(service, names),
+            _traffic(redis),
+        )
         wait_until(lambda: time.time() - began > seconds, "it is over", seconds + 5)
         took_s, used = time.time() - began, meter.used_s()
         after = _traffic(redis)
@@ -187,7 +208,9 @@ def _traffic(redis: Any) -> tuple[int, int]:
 
 
 def _dropped(service: Service, names: Sequence[str]) -> int:
-    return sum(sum(one["dropped"].values()) for name, one in views(service).items() if name in names)
+    return sum(
+        sum(one["dropped"].values()) for name, one in views(service).items() if name in names
+    )
 
 
 def _resident(pid: int) -> Counter[str]:
@@ -203,9 +226,13 @@ def _percent(used: dict[str, float], seconds: float) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.load")
-    parser.add_argument("--seconds", type=float, default=15.0, help="measured of each number of cameras")
+    parser.add_argument(
+        "--seconds", type=float, default=15.0, help="measured of each number of cameras"
+    )
     parser.add_argument("--most", type=int, default=64, help="cameras")
-    parser.add_argument("--threads", type=int, default=None, help="of the engine; else torch's choice: every core")
+    parser.add_argument(
+        "--threads", type=int, default=None, help="of the engine; else torch's choice: every core"
+    )
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         for text in report(Path(folder), asked.seconds, asked.most, threads=asked.threads):

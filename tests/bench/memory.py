@@ -14,11 +14,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from models.checkpoint import load_checkpoint
-from models.memory import attend
-from models.scorer import Scorer
-from models.training.footage import whole_clip
-from models.video import Pixels
+from lookout.models.checkpoint.file import load_checkpoint
+from lookout.models.data.clips import whole_clip
+from lookout.models.media.decode import Pixels
+from lookout.models.memory import attend
+from lookout.models.scorer import Scorer
 
 LOUD = 10  # positions
 
@@ -71,17 +71,33 @@ def look(scorer: Scorer, clip: Pixels) -> Use:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m tests.bench.memory", description=(__doc__ or "").split("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.bench.memory", description=(__doc__ or "").split("\n")[0]
+    )
     parser.add_argument("checkpoints", type=Path, nargs="+")
     parser.add_argument("--clip", type=Path, required=True)
     given = parser.parse_args()
-    columns = ["items used", "positions that waver", "distance", "its deviation", "of the ten loudest"]
-    print("| checkpoint | " + " | ".join([*columns, "bf16: other nearest", "other second"]) + " |\n|---|" + "---|" * 7)
+    columns = [
+        "items used",
+        "positions that waver",
+        "distance",
+        "its deviation",
+        "of the ten loudest",
+    ]
+    print(
+        "| checkpoint | "
+        + " | ".join([*columns, "bf16: other nearest", "other second"])
+        + " |\n|---|"
+        + "---|" * 7
+    )
     for path in given.checkpoints:
         scorer = Scorer(load_checkpoint(path), "cpu", "bf16")
         use = look(scorer, whole_clip(given.clip, scorer.checkpoint.preprocess, scorer.t_length))
         numbers = f"{use.items} | {use.wavering:.1%} | {use.distance:.2e} | {use.deviation:.1%} | {use.loud:.1%}"
-        print(f"| {path.stem} | {numbers} | {use.other_nearest:.1%} | {use.other_second:.1%} |", flush=True)
+        print(
+            f"| {path.stem} | {numbers} | {use.other_nearest:.1%} | {use.other_second:.1%} |",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

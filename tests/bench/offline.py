@@ -19,15 +19,15 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.metrics import roc_auc_score
 
-from models.checkpoint import load_checkpoint
-from models.guard import MemoryRule
-from models.scorer import Scorer
-from models.scoring import minmax, value_minmax
-from models.training.anomalies import KINDS, draw, with_anomaly
-from models.training.footage import evaluation_clips, train_clips, whole_clip
-from models.training.labels import read_labels
-from models.training.run import ClipScores, score_clip, score_clips
-from models.video import Pixels
+from lookout.models.checkpoint.file import load_checkpoint
+from lookout.models.data.clips import evaluation_clips, train_clips, whole_clip
+from lookout.models.data.labels import read_labels
+from lookout.models.data.synthetic_anomalies import KINDS, draw, with_anomaly
+from lookout.models.evaluation.clip_scores import ClipScores, score_clip, score_clips
+from lookout.models.media.decode import Pixels
+from lookout.models.memory_update import MemoryRule
+from lookout.models.scorer import Scorer
+from lookout.models.scoring.metrics import minmax, value_minmax
 
 Floats = npt.NDArray[np.float64]
 
@@ -51,11 +51,15 @@ class Smoothing:
     def __str__(self) -> str:
         if not self.before:
             return ""
-        return f", mean of {self.before + 1 + self.after}" + (f", {self.after} of them ahead" if self.after else "")
+        return f", mean of {self.before + 1 + self.after}" + (
+            f", {self.after} of them ahead" if self.after else ""
+        )
 
     def of(self, values: Floats) -> Floats:
         frames = range(len(values))
-        return np.array([values[max(0, i - self.before) : i + 1 + self.after].mean() for i in frames])
+        return np.array(
+            [values[max(0, i - self.before) : i + 1 + self.after].mean() for i in frames]
+        )
 
 
 SMOOTHINGS = Smoothing(), Smoothing(7), Smoothing(15), Smoothing(4, 4), Smoothing(8, 8)
@@ -71,7 +75,10 @@ class Way:
 
     def auc_percent(self, videos: list[Video]) -> float:
         """Micro."""
-        values = [self.smoothing.of(sum((video.parts[name] for name in self.names), np.zeros(1))) for video in videos]
+        values = [
+            self.smoothing.of(sum((video.parts[name] for name in self.names), np.zeros(1)))
+            for video in videos
+        ]
         truth = np.concatenate([video.truth for video in videos])
         return 100 * float(roc_auc_score(truth, np.concatenate(values)))
 
@@ -84,13 +91,19 @@ def ways(names: list[str]) -> list[Way]:
 
 def of_kinds(way: Way, made: list[Video]) -> float:
     """The mean over the kinds of anomaly."""
-    return float(np.mean([way.auc_percent([video for video in made if video.kind == kind]) for kind in KINDS]))
+    return float(
+        np.mean(
+            [way.auc_percent([video for video in made if video.kind == kind]) for kind in KINDS]
+        )
+    )
 
 
 class Ensemble:
     """Checkpoints whose scores belong to the same frames, each with its rule of the memory's update."""
 
-    def __init__(self, scorers: dict[str, Scorer], rules: dict[str, MemoryRule] | None = None) -> None:
+    def __init__(
+        self, scorers: dict[str, Scorer], rules: dict[str, MemoryRule] | None = None
+    ) -> None:
         self.scorers, self.rules = scorers, rules or {}  # without a rule: as published
         (self.t_length,) = {scorer.t_length for scorer in scorers.values()}
         (self.scored,) = {scorer.needs.scored for scorer in scorers.values()}
@@ -104,7 +117,9 @@ class Ensemble:
                 anomaly = draw(kind, clip, self.t_length, self.scored, (number, place, len(clip)))
                 pixels = with_anomaly(clip, anomaly, range(len(clip)))
                 scores = {name: self._of_clip(name, path.stem, pixels) for name in self.scorers}
-                abnormal = np.array([frame in anomaly.abnormal for frame in range(len(clip))], np.uint8)
+                abnormal = np.array(
+                    [frame in anomaly.abnormal for frame in range(len(clip))], np.uint8
+                )
                 yield self._video(scores, abnormal, kind)
 
     def labelled(self, data: Path) -> Iterator[Video]:
@@ -123,7 +138,9 @@ class Ensemble:
     def _of_clip(self, name: str, clip: str, pixels: Pixels) -> ClipScores:
         return score_clip(self.scorers[name], clip, pixels, rule=self.rules.get(name))
 
-    def _video(self, scores: dict[str, ClipScores], truth: npt.NDArray[np.uint8], kind: str) -> Video:
+    def _video(
+        self, scores: dict[str, ClipScores], truth: npt.NDArray[np.uint8], kind: str
+    ) -> Video:
         parts = {}
         for name, found in scores.items():
             lambda_ = self.scorers[name].checkpoint.config.lambda_
@@ -140,17 +157,33 @@ def main() -> None:
     parser.add_argument("--held-out", required=True, help="names of normal clips, with commas")
     parser.add_argument("--draws", type=int, default=2)
     parser.add_argument("--precision", choices=("fp32", "bf16"), default="bf16")
-    parser.add_argument("--test", action="store_true", help="the frame AUC over the labelled clips as well")
+    parser.add_argument(
+        "--test", action="store_true", help="the frame AUC over the labelled clips as well"
+    )
     given = parser.parse_args()
     names = {path: path.stem.split(".")[0] for path in given.checkpoint}
     if len(set(names.values())) < len(given.checkpoint):
         parser.error("two checkpoints of one name: a row could not say which is meant")
-    group = Ensemble({name: Scorer(load_checkpoint(path), "cpu", given.precision) for path, name in names.items()})
+    group = Ensemble(
+        {
+            name: Scorer(load_checkpoint(path), "cpu", given.precision)
+            for path, name in names.items()
+        }
+    )
     paths = {path.stem: path for path in train_clips(given.data)}
-    made = [video for name in given.held_out.split(",") for video in group.made(paths[name], given.draws)]
+    made = [
+        video
+        for name in given.held_out.split(",")
+        for video in group.made(paths[name], given.draws)
+    ]
     test = list(group.labelled(given.data)) if given.test else None
     found = {way: of_kinds(way, made) for way in ways(list(made[0].parts))}
-    print("| score | made anomalies |" + (" labelled clips |" if test else "") + "\n|---|---|" + "---|" * bool(test))
+    print(
+        "| score | made anomalies |"
+        + (" labelled clips |" if test else "")
+        + "\n|---|---|"
+        + "---|" * bool(test)
+    )
     for way, auc in sorted(found.items(), key=lambda one: -one[1]):
         print(f"| {way} | {auc:.2f} |" + (f" {way.auc_percent(test):.2f} |" if test else ""))
 

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import numpy as np
 
-from models.preprocess import Preprocess
-from models.video import read_clip
-from service.demo.scene import demo_scene
-from service.inference.look import Look, likeness, sharpness_ratio
-from service.inference.scene import SceneWatch, Verdict
-from service.messages import Pixels
+from lookout.models.media.decode import read_clip
+from lookout.models.media.preprocess import Preprocess
+from lookout.models.vision.scene_signature import Look, likeness, sharpness_ratio
+from lookout.service.core.messages import Pixels
+from lookout.service.demo.scene import demo_scene
+from lookout.service.inference.scene_watch import SceneWatch, Verdict
 from tests.bench.footage import median_s
 from tests.conftest import SHARED
 from tests.scene_changes import PARTIAL, WHOLE, Happening, frames_of, happening
@@ -28,9 +28,14 @@ PIECE, AFTER = 120, 30  # frames of a piece, and after how many something happen
 def report(clips: Sequence[Pixels]) -> Iterator[str]:
     """`clips`: (N, H, W, 3) each."""
     yield normal(clips)
-    pieces = [clip[at : at + PIECE] for clip in clips for at in range(0, len(clip) - PIECE + 1, PIECE)]
+    pieces = [
+        clip[at : at + PIECE] for clip in clips for at in range(0, len(clip) - PIECE + 1, PIECE)
+    ]
     yield f"{len(pieces)} pieces of {PIECE} frames: scene changes told of, frames not scored"
-    for title, happenings in (("whole picture", WHOLE), ("part of it, slowly, or for a moment", PARTIAL)):
+    for title, happenings in (
+        ("whole picture", WHOLE),
+        ("part of it, slowly, or for a moment", PARTIAL),
+    ):
         yield f"  {title}"
         for name, what in happenings.items():
             told, held = rates(pieces, what)

@@ -2,9 +2,9 @@
 
     python -m tests.bench.schemes --checkpoint C --data ped2/ --held-out 03,12
 
-Chosen is by anomalies made into held-out normal clips (`models.training.anomalies`), each kind of them `--draws` times
-a clip, against the normal frames of those clips; what is usual comes from the other normal clips. `--test` adds, for
-the same ways, the frame AUC over the labelled clips, which has no part in the choice.
+Chosen is by anomalies made into held-out normal clips (`lookout.models.data.synthetic_anomalies`), each kind of them
+`--draws` times a clip, against the normal frames of those clips; what is usual comes from the other normal clips.
+`--test` adds, for the same ways, the frame AUC over the labelled clips, which has no part in the choice.
 
 The error of a frame is its mean (PSNR) or its worst window; windows are 4 to 12 cells (16 to 48 px of 256) wide, as
 they are or against what is usual there, at once or where they last; scores are those of a frame, or trailing means.
@@ -21,14 +21,14 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.metrics import roc_auc_score
 
-from models.checkpoint import load_checkpoint
-from models.levels import PEAK
-from models.scorer import Scorer
-from models.scoring import minmax, value_minmax
-from models.training.anomalies import KINDS
-from models.training.footage import evaluation_clips, train_clips, whole_clip
-from models.training.labels import read_labels
-from models.training.run import ClipScores, score_clip, score_clips
+from lookout.models.checkpoint.file import load_checkpoint
+from lookout.models.data.clips import evaluation_clips, train_clips, whole_clip
+from lookout.models.data.labels import read_labels
+from lookout.models.data.synthetic_anomalies import KINDS
+from lookout.models.evaluation.clip_scores import ClipScores, score_clip, score_clips
+from lookout.models.scorer import Scorer
+from lookout.models.scoring.metrics import minmax, value_minmax
+from lookout.models.vision.quantize import PEAK
 
 Floats = npt.NDArray[np.float64]
 
@@ -78,13 +78,20 @@ class Way:
         errors = _windows(clip.cells, self.cells)
         if self.against_usual:
             errors /= _windows(usual[None], self.cells) + FLOOR * usual.mean()
-        errors = np.stack([errors[max(0, i + 1 - self.lasts) : i + 1].min(axis=0) for i in range(len(errors))])
+        errors = np.stack(
+            [errors[max(0, i + 1 - self.lasts) : i + 1].min(axis=0) for i in range(len(errors))]
+        )
         return _trailing(10 * np.log10(errors.reshape(len(errors), -1).max(axis=1)), self.trailing)
 
 
 WAYS = [
     *(Way(0, trailing=trailing) for trailing in (1, 8)),
-    *(Way(cells, lasts, trailing) for cells in (4, 6, 8, 12) for lasts in (1, 3, 5, 7, 9) for trailing in (1, 8)),
+    *(
+        Way(cells, lasts, trailing)
+        for cells in (4, 6, 8, 12)
+        for lasts in (1, 3, 5, 7, 9)
+        for trailing in (1, 8)
+    ),
     *(Way(cells, lasts, 8, against_usual=True) for cells in (6, 12) for lasts in (1, 3)),
 ]
 
@@ -92,7 +99,12 @@ WAYS = [
 def _windows(cells: Floats, side: int) -> Floats:
     """Mean of every window: (N, 64, 64) → (N, 65 - side, 65 - side)."""
     total = np.pad(cells.cumsum(axis=1).cumsum(axis=2), ((0, 0), (1, 0), (1, 0)))
-    sums = total[:, side:, side:] - total[:, :-side, side:] - total[:, side:, :-side] + total[:, :-side, :-side]
+    sums = (
+        total[:, side:, side:]
+        - total[:, :-side, side:]
+        - total[:, side:, :-side]
+        + total[:, :-side, :-side]
+    )
     errors: Floats = np.maximum(sums, 0) / side**2 + 1e-10
     return errors
 
@@ -110,7 +122,9 @@ def _made(scorer: Scorer, path: Path, draws: int) -> Iterator[Clip]:
             rng = np.random.default_rng((draw, number, len(clip)))
             anomaly = make(clip, range(first, len(clip) - (scorer.t_length - 1 - first)), rng)
             start = max(0, anomaly.abnormal.start - BEFORE - first)
-            frames = range(start, min(len(clip), anomaly.abnormal.stop + scorer.t_length - 1 - first))
+            frames = range(
+                start, min(len(clip), anomaly.abnormal.stop + scorer.t_length - 1 - first)
+            )
             pixels = np.stack([anomaly.frame(clip, index) for index in frames])
             found = Clip.of(score_clip(scorer, path.stem, pixels, keep_heat=True))
             begins = anomaly.abnormal.start - start - first
@@ -128,10 +142,17 @@ def _auc(normal: Floats, abnormal: Floats) -> float:
     return 100 * float(roc_auc_score(truth, np.concatenate([normal, abnormal])))
 
 
-def _of_kinds(score: Callable[[Clip], Floats], normal: list[Clip], made: list[Clip]) -> dict[str, float]:
+def _of_kinds(
+    score: Callable[[Clip], Floats], normal: list[Clip], made: list[Clip]
+) -> dict[str, float]:
     none = np.concatenate([score(clip) for clip in normal])
     found = {
-        kind: _auc(none, np.concatenate([score(clip)[clip.begins + BEFORE :] for clip in made if clip.kind == kind]))
+        kind: _auc(
+            none,
+            np.concatenate(
+                [score(clip)[clip.begins + BEFORE :] for clip in made if clip.kind == kind]
+            ),
+        )
         for kind in KINDS
     }
     return {"mean": float(np.mean(list(found.values()))), **found}
@@ -161,20 +182,28 @@ def _on_test(score: Callable[[Clip], Floats], clips: Mapping[str, Clip]) -> floa
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m tests.bench.schemes", description=(__doc__ or "").split("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.bench.schemes", description=(__doc__ or "").split("\n")[0]
+    )
     parser.add_argument("--checkpoint", type=Path, required=True)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--held-out", required=True, help="names of normal clips, with commas")
-    parser.add_argument("--usual", help="names of normal clips that say what is usual; else all others")
+    parser.add_argument(
+        "--usual", help="names of normal clips that say what is usual; else all others"
+    )
     parser.add_argument("--draws", type=int, default=3)
     parser.add_argument("--precision", choices=("fp32", "bf16"), default="bf16")
-    parser.add_argument("--test", action="store_true", help="the frame AUC over the labelled clips as well")
+    parser.add_argument(
+        "--test", action="store_true", help="the frame AUC over the labelled clips as well"
+    )
     given = parser.parse_args()
     scorer = Scorer(load_checkpoint(given.checkpoint), "cpu", given.precision)
     paths = {path.stem: path for path in train_clips(given.data)}
     held = given.held_out.split(",")
     others = given.usual.split(",") if given.usual else [name for name in paths if name not in held]
-    usual = np.concatenate([clip.cells for clip in _normal(scorer, [paths[name] for name in others])]).mean(axis=0)
+    usual = np.concatenate(
+        [clip.cells for clip in _normal(scorer, [paths[name] for name in others])]
+    ).mean(axis=0)
     normal = _normal(scorer, [paths[name] for name in held])
     made = [clip for name in held for clip in _made(scorer, paths[name], given.draws)]
     test = _test_clips(scorer, given.data) if given.test else None
@@ -190,7 +219,8 @@ def main() -> None:
         for name, score in offline.items():
             print(f"| {name} |" + " |" * (len(words) - 1) + f" {_on_test(score, test):.2f} |")
     for way in WAYS:
-        found = list(_of_kinds(lambda clip, way=way: way.scores(clip, usual), normal, made).values())  # type: ignore[misc]
+        of_kinds = _of_kinds(lambda clip, way=way: way.scores(clip, usual), normal, made)  # type: ignore[misc]
+        found = list(of_kinds.values())
         if test:
             found.append(_on_test(lambda clip, way=way: way.scores(clip, usual), test))  # type: ignore[misc]
         print(f"| {way} | " + " | ".join(f"{number:.2f}" for number in found) + " |", flush=True)

@@ -75,7 +75,11 @@ def report(folder: Path, seconds: float = 600.0, warm_up_s: float = 60.0) -> Ite
         names = [f"live{i}" for i in range(CAMERAS)]
         for name in names:
             service.add(id=name, url=str(clip), pace="realtime", model=MODEL, calibration="model")
-        wait_until(lambda: all(views(service)[name]["scores"] for name in names), "all are scored", START_LIMIT_S)
+        wait_until(
+            lambda: all(views(service)[name]["scores"] for name in names),
+            "all are scored",
+            START_LIMIT_S,
+        )
         _pass_time(warm_up_s)
         yield f"{CAMERAS} cameras at {FPS} fps for {seconds:g} s, after {warm_up_s:g} s of warm-up"
         yield from (growth.line() for growth in _watch(service, seconds))
@@ -97,7 +101,9 @@ def _watch(service: Service, seconds: float) -> list[Growth]:
 
 def _pass_time(seconds: float) -> None:
     since = time.monotonic()
-    wait_until(lambda: time.monotonic() - since >= seconds, "the time is over", seconds + 10, every_s=0.1)
+    wait_until(
+        lambda: time.monotonic() - since >= seconds, "the time is over", seconds + 10, every_s=0.1
+    )
 
 
 def main() -> None:

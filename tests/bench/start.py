@@ -18,15 +18,15 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from models import memory
-from models.checkpoint import save_checkpoint
-from models.kmeans import POINTS, kmeans
-from models.mnad import Mnad, MnadConfig
-from models.preprocess import Preprocess
-from models.registry import sized
-from models.training.footage import Footage, train_clips
-from models.training.loop import train
-from models.training.trainer import StoppedError, Trainer, TrainOptions
+from lookout.models import memory
+from lookout.models.checkpoint.file import save_checkpoint
+from lookout.models.data.clips import Footage, train_clips
+from lookout.models.kmeans import POINTS, kmeans
+from lookout.models.media.preprocess import Preprocess
+from lookout.models.mnad import Mnad, MnadConfig
+from lookout.models.registry import sized
+from lookout.models.training.loop import train
+from lookout.models.training.trainer import StoppedError, Trainer, TrainOptions
 
 STARTS_AGAIN = 1  # 0-based epoch
 
@@ -59,12 +59,17 @@ class KMeansStart(Trainer):
             self.items = items_by_kmeans(self.model, (batch.clips for batch in self.batches()))
 
 
-def trained(config: MnadConfig, options: TrainOptions, footage: Footage, folder: Path) -> dict[str, Trainer]:
+def trained(
+    config: MnadConfig, options: TrainOptions, footage: Footage, folder: Path
+) -> dict[str, Trainer]:
     """Both, to their ends."""
     common, state = Trainer(config, options, footage), folder / "common.resume"
     with suppress(StoppedError):
         train(common, state, should_stop=lambda: common.epoch == STARTS_AGAIN)
-    both = {"random": Trainer(config, options, footage), "kmeans": KMeansStart(config, options, footage)}
+    both = {
+        "random": Trainer(config, options, footage),
+        "kmeans": KMeansStart(config, options, footage),
+    }
     for name, trainer in both.items():
         trainer.resume(state)
         train(trainer, folder / f"{name}.resume")
@@ -72,7 +77,9 @@ def trained(config: MnadConfig, options: TrainOptions, footage: Footage, folder:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m tests.bench.start", description=(__doc__ or "").split("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.bench.start", description=(__doc__ or "").split("\n")[0]
+    )
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--held-out", required=True, help="names of normal clips, with commas")
     parser.add_argument("--out", type=Path, required=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from models.registry import MODELS
+from lookout.models.registry import MODELS
 from tests.bench import decode, engine, line
 
 

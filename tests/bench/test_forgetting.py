@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from models.checkpoint import load_checkpoint
+from lookout.models.checkpoint.file import load_checkpoint
 from tests.bench import forgetting
 from tests.bench.footage import MODEL
 

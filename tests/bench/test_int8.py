@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from models.scorer import Pixels, Scorer
+from lookout.models.scorer import Pixels, Scorer
 from tests.bench.int8 import quantised
 from tests.tiny import tiny_checkpoint
 
@@ -20,7 +20,10 @@ def test_int8_scores_nearly_as_float_does(last_in_float: bool) -> None:
     for module in ("nncf", "openvino"):
         pytest.importorskip(module)
     checkpoint, seen = tiny_checkpoint(), windows(4)
-    plain, small = Scorer(checkpoint), Scorer(quantised(checkpoint, seen, last_in_float=last_in_float))
+    plain, small = (
+        Scorer(checkpoint),
+        Scorer(quantised(checkpoint, seen, last_in_float=last_in_float)),
+    )
     for window in seen:
         expected, found = (one.step([window], one.fresh_items()[None]) for one in (plain, small))
         assert found.psnr_db.item() == pytest.approx(expected.psnr_db.item(), abs=0.5)

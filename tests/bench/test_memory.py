@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from models.scorer import Scorer
+from lookout.models.scorer import Scorer
 from tests.bench.memory import Use, look
 from tests.tiny import TINY_OF, untrained
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.scorer import Scorer
-from models.scoring import minmax
-from models.training.anomalies import KINDS
-from models.training.fused import AROUND, value_fused
+from lookout.models.data.synthetic_anomalies import KINDS
+from lookout.models.evaluation.fused import AROUND, value_fused
+from lookout.models.scorer import Scorer
+from lookout.models.scoring.metrics import minmax
 from tests.bench.offline import SMOOTHINGS, Ensemble, Smoothing, Video, Way, of_kinds, ways
 from tests.clips import write_clip
 from tests.tiny import tiny_checkpoint
@@ -25,7 +25,9 @@ def test_a_smoothed_score_is_the_mean_of_the_frames_around() -> None:
 
 def test_two_parts_tell_what_neither_tells_alone() -> None:
     first, second = np.array([0.0, 0.4, 1.0, 0.3]), np.array([0.4, 0.0, 0.3, 1.0])
-    videos = [Video(kind, {"a": first, "b": second}, np.array([0, 0, 1, 1], np.uint8)) for kind in KINDS]
+    videos = [
+        Video(kind, {"a": first, "b": second}, np.array([0, 0, 1, 1], np.uint8)) for kind in KINDS
+    ]
     assert Way(("a",), Smoothing()).auc_percent(videos) == 75
     assert of_kinds(Way(("a", "b"), Smoothing()), videos) == 100
     assert len(ways(["a", "b"])) == 3 * 5

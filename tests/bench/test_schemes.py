@@ -1,12 +1,12 @@
-"""The comparison of schemes: the way that was chosen is what `models.local` computes."""
+"""The comparison of schemes: the way that was chosen is what `lookout.models.scoring.local` computes."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from models.levels import PEAK, SIDE
-from models.local import LASTS, WINDOW, LocalScore
+from lookout.models.scoring.local import LASTS, WINDOW, LocalScore
+from lookout.models.vision.quantize import PEAK, SIDE
 from tests.bench.schemes import Clip, Way
 
 
@@ -30,4 +30,6 @@ def test_a_trailing_mean_and_the_usual_do_what_they_say() -> None:
     plain = Way(6).scores(clip, usual)
     assert Way(6, trailing=4).scores(clip, usual)[7] == pytest.approx(plain[4:8].mean())
     against = Way(6, against_usual=True).scores(clip, usual)
-    assert np.diff(against - plain) == pytest.approx(0, abs=1e-9)  # the same everywhere: only the level differs
+    assert np.diff(against - plain) == pytest.approx(
+        0, abs=1e-9
+    )  # the same everywhere: only the level differs

@@ -12,4 +12,13 @@ def test_every_process_is_printed(tmp_path: Path) -> None:
     assert "4 cameras" in title
     roles = sorted(line[:14].strip() for line in lines)
     decoders = ["decoder"] * soak.CAMERAS
-    assert roles == ["alert", "api", *decoders, "infer", "ingest", "redis (bus)", "redis (store)", "serve"]
+    assert roles == [
+        "alert",
+        "api",
+        *decoders,
+        "infer",
+        "ingest",
+        "redis (bus)",
+        "redis (store)",
+        "serve",
+    ]

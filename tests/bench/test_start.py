@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from models.mnad import MnadConfig, MnadPred
-from models.training.footage import Footage
-from models.training.loop import train
-from models.training.trainer import Trainer, TrainOptions
+from lookout.models.data.clips import Footage
+from lookout.models.mnad import MnadConfig, MnadPred
+from lookout.models.training.loop import train
+from lookout.models.training.trainer import Trainer, TrainOptions
 from tests.bench.start import items_by_kmeans, trained
 
 TINY = MnadConfig(width=4, dim=8, items=3, height_px=32, width_px=32)
@@ -32,7 +32,9 @@ def test_the_items_lie_amid_the_queries() -> None:
         features, *_ = model.eval().encoder(clips[:, :12])
     q = torch.nn.functional.normalize(features, dim=1).flatten(2).transpose(1, 2).reshape(-1, 8)
     nearest = (q @ items.T).argmax(dim=1)
-    for number, item in enumerate(items):  # each is the mean direction of those that are nearest to it, or close by
+    for number, item in enumerate(
+        items
+    ):  # each is the mean direction of those that are nearest to it, or close by
         own = torch.nn.functional.normalize(q[nearest == number].mean(dim=0), dim=0)
         assert own @ item > 0.999
     assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.guard import MemoryRule
-from models.scorer import Scorer
-from models.training.anomalies import KINDS
+from lookout.models.data.synthetic_anomalies import KINDS
+from lookout.models.memory_update import MemoryRule
+from lookout.models.scorer import Scorer
 from tests.bench.offline import Ensemble, Video
 from tests.bench.updates import row, rules_of
 from tests.clips import write_clip
@@ -30,7 +30,9 @@ def test_a_clip_is_scored_by_the_rule_that_its_row_names(tmp_path: Path) -> None
         return list(next(one.made(path, draws=1)).parts["tiny paper"])
 
     assert scores("never") != pytest.approx(scores("published, no gate"))
-    assert scores("published, gate 1 γ") == scores("never")  # noise: no frame of it passes this gate
+    assert scores("published, gate 1 γ") == scores(
+        "never"
+    )  # noise: no frame of it passes this gate
 
 
 def test_a_row_is_the_mean_over_the_kinds() -> None:

@@ -12,18 +12,23 @@ import argparse
 import math
 from pathlib import Path
 
-from models.checkpoint import load_checkpoint
-from models.guard import MemoryRule
-from models.scorer import Scorer
-from models.training.evaluate import guarded_rule
-from models.training.footage import train_clips
-from models.training.fused import AROUND
+from lookout.models.checkpoint.file import load_checkpoint
+from lookout.models.data.clips import train_clips
+from lookout.models.evaluation.evaluate import guarded_rule
+from lookout.models.evaluation.fused import AROUND
+from lookout.models.memory_update import MemoryRule
+from lookout.models.scorer import Scorer
 from tests.bench.offline import Ensemble, Smoothing, Video, Way, of_kinds
 
 GATES = 0.5, 0.75, 1.0, 1.5  # times γ
 
 
-RULES = *(f"published, gate {times:g} γ" for times in GATES), "guarded", "never", "published, no gate"
+RULES = (
+    *(f"published, gate {times:g} γ" for times in GATES),
+    "guarded",
+    "never",
+    "published, no gate",
+)
 
 
 def rules_of(scorer: Scorer) -> dict[str, MemoryRule]:
@@ -46,13 +51,17 @@ def row(name: str, made: list[Video], test: list[Video] | None) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m tests.bench.updates", description=(__doc__ or "").split("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.bench.updates", description=(__doc__ or "").split("\n")[0]
+    )
     parser.add_argument("--checkpoint", type=Path, action="append", required=True)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--held-out", required=True, help="names of normal clips, with commas")
     parser.add_argument("--draws", type=int, default=1)
     parser.add_argument("--only", choices=RULES, help="one rule")
-    parser.add_argument("--test", action="store_true", help="the frame AUC over the labelled clips as well")
+    parser.add_argument(
+        "--test", action="store_true", help="the frame AUC over the labelled clips as well"
+    )
     given = parser.parse_args()
     paths = {path.stem: path for path in train_clips(given.data)}
     columns = ["paper, made", "fused, made"] + ["paper, labelled", "fused, labelled"] * given.test
@@ -64,8 +73,14 @@ def main() -> None:
                 continue
             name = f"{path.stem}, {rule_name}"
             one = Ensemble({name: scorer}, {name: rule})
-            made = [video for held in given.held_out.split(",") for video in one.made(paths[held], given.draws)]
-            print(row(name, made, list(one.labelled(given.data)) if given.test else None), flush=True)
+            made = [
+                video
+                for held in given.held_out.split(",")
+                for video in one.made(paths[held], given.draws)
+            ]
+            print(
+                row(name, made, list(one.labelled(given.data)) if given.test else None), flush=True
+            )
 
 
 if __name__ == "__main__":

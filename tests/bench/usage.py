@@ -57,7 +57,11 @@ def redis_socket(pid: int, role: str) -> str:
     """The address of the embedded server for `bus` or `store`. Raises LookupError."""
     for found, one in processes(pid).values():
         if found == f"redis ({role})":
-            return next(part.removeprefix("unixsocket:") for part in " ".join(one.cmdline()).split() if ".sock" in part)
+            return next(
+                part.removeprefix("unixsocket:")
+                for part in " ".join(one.cmdline()).split()
+                if ".sock" in part
+            )
     raise LookupError(f"there is no {role}")
 
 
@@ -70,6 +74,6 @@ def _role(process: psutil.Process) -> str:
     for role in ("bus", "store"):
         if f"lookout-{role}-" in line:
             return f"redis ({role})"
-    if "service.ingest.decoder" in words:
+    if "lookout.service.ingest.decoder" in words:
         return "decoder"
-    return words[words.index("service.cli") + 1] if "service.cli" in words else ""
+    return words[words.index("lookout") + 1] if "lookout" in words else ""

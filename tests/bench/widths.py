@@ -17,8 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from models.family import Model
-from models.registry import make_model, sized
+from lookout.models.base import Model
+from lookout.models.registry import make_model, sized
 from tests.bench.footage import median_s
 
 REPEATS = 15
@@ -29,10 +29,16 @@ def report(width: int, size_px: int = 256, repeats: int = REPEATS) -> dict[str, 
     config = sized("mnad-pred", width=width, height_px=size_px, width_px=size_px)
     model = make_model("mnad-pred", config).eval().requires_grad_(False)
     model.to(memory_format=model.layout)  # type: ignore[call-overload]  # missing in torch's stubs
-    items, clips = model.initial_items()[None], torch.rand(1, 3 * config.needs.frames, size_px, size_px) * 2 - 1
+    items, clips = (
+        model.initial_items()[None],
+        torch.rand(1, 3 * config.needs.frames, size_px, size_px) * 2 - 1,
+    )
 
     def once(precision: torch.dtype) -> None:
-        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=precision == torch.bfloat16):
+        with (
+            torch.inference_mode(),
+            torch.autocast("cpu", torch.bfloat16, enabled=precision == torch.bfloat16),
+        ):
             model.measure(clips, items)
 
     found = {"fp32": 1000 * median_s(lambda: once(torch.float32), repeats)}
@@ -46,7 +52,9 @@ def report(width: int, size_px: int = 256, repeats: int = REPEATS) -> dict[str, 
 def _fold(model: Model) -> None:
     for stage in [module for module in model.modules() if isinstance(module, nn.Sequential)]:
         for (first, conv), (second, norm) in itertools.pairwise(list(stage.named_children())):
-            if isinstance(norm, nn.BatchNorm2d) and isinstance(conv, nn.Conv2d | nn.ConvTranspose2d):
+            if isinstance(norm, nn.BatchNorm2d) and isinstance(
+                conv, nn.Conv2d | nn.ConvTranspose2d
+            ):
                 up = isinstance(conv, nn.ConvTranspose2d)
                 setattr(stage, first, fuse_conv_bn_eval(conv, norm, transpose=up))
                 setattr(stage, second, nn.Identity())
@@ -65,14 +73,18 @@ class _Plain(nn.Module):
         return measured.error, measured.distance, measured.queries
 
 
-def _openvino(model: Model, clips: Tensor, items: Tensor, repeats: int) -> Iterator[tuple[str, float]]:
+def _openvino(
+    model: Model, clips: Tensor, items: Tensor, repeats: int
+) -> Iterator[tuple[str, float]]:
     """Nothing where it is not installed."""
     if importlib.util.find_spec("openvino") is None:
         return
     import openvino
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the tracer's: loops over a batch are unrolled, which is right for one clip
+        warnings.simplefilter(
+            "ignore"
+        )  # the tracer's: loops over a batch are unrolled, which is right for one clip
         converted = openvino.convert_model(_Plain(model), example_input=(clips, items))
     for name, precision in (("OpenVINO fp32", "f32"), ("OpenVINO bf16", "bf16")):
         hints = {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "LATENCY"}
@@ -86,7 +98,10 @@ def main() -> None:
     parser.add_argument("widths", type=int, nargs="+")
     for width in parser.parse_args().widths:
         found = report(width)
-        print(f"width {width}: " + ", ".join(f"{way} {ms:.1f} ms" for way, ms in found.items()), flush=True)
+        print(
+            f"width {width}: " + ", ".join(f"{way} {ms:.1f} ms" for way, ms in found.items()),
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

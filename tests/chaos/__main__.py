@@ -24,14 +24,18 @@ from tests.chaos.verdicts import judge
 
 def main(words: list[str]) -> int:
     disk.enter_own_namespace("tests.chaos", words)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))  # the service is ended on the way out
+    signal.signal(
+        signal.SIGTERM, lambda *_: sys.exit("terminated")
+    )  # the service is ended on the way out
     asked = _asked([word for word in words if word != disk.INSIDE])
     began = time.monotonic()
 
     def say(text: str) -> None:
         print(f"{time.monotonic() - began:6.1f} s  {text}", flush=True)
 
-    options = Options(asked.seed, asked.minutes, tuple(asked.only or KINDS), may_mount=disk.INSIDE in words)
+    options = Options(
+        asked.seed, asked.minutes, tuple(asked.only or KINDS), may_mount=disk.INSIDE in words
+    )
     say(f"seed {options.seed}")
     with tempfile.TemporaryDirectory(prefix="lookout-chaos-") as folder:
         try:
@@ -55,9 +59,15 @@ def main(words: list[str]) -> int:
 
 
 def _asked(words: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--seed", type=int, default=1, help="of the order of the faults and who is hit")
-    parser.add_argument("--minutes", type=float, default=None, help="go on for so long; else every fault once")
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.chaos", description=(__doc__ or "").splitlines()[0]
+    )
+    parser.add_argument(
+        "--seed", type=int, default=1, help="of the order of the faults and who is hit"
+    )
+    parser.add_argument(
+        "--minutes", type=float, default=None, help="go on for so long; else every fault once"
+    )
     parser.add_argument("--only", nargs="+", choices=list(KINDS), help="these kinds of faults")
     parser.add_argument("--out", type=Path, default=Path("build/chaos.json"))
     parser.add_argument("--log", type=Path, default=None, help="also write the service's log here")

@@ -6,12 +6,14 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from service.messages import FrameId
+from lookout.service.core.messages import FrameId
 from tests.chaos.seen import CameraSeen, GapSeen
 from tests.chaos.takeovers import SNAPSHOT_EVERY_S
 from tests.chaos.watching import Life
 
-Told = dict[FrameId, dict[int, float]]  # frame that was left out → in which lives of the bus it was said, and when
+Told = dict[
+    FrameId, dict[int, float]
+]  # frame that was left out → in which lives of the bus it was said, and when
 
 LAST_MOMENT_S = 0.25
 """Of a bus that is killed: what it was told between our last look and its end, nobody has read. That may be as much as
@@ -27,10 +29,18 @@ class Books:
     frames: int = 0  # ids seen on the bus
     scored: int = 0
     gaps: Counter[str] = field(default_factory=Counter)  # reason → frames
-    doubles: list[FrameId] = field(default_factory=list)  # scored twice, or scored and left out, or left out twice
-    repeated: list[FrameId] = field(default_factory=list)  # the same score again on a new bus, of the last moments
-    recounted: list[FrameId] = field(default_factory=list)  # left out on a new bus, dealt with on the former: likewise
-    unread: list[FrameId] = field(default_factory=list)  # told on a bus that died before anybody read it
+    doubles: list[FrameId] = field(
+        default_factory=list
+    )  # scored twice, or scored and left out, or left out twice
+    repeated: list[FrameId] = field(
+        default_factory=list
+    )  # the same score again on a new bus, of the last moments
+    recounted: list[FrameId] = field(
+        default_factory=list
+    )  # left out on a new bus, dealt with on the former: likewise
+    unread: list[FrameId] = field(
+        default_factory=list
+    )  # told on a bus that died before anybody read it
     unexplained: list[FrameId] = field(default_factory=list)
 
 
@@ -41,7 +51,9 @@ def books_of(seen: CameraSeen, lives: Sequence[Life]) -> Books:
     _find_doubles(seen, counted, lives, books)
     for frame_id in _numbers(seen):
         if frame_id not in seen.scores and frame_id not in counted:
-            (books.unread if _is_unread(frame_id, seen, counted, lives) else books.unexplained).append(frame_id)
+            (
+                books.unread if _is_unread(frame_id, seen, counted, lives) else books.unexplained
+            ).append(frame_id)
     return books
 
 
@@ -82,7 +94,10 @@ def _find_doubles(seen: CameraSeen, counted: Told, lives: Sequence[Life], books:
         (books.repeated if forgotten else books.doubles).append(frame_id)
     times: dict[float, FrameId] = {}
     for frame_id, score in seen.scores.items():
-        if score.life in counted.get(frame_id, ()) or times.setdefault(score.captured_at, frame_id) != frame_id:
+        if (
+            score.life in counted.get(frame_id, ())
+            or times.setdefault(score.captured_at, frame_id) != frame_id
+        ):
             books.doubles.append(frame_id)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from service.messages import FrameId
+from lookout.service.core.messages import FrameId
 from tests.chaos.fleet import Fleet
 from tests.chaos.proxy import Proxy
 from tests.chaos.watching import BusWatch
@@ -61,10 +61,17 @@ class Arena:
     def alerts_follow(self, scores: dict[str, FrameId]) -> bool:
         """Alerting has read the scores of every running camera up to these."""
         read = self.fleet.alerts.read
-        return all(name not in self.fleet.running or read.get(name, NOTHING) >= last for name, last in scores.items())
+        return all(
+            name not in self.fleet.running or read.get(name, NOTHING) >= last
+            for name, last in scores.items()
+        )
 
     def newest_scores(self) -> dict[str, FrameId]:
-        return {name: newest for name in self.fleet.running if (newest := self.bus.seen[name].newest_score)}
+        return {
+            name: newest
+            for name in self.fleet.running
+            if (newest := self.bus.seen[name].newest_score)
+        }
 
     def said_since(self, line: int, text: str) -> bool:
         """Whether the service's log says `text` behind that line."""

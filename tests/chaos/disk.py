@@ -10,7 +10,10 @@ from pathlib import Path
 from typing import NoReturn
 
 SIZE_MB = 96  # the store's file is written anew at 64 MB
-NAMESPACES = (["unshare", "--mount"], ["unshare", "--map-root-user", "--mount"])  # as root; as anybody
+NAMESPACES = (
+    ["unshare", "--mount"],
+    ["unshare", "--map-root-user", "--mount"],
+)  # as root; as anybody
 CHUNK = bytes(2**20)
 INSIDE = "--inside"  # the word with which the harness starts itself again
 NO_NAMESPACE = "no mount namespace of its own can be had (unshare --mount)"
@@ -27,7 +30,10 @@ def enter_own_namespace(module: str, words: list[str]) -> None:
 
 def _works(way: list[str]) -> bool:
     try:
-        return subprocess.run([*way, "true"], capture_output=True, timeout=10, check=False).returncode == 0
+        return (
+            subprocess.run([*way, "true"], capture_output=True, timeout=10, check=False).returncode
+            == 0
+        )
     except OSError:
         return False
 

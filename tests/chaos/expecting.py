@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from service.alerting.rule import Limits, Rule, close, step
-from service.messages import Alert, AlertEvent, FrameId, Score
+from lookout.service.alerting.rule import Limits, Rule, close, step
+from lookout.service.core.messages import Alert, AlertEvent, FrameId, Score
 from tests.chaos.footage import MODEL
 from tests.chaos.seen import CameraSeen, ScoreSeen
 from tests.chaos.watching import Life
@@ -24,7 +24,9 @@ class Expected:
     gone: bool  # the scores that ask for it died with a bus, perhaps unread
 
 
-def expected_alerts(camera: str, seen: CameraSeen, lives: Sequence[Life], limits: Limits) -> list[Expected]:
+def expected_alerts(
+    camera: str, seen: CameraSeen, lives: Sequence[Life], limits: Limits
+) -> list[Expected]:
     """By all scores that were seen, in order."""
     found: list[Expected] = []
     rule, heard_at = Rule(), None
@@ -47,7 +49,9 @@ def lost(expected: Iterable[Expected], stored: Iterable[dict[str, Any]]) -> list
 
 
 def _covered(one: Expected, there: Iterable[tuple[float, float]]) -> bool:
-    return any(opened_at <= one.until and one.opened_at <= closed_at for opened_at, closed_at in there)
+    return any(
+        opened_at <= one.until and one.opened_at <= closed_at for opened_at, closed_at in there
+    )
 
 
 def _note(found: list[Expected], events: Iterable[AlertEvent], gone: bool) -> None:

@@ -42,8 +42,12 @@ class Fault:
     recovered_at: float | None = None  # every running camera has new scores
     skipped: str | None = None
     takeovers: dict[str, TakeOver] = field(default_factory=dict)  # of each camera of the victim
-    others: list[str] = field(default_factory=list)  # live cameras that go on while something is away
-    meanwhile: dict[str, int] = field(default_factory=dict)  # those that were just being scored → scores meanwhile
+    others: list[str] = field(
+        default_factory=list
+    )  # live cameras that go on while something is away
+    meanwhile: dict[str, int] = field(
+        default_factory=dict
+    )  # those that were just being scored → scores meanwhile
     failed: list[str] = field(default_factory=list)  # what did not happen as it should have
     notes: list[str] = field(default_factory=list)
 
@@ -159,7 +163,9 @@ def _watch_the_takeover(arena: Arena, fault: Fault, stage: str, cameras: list[st
 
 def _is_no_matter(arena: Arena, fault: Fault, stage: str, name: str) -> bool:
     """The victim did not have it any more, or nobody wanted it before it was due."""
-    if was_anothers(stage, arena.bus.seen[name], fault.began_at, arena.lease_s, arena.bus.lives[-1].last_look):
+    if was_anothers(
+        stage, arena.bus.seen[name], fault.began_at, arena.lease_s, arena.bus.lives[-1].last_look
+    ):
         return True
     return arena.fleet.aside_at.get(name, math.inf) < fault.began_at + LEASES * arena.lease_s
 
@@ -197,7 +203,9 @@ def fill_disk(arena: Arena, fault: Fault) -> None:
     fault.pid, fault.began_at = processes.redis(arena.pid, "store"), time.time()
     filler = disk.fill(arena.store_disk)
     try:
-        if not arena.until(lambda: processes.redis(arena.pid, "store") != fault.pid, STORE_DIES_WITHIN_S):
+        if not arena.until(
+            lambda: processes.redis(arena.pid, "store") != fault.pid, STORE_DIES_WITHIN_S
+        ):
             fault.failed.append("the store's Redis has not ended")
         away_at = time.time()
         arena.hold(STORE_AWAY_S)
@@ -205,7 +213,9 @@ def fill_disk(arena: Arena, fault: Fault) -> None:
     finally:
         filler.unlink()
     fault.mended_at = time.time()
-    arena.until(lambda: processes.redis(arena.pid, "store") not in (None, fault.pid), RESTART_LIMIT_S)
+    arena.until(
+        lambda: processes.redis(arena.pid, "store") not in (None, fault.pid), RESTART_LIMIT_S
+    )
 
 
 def _kill_server(arena: Arena, fault: Fault, role: str) -> None:
@@ -222,15 +232,23 @@ def _kill_server(arena: Arena, fault: Fault, role: str) -> None:
 
 def _wait_for_work(arena: Arena) -> None:
     """Until every live camera is being scored, or for a while: so that there is something that can go on."""
-    arena.until(lambda: len(_at_work(arena, time.time())) == len(arena.fleet.live()), AT_WORK_LIMIT_S)
+    arena.until(
+        lambda: len(_at_work(arena, time.time())) == len(arena.fleet.live()), AT_WORK_LIMIT_S
+    )
 
 
 def _at_work(arena: Arena, at: float) -> list[str]:
     """Live cameras that were just being scored."""
-    return [name for name in arena.fleet.live() if arena.bus.seen[name].scored_between(at - AT_WORK_S, at)]
+    return [
+        name
+        for name in arena.fleet.live()
+        if arena.bus.seen[name].scored_between(at - AT_WORK_S, at)
+    ]
 
 
-def _note_meanwhile(arena: Arena, fault: Fault, away_at: float, without: Collection[str] = ()) -> None:
+def _note_meanwhile(
+    arena: Arena, fault: Fault, away_at: float, without: Collection[str] = ()
+) -> None:
     """What runs goes on. A camera that was changing hands then cannot, until what is away is back; most do not."""
     arena.hold(away_at + WHILE_S - time.time())
     now = time.time()
@@ -250,7 +268,9 @@ def cut_network(arena: Arena, fault: Fault) -> None:
     _lose_network(arena, fault, Proxy.cut, CUT_S)
 
 
-def _lose_network(arena: Arena, fault: Fault, lose: Callable[[Proxy], None], seconds: float) -> None:
+def _lose_network(
+    arena: Arena, fault: Fault, lose: Callable[[Proxy], None], seconds: float
+) -> None:
     if arena.proxy is None:
         fault.skipped = arena.no_rtsp
         return

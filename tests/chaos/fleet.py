@@ -41,7 +41,9 @@ class Fleet:
     alerts: AlertWatch
     members: dict[str, Member] = field(default_factory=dict)
     running: list[str] = field(default_factory=list)
-    aside_at: dict[str, float] = field(default_factory=dict)  # files at full pace, scored to the end → UTC s
+    aside_at: dict[str, float] = field(
+        default_factory=dict
+    )  # files at full pace, scored to the end → UTC s
     closed: bool = False  # nothing is played again
     _rounds: int = 0
     _not_before: float = 0.0
@@ -49,7 +51,13 @@ class Fleet:
     def add(self, member: Member) -> None:
         """Watch one more camera. Raises httpx.HTTPError where the service does not take it."""
         pace = "fast" if member.kind == "fast" else "realtime"
-        body = {"id": member.name, "url": member.url, "pace": pace, "model": MODEL, "calibration": "model"}
+        body = {
+            "id": member.name,
+            "url": member.url,
+            "pace": pace,
+            "model": MODEL,
+            "calibration": "model",
+        }
         self.service.http.post("/cameras", json=body).raise_for_status()
         self.bus.follow(member.name)
         self.alerts.follow(member.name)
@@ -68,7 +76,9 @@ class Fleet:
             return
         for name in [name for name in self.running if self._is_done(name)]:
             try:
-                self.service.http.patch(f"/cameras/{name}", json={"enabled": False}).raise_for_status()
+                self.service.http.patch(
+                    f"/cameras/{name}", json={"enabled": False}
+                ).raise_for_status()
                 self._put_aside(name)
                 self._play_again(self.members[name])
             except httpx.HTTPError:
@@ -93,13 +103,20 @@ class Fleet:
 
 def first_members(media: Path, rtsp_urls: list[str]) -> list[Member]:
     """The first of `rtsp_urls` goes through the proxy; without any, files take the places of these cameras."""
-    fast = [Member(f"fast{i}", str(media / "fast.mp4"), "fast", 0, FAST_FRAMES) for i in range(FAST)]
+    fast = [
+        Member(f"fast{i}", str(media / "fast.mp4"), "fast", 0, FAST_FRAMES) for i in range(FAST)
+    ]
     paced = [Member(f"paced{i}", str(media / f"live{i}.mp4"), "paced", i + 1) for i in range(PACED)]
     if not rtsp_urls:
         more = range(PACED, PACED + RTSP)
-        return fast + paced + [Member(f"paced{i}", str(media / f"live{i}.mp4"), "paced", i + 1) for i in more]
+        return (
+            fast
+            + paced
+            + [Member(f"paced{i}", str(media / f"live{i}.mp4"), "paced", i + 1) for i in more]
+        )
     seeds = [PACED + 1 + i for i in range(RTSP)]
     rtsp = [
-        Member(f"rtsp{i}", rtsp_urls[min(i, 1)], "rtsp", seeds[min(i, 1)], behind_proxy=i == 0) for i in range(RTSP)
+        Member(f"rtsp{i}", rtsp_urls[min(i, 1)], "rtsp", seeds[min(i, 1)], behind_proxy=i == 0)
+        for i in range(RTSP)
     ]
     return fast + paced + rtsp

@@ -14,15 +14,17 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from models.bounds import Bounds
-from models.checkpoint import save_checkpoint
+from lookout.models.checkpoint.file import save_checkpoint
+from lookout.models.scoring.calibration import Bounds
 from tests.tiny import tiny_checkpoint
 
 Pixels = npt.NDArray[np.uint8]
 Gray = npt.NDArray[np.float32]
 
 MODEL = "tiny"
-BOUNDS = Bounds(psnr_low_db=19.3, psnr_high_db=22.0, distance_low=0.0, distance_high=10.0, frames=100)
+BOUNDS = Bounds(
+    psnr_low_db=19.3, psnr_high_db=22.0, distance_low=0.0, distance_high=10.0, frames=100
+)
 """The wall alone has a value of about 0.3, with a visitor 0.6."""
 GATE = 0.035
 """The wall alone teaches the memory, a visitor does not: a frame that is scored twice or left out is seen in all later
@@ -62,7 +64,9 @@ def write_footage(path: Path, frames: int, fps: int, seed: int) -> Path:
     """An H.264 clip of the wall of this seed."""
     background = wall(seed)
     with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=fps, options={"preset": "ultrafast", "g": str(2 * fps)})
+        stream = container.add_stream(
+            "libx264", rate=fps, options={"preset": "ultrafast", "g": str(2 * fps)}
+        )
         stream.width, stream.height = SIZE_PX
         stream.pix_fmt = "yuv420p"
         for index in range(frames):

@@ -18,7 +18,9 @@ Row = tuple[bytes, dict[bytes, bytes]]
 
 def client(socket_path: str) -> redis.Redis:
     """One that says at once when its server is away."""
-    return redis.Redis(unix_socket_path=socket_path, protocol=2, socket_timeout=5, retry=Retry(NoBackoff(), 0))
+    return redis.Redis(
+        unix_socket_path=socket_path, protocol=2, socket_timeout=5, retry=Retry(NoBackoff(), 0)
+    )
 
 
 class Looking(ABC):

@@ -21,11 +21,13 @@ def _below(pid: int) -> list[psutil.Process]:
 
 def stages(pid: int, stage: str) -> list[int]:
     """The workers of a stage (`infer`, `ingest`, `alert`, `api`), by process id."""
-    return sorted(one.pid for one in _below(pid) if _words(one)[-2:] == ["service.cli", stage])
+    return sorted(one.pid for one in _below(pid) if _words(one)[-2:] == ["lookout", stage])
 
 
 def decoders(pid: int) -> list[int]:
-    return sorted(one.pid for one in _below(pid) if _words(one)[-1:] == ["service.ingest.decoder"])
+    return sorted(
+        one.pid for one in _below(pid) if _words(one)[-1:] == ["lookout.service.ingest.decoder"]
+    )
 
 
 def redis(pid: int, role: str) -> int | None:
@@ -43,8 +45,13 @@ def redis_socket(pid: int, role: str) -> str:
 
 def _socket(process: psutil.Process, role: str) -> str:
     """Redis writes over its command line once it is up: the socket's path is in both forms."""
-    return next((part for word in _words(process) for part in _paths(word) if f"lookout-{role}-" in part), "")
+    return next(
+        (part for word in _words(process) for part in _paths(word) if f"lookout-{role}-" in part),
+        "",
+    )
 
 
 def _paths(word: str) -> list[str]:
-    return [part.removeprefix("unixsocket:") for part in word.split() if part.endswith("redis.sock")]
+    return [
+        part.removeprefix("unixsocket:") for part in word.split() if part.endswith("redis.sock")
+    ]

@@ -13,7 +13,9 @@ class Proxy:
     def __init__(self, to_port: int) -> None:
         self._to_port = to_port
         self._listener = socket.create_server(("127.0.0.1", 0))
-        self._open = threading.Event()  # cleared: whatever comes is kept waiting, and nobody is told
+        self._open = (
+            threading.Event()
+        )  # cleared: whatever comes is kept waiting, and nobody is told
         self._open.set()
         self._cut = False
         self._ended = False

@@ -8,12 +8,21 @@ from dataclasses import asdict
 from itertools import groupby
 from typing import Any
 
-from service.messages import FrameId
+from lookout.service.core.messages import FrameId
 from tests.chaos.recount import recount
 from tests.chaos.seen import CameraSeen, GapSeen, ScoreSeen
 from tests.chaos.verdicts import Evidence, Verdict
 
-SCORE_COLUMNS = ("seq", "captured_at", "seen_at", "psnr_db", "distance", "gate_error", "memory_updated", "value")
+SCORE_COLUMNS = (
+    "seq",
+    "captured_at",
+    "seen_at",
+    "psnr_db",
+    "distance",
+    "gate_error",
+    "memory_updated",
+    "value",
+)
 
 
 def record(evidence: Evidence, verdict: Verdict, settings: Mapping[str, object]) -> dict[str, Any]:
@@ -45,7 +54,11 @@ def disagreements(report: dict[str, Any]) -> list[str]:
     """Where the other program, of what would be written, counts otherwise."""
     again, verdict = recount(json.loads(json.dumps(report))), report["verdict"]
     both = [name for name in again if name in verdict]
-    return [f"{name}: {verdict[name]}, recounted {again[name]}" for name in both if again[name] != verdict[name]]
+    return [
+        f"{name}: {verdict[name]}, recounted {again[name]}"
+        for name in both
+        if again[name] != verdict[name]
+    ]
 
 
 def _camera(name: str, evidence: Evidence) -> dict[str, Any]:
@@ -59,9 +72,15 @@ def _camera(name: str, evidence: Evidence) -> dict[str, Any]:
         "scores": _scores(seen),
         "gaps": [_gap(gap) for gap in seen.gaps],
         "leases": seen.leases,
-        "cursors": [[life, list(first), list(last)] for life, (first, last) in sorted(seen.cursors.items())],
-        "alerts_told": sorted(alert for alert, one in evidence.told.items() if one["camera"] == name),
-        "alerts_stored": [[one["id"], one["opened_at"], one["closed_at"]] for one in evidence.stored.get(name, [])],
+        "cursors": [
+            [life, list(first), list(last)] for life, (first, last) in sorted(seen.cursors.items())
+        ],
+        "alerts_told": sorted(
+            alert for alert, one in evidence.told.items() if one["camera"] == name
+        ),
+        "alerts_stored": [
+            [one["id"], one["opened_at"], one["closed_at"]] for one in evidence.stored.get(name, [])
+        ],
     }
 
 
@@ -82,10 +101,13 @@ def ranges(ids: Iterable[FrameId]) -> list[list[int]]:
 
 def _scores(seen: CameraSeen) -> list[dict[str, Any]]:
     """Of each life of the bus and session; one that came again is there twice."""
-    everything = sorted([*seen.scores.items(), *seen.again], key=lambda item: (item[1].life, item[0]))
+    everything = sorted(
+        [*seen.scores.items(), *seen.again], key=lambda item: (item[1].life, item[0])
+    )
     groups = groupby(everything, key=lambda item: (item[1].life, item[0].session))
     return [
-        {"life": life, "session": session, "rows": [_row(*item) for item in items]} for (life, session), items in groups
+        {"life": life, "session": session, "rows": [_row(*item) for item in items]}
+        for (life, session), items in groups
     ]
 
 

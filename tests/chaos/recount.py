@@ -14,7 +14,9 @@ from typing import Any
 LAST_MOMENT_S = 0.25  # of a bus that is killed: what it is told then, nobody may have read
 LEASES = 2  # after so many a camera of a killed worker is another's
 FORGOTTEN_S = 7.0  # before the end of a bus: what was said then, the next may be told again
-UNHEARD_S = 2.0  # before the end of a bus: what it held for a shorter time, alerting need not have read
+UNHEARD_S = (
+    2.0  # before the end of a bus: what it held for a shorter time, alerting need not have read
+)
 
 COUNTED = (
     "doubles",
@@ -27,7 +29,9 @@ COUNTED = (
 )
 
 Id = tuple[int, int]  # session, seq
-First = dict[Id, tuple[int, list[Any]]]  # each frame's first score: the life of the bus, and the row
+First = dict[
+    Id, tuple[int, list[Any]]
+]  # each frame's first score: the life of the bus, and the row
 
 
 def recount(data: dict[str, Any]) -> dict[str, int]:
@@ -46,7 +50,11 @@ def _camera(camera: dict[str, Any], data: dict[str, Any]) -> dict[str, int]:
     for life, frame, row in scores:
         known = first.setdefault(frame, (life, row))
         if known[1] is not row:
-            told_again = known[0] != life and known[1][3:] == row[3:] and _is_forgotten(known[0], known[1][2], ends)
+            told_again = (
+                known[0] != life
+                and known[1][3:] == row[3:]
+                and _is_forgotten(known[0], known[1][2], ends)
+            )
             repeated, doubles = repeated + told_again, doubles + (not told_again)
     gaps, recounted, too_late = _gaps(camera, first, ends)
     doubles += too_late + sum((first[frame][0] == life) for life, frame in gaps if frame in first)
@@ -66,7 +74,9 @@ def _camera(camera: dict[str, Any], data: dict[str, Any]) -> dict[str, int]:
     }
 
 
-def _gaps(camera: dict[str, Any], first: First, ends: list[float]) -> tuple[list[tuple[int, Id]], int, int]:
+def _gaps(
+    camera: dict[str, Any], first: First, ends: list[float]
+) -> tuple[list[tuple[int, Id]], int, int]:
     """(life, frame) of every frame in a gap; how many were dealt with on a former bus shortly before its end, and how
     many before that, or twice on one bus."""
     told: dict[Id, dict[int, float]] = {}
@@ -101,7 +111,9 @@ def _numbers(camera: dict[str, Any], dealt_with: set[Id]) -> Iterator[Id]:
     return ((session, seq) for session, end in ends.items() for seq in range(end + 1))
 
 
-def _is_unread(frame: Id, told: list[tuple[int, Id]], first: First, camera: dict[str, Any], lives: list[Any]) -> bool:
+def _is_unread(
+    frame: Id, told: list[tuple[int, Id]], first: First, camera: dict[str, Any], lives: list[Any]
+) -> bool:
     """Right behind all that was said on one bus, before all that was said on the next, and its owner was past it.
 
     As many as had been scored in LAST_MOMENT_S before, and one more.
@@ -109,7 +121,11 @@ def _is_unread(frame: Id, told: list[tuple[int, Id]], first: First, camera: dict
     for life, first_cursor, _ in camera["cursors"]:
         before = [one for at, one in told if at == life - 1]
         after = [one for at, one in told if at == life]
-        if before and max(before) < frame <= tuple(first_cursor) and (not after or frame < min(after)):
+        if (
+            before
+            and max(before) < frame <= tuple(first_cursor)
+            and (not after or frame < min(after))
+        ):
             _, last_look, whole = lives[life - 1]
             if whole:
                 return False
@@ -135,7 +151,9 @@ def _owned_late(data: dict[str, Any]) -> int:
         for name, one in fault["takeovers"].items():
             held = data["cameras"][name]["leases"].get(one["stage"], [])
             former = [token for at, token in held if at <= began][-1:]
-            again = [at for at, token in held if at > began and token is not None and [token] != former]
+            again = [
+                at for at, token in held if at > began and token is not None and [token] != former
+            ]
             late += not again or again[0] - began > LEASES * data["settings"]["lease_s"]
     return late
 
@@ -145,14 +163,19 @@ def _owned_late(data: dict[str, Any]) -> int:
 
 
 def _alerts_lost(camera: dict[str, Any], first: First, data: dict[str, Any]) -> int:
-    there = [(opened, closed if closed is not None else float("inf")) for _, opened, closed in camera["alerts_stored"]]
+    there = [
+        (opened, closed if closed is not None else float("inf"))
+        for _, opened, closed in camera["alerts_stored"]
+    ]
     gone = set(camera["alerts_told"]) - {alert for alert, _, _ in camera["alerts_stored"]}
     lost = len(gone)
     for frame, since, until in _wanted(first, data["rule"]):
         life, row = first[frame]
         lives = data["bus_lives"]
         unheard = life < len(lives) - 1 and row[2] > lives[life][1] - UNHEARD_S
-        lost += not unheard and not any(opened <= until and since <= closed for opened, closed in there)
+        lost += not unheard and not any(
+            opened <= until and since <= closed for opened, closed in there
+        )
     return lost
 
 
@@ -163,18 +186,28 @@ def _wanted(first: First, rule: dict[str, float]) -> Iterator[tuple[Id, float, f
     before: tuple[Id, float, float] | None = None  # frame, captured_at, seen_at
     for frame, (_, row) in sorted(first.items()):
         at, seen_at, value = row[1], row[2], row[7] or 0.0
-        if before and (before[0][0] != frame[0] or max(at - before[1], seen_at - before[2]) > rule["quiet_after_s"]):
+        if before and (
+            before[0][0] != frame[0]
+            or max(at - before[1], seen_at - before[2]) > rule["quiet_after_s"]
+        ):
             if opened:
                 yield (*opened, before[1])
             high_since = low_since = opened = None
         before = frame, at, seen_at
         if value < rule["low"]:
-            low_since, high_since = at if low_since is None else low_since, high_since if opened else None
+            low_since, high_since = (
+                at if low_since is None else low_since,
+                high_since if opened else None,
+            )
         else:
             low_since = None
             if high_since is None and value >= rule["threshold"]:
                 high_since = at
-        if opened is None and value >= rule["threshold"] and at - high_since >= rule["min_duration_s"] - 0.001:
+        if (
+            opened is None
+            and value >= rule["threshold"]
+            and at - high_since >= rule["min_duration_s"] - 0.001
+        ):
             opened = frame, at
         elif opened and low_since is not None and at - low_since >= rule["clear_after_s"] - 0.001:
             yield (*opened, at)

@@ -54,17 +54,25 @@ def _faults(evidence: Evidence) -> Iterator[str]:
     done = [fault for fault in evidence.faults if not fault.skipped]
     for kind in dict.fromkeys(fault.kind for fault in done):
         alike = [fault for fault in done if fault.kind == kind]
-        back = [one.recovered_at - (one.mended_at or 0) for one in alike if one.recovered_at is not None]
+        back = [
+            one.recovered_at - (one.mended_at or 0) for one in alike if one.recovered_at is not None
+        ]
         text = f"{kind}: {len(alike)} times"
         if back:
             text += f", scores on every camera {max(back):.1f} s after it was mended at most"
         yield text
         yield from _takeovers(alike, evidence)
-    yield from (f"{fault.kind}: skipped: {fault.skipped}" for fault in evidence.faults if fault.skipped)
+    yield from (
+        f"{fault.kind}: skipped: {fault.skipped}" for fault in evidence.faults if fault.skipped
+    )
 
 
 def _takeovers(faults: Iterable[Fault], evidence: Evidence) -> Iterator[str]:
-    found = [(evidence.members[name].kind, one) for fault in faults for name, one in fault.takeovers.items()]
+    found = [
+        (evidence.members[name].kind, one)
+        for fault in faults
+        for name, one in fault.takeovers.items()
+    ]
     if not found:
         return
     stage, lease_s = found[0][1].stage, evidence.lease_s
@@ -83,7 +91,9 @@ def _spread(times_s: Sequence[float | None]) -> str:
     if not known:
         return "never"
     never = f", {len(times_s) - len(known)} never" if len(known) < len(times_s) else ""
-    return f"after p50 {statistics.median(known):.1f} s, max {max(known):.1f} s, n {len(known)}{never}"
+    return (
+        f"after p50 {statistics.median(known):.1f} s, max {max(known):.1f} s, n {len(known)}{never}"
+    )
 
 
 def _reasons(gaps: Counter[str]) -> str:

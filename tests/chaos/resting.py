@@ -12,8 +12,8 @@ from typing import Any
 import httpx
 import redis
 
-from service.alerting.rule import Limits
-from service.messages import FrameId
+from lookout.service.alerting.rule import Limits
+from lookout.service.core.messages import FrameId
 from tests.chaos import processes
 from tests.chaos.arena import Arena
 from tests.chaos.faults import Fault
@@ -29,7 +29,9 @@ QUIET_S = 2.0  # no new frame for so long: the sources have ended
 def come_to_rest(arena: Arena, sources: Sources) -> bool:
     """End the sources, not the cameras: what is on the bus is to be dealt with. False where that takes too long."""
     arena.fleet.closed = True
-    arena.until(lambda: all(_is_all_there(arena, name) for name in arena.fleet.running), REST_LIMIT_S)
+    arena.until(
+        lambda: all(_is_all_there(arena, name) for name in arena.fleet.running), REST_LIMIT_S
+    )
     sources.end()
     for pid in processes.decoders(arena.pid):
         with contextlib.suppress(ProcessLookupError):
@@ -37,7 +39,9 @@ def come_to_rest(arena: Arena, sources: Sources) -> bool:
     return arena.until(lambda: _no_frame_comes(arena) and _all_dealt_with(arena), REST_LIMIT_S)
 
 
-def gather(arena: Arena, faults: list[Fault], reference: tuple[int, Sequence[Numbers]], *, settled: bool) -> Evidence:
+def gather(
+    arena: Arena, faults: list[Fault], reference: tuple[int, Sequence[Numbers]], *, settled: bool
+) -> Evidence:
     """Waits until no alert is missing, a minute at most."""
     service, fleet, bus = arena.service, arena.fleet, arena.bus
     evidence = Evidence(
@@ -84,7 +88,9 @@ def _all_dealt_with(arena: Arena) -> bool:
 def _dealt_with(arena: Arena, name: str) -> bool:
     """The camera's owner is past the newest frame that was seen in this life of the bus."""
     seen, life = arena.bus.seen[name], len(arena.bus.lives) - 1
-    newest = max((frame_id for frame_id, (at, _) in seen.frames.items() if at == life), default=None)
+    newest = max(
+        (frame_id for frame_id, (at, _) in seen.frames.items() if at == life), default=None
+    )
     return newest is None or (life in seen.cursors and seen.cursors[life][1] >= newest)
 
 
@@ -98,7 +104,9 @@ def _on_bus(arena: Arena) -> dict[str, list[FrameId]]:
 def _limits(http: httpx.Client) -> Limits:
     at = http.get("/alert-rule").raise_for_status().json()
     low = at["threshold"] - at["hysteresis"]
-    return Limits(at["threshold"], low, at["min_duration_s"], at["clear_after_s"], at["quiet_after_s"])
+    return Limits(
+        at["threshold"], low, at["min_duration_s"], at["clear_after_s"], at["quiet_after_s"]
+    )
 
 
 def _stored_alerts(http: httpx.Client, camera: str) -> list[dict[str, Any]]:

@@ -47,7 +47,10 @@ def run(options: Options, home: Path, say: Say) -> Evidence:
     clip = write_clips(home / "media", NORMAL_FORM_S + 60 * SLACK * (options.minutes or 0))
     reference = undisturbed(write_model(home / "models"), clip)
     rng = random.Random(options.seed)
-    with open_sources(home / "media") as sources, _arena(home, sources, rng, options.may_mount) as arena:
+    with (
+        open_sources(home / "media") as sources,
+        _arena(home, sources, rng, options.may_mount) as arena,
+    ):
         _begin(arena, sources, say)
         faults = [_commit(kind, arena, say) for kind in _plan(options, rng)]
         settled = come_to_rest(arena, sources)
@@ -82,9 +85,13 @@ def _arena(home: Path, sources: Sources, rng: random.Random, may_mount: bool) ->
             stack.callback(disk.unmount, store)
         service = stack.enter_context(running_service(home / "data", **settings(home)))
         bus = stack.enter_context(BusWatch(processes.redis_socket(service.process.pid, "bus")))
-        alerts = stack.enter_context(AlertWatch(processes.redis_socket(service.process.pid, "store")))
+        alerts = stack.enter_context(
+            AlertWatch(processes.redis_socket(service.process.pid, "store"))
+        )
         fleet = Fleet(service, bus, alerts)
-        yield Arena(service, fleet, bus, sources.proxy, store, no_disk, sources.no_rtsp, LEASE_S, rng)
+        yield Arena(
+            service, fleet, bus, sources.proxy, store, no_disk, sources.no_rtsp, LEASE_S, rng
+        )
 
 
 def _begin(arena: Arena, sources: Sources, say: Say) -> None:
@@ -99,7 +106,11 @@ def _begin(arena: Arena, sources: Sources, say: Say) -> None:
 def _plan(options: Options, rng: random.Random) -> Iterator[str]:
     """Every kind once, in an order of the seed's, again and again: for so many minutes, or ROUNDS times."""
     began, rounds = time.monotonic(), 0
-    while rounds < ROUNDS if options.minutes is None else time.monotonic() - began < 60 * options.minutes:
+    while (
+        rounds < ROUNDS
+        if options.minutes is None
+        else time.monotonic() - began < 60 * options.minutes
+    ):
         yield from rng.sample(options.only, len(options.only))
         rounds += 1
 
@@ -109,8 +120,14 @@ def _commit(kind: str, arena: Arena, say: Say) -> Fault:
     if fault.skipped:
         say(f"{kind}: skipped: {fault.skipped}")
         return fault
-    took = "not in time" if fault.recovered_at is None else f"after {fault.recovered_at - fault.began_at:.1f} s"
+    took = (
+        "not in time"
+        if fault.recovered_at is None
+        else f"after {fault.recovered_at - fault.began_at:.1f} s"
+    )
     owned = {name: one.owned_s for name, one in fault.takeovers.items()}
     takeover = f", owned by another after {owned}" if owned else ""
-    say(f"{kind}{f' (pid {fault.pid})' if fault.pid else ''}: scores on every camera again {took}{takeover}")
+    say(
+        f"{kind}{f' (pid {fault.pid})' if fault.pid else ''}: scores on every camera again {took}{takeover}"
+    )
     return fault

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from dataclasses import dataclass, field
 
-from service.messages import FrameId
+from lookout.service.core.messages import FrameId
 
 STAGES = ("inference", "ingest")  # where a camera has an owner, as the keys name them
 
@@ -39,11 +39,17 @@ class GapSeen:
 class CameraSeen:
     leases: dict[str, list[tuple[float, str | None]]] = field(default_factory=dict)
     """Stage → from when on whose token held the lease; None: nobody's."""
-    frames: dict[FrameId, tuple[int, float]] = field(default_factory=dict)  # first seen in which life, and when
+    frames: dict[FrameId, tuple[int, float]] = field(
+        default_factory=dict
+    )  # first seen in which life, and when
     scores: dict[FrameId, ScoreSeen] = field(default_factory=dict)
     gaps: list[GapSeen] = field(default_factory=list)
-    again: list[tuple[FrameId, ScoreSeen]] = field(default_factory=list)  # under an id that had a score already
-    cursors: dict[int, tuple[FrameId, FrameId]] = field(default_factory=dict)  # life → the first and the last
+    again: list[tuple[FrameId, ScoreSeen]] = field(
+        default_factory=list
+    )  # under an id that had a score already
+    cursors: dict[int, tuple[FrameId, FrameId]] = field(
+        default_factory=dict
+    )  # life → the first and the last
     infer_worker: int | None = None  # process id, by its own report
     ingest_worker: int | None = None
     ingest_state: str = ""

@@ -13,7 +13,9 @@ from tests.chaos.fleet import Member
 from tests.chaos.seen import CameraSeen, first_after
 
 LEASES = 2  # within so many lifetimes of a lease
-SLACK_S = 0.2  # a lease that is seen for so much longer than it lives without its owner is being renewed
+SLACK_S = (
+    0.2  # a lease that is seen for so much longer than it lives without its owner is being renewed
+)
 
 SNAPSHOT_EVERY_S = 5.0
 CONNECT_TIMEOUT_S = 3.0
@@ -44,9 +46,15 @@ class TakeOver:
 def take_over(stage: str, seen: CameraSeen, member: Member, struck_at: float) -> TakeOver:
     """What is known by now."""
     owned_at = _owned_at(seen.leases.get(stage, ()), struck_at)
-    times, ids = (seen.times, seen.scores) if stage == "inference" else (seen.frame_times, seen.frames)
+    times, ids = (
+        (seen.times, seen.scores) if stage == "inference" else (seen.frame_times, seen.frames)
+    )
     resumed_at = None if owned_at is None else first_after(times, owned_at)
-    ended = resumed_at is None and member.frames is not None and any(seq == member.frames - 1 for _, seq in ids)
+    ended = (
+        resumed_at is None
+        and member.frames is not None
+        and any(seq == member.frames - 1 for _, seq in ids)
+    )
     return TakeOver(stage, _since(struck_at, owned_at), _since(struck_at, resumed_at), ended)
 
 
@@ -55,13 +63,17 @@ def is_done(one: TakeOver) -> bool:
     return one.owned_s is not None and (one.resumed_s is not None or one.ended)
 
 
-def was_anothers(stage: str, seen: CameraSeen, struck_at: float, lease_s: float, last_look: float) -> bool:
+def was_anothers(
+    stage: str, seen: CameraSeen, struck_at: float, lease_s: float, last_look: float
+) -> bool:
     """Its lease lived on without the victim: a living worker had it before the blow, and the report was an old one."""
     at, token = seen.leases.get(stage, [(0.0, None)])[-1]
     return token is not None and at <= struck_at and last_look > struck_at + lease_s + SLACK_S
 
 
-def late(takeovers: Mapping[str, TakeOver], members: Mapping[str, Member], lease_s: float) -> Iterator[str]:
+def late(
+    takeovers: Mapping[str, TakeOver], members: Mapping[str, Member], lease_s: float
+) -> Iterator[str]:
     """What of it was later than it may be."""
     for name, one in takeovers.items():
         if is_late(one, lease_s):
@@ -83,7 +95,9 @@ def resumes_within_s(stage: str, kind: str, lease_s: float) -> float:
 def _owned_at(leases: Sequence[tuple[float, str | None]], struck_at: float) -> float | None:
     """When the lease was first seen with another token than the victim's."""
     before = [token for at, token in leases if at <= struck_at][-1:]
-    return next((at for at, token in leases if at > struck_at and token not in (None, *before)), None)
+    return next(
+        (at for at, token in leases if at > struck_at and token not in (None, *before)), None
+    )
 
 
 def _since(struck_at: float, at: float | None) -> float | None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any, cast
 
-from service import keys
-from service.messages import FrameId
+from lookout.service.core.messages import FrameId
+from lookout.service.storage.redis import keys
 from tests.chaos.looking import COUNT, Looking, Row
 
 LOOK_EVERY_S = 0.1
@@ -32,7 +32,10 @@ class AlertWatch(Looking):
             self._look_at(camera)
 
     def _look_at(self, camera: str) -> None:
-        rows = cast(list[Row], self._redis.xrange(keys.alert_log(camera), min=self._places[camera], count=COUNT))
+        rows = cast(
+            list[Row],
+            self._redis.xrange(keys.alert_log(camera), min=self._places[camera], count=COUNT),
+        )
         state = cast(bytes | None, self._redis.get(keys.alerting(camera)))
         cursor = json.loads(state)["cursor"] if state else None
         with self.mutex:

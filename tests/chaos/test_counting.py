@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from service.alerting.rule import Limits
-from service.messages import FrameId
+from lookout.service.alerting.rule import Limits
+from lookout.service.core.messages import FrameId
 from tests.chaos.faults import Fault
 from tests.chaos.fleet import Member
 from tests.chaos.record import disagreements, record
@@ -58,7 +58,9 @@ def evidence(seen: CameraSeen, lives: list[Life] | None = None, **other: Any) ->
         "members": {"gate": Member("gate", "rtsp://127.0.0.1/clip", "rtsp", 0)},
         "told": {alert["id"]: alert},
         "stored": {"gate": [alert]},
-        "on_bus": {"gate": sorted({frame_id for frame_id, one in scored if one.life == len(lives) - 1})},
+        "on_bus": {
+            "gate": sorted({frame_id for frame_id, one in scored if one.life == len(lives) - 1})
+        },
         "faults": [],
         "settled": True,
         "log": [],
@@ -112,7 +114,9 @@ def test_a_number_that_never_came_must_be_told_too() -> None:
     assert counts(evidence(seen))[1]["unexplained"] == 0
 
 
-@pytest.mark.parametrize("wrong", ["twice", "in a gap too", "in two gaps", "one picture under two numbers"])
+@pytest.mark.parametrize(
+    "wrong", ["twice", "in a gap too", "in two gaps", "one picture under two numbers"]
+)
 def test_a_double_is_found(wrong: str) -> None:
     seen = camera()
     if wrong == "twice":
@@ -196,7 +200,11 @@ def test_what_a_new_bus_counts_again_as_left_out_is_told_apart_from_a_double() -
     seen = camera(life_of=46)
     seen.gaps += [gap(45, 1, "lag", life=1), gap(3, 1, "window", life=1)]
     verdict, again = counts(evidence(seen, two_lives(whole=True)))
-    assert (again["recounted_after_bus_restart"], again["doubles"], verdict.complaints) == (2, 0, [])
+    assert (again["recounted_after_bus_restart"], again["doubles"], verdict.complaints) == (
+        2,
+        0,
+        [],
+    )
 
 
 @pytest.mark.parametrize("what", ["score", "gap of a score", "gap"])
@@ -214,13 +222,19 @@ def test_what_was_said_long_before_the_end_of_a_bus_is_not_told_again(what: str)
 
 
 def test_what_never_came_to_rest_is_found() -> None:
-    assert judge(evidence(camera(), settled=False)).complaints == ["frames were still waiting at the end"]
+    assert judge(evidence(camera(), settled=False)).complaints == [
+        "frames were still waiting at the end"
+    ]
 
 
 @pytest.mark.parametrize("wrong", ["away", "one is missing", "one came unseen"])
 def test_the_streams_at_the_end_are_what_was_read(wrong: str) -> None:
     ids = sorted(camera().scores)
-    on_bus = {"away": {}, "one is missing": {"gate": ids[1:]}, "one came unseen": {"gate": [*ids, FrameId(9999, 0)]}}
+    on_bus = {
+        "away": {},
+        "one is missing": {"gate": ids[1:]},
+        "one came unseen": {"gate": [*ids, FrameId(9999, 0)]},
+    }
     (complaint,) = judge(evidence(camera(), on_bus=on_bus[wrong])).complaints
     assert "at the end" in complaint
 
@@ -228,7 +242,9 @@ def test_the_streams_at_the_end_are_what_was_read(wrong: str) -> None:
 def test_a_run_in_which_no_alert_was_due_has_tried_nothing() -> None:
     seen = camera(scored=range(4, 20))
     seen.gaps.append(gap(20, FRAMES - 20, "lag"))
-    assert judge(evidence(seen)).complaints == ["no score met the rule: nothing was tried of alerts"]
+    assert judge(evidence(seen)).complaints == [
+        "no score met the rule: nothing was tried of alerts"
+    ]
 
 
 def test_a_stack_trace_of_the_service_is_found() -> None:
@@ -256,7 +272,10 @@ def fault(**changes: Any) -> Fault:
     [
         ({"recovered_at": None}, "scores did not flow again"),
         ({"meanwhile": {"gate": 0, "yard": 3}}, "meanwhile no score of gate"),
-        ({"others": ["gate", "yard", "hall"], "meanwhile": {"gate": 9}}, "of 3 live cameras only 1 were"),
+        (
+            {"others": ["gate", "yard", "hall"], "meanwhile": {"gate": 9}},
+            "of 3 live cameras only 1 were",
+        ),
         ({"failed": ["alerting does not follow the scores again"]}, "alerting does not follow"),
     ],
 )
@@ -266,10 +285,16 @@ def test_what_did_not_go_on_is_found(changes: dict[str, Any], complaint: str) ->
     assert judge(evidence(camera(), faults=[fault(**changes, skipped="no disk")])).complaints == []
 
 
-def of_two_owners(stage: str, struck_at: float, owned_at: float | None, resumes_at: float) -> CameraSeen:
+def of_two_owners(
+    stage: str, struck_at: float, owned_at: float | None, resumes_at: float
+) -> CameraSeen:
     """The lease lapses a second before it is another's; the next score and frame come at `resumes_at`."""
     seen = camera()
-    seen.times = seen.frame_times = [struck_at - 0.1, struck_at + 0.1, resumes_at]  # the last ones of the victim, too
+    seen.times = seen.frame_times = [
+        struck_at - 0.1,
+        struck_at + 0.1,
+        resumes_at,
+    ]  # the last ones of the victim, too
     seen.leases = {stage: [(0.0, "victim")]}
     if owned_at is not None:
         seen.leases[stage] += [(owned_at - 1.0, None), (owned_at, "heir")]
@@ -283,7 +308,13 @@ def of_two_owners(stage: str, struck_at: float, owned_at: float | None, resumes_
         ("inference", "rtsp", 5.9, 6.1, "gate: next score after 6.1 s, not within 6 s"),
         ("inference", "paced", 5.9, 6.1, "gate: next score after 6.1 s, not within 6 s"),
         ("inference", "fast", 5.9, 13.4, ""),
-        ("inference", "fast", 6.1, 6.5, "gate: inference owned by another after 6.1 s, not within 6 s"),
+        (
+            "inference",
+            "fast",
+            6.1,
+            6.5,
+            "gate: inference owned by another after 6.1 s, not within 6 s",
+        ),
         ("inference", "fast", 5.9, 13.6, "gate: next score after 13.6 s, not within 13.5 s"),
         ("ingest", "paced", 5.9, 8.9, ""),
         ("ingest", "paced", 6.1, 6.5, "gate: ingest owned by another after 6.1 s, not within 6 s"),
@@ -292,7 +323,9 @@ def of_two_owners(stage: str, struck_at: float, owned_at: float | None, resumes_
         ("ingest", "fast", 5.9, 11.1, "gate: next frame after 11.1 s, not within 11 s"),
     ],
 )
-def test_a_late_take_over_is_found(stage: str, kind: str, owned_s: float, resumed_s: float, complaint: str) -> None:
+def test_a_late_take_over_is_found(
+    stage: str, kind: str, owned_s: float, resumed_s: float, complaint: str
+) -> None:
     member = Member("gate", "/clip.mp4", kind, 0)
     seen = of_two_owners(stage, 2.0, 2.0 + owned_s, 2.0 + resumed_s)
     one = take_over(stage, seen, member, 2.0)
@@ -328,7 +361,9 @@ def test_a_file_that_had_ended_must_be_owned_again_and_has_no_next_frame() -> No
 
 def test_a_lease_that_lives_on_was_not_the_victims() -> None:
     seen = CameraSeen(leases={"inference": [(0.0, "another")]})
-    assert not was_anothers("inference", seen, 2.0, LEASE_S, last_look=5.1)  # it may still be a dead worker's
+    assert not was_anothers(
+        "inference", seen, 2.0, LEASE_S, last_look=5.1
+    )  # it may still be a dead worker's
     assert was_anothers("inference", seen, 2.0, LEASE_S, last_look=5.3)
     seen.add_lease("inference", None, 4.9)
     assert not was_anothers("inference", seen, 2.0, LEASE_S, last_look=9.0)

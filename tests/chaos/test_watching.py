@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 
-from service.bus import connect
-from service.leases import Leases
+from lookout.service.ownership.leases import Leases
+from lookout.service.storage.bus.bus import connect
 from tests.chaos.fleet import Member
 from tests.chaos.takeovers import take_over
 from tests.chaos.watching import BusWatch
@@ -19,7 +19,10 @@ def test_a_take_over_is_seen_in_the_lease(urls: Urls) -> None:
     gate = Member("gate", "rtsp://127.0.0.1/clip", "rtsp", 0)
     with BusWatch(urls.bus.removeprefix("unix://")) as watch, connect(urls.bus) as client:
         watch.follow("gate")
-        victim, heir = Leases(client, "ingest", LEASE_S), Leases(client, "ingest", LEASE_S)  # nobody renews
+        victim, heir = (
+            Leases(client, "ingest", LEASE_S),
+            Leases(client, "ingest", LEASE_S),
+        )  # nobody renews
         assert victim.take("gate")
         wait_until(lambda: _token(watch) == victim.token("gate"), "the owner is seen")
         struck_at = time.time()
@@ -30,7 +33,9 @@ def test_a_take_over_is_seen_in_the_lease(urls: Urls) -> None:
     assert one.owned_s is not None
     assert 0 < one.owned_s < 2 * LEASE_S
     assert (one.resumed_s, one.ended) == (None, False)
-    assert watch.seen["gate"].leases["inference"] == [(watch.seen["gate"].leases["inference"][0][0], None)]
+    assert watch.seen["gate"].leases["inference"] == [
+        (watch.seen["gate"].leases["inference"][0][0], None)
+    ]
 
 
 def _token(watch: BusWatch) -> str | None:

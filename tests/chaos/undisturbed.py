@@ -8,10 +8,10 @@ from pathlib import Path
 
 import torch
 
-from models.bounds import causal_value
-from models.checkpoint import load_checkpoint
-from models.scorer import Scorer
-from models.training.run import score_clips
+from lookout.models.checkpoint.file import load_checkpoint
+from lookout.models.evaluation.clip_scores import score_clips
+from lookout.models.scorer import Scorer
+from lookout.models.scoring.calibration import causal_value
 from tests.chaos.footage import BOUNDS
 from tests.chaos.seen import Numbers
 
@@ -22,7 +22,9 @@ def undisturbed(checkpoint: Path, clip: Path) -> tuple[int, list[Numbers]]:
     with _one_thread():  # as the workers have it: the number of threads decides the last bits
         (scores,) = score_clips(scorer, [clip], carry_memory=True)
     lambda_ = scorer.checkpoint.config.lambda_
-    columns = zip(scores.psnr_db, scores.distance, scores.gate_error, scores.memory_updated, strict=True)
+    columns = zip(
+        scores.psnr_db, scores.distance, scores.gate_error, scores.memory_updated, strict=True
+    )
     rows = [tuple(float(number) for number in row) for row in columns]
     return scorer.t_length - 1, [
         (psnr, distance, gate, updated, float(causal_value(psnr, distance, BOUNDS, lambda_)))

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from service.alerting.rule import Limits
-from service.messages import FrameId
+from lookout.service.alerting.rule import Limits
+from lookout.service.core.messages import FrameId
 from tests.chaos.accounts import Books, books_of
 from tests.chaos.expecting import Expected, expected_alerts, lost
 from tests.chaos.faults import Fault
@@ -31,7 +31,9 @@ class Evidence:
     told: Mapping[str, dict[str, Any]]  # alerts that were acknowledged
     stored: Mapping[str, list[dict[str, Any]]]  # camera → alerts as the API lists them at the end
     faults: Sequence[Fault]
-    reference: Sequence[Numbers]  # of an undisturbed run of the files at full pace, from `reference_from` on
+    reference: Sequence[
+        Numbers
+    ]  # of an undisturbed run of the files at full pace, from `reference_from` on
     reference_from: int
     limits: Limits
     lease_s: float
@@ -45,8 +47,12 @@ class Verdict:
     expected: dict[str, list[Expected]] = field(default_factory=dict)
     acknowledged_missing: list[str] = field(default_factory=list)
     unalerted: list[str] = field(default_factory=list)  # scores met the rule, and there is no alert
-    differing: dict[str, list[FrameId]] = field(default_factory=dict)  # file at full pace → not as undisturbed
-    owned_late: int = 0  # cameras of workers that were killed or stopped, still nobody's after two leases
+    differing: dict[str, list[FrameId]] = field(
+        default_factory=dict
+    )  # file at full pace → not as undisturbed
+    owned_late: int = (
+        0  # cameras of workers that were killed or stopped, still nobody's after two leases
+    )
     complaints: list[str] = field(default_factory=list)
 
     @property
@@ -96,7 +102,9 @@ def _frames(evidence: Evidence, verdict: Verdict) -> Iterable[str]:
         yield "the streams of scores could not be read at the end"
     last = len(evidence.lives) - 1
     for name, ids in evidence.on_bus.items():
-        seen = [frame_id for frame_id, score in evidence.seen[name].scores.items() if score.life == last]
+        seen = [
+            frame_id for frame_id, score in evidence.seen[name].scores.items() if score.life == last
+        ]
         again = {frame_id for frame_id, score in evidence.seen[name].again if score.life == last}
         if sorted({*seen, *again}) != ids:
             yield f"{name}: the stream of scores at the end is not what was read from it"
@@ -131,7 +139,8 @@ def _differing(seen: CameraSeen, evidence: Evidence) -> list[FrameId]:
     return [
         frame_id
         for frame_id, score in seen.scores.items()
-        if not first <= frame_id.seq < first + len(reference) or score.numbers != reference[frame_id.seq - first]
+        if not first <= frame_id.seq < first + len(reference)
+        or score.numbers != reference[frame_id.seq - first]
     ]
 
 

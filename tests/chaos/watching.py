@@ -11,8 +11,8 @@ import time
 from dataclasses import dataclass
 from typing import Any, cast
 
-from service import keys
-from service.messages import FrameId
+from lookout.service.core.messages import FrameId
+from lookout.service.storage.redis import keys
 from tests.chaos.looking import COUNT, Looking, Row, client
 from tests.chaos.seen import STAGES, CameraSeen, GapSeen, ScoreSeen
 
@@ -132,7 +132,9 @@ def _ask(pipe: Any, camera: str, place: _Places) -> None:
 
 
 def _score(row: dict[bytes, bytes], life: int, now: float) -> ScoreSeen:
-    psnr, distance, gate, updated, value = (float(row[name]) if name in row else None for name in _NUMBERS)
+    psnr, distance, gate, updated, value = (
+        float(row[name]) if name in row else None for name in _NUMBERS
+    )
     numbers = (psnr, distance, gate, updated, value)
     return ScoreSeen(float(row[b"captured_at"]), float(row[b"scored_at"]), now, life, numbers)
 

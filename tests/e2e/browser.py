@@ -26,14 +26,18 @@ SWITCHES = (
 @contextlib.contextmanager
 def browser(width: int = 1440, height: int = 900) -> Iterator[Chrome]:
     """A browser window of its own; its console is kept."""
-    with tempfile.TemporaryDirectory(prefix="lookout-browser-", ignore_cleanup_errors=True) as profile:
+    with tempfile.TemporaryDirectory(
+        prefix="lookout-browser-", ignore_cleanup_errors=True
+    ) as profile:
         options = ChromeOptions()
         options.binary_location = CHROMIUM
         options.accept_insecure_certs = True  # a proxy's, made for a test
         for switch in (*SWITCHES, f"--user-data-dir={profile}", f"--window-size={width},{height}"):
             options.add_argument(switch)
         options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-        driver = Chrome(options=options, service=Service(DRIVER))  # a named driver: selenium looks for none
+        driver = Chrome(
+            options=options, service=Service(DRIVER)
+        )  # a named driver: selenium looks for none
         try:
             yield driver
         finally:

@@ -37,13 +37,18 @@ class Stack:
 
     def __post_init__(self) -> None:
         listed = subprocess.run(
-            ["git", "ls-files", "-coz", "--exclude-standard"], cwd=ROOT, check=True, capture_output=True
+            ["git", "ls-files", "-coz", "--exclude-standard"],
+            cwd=ROOT,
+            check=True,
+            capture_output=True,
         )
         for name in listed.stdout.decode().split("\0"):
             if name and (ROOT / name).exists():  # not one that was just removed
                 (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(ROOT / name, self.folder / name)
-        make_token = re.search(r"^#\s+(\(umask 077; .*)$", (ROOT / "docker-compose.yml").read_text(), re.MULTILINE)
+        make_token = re.search(
+            r"^#\s+(\(umask 077; .*)$", (ROOT / "docker-compose.yml").read_text(), re.MULTILINE
+        )
         assert make_token is not None
         subprocess.run(["sh", "-c", make_token[1]], cwd=self.folder, check=True)
         self.token = (self.folder / ".env").read_text().strip().removeprefix("LOOKOUT_TOKEN=")
@@ -56,9 +61,16 @@ class Stack:
     def container(self, service: str) -> str:
         """The name of its first one."""
         labels = [
-            f"label=com.docker.compose.{key}={value}" for key, value in (("project", PROJECT), ("service", service))
+            f"label=com.docker.compose.{key}={value}"
+            for key, value in (("project", PROJECT), ("service", service))
         ]
-        words = ["ps", "-a", "--format", "{{.Names}}", *(word for label in labels for word in ("--filter", label))]
+        words = [
+            "ps",
+            "-a",
+            "--format",
+            "{{.Names}}",
+            *(word for label in labels for word in ("--filter", label)),
+        ]
         return sorted(_run([*self.engine, *words], self.folder).split())[0]
 
     def ask_engine(self, *words: str, limit_s: float = 60) -> str:
@@ -68,7 +80,12 @@ class Stack:
         """What it has said so far, both streams."""
         words = [*self.engine, "logs", container]
         told = subprocess.run(
-            words, cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=True
+            words,
+            cwd=self.folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=True,
         )
         return told.stdout
 
@@ -79,12 +96,19 @@ class Stack:
     def ended(self, *words: str, limit_s: float = 60) -> Ended:
         """One command of the engine, however it ends."""
         done = subprocess.run(
-            [*self.engine, *words], cwd=self.folder, capture_output=True, text=True, timeout=limit_s, check=False
+            [*self.engine, *words],
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            timeout=limit_s,
+            check=False,
         )
         return Ended(done.returncode, (done.stdout + done.stderr).strip())
 
     def get(self, path: str) -> Any:
-        return httpx.get(f"{API}/api/v1{path}", headers={"Authorization": f"Bearer {self.token}"}, timeout=10).json()
+        return httpx.get(
+            f"{API}/api/v1{path}", headers={"Authorization": f"Bearer {self.token}"}, timeout=10
+        ).json()
 
 
 def commands(compose: str, engine: str) -> tuple[list[str], list[str]]:
@@ -96,8 +120,12 @@ def commands(compose: str, engine: str) -> tuple[list[str], list[str]]:
     return words[0], words[1]
 
 
-def _run(words: list[str], folder: Path, limit_s: float = 60, variables: dict[str, str] | None = None) -> str:
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("LOOKOUT_")}
+def _run(
+    words: list[str], folder: Path, limit_s: float = 60, variables: dict[str, str] | None = None
+) -> str:
+    inherited = {
+        name: value for name, value in os.environ.items() if not name.startswith("LOOKOUT_")
+    }
     done = subprocess.run(
         words,
         cwd=folder,
@@ -107,5 +135,7 @@ def _run(words: list[str], folder: Path, limit_s: float = 60, variables: dict[st
         timeout=limit_s,
         check=False,
     )
-    assert done.returncode == 0, f"{shlex.join(words)}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
+    assert done.returncode == 0, (
+        f"{shlex.join(words)}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
+    )
     return done.stdout

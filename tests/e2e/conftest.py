@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from models.bounds import Bounds
-from models.checkpoint import Checkpoint
-from models.device import Precision
-from models.registry import make_config
-from models.scorer import Scorer
-from models.training.evaluate import Evaluation, evaluate
-from models.training.import_mnad import import_mnad
+from lookout.models.checkpoint.file import Checkpoint
+from lookout.models.checkpoint.import_mnad import import_mnad
+from lookout.models.device import Precision
+from lookout.models.evaluation.evaluate import Evaluation, evaluate
+from lookout.models.registry import make_config
+from lookout.models.scorer import Scorer
+from lookout.models.scoring.calibration import Bounds
 from tests.conftest import SHARED
 
 PED2 = SHARED / "data" / "ped2"
@@ -28,7 +28,9 @@ BOUNDS = Bounds(35.85919, 37.17807, 1.951067e-06, 2.255347e-06, frames=116, gate
 def half_gated() -> Checkpoint:
     """The authors' checkpoint, calibrated, with HALF_GATE."""
     checkpoint = import_mnad(SHARED / "reference" / "ped2_mnad_pred" / "authors.safetensors")
-    return replace(checkpoint, config=make_config(checkpoint.name, {"gamma": HALF_GATE}), calibration=BOUNDS)
+    return replace(
+        checkpoint, config=make_config(checkpoint.name, {"gamma": HALF_GATE}), calibration=BOUNDS
+    )
 
 
 @pytest.fixture(scope="session")

@@ -68,14 +68,21 @@ class Service:
         return made
 
     def wait_for_state(self, camera: str, state: str, limit_s: float) -> None:
-        wait_until(lambda: self.camera(camera)["state"] == state, f"{camera} is {state}", limit_s, every_s=0.2)
+        wait_until(
+            lambda: self.camera(camera)["state"] == state,
+            f"{camera} is {state}",
+            limit_s,
+            every_s=0.2,
+        )
 
     def all_scores(self, camera: str) -> list[dict[str, Any]]:
         """Every score from the first on, page by page."""
         found: list[dict[str, Any]] = []
         since = "0-0"
         while True:
-            page = self.http.get(f"/cameras/{camera}/scores", params={"since": since, "limit": 100}).json()
+            page = self.http.get(
+                f"/cameras/{camera}/scores", params={"since": since, "limit": 100}
+            ).json()
             found += page["items"]
             if page["next"] is None:
                 return found
@@ -83,11 +90,13 @@ class Service:
 
 
 @contextlib.contextmanager
-def command(words: list[str], **environment: object) -> Iterator[tuple[subprocess.Popen[str], Output]]:
+def command(
+    words: list[str], **environment: object
+) -> Iterator[tuple[subprocess.Popen[str], Output]]:
     """A `lookout` command with only the given LOOKOUT_* settings; interrupted and waited for at the end."""
     others = {name: value for name, value in os.environ.items() if not name.startswith("LOOKOUT_")}
     process = subprocess.Popen(
-        [sys.executable, "-m", "service.cli", *words],
+        [sys.executable, "-P", "-m", "lookout", *words],
         env=others | {f"LOOKOUT_{name.upper()}": str(value) for name, value in environment.items()},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

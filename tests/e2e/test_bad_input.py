@@ -40,11 +40,20 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def service(home: Path) -> Iterator[Service]:
-    settings = {"models_dir": home / "models", "media_dir": home / "media", "precision": "fp32", "threads": 1}
-    with running_service(home / "data", **settings, connect_timeout_s=2, token=TOKEN, log_format="json") as running:
+    settings = {
+        "models_dir": home / "models",
+        "media_dir": home / "media",
+        "precision": "fp32",
+        "threads": 1,
+    }
+    with running_service(
+        home / "data", **settings, connect_timeout_s=2, token=TOKEN, log_format="json"
+    ) as running:
         assert running.http.get("/cameras").status_code == 401
         running.http.headers.update(BEARER)
-        running.add(id="good", url=str(home / "media" / "good.mp4"), model="tiny", calibration="model")
+        running.add(
+            id="good", url=str(home / "media" / "good.mp4"), model="tiny", calibration="model"
+        )
         wait_until(lambda: running.camera("good")["scores"] > 3, "the good camera is scored")
         yield running
 
@@ -109,7 +118,11 @@ def test_what_turns_out_wrong_is_said_by_the_camera(
 def test_the_token_is_told_to_the_api_alone(service: Service) -> None:
     """A decoder reads what strangers send."""
     main = psutil.Process(service.process.pid)
-    told = [process.cmdline()[-1] for process in main.children(recursive=True) if TOKEN in process.environ().values()]
+    told = [
+        process.cmdline()[-1]
+        for process in main.children(recursive=True)
+        if TOKEN in process.environ().values()
+    ]
     assert told == ["api"]
 
 
@@ -123,7 +136,9 @@ def test_nothing_that_was_printed_holds_a_password_or_a_stack_trace(service: Ser
 
 def test_every_line_is_json_and_says_which_camera_it_is_about(service: Service) -> None:
     """Last in this file too."""
-    lines = [json.loads(line) for line in service.output.lines if not line.startswith("Lookout is at ")]
+    lines = [
+        json.loads(line) for line in service.output.lines if not line.startswith("Lookout is at ")
+    ]
     assert {"api", "ingest", "infer", "alert"} <= {line["stage"] for line in lines}
     (online,) = [line for line in lines if line["message"] == "camera good: online"]
     assert (online["stage"], online["level"], online["camera"]) == ("ingest", "info", "good")

@@ -31,5 +31,11 @@ def test_no_double_no_unexplained_gap_and_no_lost_alert(tmp_path: Path) -> None:
     assert data["verdict"]["complaints"] == []
     again = recount(data)
     assert {name: again[name] for name in MUST_NOT_BE} == dict.fromkeys(MUST_NOT_BE, 0)
-    assert {one["stage"] for fault in data["faults"] for one in fault["takeovers"].values()} == {"inference", "ingest"}
-    assert sum(len(group["rows"]) for camera in data["cameras"].values() for group in camera["scores"]) > 1000
+    assert {one["stage"] for fault in data["faults"] for one in fault["takeovers"].values()} == {
+        "inference",
+        "ingest",
+    }
+    assert (
+        sum(len(group["rows"]) for camera in data["cameras"].values() for group in camera["scores"])
+        > 1000
+    )

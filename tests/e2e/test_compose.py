@@ -24,11 +24,24 @@ from tests.waiting import wait_until
 pytestmark = [pytest.mark.containers, pytest.mark.timeout(900)]
 
 BUILT = ("ingest", "infer", "alert", "api", "camera")
-SERVICES = ("bus", "store", "ingest", "infer", "alert", "api", "prometheus", "alertmanager", "camera", "demo")
+SERVICES = (
+    "bus",
+    "store",
+    "ingest",
+    "infer",
+    "alert",
+    "api",
+    "prometheus",
+    "alertmanager",
+    "camera",
+    "demo",
+)
 
 
 @pytest.fixture(scope="module")
-def stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def stack(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Stack]:
     """Up, and gone with its volumes afterwards."""
     options = (str(request.config.getoption(name)) for name in ("--compose", "--engine"))
     stack = Stack(*commands(*options), tmp_path_factory.mktemp("clone"))
@@ -63,22 +76,36 @@ def live_scores(stack: Stack, camera: str, count: int, limit_s: float) -> list[d
 def firing(name: str) -> list[dict[str, str]]:
     """The labels of Prometheus' firing alerts of that name."""
     alerts = httpx.get(f"{PROMETHEUS}/api/v1/alerts", timeout=10).json()["data"]["alerts"]
-    return [it["labels"] for it in alerts if it["labels"]["alertname"] == name and it["state"] == "firing"]
+    return [
+        it["labels"]
+        for it in alerts
+        if it["labels"]["alertname"] == name and it["state"] == "firing"
+    ]
 
 
 def handed_on(name: str) -> list[dict[str, str]]:
     """The labels of the alerts of that name that Alertmanager holds as active."""
-    alerts = httpx.get(f"{ALERTMANAGER}/api/v2/alerts", params={"active": "true"}, timeout=10).json()
+    alerts = httpx.get(
+        f"{ALERTMANAGER}/api/v2/alerts", params={"active": "true"}, timeout=10
+    ).json()
     return [it["labels"] for it in alerts if it["labels"]["alertname"] == name]
 
 
-def test_the_demos_camera_is_scored_and_its_cyclist_gives_an_alert_with_a_picture(stack: Stack) -> None:
-    wait_until(lambda: any(camera["id"] == "demo" for camera in stack.get("/cameras")["items"]), "it is added", 60)
+def test_the_demos_camera_is_scored_and_its_cyclist_gives_an_alert_with_a_picture(
+    stack: Stack,
+) -> None:
+    wait_until(
+        lambda: any(camera["id"] == "demo" for camera in stack.get("/cameras")["items"]),
+        "it is added",
+        60,
+    )
     scores = live_scores(stack, "demo", 30, limit_s=60)
     assert all(score["camera"] == "demo" for score in scores)
     (alert, *_) = wait_until(lambda: stack.get("/alerts")["items"], "an alert", 90, every_s=1)
     picture = httpx.get(
-        f"{API}/api/v1/alerts/{alert['id']}/picture", headers={"Authorization": f"Bearer {stack.token}"}, timeout=10
+        f"{API}/api/v1/alerts/{alert['id']}/picture",
+        headers={"Authorization": f"Bearer {stack.token}"},
+        timeout=10,
     )
     assert picture.status_code == 200
     assert picture.content.startswith(b"\xff\xd8")
@@ -88,15 +115,22 @@ def test_a_camera_that_is_posted_is_scored(stack: Stack) -> None:
     headers = {"Authorization": f"Bearer {stack.token}"}
     gate = {"id": "gate", "url": "rtsp://camera:8554/square", "model": "square", "score": "local"}
     assert httpx.post(f"{API}/api/v1/cameras", json=gate, timeout=10).status_code == 401
-    assert httpx.post(f"{API}/api/v1/cameras", json=gate, headers=headers, timeout=10).status_code == 201
+    assert (
+        httpx.post(f"{API}/api/v1/cameras", json=gate, headers=headers, timeout=10).status_code
+        == 201
+    )
     scores = live_scores(stack, "gate", 20, limit_s=60)
     assert {score["value"] for score in scores} == {None}  # it learns what is normal first
-    assert httpx.delete(f"{API}/api/v1/cameras/gate", headers=headers, timeout=10).status_code == 204
+    assert (
+        httpx.delete(f"{API}/api/v1/cameras/gate", headers=headers, timeout=10).status_code == 204
+    )
 
 
 def test_prometheus_comes_in_with_the_token(stack: Stack) -> None:
     def up() -> bool:
-        (target,) = httpx.get(f"{PROMETHEUS}/api/v1/targets", timeout=10).json()["data"]["activeTargets"]
+        (target,) = httpx.get(f"{PROMETHEUS}/api/v1/targets", timeout=10).json()["data"][
+            "activeTargets"
+        ]
         return bool(target["health"] == "up")
 
     wait_until(up, "the target is up", 30, every_s=1)
@@ -107,7 +141,9 @@ def test_more_workers_share_the_cameras(stack: Stack) -> None:
 
     def workers() -> float:
         query = {"query": 'max(lookout_workers{stage="inference"})'}
-        found = httpx.get(f"{PROMETHEUS}/api/v1/query", params=query, timeout=10).json()["data"]["result"]
+        found = httpx.get(f"{PROMETHEUS}/api/v1/query", params=query, timeout=10).json()["data"][
+            "result"
+        ]
         return float(found[0]["value"][1]) if found else 0.0
 
     wait_until(lambda: workers() == 2, "both are heard of", 60, every_s=1)
@@ -118,7 +154,9 @@ def test_more_workers_share_the_cameras(stack: Stack) -> None:
 
 def test_a_lost_worker_is_told_of_and_a_new_one_goes_on(stack: Stack) -> None:
     stack("kill", "infer")
-    (told,) = wait_until(lambda: firing("LookoutNoWorker"), "Prometheus' alert fires", 150, every_s=1)
+    (told,) = wait_until(
+        lambda: firing("LookoutNoWorker"), "Prometheus' alert fires", 150, every_s=1
+    )
     assert told["stage"] == "inference"
     (told,) = wait_until(lambda: handed_on("LookoutNoWorker"), "Alertmanager has it", 60, every_s=1)
     assert told["severity"] == "critical"
@@ -144,7 +182,12 @@ def test_the_runbooks_first_command_mends_what_was_lost(
 ) -> None:
     """docs/runbook.md: start it again; everything else comes by itself."""
     stack("stop", service)
-    wait_until(lambda: any(about.items() <= told.items() for told in firing(alert)), f"{alert} fires", 240, every_s=1)
+    wait_until(
+        lambda: any(about.items() <= told.items() for told in firing(alert)),
+        f"{alert} fires",
+        240,
+        every_s=1,
+    )
     stack("start", service)
     wait_until(lambda: answers(f"{API}/readyz"), "every stage is heard of", 90, every_s=0.5)
     live_scores(stack, "demo", 10, limit_s=90)
@@ -163,17 +206,25 @@ def test_an_upgrade_replaces_stage_after_stage(stack: Stack) -> None:
 
 def test_no_stage_can_write_to_its_root_or_is_root(stack: Stack) -> None:
     for stage in ("ingest", "infer", "alert", "api"):
-        told = stack.ask_engine("exec", stack.container(stage), "sh", "-c", "id -u; touch /srv/x 2>&1 || true")
+        told = stack.ask_engine(
+            "exec", stack.container(stage), "sh", "-c", "id -u; touch /srv/x 2>&1 || true"
+        )
         assert told.split()[0] == "10001"
         assert "Read-only file system" in told
 
 
-def test_the_api_carries_no_torch_and_the_sizes_are_told(stack: Stack, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_api_carries_no_torch_and_the_sizes_are_told(
+    stack: Stack, capsys: pytest.CaptureFixture[str]
+) -> None:
     no_torch = "import importlib.util, sys; sys.exit(importlib.util.find_spec('torch') is not None)"
     stack.ask_engine("exec", stack.container("api"), "python", "-c", no_torch)
     with capsys.disabled():
         for image in BUILT:
-            size = int(stack.ask_engine("image", "inspect", "--format", "{{.Size}}", f"lookout-{image}:0.1.0"))
+            size = int(
+                stack.ask_engine(
+                    "image", "inspect", "--format", "{{.Size}}", f"lookout-{image}:0.1.0"
+                )
+            )
             print(f"\nlookout-{image}: {size / 1e6:.0f} MB", end="")
 
 
@@ -192,7 +243,12 @@ def last_line(ended: Ended) -> str:
         ("api", (*REDIS, "-e", "LOOKOUT_TOKEN=short"), 2, "LOOKOUT_TOKEN"),
         ("alert", (*REDIS, "-e", "LOOKOUT_ALERT_THRESHOLD=1.5"), 2, "LOOKOUT_ALERT_THRESHOLD"),
         ("infer", (*REDIS, "-e", "LOOKOUT_DEVICE=cuda"), 5, "LOOKOUT_DEVICE"),
-        ("ingest", ("-e", "LOOKOUT_BUS_URL=http://bus", "-e", "LOOKOUT_STORE_URL=redis://s"), 2, "LOOKOUT_BUS_URL"),
+        (
+            "ingest",
+            ("-e", "LOOKOUT_BUS_URL=http://bus", "-e", "LOOKOUT_STORE_URL=redis://s"),
+            2,
+            "LOOKOUT_BUS_URL",
+        ),
     ],
 )
 def test_a_wrong_variable_ends_the_container_with_one_line(
@@ -227,14 +283,21 @@ def test_a_redis_that_is_not_there_is_waited_for_and_named(stack: Stack, stage: 
     ("volume", "folder", "why"),
     [
         (("--read-only",), "/srv/data", "Read-only file system"),
-        (("--tmpfs", "/tmp:size=16k", "-e", "LOOKOUT_DATA_DIR=/tmp"), "/tmp", "No space left on device"),
+        (
+            ("--tmpfs", "/tmp:size=16k", "-e", "LOOKOUT_DATA_DIR=/tmp"),
+            "/tmp",
+            "No space left on device",
+        ),
     ],
     ids=["read-only", "full"],
 )
 def test_a_data_volume_that_takes_nothing_is_said_at_the_start(
     stack: Stack, volume: tuple[str, ...], folder: str, why: str
 ) -> None:
-    name, line = f"{PROJECT}-volume", f"alerts open without pictures: nothing can be written to {folder}: {why}"
+    name, line = (
+        f"{PROJECT}-volume",
+        f"alerts open without pictures: nothing can be written to {folder}: {why}",
+    )
     stack.ask_engine("run", "-d", "--name", name, *volume, *REDIS, "lookout-alert:0.1.0")
     try:
         wait_until(lambda: line in stack.logs(name), line, 40, every_s=0.5)

@@ -16,8 +16,8 @@ from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 
-from models.header import read_header
-from service.settings import SHIPPED_MODELS
+from lookout.models.checkpoint.header import read_header
+from lookout.service.core.settings import SHIPPED_MODELS
 from tests.clips import write_clip
 from tests.e2e.browser import browser, complaints
 from tests.e2e.service_process import Output, command
@@ -71,7 +71,9 @@ def test_the_cyclist_is_an_alert_on_the_page_within_a_minute(demo: Demo) -> None
         wait_until(lambda: points(page) >= 50, "fifty points are on the curve", 40)
         ordinary = demo.get("/cameras/demo/scores?limit=1000").json()["items"][:50]
         assert max(score["value"] for score in ordinary) < 0.5
-        wait_until(lambda: alerts_on(page) > 0, "the alert is on the page with its picture", ALERT_LIMIT_S)
+        wait_until(
+            lambda: alerts_on(page) > 0, "the alert is on the page with its picture", ALERT_LIMIT_S
+        )
         assert time.monotonic() - demo.printed_at < ALERT_LIMIT_S
         before = points(page)
         wait_until(lambda: points(page) > before, "the curve moves on")

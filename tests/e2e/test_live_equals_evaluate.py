@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from models.bounds import Bounds
-from models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from models.learner import Scheme
-from models.registry import make_config
-from models.training.evaluate import Evaluation
-from service.settings import SHIPPED_MODELS
+from lookout.models.checkpoint.file import Checkpoint, load_checkpoint, save_checkpoint
+from lookout.models.evaluation.evaluate import Evaluation
+from lookout.models.registry import make_config
+from lookout.models.scoring.calibration import Bounds
+from lookout.models.scoring.normalizer import Scheme
+from lookout.service.core.settings import SHIPPED_MODELS
 from tests.e2e.conftest import CLIP, PED2, evaluate_clip
 from tests.e2e.service_process import Service, running_service
 from tests.rtsp import rtsp_server
@@ -34,23 +34,34 @@ def compact() -> Checkpoint:
     shipped = load_checkpoint(SHIPPED_MODELS / "square.safetensors")
     config = make_config(shipped.name, {"width": 16, "dim": 128, "gamma": 0.0145})
     return replace(
-        shipped, config=config, calibration=Bounds(30.5, 31.4, 1.9e-4, 3.6e-4, frames=116, local_db=(-25.0, -22.0))
+        shipped,
+        config=config,
+        calibration=Bounds(30.5, 31.4, 1.9e-4, 3.6e-4, frames=116, local_db=(-25.0, -22.0)),
     )
 
 
 def assert_same_series(
-    scores: list[dict[str, Any]], expected: Evaluation, scheme: Scheme = "paper", first_frame: int = 4
+    scores: list[dict[str, Any]],
+    expected: Evaluation,
+    scheme: Scheme = "paper",
+    first_frame: int = 4,
 ) -> None:
     clip, values = expected.clips[0], expected.values[CLIP]
     assert [score["seq"] for score in scores] == list(range(first_frame, clip.frames))
     assert len({score["session"] for score in scores}) == 1
     offset = first_frame - 4
     assert np.abs(np.array([s["psnr_db"] for s in scores]) - clip.psnr_db[offset:]).max() < 1e-3
-    assert np.array([s["distance"] for s in scores]) == pytest.approx(clip.distance[offset:], rel=1e-5)
-    assert np.array([s["gate_error"] for s in scores]) == pytest.approx(clip.gate_error[offset:], rel=1e-5)
+    assert np.array([s["distance"] for s in scores]) == pytest.approx(
+        clip.distance[offset:], rel=1e-5
+    )
+    assert np.array([s["gate_error"] for s in scores]) == pytest.approx(
+        clip.gate_error[offset:], rel=1e-5
+    )
     assert [s["memory_updated"] for s in scores] == clip.memory_updated[offset:].tolist()
     assert np.abs(np.array([s["local_db"] for s in scores]) - clip.local_db[offset:]).max() < 1e-3
-    assert np.array([s["value"] for s in scores]) == pytest.approx(values.live(scheme)[offset:], rel=1e-4)
+    assert np.array([s["value"] for s in scores]) == pytest.approx(
+        values.live(scheme)[offset:], rel=1e-4
+    )
 
 
 def assert_alert_with_picture(service: Service, camera: str) -> None:
@@ -92,11 +103,22 @@ def test_an_rtsp_camera(compact: Checkpoint, tmp_path: Path) -> None:
     with running_service(tmp_path / "data", **settings) as service:
         with rtsp_server(PED2 / "test" / f"{CLIP}.mp4") as url:
             service.add(id="ped2", url=url, model="ped2", calibration="model", score="local")
-            wait_until(lambda: service.camera("ped2")["frames"] >= FRAMES, "the clip has come", 60, every_s=0.1)
+            wait_until(
+                lambda: service.camera("ped2")["frames"] >= FRAMES,
+                "the clip has come",
+                60,
+                every_s=0.1,
+            )
         # The server is gone: what it sent is scored to the end, however slow this machine is.
-        wait_until(lambda: newest_seq(service) >= FRAMES - 1, "one session is scored", 240, every_s=0.5)
+        wait_until(
+            lambda: newest_seq(service) >= FRAMES - 1, "one session is scored", 240, every_s=0.5
+        )
         scores = service.all_scores("ped2")
-        assert_same_series([score for score in scores if score["session"] == scores[0]["session"]], expected, "local")
+        assert_same_series(
+            [score for score in scores if score["session"] == scores[0]["session"]],
+            expected,
+            "local",
+        )
         assert service.camera("ped2")["state"] == "reconnecting"
         assert_alert_with_picture(service, "ped2")
 

@@ -12,13 +12,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.checkpoint import Checkpoint
-from models.device import Precision
-from models.scorer import Scorer
-from models.training.evaluate import Evaluation, evaluate
-from models.training.import_mnad import import_mnad
-from models.training.run import ClipScores, score_clips
-from models.video import read_clip
+from lookout.models.checkpoint.file import Checkpoint
+from lookout.models.checkpoint.import_mnad import import_mnad
+from lookout.models.device import Precision
+from lookout.models.evaluation.clip_scores import ClipScores, score_clips
+from lookout.models.evaluation.evaluate import Evaluation, evaluate
+from lookout.models.media.decode import read_clip
+from lookout.models.scorer import Scorer
 from tests.conftest import SHARED
 from tests.e2e.conftest import HALF_GATE, PED2
 
@@ -45,14 +45,20 @@ def assert_clip(found: ClipScores, gate: float, frames: int | None = None) -> No
     assert np.abs(found.psnr_db - of_clip["psnr_db"]).max() < 0.02
     assert found.distance == pytest.approx(of_clip["distance"], rel=1e-3)
     assert found.gate_error == pytest.approx(of_clip["gate_error"], rel=1e-3)
-    undecided = np.abs(of_clip["gate_error"] - gate) < 1e-6 * gate  # within float rounding of the gate
-    assert np.array_equal(found.memory_updated[~undecided], of_clip["memory_updated"].astype(bool)[~undecided])
+    undecided = (
+        np.abs(of_clip["gate_error"] - gate) < 1e-6 * gate
+    )  # within float rounding of the gate
+    assert np.array_equal(
+        found.memory_updated[~undecided], of_clip["memory_updated"].astype(bool)[~undecided]
+    )
 
 
 @pytest.fixture
 def beginning(monkeypatch: pytest.MonkeyPatch) -> Path:
     """The first clip, of which only BEGINNING is read."""
-    monkeypatch.setattr("models.training.footage.read_clip", lambda *given: read_clip(*given)[:BEGINNING])
+    monkeypatch.setattr(
+        "lookout.models.data.clips.read_clip", lambda *given: read_clip(*given)[:BEGINNING]
+    )
     return PED2 / "test" / "01.mp4"
 
 
@@ -73,12 +79,17 @@ def test_bf16_stays_close(checkpoint: Checkpoint, beginning: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("gate", "precision", "auc_tolerance"), [(0.01, "fp32", 0.1), (HALF_GATE, "fp32", 0.1), (0.01, "bf16", 0.2)]
+    ("gate", "precision", "auc_tolerance"),
+    [(0.01, "fp32", 0.1), (HALF_GATE, "fp32", 0.1), (0.01, "bf16", 0.2)],
 )
-def test_all_clips_and_the_auc(checkpoint: Checkpoint, gate: float, precision: Precision, auc_tolerance: float) -> None:
+def test_all_clips_and_the_auc(
+    checkpoint: Checkpoint, gate: float, precision: Precision, auc_tolerance: float
+) -> None:
     found = evaluate(Scorer(checkpoint, precision=precision, gamma=gate), PED2)
     with np.load(REFERENCE / "expected.npz") as expected:
-        assert found.auc_percent["per_video_minmax"] == pytest.approx(float(expected[f"{gate}/auc"]), abs=auc_tolerance)
+        assert found.auc_percent["per_video_minmax"] == pytest.approx(
+            float(expected[f"{gate}/auc"]), abs=auc_tolerance
+        )
     for clip in found.clips:
         if precision == "fp32" and clip.name in KEPT_CLIPS:
             assert_clip(clip, gate)

@@ -15,7 +15,7 @@ import httpx
 import psutil  # type: ignore[import-untyped]
 import pytest
 
-from service.messages import FrameId
+from lookout.service.core.messages import FrameId
 from tests.clips import write_clip
 from tests.e2e.service_process import Service, running_service
 from tests.tiny import write_tiny
@@ -35,7 +35,12 @@ def home(tmp_path: Path) -> Path:
 
 
 def settings(home: Path) -> dict[str, object]:
-    return {"models_dir": home / "models", "media_dir": home / "media", "precision": "fp32", "threads": 1}
+    return {
+        "models_dir": home / "models",
+        "media_dir": home / "media",
+        "precision": "fp32",
+        "threads": 1,
+    }
 
 
 def tree(service: Service) -> list[psutil.Process]:
@@ -44,7 +49,7 @@ def tree(service: Service) -> list[psutil.Process]:
 
 
 def stage(service: Service, name: str) -> psutil.Process | None:
-    return next((p for p in tree(service) if words(p)[-2:] == ["service.cli", name]), None)
+    return next((p for p in tree(service) if words(p)[-2:] == ["lookout", name]), None)
 
 
 def words(process: psutil.Process) -> list[str]:
@@ -108,7 +113,10 @@ def test_a_dead_stage_is_started_again_and_scores_go_on(home: Path, name: str) -
         old = stage(service, name)
         assert old is not None
         old.kill()
-        wait_until(lambda: (new := stage(service, name)) is not None and new.pid != old.pid, "another is there")
+        wait_until(
+            lambda: (new := stage(service, name)) is not None and new.pid != old.pid,
+            "another is there",
+        )
         wait_until(lambda: ready(service), "ready again", 30)
         before = scored(service)
         wait_until(lambda: scored(service) > before, "scores go on", 30)
@@ -119,9 +127,14 @@ def test_a_dead_stage_is_started_again_and_scores_go_on(home: Path, name: str) -
 def test_a_dead_redis_is_started_again_and_scores_go_on(home: Path, role: str) -> None:
     with running_service(home / "data", **settings(home)) as service:
         watch_the_clip(service, home)
-        server = next(p for p in tree(service) if any(f"lookout-{role}-" in word for word in words(p)))
+        server = next(
+            p for p in tree(service) if any(f"lookout-{role}-" in word for word in words(p))
+        )
         server.kill()
-        wait_until(lambda: any(f"redis ({role}) ended" in line for line in service.output.lines), "it is noticed")
+        wait_until(
+            lambda: any(f"redis ({role}) ended" in line for line in service.output.lines),
+            "it is noticed",
+        )
         wait_until(lambda: ready(service), "ready again", 30)
         before = newest_id(service)
         wait_until(lambda: newest_id(service) not in ("", before), "scores go on", 30)
@@ -144,11 +157,19 @@ def test_a_proxy_in_the_environment_is_not_asked_for_our_own_address(
 
 
 def test_cameras_and_alerts_are_there_after_a_restart(home: Path) -> None:
-    nervous = settings(home) | {"alert_threshold": 0.02, "alert_hysteresis": 0.01, "alert_min_duration_s": 0}
+    nervous = settings(home) | {
+        "alert_threshold": 0.02,
+        "alert_hysteresis": 0.01,
+        "alert_min_duration_s": 0,
+    }
     with running_service(home / "data", **nervous) as service:
         watch_the_clip(service, home)
         wait_until(lambda: alerts(service), "an alert opens")
-        session, reached, before = service.camera("walk")["session"], newest_id(service), alerts(service)
+        session, reached, before = (
+            service.camera("walk")["session"],
+            newest_id(service),
+            alerts(service),
+        )
     with running_service(home / "data", **nervous) as service:
         wait_until(lambda: scored(service) > 3, "the camera is watched again", 30)
         assert service.camera("walk")["session"] == session, "the file goes on where it was"
@@ -166,8 +187,10 @@ def refused(expect: int, *words: str, **environment: object) -> str:
     """Run the command; it must end with one line on standard error."""
     others = {key: value for key, value in os.environ.items() if not key.startswith("LOOKOUT_")}
     given = {f"LOOKOUT_{key.upper()}": str(value) for key, value in environment.items()}
-    command = [sys.executable, "-m", "service.cli", *words]
-    done = subprocess.run(command, env=others | given, capture_output=True, text=True, timeout=60, check=False)
+    command = [sys.executable, "-P", "-m", "lookout", *words]
+    done = subprocess.run(
+        command, env=others | given, capture_output=True, text=True, timeout=60, check=False
+    )
     assert done.returncode == expect, done.stderr
     (line,) = done.stderr.strip().splitlines()
     return line
@@ -197,7 +220,9 @@ def test_a_data_folder_in_use_is_one_line(home: Path) -> None:
         ({"data_dir": "/proc/nothing"}, "/proc/nothing"),
     ],
 )
-def test_a_wrong_setting_is_one_line_and_exit_code_2(tmp_path: Path, environment: dict[str, str], named: str) -> None:
+def test_a_wrong_setting_is_one_line_and_exit_code_2(
+    tmp_path: Path, environment: dict[str, str], named: str
+) -> None:
     assert named in refused(2, "serve", "--port", "0", **({"data_dir": tmp_path} | environment))
 
 

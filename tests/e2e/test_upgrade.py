@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from service.alerting import worker as alerting
-from service.alerting.rule import Limits, Rule, step
-from service.api import worker as api
-from service.bus import Bus
-from service.inference import worker as inference
-from service.ingest import worker as ingest
-from service.messages import Alert, FrameId
-from service.settings import Settings
-from service.store import Store
+from lookout.service.alerting import worker as alerting
+from lookout.service.alerting.rule import Limits, Rule, step
+from lookout.service.api import worker as api
+from lookout.service.core.messages import Alert, FrameId
+from lookout.service.core.settings import Settings
+from lookout.service.inference import worker as inference
+from lookout.service.ingest import worker as ingest
+from lookout.service.storage.bus.bus import Bus
+from lookout.service.storage.store.store import Store
 from tests import stage
 from tests.chaos.footage import MODEL, VISIT_EVERY_S, write_footage, write_model
 from tests.conftest import Urls
@@ -65,7 +65,9 @@ def asked_for(bus: Bus) -> list[Alert]:
 
 
 @pytest.mark.timeout(240)
-def test_every_stage_is_replaced_and_no_alert_is_lost(urls: Urls, bus: Bus, store: Store, tmp_path: Path) -> None:
+def test_every_stage_is_replaced_and_no_alert_is_lost(
+    urls: Urls, bus: Bus, store: Store, tmp_path: Path
+) -> None:
     write_model(tmp_path)
     clip = write_footage(tmp_path / "gate.mp4", FRAMES, FPS, seed=1)
     settings = Settings(
@@ -100,7 +102,11 @@ def test_every_stage_is_replaced_and_no_alert_is_lost(urls: Urls, bus: Bus, stor
             line.start(name)
         assert session is not None
         last = str(FrameId(session.number, FRAMES - 1))
-        wait_until(lambda: (store.alerting_state("gate") or {}).get("cursor") == last, "alerting has read all", LIMIT_S)
+        wait_until(
+            lambda: (store.alerting_state("gate") or {}).get("cursor") == last,
+            "alerting has read all",
+            LIMIT_S,
+        )
     assert scored() == FRAMES - 4  # the first four only fill the window
     assert alerts() == asked_for(bus)
     assert len(alerts()) == FRAMES / FPS / VISIT_EVERY_S

@@ -20,17 +20,17 @@ import redis
 from safetensors.numpy import save_file
 from websockets.sync.client import ClientConnection, connect
 
-from models.bounds import Bounds
-from models.header import Header
-from models.needs import Needs
-from models.preprocess import Preprocess
-from service.api import worker
-from service.bus import Bus
-from service.bus import connect as redis_client
-from service.embedded import RedisServer
-from service.messages import Camera, Frame, Heat, InferReport, IngestReport, Score
-from service.settings import Settings
-from service.store import Store
+from lookout.models.checkpoint.header import Header
+from lookout.models.input_spec import Needs
+from lookout.models.media.preprocess import Preprocess
+from lookout.models.scoring.calibration import Bounds
+from lookout.service.api import worker
+from lookout.service.core.messages import Camera, Frame, Heat, InferReport, IngestReport, Score
+from lookout.service.core.settings import Settings
+from lookout.service.storage.bus.bus import Bus
+from lookout.service.storage.bus.bus import connect as redis_client
+from lookout.service.storage.redis.embedded import RedisServer
+from lookout.service.storage.store.store import Store
 from tests import stage
 from tests.conftest import Urls
 from tests.owning import add_frames, add_scores
@@ -46,15 +46,27 @@ def settings_for(urls: Urls, folder: Path, **more: Any) -> Settings:
     models = folder / "models"
     models.mkdir(exist_ok=True)
     return Settings(
-        bus_url=urls.bus, store_url=urls.store, data_dir=folder, media_dir=folder, models_dir=models, port=0, **more
+        bus_url=urls.bus,
+        store_url=urls.store,
+        data_dir=folder,
+        media_dir=folder,
+        models_dir=models,
+        port=0,
+        **more,
     )
 
 
-def write_checkpoint(settings: Settings, name: str, *, calibrated: bool = False, needs: Needs | None = None) -> None:
+def write_checkpoint(
+    settings: Settings, name: str, *, calibrated: bool = False, needs: Needs | None = None
+) -> None:
     """A checkpoint with a header and no weights to speak of: the API reads no more of it."""
     bounds = Bounds(20.0, 40.0, 0.0, 1.0, 100) if calibrated else None
     header = Header("mnad-pred", {}, Preprocess(), bounds, needs=needs)
-    save_file({"x": np.zeros(1, np.float32)}, settings.models_dir / f"{name}.safetensors", header.metadata())
+    save_file(
+        {"x": np.zeros(1, np.float32)},
+        settings.models_dir / f"{name}.safetensors",
+        header.metadata(),
+    )
 
 
 class Api:
@@ -76,7 +88,9 @@ class Api:
         return self.http.delete(f"/api/v1{path}")
 
     def listen(self, query: str = "", **more: Any) -> ClientConnection:
-        socket: ClientConnection = connect(f"ws://127.0.0.1:{self.port}/api/v1/live{query}", compression=None, **more)
+        socket: ClientConnection = connect(
+            f"ws://127.0.0.1:{self.port}/api/v1/live{query}", compression=None, **more
+        )
         return socket
 
 
@@ -129,7 +143,9 @@ def apart(tmp_path: Path) -> Iterator[Apart]:
         plugs, clients = [], []
         for role in ("bus", "store"):
             url = stack.enter_context(RedisServer(role, tmp_path)).url
-            plugs.append(stack.enter_context(Switch(url.removeprefix("unix://"), tmp_path / f"{role}.plug")))
+            plugs.append(
+                stack.enter_context(Switch(url.removeprefix("unix://"), tmp_path / f"{role}.plug"))
+            )
             clients.append(redis_client(url))
             stack.callback(clients[-1].close)
         urls = Urls(*(f"unix://{plug.path}" for plug in plugs))
@@ -185,9 +201,23 @@ def camera(name: str, **more: Any) -> Camera:
     return Camera(**{**given, **more})
 
 
-def score(name: str, seq: int, value: float | None = 0.3, *, session: int = 1000, at: float | None = None) -> Score:
+def score(
+    name: str, seq: int, value: float | None = 0.3, *, session: int = 1000, at: float | None = None
+) -> Score:
     captured_at = session + seq / 10 if at is None else at
-    return Score(name, session, seq, captured_at, captured_at + 0.05, "square", 34.0, 0.003, 0.004, True, value)
+    return Score(
+        name,
+        session,
+        seq,
+        captured_at,
+        captured_at + 0.05,
+        "square",
+        34.0,
+        0.003,
+        0.004,
+        True,
+        value,
+    )
 
 
 def heat(name: str, seq: int, *, session: int = 1000) -> Heat:
@@ -213,7 +243,17 @@ def show(bus: Bus, name: str, seq: int, value: float | None = 0.3, *, session: i
 def report_online(bus: Bus, name: str, *, revision: int = 1, last_error: str | None = None) -> None:
     now = time.time()
     bus.report_ingest(
-        name, IngestReport("online", now, revision, last_error, session=1000, last_seq=5, last_captured_at=now, fps=10)
+        name,
+        IngestReport(
+            "online",
+            now,
+            revision,
+            last_error,
+            session=1000,
+            last_seq=5,
+            last_captured_at=now,
+            fps=10,
+        ),
     )
     bus.report_infer(name, InferReport("online", now, revision))
 

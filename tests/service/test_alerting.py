@@ -11,13 +11,13 @@ from pathlib import Path
 import cv2
 import pytest
 
-from service.alerting import worker
-from service.alerting.worker import Alerting
-from service.bus import Bus, connect
-from service.messages import Alert, AlertEvent, FrameId
-from service.pictures import check_room, picture_path
-from service.settings import Settings
-from service.store import Store
+from lookout.service.alerting import worker
+from lookout.service.alerting.worker import Alerting
+from lookout.service.core.messages import Alert, AlertEvent, FrameId
+from lookout.service.core.settings import Settings
+from lookout.service.storage.bus.bus import Bus, connect
+from lookout.service.storage.pictures import check_room, picture_path
+from lookout.service.storage.store.store import Store
 from tests import stage
 from tests.conftest import Urls
 from tests.owning import add_frames, add_scores
@@ -51,7 +51,9 @@ def log_of(store: Store, name: str = "gate") -> list[AlertEvent]:
     return [event for _, event in store.events_after({name: None}, 1000).get(name, [])]
 
 
-def test_an_alert_opens_with_its_picture_and_closes(alerting: Alerting, bus: Bus, store: Store, tmp_path: Path) -> None:
+def test_an_alert_opens_with_its_picture_and_closes(
+    alerting: Alerting, bus: Bus, store: Store, tmp_path: Path
+) -> None:
     burst(bus, "gate", 0, [0.2] * 3 + [0.9] * 10)
     assert alerting.turn()
     (alert,) = alerts(store)
@@ -90,12 +92,21 @@ def test_killed_at_any_score_it_loses_and_doubles_nothing(
         Alerting(settings, bus, store).turn()
     events = log_of(store)
     assert [event.event for event in events] == ["new", "end"] * 3
-    assert [event.alert.id for event in events[::2]] == ["gate:1000-5", "gate:1000-42", "gate:1000-79"]
+    assert [event.alert.id for event in events[::2]] == [
+        "gate:1000-5",
+        "gate:1000-42",
+        "gate:1000-79",
+    ]
     assert len(alerts(store)) == 3
 
 
 def test_killed_between_picture_and_alert_it_opens_the_same_alert(
-    settings: Settings, bus: Bus, store: Store, alerting: Alerting, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    settings: Settings,
+    bus: Bus,
+    store: Store,
+    alerting: Alerting,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
     burst(bus, "gate", 0, [0.9] * 8)
 
@@ -111,7 +122,9 @@ def test_killed_between_picture_and_alert_it_opens_the_same_alert(
     assert [event.alert.id for event in log_of(store)] == ["gate:1000-5"]
 
 
-def test_the_cursor_is_saved_when_it_ends(settings: Settings, bus: Bus, store: Store, alerting: Alerting) -> None:
+def test_the_cursor_is_saved_when_it_ends(
+    settings: Settings, bus: Bus, store: Store, alerting: Alerting
+) -> None:
     burst(bus, "gate", 0, [0.2] * 5)
     alerting.turn()
     alerting.save_all()
@@ -120,7 +133,9 @@ def test_the_cursor_is_saved_when_it_ends(settings: Settings, bus: Bus, store: S
     assert state["cursor"] == "1000-4"
 
 
-def test_a_bus_that_came_back_empty_is_gone_on_with(alerting: Alerting, bus: Bus, store: Store, urls: Urls) -> None:
+def test_a_bus_that_came_back_empty_is_gone_on_with(
+    alerting: Alerting, bus: Bus, store: Store, urls: Urls
+) -> None:
     burst(bus, "gate", 0, [0.9] * 8, session=2000)
     alerting.turn()
     client = connect(urls.bus)
@@ -151,7 +166,9 @@ def test_a_camera_that_goes_takes_its_open_alert_with_it(
     alerting.turn()
     _go(store, removed)
     _look_around(alerting if looking else Alerting(settings, bus, store))
-    closed_at = 1000.5 if removed and not looking else 1000.6  # a later process knows what was saved, or can be read
+    closed_at = (
+        1000.5 if removed and not looking else 1000.6
+    )  # a later process knows what was saved, or can be read
     assert [(alert.state, alert.closed_at) for alert in alerts(store)] == [("closed", closed_at)]
     assert (store.alerting_state("gate") is None) is removed
 
@@ -220,11 +237,19 @@ def test_a_restart_leaves_the_alert_that_is_remembered_open(
     assert state is not None
     store.save_alerting("gate", state, [AlertEvent("new", forgotten)])
     Alerting(settings, bus, store).turn()
-    assert [(alert.id, alert.closed_at) for alert in alerts(store)] == [("gate:1000-5", None), ("gate:900-1", 900.2)]
+    assert [(alert.id, alert.closed_at) for alert in alerts(store)] == [
+        ("gate:1000-5", None),
+        ("gate:900-1", 900.2),
+    ]
 
 
 def test_without_its_frame_or_heatmap_an_alert_opens_all_the_same(
-    alerting: Alerting, bus: Bus, store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture, urls: Urls
+    alerting: Alerting,
+    bus: Bus,
+    store: Store,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    urls: Urls,
 ) -> None:
     add_scores(bus, [(score("gate", seq, 0.9), heat("gate", seq)) for seq in range(7)])
     alerting.turn()
@@ -338,7 +363,9 @@ def test_it_beats_and_outlives_its_redis(apart: Apart, caplog: pytest.LogCapture
     assert FrameId.parse(state["cursor"]) == (1000, 7)
 
 
-def test_a_store_that_refuses_is_waited_for_and_told_once(apart: Apart, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_store_that_refuses_is_waited_for_and_told_once(
+    apart: Apart, caplog: pytest.LogCaptureFixture
+) -> None:
     """It answers a ping and every read, but takes no write: -NOREPLICAS here, -MISCONF with a full disk."""
     apart.store.add_camera(camera("gate"))
     with running(apart.settings):

@@ -20,13 +20,14 @@ import cv2
 import numpy as np
 import pytest
 
-from service import metrics, pictures
-from service.api import worker
-from service.bus import Bus, Scored, connect
-from service.errors import AddressError
-from service.inference.tally import Tally
-from service.messages import Alert, AlertEvent, InferReport
-from service.store import Store
+from lookout.service.api import worker
+from lookout.service.core import metrics
+from lookout.service.core.errors import AddressError
+from lookout.service.core.messages import Alert, AlertEvent, InferReport
+from lookout.service.inference.counters import Tally
+from lookout.service.storage import pictures
+from lookout.service.storage.bus.bus import Bus, Scored, connect
+from lookout.service.storage.store.store import Store
 from tests.conftest import Urls
 from tests.owning import add_frames, add_scores, own
 from tests.service.api_server import (
@@ -152,7 +153,10 @@ def test_what_is_not_there_is_said(api: Api, gate: None, bus: Bus) -> None:
 
 
 def add_alerts(store: Store, name: str, times: list[float], state: Any = "closed") -> list[str]:
-    made = [Alert(f"{name}:1000-{i}", name, state, at, None, 0.75, 0.9, at) for i, at in enumerate(times)]
+    made = [
+        Alert(f"{name}:1000-{i}", name, state, at, None, 0.75, 0.9, at)
+        for i, at in enumerate(times)
+    ]
     store.save_alerting(name, {}, [AlertEvent("new", alert) for alert in made])
     return [alert.id for alert in made]
 
@@ -161,7 +165,9 @@ def add_alerts(store: Store, name: str, times: list[float], state: Any = "closed
 def test_alerts_are_paged_newest_first_across_cameras_without_loss_where_times_tie(
     api: Api, store: Store, limit: int
 ) -> None:
-    made = add_alerts(store, "gate", [5.0, 5.0, 7.25, 5.0, 1.0]) + add_alerts(store, "yard", [5.0, 9.5, 5.0, 5.0])
+    made = add_alerts(store, "gate", [5.0, 5.0, 7.25, 5.0, 1.0]) + add_alerts(
+        store, "yard", [5.0, 9.5, 5.0, 5.0]
+    )
     found: list[str] = []
     cursor: dict[str, str] = {}
     while True:
@@ -186,14 +192,22 @@ def test_alerts_by_camera_and_state(api: Api, store: Store) -> None:
     rest = api.get("/alerts", camera="gate", limit=60, cursor=first.json()["next"])
     assert len({*ids(first), *ids(rest)}) == 120
     assert rest.json()["next"] is None
-    for query in ({"state": "ajar"}, {"limit": 0}, {"cursor": "x"}, {"cursor": "W05hTiwgIngiXQ=="}, {"cursor": "MQ=="}):
+    for query in (
+        {"state": "ajar"},
+        {"limit": 0},
+        {"cursor": "x"},
+        {"cursor": "W05hTiwgIngiXQ=="},
+        {"cursor": "MQ=="},
+    ):
         assert is_problem(api.get("/alerts", **query), 422)
 
 
 def test_an_alert_outlives_its_camera_with_its_picture(api: Api, store: Store, gate: None) -> None:
     (alert,) = add_alerts(store, "gate", [5.0], "open")
     assert "no picture" in is_problem(api.get(f"/alerts/{alert}/picture"), 404)
-    pictures.keep(pictures.picture_path(api.settings.data_dir, alert), pictures.jpeg(frame("gate", 0).pixels))
+    pictures.keep(
+        pictures.picture_path(api.settings.data_dir, alert), pictures.jpeg(frame("gate", 0).pixels)
+    )
     api.delete("/cameras/gate")
     answer = api.get(f"/alerts/{alert}/picture")
     assert answer.headers["content-type"] == "image/jpeg"
@@ -212,7 +226,17 @@ def test_an_alert_outlives_its_camera_with_its_picture(api: Api, store: Store, g
 
 
 @pytest.mark.parametrize(
-    "alert", ["gate:1000-99", "x", ":", "..%2F..%2Fetc%2Fpasswd", "%2e%2e:1-2", "gate:..%2f1-2", "%00:1-2", "a:1-2%0a"]
+    "alert",
+    [
+        "gate:1000-99",
+        "x",
+        ":",
+        "..%2F..%2Fetc%2Fpasswd",
+        "%2e%2e:1-2",
+        "gate:..%2f1-2",
+        "%00:1-2",
+        "a:1-2%0a",
+    ],
 )
 def test_an_alert_that_is_not_there_opens_no_file(api: Api, store: Store, alert: str) -> None:
     add_alerts(store, "gate", [5.0])
@@ -244,7 +268,9 @@ def test_every_error_is_a_problem(api: Api) -> None:
     assert refused.headers["allow"]
 
 
-def test_what_is_broken_in_redis_is_a_problem_and_no_trace(api: Api, urls: Urls, bus: Bus, store: Store) -> None:
+def test_what_is_broken_in_redis_is_a_problem_and_no_trace(
+    api: Api, urls: Urls, bus: Bus, store: Store
+) -> None:
     store.add_camera(camera("gate"))
     client = connect(urls.bus)
     client.set("ingest:{gate}", b"nonsense")
@@ -269,7 +295,9 @@ def test_without_redis_it_says_so_and_goes_on(urls: Urls, tmp_path: Path) -> Non
     assert 'lookout_up{server="store"} 1.0' in shown
 
 
-def test_a_store_that_refuses_writes_is_said_in_one_line(apart: Apart, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_store_that_refuses_writes_is_said_in_one_line(
+    apart: Apart, caplog: pytest.LogCaptureFixture
+) -> None:
     """-NOREPLICAS here; a full disk (-MISCONF) or memory (-OOM) comes the same way."""
     apart.store.add_camera(camera("gate"))
     with running_api(apart.settings) as api:
@@ -284,9 +312,13 @@ def test_a_store_that_refuses_writes_is_said_in_one_line(apart: Apart, caplog: p
             assert "try again" in is_problem(answer, 503)
             assert answer.headers["retry-after"]
         assert api.get("/cameras").status_code == 200
-        lines = [record for record in caplog.records if record.name.startswith(("service", "uvicorn"))]
+        lines = [
+            record for record in caplog.records if record.name.startswith(("service", "uvicorn"))
+        ]
         assert [line.exc_info for line in lines] == [None] * 3
-        assert all("NOREPLICAS" in line.getMessage() and "\n" not in line.getMessage() for line in lines)
+        assert all(
+            "NOREPLICAS" in line.getMessage() and "\n" not in line.getMessage() for line in lines
+        )
         apart.store_refuses(False)
         assert api.patch("/cameras/gate", {"fps": 5}).status_code == 200
 
@@ -294,14 +326,24 @@ def test_a_store_that_refuses_writes_is_said_in_one_line(apart: Apart, caplog: p
 # Other sites
 
 
-@pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://127.0.0.1", "http://127.0.0.1.evil.example"])
-def test_a_page_of_another_site_changes_nothing(api: Api, gate: None, store: Store, origin: str) -> None:
+@pytest.mark.parametrize(
+    "origin", ["http://evil.example", "null", "http://127.0.0.1", "http://127.0.0.1.evil.example"]
+)
+def test_a_page_of_another_site_changes_nothing(
+    api: Api, gate: None, store: Store, origin: str
+) -> None:
     foreign = {"Origin": origin}
-    assert "another site" in is_problem(api.http.delete("/api/v1/cameras/gate", headers=foreign), 403)
+    assert "another site" in is_problem(
+        api.http.delete("/api/v1/cameras/gate", headers=foreign), 403
+    )
     assert is_problem(api.http.patch("/api/v1/cameras/gate", json={"fps": 5}, headers=foreign), 403)
-    assert is_problem(api.http.post("/api/v1/cameras", json={"id": "yard", "url": RTSP}, headers=foreign), 403)
+    assert is_problem(
+        api.http.post("/api/v1/cameras", json={"id": "yard", "url": RTSP}, headers=foreign), 403
+    )
     assert {name: made.revision for name, made in store.cameras().items()} == {"gate": 1}
-    assert api.http.get("/api/v1/cameras", headers=foreign).status_code == 200  # browsers keep the answer from it
+    assert (
+        api.http.get("/api/v1/cameras", headers=foreign).status_code == 200
+    )  # browsers keep the answer from it
 
 
 @pytest.mark.parametrize(
@@ -316,14 +358,19 @@ def test_a_page_of_another_site_changes_nothing(api: Api, gate: None, store: Sto
 )
 def test_our_own_page_changes_what_it_wants(api: Api, gate: None, origin: str, host: str) -> None:
     headers = {"Origin": origin.format(port=api.port), "Host": host.format(port=api.port)}
-    assert api.http.patch("/api/v1/cameras/gate", json={"fps": 5}, headers=headers).status_code == 200
+    assert (
+        api.http.patch("/api/v1/cameras/gate", json={"fps": 5}, headers=headers).status_code == 200
+    )
 
 
 # Health and metrics
 
 
 def test_it_is_ready_when_every_stage_works(api: Api, bus: Bus) -> None:
-    for stage, missing in (("ingest", "ingest, inference, alerting"), ("inference", "inference, alerting")):
+    for stage, missing in (
+        ("ingest", "ingest, inference, alerting"),
+        ("inference", "inference, alerting"),
+    ):
         assert missing in is_problem(api.http.get("/readyz"), 503)
         bus.beat(stage, "one")
     assert "missing: alerting" in is_problem(api.http.get("/readyz"), 503)
@@ -375,7 +422,9 @@ def test_what_all_workers_do_is_told_together(api: Api, gate: None, bus: Bus, ur
     token = own(bus, "gate", "inference")
     for seq in range(2):
         made = replace(score("gate", seq), captured_at=time.time() - 0.7)
-        bus.add_outcomes([(token, Scored(made, heat("gate", seq), live=True))] * 2)  # sent twice, counted once
+        bus.add_outcomes(
+            [(token, Scored(made, heat("gate", seq), live=True))] * 2
+        )  # sent twice, counted once
     bus.beat("inference", "one", 20.0)
     shown = api.http.get("/metrics").text.splitlines()
     for line in (
@@ -394,9 +443,16 @@ def test_what_all_workers_do_is_told_together(api: Api, gate: None, bus: Bus, ur
 
 def test_a_score_is_told_while_it_is_fresh(api: Api, gate: None, bus: Bus) -> None:
     at = time.time()
-    bus.report_infer("gate", InferReport("online", at, 1, score=0.25, score_peak=0.75, drift=0.5, rollbacks=2))
+    bus.report_infer(
+        "gate", InferReport("online", at, 1, score=0.25, score_peak=0.75, drift=0.5, rollbacks=2)
+    )
     shown = api.http.get("/metrics").text.splitlines()
-    for name, value in (("score", 0.25), ("score_peak", 0.75), ("memory_drift", 0.5), ("memory_rollbacks_total", 2.0)):
+    for name, value in (
+        ("score", 0.25),
+        ("score_peak", 0.75),
+        ("memory_drift", 0.5),
+        ("memory_rollbacks_total", 2.0),
+    ):
         assert f'lookout_{name}{{camera="gate"}} {value}' in shown
     bus.report_infer("gate", InferReport("online", at - 60, 1, score=0.25, score_peak=0.75))
     assert "lookout_score{" not in api.http.get("/metrics").text
@@ -406,17 +462,25 @@ def test_metrics_are_the_list_and_nothing_else_and_promtool_takes_them(
     api: Api, gate: None, bus: Bus, store: Store
 ) -> None:
     show(bus, "gate", 0)
-    bus.report_infer("gate", InferReport("online", time.time(), 1, score=0.2, score_peak=0.3, drift=0.5))
+    bus.report_infer(
+        "gate", InferReport("online", time.time(), 1, score=0.2, score_peak=0.3, drift=0.5)
+    )
     text = api.http.get("/metrics").text
     listed = {metric.name: metric.kind for told in metrics.ALL.values() for metric in told}
     del listed[metrics.REFUSED.name]  # nobody is refused without a token; test_lock.py has one
-    assert dict(line.split()[2:] for line in text.splitlines() if line.startswith("# TYPE")) == listed
+    assert (
+        dict(line.split()[2:] for line in text.splitlines() if line.startswith("# TYPE")) == listed
+    )
     if promtool := shutil.which("promtool"):
-        done = subprocess.run([promtool, "check", "metrics"], input=text, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [promtool, "check", "metrics"], input=text, capture_output=True, text=True, check=False
+        )
         assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-def test_a_removed_camera_leaves_no_series_behind(api: Api, gate: None, bus: Bus, store: Store) -> None:
+def test_a_removed_camera_leaves_no_series_behind(
+    api: Api, gate: None, bus: Bus, store: Store
+) -> None:
     watch(store, bus, "yard")
     for name in ("gate", "yard"):
         show(bus, name, 0)
@@ -430,14 +494,18 @@ def test_a_removed_camera_leaves_no_series_behind(api: Api, gate: None, bus: Bus
 
 def test_the_openapi_document_has_examples_and_no_password(api: Api) -> None:
     document = api.get("/openapi.json").json()
-    assert {"/api/v1/cameras", "/api/v1/cameras/{camera}/scores", "/api/v1/alerts/{alert}/picture"} <= set(
-        document["paths"]
-    )
+    assert {
+        "/api/v1/cameras",
+        "/api/v1/cameras/{camera}/scores",
+        "/api/v1/alerts/{alert}/picture",
+    } <= set(document["paths"])
     example = document["components"]["schemas"]["CameraView"]["examples"][0]
     assert example["id"] == "gate"
     assert set(example["dropped"]) <= {"lag", "size", "broken", "bus"}
     assert set(example) <= set(document["components"]["schemas"]["CameraView"]["properties"])
-    assert document["paths"]["/api/v1/cameras"]["post"]["requestBody"]["content"]["application/json"]["examples"]
+    assert document["paths"]["/api/v1/cameras"]["post"]["requestBody"]["content"][
+        "application/json"
+    ]["examples"]
 
 
 # The process
@@ -445,13 +513,17 @@ def test_the_openapi_document_has_examples_and_no_password(api: Api) -> None:
 
 def test_an_address_that_is_taken_is_one_clear_line(api: Api, urls: Urls, tmp_path: Path) -> None:
     settings = settings_for(urls, tmp_path).model_copy(update={"port": api.port})
-    with pytest.raises(AddressError, match=rf"cannot listen on 127\.0\.0\.1:{api.port}: Address already in use"):
+    with pytest.raises(
+        AddressError, match=rf"cannot listen on 127\.0\.0\.1:{api.port}: Address already in use"
+    ):
         worker.run(settings, threading.Event())
     with pytest.raises(AddressError, match=r"cannot listen on nowhere\.invalid"):
         worker.run(settings.model_copy(update={"host": "nowhere.invalid"}), threading.Event())
 
 
-def test_ordinary_failures_are_one_line_each(apart: Apart, caplog: pytest.LogCaptureFixture) -> None:
+def test_ordinary_failures_are_one_line_each(
+    apart: Apart, caplog: pytest.LogCaptureFixture
+) -> None:
     """Bytes that are no text, a client that is gone at once, a request that the end cuts off."""
     caplog.set_level(logging.INFO)
     with ExitStack() as later, running_api(apart.settings) as api:
@@ -463,9 +535,14 @@ def test_ordinary_failures_are_one_line_each(apart: Apart, caplog: pytest.LogCap
         later.enter_context(apart.store_hangs())
         asking = later.enter_context(sockets.create_connection(("127.0.0.1", api.port)))
         asking.sendall(b"GET /api/v1/cameras HTTP/1.1\r\nHost: lookout\r\n\r\n")
-        assert [api.http.get("/healthz").status_code for _ in range(3)] == [200] * 3  # by now it waits for the store
+        assert [api.http.get("/healthz").status_code for _ in range(3)] == [
+            200
+        ] * 3  # by now it waits for the store
     lines = [record for record in caplog.records if record.name.startswith(("service", "uvicorn"))]
-    assert "Exception in ASGI application: Task cancelled, timeout graceful shutdown exceeded" in caplog.messages
+    assert (
+        "Exception in ASGI application: Task cancelled, timeout graceful shutdown exceeded"
+        in caplog.messages
+    )
     assert [line.exc_info for line in lines] == [None] * len(lines)
 
 
@@ -479,14 +556,19 @@ def test_a_stage_ends_soon_and_cleanly_when_it_is_told_to(
     code = (
         f"from service.{stage}.worker import run\n"
         "from service import logs\n"
-        "from service.lifecycle import stop_on_signals\n"
-        "from service.settings import load_settings\n"
+        "from lookout.service.core.lifecycle import stop_on_signals\n"
+        "from lookout.service.core.settings import load_settings\n"
         "logs.set_up('stage', 'info')\n"
         "with stop_on_signals() as stop:\n"
         "    run(load_settings(), stop)\n"
         "    print('ended', stop.is_set())"
     )
-    environment = {"BUS_URL": urls.bus, "STORE_URL": urls.store, "DATA_DIR": str(tmp_path), "PORT": str(port)}
+    environment = {
+        "BUS_URL": urls.bus,
+        "STORE_URL": urls.store,
+        "DATA_DIR": str(tmp_path),
+        "PORT": str(port),
+    }
     process = subprocess.Popen(
         [sys.executable, "-c", code],
         env={**os.environ, **{f"LOOKOUT_{name}": value for name, value in environment.items()}},
@@ -522,7 +604,8 @@ def test_many_at_once_get_their_answers(api: Api, gate: None, bus: Bus) -> None:
     add_scores(bus, [(score("gate", seq), heat("gate", seq)) for seq in range(100)])
     done: list[int] = []
     threads = [
-        threading.Thread(target=lambda: done.append(api.get("/cameras/gate/scores").status_code)) for _ in range(30)
+        threading.Thread(target=lambda: done.append(api.get("/cameras/gate/scores").status_code))
+        for _ in range(30)
     ]
     for thread in threads:
         thread.start()

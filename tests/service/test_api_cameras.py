@@ -10,17 +10,26 @@ from typing import Any
 
 import pytest
 
-from models.needs import Needs
-from service.api.cameras import CameraChange, change_camera
-from service.api.hub import Hub
-from service.api.services import Services, look
-from service.bus import Bus, connect
-from service.errors import ConflictError
-from service.messages import Camera, FrameId, InferReport, IngestReport
-from service.store import Snapshot, Store
+from lookout.models.input_spec import Needs
+from lookout.service.api.cameras import CameraChange, change_camera
+from lookout.service.api.dependencies import Services, look
+from lookout.service.api.live.broadcaster import Hub
+from lookout.service.core.errors import ConflictError
+from lookout.service.core.messages import Camera, FrameId, InferReport, IngestReport
+from lookout.service.storage.bus.bus import Bus, connect
+from lookout.service.storage.store.store import Snapshot, Store
 from tests.conftest import Urls
 from tests.owning import save
-from tests.service.api_server import RTSP, Api, api, camera, is_problem, one_api, show, write_checkpoint
+from tests.service.api_server import (
+    RTSP,
+    Api,
+    api,
+    camera,
+    is_problem,
+    one_api,
+    show,
+    write_checkpoint,
+)
 
 __all__ = ["api", "one_api"]
 
@@ -31,11 +40,24 @@ def test_a_camera_is_added_with_what_was_left_out_filled_in(api: Api, store: Sto
     made = answer.json()
     assert answer.headers["location"] == f"/api/v1/cameras/{made['id']}"
     assert made["url"] == "rtsp://***@camera.example/stream"
-    assert (made["model"], made["pace"], made["calibration"], made["enabled"]) == ("square", "realtime", "learn", True)
-    assert (made["state"], made["fps"], made["progress"], made["dropped"]) == ("starting", None, None, {})
+    assert (made["model"], made["pace"], made["calibration"], made["enabled"]) == (
+        "square",
+        "realtime",
+        "learn",
+        True,
+    )
+    assert (made["state"], made["fps"], made["progress"], made["dropped"]) == (
+        "starting",
+        None,
+        None,
+        {},
+    )
     assert store.camera(made["id"]).url == RTSP  # the stages need the password
     assert api.get(f"/cameras/{made['id']}").json()["id"] == made["id"]
-    assert api.get("/cameras").json() == {"items": [api.get(f"/cameras/{made['id']}").json()], "next": None}
+    assert api.get("/cameras").json() == {
+        "items": [api.get(f"/cameras/{made['id']}").json()],
+        "next": None,
+    }
 
 
 def test_an_id_that_is_taken_is_a_conflict_and_harms_nothing(api: Api, bus: Bus) -> None:
@@ -45,7 +67,9 @@ def test_an_id_that_is_taken_is_a_conflict_and_harms_nothing(api: Api, bus: Bus)
     assert len(api.get("/cameras/gate/scores").json()["items"]) == 1
 
 
-def test_what_a_late_writer_left_of_a_removed_camera_is_not_shown_as_the_new_ones(api: Api, bus: Bus) -> None:
+def test_what_a_late_writer_left_of_a_removed_camera_is_not_shown_as_the_new_ones(
+    api: Api, bus: Bus
+) -> None:
     show(bus, "gate", 0)
     api.post("/cameras", {"id": "gate", "url": RTSP})
     assert api.get("/cameras/gate/scores").json()["items"] == []
@@ -105,13 +129,17 @@ def test_wrong_fields_are_refused(api: Api, wrong: Any) -> None:
     ],
 )
 def test_broken_bodies_are_refused(api: Api, body: bytes, status: int) -> None:
-    answer = api.http.post("/api/v1/cameras", content=body, headers={"Content-Type": "application/json"})
+    answer = api.http.post(
+        "/api/v1/cameras", content=body, headers={"Content-Type": "application/json"}
+    )
     assert is_problem(answer, status)
 
 
 def test_a_huge_body_without_a_length_is_refused_before_it_is_read(api: Api) -> None:
     chunks = (b"x" * 10_000 for _ in range(1000))
-    answer = api.http.post("/api/v1/cameras", content=chunks, headers={"Content-Type": "application/json"})
+    answer = api.http.post(
+        "/api/v1/cameras", content=chunks, headers={"Content-Type": "application/json"}
+    )
     assert is_problem(answer, 413)
 
 
@@ -133,7 +161,9 @@ def test_a_form_of_another_site_is_no_json(api: Api) -> None:
         ("rtsp://h/\n", "control"),
     ],
 )
-def test_a_url_that_cannot_be_watched_is_refused_with_its_reason(api: Api, url: str, reason: str) -> None:
+def test_a_url_that_cannot_be_watched_is_refused_with_its_reason(
+    api: Api, url: str, reason: str
+) -> None:
     assert reason in is_problem(api.post("/cameras", {"url": url}), 422)
 
 
@@ -143,11 +173,15 @@ def test_a_file_of_the_media_folder_is_taken(api: Api) -> None:
     clip.write_bytes(b"film")
     for url in (str(clip), clip.as_uri()):
         assert api.post("/cameras", {"url": url, "pace": "fast"}).status_code == 201
-    assert "no such file" in is_problem(api.post("/cameras", {"url": str(folder / "none.mp4")}), 422)
+    assert "no such file" in is_problem(
+        api.post("/cameras", {"url": str(folder / "none.mp4")}), 422
+    )
 
 
 def test_models_are_listed_and_a_camera_without_one_needs_the_choice_to_be_clear(api: Api) -> None:
-    write_checkpoint(api.settings, "yard", calibrated=True, needs=Needs(16, scored=8, memory="fixed"))
+    write_checkpoint(
+        api.settings, "yard", calibrated=True, needs=Needs(16, scored=8, memory="fixed")
+    )
     (api.settings.models_dir / "broken.safetensors").write_bytes(b"nonsense")
     listed = {item["name"]: item for item in api.get("/models").json()["items"]}
     assert list(listed) == ["broken", "square", "yard"]
@@ -157,14 +191,21 @@ def test_models_are_listed_and_a_camera_without_one_needs_the_choice_to_be_clear
     assert [listed["yard"][key] for key in ("frames", "scored_frame", "memory")] == [16, 8, "fixed"]
     assert listed["square"]["memory"] is None  # of a version that did not say so
     assert "broken, square, yard" in is_problem(api.post("/cameras", {"url": RTSP}), 422)
-    assert "broken, square, yard" in is_problem(api.post("/cameras", {"url": RTSP, "model": "mars"}), 422)
-    assert "cannot be used" in is_problem(api.post("/cameras", {"url": RTSP, "model": "broken"}), 422)
+    assert "broken, square, yard" in is_problem(
+        api.post("/cameras", {"url": RTSP, "model": "mars"}), 422
+    )
+    assert "cannot be used" in is_problem(
+        api.post("/cameras", {"url": RTSP, "model": "broken"}), 422
+    )
     own = {"url": RTSP, "calibration": "model"}
     assert "no calibration" in is_problem(api.post("/cameras", {**own, "model": "square"}), 422)
     assert api.post("/cameras", {**own, "model": "yard"}).status_code == 201
     local = api.post("/cameras", {**own, "model": "yard", "score": "local"})
     assert "calibrated without the local score" in is_problem(local, 422)
-    assert api.post("/cameras", {"url": RTSP, "model": "yard", "score": "local"}).json()["score"] == "local"
+    assert (
+        api.post("/cameras", {"url": RTSP, "model": "yard", "score": "local"}).json()["score"]
+        == "local"
+    )
 
 
 @pytest.mark.parametrize("model", ["../square", "/etc/passwd", "square.safetensors", ""])
@@ -172,7 +213,9 @@ def test_a_model_is_a_name_and_no_path(api: Api, model: str) -> None:
     assert "available" in is_problem(api.post("/cameras", {"url": RTSP, "model": model}), 422)
 
 
-def test_a_change_makes_a_new_revision_and_forgets_what_the_stages_said(api: Api, store: Store, bus: Bus) -> None:
+def test_a_change_makes_a_new_revision_and_forgets_what_the_stages_said(
+    api: Api, store: Store, bus: Bus
+) -> None:
     api.post("/cameras", {"id": "gate", "url": RTSP, "fps": 10})
     first = store.camera("gate").revision
     bus.report_ingest("gate", IngestReport("failed", time.time(), first, "no such stream"))
@@ -184,7 +227,9 @@ def test_a_change_makes_a_new_revision_and_forgets_what_the_stages_said(api: Api
     assert api.patch("/cameras/gate", {"enabled": False}).json()["state"] == "disabled"
 
 
-def test_a_camera_that_takes_a_removed_ones_name_is_not_taken_for_it(api: Api, store: Store, bus: Bus) -> None:
+def test_a_camera_that_takes_a_removed_ones_name_is_not_taken_for_it(
+    api: Api, store: Store, bus: Bus
+) -> None:
     """Nobody who looks twice a second sees that the first was gone: only its revision tells them apart."""
     revisions = []
     for _ in range(5):
@@ -193,7 +238,9 @@ def test_a_camera_that_takes_a_removed_ones_name_is_not_taken_for_it(api: Api, s
         assert api.delete("/cameras/gate").status_code == 204
     assert len(set(revisions)) == 5
     api.post("/cameras", {"id": "gate", "url": RTSP})
-    bus.report_ingest("gate", IngestReport("failed", time.time(), revisions[-1], "a late word of the removed one"))
+    bus.report_ingest(
+        "gate", IngestReport("failed", time.time(), revisions[-1], "a late word of the removed one")
+    )
     assert api.get("/cameras/gate").json()["state"] == "starting"
 
 
@@ -209,7 +256,9 @@ class Contended(Store):
         return found
 
 
-def test_a_change_that_comes_too_late_costs_nothing_that_was_learned(api: Api, urls: Urls, store: Store) -> None:
+def test_a_change_that_comes_too_late_costs_nothing_that_was_learned(
+    api: Api, urls: Urls, store: Store
+) -> None:
     store.add_camera(camera("gate"))
     store.save_snapshot("gate", 1, LEARNED)
     client = connect(urls.store)
@@ -224,7 +273,12 @@ def test_a_change_that_comes_too_late_costs_nothing_that_was_learned(api: Api, u
 
 @pytest.mark.parametrize(
     ("change", "kept"),
-    [({"fps": 5}, True), ({"enabled": True}, True), ({"url": "rtsp://other/"}, False), ({"model": "yard"}, False)],
+    [
+        ({"fps": 5}, True),
+        ({"enabled": True}, True),
+        ({"url": "rtsp://other/"}, False),
+        ({"model": "yard"}, False),
+    ],
 )
 def test_what_was_learned_is_dropped_where_it_no_longer_fits(
     api: Api, store: Store, change: dict[str, Any], kept: bool
@@ -238,7 +292,16 @@ def test_what_was_learned_is_dropped_where_it_no_longer_fits(
 
 @pytest.mark.parametrize(
     "change",
-    [{"url": None}, {"enabled": None}, {"id": "other"}, {"fps": 0}, {"url": "http://x/"}, {"model": "mars"}, [], 5],
+    [
+        {"url": None},
+        {"enabled": None},
+        {"id": "other"},
+        {"fps": 0},
+        {"url": "http://x/"},
+        {"model": "mars"},
+        [],
+        5,
+    ],
 )
 def test_a_wrong_change_changes_nothing(api: Api, store: Store, change: Any) -> None:
     store.add_camera(camera("gate"))
@@ -253,7 +316,9 @@ def test_a_camera_whose_file_or_model_is_gone_can_still_be_paused(api: Api, stor
     assert store.camera("gate").revision == 2
 
 
-def test_a_removed_camera_is_gone_with_everything_but_its_alerts(api: Api, store: Store, bus: Bus) -> None:
+def test_a_removed_camera_is_gone_with_everything_but_its_alerts(
+    api: Api, store: Store, bus: Bus
+) -> None:
     api.post("/cameras", {"id": "gate", "url": RTSP})
     show(bus, "gate", 0)
     assert api.delete("/cameras/gate").status_code == 204
@@ -299,10 +364,23 @@ def test_no_password_reaches_an_answer_or_a_log(
     caplog.set_level(logging.DEBUG)
     texts = [api.post("/cameras", {"id": "gate", "url": RTSP, "fps": -1}).text]
     texts += [api.post("/cameras", {"id": "gate", "url": RTSP}).text]
-    said = IngestReport("reconnecting", time.time(), store.camera("gate").revision, f"cannot open {RTSP}", retry_at=5.0)
+    said = IngestReport(
+        "reconnecting",
+        time.time(),
+        store.camera("gate").revision,
+        f"cannot open {RTSP}",
+        retry_at=5.0,
+    )
     bus.report_ingest("gate", said)
-    texts += [api.get("/cameras").text, api.get("/cameras/gate").text, api.patch("/cameras/gate", {"fps": 3}).text]
+    texts += [
+        api.get("/cameras").text,
+        api.get("/cameras/gate").text,
+        api.patch("/cameras/gate", {"fps": 3}).text,
+    ]
     texts += [api.post("/cameras", {"url": "http://user:hunter2@host/"}).text]
-    texts += [api.patch("/cameras/gate", {"url": "rtsp://user:hunter2@[::/"}).text, api.http.get("/metrics").text]
+    texts += [
+        api.patch("/cameras/gate", {"url": "rtsp://user:hunter2@[::/"}).text,
+        api.http.get("/metrics").text,
+    ]
     assert "rtsp://***@camera.example/stream" in "".join(texts)
     assert "hunter2" not in "".join(texts) + caplog.text

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from service.bus import Bus
-from service.messages import CameraEvent, InferReport
-from service.store import Store
+from lookout.service.core.messages import CameraEvent, InferReport
+from lookout.service.storage.bus.bus import Bus
+from lookout.service.storage.store.store import Store
 from tests.service.api_server import Api, api, is_problem, one_api, watch
 
 __all__ = ["api", "one_api"]
@@ -46,7 +46,9 @@ def test_events_are_listed_newest_first(api: Api, store: Store, gate: None) -> N
             "detail": "the picture became darker",
         },
     ]
-    assert [item["seq"] for item in api.get("/cameras/gate/events", limit=1).json()["items"]] == [105]
+    assert [item["seq"] for item in api.get("/cameras/gate/events", limit=1).json()["items"]] == [
+        105
+    ]
 
 
 @pytest.mark.parametrize("limit", [0, 1001, "x"])
@@ -69,7 +71,9 @@ def test_a_camera_says_that_it_was_tampered_with(api: Api, bus: Bus, gate: None)
     assert api.get("/cameras/gate").json()["tampered"] is False
     bus.report_infer("gate", InferReport("online", time.time(), 1, tampered=True))
     assert api.get("/cameras/gate").json()["tampered"] is True
-    bus.report_infer("gate", InferReport("online", time.time(), 99, tampered=True))  # of another revision: a leftover
+    bus.report_infer(
+        "gate", InferReport("online", time.time(), 99, tampered=True)
+    )  # of another revision: a leftover
     assert api.get("/cameras/gate").json()["tampered"] is False
 
 

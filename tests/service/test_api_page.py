@@ -9,10 +9,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from service.bus import Bus
-from service.messages import Alert, AlertEvent
-from service.pictures import jpeg, keep, picture_path
-from service.store import Store
+from lookout.service.core.messages import Alert, AlertEvent
+from lookout.service.storage.bus.bus import Bus
+from lookout.service.storage.pictures import jpeg, keep, picture_path
+from lookout.service.storage.store.store import Store
 from tests.e2e.service_process import Output
 from tests.service.api_server import Api, api, frame, one_api, show
 from tests.waiting import wait_until
@@ -37,12 +37,16 @@ def see_something(api: Api, bus: Bus, store: Store) -> None:
         keep(picture_path(api.settings.data_dir, alert.id), jpeg(frame("gate", seq).pixels))
 
 
-def test_every_command_of_the_page_is_answered(api: Api, bus: Bus, store: Store, tmp_path: Path) -> None:
+def test_every_command_of_the_page_is_answered(
+    api: Api, bus: Bus, store: Store, tmp_path: Path
+) -> None:
     first, *others = blocks("sh", f"127.0.0.1:{api.port}")
     said = {}
     for block in others:
         words = ["bash", "-euc", first + block]
-        done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=30, check=False)
+        done = subprocess.run(
+            words, cwd=tmp_path, capture_output=True, text=True, timeout=30, check=False
+        )
         assert done.returncode == 0, (block, done.stdout, done.stderr)
         said[block] = done.stdout
         if "POST" in block:
@@ -50,7 +54,12 @@ def test_every_command_of_the_page_is_answered(api: Api, bus: Bus, store: Store,
             see_something(api, bus, store)
     assert '"next":"1000-9"' in next(text for block, text in said.items() if "since=" in block)
     assert '"status":404' in next(text for block, text in said.items() if "nobody" in block)
-    assert {path.name for path in tmp_path.iterdir()} >= {"heatmap.png", "map.png", "frame.jpg", "picture.jpg"}
+    assert {path.name for path in tmp_path.iterdir()} >= {
+        "heatmap.png",
+        "map.png",
+        "frame.jpg",
+        "picture.jpg",
+    }
     assert store.cameras() == {}
 
 
@@ -63,7 +72,9 @@ def test_the_program_of_the_page_prints_what_happens(api: Api, bus: Bus) -> None
         show(bus, "gate", next(frames))
         return any(line.startswith("score {'id': '1000-") for line in output.lines)
 
-    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as listener:
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True
+    ) as listener:
         assert listener.stdout is not None
         output = Output(listener.stdout)
         try:

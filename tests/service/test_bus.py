@@ -10,9 +10,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from service import keys
-from service.bus import ADDED, FENCED, LOST, REPEATED, UNAVAILABLE, UNOWNED, Bus, Scored, connect
-from service.messages import Frame, FrameId, Gap, Heat, InferReport, Score
+from lookout.service.core.messages import Frame, FrameId, Gap, Heat, InferReport, Score
+from lookout.service.storage.bus.bus import (
+    ADDED,
+    FENCED,
+    LOST,
+    REPEATED,
+    UNAVAILABLE,
+    UNOWNED,
+    Bus,
+    Scored,
+    connect,
+)
+from lookout.service.storage.redis import keys
 from tests.conftest import Urls
 from tests.owning import add_frames, add_scores, own
 from tests.refusing import REFUSALS, LosesAnswers, Refusing, refusing_redis
@@ -25,7 +35,9 @@ def frame(seq: int, camera: str = "a") -> Frame:
     return Frame(camera, 1000, seq, 1.5, PIXELS)
 
 
-def result(seq: int, camera: str = "a", updated: bool | None = True, session: int = 1000) -> tuple[Score, Heat]:
+def result(
+    seq: int, camera: str = "a", updated: bool | None = True, session: int = 1000
+) -> tuple[Score, Heat]:
     score = Score(camera, session, seq, 1.5, 1.6, "tiny", 30.1, 0.2, None, updated, 0.5)
     return score, Heat(camera, session, seq, np.arange(16, dtype=np.uint16).reshape(4, 4))
 
@@ -69,7 +81,12 @@ def test_streams_are_bounded_and_everything_is_counted(urls: Urls) -> None:
     assert [one.seq for one in bus.scores_after({"a": None}, 100)["a"]] == list(range(24, 40))
     assert bus.heat("a", FrameId(1000, 31)) is None
     assert bus.heat("a", FrameId(1000, 32)) is not None
-    assert bus.counters("a") == {"frames": 40, "scores": 40, "memory_updated": 14, "memory_kept": 13}
+    assert bus.counters("a") == {
+        "frames": 40,
+        "scores": 40,
+        "memory_updated": 14,
+        "memory_kept": 13,
+    }
 
 
 def test_a_frame_that_is_not_newer_is_refused_and_not_counted(bus: Bus) -> None:
@@ -84,23 +101,37 @@ def test_a_replay_of_scores_changes_nothing_and_holds_no_other_camera_up(bus: Bu
     add_scores(bus, [result(seq) for seq in range(3)])
     before = bus.scores_after({"a": None}, 10), bus.counters("a"), bus.cursor("a")
     again = [(replace(score, value=0.9), heat) for score, heat in (result(seq) for seq in range(3))]
-    assert add_scores(bus, [again[0], result(0, "b"), *again[1:]]) == [REPEATED, ADDED, REPEATED, REPEATED]
+    assert add_scores(bus, [again[0], result(0, "b"), *again[1:]]) == [
+        REPEATED,
+        ADDED,
+        REPEATED,
+        REPEATED,
+    ]
     assert (bus.scores_after({"a": None}, 10), bus.counters("a"), bus.cursor("a")) == before
     assert bus.counters("b") == {"scores": 1, "memory_updated": 1}
 
 
-def test_a_frame_whose_answer_was_lost_is_there_and_counted_once(lossy: LosesAnswers, bus: Bus) -> None:
+def test_a_frame_whose_answer_was_lost_is_there_and_counted_once(
+    lossy: LosesAnswers, bus: Bus
+) -> None:
     through = Bus(lossy.client(), frames_kept=16, scores_kept=16, heats_kept=16)
     token = own(bus, "a", "ingest")
     lossy.lose_answer()
-    assert through.add_frame(frame(0), token) == REPEATED  # its own repetition: the writer knows that
+    assert (
+        through.add_frame(frame(0), token) == REPEATED
+    )  # its own repetition: the writer knows that
     assert lossy.lost == 1
     assert bus.counters("a") == {"frames": 1}
 
 
-def test_scores_whose_answer_was_lost_are_there_and_counted_once(lossy: LosesAnswers, bus: Bus) -> None:
+def test_scores_whose_answer_was_lost_are_there_and_counted_once(
+    lossy: LosesAnswers, bus: Bus
+) -> None:
     through = Bus(lossy.client(), frames_kept=16, scores_kept=16, heats_kept=16)
-    mine = [(own(bus, score.camera, "inference"), Scored(score, heat)) for score, heat in (result(0), result(0, "b"))]
+    mine = [
+        (own(bus, score.camera, "inference"), Scored(score, heat))
+        for score, heat in (result(0), result(0, "b"))
+    ]
     lossy.lose_answer()
     assert through.add_outcomes(mine) == [REPEATED, REPEATED]
     assert lossy.lost == 1
@@ -111,7 +142,9 @@ def test_scores_whose_answer_was_lost_are_there_and_counted_once(lossy: LosesAns
 
 
 @pytest.mark.parametrize("kind", REFUSALS)
-def test_a_server_that_refuses_is_unavailable_and_holds_nothing_by_halves(refusing: Refusing, kind: str) -> None:
+def test_a_server_that_refuses_is_unavailable_and_holds_nothing_by_halves(
+    refusing: Refusing, kind: str
+) -> None:
     bus = bus_of(refusing.url)
     refusing.refuse(kind)
     calls: list[Callable[[], object]] = [
@@ -125,7 +158,12 @@ def test_a_server_that_refuses_is_unavailable_and_holds_nothing_by_halves(refusi
         with pytest.raises(UNAVAILABLE):
             call()
     refusing.mend()
-    assert (bus.counters("a"), bus.cursor("a"), bus.frame("a"), bus.heat("a")) == ({}, None, None, None)
+    assert (bus.counters("a"), bus.cursor("a"), bus.frame("a"), bus.heat("a")) == (
+        {},
+        None,
+        None,
+        None,
+    )
     for call in calls:
         call()
     assert bus.counters("a") == {"frames": 1, "scores": 1, "memory_updated": 1, "corrupt": 1}
@@ -137,7 +175,10 @@ def test_what_cannot_be_read_is_removed_and_counted(bus: Bus, urls: Urls) -> Non
     client = connect(urls.bus)
     client.xadd(keys.frames("a"), {"size": "9x9", "rgb": "x", "captured_at": "1"}, id="1000-1")
     client.xadd(keys.scores("a"), {"model": "tiny"}, id="1000-1")
-    assert [(one.seq, one.pixels.size > 0) for one in bus.frames_after({"a": None}, 10)["a"]] == [(0, True), (1, False)]
+    assert [(one.seq, one.pixels.size > 0) for one in bus.frames_after({"a": None}, 10)["a"]] == [
+        (0, True),
+        (1, False),
+    ]
     assert [one.seq for one in bus.frames_after({"a": None}, 10)["a"]] == [0]
     assert [one.seq for one in bus.scores_after({"a": None}, 10)["a"]] == [0]
     assert (client.xlen(keys.frames("a")), client.xlen(keys.scores("a"))) == (1, 1)
@@ -155,11 +196,18 @@ def test_who_has_lost_the_lease_writes_nothing(bus: Bus, urls: Urls) -> None:
     before = bus.scores_after({"a": None}, 10), bus.counters("a"), bus.cursor("a"), bus.gaps("a")
     with closing(connect(urls.bus)) as client:
         client.set(keys.lease("inference", "a"), "another")
-        assert bus.add_outcomes([(old, Gap("a", 1000, 5, 1, "lag")), (old, Scored(*result(6)))]) == [FENCED, FENCED]
+        assert bus.add_outcomes(
+            [(old, Gap("a", 1000, 5, 1, "lag")), (old, Scored(*result(6)))]
+        ) == [FENCED, FENCED]
         assert bus.remind("a", old, FrameId(9000, 0), FrameId(9000, 0)) == FENCED
         client.delete(keys.lease("inference", "a"))
         assert bus.add_outcomes([(old, Scored(*result(6)))]) == [UNOWNED]
-    assert (bus.scores_after({"a": None}, 10), bus.counters("a"), bus.cursor("a"), bus.gaps("a")) == before
+    assert (
+        bus.scores_after({"a": None}, 10),
+        bus.counters("a"),
+        bus.cursor("a"),
+        bus.gaps("a"),
+    ) == before
     assert (bus.heat("a", FrameId(1000, 6)), bus.saved("a")) == (None, None)
 
 
@@ -220,7 +268,10 @@ def test_who_is_at_work_is_known_with_what_he_carries_until_he_falls_silent(bus:
     assert bus.beat("inference", "one", 20.0) == {"one": 20.0}
     assert bus.beat("inference", "two", 5.0) == {"one": 20.0, "two": 5.0}
     assert not bus.beats("ingest")
-    wait_until(lambda: bus.beat("inference", "two", 5.0, present_s=0.05) == {"two": 5.0}, "one counts as gone")
+    wait_until(
+        lambda: bus.beat("inference", "two", 5.0, present_s=0.05) == {"two": 5.0},
+        "one counts as gone",
+    )
     bus.leave("inference", "two")
     assert bus.beats("inference")
     bus.leave("inference", "one")

@@ -40,18 +40,28 @@ def write_masks(data: Path, frames: int = 30) -> None:
     for name, length in (("01", frames), ("02", 20)):
         mask = np.zeros((length, 72, 96), np.uint8)
         mask[15:, :, :48] = name == "01"
-        np.savez(data / "test" / f"{name}_mask.npz", mask=np.packbits(mask, axis=-1), shape=np.array(mask.shape))
+        np.savez(
+            data / "test" / f"{name}_mask.npz",
+            mask=np.packbits(mask, axis=-1),
+            shape=np.array(mask.shape),
+        )
 
 
 def test_evaluate_tells_macro_auc_ap_events_and_false_alarms(data: Path, tmp_path: Path) -> None:
     checkpoint = write_tiny(tmp_path)  # calibrated: every frame has a causal value
     summary, scores = evaluated(checkpoint, data, tmp_path, "--threshold", 0.3)
     truth = np.concatenate([scores["01/label"], scores["02/label"]])
-    for way, column in (("per_video_minmax", "value_minmax"), ("causal", "value"), ("fused", "value_fused")):
+    for way, column in (
+        ("per_video_minmax", "value_minmax"),
+        ("causal", "value"),
+        ("fused", "value_fused"),
+    ):
         found = summary["frame_metrics"][way]
         values = np.concatenate([scores[f"01/{column}"], scores[f"02/{column}"]])
         assert found["auc_micro_percent"] == summary["auc"][way]
-        assert found["ap_micro_percent"] == pytest.approx(100 * average_precision_score(truth, values))
+        assert found["ap_micro_percent"] == pytest.approx(
+            100 * average_precision_score(truth, values)
+        )
         only = 100 * roc_auc_score(scores["01/label"], scores[f"01/{column}"])
         assert found["auc_of_video_percent"] == {"01": pytest.approx(only), "02": None}
         assert found["auc_macro_percent"] == pytest.approx(only)
@@ -63,13 +73,25 @@ def test_evaluate_tells_macro_auc_ap_events_and_false_alarms(data: Path, tmp_pat
     assert events["normal_hours"] == pytest.approx((11 + 16) / 10 / 3600)
     assert len(events["each_alarm"]) >= events["false_alarms"]
     assert events["at_thresholds"][0]["threshold"] == 0.15
-    assert not {key for key in (*summary["frame_metrics"]["causal"], *events) if f"`{key}`" not in DOCUMENTED}
+    assert not {
+        key
+        for key in (*summary["frame_metrics"]["causal"], *events)
+        if f"`{key}`" not in DOCUMENTED
+    }
     assert summary["region_metrics"] is None
 
 
 def test_what_is_lost_by_not_looking_ahead_is_one_number_a_way(data: Path, tmp_path: Path) -> None:
     calibrated, out = tmp_path / "local.safetensors", tmp_path / "out.json"
-    lookout("calibrate", "--checkpoint", write_tiny(tmp_path), "--data", data / "test", "--out", calibrated)
+    lookout(
+        "calibrate",
+        "--checkpoint",
+        write_tiny(tmp_path),
+        "--data",
+        data / "test",
+        "--out",
+        calibrated,
+    )
     said = lookout("evaluate", "--checkpoint", calibrated, "--data", data, "--json", out).out
     summary = json.loads(out.read_text())
     auc, gaps = summary["auc"], summary["auc_against_per_video_minmax"]
@@ -80,9 +102,18 @@ def test_what_is_lost_by_not_looking_ahead_is_one_number_a_way(data: Path, tmp_p
 
 
 def test_without_labels_or_bounds_nothing_is_said_to_be_lost(data: Path, tmp_path: Path) -> None:
-    learning = ("evaluate", "--checkpoint", write_tiny(tmp_path, calibrated=False), "--json", tmp_path / "out.json")
+    learning = (
+        "evaluate",
+        "--checkpoint",
+        write_tiny(tmp_path, calibrated=False),
+        "--json",
+        tmp_path / "out.json",
+    )
     said = lookout(*learning, "--data", data).out
-    assert "without looking ahead: causal none, local none against per-video min-max" in said.splitlines()
+    assert (
+        "without looking ahead: causal none, local none against per-video min-max"
+        in said.splitlines()
+    )
     found = json.loads((tmp_path / "out.json").read_text())
     assert found["auc_against_per_video_minmax"] == {"causal": None, "local": None}
     assert "without looking ahead" not in lookout(*learning, "--data", data / "test").out
@@ -99,13 +130,21 @@ def test_alarms_may_be_those_of_the_local_score(data: Path, tmp_path: Path) -> N
         "--out",
         tmp_path / "local.safetensors",
     )
-    summary, scores = evaluated(tmp_path / "local.safetensors", data, tmp_path, "--score", "local", "--threshold", 0.2)
+    summary, scores = evaluated(
+        tmp_path / "local.safetensors", data, tmp_path, "--score", "local", "--threshold", 0.2
+    )
     assert (summary["alarms_by"], summary["local_bounds"]) == ("local", "model")
-    assert evaluated(write_tiny(tmp_path), data, tmp_path)[0]["local_bounds"] == "learn"  # calibrated without it
+    assert (
+        evaluated(write_tiny(tmp_path), data, tmp_path)[0]["local_bounds"] == "learn"
+    )  # calibrated without it
     alarms = summary["event_metrics"]["each_alarm"]
     assert alarms
-    assert all(scores[f"{alarm['clip']}/value_local"][alarm["opened"] - 4] >= 0.2 for alarm in alarms)
-    assert np.argsort(scores["01/value_local"]).tolist() == np.argsort(scores["01/local_db"]).tolist()
+    assert all(
+        scores[f"{alarm['clip']}/value_local"][alarm["opened"] - 4] >= 0.2 for alarm in alarms
+    )
+    assert (
+        np.argsort(scores["01/value_local"]).tolist() == np.argsort(scores["01/local_db"]).tolist()
+    )
 
 
 def test_masks_bring_the_region_metrics(data: Path, tmp_path: Path) -> None:
@@ -130,7 +169,9 @@ def test_masks_change_no_score(data: Path, tmp_path: Path) -> None:
 def test_a_mask_of_another_length_leaves_no_file(data: Path, tmp_path: Path) -> None:
     write_masks(data, frames=29)
     out = tmp_path / "out.json"
-    said = lookout("evaluate", "--checkpoint", write_tiny(tmp_path), "--data", data, "--json", out, expect=1)
+    said = lookout(
+        "evaluate", "--checkpoint", write_tiny(tmp_path), "--data", data, "--json", out, expect=1
+    )
     assert "01_mask.npz is a mask of (29, 72, 96)" in said.one_line()
     assert not out.exists()
 
@@ -140,14 +181,22 @@ def test_the_report_is_one_file_of_the_whole_run(data: Path, tmp_path: Path) -> 
     out = tmp_path / "report.html"
     lookout("evaluate", "--checkpoint", write_tiny(tmp_path), "--data", data, "--report", out)
     html = out.read_text()
-    for word in ("RBDC", "AUC (macro)", "false alarms an hour", "tiny.safetensors", "data:image/jpeg;base64,"):
+    for word in (
+        "RBDC",
+        "AUC (macro)",
+        "false alarms an hour",
+        "tiny.safetensors",
+        "data:image/jpeg;base64,",
+    ):
         assert word in html
     assert "alarms at 0.5" in html
     assert [path.name for path in tmp_path.glob("*.html")] == ["report.html"]
 
 
 @pytest.mark.parametrize("write", [ped2, avenue, shanghaitech])
-def test_folders_of_images_are_calibrated_on_and_evaluated(write: Callable[[Path], Path], tmp_path: Path) -> None:
+def test_folders_of_images_are_calibrated_on_and_evaluated(
+    write: Callable[[Path], Path], tmp_path: Path
+) -> None:
     data, calibrated = write(tmp_path / "data"), tmp_path / "calibrated.safetensors"
     lookout("calibrate", "--checkpoint", write_tiny(tmp_path), "--data", data, "--out", calibrated)
     report = tmp_path / "report.html"
@@ -155,7 +204,9 @@ def test_folders_of_images_are_calibrated_on_and_evaluated(write: Callable[[Path
     (clip,) = summary["clips"]
     assert scores[f"{clip}/label"].tolist() == [int(frame >= FIRST) for frame in range(4, FRAMES)]
     events = summary["event_metrics"]
-    assert [(event["first"], event["last"]) for event in events["each_event"]] == [(FIRST, FRAMES - 1)]
+    assert [(event["first"], event["last"]) for event in events["each_event"]] == [
+        (FIRST, FRAMES - 1)
+    ]
     assert events["normal_hours"] == pytest.approx((FIRST - 4) / 25 / 3600)
     assert summary["region_metrics"]["regions"] == FRAMES - FIRST
     assert report.read_text().count("data:image/jpeg;base64,") >= 2
@@ -167,7 +218,9 @@ def test_folders_of_images_that_cannot_be_evaluated_are_one_line(tmp_path: Path)
     checkpoint, data, out = write_tiny(tmp_path), ped2(tmp_path / "data"), tmp_path / "out.json"
 
     def refused() -> str:
-        said = lookout("evaluate", "--checkpoint", checkpoint, "--data", data, "--json", out, expect=1)
+        said = lookout(
+            "evaluate", "--checkpoint", checkpoint, "--data", data, "--json", out, expect=1
+        )
         assert not out.exists()
         return said.one_line()
 
@@ -201,7 +254,9 @@ def short(tmp_path: Path) -> Path:
 def room_for(bytes_a_file: int) -> Iterator[None]:
     """The kernel refuses what would make a file longer, in the midst of a write, as where a disk is full."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (bytes_a_file, before[1]))  # Python ignores the signal: it is an error
+    resource.setrlimit(
+        resource.RLIMIT_FSIZE, (bytes_a_file, before[1])
+    )  # Python ignores the signal: it is an error
     try:
         yield
     finally:
@@ -221,7 +276,10 @@ OUTPUTS = [
 def test_a_disk_that_is_full_is_one_line_and_leaves_what_was_there(
     short: Path, tmp_path: Path, option: str, name: str
 ) -> None:
-    folder, command = tmp_path / "out", ("evaluate", "--checkpoint", write_tiny(tmp_path), "--data", short, option)
+    folder, command = (
+        tmp_path / "out",
+        ("evaluate", "--checkpoint", write_tiny(tmp_path), "--data", short, option),
+    )
     path = folder / ("01.png" if name == "." else name)
     folder.mkdir()
     path.write_text("before")
@@ -233,10 +291,21 @@ def test_a_disk_that_is_full_is_one_line_and_leaves_what_was_there(
 
 
 @pytest.mark.parametrize(("option", "name"), OUTPUTS)
-def test_a_place_that_cannot_be_written_is_one_line(short: Path, tmp_path: Path, option: str, name: str) -> None:
+def test_a_place_that_cannot_be_written_is_one_line(
+    short: Path, tmp_path: Path, option: str, name: str
+) -> None:
     checkpoint = write_tiny(tmp_path)
     for place in ("/proc", checkpoint):  # no folder can be made there; it is no folder
-        said = lookout("evaluate", "--checkpoint", checkpoint, "--data", short, option, f"{place}/x/{name}", expect=1)
+        said = lookout(
+            "evaluate",
+            "--checkpoint",
+            checkpoint,
+            "--data",
+            short,
+            option,
+            f"{place}/x/{name}",
+            expect=1,
+        )
         assert str(place) in said.one_line()
     assert {path.name for path in tmp_path.iterdir()} == {"short", "tiny.safetensors"}
 
@@ -254,7 +323,9 @@ def test_the_page_names_every_option_of_evaluate_and_no_others() -> None:
     assert told == options - {"--help"}
 
 
-def test_while_every_frame_is_learned_from_there_are_no_alarms_to_judge(data: Path, tmp_path: Path) -> None:
+def test_while_every_frame_is_learned_from_there_are_no_alarms_to_judge(
+    data: Path, tmp_path: Path
+) -> None:
     checkpoint = write_tiny(tmp_path, calibrated=False)
     said = lookout("evaluate", "--checkpoint", checkpoint, "--data", data).out
     assert "no frame has a causal value" in said
@@ -262,5 +333,14 @@ def test_while_every_frame_is_learned_from_there_are_no_alarms_to_judge(data: Pa
 
 
 def test_a_threshold_below_the_hysteresis_is_one_line(data: Path, tmp_path: Path) -> None:
-    said = lookout("evaluate", "--checkpoint", write_tiny(tmp_path), "--data", data, "--threshold", 0.05, expect=2)
+    said = lookout(
+        "evaluate",
+        "--checkpoint",
+        write_tiny(tmp_path),
+        "--data",
+        data,
+        "--threshold",
+        0.05,
+        expect=2,
+    )
     assert "alert_hysteresis must be smaller" in said.one_line()

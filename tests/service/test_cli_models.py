@@ -11,9 +11,9 @@ import pytest
 from safetensors.torch import load_file, save_file
 from sklearn.metrics import roc_auc_score
 
-from models.checkpoint import load_checkpoint, save_checkpoint
-from models.header import read_header
-from models.registry import MODELS
+from lookout.models.checkpoint.file import load_checkpoint, save_checkpoint
+from lookout.models.checkpoint.header import read_header
+from lookout.models.registry import MODELS
 from tests.cli import evaluated, lookout
 from tests.clips import write_clip
 from tests.tiny import TINY_OF, tiny_checkpoint, write_overflowing, write_tiny
@@ -21,9 +21,13 @@ from tests.tiny import TINY_OF, tiny_checkpoint, write_overflowing, write_tiny
 SMALL = ["--width", "6", "--size", "32", "--epochs", "2", "--seed", "3"]
 
 
-def test_calibrate_stores_the_bounds_and_evaluate_uses_them(trained: Path, data: Path, tmp_path: Path) -> None:
+def test_calibrate_stores_the_bounds_and_evaluate_uses_them(
+    trained: Path, data: Path, tmp_path: Path
+) -> None:
     calibrated = tmp_path / "calibrated.safetensors"
-    said = lookout("calibrate", "--checkpoint", trained, "--data", data, "--out", calibrated, "--half").out
+    said = lookout(
+        "calibrate", "--checkpoint", trained, "--data", data, "--out", calibrated, "--half"
+    ).out
     bounds = read_header(calibrated).calibration
     assert bounds is not None
     assert bounds.frames == 2 * 26
@@ -34,10 +38,21 @@ def test_calibrate_stores_the_bounds_and_evaluate_uses_them(trained: Path, data:
     assert summary["auc"]["causal"] is not None
 
 
-def test_evaluate_gives_every_number_and_the_auc_can_be_recounted(trained: Path, data: Path, tmp_path: Path) -> None:
-    summary, scores = evaluated(trained, data, tmp_path, "--plots", tmp_path / "plots", "--alpha", 0.5)
+def test_evaluate_gives_every_number_and_the_auc_can_be_recounted(
+    trained: Path, data: Path, tmp_path: Path
+) -> None:
+    summary, scores = evaluated(
+        trained, data, tmp_path, "--plots", tmp_path / "plots", "--alpha", 0.5
+    )
     for clip, frames in (("01", 26), ("02", 16)):
-        for column in ("psnr_db", "distance", "gate_error", "memory_updated", "value", "value_minmax"):
+        for column in (
+            "psnr_db",
+            "distance",
+            "gate_error",
+            "memory_updated",
+            "value",
+            "value_minmax",
+        ):
             assert scores[f"{clip}/{column}"].shape == (frames,)
     truth = np.concatenate([scores["01/label"], scores["02/label"]])
     values = np.concatenate([scores["01/value_minmax"], scores["02/value_minmax"]])
@@ -80,9 +95,13 @@ def test_the_memory_is_carried_or_reset(data: Path, tmp_path: Path) -> None:
     assert not np.array_equal(carried["02/distance"], reset["02/distance"])
 
 
-def test_a_guarded_memory_drifts_less_and_needs_a_calibrated_gate(data: Path, tmp_path: Path) -> None:
+def test_a_guarded_memory_drifts_less_and_needs_a_calibrated_gate(
+    data: Path, tmp_path: Path
+) -> None:
     checkpoint, calibrated = write_tiny(tmp_path), tmp_path / "calibrated.safetensors"
-    said = lookout("evaluate", "--checkpoint", checkpoint, "--data", data, "--update", "guarded", expect=1)
+    said = lookout(
+        "evaluate", "--checkpoint", checkpoint, "--data", data, "--update", "guarded", expect=1
+    )
     assert "lookout calibrate" in said.one_line()
     lookout("calibrate", "--checkpoint", checkpoint, "--data", data, "--out", calibrated)
     bounds = read_header(calibrated).calibration
@@ -122,13 +141,18 @@ def label_file(entry_of_01: str) -> str:
         ("no json", "no label file"),
         ('{"test": {}}', "01"),
         (label_file('{"frames": 9, "anomalous_first_last_0based_inclusive": []}'), "9 frames"),
-        (label_file('{"frames": 30, "anomalous_first_last_0based_inclusive": [[5, 30]]}'), "5 to 30"),
+        (
+            label_file('{"frames": 30, "anomalous_first_last_0based_inclusive": [[5, 30]]}'),
+            "5 to 30",
+        ),
         (label_file('{"frames": 30}'), "anomalous_first_last"),
         (label_file('{"frames": 30, "anomalous_first_last_0based_inclusive": 7}'), "no label file"),
         ('{"test": []}', "no label file"),
     ],
 )
-def test_a_wrong_label_file_is_one_line(data: Path, tmp_path: Path, labels: str, reason: str) -> None:
+def test_a_wrong_label_file_is_one_line(
+    data: Path, tmp_path: Path, labels: str, reason: str
+) -> None:
     (tmp_path / "test").symlink_to(data / "test")
     (tmp_path / "labels.json").write_text(labels)
     done = lookout("evaluate", "--checkpoint", write_tiny(tmp_path), "--data", tmp_path, expect=1)
@@ -139,21 +163,41 @@ def test_what_cannot_be_read_is_one_line(data: Path, tmp_path: Path) -> None:
     text = tmp_path / "text.mp4"
     text.write_text("not a video")
     checkpoint = write_tiny(tmp_path)
-    assert "text.mp4" in lookout("evaluate", "--checkpoint", checkpoint, "--data", tmp_path, expect=1).one_line()
+    assert (
+        "text.mp4"
+        in lookout("evaluate", "--checkpoint", checkpoint, "--data", tmp_path, expect=1).one_line()
+    )
     assert (
         "nowhere"
-        in lookout("train", "--data", tmp_path / "nowhere", "--out", tmp_path / "x.safetensors", expect=1).one_line()
+        in lookout(
+            "train", "--data", tmp_path / "nowhere", "--out", tmp_path / "x.safetensors", expect=1
+        ).one_line()
     )
-    missing = lookout("evaluate", "--checkpoint", tmp_path / "none.safetensors", "--data", data, expect=1)
+    missing = lookout(
+        "evaluate", "--checkpoint", tmp_path / "none.safetensors", "--data", data, expect=1
+    )
     assert "none.safetensors" in missing.one_line()
-    suffix = lookout("evaluate", "--checkpoint", checkpoint, "--data", data, "--scores", "out.txt", expect=1)
+    suffix = lookout(
+        "evaluate", "--checkpoint", checkpoint, "--data", data, "--scores", "out.txt", expect=1
+    )
     assert ".npz or .csv" in suffix.one_line()
-    unknown = lookout("train", "--model", "nobody", "--data", data, "--out", tmp_path / "x.safetensors", expect=1)
+    unknown = lookout(
+        "train", "--model", "nobody", "--data", data, "--out", tmp_path / "x.safetensors", expect=1
+    )
     assert "mnad-pred" in unknown.one_line()
-    wrong_name = lookout("calibrate", "--checkpoint", checkpoint, "--data", data, "--out", tmp_path / "x", expect=1)
+    wrong_name = lookout(
+        "calibrate", "--checkpoint", checkpoint, "--data", data, "--out", tmp_path / "x", expect=1
+    )
     assert "--out x: the name of a checkpoint must end in .safetensors" in wrong_name.one_line()
     readonly = lookout(
-        "calibrate", "--checkpoint", checkpoint, "--data", data, "--out", "/proc/x.safetensors", expect=1
+        "calibrate",
+        "--checkpoint",
+        checkpoint,
+        "--data",
+        data,
+        "--out",
+        "/proc/x.safetensors",
+        expect=1,
     )
     assert "/proc" in readonly.one_line()
 
@@ -164,7 +208,17 @@ def test_a_clip_that_is_too_short_is_named(data: Path, tmp_path: Path) -> None:
     short.mkdir()
     write_clip(short / "long.mp4", range(20))
     write_clip(short / "short.mp4", range(15))
-    said = lookout("train", "--model", "memae", "--data", short, "--out", tmp_path / "x.safetensors", *SMALL, expect=1)
+    said = lookout(
+        "train",
+        "--model",
+        "memae",
+        "--data",
+        short,
+        "--out",
+        tmp_path / "x.safetensors",
+        *SMALL,
+        expect=1,
+    )
     assert "short.mp4 has 15 frames; the model needs 16" in said.one_line()
     write_clip(short / "short.mp4", range(4))
     said = lookout("evaluate", "--checkpoint", checkpoint, "--data", short, expect=1)
@@ -174,25 +228,55 @@ def test_a_clip_that_is_too_short_is_named(data: Path, tmp_path: Path) -> None:
 
 def test_a_checkpoint_of_another_model_is_one_line(data: Path, tmp_path: Path) -> None:
     path = write_tiny(tmp_path)
-    other = json.loads(read_header(path).metadata()["lookout"]) | {"model": "ae", "config": {"width": 4}}
+    other = json.loads(read_header(path).metadata()["lookout"]) | {
+        "model": "ae",
+        "config": {"width": 4},
+    }
     save_file(load_file(path), path, metadata={"lookout": json.dumps(other)})
-    assert "tiny.safetensors" in lookout("evaluate", "--checkpoint", path, "--data", data, expect=1).one_line()
+    assert (
+        "tiny.safetensors"
+        in lookout("evaluate", "--checkpoint", path, "--data", data, expect=1).one_line()
+    )
     said = lookout(
-        "train", "--model", "ae", "--items", 4, "--data", data, "--out", tmp_path / "x.safetensors", expect=1
+        "train",
+        "--model",
+        "ae",
+        "--items",
+        4,
+        "--data",
+        data,
+        "--out",
+        tmp_path / "x.safetensors",
+        expect=1,
     )
     assert "ae has no --items" in said.one_line()
 
 
 def test_a_device_that_is_not_there_is_one_line(data: Path, tmp_path: Path) -> None:
-    said = lookout("train", "--data", data, "--out", tmp_path / "x.safetensors", "--device", "cuda:77", expect=1)
+    said = lookout(
+        "train",
+        "--data",
+        data,
+        "--out",
+        tmp_path / "x.safetensors",
+        "--device",
+        "cuda:77",
+        expect=1,
+    )
     assert "cuda:77" in said.one_line()
 
 
 def test_what_cannot_be_calibrated_is_one_line_and_no_file(data: Path, tmp_path: Path) -> None:
-    checkpoint, out, clips = write_tiny(tmp_path), tmp_path / "out" / "out.safetensors", tmp_path / "clips"
+    checkpoint, out, clips = (
+        write_tiny(tmp_path),
+        tmp_path / "out" / "out.safetensors",
+        tmp_path / "clips",
+    )
 
     def refused(checkpoint: Path, data: Path) -> str:
-        said = lookout("calibrate", "--checkpoint", checkpoint, "--data", data, "--out", out, expect=1)
+        said = lookout(
+            "calibrate", "--checkpoint", checkpoint, "--data", data, "--out", out, expect=1
+        )
         assert not out.parent.exists()
         return said.one_line()
 
@@ -201,17 +285,24 @@ def test_what_cannot_be_calibrated_is_one_line_and_no_file(data: Path, tmp_path:
     write_clip(clips / "short.mp4", range(4))
     assert "short.mp4 has 4 frames; the model needs 5" in refused(checkpoint, clips)
     scores = "PSNR nan dB"
-    assert f"clip 01, frame 4: the model gives no finite score ({scores}" in refused(write_overflowing(tmp_path), data)
+    assert f"clip 01, frame 4: the model gives no finite score ({scores}" in refused(
+        write_overflowing(tmp_path), data
+    )
     whole, damaged = checkpoint.read_bytes(), tmp_path / "damaged.safetensors"
     for wrong in (whole[: len(whole) // 2], b"no weights", b""):
         damaged.write_bytes(wrong)
         assert "damaged.safetensors" in refused(damaged, data)
-    other = json.loads(read_header(checkpoint).metadata()["lookout"]) | {"model": "ae", "config": {"width": 4}}
+    other = json.loads(read_header(checkpoint).metadata()["lookout"]) | {
+        "model": "ae",
+        "config": {"width": 4},
+    }
     save_file(load_file(checkpoint), checkpoint, metadata={"lookout": json.dumps(other)})
     assert "tiny.safetensors does not hold the weights it names" in refused(checkpoint, data)
 
 
-def test_weights_that_half_precision_cannot_hold_are_refused_and_the_file_stays(data: Path, tmp_path: Path) -> None:
+def test_weights_that_half_precision_cannot_hold_are_refused_and_the_file_stays(
+    data: Path, tmp_path: Path
+) -> None:
     checkpoint, tiny = tmp_path / "large.safetensors", tiny_checkpoint()
     name, weights = next(iter(tiny.model.named_parameters()))
     weights.view(-1)[0] = 65_600
@@ -219,7 +310,10 @@ def test_weights_that_half_precision_cannot_hold_are_refused_and_the_file_stays(
     before = checkpoint.read_bytes()
     command = ("calibrate", "--checkpoint", checkpoint, "--data", data, "--out", checkpoint)
     said = lookout(*command, "--half", expect=1)
-    assert f"is not written: {name} has numbers that are not finite in torch.float16" in said.one_line()
+    assert (
+        f"is not written: {name} has numbers that are not finite in torch.float16"
+        in said.one_line()
+    )
     assert checkpoint.read_bytes() == before
     lookout(*command)
     assert load_checkpoint(checkpoint).calibration is not None

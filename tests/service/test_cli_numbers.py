@@ -6,7 +6,7 @@ import pytest
 from typer.core import TyperGroup, TyperOption
 from typer.main import get_command
 
-from service.cli import app
+from lookout.service.cli.main import app
 from tests.cli import lookout
 
 
@@ -30,4 +30,6 @@ def test_what_is_no_number_is_refused(command: str, option: str, number: str) ->
 
 
 def test_there_are_such_options() -> None:
-    assert {("train", "--learning-rate"), ("evaluate", "--gate"), ("recipe", "--minutes")} < set(number_options())
+    assert {("train", "--learning-rate"), ("evaluate", "--gate"), ("recipe", "--minutes")} < set(
+        number_options()
+    )

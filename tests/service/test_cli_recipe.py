@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from models.checkpoint import digest, load_checkpoint
-from models.training import loop, recipe
-from models.training.trainer import Batch, Trainer
+from lookout.models.checkpoint.file import digest, load_checkpoint
+from lookout.models.training import loop, recipe
+from lookout.models.training.trainer import Batch, Trainer
 from tests.cli import Said, lookout
 from tests.clips import damage, write_clip
 from tests.killed import KilledError
@@ -83,10 +83,14 @@ def test_the_table_tells_what_was_done_and_what_came_of_it(made: tuple[Path, Sai
     assert str(out) not in (out / "mnad-pred-seed0.result.json").read_text()
 
 
-def test_the_weights_are_half_and_their_parts_make_the_file(made: tuple[Path, Said], tmp_path: Path) -> None:
+def test_the_weights_are_half_and_their_parts_make_the_file(
+    made: tuple[Path, Said], tmp_path: Path
+) -> None:
     out, _ = made
     checkpoint, joined = out / "mnad-pred-seed0.safetensors", tmp_path / "joined.safetensors"
-    parameters = sum(tensor.numel() for tensor in load_checkpoint(checkpoint).model.state_dict().values())
+    parameters = sum(
+        tensor.numel() for tensor in load_checkpoint(checkpoint).model.state_dict().values()
+    )
     assert checkpoint.stat().st_size < 3 * parameters
     lookout("join", out / "mnad-pred-seed0.safetensors.parts.json", "--out", joined)
     assert joined.read_bytes() == checkpoint.read_bytes()
@@ -107,15 +111,22 @@ def test_done_again_it_trains_nothing_and_another_schedule_is_refused(
     assert "mnad-pred-seed0.plan.json is of a training with other options" in other.one_line()
 
 
-def test_what_cannot_be_is_one_line_and_no_file(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_cannot_be_is_one_line_and_no_file(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     out = tmp_path / "out"
     monkeypatch.setattr(recipe, "_pace", lambda _: recipe.Pace(steps_per_s=1e-6, row_s=0))
-    assert "one epoch takes" in lookout("recipe", "--data", data, "--out", out, *SMALL, expect=1).one_line()
+    assert (
+        "one epoch takes"
+        in lookout("recipe", "--data", data, "--out", out, *SMALL, expect=1).one_line()
+    )
     said = lookout("recipe", "--data", data / "Test", "--out", out, *SMALL, expect=1)
     assert "Test has one normal clip" in said.one_line()
     short = tmp_path / "short"
     for name in ("01", "02"):
-        write_images(short / "train" / name, [f"{number}.png" for number in range(4 if name == "02" else 9)])
+        write_images(
+            short / "train" / name, [f"{number}.png" for number in range(4 if name == "02" else 9)]
+        )
     (short / "test").symlink_to(short / "train")
     said = lookout("recipe", "--data", short, "--out", out, *SMALL, expect=1)
     assert "02 has 4 frames; the model needs 5" in said.one_line()
@@ -141,7 +152,10 @@ def test_what_it_is_to_be_measured_on_is_looked_at_before_the_training(
     assert "partial holds no video clip" in said.one_line()
     (partial / "test").mkdir()
     (partial / "test" / "01.mp4").write_text("no video")
-    assert "01.mp4 cannot be opened" in lookout("recipe", "--data", partial, "--out", out, *SMALL, expect=1).one_line()
+    assert (
+        "01.mp4 cannot be opened"
+        in lookout("recipe", "--data", partial, "--out", out, *SMALL, expect=1).one_line()
+    )
     write_clip(partial / "test" / "01.mp4", range(9))
     labels = {"test": {"01": {"frames": 8, "anomalous_first_last_0based_inclusive": [[2, 4]]}}}
     (partial / "labels.json").write_text(json.dumps(labels))

@@ -16,10 +16,10 @@ import numpy as np
 import pytest
 import torch
 
-from models.checkpoint import digest, load_checkpoint
-from models.header import read_header
-from models.training import footage
-from models.training.trainer import Batch, Trainer
+from lookout.models.checkpoint.file import digest, load_checkpoint
+from lookout.models.checkpoint.header import read_header
+from lookout.models.data import clips as footage
+from lookout.models.training.trainer import Batch, Trainer
 from tests.cli import TRAIN, evaluated, lookout
 from tests.clips import damage, write_clip
 from tests.sets import write_images
@@ -37,12 +37,14 @@ def test_train_records_where_the_checkpoint_came_from(trained: Path) -> None:
     assert not list(trained.parent.glob("*.resume"))
 
 
-def test_a_signal_stops_a_training_which_no_other_may_go_on_with(data: Path, tmp_path: Path) -> None:
+def test_a_signal_stops_a_training_which_no_other_may_go_on_with(
+    data: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "model.safetensors"
     command = ["train", "--data", data, "--out", out, *TRAIN]
     slow = [*command[:-4], "--epochs", "4000", "--seed", "3"]
     process = subprocess.Popen(
-        [sys.executable, "-m", "service.cli", *map(str, slow)],
+        [sys.executable, "-P", "-m", "lookout", *map(str, slow)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -63,7 +65,9 @@ def test_a_signal_stops_a_training_which_no_other_may_go_on_with(data: Path, tmp
     assert "other options" in other.one_line()
 
 
-def test_training_goes_on_after_a_signal(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_training_goes_on_after_a_signal(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """In the middle of an epoch, of 20 with 6 steps each."""
     step = Trainer.step
 
@@ -73,7 +77,10 @@ def test_training_goes_on_after_a_signal(data: Path, tmp_path: Path, monkeypatch
         return step(trainer, batch)
 
     options = ("--data", data, *TRAIN, "--epochs", 20, "--held-out", 0.1, "--validate-every", 50)
-    undisturbed, out = tmp_path / "one" / "gate.safetensors", tmp_path / "other" / "gate.safetensors"
+    undisturbed, out = (
+        tmp_path / "one" / "gate.safetensors",
+        tmp_path / "other" / "gate.safetensors",
+    )
     lookout("train", "--out", undisturbed, *options)
     with monkeypatch.context() as patch:
         patch.setattr(Trainer, "step", step_and_signal)
@@ -84,7 +91,9 @@ def test_training_goes_on_after_a_signal(data: Path, tmp_path: Path, monkeypatch
     assert f"going on from {out}.resume (epoch 18, step 2)" in again
     for name in ("gate.safetensors", "gate.last.safetensors"):
         assert_same_weights(undisturbed.with_name(name), out.with_name(name))
-    assert {path.name for path in out.parent.iterdir()} == {path.name for path in undisturbed.parent.iterdir()}
+    assert {path.name for path in out.parent.iterdir()} == {
+        path.name for path in undisturbed.parent.iterdir()
+    }
 
 
 def assert_same_weights(one: Path, other: Path) -> None:
@@ -110,25 +119,38 @@ def test_a_state_that_would_run_code_is_one_line_and_runs_none(data: Path, tmp_p
     zipped = state.read_bytes()
     for content in (zipped, pickle.dumps(Malicious(made))):
         state.write_bytes(content)
-        said = lookout("train", "--data", data, "--out", tmp_path / "gate.safetensors", *TRAIN, expect=1)
-        assert "gate.safetensors.resume cannot be resumed from (UnpicklingError); remove it" in said.one_line()
+        said = lookout(
+            "train", "--data", data, "--out", tmp_path / "gate.safetensors", *TRAIN, expect=1
+        )
+        assert (
+            "gate.safetensors.resume cannot be resumed from (UnpicklingError); remove it"
+            in said.one_line()
+        )
         assert {path.name for path in tmp_path.iterdir()} == {"gate.safetensors.resume"}
 
 
 def test_training_tells_how_it_goes_on_held_out_clips(data: Path, tmp_path: Path) -> None:
     out = tmp_path / "gate.safetensors"
-    said = lookout("train", "--data", data, "--out", out, *TRAIN, "--held-out", 0.1, "--deterministic").out
+    said = lookout(
+        "train", "--data", data, "--out", out, *TRAIN, "--held-out", 0.1, "--deterministic"
+    ).out
     assert "26 windows of 1 clips, 1 held out" in said
     rows = [json.loads(line) for line in (tmp_path / "gate.log.jsonl").read_text().splitlines()]
     for row in rows:
         (line,) = [
-            line for line in said.splitlines() if line.startswith(f"epoch {row['epoch']} of 2, step {row['step']}:")
+            line
+            for line in said.splitlines()
+            if line.startswith(f"epoch {row['epoch']} of 2, step {row['step']}:")
         ]
         assert f"held out {row['held_out']['psnr_db']:.2f} dB" in line
         assert f"generated AUC {row['held_out']['auc_percent']:.1f} %" in line
         assert "steps/s" in line
         assert ("(best)" in line) == row["best"]
-    assert {path.name for path in tmp_path.iterdir()} == {"gate.safetensors", "gate.last.safetensors", "gate.log.jsonl"}
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "gate.safetensors",
+        "gate.last.safetensors",
+        "gate.log.jsonl",
+    }
     provenance = read_header(out).provenance
     assert provenance["footage"]["held_out"]["clips"] in (["01.mp4"], ["02.mp4"])
     assert provenance["row"] == [row for row in rows if row["best"]][-1]
@@ -139,7 +161,18 @@ def test_other_clips_to_measure_on_and_an_early_end(data: Path, tmp_path: Path) 
     other.mkdir()
     write_clip(other / "night.mp4", range(600, 630), size_px=(64, 48))
     out = tmp_path / "gate.safetensors"
-    watch = ("--validate", other, "--validate-every", 1, "--patience", 1, "--best-by", "auc", "--epochs", 40)
+    watch = (
+        "--validate",
+        other,
+        "--validate-every",
+        1,
+        "--patience",
+        1,
+        "--best-by",
+        "auc",
+        "--epochs",
+        40,
+    )
     lookout("train", "--data", data, "--out", out, *TRAIN, *watch)
     rows = [json.loads(line) for line in (tmp_path / "gate.log.jsonl").read_text().splitlines()]
     assert [row["best"] for row in rows] == [True] * (len(rows) - 1) + [False]
@@ -164,12 +197,22 @@ def test_several_seeds_have_mean_and_deviation_and_go_on(data: Path, tmp_path: P
     said = lookout(*command).out
     summary = json.loads((tmp_path / "gate.seeds.json").read_text())
     psnr = [run["row"]["held_out"]["psnr_db"] for run in summary["runs"]]
-    assert [run["checkpoint"] for run in summary["runs"]] == ["gate-seed3.safetensors", "gate-seed4.safetensors"]
+    assert [run["checkpoint"] for run in summary["runs"]] == [
+        "gate-seed3.safetensors",
+        "gate-seed4.safetensors",
+    ]
     assert psnr[0] != psnr[1]
     spread = summary["over_seeds"]["psnr_db"]
-    assert spread == {"mean": pytest.approx(np.mean(psnr)), "deviation": pytest.approx(np.std(psnr, ddof=1))}
-    assert f"psnr_db over 2 seeds: {spread['mean']:.4g}, deviation {spread['deviation']:.2g}" in said
-    held = [read_header(tmp_path / run["checkpoint"]).provenance["footage"] for run in summary["runs"]]
+    assert spread == {
+        "mean": pytest.approx(np.mean(psnr)),
+        "deviation": pytest.approx(np.std(psnr, ddof=1)),
+    }
+    assert (
+        f"psnr_db over 2 seeds: {spread['mean']:.4g}, deviation {spread['deviation']:.2g}" in said
+    )
+    held = [
+        read_header(tmp_path / run["checkpoint"]).provenance["footage"] for run in summary["runs"]
+    ]
     assert held[0] == held[1]
     (tmp_path / "gate-seed4.safetensors").unlink()
     again = lookout(*command).out
@@ -177,12 +220,31 @@ def test_several_seeds_have_mean_and_deviation_and_go_on(data: Path, tmp_path: P
     assert json.loads((tmp_path / "gate.seeds.json").read_text()) == summary
 
 
-def test_a_narrow_network_is_taught_by_a_wide_one(data: Path, trained: Path, tmp_path: Path) -> None:
+def test_a_narrow_network_is_taught_by_a_wide_one(
+    data: Path, trained: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "narrow.safetensors"
-    taught = ("train", "--data", data, "--out", out, *TRAIN, "--width", 2, "--dim", 16, "--teacher", trained)
+    taught = (
+        "train",
+        "--data",
+        data,
+        "--out",
+        out,
+        *TRAIN,
+        "--width",
+        2,
+        "--dim",
+        16,
+        "--teacher",
+        trained,
+    )
     lookout(*taught)
     header = read_header(out)
-    assert (header.config["dim"], header.config["loss_compact"], header.config["loss_separate"]) == (16, 0, 0)
+    assert (
+        header.config["dim"],
+        header.config["loss_compact"],
+        header.config["loss_separate"],
+    ) == (16, 0, 0)
     assert header.provenance["footage"]["teacher"] == digest(trained)
     assert set(evaluated(out, data, tmp_path)[1]) >= {"01/distance", "02/distance"}
     for options, reason in [
@@ -195,7 +257,12 @@ def test_a_narrow_network_is_taught_by_a_wide_one(data: Path, trained: Path, tmp
         (("--set", "loss_separate=0"), "has no loss of its own"),
         (("--teacher", data / "train" / "01.mp4"), "01.mp4"),
     ]:
-        assert reason in lookout(*taught, "--out", tmp_path / "x" / "x.safetensors", *options, expect=1).one_line()
+        assert (
+            reason
+            in lookout(
+                *taught, "--out", tmp_path / "x" / "x.safetensors", *options, expect=1
+            ).one_line()
+        )
         assert not (tmp_path / "x").exists()
 
 
@@ -203,13 +270,18 @@ def test_one_recording_is_trained_and_calibrated_on_at_a_cameras_rate(tmp_path: 
     recording = write_clip(tmp_path / "camera.mkv", range(100), fps=25, size_px=(64, 48))
     out = tmp_path / "gate.safetensors"
     for rate, frames in ((), 100), (("--sample-fps", 10), 40):
-        said = lookout("train", "--data", recording, "--out", out, *TRAIN, "--held-out", 0.25, *rate).out
+        said = lookout(
+            "train", "--data", recording, "--out", out, *TRAIN, "--held-out", 0.25, *rate
+        ).out
         assert f"{frames * 3 // 4 - 4} windows of 1 clips, 1 held out" in said
         lookout("calibrate", "--checkpoint", out, "--data", recording, "--out", out, *rate)
         header = read_header(out)
         assert header.calibration is not None
         assert header.calibration.frames == frames - 4
-        noted = header.provenance.get("sample_fps"), header.provenance["calibration"].get("sample_fps")
+        noted = (
+            header.provenance.get("sample_fps"),
+            header.provenance["calibration"].get("sample_fps"),
+        )
         assert noted == ((10, 10) if rate else (None, None))
         assert header.provenance["footage"]["held_out"]["clips"] == ["camera.mkv"]
 
@@ -217,7 +289,20 @@ def test_one_recording_is_trained_and_calibrated_on_at_a_cameras_rate(tmp_path: 
 def test_several_seeds_at_a_cameras_rate_go_on_too(tmp_path: Path) -> None:
     recording = write_clip(tmp_path / "camera.mkv", range(50), fps=25, size_px=(64, 48))
     out = tmp_path / "gate.safetensors"
-    command = ("train", "--data", recording, "--out", out, *TRAIN, "--epochs", 1, "--seeds", 2, "--sample-fps", 10)
+    command = (
+        "train",
+        "--data",
+        recording,
+        "--out",
+        out,
+        *TRAIN,
+        "--epochs",
+        1,
+        "--seeds",
+        2,
+        "--sample-fps",
+        10,
+    )
     lookout(*command)
     assert lookout(*command).out.count("is there already") == 2
 
@@ -236,7 +321,10 @@ def test_done_again_it_says_how_the_weights_are_stored(data: Path, tmp_path: Pat
 
 def test_a_damaged_recording_is_used_and_the_damage_told(tmp_path: Path) -> None:
     recording = write_clip(tmp_path / "camera.mkv", range(40), size_px=(64, 48), options=GROUPS)
-    out, told = tmp_path / "gate.safetensors", "camera.mkv: 8 frames passed over for damage; 32 used, in 2 pieces"
+    out, told = (
+        tmp_path / "gate.safetensors",
+        "camera.mkv: 8 frames passed over for damage; 32 used, in 2 pieces",
+    )
     damage(recording, [12])
     said = lookout("train", "--data", recording, "--out", out, *TRAIN).out
     assert told in said.splitlines()
@@ -249,11 +337,16 @@ def test_a_damaged_recording_is_used_and_the_damage_told(tmp_path: Path) -> None
 def test_what_is_trained_and_measured_on_shares_the_memory(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    recordings = [write_clip(tmp_path / f"{name}.mkv", range(30), size_px=(64, 48)) for name in ("day", "night")]
+    recordings = [
+        write_clip(tmp_path / f"{name}.mkv", range(30), size_px=(64, 48))
+        for name in ("day", "night")
+    ]
     monkeypatch.setattr(footage, "memory_bytes", lambda: 2 * 59 * 32 * 32 * 3)
     alone = ("train", "--data", recordings[0], *TRAIN)
     lookout(*alone, "--out", tmp_path / "gate.safetensors")
-    both = lookout(*alone, "--validate", recordings[1], "--out", tmp_path / "x" / "gate.safetensors", expect=1)
+    both = lookout(
+        *alone, "--validate", recordings[1], "--out", tmp_path / "x" / "gate.safetensors", expect=1
+    )
     assert "about 60 frames of 32x32" in both.one_line()
     assert not (tmp_path / "x").exists()
 
@@ -264,9 +357,20 @@ def test_folders_of_images_are_trained_on(tmp_path: Path) -> None:
     said = lookout("train", "--data", tmp_path, "--out", tmp_path / "gate.safetensors", *TRAIN).out
     assert "10 windows of 2 clips" in said
     (tmp_path / "Train" / "Train002" / "005.tif").unlink()
-    sampled = ("train", "--data", tmp_path, "--out", tmp_path / "x.safetensors", *TRAIN, "--sample-fps", 10)
+    sampled = (
+        "train",
+        "--data",
+        tmp_path,
+        "--out",
+        tmp_path / "x.safetensors",
+        *TRAIN,
+        "--sample-fps",
+        10,
+    )
     assert "Train001: images do not say how fast" in lookout(*sampled, expect=1).one_line()
-    wrong = lookout("train", "--data", tmp_path, "--out", tmp_path / "x.safetensors", *TRAIN, expect=1)
+    wrong = lookout(
+        "train", "--data", tmp_path, "--out", tmp_path / "x.safetensors", *TRAIN, expect=1
+    )
     assert "Train002: frame 5 is missing" in wrong.one_line()
 
 
@@ -278,11 +382,17 @@ def test_a_training_that_cannot_be_is_one_line_and_no_file(data: Path, tmp_path:
     for options, reason in [
         (("--data", tmp_path / "empty"), "no video clip"),
         (("--data", tmp_path / "short"), "01.mp4 has 3 frames; the model needs 5"),
-        (("--data", data, "--validate", tmp_path / "short"), "01.mp4 has 3 frames; the model needs 5"),
+        (
+            ("--data", data, "--validate", tmp_path / "short"),
+            "01.mp4 has 3 frames; the model needs 5",
+        ),
         (("--data", data, "--validate", tmp_path / "empty"), "no video clip"),
         (("--data", data, "--held-out", 0.1, "--validate", data), "take one of them"),
         (("--data", data, "--patience", 3), "--patience needs clips to measure on: --held-out 0.1"),
-        (("--data", data, "--best-by", "auc"), "--best-by auc needs clips to measure on: --held-out 0.1"),
+        (
+            ("--data", data, "--best-by", "auc"),
+            "--best-by auc needs clips to measure on: --held-out 0.1",
+        ),
         (("--data", data, "--set", "loss_apart=1"), "mnad-pred has no number 'loss_apart'"),
         (("--data", data, "--set", "loss_separate"), "--set takes NAME=X"),
     ]:
@@ -291,9 +401,14 @@ def test_a_training_that_cannot_be_is_one_line_and_no_file(data: Path, tmp_path:
         assert not folder.exists()
 
 
-def test_where_the_checkpoint_goes_is_known_to_be_right_before_the_training(data: Path, tmp_path: Path) -> None:
+def test_where_the_checkpoint_goes_is_known_to_be_right_before_the_training(
+    data: Path, tmp_path: Path
+) -> None:
     (tmp_path / "folder.safetensors").mkdir()
-    for name, reason in [("folder.safetensors", "is a folder"), ("gate", "must end in .safetensors")]:
+    for name, reason in [
+        ("folder.safetensors", "is a folder"),
+        ("gate", "must end in .safetensors"),
+    ]:
         said = lookout("train", "--data", data, "--out", tmp_path / name, *TRAIN, expect=1)
         assert f"--out {name}" in said.one_line()
         assert reason in said.one_line()
@@ -304,9 +419,15 @@ def test_a_training_that_came_to_its_end_is_not_done_again(data: Path, tmp_path:
     out = tmp_path / "gate.safetensors"
     command = ("train", f"--data={data}", f"--out={out}", *TRAIN, "--held-out", 0.1)
     lookout(*command)
-    assert "lookout train --data=data0 --out=gate.safetensors" in read_header(out).provenance["command"]
+    assert (
+        "lookout train --data=data0 --out=gate.safetensors"
+        in read_header(out).provenance["command"]
+    )
     there = {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
-    assert "is there already, trained so, stored in float32; remove it to train it anew" in lookout(*command).out
+    assert (
+        "is there already, trained so, stored in float32; remove it to train it anew"
+        in lookout(*command).out
+    )
     assert {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == there
     assert "epoch 2" in lookout(*command, "--learning-rate", 1e-3).out
 
@@ -323,9 +444,19 @@ def test_the_help_says_what_holds_where_nothing_is_given() -> None:
 
 def test_a_loss_that_is_no_number_is_one_line(data: Path, tmp_path: Path) -> None:
     said = lookout(
-        "train", "--data", data, "--out", tmp_path / "x.safetensors", *TRAIN, "--learning-rate", 1e30, expect=1
+        "train",
+        "--data",
+        data,
+        "--out",
+        tmp_path / "x.safetensors",
+        *TRAIN,
+        "--learning-rate",
+        1e30,
+        expect=1,
     )
-    assert "try a smaller learning rate; remove x.safetensors.resume to start anew" in said.one_line()
+    assert (
+        "try a smaller learning rate; remove x.safetensors.resume to start anew" in said.one_line()
+    )
     assert {path.name for path in tmp_path.iterdir()} == {"x.safetensors.resume"}
 
 
@@ -333,7 +464,17 @@ def test_the_page_on_training_names_every_option_of_train_and_no_others() -> Non
     page = (Path(__file__).parents[2] / "docs" / "training.md").read_text()
     told = set(re.findall(r"--[a-z][a-z-]+", page))
     options = set(re.findall(r"--[a-z][a-z-]+", lookout("train", "--help").out))
-    usual = {"--help", "--epochs", "--batch", "--width", "--dim", "--items", "--size", "--device", "--half"}
+    usual = {
+        "--help",
+        "--epochs",
+        "--batch",
+        "--width",
+        "--dim",
+        "--items",
+        "--size",
+        "--device",
+        "--half",
+    }
     assert options - usual <= told
     assert told - {"--checkpoint"} <= options
 
@@ -349,6 +490,8 @@ def test_the_page_on_training_names_every_option_of_train_and_no_others() -> Non
         ("--sample-fps", "nan"),
     ],
 )
-def test_a_number_that_makes_no_sense_is_refused_at_once(data: Path, tmp_path: Path, wrong: tuple[str, object]) -> None:
+def test_a_number_that_makes_no_sense_is_refused_at_once(
+    data: Path, tmp_path: Path, wrong: tuple[str, object]
+) -> None:
     said = lookout("train", "--data", data, "--out", tmp_path / "x.safetensors", *wrong, expect=2)
     assert wrong[0] in said.err

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 import redis
 
-from service.bus import UNAVAILABLE, Bus, connect
-from service.cluster import Cluster
-from service.leases import Leases
-from service.messages import Alert, AlertEvent, CameraEvent, FrameId, Gap
-from service.store import Snapshot, Store
+from lookout.service.core.messages import Alert, AlertEvent, CameraEvent, FrameId, Gap
+from lookout.service.ownership.leases import Leases
+from lookout.service.storage.bus.bus import UNAVAILABLE, Bus, connect
+from lookout.service.storage.redis.cluster import Cluster
+from lookout.service.storage.store.store import Snapshot, Store
 from tests.clips import write_clip
 from tests.e2e.service_process import running_service
 from tests.owning import add_frames, add_scores, own
@@ -44,10 +44,16 @@ def test_frames_scores_and_gaps_of_cameras_on_every_node(client: redis.Redis) ->
     bus = Bus(client, frames_kept=256, scores_kept=1000, heats_kept=256)
     add_frames(bus, *(frame(name, seq) for name in CAMERAS for seq in range(3)))
     add_scores(bus, [(score(name, seq), heat(name, seq)) for seq in range(2) for name in CAMERAS])
-    bus.add_outcomes([(own(bus, name, "inference"), Gap(name, 1000, 2, 1, "lag")) for name in CAMERAS])
+    bus.add_outcomes(
+        [(own(bus, name, "inference"), Gap(name, 1000, 2, 1, "lag")) for name in CAMERAS]
+    )
     everything = dict.fromkeys(CAMERAS)
-    assert {name: len(found) for name, found in bus.frames_after(everything, 9).items()} == dict.fromkeys(CAMERAS, 3)
-    assert {name: len(found) for name, found in bus.scores_after(everything, 9).items()} == dict.fromkeys(CAMERAS, 2)
+    assert {
+        name: len(found) for name, found in bus.frames_after(everything, 9).items()
+    } == dict.fromkeys(CAMERAS, 3)
+    assert {
+        name: len(found) for name, found in bus.scores_after(everything, 9).items()
+    } == dict.fromkeys(CAMERAS, 2)
     assert {name: seen.cursor for name, seen in bus.overview(CAMERAS).items()} == dict.fromkeys(
         CAMERAS, FrameId(1000, 2)
     )
@@ -69,11 +75,16 @@ def test_everything_that_the_store_does(client: redis.Redis) -> None:
     assert store.save_snapshot("gate", epoch, Snapshot(FrameId(1000, 1), {}))
     store.forget_snapshot("gate")
     assert store.snapshot("gate") is None
-    alerts = [Alert(f"gate:1000-{seq}", "gate", "open", 1000.0 + seq, None, 0.5, 0.9, 1001.0) for seq in (1, 2)]
+    alerts = [
+        Alert(f"gate:1000-{seq}", "gate", "open", 1000.0 + seq, None, 0.5, 0.9, 1001.0)
+        for seq in (1, 2)
+    ]
     store.save_alerting("gate", {}, [AlertEvent("new", alert) for alert in alerts])
     assert store.drop_old_alerts("gate") == ["gate:1000-1"]
     assert store.open_alerts("gate") == alerts[1:]
-    assert [event.alert for _, event in store.events_after(dict.fromkeys(CAMERAS), 9)["gate"]] == alerts
+    assert [
+        event.alert for _, event in store.events_after(dict.fromkeys(CAMERAS), 9)["gate"]
+    ] == alerts
     store.add_event(CameraEvent("tampered", "gate", 1000, 1, 1.0, "dark"))
     store.remove_camera("gate")
     assert store.alerted_cameras() == ["gate"]
@@ -101,21 +112,40 @@ def test_a_cluster_that_is_away_is_told_as_a_server_is(nodes: Nodes) -> None:
 
 
 @pytest.mark.slow
-def test_the_whole_line_outlives_the_loss_of_a_node(nodes: Nodes, client: redis.Redis, tmp_path: Path) -> None:
+def test_the_whole_line_outlives_the_loss_of_a_node(
+    nodes: Nodes, client: redis.Redis, tmp_path: Path
+) -> None:
     for folder in ("models", "media"):
         (tmp_path / folder).mkdir()
     write_tiny(tmp_path / "models")
     write_clip(tmp_path / "media" / "walk.mp4", range(600), size_px=(64, 48))
-    settings: dict[str, object] = {"models_dir": tmp_path / "models", "media_dir": tmp_path / "media", "threads": 1}
+    settings: dict[str, object] = {
+        "models_dir": tmp_path / "models",
+        "media_dir": tmp_path / "media",
+        "threads": 1,
+    }
     with running_service(tmp_path / "data", bus_url=nodes.url, **settings) as service:
         for name in CAMERAS:
-            service.add(id=name, url=str(tmp_path / "media" / "walk.mp4"), calibration="model", pace="realtime")
+            service.add(
+                id=name,
+                url=str(tmp_path / "media" / "walk.mp4"),
+                calibration="model",
+                pace="realtime",
+            )
 
         def goes_on(name: str, since: float) -> bool:
-            scores = service.http.get(f"/cameras/{name}/scores", params={"limit": 1}).json().get("items", [])
+            scores = (
+                service.http.get(f"/cameras/{name}/scores", params={"limit": 1})
+                .json()
+                .get("items", [])
+            )
             return bool(scores) and scores[0]["captured_at"] > since
 
-        wait_until(lambda: all(goes_on(name, 0.0) for name in CAMERAS), "scores of every camera", 30)
+        wait_until(
+            lambda: all(goes_on(name, 0.0) for name in CAMERAS), "scores of every camera", 30
+        )
         nodes.restart(nodes.of("hall"))
         now = time.time()
-        wait_until(lambda: all(goes_on(name, now) for name in CAMERAS), "newer scores of every camera", 30)
+        wait_until(
+            lambda: all(goes_on(name, now) for name in CAMERAS), "newer scores of every camera", 30
+        )

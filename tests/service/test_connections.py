@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from service.bus import Bus, connect
-from service.connections import open_bus, open_store, wait_until_up
-from service.errors import SettingsError
-from service.settings import Settings, load_settings
-from service.store import Store
+from lookout.service.core.errors import SettingsError
+from lookout.service.core.settings import Settings, load_settings
+from lookout.service.storage.bus.bus import Bus, connect
+from lookout.service.storage.redis.connections import open_bus, open_store, wait_until_up
+from lookout.service.storage.store.store import Store
 from tests.conftest import Urls
 from tests.refusing import Refusing, refusing_redis
 
@@ -111,12 +111,16 @@ def test_what_is_waited_for_is_told_once(
     urls: Urls, tmp_path: Path, caplog: pytest.LogCaptureFixture, away: str
 ) -> None:
     nobody = with_password(f"unix://{tmp_path / 'nobody.sock'}", SECRET)
-    bus, store = opened(nobody if away == "bus" else urls.bus, nobody if away == "store" else urls.store)
+    bus, store = opened(
+        nobody if away == "bus" else urls.bus, nobody if away == "store" else urls.store
+    )
     assert not wait_until_up(bus, store, After(4))
     (record,) = caplog.records
     assert record.levelno == logging.WARNING
     variable = f"LOOKOUT_{away.upper()}_URL"
-    assert record.message.startswith(f"waiting for the {away} ({variable}, at {tmp_path / 'nobody.sock'}): ")
+    assert record.message.startswith(
+        f"waiting for the {away} ({variable}, at {tmp_path / 'nobody.sock'}): "
+    )
     assert SECRET not in record.message
 
 
@@ -128,7 +132,9 @@ def test_a_server_that_refuses_is_waited_for_until_it_does_not(
         server.refuse("MISCONF")
         stop = MendsWhenWaitedFor(server)
         assert wait_until_up(
-            Bus(connect(server.url), frames_kept=16, scores_kept=16, heats_kept=16), _store(urls), stop
+            Bus(connect(server.url), frames_kept=16, scores_kept=16, heats_kept=16),
+            _store(urls),
+            stop,
         )
     first, last = [record.message for record in caplog.records]
     assert "MISCONF" in first
@@ -150,13 +156,20 @@ def _store(urls: Urls) -> Store:
 
 
 @pytest.mark.parametrize("password", [None, "wr0ng"])
-def test_a_password_that_is_wrong_or_missing_ends_the_wait(urls: Urls, guarded: str, password: str | None) -> None:
+def test_a_password_that_is_wrong_or_missing_ends_the_wait(
+    urls: Urls, guarded: str, password: str | None
+) -> None:
     url = with_password(guarded, password) if password else guarded
-    for variable, servers in (("LOOKOUT_BUS_URL", (url, urls.store)), ("LOOKOUT_STORE_URL", (urls.bus, url))):
+    for variable, servers in (
+        ("LOOKOUT_BUS_URL", (url, urls.store)),
+        ("LOOKOUT_STORE_URL", (urls.bus, url)),
+    ):
         with pytest.raises(SettingsError) as caught:
             wait_until_up(*opened(*servers), After(10))
         where = guarded.removeprefix("unix://")
-        assert str(caught.value) == f"{variable}: the Redis at {where} wants another user or password"
+        assert (
+            str(caught.value) == f"{variable}: the Redis at {where} wants another user or password"
+        )
         assert caught.value.__cause__ is None
 
 
@@ -172,7 +185,7 @@ def test_the_right_password_opens(urls: Urls, guarded: str) -> None:
 def test_a_stage_with_a_wrong_password_ends_with_one_line(urls: Urls, guarded: str) -> None:
     wrong = {"LOOKOUT_BUS_URL": with_password(guarded, "wr0ng"), "LOOKOUT_STORE_URL": urls.store}
     done = subprocess.run(
-        [sys.executable, "-m", "service.cli", "alert"],
+        [sys.executable, "-P", "-m", "lookout", "alert"],
         env={**os.environ, **wrong},
         capture_output=True,
         text=True,

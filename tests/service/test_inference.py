@@ -11,15 +11,15 @@ from pathlib import Path
 import pytest
 import redis
 
-from models.checkpoint import save_checkpoint
-from models.scorer import Scored, Scorer
-from service.bus import Bus, Outcome, connect
-from service.embedded import RedisServer
-from service.inference.lines import Lines
-from service.inference.worker import run
-from service.messages import Camera, Frame, FrameId, IngestReport
-from service.settings import Settings
-from service.store import Snapshot, Store
+from lookout.models.checkpoint.file import save_checkpoint
+from lookout.models.scorer import Scored, Scorer
+from lookout.service.core.messages import Camera, Frame, FrameId, IngestReport
+from lookout.service.core.settings import Settings
+from lookout.service.inference.camera_lines import Lines
+from lookout.service.inference.worker import run
+from lookout.service.storage.bus.bus import Bus, Outcome, connect
+from lookout.service.storage.redis.embedded import RedisServer
+from lookout.service.storage.store.store import Snapshot, Store
 from tests import stage
 from tests.conftest import Urls
 from tests.owning import add_frames
@@ -31,7 +31,12 @@ from tests.waiting import wait_until
 def settings(urls: Urls, tmp_path: Path) -> Settings:
     write_tiny(tmp_path)
     return Settings(
-        bus_url=urls.bus, store_url=urls.store, models_dir=tmp_path, device="cpu", precision="fp32", learn_frames=20
+        bus_url=urls.bus,
+        store_url=urls.store,
+        models_dir=tmp_path,
+        device="cpu",
+        precision="fp32",
+        learn_frames=20,
     )
 
 
@@ -39,7 +44,9 @@ working = partial(stage.working, run)
 
 
 def camera(name: str, **changes: object) -> Camera:
-    made = Camera(name, "/x.mp4", "tiny", None, "fast", "model", enabled=True, created_at=0.0, revision=1)
+    made = Camera(
+        name, "/x.mp4", "tiny", None, "fast", "model", enabled=True, created_at=0.0, revision=1
+    )
     return replace(made, **changes)  # type: ignore[arg-type]
 
 
@@ -55,7 +62,9 @@ def scored(bus: Bus, name: str) -> list[FrameId]:
     return [score.id for score in bus.newest_scores(name, 1000)]
 
 
-def test_every_frame_from_the_fifth_on_has_a_score_and_a_heatmap(bus: Bus, store: Store, settings: Settings) -> None:
+def test_every_frame_from_the_fifth_on_has_a_score_and_a_heatmap(
+    bus: Bus, store: Store, settings: Settings
+) -> None:
     store.add_camera(camera("a"))
     feed(bus, *frames("a", range(12)))
     with working(settings):
@@ -69,15 +78,21 @@ def test_every_frame_from_the_fifth_on_has_a_score_and_a_heatmap(bus: Bus, store
     assert counters.get("memory_updated", 0) + counters.get("memory_kept", 0) == 11
 
 
-def test_the_cursor_moves_on_through_frames_that_have_no_score(bus: Bus, store: Store, settings: Settings) -> None:
+def test_the_cursor_moves_on_through_frames_that_have_no_score(
+    bus: Bus, store: Store, settings: Settings
+) -> None:
     store.add_camera(camera("a"))
     feed(bus, *frames("a", range(3)))
     with working(settings):
-        wait_until(lambda: bus.cursor("a") == (5, 2), "a clip shorter than the window is dealt with")
+        wait_until(
+            lambda: bus.cursor("a") == (5, 2), "a clip shorter than the window is dealt with"
+        )
     assert scored(bus, "a") == []
 
 
-def test_a_restarted_worker_goes_on_without_gap_or_double(bus: Bus, store: Store, settings: Settings) -> None:
+def test_a_restarted_worker_goes_on_without_gap_or_double(
+    bus: Bus, store: Store, settings: Settings
+) -> None:
     store.add_camera(camera("a"))
     feed(bus, *frames("a", range(8)))
     with working(settings):
@@ -95,7 +110,9 @@ def test_every_model_scores_live_under_the_ids_of_its_frames(
 ) -> None:
     """Restarted in the middle; and a camera whose memory is to be guarded, though the model may have none."""
     needs = TINY_OF[model].needs
-    save_checkpoint(settings.models_dir / "tiny.safetensors", untrained(TINY_OF[model], calibration=EASY_BOUNDS))
+    save_checkpoint(
+        settings.models_dir / "tiny.safetensors", untrained(TINY_OF[model], calibration=EASY_BOUNDS)
+    )
     store.add_camera(camera("a", memory="guarded"))
     later = needs.frames - 1 - needs.scored
     feed(bus, *frames("a", range(20)))
@@ -116,12 +133,19 @@ def test_every_model_scores_live_under_the_ids_of_its_frames(
     assert (report.drift is None) == (needs.memory != "adapts")
 
 
-def test_the_last_frames_of_a_file_are_told_when_it_has_ended(bus: Bus, store: Store, settings: Settings) -> None:
+def test_the_last_frames_of_a_file_are_told_when_it_has_ended(
+    bus: Bus, store: Store, settings: Settings
+) -> None:
     """MemAE scores the ninth of sixteen frames: the last seven of a file never get a score."""
-    save_checkpoint(settings.models_dir / "tiny.safetensors", untrained(TINY_OF["memae"], calibration=EASY_BOUNDS))
+    save_checkpoint(
+        settings.models_dir / "tiny.safetensors",
+        untrained(TINY_OF["memae"], calibration=EASY_BOUNDS),
+    )
     store.add_camera(camera("a"))
     feed(bus, *frames("a", range(20)))
-    ended = IngestReport("ended", at=0.0, revision=1, session=5, last_seq=18)  # of a frame too early: not yet
+    ended = IngestReport(
+        "ended", at=0.0, revision=1, session=5, last_seq=18
+    )  # of a frame too early: not yet
     bus.report_ingest("a", ended)
     with working(settings):
         wait_until(lambda: bus.cursor("a") == (5, 12), "what can be scored is scored")
@@ -137,7 +161,9 @@ def test_a_camera_learns_its_bounds_then_has_values_and_keeps_them_over_a_restar
     store.add_camera(camera("a", calibration="learn"))
     feed(bus, *frames("a", range(14)))
     with working(settings):
-        wait_until(lambda: (r := bus.infer_report("a")) and r.learned == 10, "ten of twenty are learned")
+        wait_until(
+            lambda: (r := bus.infer_report("a")) and r.learned == 10, "ten of twenty are learned"
+        )
         report = bus.infer_report("a")
         assert report is not None
         assert (report.state, report.to_learn) == ("learning", 20)
@@ -153,7 +179,9 @@ def test_a_camera_learns_its_bounds_then_has_values_and_keeps_them_over_a_restar
     assert bus.newest_scores("a", 1)[0].value is not None
 
 
-def test_local_scores_and_values_are_the_same_over_a_restart(bus: Bus, store: Store, settings: Settings) -> None:
+def test_local_scores_and_values_are_the_same_over_a_restart(
+    bus: Bus, store: Store, settings: Settings
+) -> None:
     for name in ("a", "b"):
         store.add_camera(camera(name, calibration="learn", score="local"))
     feed(bus, *frames("a", range(22)))
@@ -162,7 +190,9 @@ def test_local_scores_and_values_are_the_same_over_a_restart(bus: Bus, store: St
     feed(bus, *frames("a", range(22, 40)), *frames("b", range(40)))
     with working(settings):
         wait_until(lambda: bus.cursor("a") == bus.cursor("b") == (5, 39), "the rest is scored")
-    interrupted, at_once = ([(s.local_db, s.value) for s in bus.newest_scores(name, 1000)] for name in ("a", "b"))
+    interrupted, at_once = (
+        [(s.local_db, s.value) for s in bus.newest_scores(name, 1000)] for name in ("a", "b")
+    )
     assert interrupted == at_once
     assert [value is None for _, value in at_once] == [True] * 20 + [False] * 16
     assert len({local_db for local_db, _ in at_once}) > 10
@@ -173,7 +203,9 @@ def test_a_calibration_without_the_local_score_fails_a_camera_that_wants_it(
 ) -> None:
     store.add_camera(camera("a", score="local"))
     with working(settings):
-        wait_until(lambda: (r := bus.infer_report("a")) and r.state == "failed", "the camera is failed")
+        wait_until(
+            lambda: (r := bus.infer_report("a")) and r.state == "failed", "the camera is failed"
+        )
     report = bus.infer_report("a")
     assert report is not None
     assert "no bounds of the local score: run `lookout calibrate`" in (report.last_error or "")
@@ -190,18 +222,24 @@ def test_a_calibration_without_the_local_score_fails_a_camera_that_wants_it(
 def test_a_model_that_cannot_be_used_fails_its_camera_alone(
     bus: Bus, store: Store, settings: Settings, change: dict[str, str], reason: str
 ) -> None:
-    (settings.models_dir / "broken.safetensors").write_bytes(b"\x10\x00\x00\x00\x00\x00\x00\x00{no json here!}!")
+    (settings.models_dir / "broken.safetensors").write_bytes(
+        b"\x10\x00\x00\x00\x00\x00\x00\x00{no json here!}!"
+    )
     write_tiny(settings.models_dir, "raw", calibrated=False)
     store.add_camera(camera("bad", **change))
     store.add_camera(camera("good"))
     feed(bus, *frames("good", range(8)), *frames("bad", range(8)))
     with working(settings):
-        wait_until(lambda: (r := bus.infer_report("bad")) and r.state == "failed", "the bad one is failed")
+        wait_until(
+            lambda: (r := bus.infer_report("bad")) and r.state == "failed", "the bad one is failed"
+        )
         wait_until(lambda: bus.cursor("good") == (5, 7), "the good one is scored")
         report = bus.infer_report("bad")
         assert report is not None
         assert reason in (report.last_error or "")
-        write_tiny(settings.models_dir, change["model"])  # mended: no restart, no change of the camera needed
+        write_tiny(
+            settings.models_dir, change["model"]
+        )  # mended: no restart, no change of the camera needed
         wait_until(lambda: bus.cursor("bad") == (5, 7), "the mended one is scored")
 
 
@@ -232,7 +270,9 @@ def test_a_removed_or_disabled_camera_is_let_go(bus: Bus, store: Store, settings
         store.remove_camera("a")
         store.replace_camera(camera("b", enabled=False, revision=2))
         store.add_camera(camera("c"))
-        first = wait_until(lambda: bus.infer_report("c"), "the third is followed, so the change is known")
+        first = wait_until(
+            lambda: bus.infer_report("c"), "the third is followed, so the change is known"
+        )
         bus.forget_run("a")
         bus.forget_run("b")
         wait_until(lambda: bus.infer_report("c") != first, "there are new reports")
@@ -250,7 +290,9 @@ def reports(bus: Bus, name: str, state: str) -> bool:
     return report is not None and report.state == state
 
 
-def test_a_camera_that_was_removed_and_added_again_is_another(bus: Bus, store: Store, settings: Settings) -> None:
+def test_a_camera_that_was_removed_and_added_again_is_another(
+    bus: Bus, store: Store, settings: Settings
+) -> None:
     write_tiny(settings.models_dir, "other")
     store.add_camera(camera("a"))
     with working(settings):
@@ -263,13 +305,17 @@ def test_a_camera_that_was_removed_and_added_again_is_another(bus: Bus, store: S
     assert {score.model for score in bus.newest_scores("a", 10)} == {"other"}
 
 
-def test_a_removed_camera_leaves_nothing_on_the_bus(bus: Bus, store: Store, settings: Settings) -> None:
+def test_a_removed_camera_leaves_nothing_on_the_bus(
+    bus: Bus, store: Store, settings: Settings
+) -> None:
     store.add_camera(camera("a"))
     with working(settings):
         feed(bus, *frames("a", range(8)))
         wait_until(lambda: bus.cursor("a") == (5, 7), "it is scored")
         store.remove_camera("a")
-        wait_until(lambda: bus.cursor("a") is None and not bus.newest_scores("a", 1), "its traces are gone")
+        wait_until(
+            lambda: bus.cursor("a") is None and not bus.newest_scores("a", 1), "its traces are gone"
+        )
 
 
 def test_a_checkpoint_replaced_under_its_name_is_loaded_and_its_bounds_are_learned_anew(
@@ -279,7 +325,9 @@ def test_a_checkpoint_replaced_under_its_name_is_loaded_and_its_bounds_are_learn
     feed(bus, *frames("a", range(26)))
     with working(settings):
         before = wait_until(lambda: bounds_of(store), "the bounds are learned")
-        save_checkpoint(settings.models_dir / "tiny.safetensors", tiny_checkpoint(seed=9, side_px=64))
+        save_checkpoint(
+            settings.models_dir / "tiny.safetensors", tiny_checkpoint(seed=9, side_px=64)
+        )
         wait_until(lambda: reports(bus, "a", "learning"), "it learns anew")
         feed(bus, *frames("a", range(60, 90), side_px=64))
         wait_until(lambda: (now := bounds_of(store)) and now != before, "the new bounds are kept")
@@ -296,7 +344,7 @@ class NoRoom(Scorer):
 def test_a_camera_that_the_model_cannot_score_is_failed_and_stays_so(
     bus: Bus, store: Store, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.inference.scorers.Scorer", NoRoom)
+    monkeypatch.setattr("lookout.service.inference.scorers.Scorer", NoRoom)
     store.add_camera(camera("a"))
     feed(bus, *frames("a", range(8)))
     with working(settings):
@@ -327,7 +375,10 @@ def test_no_frame_is_lost_while_the_bus_fails_to_take_what_became_of_it(
     store.add_camera(camera("b"))
     feed(bus, *frames("a", range(9)), *frames("b", range(3)))
     with working(settings):
-        wait_until(lambda: bus.cursor("a") == (5, 8) and bus.cursor("b") == (5, 2), "all frames are dealt with")
+        wait_until(
+            lambda: bus.cursor("a") == (5, 8) and bus.cursor("b") == (5, 2),
+            "all frames are dealt with",
+        )
     assert scored(bus, "a") == [FrameId(5, seq) for seq in range(4, 9)]
 
 
@@ -346,7 +397,10 @@ def test_a_bus_that_fails_while_a_camera_is_begun_costs_no_camera_more_than_anot
         store.add_camera(camera(name))
         feed(bus, *frames(name, range(8)))
     with working(settings):
-        wait_until(lambda: {bus.cursor(name) for name in ("a", "b", "c")} == {FrameId(5, 7)}, "all are scored")
+        wait_until(
+            lambda: {bus.cursor(name) for name in ("a", "b", "c")} == {FrameId(5, 7)},
+            "all are scored",
+        )
 
 
 def test_a_store_that_hangs_holds_up_no_score(bus: Bus, settings: Settings, tmp_path: Path) -> None:
@@ -359,6 +413,8 @@ def test_a_store_that_hangs_holds_up_no_score(bus: Bus, settings: Settings, tmp_
             server.process.send_signal(signal.SIGSTOP)
             try:
                 feed(bus, *frames("a", range(8)))
-                wait_until(lambda: bus.cursor("a") == (5, 7), "scored while the store hangs", limit_s=5)
+                wait_until(
+                    lambda: bus.cursor("a") == (5, 7), "scored while the store hangs", limit_s=5
+                )
             finally:
                 server.process.send_signal(signal.SIGCONT)

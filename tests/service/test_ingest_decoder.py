@@ -9,18 +9,26 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.preprocess import Preprocess
-from models.video import read_clip
-from service.bus import Bus
-from service.ingest.decoder import backlog_frames
-from service.ingest.resuming import REPLAY_FRAMES
-from service.ingest.wire import EXIT_CODES, Said
-from service.messages import Camera, FrameId
-from service.settings import Settings, load_settings
-from service.store import Snapshot, Store
+from lookout.models.media.decode import read_clip
+from lookout.models.media.preprocess import Preprocess
+from lookout.service.core.messages import Camera, FrameId
+from lookout.service.core.settings import Settings, load_settings
+from lookout.service.ingest.decoder.main import backlog_frames
+from lookout.service.ingest.decoder.protocol import EXIT_CODES, Said
+from lookout.service.ingest.decoder.resume import REPLAY_FRAMES
+from lookout.service.storage.bus.bus import Bus
+from lookout.service.storage.store.store import Snapshot, Store
 from tests.clips import number_in, write_clip, write_sound
 from tests.conftest import Urls
-from tests.ingest_line import SIDE_PX, Reader, camera, play, settings_for, start_decoder, write_header_only
+from tests.ingest_line import (
+    SIDE_PX,
+    Reader,
+    camera,
+    play,
+    settings_for,
+    start_decoder,
+    write_header_only,
+)
 from tests.owning import save
 from tests.waiting import wait_until
 
@@ -34,7 +42,9 @@ def kill_when_it_waits(record: Camera, settings: Settings, bus: Bus) -> None:
     """Run a decoder until it waits for inference."""
     decoder = start_decoder(bus, record, settings)
     try:
-        wait_until(lambda: any(line.waiting for line in decoder.hear()), "the decoder waits for inference")
+        wait_until(
+            lambda: any(line.waiting for line in decoder.hear()), "the decoder waits for inference"
+        )
     finally:
         decoder.kill()
         decoder.close()
@@ -57,7 +67,12 @@ def test_a_file_at_full_pace_gives_every_frame_once_in_order(settings: Settings,
     assert [frame.captured_at - start_s for frame in reader.frames] == pytest.approx(
         [index / 10 for index in range(50)], abs=1e-3
     )
-    assert [line.kind for line in said if line.kind != "progress"] == ["ready", "opened", "session", "ended"]
+    assert [line.kind for line in said if line.kind != "progress"] == [
+        "ready",
+        "opened",
+        "session",
+        "ended",
+    ]
     assert (said[-1].seq, said[-1].frames) == (49, 50)
 
 
@@ -82,7 +97,10 @@ def test_a_file_never_runs_further_ahead_than_the_backlog(settings: Settings, bu
 
     try:
         for _ in range(5):
-            wait_until(lambda: look() == settings.backlog_frames - 1 and said[-1].waiting, "the backlog is full")
+            wait_until(
+                lambda: look() == settings.backlog_frames - 1 and said[-1].waiting,
+                "the backlog is full",
+            )
             reader.read(3)
         wait_until(lambda: (look(), reader.read(1), decoder.exit_code())[2] is not None, "the end")
     finally:
@@ -111,7 +129,10 @@ def test_frames_that_the_bus_lost_are_added_again_from_before_the_snapshot(
         wait_until(lambda: bus.newest_frame_id("a"), "it has begun")
         session = bus.newest_frame_id("a").session  # type: ignore[union-attr]
         save(bus, "a", FrameId(session, 39))
-        wait_until(lambda: bus.newest_frame_id("a") == (session, 39 + settings.backlog_frames - 1), "it waits again")
+        wait_until(
+            lambda: bus.newest_frame_id("a") == (session, 39 + settings.backlog_frames - 1),
+            "it waits again",
+        )
         bus.forget("a")
         save(bus, "a", FrameId(session, 41))
         wait_until(lambda: decoder.exit_code() is not None, "it notices")
@@ -123,8 +144,12 @@ def test_frames_that_the_bus_lost_are_added_again_from_before_the_snapshot(
     store.save_snapshot("a", 1, Snapshot(FrameId(session, 39), {}))
     reader = Reader(bus, "a")
     play(replace(record, revision=1), settings, reader)
-    assert [frame.id for frame in reader.frames] == [(session, seq) for seq in range(40 - REPLAY_FRAMES, 80)]
-    assert [number_in(frame.pixels) for frame in reader.frames] == list(range(40 - REPLAY_FRAMES, 80))
+    assert [frame.id for frame in reader.frames] == [
+        (session, seq) for seq in range(40 - REPLAY_FRAMES, 80)
+    ]
+    assert [number_in(frame.pixels) for frame in reader.frames] == list(
+        range(40 - REPLAY_FRAMES, 80)
+    )
 
 
 def test_a_file_goes_on_after_the_last_frame_that_it_added(settings: Settings, bus: Bus) -> None:
@@ -136,14 +161,20 @@ def test_a_file_goes_on_after_the_last_frame_that_it_added(settings: Settings, b
     assert [frame.seq for frame in reader.frames] == list(range(30))
     assert len(reader.sessions) == 1
     start_s = reader.frames[0].captured_at
-    assert [frame.captured_at - start_s for frame in reader.frames] == pytest.approx([n / 10 for n in range(30)])
+    assert [frame.captured_at - start_s for frame in reader.frames] == pytest.approx(
+        [n / 10 for n in range(30)]
+    )
 
 
-def test_a_file_that_was_read_to_its_end_is_not_played_again_unless_it_is_changed(settings: Settings, bus: Bus) -> None:
+def test_a_file_that_was_read_to_its_end_is_not_played_again_unless_it_is_changed(
+    settings: Settings, bus: Bus
+) -> None:
     clip = write_clip(settings.media_dir / "clip.mp4", range(6))
     reader = Reader(bus, "a")
     for revision in (1, 1, 2):
-        assert play(camera("a", clip, revision=revision), settings, reader)[0] == EXIT_CODES["ended"]
+        assert (
+            play(camera("a", clip, revision=revision), settings, reader)[0] == EXIT_CODES["ended"]
+        )
     assert [number_in(frame.pixels) for frame in reader.frames] == [*range(6), *range(6)]
     assert len(reader.sessions) == 2
 
@@ -166,7 +197,9 @@ def test_a_file_in_real_time_keeps_its_time_stamps(settings: Settings, bus: Bus)
         decoder.close()
     reader.read()
     start_s = reader.frames[0].captured_at
-    assert [frame.captured_at - start_s for frame in reader.frames] == pytest.approx(times_s, abs=1e-3)
+    assert [frame.captured_at - start_s for frame in reader.frames] == pytest.approx(
+        times_s, abs=1e-3
+    )
     assert time.time() - start_s >= 1.5
     assert max(lag_s) < 2
 
@@ -210,7 +243,9 @@ def test_sound_alone_is_no_video(settings: Settings, bus: Bus) -> None:
     assert refused(path, settings, bus) == "there is no video in it"
 
 
-def test_a_checkpoint_that_is_missing_or_half_copied_may_come_yet(settings: Settings, bus: Bus) -> None:
+def test_a_checkpoint_that_is_missing_or_half_copied_may_come_yet(
+    settings: Settings, bus: Bus
+) -> None:
     clip = write_clip(settings.media_dir / "clip.mp4", range(3))
     broken = write_header_only(settings.models_dir, "broken")
     broken.write_bytes(broken.read_bytes()[:40])
@@ -227,9 +262,12 @@ def test_a_checkpoint_that_is_missing_or_half_copied_may_come_yet(settings: Sett
 
 
 @pytest.mark.parametrize(
-    ("backlog", "kept", "frames"), [(64, 384, 64), (384, 384, 352), (1000, 100, 68), (64, 40, 16), (16, 16, 16)]
+    ("backlog", "kept", "frames"),
+    [(64, 384, 64), (384, 384, 352), (1000, 100, 68), (64, 40, 16), (16, 16, 16)],
 )
-def test_the_backlog_leaves_room_for_a_replayed_window(backlog: int, kept: int, frames: int) -> None:
+def test_the_backlog_leaves_room_for_a_replayed_window(
+    backlog: int, kept: int, frames: int
+) -> None:
     assert backlog_frames(load_settings(backlog_frames=backlog, frames_kept=kept)) == frames
 
 
@@ -240,7 +278,9 @@ def test_a_file_outside_the_media_folder(settings: Settings, bus: Bus, tmp_path:
     assert "not below the media folder" in refused(settings.media_dir / "link.mp4", settings, bus)
 
 
-def test_a_file_that_breaks_off_has_failed_after_its_good_frames(settings: Settings, bus: Bus) -> None:
+def test_a_file_that_breaks_off_has_failed_after_its_good_frames(
+    settings: Settings, bus: Bus
+) -> None:
     clip = settings.media_dir / "clip.mp4"
     write_clip(clip, range(100), options={"bf": "0"}, container_options={"movflags": "faststart"})
     clip.write_bytes(clip.read_bytes()[: clip.stat().st_size * 2 // 3])
@@ -259,7 +299,9 @@ def test_damage_in_the_middle_is_passed_over(settings: Settings, bus: Bus) -> No
     data = bytearray(clip.read_bytes())
     third = len(data) // 3 // 188 * 188
     for packet in range(third, third + 20 * 188, 188):
-        data[packet + 4 : packet + 188] = bytes(184)  # the packet's head stays, what it carries is gone
+        data[packet + 4 : packet + 188] = bytes(
+            184
+        )  # the packet's head stays, what it carries is gone
     clip.write_bytes(data)
     reader = Reader(bus, "a")
     code, said = play(camera("a", clip), settings, reader)
@@ -283,7 +325,9 @@ def test_packets_that_cannot_be_decoded_are_counted_and_told(settings: Settings,
 
 
 @pytest.mark.parametrize("ending", ["h264", "ts"])
-def test_another_frame_size_begins_another_session(settings: Settings, bus: Bus, ending: str) -> None:
+def test_another_frame_size_begins_another_session(
+    settings: Settings, bus: Bus, ending: str
+) -> None:
     small = write_clip(settings.media_dir / f"small.{ending}", range(10))
     large = write_clip(settings.media_dir / f"large.{ending}", range(10, 20), size_px=(320, 240))
     both = settings.media_dir / f"both.{ending}"
@@ -293,8 +337,12 @@ def test_another_frame_size_begins_another_session(settings: Settings, bus: Bus,
     assert code == EXIT_CODES["ended"], said
     assert [number_in(frame.pixels) for frame in reader.frames] == list(range(20))
     first, second = reader.sessions
-    assert reader.ids == [FrameId(first, seq) for seq in range(10)] + [FrameId(second, seq) for seq in range(10)]
-    assert [line.error for line in said if line.kind == "notice"] == ["frame size changed from 160x120 to 320x240"]
+    assert reader.ids == [FrameId(first, seq) for seq in range(10)] + [
+        FrameId(second, seq) for seq in range(10)
+    ]
+    assert [line.error for line in said if line.kind == "notice"] == [
+        "frame size changed from 160x120 to 320x240"
+    ]
     times = [frame.captured_at for frame in reader.frames]
     assert times == sorted(times)
     assert times[-1] - times[0] < 5

@@ -14,20 +14,25 @@ from pathlib import Path
 import psutil  # type: ignore[import-untyped]
 import pytest
 
-from models.video import Picture
-from service.bus import Bus
-from service.errors import SourceLostError
-from service.ingest.source import explained
-from service.ingest.wire import Said
-from service.settings import Settings
-from service.store import Store
+from lookout.models.media.decode import Picture
+from lookout.service.core.errors import SourceLostError
+from lookout.service.core.settings import Settings
+from lookout.service.ingest.decoder.protocol import Said
+from lookout.service.ingest.decoder.source import explained
+from lookout.service.storage.bus.bus import Bus
+from lookout.service.storage.store.store import Store
 from tests.clips import write_clip
 from tests.conftest import Urls
 from tests.hostile_rtsp import HONEST, PASSWORD, PICTURES, Script, Wire, hostile_server, sdp
 from tests.ingest_line import Reader, camera, settings_for, start_decoder, working
 from tests.waiting import wait_until
 
-SHORT = {"connect_timeout_s": 2.0, "stall_timeout_s": 2.0, "retry_first_s": 5.0, "retry_most_s": 10.0}
+SHORT = {
+    "connect_timeout_s": 2.0,
+    "stall_timeout_s": 2.0,
+    "retry_first_s": 5.0,
+    "retry_most_s": 10.0,
+}
 
 
 @pytest.fixture
@@ -165,7 +170,10 @@ def test_every_one_is_given_up_in_time_with_a_reason_and_the_good_camera_does_no
         for name in expected.keys() - found.keys():
             report = bus.ingest_report(name)
             if report and report.retry_at:
-                found[name], stalls[name] = (report.state, report.last_error), report.stalls_last_hour
+                found[name], stalls[name] = (
+                    (report.state, report.last_error),
+                    report.stalls_last_hour,
+                )
         return len(found) == len(expected)
 
     with contextlib.ExitStack() as stack:
@@ -185,11 +193,17 @@ def sends_a_picture_without_end(wire: Wire) -> None:
     wire.play(HONEST)
     wire.show_all(PICTURES[:10], itertools.count(0, 0.1))
     while True:
-        wire.packet(b"\x7c\x05" + bytes(60_000), 2_000_000, marker=False)  # the middle of a keyframe
+        wire.packet(
+            b"\x7c\x05" + bytes(60_000), 2_000_000, marker=False
+        )  # the middle of a keyframe
 
 
 def test_a_decoder_takes_no_more_memory_than_it_may(settings: Settings, bus: Bus) -> None:
-    small, said, taken_mb = settings.model_copy(update={"decoder_memory_mb": 64}), list[Said](), list[int]()
+    small, said, taken_mb = (
+        settings.model_copy(update={"decoder_memory_mb": 64}),
+        list[Said](),
+        list[int](),
+    )
     with hostile_server(sends_a_picture_without_end) as url:
         decoder = start_decoder(bus, camera("a", url), small)
         process = psutil.Process(decoder.pid)

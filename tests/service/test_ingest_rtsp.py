@@ -13,12 +13,12 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 
-from models.preprocess import Preprocess
-from models.video import read_clip
-from service.bus import Bus
-from service.ingest.wire import EXIT_CODES
-from service.settings import Settings
-from service.store import Store
+from lookout.models.media.decode import read_clip
+from lookout.models.media.preprocess import Preprocess
+from lookout.service.core.settings import Settings
+from lookout.service.ingest.decoder.protocol import EXIT_CODES
+from lookout.service.storage.bus.bus import Bus
+from lookout.service.storage.store.store import Store
 from tests.clips import number_in, write_clip
 from tests.conftest import Urls
 from tests.ingest_line import SIDE_PX, Reader, camera, play, settings_for, wait_for_state, working
@@ -43,7 +43,9 @@ def endless(tmp_path: Path) -> Path:
 
 
 @pytest.mark.rtsp
-def test_every_frame_arrives_once_in_order_with_a_files_pixels(settings: Settings, clip: Path, bus: Bus) -> None:
+def test_every_frame_arrives_once_in_order_with_a_files_pixels(
+    settings: Settings, clip: Path, bus: Bus
+) -> None:
     reader = Reader(bus, "a")
     with rtsp_server(clip) as url:
         code, said = play(camera("a", url), settings, reader)
@@ -72,7 +74,9 @@ def test_frames_come_while_they_happen_and_at_the_rate_asked_for(
 
 
 @pytest.mark.rtsp
-def test_a_server_that_goes_away_and_returns(settings: Settings, endless: Path, bus: Bus, store: Store) -> None:
+def test_a_server_that_goes_away_and_returns(
+    settings: Settings, endless: Path, bus: Bus, store: Store
+) -> None:
     reader = Reader(bus, "a")
     with working(settings):
         with rtsp_server(endless) as url:
@@ -89,7 +93,9 @@ def test_a_server_that_goes_away_and_returns(settings: Settings, endless: Path, 
 
 
 @pytest.mark.rtsp
-def test_the_end_of_a_stream_is_a_lost_camera(settings: Settings, clip: Path, bus: Bus, store: Store) -> None:
+def test_the_end_of_a_stream_is_a_lost_camera(
+    settings: Settings, clip: Path, bus: Bus, store: Store
+) -> None:
     reader = Reader(bus, "a")
     with rtsp_server(clip) as url, working(settings):
         store.add_camera(camera("a", url))
@@ -144,22 +150,29 @@ def tcp_server(answer: bytes = b"") -> Iterator[int]:
         thread.join()
 
 
-def test_a_server_that_says_nothing_is_given_up_in_time(urls: Urls, tmp_path: Path, bus: Bus) -> None:
+def test_a_server_that_says_nothing_is_given_up_in_time(
+    urls: Urls, tmp_path: Path, bus: Bus
+) -> None:
     settings = settings_for(tmp_path, urls.bus, urls.store, connect_timeout_s=1.0)
     since = time.monotonic()
     with tcp_server() as port:
-        code, said = play(camera("a", f"rtsp://u:s3cr3t@127.0.0.1:{port}/x"), settings, Reader(bus, "a"))
+        code, said = play(
+            camera("a", f"rtsp://u:s3cr3t@127.0.0.1:{port}/x"), settings, Reader(bus, "a")
+        )
     assert (code, said[-1].error) == (EXIT_CODES["lost"], "no answer within 1 s")
     assert time.monotonic() - since < 8
 
 
 @pytest.mark.parametrize(
-    "answer", [b"HTTP/1.1 200 OK\r\n\r\n", b"\x00\xff" * 5000, b"RTSP/1.0 200 OK\r\nCSeq: 1\r\n\r\n"]
+    "answer",
+    [b"HTTP/1.1 200 OK\r\n\r\n", b"\x00\xff" * 5000, b"RTSP/1.0 200 OK\r\nCSeq: 1\r\n\r\n"],
 )
 def test_a_server_of_another_kind(urls: Urls, tmp_path: Path, bus: Bus, answer: bytes) -> None:
     settings = settings_for(tmp_path, urls.bus, urls.store, connect_timeout_s=1.0)
     with tcp_server(answer) as port:
-        code, said = play(camera("a", f"rtsp://u:s3cr3t@127.0.0.1:{port}/x"), settings, Reader(bus, "a"))
+        code, said = play(
+            camera("a", f"rtsp://u:s3cr3t@127.0.0.1:{port}/x"), settings, Reader(bus, "a")
+        )
     assert code == EXIT_CODES["lost"]
     assert said[-1].error
     assert "s3cr3t" not in str(said)
@@ -179,7 +192,9 @@ def test_nobody_there(settings: Settings, bus: Bus, url: str, error: str) -> Non
 
 def test_no_tls(settings: Settings, bus: Bus) -> None:
     with tcp_server(b"no TLS here" * 100) as port:
-        code, said = play(camera("a", f"rtsps://u:s3cr3t@127.0.0.1:{port}/x"), settings, Reader(bus, "a"))
+        code, said = play(
+            camera("a", f"rtsps://u:s3cr3t@127.0.0.1:{port}/x"), settings, Reader(bus, "a")
+        )
     assert (code, said[-1].error) == (EXIT_CODES["lost"], "no TLS connection can be made")
 
 
@@ -187,7 +202,9 @@ def test_no_tls(settings: Settings, bus: Bus) -> None:
 def test_a_camera_that_falls_silent_is_stalled_and_tried_again(
     urls: Urls, tmp_path: Path, endless: Path, bus: Bus, store: Store
 ) -> None:
-    settings = settings_for(tmp_path, urls.bus, urls.store, stall_timeout_s=1.0, connect_timeout_s=1.0)
+    settings = settings_for(
+        tmp_path, urls.bus, urls.store, stall_timeout_s=1.0, connect_timeout_s=1.0
+    )
     with rtsp_server(endless) as url, muted(url) as (quiet_url, mute), working(settings):
         store.add_camera(camera("a", quiet_url))
         wait_for_state(bus, "a", "online")

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.preprocess import Preprocess
-from models.video import TORN, read_clip
-from service.bus import Bus
-from service.ingest.wire import EXIT_CODES
-from service.messages import Transport
-from service.settings import Settings
+from lookout.models.media.decode import TORN, read_clip
+from lookout.models.media.preprocess import Preprocess
+from lookout.service.core.messages import Transport
+from lookout.service.core.settings import Settings
+from lookout.service.ingest.decoder.protocol import EXIT_CODES
+from lookout.service.storage.bus.bus import Bus
 from tests.clips import number_in, write_clip
 from tests.conftest import Urls
 from tests.hostile_rtsp import HONEST, Wire, encoded, headers_of, hostile_server, sdp
@@ -26,7 +26,9 @@ def settings(urls: Urls, tmp_path: Path) -> Settings:
 
 
 @pytest.mark.rtsp
-def test_a_real_server_over_udp_gives_the_same_pictures(settings: Settings, tmp_path: Path, bus: Bus) -> None:
+def test_a_real_server_over_udp_gives_the_same_pictures(
+    settings: Settings, tmp_path: Path, bus: Bus
+) -> None:
     """As over TCP, see test_ingest_rtsp.py; but the good-bye may overtake the last pictures."""
     clip = write_clip(tmp_path / "clip.mp4", range(30))
     reader = Reader(bus, "a")
@@ -34,10 +36,14 @@ def test_a_real_server_over_udp_gives_the_same_pictures(settings: Settings, tmp_
         code, said = play(camera("a", url, transport="udp"), settings, reader)
     assert (code, said[-1].error) == (EXIT_CODES["lost"], "the stream ended")
     same = read_clip(clip, Preprocess(SIDE_PX, SIDE_PX))
-    np.testing.assert_array_equal(np.stack([frame.pixels for frame in reader.frames[:24]]), same[:24])
+    np.testing.assert_array_equal(
+        np.stack([frame.pixels for frame in reader.frames[:24]]), same[:24]
+    )
 
 
-def test_a_camera_whose_udp_packets_do_not_get_through_is_told_of_tcp(settings: Settings, bus: Bus) -> None:
+def test_a_camera_whose_udp_packets_do_not_get_through_is_told_of_tcp(
+    settings: Settings, bus: Bus
+) -> None:
     def behind_a_firewall(wire: Wire) -> None:
         wire.play(HONEST)
         wire.hold()
@@ -45,7 +51,10 @@ def test_a_camera_whose_udp_packets_do_not_get_through_is_told_of_tcp(settings: 
     quick = settings.model_copy(update={"connect_timeout_s": 1.0, "stall_timeout_s": 1.0})
     with hostile_server(behind_a_firewall) as url:
         code, said = play(camera("a", url, transport="udp"), quick, Reader(bus, "a"))
-    assert (code, said[-1].error) == (EXIT_CODES["lost"], "nothing came within 2 s over UDP; try transport tcp")
+    assert (code, said[-1].error) == (
+        EXIT_CODES["lost"],
+        "nothing came within 2 s over UDP; try transport tcp",
+    )
 
 
 @pytest.mark.parametrize(("transport", "other"), [("tcp", "udp"), ("udp", "tcp")])
@@ -57,11 +66,16 @@ def test_a_server_that_speaks_only_the_other_transport(
             request = wire.request()
             refused = request.startswith("SETUP")
             body = HONEST if request.startswith("DESCRIBE") else ""
-            wire.answer(request, body=body, status="461 Unsupported Transport" if refused else "200 OK")
+            wire.answer(
+                request, body=body, status="461 Unsupported Transport" if refused else "200 OK"
+            )
 
     with hostile_server(refuses) as url:
         _, said = play(camera("a", url, transport=transport), settings, Reader(bus, "a"))
-    assert said[-1].error == f"the server does not send over {transport.upper()}; try transport {other}"
+    assert (
+        said[-1].error
+        == f"the server does not send over {transport.upper()}; try transport {other}"
+    )
 
 
 def test_what_lost_packets_spoil_is_not_scored(settings: Settings, bus: Bus) -> None:

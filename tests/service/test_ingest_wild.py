@@ -12,11 +12,11 @@ from urllib.parse import quote
 import psutil  # type: ignore[import-untyped]
 import pytest
 
-from service.bus import Bus
-from service.ingest.wire import EXIT_CODES, Said
-from service.messages import Frame
-from service.settings import Settings, load_settings
-from service.store import Store
+from lookout.service.core.messages import Frame
+from lookout.service.core.settings import Settings, load_settings
+from lookout.service.ingest.decoder.protocol import EXIT_CODES, Said
+from lookout.service.storage.bus.bus import Bus
+from lookout.service.storage.store.store import Store
 from tests.clips import number_in, write_clip
 from tests.conftest import Urls
 from tests.hostile_rtsp import HONEST, PICTURES, Wire, encoded, hostile_server, sdp
@@ -44,7 +44,10 @@ def numbers(frames: list[Frame]) -> list[int]:
 
 def by_session(reader: Reader) -> list[list[int]]:
     """The pictures' numbers; each session's frames are numbered without a gap."""
-    sessions = [[frame for frame in reader.frames if frame.session == session] for session in reader.sessions]
+    sessions = [
+        [frame for frame in reader.frames if frame.session == session]
+        for session in reader.sessions
+    ]
     assert all([frame.seq for frame in frames] == list(range(len(frames))) for frames in sessions)
     return [numbers(frames) for frames in sessions]
 
@@ -96,15 +99,21 @@ def test_a_jump_of_the_streams_clock_begins_a_session_and_costs_no_frame(
     assert times[-1] - times[0] < 10, "they are taken from the wall clock"
 
 
-def test_a_clock_that_stands_still_does_not_stop_a_camera_of_fewer_frames(settings: Settings, bus: Bus) -> None:
+def test_a_clock_that_stands_still_does_not_stop_a_camera_of_fewer_frames(
+    settings: Settings, bus: Bus
+) -> None:
     reader = Reader(bus, "a")
     with hostile_server(shows([0.0] * 60)) as url:
         play(camera("a", url, fps=5.0), settings, reader)
     assert len(reader.sessions) == 1
-    assert len(reader.frames) >= 60 * 5 / 25 - 2, "without a clock a stream counts as one of 25 frames a second"
+    assert len(reader.frames) >= 60 * 5 / 25 - 2, (
+        "without a clock a stream counts as one of 25 frames a second"
+    )
 
 
-def test_a_clock_that_jumps_all_the_time_is_no_clock(settings: Settings, bus: Bus, store: Store) -> None:
+def test_a_clock_that_jumps_all_the_time_is_no_clock(
+    settings: Settings, bus: Bus, store: Store
+) -> None:
     reader = Reader(bus, "a")
     with hostile_server(shows([0.0, 1000.0] * 30)) as url:
         code, said = play(camera("a", url), settings, reader)
@@ -113,7 +122,9 @@ def test_a_clock_that_jumps_all_the_time_is_no_clock(settings: Settings, bus: Bu
     assert len(reader.sessions) <= 22
 
 
-def test_a_jump_in_a_file_begins_a_session_and_keeps_its_time_stamps(settings: Settings, bus: Bus) -> None:
+def test_a_jump_in_a_file_begins_a_session_and_keeps_its_time_stamps(
+    settings: Settings, bus: Bus
+) -> None:
     times_s = seconds(0) + seconds(30)
     clip = write_clip(settings.media_dir / "clip.mp4", range(20), times_s=times_s)
     reader = Reader(bus, "a")
@@ -121,10 +132,14 @@ def test_a_jump_in_a_file_begins_a_session_and_keeps_its_time_stamps(settings: S
     assert code == EXIT_CODES["ended"], said
     assert by_session(reader) == [list(range(10)), list(range(10, 20))]
     start_s = reader.frames[0].captured_at
-    assert [frame.captured_at - start_s for frame in reader.frames] == pytest.approx(times_s, abs=1e-3)
+    assert [frame.captured_at - start_s for frame in reader.frames] == pytest.approx(
+        times_s, abs=1e-3
+    )
 
 
-def test_a_stream_that_is_joined_long_before_its_next_keyframe(settings: Settings, bus: Bus) -> None:
+def test_a_stream_that_is_joined_long_before_its_next_keyframe(
+    settings: Settings, bus: Bus
+) -> None:
     def is_midway(wire: Wire) -> None:
         wire.play(sdp())  # the headers come with the keyframe
         for index in range(150):
@@ -154,7 +169,12 @@ def test_another_frame_size_begins_another_session(settings: Settings, bus: Bus)
 
 @pytest.mark.rtsp
 def test_a_password_of_awkward_characters_works_and_is_never_seen(
-    settings: Settings, endless: Path, bus: Bus, store: Store, caplog: pytest.LogCaptureFixture, capfd: Captured
+    settings: Settings,
+    endless: Path,
+    bus: Bus,
+    store: Store,
+    caplog: pytest.LogCaptureFixture,
+    capfd: Captured,
 ) -> None:
     awkward = "p@ss/w:rd%41%"
     with rtsp_server(endless, "a@d/m%in", awkward) as url, working(settings):
@@ -178,7 +198,10 @@ def test_a_frozen_decoder_is_started_anew_within_15_s_and_the_others_miss_nothin
     urls: Urls, tmp_path: Path, bus: Bus, store: Store
 ) -> None:
     """With the time-outs that Lookout comes with."""
-    usual = {name: getattr(load_settings(), name) for name in ("stall_timeout_s", "retry_first_s", "retry_most_s")}
+    usual = {
+        name: getattr(load_settings(), name)
+        for name in ("stall_timeout_s", "retry_first_s", "retry_most_s")
+    }
     settings = settings_for(tmp_path, urls.bus, urls.store, **usual)
     clip = write_clip(settings.media_dir / "endless.mp4", range(600))
     readers = {name: Reader(bus, name) for name in ("frozen", "b", "c")}
@@ -188,7 +211,7 @@ def test_a_frozen_decoder_is_started_anew_within_15_s_and_the_others_miss_nothin
 
     with hostile_server(never_ends) as url, working(settings):
         store.add_camera(camera("frozen", url))
-        (victim,) = wait_until(lambda: children("service.ingest.decoder"), "its decoder")
+        (victim,) = wait_until(lambda: children("lookout.service.ingest.decoder"), "its decoder")
         for name in ("b", "c"):
             store.add_camera(camera(name, clip, pace="realtime"))
         for name in readers:
@@ -218,7 +241,9 @@ def children(of: str) -> list[psutil.Process]:
 
 
 @pytest.mark.rtsp
-def test_a_frozen_server_is_told_and_taken_up_again(settings: Settings, endless: Path, bus: Bus, store: Store) -> None:
+def test_a_frozen_server_is_told_and_taken_up_again(
+    settings: Settings, endless: Path, bus: Bus, store: Store
+) -> None:
     quick = settings.model_copy(update={"connect_timeout_s": 1.0, "stall_timeout_s": 1.0})
     with rtsp_server(endless) as url, working(quick):
         (server,) = children("rtsp_server")

@@ -15,18 +15,25 @@ from pathlib import Path
 import psutil  # type: ignore[import-untyped]
 import pytest
 
-from service import keys
-from service.bus import Bus, connect
-from service.embedded import RedisServer
-from service.settings import Settings
-from service.store import Store
+from lookout.service.core.settings import Settings
+from lookout.service.storage.bus.bus import Bus, connect
+from lookout.service.storage.redis import keys
+from lookout.service.storage.redis.embedded import RedisServer
+from lookout.service.storage.store.store import Store
 from tests.clips import number_in, write_clip
 from tests.conftest import Urls
-from tests.ingest_line import Reader, camera, settings_for, wait_for_state, working, write_header_only
+from tests.ingest_line import (
+    Reader,
+    camera,
+    settings_for,
+    wait_for_state,
+    working,
+    write_header_only,
+)
 from tests.refusing import refusing_redis
 from tests.waiting import wait_until
 
-DECODER = "service.ingest.decoder"
+DECODER = "lookout.service.ingest.decoder"
 
 
 @pytest.fixture
@@ -59,7 +66,9 @@ def _words(process: psutil.Process) -> list[str]:
         return []
 
 
-def test_a_camera_that_is_added_gives_frames_and_ends(work: None, settings: Settings, bus: Bus, store: Store) -> None:
+def test_a_camera_that_is_added_gives_frames_and_ends(
+    work: None, settings: Settings, bus: Bus, store: Store
+) -> None:
     clip = write_clip(settings.media_dir / "clip.mp4", range(30))
     store.add_camera(camera("a", clip))
     reader = Reader(bus, "a")
@@ -73,10 +82,15 @@ def test_a_camera_that_is_added_gives_frames_and_ends(work: None, settings: Sett
     assert decoders() == []
 
 
-def test_a_camera_in_real_time_reports_its_rate(work: None, endless: Path, bus: Bus, store: Store) -> None:
+def test_a_camera_in_real_time_reports_its_rate(
+    work: None, endless: Path, bus: Bus, store: Store
+) -> None:
     store.add_camera(camera("a", endless, pace="realtime"))
     wait_for_state(bus, "a", "online")
-    wait_until(lambda: (report := bus.ingest_report("a")) and 8 < (report.fps or 0) < 12, "about 10 frames a second")
+    wait_until(
+        lambda: (report := bus.ingest_report("a")) and 8 < (report.fps or 0) < 12,
+        "about 10 frames a second",
+    )
 
 
 def test_a_change_begins_a_new_session(work: None, endless: Path, bus: Bus, store: Store) -> None:
@@ -87,7 +101,10 @@ def test_a_change_begins_a_new_session(work: None, endless: Path, bus: Bus, stor
     store.replace_camera(replace(first, revision=2, fps=5.0))
     wait_until(lambda: (reader.read(), len(reader.sessions) == 2)[1], "a second session")
     report = wait_for_state(bus, "a", "online")
-    wait_until(lambda: (report := bus.ingest_report("a")) and report.revision == 2, "the new revision's report")
+    wait_until(
+        lambda: (report := bus.ingest_report("a")) and report.revision == 2,
+        "the new revision's report",
+    )
     assert reader.sessions[1] > reader.sessions[0]
     assert report.last_error is None
     assert len(decoders()) == 1
@@ -103,7 +120,10 @@ def test_a_camera_that_is_switched_off_or_removed_leaves_no_process(
     wait_for_state(bus, "gone", "online")
     store.remove_camera("gone")
     wait_until(lambda: len(decoders()) == 1, "one decoder left")
-    wait_until(lambda: bus.frame("gone") is None and bus.ingest_report("gone") is None, "no trace on the bus")
+    wait_until(
+        lambda: bus.frame("gone") is None and bus.ingest_report("gone") is None,
+        "no trace on the bus",
+    )
     store.replace_camera(replace(kept, revision=2, enabled=False))
     wait_until(lambda: decoders() == [], "no decoder left")
     store.replace_camera(replace(kept, revision=3))
@@ -120,10 +140,14 @@ def test_a_decoder_that_is_killed_comes_back_and_the_other_camera_does_not_notic
     wait_for_state(bus, "b", "online")
     victim = min(decoders(), key=lambda process: process.create_time())
     os.kill(victim.pid, signal.SIGKILL)
-    wait_until(lambda: any(bus.counters(name).get("reconnects") for name in ("a", "b")), "it is started again")
+    wait_until(
+        lambda: any(bus.counters(name).get("reconnects") for name in ("a", "b")),
+        "it is started again",
+    )
     hurt, whole = (one, other) if bus.counters("a").get("reconnects") else (other, one)
     wait_until(
-        lambda: hurt.read() and any(frame.skipped for frame in hurt.frames), "it goes on where the file is by now"
+        lambda: hurt.read() and any(frame.skipped for frame in hurt.frames),
+        "it goes on where the file is by now",
     )
     whole.read_until(len(whole.frames) + 3)
     assert [frame.seq for frame in whole.frames] == list(range(len(whole.frames)))
@@ -135,7 +159,9 @@ def test_a_decoder_that_is_killed_comes_back_and_the_other_camera_does_not_notic
 
 def numbers_told(reader: Reader) -> list[int]:
     """Every number that came, and those that were left out as a frame after them says."""
-    return [seq for frame in reader.frames for seq in range(frame.seq - frame.skipped, frame.seq + 1)]
+    return [
+        seq for frame in reader.frames for seq in range(frame.seq - frame.skipped, frame.seq + 1)
+    ]
 
 
 def test_a_bus_that_refuses_does_not_end_the_stage(
@@ -154,7 +180,10 @@ def test_a_bus_that_refuses_does_not_end_the_stage(
         wait_until(lambda: "Redis is away or refuses" in caplog.text, "the refusal is told")
         server.mend()
         reader = Reader(bus, "a")
-        wait_until(lambda: reader.read() and any(frame.skipped for frame in reader.frames), "the loss is told")
+        wait_until(
+            lambda: reader.read() and any(frame.skipped for frame in reader.frames),
+            "the loss is told",
+        )
         assert {frame.skipped_for for frame in reader.frames if frame.skipped} == {"bus_restart"}
         assert numbers_told(reader) == list(range(reader.frames[-1].seq + 1))
         report = wait_for_state(bus, "a", "online")
@@ -162,7 +191,9 @@ def test_a_bus_that_refuses_does_not_end_the_stage(
     assert report.session is not None
 
 
-def test_a_frozen_decoder_is_cut_and_the_camera_stalled(urls: Urls, tmp_path: Path, bus: Bus, store: Store) -> None:
+def test_a_frozen_decoder_is_cut_and_the_camera_stalled(
+    urls: Urls, tmp_path: Path, bus: Bus, store: Store
+) -> None:
     settings = settings_for(tmp_path, urls.bus, urls.store, stall_timeout_s=1.0)
     clip = write_clip(settings.media_dir / "clip.mp4", range(600))
     with working(settings):
@@ -186,22 +217,37 @@ def test_trouble_of_every_kind_leaves_the_others_alone(
     client.hset(keys.CAMERAS, "broken", "{not json")
     client.close()
     lost = wait_for_state(bus, "unreachable", "reconnecting")
-    wait_until(lambda: (report := bus.ingest_report("unreachable")) and report.retry_at, "the next trial's time")
+    wait_until(
+        lambda: (report := bus.ingest_report("unreachable")) and report.retry_at,
+        "the next trial's time",
+    )
     assert lost.last_error == "connection refused"
-    assert wait_for_state(bus, "unknown-model", "reconnecting").last_error == "there is no model 'none'"
-    assert wait_for_state(bus, "missing", "failed").last_error == "there is no such file in the media folder"
+    assert (
+        wait_for_state(bus, "unknown-model", "reconnecting").last_error
+        == "there is no model 'none'"
+    )
+    assert (
+        wait_for_state(bus, "missing", "failed").last_error
+        == "there is no such file in the media folder"
+    )
     assert "too long" in (wait_for_state(bus, "long", "failed").last_error or "")
-    wait_until(lambda: bus.counters("unreachable").get("reconnects", 0) >= 2, "it is tried again and again")
+    wait_until(
+        lambda: bus.counters("unreachable").get("reconnects", 0) >= 2, "it is tried again and again"
+    )
     reader = Reader(bus, "good")
     reader.read_until(10)
     assert [frame.seq for frame in reader.frames] == list(range(len(reader.frames)))
 
 
-def test_a_checkpoint_that_comes_late_mends_its_camera(work: None, settings: Settings, bus: Bus, store: Store) -> None:
+def test_a_checkpoint_that_comes_late_mends_its_camera(
+    work: None, settings: Settings, bus: Bus, store: Store
+) -> None:
     whole = write_header_only(settings.models_dir, "late").read_bytes()
     half = settings.models_dir / "late.safetensors"
     half.write_bytes(whole[:40])
-    store.add_camera(camera("a", write_clip(settings.media_dir / "clip.mp4", range(5)), model="late"))
+    store.add_camera(
+        camera("a", write_clip(settings.media_dir / "clip.mp4", range(5)), model="late")
+    )
     lost = wait_for_state(bus, "a", "reconnecting")
     assert (lost.last_error or "").startswith("late.safetensors is no readable checkpoint")
     half.write_bytes(whole)
@@ -231,7 +277,9 @@ def test_a_restart_leaves_an_ended_file_alone(settings: Settings, bus: Bus, stor
     with working(settings):
         before = wait_for_state(bus, "a", "ended")
     with working(settings):
-        wait_until(lambda: (report := bus.ingest_report("a")) and report.at > before.at, "a newer report")
+        wait_until(
+            lambda: (report := bus.ingest_report("a")) and report.at > before.at, "a newer report"
+        )
         report = bus.ingest_report("a")
     assert report is not None
     assert (report.state, report.session, report.last_seq) == ("ended", before.session, 4)
@@ -251,7 +299,9 @@ def test_the_stage_ends_quickly_with_all_its_decoders(
     assert decoders() == []
 
 
-def test_a_bus_that_dies_and_comes_back_stops_nobody(urls: Urls, tmp_path: Path, store: Store) -> None:
+def test_a_bus_that_dies_and_comes_back_stops_nobody(
+    urls: Urls, tmp_path: Path, store: Store
+) -> None:
     with contextlib.ExitStack() as cleanup:
         server = cleanup.enter_context(RedisServer("bus", tmp_path))
         settings = settings_for(tmp_path, server.url, urls.store)
@@ -263,7 +313,10 @@ def test_a_bus_that_dies_and_comes_back_stops_nobody(urls: Urls, tmp_path: Path,
         store.add_camera(camera("fast", clip, pace="fast"))
         cleanup.enter_context(working(settings))
         before = Reader(bus, "live").read_until(3)
-        wait_until(lambda: (report := bus.ingest_report("fast")) and report.waiting, "the file waits for inference")
+        wait_until(
+            lambda: (report := bus.ingest_report("fast")) and report.waiting,
+            "the file waits for inference",
+        )
         assert server.process is not None
         server.process.kill()
         server.process.wait()
@@ -278,13 +331,18 @@ def test_a_bus_that_dies_and_comes_back_stops_nobody(urls: Urls, tmp_path: Path,
     assert after[0].session == before[0].session == report.session
     assert after[0].seq > before[-1].seq + 3
     assert (after[0].skipped >= 3, after[0].skipped_for) == (True, "bus_restart")
-    assert [frame.seq for frame in rest.frames] == list(range(600)), "nothing of it was saved: it is added again"
+    assert [frame.seq for frame in rest.frames] == list(range(600)), (
+        "nothing of it was saved: it is added again"
+    )
 
 
-def test_a_killed_worker_takes_its_decoders_with_it(settings: Settings, endless: Path, bus: Bus, store: Store) -> None:
+def test_a_killed_worker_takes_its_decoders_with_it(
+    settings: Settings, endless: Path, bus: Bus, store: Store
+) -> None:
     store.add_camera(camera("a", endless, pace="realtime"))
     code = (
-        "import sys, threading; from service.ingest.worker import run; from service.settings import Settings;"
+        "import sys, threading; from lookout.service.ingest.worker import run;"
+        "from lookout.service.core.settings import Settings;"
         "run(Settings.model_validate_json(sys.stdin.read()), threading.Event())"
     )
     with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, text=True) as worker:
@@ -296,4 +354,7 @@ def test_a_killed_worker_takes_its_decoders_with_it(settings: Settings, endless:
             (orphan,) = decoders(worker.pid)
         finally:
             worker.kill()
-    wait_until(lambda: not orphan.is_running() or orphan.status() == psutil.STATUS_ZOMBIE, "the decoder's end")
+    wait_until(
+        lambda: not orphan.is_running() or orphan.status() == psutil.STATUS_ZOMBIE,
+        "the decoder's end",
+    )

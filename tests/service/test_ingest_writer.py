@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from service.bus import Bus, connect
-from service.errors import SourceLostError
-from service.ingest.talk import Talk
-from service.ingest.writer import Writer
-from service.messages import Frame
-from service.store import Store
+from lookout.service.core.errors import SourceLostError
+from lookout.service.core.messages import Frame
+from lookout.service.ingest.decoder.frame_writer import Writer
+from lookout.service.ingest.decoder.reporter import Talk
+from lookout.service.storage.bus.bus import Bus, connect
+from lookout.service.storage.store.store import Store
 from tests.conftest import Urls
 from tests.ingest_line import camera
 from tests.owning import add_frames, own
@@ -27,7 +27,15 @@ PIXELS = np.zeros((4, 4, 3), np.uint8)
 
 
 def writer_for(bus: Bus, store: Store, *, patient: bool = True) -> Writer:
-    return Writer(camera("a", "x"), own(bus, "a", "ingest"), bus, store, Talk(io.StringIO()), patient, kept=256)
+    return Writer(
+        camera("a", "x"),
+        own(bus, "a", "ingest"),
+        bus,
+        store,
+        Talk(io.StringIO()),
+        patient,
+        kept=256,
+    )
 
 
 def test_frames_are_numbered_from_zero_in_each_session(bus: Bus, store: Store) -> None:
@@ -60,10 +68,14 @@ def test_a_decoder_that_was_replaced_writes_no_more(bus: Bus, store: Store) -> N
         old.write(PIXELS, 1.0)
 
 
-def test_without_a_bus_a_live_frame_is_dropped_and_its_number_is_missing(store: Store, tmp_path: Path) -> None:
+def test_without_a_bus_a_live_frame_is_dropped_and_its_number_is_missing(
+    store: Store, tmp_path: Path
+) -> None:
     client = connect(f"unix://{tmp_path / 'nobody.sock'}")
     away = Bus(client, frames_kept=16, scores_kept=16, heats_kept=16)
-    writer = Writer(camera("a", "x"), "token", away, store, Talk(io.StringIO()), patient=False, kept=256)
+    writer = Writer(
+        camera("a", "x"), "token", away, store, Talk(io.StringIO()), patient=False, kept=256
+    )
     writer.begin(wait=True)
     for _ in range(20):
         writer.write(PIXELS, 1.0)
@@ -76,7 +88,9 @@ def test_without_a_store_a_live_camera_does_not_wait(bus: Bus, tmp_path: Path) -
     writer = writer_for(bus, Store(connect(f"unix://{tmp_path / 'nobody.sock'}")), patient=False)
     assert not writer.begin(wait=False)
     writer.count("dropped_store")
-    assert bus.counters("a") == {"dropped_store": 1}  # by the bus, which is there: not when the store is back
+    assert bus.counters("a") == {
+        "dropped_store": 1
+    }  # by the bus, which is there: not when the store is back
 
 
 def test_what_no_later_frame_can_tell_is_counted_all_the_same(bus: Bus, store: Store) -> None:
@@ -127,7 +141,9 @@ def test_a_bus_that_refuses_costs_a_live_camera_its_frames_and_the_next_one_says
 
 
 @pytest.mark.parametrize("kind", REFUSALS)
-def test_a_store_that_refuses_a_session_is_waited_for_by_a_file_alone(refusing: Refusing, bus: Bus, kind: str) -> None:
+def test_a_store_that_refuses_a_session_is_waited_for_by_a_file_alone(
+    refusing: Refusing, bus: Bus, kind: str
+) -> None:
     with closing(connect(refusing.url)) as client:
         refusing.refuse(kind)
         assert not writer_for(bus, Store(client), patient=False).begin(wait=False)

@@ -11,15 +11,15 @@ import pytest
 import redis
 from torch import Tensor
 
-from models.guard import MemoryRule
-from models.scorer import Scored, Scorer
-from service.bus import Bus
-from service.inference.lines import Lines
-from service.inference.scorers import Scorers
-from service.inference.worker import run
-from service.messages import Camera, Frame, FrameId, Pace
-from service.settings import Settings
-from service.store import Store
+from lookout.models.memory_update import MemoryRule
+from lookout.models.scorer import Scored, Scorer
+from lookout.service.core.messages import Camera, Frame, FrameId, Pace
+from lookout.service.core.settings import Settings
+from lookout.service.inference.camera_lines import Lines
+from lookout.service.inference.scorers import Scorers
+from lookout.service.inference.worker import run
+from lookout.service.storage.bus.bus import Bus
+from lookout.service.storage.store.store import Store
 from tests.conftest import Urls
 from tests.owning import own
 from tests.tiny import street, write_tiny
@@ -33,20 +33,28 @@ FRAMES = 60
 class Slow(Scorer):
     """A model that scores 20 frames a second, whatever the machine."""
 
-    def step_normalised(self, clips: Tensor, items: Tensor, rules: Sequence[MemoryRule] | None = None) -> Scored:
+    def step_normalised(
+        self, clips: Tensor, items: Tensor, rules: Sequence[MemoryRule] | None = None
+    ) -> Scored:
         time.sleep(STEP_S * len(clips))
         return super().step_normalised(clips, items, rules)
 
 
 @pytest.fixture
 def settings(urls: Urls, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    monkeypatch.setattr("service.inference.scorers.Scorer", Slow)
+    monkeypatch.setattr("lookout.service.inference.scorers.Scorer", Slow)
     write_tiny(tmp_path)
-    return Settings(bus_url=urls.bus, store_url=urls.store, models_dir=tmp_path, device="cpu", precision="fp32")
+    return Settings(
+        bus_url=urls.bus, store_url=urls.store, models_dir=tmp_path, device="cpu", precision="fp32"
+    )
 
 
 def add(store: Store, name: str, pace: Pace) -> None:
-    store.add_camera(Camera(name, "/x.mp4", "tiny", None, pace, "model", enabled=True, created_at=0.0, revision=1))
+    store.add_camera(
+        Camera(
+            name, "/x.mp4", "tiny", None, pace, "model", enabled=True, created_at=0.0, revision=1
+        )
+    )
 
 
 def play_live(bus: Bus, names: list[str]) -> None:
@@ -69,7 +77,9 @@ def told(bus: Bus, name: str) -> dict[int, str]:
     return fate
 
 
-def test_at_twice_the_load_scores_stay_fresh_and_nobody_starves(bus: Bus, store: Store, settings: Settings) -> None:
+def test_at_twice_the_load_scores_stay_fresh_and_nobody_starves(
+    bus: Bus, store: Store, settings: Settings
+) -> None:
     names = [f"cam{number}" for number in range(4)]  # 40 frames/s, of which 20 can be scored
     for name in names:
         add(store, name, "realtime")
@@ -80,16 +90,26 @@ def test_at_twice_the_load_scores_stay_fresh_and_nobody_starves(bus: Bus, store:
         wait_until(lambda: all(bus.infer_report(name) for name in names), "all are followed")
         play_live(bus, names)
         last = (5, FRAMES - 1)
-        wait_until(lambda: all(bus.cursor(name) == last for name in names), "every frame is dealt with", 30)
+        wait_until(
+            lambda: all(bus.cursor(name) == last for name in names), "every frame is dealt with", 30
+        )
     finally:
         stop.set()
         worker.join(10)
     fates = {name: told(bus, name) for name in names}
     assert all(sorted(fate) == list(range(FRAMES)) for fate in fates.values())
-    assert {reason for fate in fates.values() for reason in fate.values()} <= {"scored", "window", "lag"}
+    assert {reason for fate in fates.values() for reason in fate.values()} <= {
+        "scored",
+        "window",
+        "lag",
+    }
     scored = [sum(reason == "scored" for reason in fate.values()) for fate in fates.values()]
     assert min(scored) > 0.6 * max(scored)
-    ages = [score.scored_at - score.captured_at for name in names for score in bus.newest_scores(name, 1000)]
+    ages = [
+        score.scored_at - score.captured_at
+        for name in names
+        for score in bus.newest_scores(name, 1000)
+    ]
     assert max(ages) < settings.live_age_s
     assert any("lag" in fate.values() for fate in fates.values())
 
@@ -107,7 +127,9 @@ def test_a_file_that_waits_gives_way_to_live_cameras_but_is_not_forgotten(
     worker = threading.Thread(target=run, args=(settings, stop))
     worker.start()
     try:
-        wait_until(lambda: bus.infer_report("live") and bus.infer_report("file"), "both are followed")
+        wait_until(
+            lambda: bus.infer_report("live") and bus.infer_report("file"), "both are followed"
+        )
         play_live(bus, ["live"])
         wait_until(lambda: bus.cursor("file") == (5, 99), "the file is scored to its end", 60)
     finally:
@@ -124,9 +146,23 @@ def test_a_bus_that_fails_while_one_camera_catches_up_costs_no_other_a_frame(
     lines = Lines(settings, bus, Scorers(settings.models_dir, "cpu", "fp32"))
     for name, captured_at in (("fresh", time.time()), ("stale", time.time() - 60)):
         lines.start(
-            Camera(name, "/x", "tiny", None, "realtime", "model", enabled=True, created_at=0.0, revision=1), 1, None
+            Camera(
+                name,
+                "/x",
+                "tiny",
+                None,
+                "realtime",
+                "model",
+                enabled=True,
+                created_at=0.0,
+                revision=1,
+            ),
+            1,
+            None,
         )
-        lines.running[name].offer([Frame(name, 5, seq, captured_at, street(seq)) for seq in range(5)])
+        lines.running[name].offer(
+            [Frame(name, 5, seq, captured_at, street(seq)) for seq in range(5)]
+        )
 
     def away(*_: object) -> list[tuple[FrameId, float]]:
         raise redis.ConnectionError

@@ -10,9 +10,9 @@ import redis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from service import keys
-from service.bus import connect
-from service.leases import RENEWALS, Leases
+from lookout.service.ownership.leases import RENEWALS, Leases
+from lookout.service.storage.bus.bus import connect
+from lookout.service.storage.redis import keys
 from tests.conftest import Urls
 from tests.waiting import wait_until
 
@@ -40,7 +40,9 @@ def lose_everything(client: redis.Redis) -> None:
     client.flushall()
 
 
-def test_a_camera_has_one_owner_and_is_free_when_it_is_given_back(worker: Callable[[], Leases]) -> None:
+def test_a_camera_has_one_owner_and_is_free_when_it_is_given_back(
+    worker: Callable[[], Leases],
+) -> None:
     one, two = worker(), worker()
     assert one.take("a")
     assert not two.take("a")
@@ -85,7 +87,9 @@ def test_who_was_stopped_for_longer_than_its_lease_has_lost_it_to_another(
     assert other.check("a") == "held"
 
 
-def test_what_another_had_in_between_is_not_taken_back(client: redis.Redis, worker: Callable[[], Leases]) -> None:
+def test_what_another_had_in_between_is_not_taken_back(
+    client: redis.Redis, worker: Callable[[], Leases]
+) -> None:
     """It is free again, but our memory of it is old."""
     stopped, other = worker(), worker()
     stopped.take("a")
@@ -97,7 +101,9 @@ def test_what_another_had_in_between_is_not_taken_back(client: redis.Redis, work
     assert stopped.look() == (set(), False)
 
 
-def test_who_was_stopped_and_missed_by_nobody_goes_on(client: redis.Redis, worker: Callable[[], Leases]) -> None:
+def test_who_was_stopped_and_missed_by_nobody_goes_on(
+    client: redis.Redis, worker: Callable[[], Leases]
+) -> None:
     stopped = worker()
     stopped.take("a")
     token = stopped.token("a")
@@ -130,8 +136,10 @@ def test_a_new_bus_is_soon_open_to_all(client: redis.Redis) -> None:
     wait_until(lambda: one.take("a"), "it may be taken by anybody now")
 
 
-def test_a_worker_whose_work_is_stuck_loses_its_cameras(client: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.leases.STUCK_AFTER_S", 0.2)
+def test_a_worker_whose_work_is_stuck_loses_its_cameras(
+    client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lookout.service.ownership.leases.STUCK_AFTER_S", 0.2)
     with Leases(client, "inference", SHORT_S) as stuck:
         stuck.take("a")
         other = Leases(client, "inference", LONG_S)
@@ -147,13 +155,18 @@ def test_a_bus_that_is_away_keeps_nobody_from_stopping(worker: Callable[[], Leas
 
 
 STEPS = st.lists(
-    st.tuples(st.sampled_from(["take", "check", "release", "run_out", "bus"]), st.integers(0, 2)), max_size=30
+    st.tuples(st.sampled_from(["take", "check", "release", "run_out", "bus"]), st.integers(0, 2)),
+    max_size=30,
 )
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(STEPS)
-def test_nobody_goes_on_with_a_camera_that_another_had_since(client: redis.Redis, steps: list[tuple[str, int]]) -> None:
+def test_nobody_goes_on_with_a_camera_that_another_had_since(
+    client: redis.Redis, steps: list[tuple[str, int]]
+) -> None:
     """Three workers, one camera; leases run out and the bus is started anew at any time."""
     client.flushall()
     with ExitStack():
@@ -175,7 +188,11 @@ def test_nobody_goes_on_with_a_camera_that_another_had_since(client: redis.Redis
             elif what == "bus":
                 lose_everything(client)
                 restarted = True
-            holders = [one for one in workers if one.token("a").encode() == client.get(keys.lease("inference", "a"))]
+            holders = [
+                one
+                for one in workers
+                if one.token("a").encode() == client.get(keys.lease("inference", "a"))
+            ]
             assert len(holders) <= 1
 
 

@@ -13,9 +13,9 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection
 
-from service.bus import Bus, connect
-from service.messages import Alert, AlertEvent, CameraEvent, InferReport, IngestReport
-from service.store import Store
+from lookout.service.core.messages import Alert, AlertEvent, CameraEvent, InferReport, IngestReport
+from lookout.service.storage.bus.bus import Bus, connect
+from lookout.service.storage.store.store import Store
 from tests.conftest import Urls
 from tests.owning import add_scores
 from tests.service.api_server import (
@@ -98,7 +98,9 @@ def test_scores_come_as_they_are_written_and_no_history_does(api: Api, bus: Bus)
 def test_many_scores_come_in_order_each_once(api: Api, bus: Bus) -> None:
     with api.listen() as socket:
         for first in range(1, 201, 20):
-            add_scores(bus, [(score("gate", seq), heat("gate", seq)) for seq in range(first, first + 20)])
+            add_scores(
+                bus, [(score("gate", seq), heat("gate", seq)) for seq in range(first, first + 20)]
+            )
         assert [next_of(socket, "score")["data"]["seq"] for _ in range(200)] == list(range(1, 201))
 
 
@@ -130,12 +132,17 @@ def test_alerts_come_as_they_are_written(api: Api, store: Store) -> None:
                 "peak_at": 1000.5,
             },
         }
-        closed = [AlertEvent("update", an_alert("gate")), AlertEvent("end", an_alert("gate", "closed"))]
+        closed = [
+            AlertEvent("update", an_alert("gate")),
+            AlertEvent("end", an_alert("gate", "closed")),
+        ]
         store.save_alerting("gate", {}, closed)
         assert [next_of(socket, "alert")["event"] for _ in closed] == ["update", "end"]
 
 
-def test_events_of_cameras_come_as_they_are_written_and_no_history_does(api: Api, store: Store) -> None:
+def test_events_of_cameras_come_as_they_are_written_and_no_history_does(
+    api: Api, store: Store
+) -> None:
     with api.listen() as socket:
         for _ in range(2):  # the second time as a replay would
             store.add_event(an_event("gate", 7))
@@ -164,10 +171,16 @@ def test_cameras_come_change_and_go(api: Api, bus: Bus, store: Store) -> None:
     with api.listen() as socket:
         api.post("/cameras", {"id": "yard", "url": RTSP})
         new = next_of(socket, "camera")
-        assert (new["event"], new["data"]["id"], new["data"]["state"]) == ("new", "yard", "starting")
+        assert (new["event"], new["data"]["id"], new["data"]["state"]) == (
+            "new",
+            "yard",
+            "starting",
+        )
         assert new["data"]["url"] == "rtsp://***@camera.example/stream"
         revision = store.camera("yard").revision
-        bus.report_ingest("yard", IngestReport("reconnecting", time.time(), revision, f"cannot open {RTSP}"))
+        bus.report_ingest(
+            "yard", IngestReport("reconnecting", time.time(), revision, f"cannot open {RTSP}")
+        )
         changed = next_of(socket, "camera")
         assert (changed["event"], changed["data"]["state"]) == ("update", "reconnecting")
         assert changed["data"]["last_error"] == "cannot open rtsp://***@camera.example/stream"
@@ -199,7 +212,9 @@ def test_who_names_cameras_hears_of_them_only(api: Api, bus: Bus, store: Store) 
             missing.discard((message["type"], message["data"].get("camera")))
 
 
-@pytest.mark.parametrize("query", ["?camera=nobody", "?camera=gate&camera=nobody", "?camera=", "?camera=%00%ff"])
+@pytest.mark.parametrize(
+    "query", ["?camera=nobody", "?camera=gate&camera=nobody", "?camera=", "?camera=%00%ff"]
+)
 def test_a_camera_that_is_not_there_is_refused_with_its_reason(api: Api, query: str) -> None:
     with api.listen(query) as socket:
         code, reason = closing(socket)
@@ -239,7 +254,9 @@ def deaf_socket(api: Api) -> sockets.socket:
     return made
 
 
-def test_who_does_not_read_is_closed_with_1013_and_nobody_else_notices(urls: Urls, tmp_path: Path, bus: Bus) -> None:
+def test_who_does_not_read_is_closed_with_1013_and_nobody_else_notices(
+    urls: Urls, tmp_path: Path, bus: Bus
+) -> None:
     settings = settings_for(urls, tmp_path, live_queue=64)
     write_checkpoint(settings, "square")
     with running_api(settings) as api:
@@ -247,8 +264,12 @@ def test_who_does_not_read_is_closed_with_1013_and_nobody_else_notices(urls: Url
         with api.listen() as quick, api.listen(sock=deaf_socket(api), max_queue=1) as deaf:
             sent = 0
             while not api_says_closed(api):
-                add_scores(bus, [(score("gate", sent + i), heat("gate", sent + i)) for i in range(50)])
-                assert [next_of(quick, "score")["data"]["seq"] for _ in range(50)] == list(range(sent, sent + 50))
+                add_scores(
+                    bus, [(score("gate", sent + i), heat("gate", sent + i)) for i in range(50)]
+                )
+                assert [next_of(quick, "score")["data"]["seq"] for _ in range(50)] == list(
+                    range(sent, sent + 50)
+                )
                 sent += 50
                 assert sent < 20_000
             assert closing(deaf) == (1013, "too slow: messages were piling up")
@@ -269,7 +290,11 @@ def test_a_burst_larger_than_the_queue_reaches_who_reads_and_closes_who_does_not
     assert size > 3 * settings.live_queue
     with running_api(settings) as api:
         api.post("/cameras", {"id": "gate", "url": RTSP})
-        with api.listen() as quick, api.listen("?camera=gate") as other, api.listen(sock=deaf_socket(api)) as deaf:
+        with (
+            api.listen() as quick,
+            api.listen("?camera=gate") as other,
+            api.listen(sock=deaf_socket(api)) as deaf,
+        ):
             sent = 0
             while not api_says_closed(api):
                 made = range(sent, sent + size)
@@ -294,10 +319,14 @@ def slowest_s(socket: ClientConnection, bus: Bus, seqs: Iterable[int]) -> float:
 
 
 def said_away(caplog: pytest.LogCaptureFixture) -> list[str]:
-    return sorted(text.partition(":")[0] for text in caplog.messages if "Redis is away, waiting" in text)
+    return sorted(
+        text.partition(":")[0] for text in caplog.messages if "Redis is away, waiting" in text
+    )
 
 
-def test_scores_are_told_while_the_store_is_away(apart: Apart, caplog: pytest.LogCaptureFixture) -> None:
+def test_scores_are_told_while_the_store_is_away(
+    apart: Apart, caplog: pytest.LogCaptureFixture
+) -> None:
     watch(apart.store, apart.bus, "gate")
     with running_api(apart.settings) as api, api.listen() as before:
         apart.store_plug.cut()
@@ -322,7 +351,9 @@ def test_scores_are_told_while_the_store_hangs(apart: Apart) -> None:
         assert next_of(before, "alert")["data"]["id"] == "gate:1000-5"
 
 
-def test_alerts_are_told_while_the_bus_is_away(apart: Apart, caplog: pytest.LogCaptureFixture) -> None:
+def test_alerts_are_told_while_the_bus_is_away(
+    apart: Apart, caplog: pytest.LogCaptureFixture
+) -> None:
     watch(apart.store, apart.bus, "gate")
     with running_api(apart.settings) as api, api.listen() as socket:
         apart.bus_plug.cut()
@@ -370,7 +401,9 @@ def test_our_own_page_hears_everything(api: Api, bus: Bus, origin: str) -> None:
 
 def test_open_sockets_do_not_hold_up_the_end(urls: Urls, tmp_path: Path) -> None:
     closed, codes = ExitStack(), list[int]()
-    with running_api(settings_for(urls, tmp_path)) as api:  # fails where the end takes more than 4 s
+    with running_api(
+        settings_for(urls, tmp_path)
+    ) as api:  # fails where the end takes more than 4 s
         listeners = [closed.enter_context(api.listen()) for _ in range(3)]
         closed.callback(lambda: codes.extend(closing(socket)[0] for socket in listeners))
     assert codes == []

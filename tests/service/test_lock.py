@@ -19,14 +19,14 @@ from pydantic import SecretStr
 from starlette.requests import HTTPConnection
 from websockets.exceptions import InvalidStatus
 
-from service.api import door as doors
-from service.api import worker
-from service.api.door import COOKIE, SESSION_S, Door
-from service.bus import Bus
-from service.errors import UnprotectedError
-from service.listening import check_protected
-from service.settings import Settings
-from service.store import Store
+from lookout.service.api import worker
+from lookout.service.api.auth import token as doors
+from lookout.service.api.auth.token import COOKIE, SESSION_S, Door
+from lookout.service.core.errors import UnprotectedError
+from lookout.service.core.listening import check_protected
+from lookout.service.core.settings import Settings
+from lookout.service.storage.bus.bus import Bus
+from lookout.service.storage.store.store import Store
 from tests.conftest import Urls
 from tests.service.api_server import (
     BEARER,
@@ -45,7 +45,9 @@ WRONG = "another-token-of-the-same-length"
 
 @pytest.fixture(scope="module")
 def locked(redis_urls: Urls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
-    settings = settings_for(redis_urls.emptied(), tmp_path_factory.mktemp("locked"), token=SecretStr(TOKEN))
+    settings = settings_for(
+        redis_urls.emptied(), tmp_path_factory.mktemp("locked"), token=SecretStr(TOKEN)
+    )
     write_checkpoint(settings, "square")
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(doors, "PAUSE_S", 0.02)
@@ -74,7 +76,9 @@ def is_refused(answer: httpx.Response) -> str:
 
 def status(api: Api, path: str) -> int:
     """Of a path that goes out as it stands: httpx would tidy it up."""
-    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", api.port, timeout=5)) as connection:
+    with contextlib.closing(
+        http.client.HTTPConnection("127.0.0.1", api.port, timeout=5)
+    ) as connection:
         connection.request("GET", path)
         return connection.getresponse().status
 
@@ -82,7 +86,9 @@ def status(api: Api, path: str) -> int:
 # Nothing without the token
 
 
-@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/api/v1/healthz", "/api/v1/session", "/assets/page.css"])
+@pytest.mark.parametrize(
+    "path", ["/healthz", "/readyz", "/api/v1/healthz", "/api/v1/session", "/assets/page.css"]
+)
 def test_what_a_supervisor_asks_and_the_way_in_are_open(api: Api, path: str) -> None:
     assert api.http.get(path).status_code in (200, 503)
 
@@ -114,7 +120,9 @@ def test_nothing_else_is(api: Api, path: str) -> None:
     assert "token is needed" in is_refused(api.http.get(path))
 
 
-@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE", "FOO"])
+@pytest.mark.parametrize(
+    "method", ["POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE", "FOO"]
+)
 def test_whatever_the_method(api: Api, store: Store, bus: Bus, method: str) -> None:
     watch(store, bus, "gate")
     assert api.http.request(method, "/api/v1/cameras/gate").status_code == 401
@@ -129,14 +137,25 @@ def test_the_folders_of_the_page_lead_nowhere_else(api: Api) -> None:
         "/assets/../door.py",
     ):
         assert status(api, path) == 404
-    for path in ("//healthz", "/healthz/../metrics", "/./metrics", "/x/../assets/page.css", "http://x/metrics", "*"):
+    for path in (
+        "//healthz",
+        "/healthz/../metrics",
+        "/./metrics",
+        "/x/../assets/page.css",
+        "http://x/metrics",
+        "*",
+    ):
         assert status(api, path) == 401
 
 
 def test_every_route_of_the_schema_asks(api: Api) -> None:
     """A new one is behind the lock without anybody thinking of it."""
     paths = api.http.get("/api/v1/openapi.json", headers=BEARER).json()["paths"]
-    opened = {path for path in paths if api.http.get(path.replace("{", "").replace("}", "")).status_code != 401}
+    opened = {
+        path
+        for path in paths
+        if api.http.get(path.replace("{", "").replace("}", "")).status_code != 401
+    }
     assert opened == {"/healthz", "/readyz", "/api/v1/session"}
 
 
@@ -152,7 +171,9 @@ def test_a_program_shows_the_token(api: Api, scheme: str) -> None:
     assert api.http.delete("/api/v1/cameras/gate", headers=BEARER).status_code == 204
 
 
-@pytest.mark.parametrize("token", [WRONG, TOKEN[:-1], f"{TOKEN}x", TOKEN.upper(), "ü", f"{TOKEN},{TOKEN}"])
+@pytest.mark.parametrize(
+    "token", [WRONG, TOKEN[:-1], f"{TOKEN}x", TOKEN.upper(), "ü", f"{TOKEN},{TOKEN}"]
+)
 def test_a_wrong_token_is_said_in_one_line(api: Api, token: str) -> None:
     answer = api.http.get("/api/v1/cameras", headers={b"Authorization": f"Bearer {token}".encode()})
     assert is_refused(answer) == "the token is wrong"
@@ -177,27 +198,37 @@ def test_the_schema_tells_how_to_come_in(api: Api) -> None:
     assert "security" not in document["paths"]["/healthz"]["get"]
 
 
-def test_wrong_tokens_wait_a_bounded_number_of_them_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wrong_tokens_wait_a_bounded_number_of_them_at_a_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(doors, "PAUSE_S", 0.05)
     monkeypatch.setattr(doors, "PAUSING_MOST", 3)
     door = Door(TOKEN)
     wrong, right = asking(f"Bearer {WRONG}"), asking(f"Bearer {TOKEN}")
 
     async def guess() -> list[int]:
-        return [answer.status_code for answer in await asyncio.gather(*(door.refuse("wrong", wrong) for _ in range(8)))]
+        return [
+            answer.status_code
+            for answer in await asyncio.gather(*(door.refuse("wrong", wrong) for _ in range(8)))
+        ]
 
     began = time.monotonic()
     assert sorted(asyncio.run(guess())) == [401] * 3 + [429] * 5
     assert time.monotonic() - began >= 0.05
     assert asyncio.run(guess()).count(401) == 3  # there is room again
-    assert (door.refusal(right), door.refusal(wrong)) == (None, "wrong")  # who is right is asked for nothing else
+    assert (door.refusal(right), door.refusal(wrong)) == (
+        None,
+        "wrong",
+    )  # who is right is asked for nothing else
     assert door.refused["wrong"] == 16
 
 
 def test_what_was_refused_is_counted(api: Api) -> None:
     def refused() -> dict[str, float]:
         lines = api.http.get("/metrics", headers=BEARER).text.splitlines()
-        found = [line.split() for line in lines if line.startswith("lookout_requests_refused_total")]
+        found = [
+            line.split() for line in lines if line.startswith("lookout_requests_refused_total")
+        ]
         return {name.partition('"')[2].rstrip('"}'): float(value) for name, value in found}
 
     before = refused()
@@ -218,7 +249,11 @@ def test_no_line_shows_a_token(api: Api, caplog: pytest.LogCaptureFixture) -> No
         api.http.post("/api/v1/session", content=token)
         with pytest.raises(InvalidStatus):
             api.listen(f"?token={token}")
-    lines = [record.getMessage() for record in caplog.records if record.name.startswith(("service", "uvicorn"))]
+    lines = [
+        record.getMessage()
+        for record in caplog.records
+        if record.name.startswith(("service", "uvicorn"))
+    ]
     assert not any(TOKEN in line or WRONG in line for line in lines)
     assert sum("a wrong token came from 127.0.0.1" in line for line in lines) <= 1  # once a minute
 
@@ -229,7 +264,9 @@ def test_no_line_shows_a_token(api: Api, caplog: pytest.LogCaptureFixture) -> No
 def test_a_browser_logs_in_and_out(api: Api) -> None:
     cookie = log_in(api).headers["set-cookie"]
     assert TOKEN not in cookie
-    assert {"HttpOnly", "SameSite=strict", "Path=/", f"Max-Age={SESSION_S}"} <= set(cookie.split("; "))
+    assert {"HttpOnly", "SameSite=strict", "Path=/", f"Max-Age={SESSION_S}"} <= set(
+        cookie.split("; ")
+    )
     assert "Secure" not in cookie
     for path in ("/", "/api/v1/cameras", "/metrics"):
         assert api.http.get(path).status_code == 200
@@ -238,7 +275,9 @@ def test_a_browser_logs_in_and_out(api: Api) -> None:
 
 
 def test_the_cookie_is_secure_behind_tls(api: Api) -> None:
-    secure = log_in(api, Origin="https://lookout.example", Host="lookout.example").headers["set-cookie"]
+    secure = log_in(api, Origin="https://lookout.example", Host="lookout.example").headers[
+        "set-cookie"
+    ]
     assert "Secure" in secure.split("; ")
     forwarded = log_in(api, **{"X-Forwarded-Proto": "https"}).headers["set-cookie"]
     assert "Secure" in forwarded.split("; ")
@@ -249,7 +288,13 @@ def test_a_wrong_token_gets_no_cookie(api: Api) -> None:
         answer = api.http.post("/api/v1/session", json=body)
         assert is_refused(answer) == "the token is wrong"
         assert "set-cookie" not in answer.headers
-    wrong_forms: list[Any] = [{}, {"token": None}, {"token": 5}, {"token": TOKEN, "more": 1}, {"token": "x" * 2000}]
+    wrong_forms: list[Any] = [
+        {},
+        {"token": None},
+        {"token": 5},
+        {"token": TOKEN, "more": 1},
+        {"token": "x" * 2000},
+    ]
     for form in wrong_forms:
         answer = api.http.post("/api/v1/session", json=form)
         assert is_problem(answer, 422)
@@ -257,9 +302,13 @@ def test_a_wrong_token_gets_no_cookie(api: Api) -> None:
         assert TOKEN not in answer.text
 
 
-@pytest.mark.parametrize("session", ["", ".", "x", "1", "99999999999.", "99999999999.abc", "9e9.x", "ü.ü", f"{TOKEN}"])
+@pytest.mark.parametrize(
+    "session", ["", ".", "x", "1", "99999999999.", "99999999999.abc", "9e9.x", "ü.ü", f"{TOKEN}"]
+)
 def test_a_made_up_cookie_is_none(api: Api, session: str) -> None:
-    assert is_refused(api.http.get("/api/v1/cameras", headers={b"Cookie": f"{COOKIE}={session}".encode()}))
+    assert is_refused(
+        api.http.get("/api/v1/cameras", headers={b"Cookie": f"{COOKIE}={session}".encode()})
+    )
 
 
 def asking(authorization: str = "", cookie: str = "") -> HTTPConnection:
@@ -289,17 +338,26 @@ def test_a_bearer_token_decides_alone(api: Api) -> None:
     """A program with a wrong token is told, whatever cookie it carries; a proxy's own Basic password is nobody's."""
     log_in(api)
     assert is_refused(api.http.get("/api/v1/cameras", headers={"Authorization": f"Bearer {WRONG}"}))
-    assert api.http.get("/api/v1/cameras", headers={"Authorization": "Basic dXNlcjpwdw=="}).status_code == 200
+    assert (
+        api.http.get("/api/v1/cameras", headers={"Authorization": "Basic dXNlcjpwdw=="}).status_code
+        == 200
+    )
 
 
-@pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://127.0.0.1", "https://127.0.0.1:1"])
-def test_a_page_of_another_site_does_nothing_with_the_cookie(api: Api, store: Store, bus: Bus, origin: str) -> None:
+@pytest.mark.parametrize(
+    "origin", ["http://evil.example", "null", "http://127.0.0.1", "https://127.0.0.1:1"]
+)
+def test_a_page_of_another_site_does_nothing_with_the_cookie(
+    api: Api, store: Store, bus: Bus, origin: str
+) -> None:
     watch(store, bus, "gate")
     log_in(api)
     cookie = f"{COOKIE}={api.http.cookies[COOKIE]}"
     foreign = {"Origin": origin}
     for method, path in (("DELETE", "/cameras/gate"), ("POST", "/session"), ("DELETE", "/session")):
-        assert "another site" in is_problem(api.http.request(method, f"/api/v1{path}", headers=foreign), 403)
+        assert "another site" in is_problem(
+            api.http.request(method, f"/api/v1{path}", headers=foreign), 403
+        )
     with pytest.raises(InvalidStatus, match="403"):
         api.listen(additional_headers={**foreign, "Cookie": cookie})
     assert "gate" in store.cameras()
@@ -353,7 +411,9 @@ def test_the_page_asks_for_the_token(api: Api) -> None:
 # Without a token
 
 
-def test_without_a_token_nobody_is_asked_and_only_loopback_is_listened_on(urls: Urls, tmp_path: Path) -> None:
+def test_without_a_token_nobody_is_asked_and_only_loopback_is_listened_on(
+    urls: Urls, tmp_path: Path
+) -> None:
     settings = settings_for(urls, tmp_path)
     with running_api(settings) as api:
         assert api.get("/cameras").status_code == 200
@@ -369,7 +429,10 @@ def test_loopback_needs_no_token(host: str) -> None:
     check_protected(Settings(host=host))
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "", "10.0.0.1", "::ffff:10.0.0.1", "192.168.0.1", "0", "fe80::1"])  # noqa: S104
+@pytest.mark.parametrize(
+    "host",
+    ["0.0.0.0", "::", "", "10.0.0.1", "::ffff:10.0.0.1", "192.168.0.1", "0", "fe80::1"],  # noqa: S104
+)
 def test_any_other_address_does(host: str) -> None:
     with pytest.raises(UnprotectedError, match="LOOKOUT_TOKEN") as refused:
         check_protected(Settings(host=host))

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from service.bus import connect
-from service.embedded import RedisServer, _binary
-from service.messages import Alert, AlertEvent, FrameId
-from service.pictures import keep, picture_path
-from service.store import Snapshot, Store
+from lookout.service.core.messages import Alert, AlertEvent, FrameId
+from lookout.service.storage.bus.bus import connect
+from lookout.service.storage.pictures import keep, picture_path
+from lookout.service.storage.redis.embedded import RedisServer, _binary
+from lookout.service.storage.store.store import Snapshot, Store
 from tests.service.api_server import camera
 
 PAGE = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
@@ -34,7 +34,9 @@ def run(text: str, folder: Path, **variables: str) -> str:
     path = f"{_binary().parent}:{os.environ['PATH']}"
     environment = {**os.environ, "PATH": path, **variables}
     words = ["bash", "-euc", text]
-    done = subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run(
+        words, cwd=folder, env=environment, capture_output=True, text=True, timeout=30, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -53,7 +55,9 @@ def test_a_store_comes_back_from_its_backup(server: RedisServer, tmp_path: Path)
     assert store.save_snapshot("gate", epoch, LEARNED)
     store.save_alerting("gate", {"cursor": "1000-42"}, [AlertEvent("new", ALERT)])
     keep(picture_path(tmp_path / "data", ALERT.id), b"picture")
-    run(commands("Back up"), tmp_path, STORE=f"-s {server.url.removeprefix('unix://')}", DATA="data")
+    run(
+        commands("Back up"), tmp_path, STORE=f"-s {server.url.removeprefix('unix://')}", DATA="data"
+    )
 
     store.remove_camera("gate")  # what happened since is not in the backup
     client.close()

@@ -14,10 +14,10 @@ from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 
-from service import pictures
-from service.bus import Bus
-from service.messages import Alert, AlertEvent, CameraEvent, InferReport, IngestReport
-from service.store import Store
+from lookout.service.core.messages import Alert, AlertEvent, CameraEvent, InferReport, IngestReport
+from lookout.service.storage import pictures
+from lookout.service.storage.bus.bus import Bus
+from lookout.service.storage.store.store import Store
 from tests.conftest import Urls
 from tests.e2e.browser import browser, complaints
 from tests.service.api_server import (
@@ -67,7 +67,9 @@ def one(driver: Chrome, selector: str) -> WebElement:
 
 def texts(driver: Chrome, selector: str) -> list[str]:
     """What a person can read in each, all at one moment: the page may replace any of them at the next."""
-    script = "return [...document.querySelectorAll(arguments[0])].map(node => node.innerText.trim())"
+    script = (
+        "return [...document.querySelectorAll(arguments[0])].map(node => node.innerText.trim())"
+    )
     found: list[str] = driver.execute_script(script, selector)
     return found
 
@@ -101,7 +103,8 @@ def test_the_curve_moves_and_the_picture_shows(page: Chrome, bus: Bus) -> None:
     assert points(page) == 50
     assert wait_until(lambda: ink(page), "a drawn curve") > 500
     picture = wait_until(
-        lambda: page.find_elements(By.CSS_SELECTOR, "#camera-gate .picture[data-kind=heatmap]"), "a heatmap"
+        lambda: page.find_elements(By.CSS_SELECTOR, "#camera-gate .picture[data-kind=heatmap]"),
+        "a heatmap",
     )[0]
     assert picture.get_property("naturalWidth") == 128
     first = picture.get_attribute("src")
@@ -112,13 +115,17 @@ def test_the_curve_moves_and_the_picture_shows(page: Chrome, bus: Bus) -> None:
     one(page, "#camera-gate .heat").click()
     wait_until(lambda: picture.get_attribute("data-kind") == "frame", "the plain frame")
     assert text(page, "#summary") == "All quiet, 1 camera"
-    loaded = page.execute_script("return performance.getEntriesByType('resource').map((entry) => entry.name)")
+    loaded = page.execute_script(
+        "return performance.getEntriesByType('resource').map((entry) => entry.name)"
+    )
     assert len(loaded) > 5
     assert {urlsplit(url).hostname for url in loaded} == {"127.0.0.1"}  # works without the net
     assert complaints(page) == []
 
 
-def test_an_alert_appears_with_its_picture_and_ends(page: Chrome, store: Store, fresh_api: Api) -> None:
+def test_an_alert_appears_with_its_picture_and_ends(
+    page: Chrome, store: Store, fresh_api: Api
+) -> None:
     alert = an_alert()
     path = pictures.picture_path(fresh_api.settings.data_dir, alert.id)
     pictures.keep(path, pictures.jpeg(frame("gate", 5).pixels))
@@ -137,7 +144,9 @@ def test_an_alert_appears_with_its_picture_and_ends(page: Chrome, store: Store, 
 
 
 def an_event(seq: int, kind: Any) -> CameraEvent:
-    return CameraEvent(kind, "gate", SESSION, seq, SESSION / 1000 + seq / 10, f"seen in frame {seq}")
+    return CameraEvent(
+        kind, "gate", SESSION, seq, SESSION / 1000 + seq / 10, f"seen in frame {seq}"
+    )
 
 
 def listed_events(driver: Chrome) -> list[str]:
@@ -152,7 +161,11 @@ def test_events_of_a_camera_are_listed_newest_first(page: Chrome, store: Store) 
     wait_until(lambda: listed_events(page) == ["Scene change seen in frame 10"], "the event")
     for seq, kind in ((110, "tampered"), (200, "scene_change"), (200, "restored")):
         store.add_event(an_event(seq, kind))
-    newest = ["Restored seen in frame 200", "Scene change seen in frame 200", "Tampered with seen in frame 110"]
+    newest = [
+        "Restored seen in frame 200",
+        "Scene change seen in frame 200",
+        "Tampered with seen in frame 110",
+    ]
     wait_until(lambda: listed_events(page) == newest, "the newest three")
     assert one(page, "#camera-gate .events").get_attribute("aria-label")
     page.refresh()
@@ -174,7 +187,9 @@ def test_what_comes_from_outside_is_text(page: Chrome, store: Store, bus: Bus) -
     store.add_camera(camera(EVIL, url=f"rtsp://h/{EVIL}"))
     bus.report_ingest(EVIL, IngestReport("reconnecting", time.time(), 1, f"cannot open {EVIL}"))
     bus.count(EVIL, f"dropped_{EVIL}")
-    store.save_alerting(EVIL, {}, [AlertEvent("new", Alert("x:1-2", EVIL, "open", 1.0, None, 0.75, 0.9, 1.0))])
+    store.save_alerting(
+        EVIL, {}, [AlertEvent("new", Alert("x:1-2", EVIL, "open", 1.0, None, 0.75, 0.9, 1.0))]
+    )
     wait_until(
         lambda: any(EVIL in error for error in texts(page, ".camera .error")),
         "the error as text",
@@ -182,14 +197,20 @@ def test_what_comes_from_outside_is_text(page: Chrome, store: Store, bus: Bus) -
     store.add_event(CameraEvent("scene_change", EVIL, 1, 2, 1.0, EVIL))
     wait_until(lambda: text(page, ".event .detail") == EVIL, "the event as text")
     assert EVIL in texts(page, ".camera .name")
-    assert page.find_elements(By.CSS_SELECTOR, "#cameras img[src=x], #alerts img[src=x], main script") == []
+    assert (
+        page.find_elements(By.CSS_SELECTOR, "#cameras img[src=x], #alerts img[src=x], main script")
+        == []
+    )
     assert "owned" not in page.title
     complaints(page)  # the made-up alert has no picture
 
 
 def test_a_camera_is_added_paused_and_removed(page: Chrome, store: Store) -> None:
     one(page, "#add-open").click()
-    wait_until(lambda: page.find_elements(By.CSS_SELECTOR, "select[name=model] option"), "the list of models")
+    wait_until(
+        lambda: page.find_elements(By.CSS_SELECTOR, "select[name=model] option"),
+        "the list of models",
+    )
     one(page, "input[name=url]").send_keys("/etc/passwd")
     one(page, "input[name=id]").send_keys("yard")
     one(page, "#add-submit").click()
@@ -197,7 +218,9 @@ def test_a_camera_is_added_paused_and_removed(page: Chrome, store: Store) -> Non
     one(page, "input[name=url]").clear()
     one(page, "input[name=url]").send_keys("rtsp://user:hunter2@h/")
     one(page, "#add-submit").click()
-    wait_until(lambda: text(page, "#camera-yard .url") == "rtsp://***@h/", "the camera with its masked URL")
+    wait_until(
+        lambda: text(page, "#camera-yard .url") == "rtsp://***@h/", "the camera with its masked URL"
+    )
     assert store.camera("yard").url == "rtsp://user:hunter2@h/"
     assert "hunter2" not in page.page_source
     one(page, "#camera-yard .pause").click()
@@ -207,7 +230,9 @@ def test_a_camera_is_added_paused_and_removed(page: Chrome, store: Store) -> Non
     one(page, "#camera-yard .remove").click()
     wait_until(lambda: not page.find_elements(By.CSS_SELECTOR, "#camera-yard"), "the camera to go")
     assert "yard" not in store.cameras()
-    assert ["/etc/passwd" in line or "422" in line for line in complaints(page)] == [True]  # the refused form
+    assert ["/etc/passwd" in line or "422" in line for line in complaints(page)] == [
+        True
+    ]  # the refused form
 
 
 def test_a_lost_connection_is_said_and_mended(
@@ -222,14 +247,20 @@ def test_a_lost_connection_is_said_and_mended(
     wait_until(lambda: "Connection lost" in text(chrome, "#banner"), "the banner")
     show(bus, "gate", 0, session=SESSION)
     with running_api(first.settings, port=first.port):
-        wait_until(lambda: one(chrome, "body").get_attribute("data-live") == "true", "a live page again", 20)
+        wait_until(
+            lambda: one(chrome, "body").get_attribute("data-live") == "true",
+            "a live page again",
+            20,
+        )
         assert not one(chrome, "#banner").is_displayed()
         wait_until(lambda: points(chrome) == 1, "the point")
         chrome.get("about:blank")
     complaints(chrome)  # refused connections, as wanted
 
 
-def test_a_person_logs_in_and_out(chrome: Chrome, urls: Urls, tmp_path: Path, store: Store, bus: Bus) -> None:
+def test_a_person_logs_in_and_out(
+    chrome: Chrome, urls: Urls, tmp_path: Path, store: Store, bus: Bus
+) -> None:
     store.add_camera(camera("gate"))
     report_online(bus, "gate")
     show(bus, "gate", 0, session=SESSION)
@@ -238,8 +269,13 @@ def test_a_person_logs_in_and_out(chrome: Chrome, urls: Urls, tmp_path: Path, st
         type_token(chrome, "some-token-that-is-not-it")
         wait_until(lambda: text(chrome, "#login-error") == "the token is wrong", "the refusal")
         type_token(chrome, TOKEN)
-        wait_until(lambda: chrome.find_elements(By.CSS_SELECTOR, "body[data-live=true]"), "a live page")
-        wait_until(lambda: one(chrome, "#camera-gate .picture").get_property("naturalWidth") == 128, "its picture")
+        wait_until(
+            lambda: chrome.find_elements(By.CSS_SELECTOR, "body[data-live=true]"), "a live page"
+        )
+        wait_until(
+            lambda: one(chrome, "#camera-gate .picture").get_property("naturalWidth") == 128,
+            "its picture",
+        )
         assert (chrome.current_url, chrome.execute_script("return document.cookie")) == (
             f"http://127.0.0.1:{api.port}/",
             "",
@@ -249,7 +285,9 @@ def test_a_person_logs_in_and_out(chrome: Chrome, urls: Urls, tmp_path: Path, st
         chrome.execute_script("document.dispatchEvent(new Event('visibilitychange'))")
         wait_until(lambda: chrome.find_elements(By.CSS_SELECTOR, "#login"), "the form")
         type_token(chrome, TOKEN)
-        wait_until(lambda: chrome.find_elements(By.CSS_SELECTOR, "body[data-live=true]"), "a live page")
+        wait_until(
+            lambda: chrome.find_elements(By.CSS_SELECTOR, "body[data-live=true]"), "a live page"
+        )
         wait_until(lambda: one(chrome, "#log-out").is_displayed(), "the way out")
         one(chrome, "#log-out").click()
         wait_until(lambda: chrome.find_elements(By.CSS_SELECTOR, "#login"), "the form")
@@ -277,5 +315,8 @@ def test_the_page_may_load_from_its_own_server_only(fresh_api: Api) -> None:
 def test_many_scores_stay_bounded(page: Chrome, bus: Bus) -> None:
     for seq in range(50, 1000):
         show(bus, "gate", seq, session=SESSION)
-    wait_until(lambda: one(page, "#camera-gate").get_attribute("data-last") == f"{SESSION}-999", "the last point")
+    wait_until(
+        lambda: one(page, "#camera-gate").get_attribute("data-last") == f"{SESSION}-999",
+        "the last point",
+    )
     assert points(page) == 900

@@ -13,11 +13,11 @@ import pytest
 import yaml
 from pydantic import SecretStr
 
-from service import metrics
-from service.alerting import worker as alerting
-from service.inference import worker as inference
-from service.ingest import worker as ingest
-from service.settings import Settings
+from lookout.service.alerting import worker as alerting
+from lookout.service.core import metrics
+from lookout.service.core.settings import Settings
+from lookout.service.inference import worker as inference
+from lookout.service.ingest import worker as ingest
 from tests.clips import write_clip
 from tests.conftest import Urls
 from tests.prometheus import FOLDER, Prometheus, running_prometheus
@@ -29,7 +29,11 @@ from tests.waiting import wait_until
 pytestmark = pytest.mark.prometheus
 
 DASHBOARDS = sorted((FOLDER.parent / "grafana" / "dashboards").glob("*.json"))
-RULES = [rule for group in yaml.safe_load((FOLDER / "rules.yml").read_text())["groups"] for rule in group["rules"]]
+RULES = [
+    rule
+    for group in yaml.safe_load((FOLDER / "rules.yml").read_text())["groups"]
+    for rule in group["rules"]
+]
 
 
 @dataclass(frozen=True)
@@ -71,7 +75,12 @@ def watched(redis_urls: Urls, tmp_path_factory: pytest.TempPathFactory) -> Itera
         api.http.headers.update(BEARER)
         prometheus = stack.enter_context(running_prometheus(folder, f"127.0.0.1:{api.port}", TOKEN))
         for name in ("gate", "broken"):
-            camera = {"id": name, "url": str(folder / f"{name}.mp4"), "model": "tiny", "calibration": "model"}
+            camera = {
+                "id": name,
+                "url": str(folder / f"{name}.mp4"),
+                "model": "tiny",
+                "calibration": "model",
+            }
             assert api.post("/cameras", camera).status_code == 201
         wait_until(lambda: prometheus.query("lookout_alerts_open > 0"), "an alert is open", 30)
         yield Watched(settings, scoring, api, prometheus)
@@ -80,9 +89,18 @@ def watched(redis_urls: Urls, tmp_path_factory: pytest.TempPathFactory) -> Itera
 def asked(path: Path) -> dict[str, str]:
     """What a dashboard asks for, by panel; its marks too. The variables are as Grafana would fill them in."""
     board = json.loads(path.read_text())
-    found = {f"{panel['title']} {one['refId']}": one["expr"] for panel in board["panels"] for one in panel["targets"]}
-    found |= {f"marks: {marks['name']}": marks["expr"] for marks in board["annotations"].get("list") or []}
-    return {what: expr.replace("$__rate_interval", "20s").replace("$camera", ".*") for what, expr in found.items()}
+    found = {
+        f"{panel['title']} {one['refId']}": one["expr"]
+        for panel in board["panels"]
+        for one in panel["targets"]
+    }
+    found |= {
+        f"marks: {marks['name']}": marks["expr"] for marks in board["annotations"].get("list") or []
+    }
+    return {
+        what: expr.replace("$__rate_interval", "20s").replace("$camera", ".*")
+        for what, expr in found.items()
+    }
 
 
 def finds_all(prometheus: Prometheus, exprs: dict[str, str]) -> None:
@@ -106,20 +124,33 @@ def test_every_query_of_a_dashboard_finds_something(path: Path, watched: Watched
     chosen = [one["query"] for one in json.loads(path.read_text())["templating"].get("list") or []]
     for query in chosen:
         metric, label = re.fullmatch(r"label_values\((\w+), (\w+)\)", query).groups()  # type: ignore[union-attr]
-        assert set(watched.prometheus.ask(f"label/{label}/values", **{"match[]": metric})) == {"gate", "broken"}
+        assert set(watched.prometheus.ask(f"label/{label}/values", **{"match[]": metric})) == {
+            "gate",
+            "broken",
+        }
 
 
 def test_every_rule_looks_at_something(watched: Watched) -> None:
     """Without its limits, which nothing here exceeds."""
-    finds_all(watched.prometheus, {rule["alert"]: re.sub(r" [=<>]+ [\d.]+", "", rule["expr"]) for rule in RULES})
+    finds_all(
+        watched.prometheus,
+        {rule["alert"]: re.sub(r" [=<>]+ [\d.]+", "", rule["expr"]) for rule in RULES},
+    )
     (group,) = watched.prometheus.ask("rules")["groups"]
-    assert [(rule["name"], rule["health"]) for rule in group["rules"]] == [(rule["alert"], "ok") for rule in RULES]
+    assert [(rule["name"], rule["health"]) for rule in group["rules"]] == [
+        (rule["alert"], "ok") for rule in RULES
+    ]
 
 
 def test_a_rule_notices_the_camera_that_fails_and_no_other(watched: Watched) -> None:
     down = 'ALERTS{alertname="LookoutCameraDown"}'
-    wait_until(lambda: watched.prometheus.query(f'{down} and on () up{{job="lookout"}}'), "it is noticed")
-    wait_until(lambda: [one["camera"] for one, _ in watched.prometheus.query(down)] == ["broken"], "it alone")
+    wait_until(
+        lambda: watched.prometheus.query(f'{down} and on () up{{job="lookout"}}'), "it is noticed"
+    )
+    wait_until(
+        lambda: [one["camera"] for one, _ in watched.prometheus.query(down)] == ["broken"],
+        "it alone",
+    )
 
 
 def test_no_counter_goes_back_when_the_camera_changes_hands(watched: Watched) -> None:
@@ -132,12 +163,18 @@ def test_no_counter_goes_back_when_the_camera_changes_hands(watched: Watched) ->
     watched.scoring.enter_context(working(inference.run, watched.settings))
     wait_until(lambda: scored() > before + 5, "scores go on", 30)
     counters = [one.name for told in metrics.ALL.values() for one in told if one.kind == "counter"]
-    counters += [f"{one.name}_{part}" for one in (metrics.LATENCY, metrics.STEP) for part in ("count", "sum", "bucket")]
+    counters += [
+        f"{one.name}_{part}"
+        for one in (metrics.LATENCY, metrics.STEP)
+        for part in ("count", "sum", "bucket")
+    ]
     went_back = {name: watched.prometheus.query(f"max(resets({name}[1h]))") for name in counters}
     assert went_back == {name: [({}, 0.0)] for name in counters}
 
 
 def test_a_removed_camera_is_gone_with_the_next_scrape(watched: Watched) -> None:
     assert watched.api.delete("/cameras/broken").status_code == 204
-    wait_until(lambda: not watched.prometheus.query('{camera="broken", job="lookout"}'), "its series end")
+    wait_until(
+        lambda: not watched.prometheus.query('{camera="broken", job="lookout"}'), "its series end"
+    )
     assert watched.prometheus.query('{camera="gate", job="lookout"}')

@@ -18,10 +18,10 @@ from selenium.webdriver.common.by import By
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
-from service.api.door import COOKIE
-from service.bus import Bus
-from service.lifecycle import die_with_parent
-from service.store import Store
+from lookout.service.api.auth.token import COOKIE
+from lookout.service.core.lifecycle import die_with_parent
+from lookout.service.storage.bus.bus import Bus
+from lookout.service.storage.store.store import Store
 from tests.conftest import Urls
 from tests.e2e.browser import browser, complaints
 from tests.service.api_server import (
@@ -87,9 +87,14 @@ class Proxy:
 
 @pytest.fixture(scope="module")
 def proxy(redis_urls: Urls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
-    settings = settings_for(redis_urls.emptied(), tmp_path_factory.mktemp("api"), token=SecretStr(TOKEN))
+    settings = settings_for(
+        redis_urls.emptied(), tmp_path_factory.mktemp("api"), token=SecretStr(TOKEN)
+    )
     write_checkpoint(settings, "square")
-    with running_api(settings) as api, _nginx(tmp_path_factory.mktemp("nginx"), api.port) as running:
+    with (
+        running_api(settings) as api,
+        _nginx(tmp_path_factory.mktemp("nginx"), api.port) as running,
+    ):
         yield running
 
 
@@ -112,7 +117,9 @@ def _nginx(folder: Path, api_port: int) -> Iterator[Proxy]:
     words = ["nginx", "-p", str(folder), "-c", "nginx.conf", "-e", "error.log", "-g", "daemon off;"]
     process = subprocess.Popen(words, stderr=subprocess.DEVNULL, preexec_fn=die_with_parent)  # noqa: PLW1509
     try:
-        running = Proxy(folder, port, plain_port, ssl.create_default_context(cafile=folder / "lookout.pem"))
+        running = Proxy(
+            folder, port, plain_port, ssl.create_default_context(cafile=folder / "lookout.pem")
+        )
         wait_until(lambda: _answers(running, process), "nginx answers")
         yield running
     finally:
@@ -121,7 +128,16 @@ def _nginx(folder: Path, api_port: int) -> Iterator[Proxy]:
 
 
 def _make_certificate(folder: Path) -> None:
-    words = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    words = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:prime256v1",
+        "-nodes",
+    ]
     words += ["-days", "1", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
     words += ["-keyout", str(folder / "lookout.key"), "-out", str(folder / "lookout.pem")]
     subprocess.run(words, check=True, capture_output=True)
@@ -140,7 +156,9 @@ def test_rest_goes_through(proxy: Proxy, urls: Urls) -> None:
         listed = http.get("/api/v1/cameras", headers=BEARER)
         assert listed.json()["items"] == []
         assert listed.headers["strict-transport-security"]
-        made = http.post("/api/v1/cameras", json={"id": "gate", "url": "rtsp://u:p@h/"}, headers=BEARER)
+        made = http.post(
+            "/api/v1/cameras", json={"id": "gate", "url": "rtsp://u:p@h/"}, headers=BEARER
+        )
         assert made.status_code == 201
         assert http.get("/metrics", headers=BEARER).text.count('lookout_up{server="bus"} 1.0') == 1
     plain = httpx.get(f"http://localhost:{proxy.plain_port}/x?y=1")
@@ -166,12 +184,19 @@ def test_the_websocket_goes_through(proxy: Proxy, store: Store, bus: Bus) -> Non
 
 def test_a_session_is_for_tls_and_this_site_alone(proxy: Proxy, store: Store, bus: Bus) -> None:
     watch(store, bus, "gate")
-    own, foreign = {"Origin": proxy.origin}, {"Origin": "https://localhost"}  # another port is another site
+    own, foreign = (
+        {"Origin": proxy.origin},
+        {"Origin": "https://localhost"},
+    )  # another port is another site
     with proxy.client() as http:
-        assert http.post("/api/v1/session", json={"token": TOKEN}, headers=foreign).status_code == 403
+        assert (
+            http.post("/api/v1/session", json={"token": TOKEN}, headers=foreign).status_code == 403
+        )
         answer = http.post("/api/v1/session", json={"token": TOKEN}, headers=own)
         assert "Secure" in answer.headers["set-cookie"].split("; ")
-        assert http.patch("/api/v1/cameras/gate", json={"fps": 5}, headers=foreign).status_code == 403
+        assert (
+            http.patch("/api/v1/cameras/gate", json={"fps": 5}, headers=foreign).status_code == 403
+        )
         assert http.patch("/api/v1/cameras/gate", json={"fps": 5}, headers=own).status_code == 200
         cookie = {"Cookie": f"{COOKIE}={http.cookies[COOKIE]}"}
     asyncio.run(proxy.accepts(**cookie, **own))
@@ -187,7 +212,9 @@ def test_the_page_goes_through(proxy: Proxy, store: Store, bus: Bus) -> None:
         page.get(f"{proxy.origin}/")
         page.find_element(By.CSS_SELECTOR, "#token").send_keys(TOKEN)
         page.find_element(By.CSS_SELECTOR, "#login-submit").click()
-        wait_until(lambda: page.find_elements(By.CSS_SELECTOR, "body[data-live=true]"), "a live page")
+        wait_until(
+            lambda: page.find_elements(By.CSS_SELECTOR, "body[data-live=true]"), "a live page"
+        )
         picture = page.find_element(By.CSS_SELECTOR, "#camera-gate .picture")
         wait_until(lambda: picture.get_property("naturalWidth") == 128, "its picture")
         (cookie,) = page.get_cookies()

@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from service import codec, keys
-from service.bus import UNAVAILABLE, connect
-from service.camera_events import EVENTS_KEPT
-from service.embedded import RedisServer
-from service.messages import Alert, AlertEvent, Camera, CameraEvent, FrameId
-from service.store import AlertingOverview, Store
+from lookout.service.core.messages import Alert, AlertEvent, Camera, CameraEvent, FrameId
+from lookout.service.storage.bus.bus import UNAVAILABLE, connect
+from lookout.service.storage.redis import codec, keys
+from lookout.service.storage.redis.embedded import RedisServer
+from lookout.service.storage.store.camera_events import EVENTS_KEPT
+from lookout.service.storage.store.store import AlertingOverview, Store
 from tests.conftest import Urls
 from tests.refusing import REFUSALS, LosesAnswers, refusing_redis
 
@@ -112,7 +112,9 @@ def test_a_step_that_was_acknowledged_outlives_its_server(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("kind", REFUSALS)
-def test_a_server_that_refuses_is_unavailable_and_holds_nothing_by_halves(tmp_path: Path, kind: str) -> None:
+def test_a_server_that_refuses_is_unavailable_and_holds_nothing_by_halves(
+    tmp_path: Path, kind: str
+) -> None:
     with refusing_redis(tmp_path, "store") as server, closing(connect(server.url)) as client:
         store = Store(client)
         session = store.begin_session("gate", 1.0, revision=1)
@@ -129,7 +131,9 @@ def test_a_server_that_refuses_is_unavailable_and_holds_nothing_by_halves(tmp_pa
         assert store.begin_session("gate", 1.0, revision=1) == session + 1
 
 
-@pytest.mark.parametrize("bad", ["{not json", "[]", '{"id":"x"}', "\udcff".encode("utf-8", "surrogateescape")])
+@pytest.mark.parametrize(
+    "bad", ["{not json", "[]", '{"id":"x"}', "\udcff".encode("utf-8", "surrogateescape")]
+)
 def test_an_alert_that_cannot_be_read_is_left_out_and_told_once(
     store: Store, urls: Urls, caplog: pytest.LogCaptureFixture, bad: str | bytes
 ) -> None:
@@ -171,7 +175,9 @@ def test_events_that_cannot_be_read_hold_no_listener_up(
     assert sum("is left out" in record.message for record in caplog.records) == 3
 
 
-def test_a_camera_that_cannot_be_read_is_told_once(store: Store, urls: Urls, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_camera_that_cannot_be_read_is_told_once(
+    store: Store, urls: Urls, caplog: pytest.LogCaptureFixture
+) -> None:
     with closing(connect(urls.store)) as client:
         client.hset(keys.CAMERAS, "broken", '{"url":"rtsp://a:s3cr3t@h/"}')
     for _ in range(3):
@@ -185,11 +191,19 @@ def test_a_camera_that_cannot_be_read_is_told_once(store: Store, urls: Urls, cap
 
 
 def a_change(seq: int, kind: Any = "scene_change", session: int = 1000) -> CameraEvent:
-    return CameraEvent(kind, "gate", session, seq, session + seq / 10, "the picture became darker: 112, then 45")
+    return CameraEvent(
+        kind, "gate", session, seq, session + seq / 10, "the picture became darker: 112, then 45"
+    )
 
 
 def test_an_event_that_is_told_again_is_stored_once(store: Store) -> None:
-    told = [a_change(5), a_change(105, "tampered"), a_change(205), a_change(205, "restored"), a_change(5, session=2000)]
+    told = [
+        a_change(5),
+        a_change(105, "tampered"),
+        a_change(205),
+        a_change(205, "restored"),
+        a_change(5, session=2000),
+    ]
     for event in [*told, *told[2:], *told]:
         store.add_event(event)
     assert store.events("gate", 100) == told[::-1]
@@ -210,16 +224,22 @@ def test_a_listener_reads_on_where_it_was(store: Store) -> None:
     assert store.camera_events_after({"gate": place}, 10) == {}
     for seq in (2, 3):
         store.add_event(a_change(seq))
-    ((entry, second), (_, third)) = store.camera_events_after({"gate": place, "yard": None}, 10)["gate"]
+    ((entry, second), (_, third)) = store.camera_events_after({"gate": place, "yard": None}, 10)[
+        "gate"
+    ]
     assert [second, third] == [a_change(2), a_change(3)]
-    assert [event for _, event in store.camera_events_after({"gate": entry}, 1)["gate"]] == [a_change(3)]
+    assert [event for _, event in store.camera_events_after({"gate": entry}, 1)["gate"]] == [
+        a_change(3)
+    ]
 
 
 def test_an_event_that_cannot_be_read_is_left_out_and_told_once(
     store: Store, urls: Urls, caplog: pytest.LogCaptureFixture
 ) -> None:
     with closing(connect(urls.store)) as client:
-        client.xadd(keys.events("gate"), {"kind": "scene_change", "frame": "?", "at": "1", "detail": ""})
+        client.xadd(
+            keys.events("gate"), {"kind": "scene_change", "frame": "?", "at": "1", "detail": ""}
+        )
         client.xadd(keys.events("gate"), {"nonsense": "1"})
     store.add_event(a_change(5))
     for _ in range(3):

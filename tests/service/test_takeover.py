@@ -12,17 +12,18 @@ from pathlib import Path
 
 import pytest
 
-from models.checkpoint import save_checkpoint
-from service import keys
-from service.bus import Bus, Scored, connect
-from service.claims import Claims
-from service.connections import open_bus, open_leases, open_store
-from service.inference.ownership import STAGE, Ownership
-from service.inference.store_link import StoreLink
-from service.inference.worker import Worker, run
-from service.messages import Camera, Frame, FrameId, Score
-from service.settings import Settings
-from service.store import Snapshot, Store
+from lookout.models.checkpoint.file import save_checkpoint
+from lookout.service.core.messages import Camera, Frame, FrameId, Score
+from lookout.service.core.settings import Settings
+from lookout.service.inference.ownership import STAGE, Ownership
+from lookout.service.inference.store_link import StoreLink
+from lookout.service.inference.worker import Worker, run
+from lookout.service.ownership.assignment import Claims
+from lookout.service.ownership.leases import open_leases
+from lookout.service.storage.bus.bus import Bus, Scored, connect
+from lookout.service.storage.redis import keys
+from lookout.service.storage.redis.connections import open_bus, open_store
+from lookout.service.storage.store.store import Snapshot, Store
 from tests import stage
 from tests.conftest import Urls
 from tests.owning import add_frames
@@ -36,7 +37,9 @@ Numbers = list[tuple[object, ...]]
 @pytest.fixture
 def settings(urls: Urls, tmp_path: Path) -> Settings:
     # A gate that lets everything through: the memory moves with each frame, and a lost one would show.
-    save_checkpoint(tmp_path / "tiny.safetensors", tiny_checkpoint(calibration=EASY_BOUNDS, gamma=1e9))
+    save_checkpoint(
+        tmp_path / "tiny.safetensors", tiny_checkpoint(calibration=EASY_BOUNDS, gamma=1e9)
+    )
     return Settings(
         bus_url=urls.bus,
         store_url=urls.store,
@@ -50,7 +53,9 @@ def settings(urls: Urls, tmp_path: Path) -> Settings:
 
 
 def camera(name: str = "a", **changes: object) -> Camera:
-    made = Camera(name, "/x.mp4", "tiny", None, "fast", "learn", enabled=True, created_at=0.0, revision=1)
+    made = Camera(
+        name, "/x.mp4", "tiny", None, "fast", "learn", enabled=True, created_at=0.0, revision=1
+    )
     return replace(made, **changes)  # type: ignore[arg-type]
 
 
@@ -75,7 +80,12 @@ class Mortal:
         self._link = StoreLink(open_store(settings))
         bus = open_bus(settings)
         self.worker = Worker(
-            settings, bus, Ownership(Claims(STAGE, bus, self._leases), self._link), self._link, "cpu", "fp32"
+            settings,
+            bus,
+            Ownership(Claims(STAGE, bus, self._leases), self._link),
+            self._link,
+            "cpu",
+            "fp32",
         )
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._work)
@@ -145,11 +155,18 @@ def test_after_a_kill_the_next_owner_replays_and_the_series_is_the_same(
         wait_until(lambda: bus.cursor("a") == (5, FRAMES - 1), "all is scored")
     assert series(bus) == undisturbed
     assert bus.counters("a")["scores"] == FRAMES - 4
-    assert [(gap.first_seq, gap.frames, gap.reason) for gap in bus.gaps("a")] == [(0, 2, "window"), (2, 2, "window")]
+    assert [(gap.first_seq, gap.frames, gap.reason) for gap in bus.gaps("a")] == [
+        (0, 2, "window"),
+        (2, 2, "window"),
+    ]
 
 
-def test_a_killed_workers_cameras_are_taken_within_two_leases(bus: Bus, store: Store, settings: Settings) -> None:
-    settings = settings.model_copy(update={"lease_s": 1.5})  # so long that a busy machine is no excuse
+def test_a_killed_workers_cameras_are_taken_within_two_leases(
+    bus: Bus, store: Store, settings: Settings
+) -> None:
+    settings = settings.model_copy(
+        update={"lease_s": 1.5}
+    )  # so long that a busy machine is no excuse
     store.add_camera(camera())
     victim, heir = Mortal(settings), Mortal(settings)
     victim.start()
@@ -177,11 +194,17 @@ def test_who_wakes_after_its_lease_ran_out_writes_neither_score_nor_snapshot(
     store.add_camera(camera())
     add_frames(bus, *frames(count=10))
     with ExitStack() as stack:
-        leases = open_leases(settings.model_copy(update={"lease_s": 60.0}), STAGE)  # nobody renews it here
+        leases = open_leases(
+            settings.model_copy(update={"lease_s": 60.0}), STAGE
+        )  # nobody renews it here
         link = stack.enter_context(StoreLink(store))
-        sleeper = Worker(settings, bus, Ownership(Claims(STAGE, bus, leases), link), link, "cpu", "fp32")
+        sleeper = Worker(
+            settings, bus, Ownership(Claims(STAGE, bus, leases), link), link, "cpu", "fp32"
+        )
         stop = threading.Event()
-        wait_until(lambda: not sleeper.turn(stop) and bus.cursor("a") == (5, 9), "it has scored them")
+        wait_until(
+            lambda: not sleeper.turn(stop) and bus.cursor("a") == (5, 9), "it has scored them"
+        )
         line = sleeper.lines.running["a"]
         with ExitStack() as others:
             client = others.enter_context(connect(urls.bus))
@@ -204,7 +227,10 @@ def test_the_last_snapshot_is_saved_before_a_new_epoch_and_before_the_lease_goes
 ) -> None:
     store.add_camera(camera())
     epoch, _ = store.take_over("a")
-    link, leases = StoreLink(store), open_leases(settings, STAGE)  # its thread does not run: the test takes its steps
+    link, leases = (
+        StoreLink(store),
+        open_leases(settings, STAGE),
+    )  # its thread does not run: the test takes its steps
     worker = Worker(settings, bus, Ownership(Claims(STAGE, bus, leases), link), link, "cpu", "fp32")
     worker.ownership.going.add("a")
     first, last = (Snapshot(FrameId(5, seq), {}) for seq in (1, 2))
@@ -243,7 +269,9 @@ def test_a_snapshot_of_an_earlier_frame_is_refused(store: Store) -> None:
     assert not store.save_snapshot("a", epoch, Snapshot(FrameId(7, 0), {"x": 4}))
 
 
-def test_a_removed_camera_takes_its_snapshot_along_and_its_owner_cannot_bring_it_back(store: Store) -> None:
+def test_a_removed_camera_takes_its_snapshot_along_and_its_owner_cannot_bring_it_back(
+    store: Store,
+) -> None:
     store.add_camera(camera())
     epoch, _ = store.take_over("a")
     store.save_snapshot("a", epoch, Snapshot(FrameId(5, 9), {"x": 1}))
@@ -262,7 +290,10 @@ def test_a_removed_camera_takes_its_snapshot_along_and_its_owner_cannot_bring_it
     ],
 )
 def test_a_snapshot_that_cannot_be_used_costs_what_was_learned_and_nothing_else(
-    bus: Bus, store: Store, settings: Settings, spoil: Callable[[dict[str, object]], dict[str, object]]
+    bus: Bus,
+    store: Store,
+    settings: Settings,
+    spoil: Callable[[dict[str, object]], dict[str, object]],
 ) -> None:
     store.add_camera(camera())
     add_frames(bus, *frames(count=10))
@@ -302,7 +333,9 @@ def test_of_a_live_camera_only_what_is_fresh_is_scored_after_a_break(
     assert max(ages) < settings.live_age_s
 
 
-def test_three_workers_share_the_cameras_and_a_fourth_gets_its_part(bus: Bus, store: Store, settings: Settings) -> None:
+def test_three_workers_share_the_cameras_and_a_fourth_gets_its_part(
+    bus: Bus, store: Store, settings: Settings
+) -> None:
     names = [f"cam{i}" for i in range(8)]
     for name in names:
         store.add_camera(camera(name))
@@ -327,7 +360,9 @@ def begin_and_lose_the_bus(bus: Bus, urls: Urls, count: int) -> None:
     wait_until(lambda: bus.cursor("a") == (5, count - 1), "the first part is scored")
     with connect(urls.bus) as client:
         client.flushall()
-    wait_until(lambda: bus.cursor("a") == (5, count - 1), "the new bus is told what the old one knew")
+    wait_until(
+        lambda: bus.cursor("a") == (5, count - 1), "the new bus is told what the old one knew"
+    )
 
 
 def test_after_a_restart_of_the_bus_the_owner_goes_on_from_its_own_memory(
@@ -351,5 +386,7 @@ def test_frames_that_were_lost_with_the_bus_are_told_as_such(
         add_frames(bus, *frames()[20:30])
         wait_until(lambda: bus.cursor("a") == (5, 29), "all is scored")
     told = [(gap.first_seq + i, gap.reason) for gap in bus.gaps("a") for i in range(gap.frames)]
-    assert told == [(seq, "bus_restart") for seq in range(10, 24)]  # in one gap or, seen as they came, in several
+    assert told == [
+        (seq, "bus_restart") for seq in range(10, 24)
+    ]  # in one gap or, seen as they came, in several
     assert [score.seq for score in bus.newest_scores("a", 100)] == list(range(24, 30))

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.alerting.rule import Limits, Rule, close, step
-from service.messages import AlertEvent, Score
-from service.settings import load_settings
+from lookout.service.alerting.rule import Limits, Rule, close, step
+from lookout.service.core.messages import AlertEvent, Score
+from lookout.service.core.settings import load_settings
 
 LIMITS = Limits(threshold=0.75, low=0.6, min_duration_s=0.5, clear_after_s=2.0, quiet_after_s=15.0)
 
@@ -24,7 +24,9 @@ def score(seq: int, value: float | None, *, session: int = 1000, at: float | Non
     return Score("gate", session, seq, captured_at, captured_at, "m", None, None, None, None, value)
 
 
-def told(values: Iterable[float | None], rule: Rule | None = None, first: int = 0) -> tuple[Rule, list[AlertEvent]]:
+def told(
+    values: Iterable[float | None], rule: Rule | None = None, first: int = 0
+) -> tuple[Rule, list[AlertEvent]]:
     rule, events = rule or Rule(), []
     for seq, value in enumerate(values, first):
         rule, more = step(rule, score(seq, value), LIMITS)
@@ -45,7 +47,12 @@ def test_it_opens_at_the_frame_at_which_the_rule_is_met() -> None:
     _, events = told([0.1, 0.1] + [0.8, 0.9] + [0.8] * 4)
     assert names(events) == ["new"]
     alert = events[0].alert
-    assert (alert.id, alert.state, alert.opened_at, alert.closed_at) == ("gate:1000-7", "open", 0.7, None)
+    assert (alert.id, alert.state, alert.opened_at, alert.closed_at) == (
+        "gate:1000-7",
+        "open",
+        0.7,
+        None,
+    )
     assert (alert.peak_value, alert.peak_at, alert.threshold) == (0.9, 0.3, 0.75)
 
 
@@ -178,13 +185,19 @@ def test_alerts_open_and_close_in_turn_and_a_restart_at_any_score_changes_nothin
 
 @settings(max_examples=200, deadline=None)
 @given(VALUES)
-def test_an_alert_opens_only_behind_half_a_second_that_was_never_low(values: list[float | None]) -> None:
+def test_an_alert_opens_only_behind_half_a_second_that_was_never_low(
+    values: list[float | None],
+) -> None:
     """The slow, obvious rule: six scores in a row, none below `low`, the first and the last at the threshold."""
     opening = [event.alert.opened_at for event in told(values)[1] if event.event == "new"]
     for at in opening:
         seq = round(at * 10)
         before = values[: seq + 1]
-        run = len(before) - next((i for i in range(seq, -1, -1) if (before[i] or 0.0) < LIMITS.low), -1) - 1
+        run = (
+            len(before)
+            - next((i for i in range(seq, -1, -1) if (before[i] or 0.0) < LIMITS.low), -1)
+            - 1
+        )
         high = [i for i in range(seq + 1 - run, seq + 1) if (before[i] or 0.0) >= LIMITS.threshold]
         assert high[-1] == seq
         assert high[-1] - high[0] >= 5

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.distributions import Normal, kl_divergence
 
-from models.autoencoder import (
+from lookout.models.autoencoder import (
     MOST_LOG_VARIANCE,
     Autoencoder,
     AutoencoderConfig,
@@ -47,7 +47,9 @@ def test_the_divergence_is_that_from_the_standard_normal(clips: torch.Tensor) ->
     _, *latent = model(clips)
     lesson = model.lesson(clips, NO_ITEMS)
     assert lesson.loss.item() == pytest.approx((4 * lesson.mse + 0.5 * kl(*latent).mean()).item())
-    assert model.measure(clips, NO_ITEMS).distance.mean().item() == pytest.approx(kl(*latent).mean().item())
+    assert model.measure(clips, NO_ITEMS).distance.mean().item() == pytest.approx(
+        kl(*latent).mean().item()
+    )
 
 
 def test_an_encoder_that_overshoots_draws_within_bounds(clips: torch.Tensor) -> None:

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 import pytest
 import redis
 
-from service.camera_list import CameraList
-from service.messages import Camera
-from service.store import Store
+from lookout.service.core.messages import Camera
+from lookout.service.ownership.camera_watcher import CameraList
+from lookout.service.storage.store.store import Store
 from tests.waiting import wait_until
 
 
@@ -28,7 +28,7 @@ class Answers(Store):
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.camera_list.FOLLOW_EVERY_S", 0.01)
+    monkeypatch.setattr("lookout.service.ownership.camera_watcher.FOLLOW_EVERY_S", 0.01)
 
 
 @pytest.fixture
@@ -44,13 +44,17 @@ def follow(quick: None) -> Iterator[Callable[..., CameraList]]:
         one.__exit__()
 
 
-@pytest.mark.parametrize("trouble", [redis.ConnectionError("gone"), ValueError("a record of another version")])
+@pytest.mark.parametrize(
+    "trouble", [redis.ConnectionError("gone"), ValueError("a record of another version")]
+)
 def test_trouble_is_told_and_passes(
     follow: Callable[..., CameraList], trouble: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
     cameras = follow(trouble, trouble, {})
     wait_until(lambda: cameras.cameras == {} and not cameras.away, "the store has answered")
-    assert [record.levelname for record in caplog.records if "scoring" not in record.message] == ["WARNING"]
+    assert [record.levelname for record in caplog.records if "scoring" not in record.message] == [
+        "WARNING"
+    ]
 
 
 def test_what_the_store_told_before_is_kept(follow: Callable[..., CameraList]) -> None:

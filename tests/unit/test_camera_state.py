@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from service.bus import Overview
-from service.cameras import Beats, Status, status
-from service.messages import Camera, FrameId, InferReport, IngestReport
+from lookout.service.api.camera_status import Beats, Status, status
+from lookout.service.core.messages import Camera, FrameId, InferReport, IngestReport
+from lookout.service.storage.bus.bus import Overview
 
 NOW = 2_000_000.0
 BOTH, NONE = Beats(ingest=True, inference=True), Beats(ingest=False, inference=False)
@@ -16,12 +16,24 @@ SESSION = int((NOW - 60) * 1000)
 
 
 def camera(**more: Any) -> Camera:
-    given = {"enabled": True, "created_at": NOW - 100, "revision": 3, "calibration": "learn", "pace": "realtime"}
+    given = {
+        "enabled": True,
+        "created_at": NOW - 100,
+        "revision": 3,
+        "calibration": "learn",
+        "pace": "realtime",
+    }
     return Camera(**{"id": "gate", "url": "rtsp://h/", "model": "m", "fps": None, **given, **more})
 
 
 def ingest(state: Any = "online", age_s: float = 1, **more: Any) -> IngestReport:
-    given = {"revision": 3, "session": SESSION, "last_seq": 9, "last_captured_at": NOW - 0.5, "fps": 10.0}
+    given = {
+        "revision": 3,
+        "session": SESSION,
+        "last_seq": 9,
+        "last_captured_at": NOW - 0.5,
+        "fps": 10.0,
+    }
     return IngestReport(state, NOW - age_s, **{**given, **more})
 
 
@@ -38,12 +50,20 @@ def merged(
     beats: Beats = BOTH,
     **more: Any,
 ) -> Status:
-    return status(camera(**more), Overview(one, two, cursor, {"frames": frames} if frames else {}), beats, NOW)
+    return status(
+        camera(**more), Overview(one, two, cursor, {"frames": frames} if frames else {}), beats, NOW
+    )
 
 
 def test_online() -> None:
     at = merged(ingest(waiting=True), infer())
-    assert (at.state, at.last_error, at.session, at.measured_fps, at.waiting) == ("online", None, SESSION, 10.0, True)
+    assert (at.state, at.last_error, at.session, at.measured_fps, at.waiting) == (
+        "online",
+        None,
+        SESSION,
+        10.0,
+        True,
+    )
     assert at.frame_age_s == 0.5
     assert at.progress is None
 
@@ -73,11 +93,21 @@ def test_learning_shows_how_far() -> None:
         (ingest("failed", age_s=900, last_error="no video"), None, "failed", "no video"),
         (ingest(), infer("failed", last_error="no such model"), "failed", "no such model"),
         (ingest("failed"), None, "failed", "it failed without a reason"),
-        (ingest(last_error="12 packets were damaged"), infer(), "online", "12 packets were damaged"),
+        (
+            ingest(last_error="12 packets were damaged"),
+            infer(),
+            "online",
+            "12 packets were damaged",
+        ),
         (ingest(), infer(last_error="slow"), "online", "slow"),
         # Silence
         (ingest(age_s=16), infer(), "stalled", "ingest says nothing of this camera"),
-        (ingest("reconnecting", age_s=16), infer(), "stalled", "ingest says nothing of this camera"),
+        (
+            ingest("reconnecting", age_s=16),
+            infer(),
+            "stalled",
+            "ingest says nothing of this camera",
+        ),
         (ingest(), infer(age_s=16), "stalled", "inference says nothing of this camera"),
         (ingest(), None, "stalled", "inference says nothing of this camera"),
         # Leftovers of another revision
@@ -86,7 +116,9 @@ def test_learning_shows_how_far() -> None:
         (ingest(), infer("failed", revision=2), "stalled", "inference says nothing of this camera"),
     ],
 )
-def test_each_state(one: IngestReport | None, two: InferReport | None, state: str, error: str | None) -> None:
+def test_each_state(
+    one: IngestReport | None, two: InferReport | None, state: str, error: str | None
+) -> None:
     at = merged(one, two)
     assert (at.state, at.last_error) == (state, error)
 
@@ -133,7 +165,9 @@ def test_a_file_has_ended_when_all_of_it_is_dealt_with(cursor: FrameId | None, s
 def test_a_file_whose_frames_went_with_the_bus_has_ended() -> None:
     """The bus was started anew after the last frame: neither cursor nor frames, and nobody will write either."""
     assert merged(ingest("ended"), infer(), frames=0).state == "ended"
-    assert merged(ingest("ended"), infer(), frames=3).state == "online"  # started anew before: there is more to come
+    assert (
+        merged(ingest("ended"), infer(), frames=3).state == "online"
+    )  # started anew before: there is more to come
 
 
 def test_a_file_without_frames_has_ended() -> None:
@@ -141,7 +175,10 @@ def test_a_file_without_frames_has_ended() -> None:
 
 
 def test_an_end_lasts_when_nobody_reports_any_more() -> None:
-    assert merged(ingest("ended", age_s=9000), None, cursor=FrameId(SESSION, 9), beats=NONE).state == "ended"
+    assert (
+        merged(ingest("ended", age_s=9000), None, cursor=FrameId(SESSION, 9), beats=NONE).state
+        == "ended"
+    )
 
 
 def test_a_file_ahead_of_the_clock_has_no_negative_age() -> None:

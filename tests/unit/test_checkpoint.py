@@ -15,14 +15,20 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from models.bounds import Bounds
-from models.checkpoint import ITEMS, Checkpoint, digest, load_checkpoint, save_checkpoint
-from models.errors import CheckpointError
-from models.header import find_checkpoints, read_header
-from models.preprocess import Preprocess
-from models.registry import MODELS, make_config
-from models.scorer import Scorer
-from models.training.import_mnad import convert, import_mnad
+from lookout.models.checkpoint.file import (
+    ITEMS,
+    Checkpoint,
+    digest,
+    load_checkpoint,
+    save_checkpoint,
+)
+from lookout.models.checkpoint.header import find_checkpoints, read_header
+from lookout.models.checkpoint.import_mnad import convert, import_mnad
+from lookout.models.errors import CheckpointError
+from lookout.models.media.preprocess import Preprocess
+from lookout.models.registry import MODELS, make_config
+from lookout.models.scorer import Scorer
+from lookout.models.scoring.calibration import Bounds
 from tests.tiny import TINY_OF, tiny_checkpoint, untrained
 
 
@@ -112,7 +118,9 @@ def test_a_damaged_or_foreign_file_is_refused_in_one_line(saved: Path, how: str)
         {"needs": {"other": 1}},
     ],
 )
-def test_a_header_that_does_not_fit_is_refused_in_one_line(saved: Path, change: dict[str, object]) -> None:
+def test_a_header_that_does_not_fit_is_refused_in_one_line(
+    saved: Path, change: dict[str, object]
+) -> None:
     tensors = load_file(saved)
     header = json.loads(read_header(saved).metadata()["lookout"])
     for key, value in change.items():
@@ -182,7 +190,9 @@ def places(value: object, at: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]
 
 
 def test_no_nonsense_in_a_header_ends_in_anything_but_a_line(saved: Path, tmp_path: Path) -> None:
-    whole = json.loads(read_header(saved).metadata()["lookout"]) | {"content_sha256": None}  # it would notice first
+    whole = json.loads(read_header(saved).metadata()["lookout"]) | {
+        "content_sha256": None
+    }  # it would notice first
     tensors, path = load_file(saved), tmp_path / "nonsense.safetensors"
     for *folders, name in places(whole):
         for nonsense in NONSENSE:
@@ -197,13 +207,15 @@ def test_no_nonsense_in_a_header_ends_in_anything_but_a_line(saved: Path, tmp_pa
                 scorer.step([np.zeros((5, 32, 32, 3), np.uint8)], scorer.fresh_items()[None])
 
 
-def test_an_interrupted_write_leaves_the_former_file(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_write_leaves_the_former_file(
+    saved: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     before = digest(saved)
 
     def full_disk(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("models.checkpoint.save_file", full_disk)
+    monkeypatch.setattr("lookout.models.checkpoint.file.save_file", full_disk)
     with pytest.raises(OSError, match="No space"):
         save_checkpoint(saved, tiny_checkpoint())
     assert digest(saved) == before
@@ -212,7 +224,11 @@ def test_an_interrupted_write_leaves_the_former_file(saved: Path, monkeypatch: p
 
 def test_the_authors_layout_is_imported_with_sizes_read_off_the_tensors(tmp_path: Path) -> None:
     tiny = tiny_checkpoint()
-    authors = {**tiny.model.state_dict(), "m_items": tiny.items, "encoder.moduleBatchNorm.weight": torch.ones(16)}
+    authors = {
+        **tiny.model.state_dict(),
+        "m_items": tiny.items,
+        "encoder.moduleBatchNorm.weight": torch.ones(16),
+    }
     save_file(authors, tmp_path / "authors.safetensors")
     imported = import_mnad(tmp_path / "authors.safetensors")
     assert imported.config == make_config("mnad-pred", {"width": 4, "dim": 16, "items": 4})
@@ -227,7 +243,11 @@ def test_what_is_not_mnad_is_not_imported(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="does not fit"):
         convert({**state, "m_items": torch.zeros(4, 99)}, "x", {})
     with pytest.raises(CheckpointError, match="does not hold MNAD's weights"):
-        convert({**state, "m_items": tiny.items, "encoder.moduleConv1.0.weight": torch.zeros(4)}, "x", {})
+        convert(
+            {**state, "m_items": tiny.items, "encoder.moduleConv1.0.weight": torch.zeros(4)},
+            "x",
+            {},
+        )
     (tmp_path / "w.safetensors").write_text("no")
     with pytest.raises(CheckpointError, match=r"w\.safetensors"):
         import_mnad(tmp_path / "w.safetensors")

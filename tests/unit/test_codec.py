@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service import codec
-from service.codec import Fields
-from service.errors import BrokenMessageError
-from service.messages import Frame, FrameId, Heat, Score
+from lookout.service.core.errors import BrokenMessageError
+from lookout.service.core.messages import Frame, FrameId, Heat, Score
+from lookout.service.storage.redis import codec
+from lookout.service.storage.redis.codec import Fields
 
 ID = FrameId(5, 9)
 NUMBERS = st.none() | st.floats(allow_nan=False, allow_infinity=False)
@@ -22,11 +22,16 @@ TIMES = st.floats(0, 1e11)
 
 def row(fields: Fields) -> dict[bytes, bytes]:
     """As Redis gives it back."""
-    return {name.encode(): value if isinstance(value, bytes) else value.encode() for name, value in fields.items()}
+    return {
+        name.encode(): value if isinstance(value, bytes) else value.encode()
+        for name, value in fields.items()
+    }
 
 
 def a_frame(**changes: Any) -> Frame:
-    return Frame("a", *ID, **{"captured_at": 1.5, "pixels": np.zeros((2, 3, 3), np.uint8), **changes})
+    return Frame(
+        "a", *ID, **{"captured_at": 1.5, "pixels": np.zeros((2, 3, 3), np.uint8), **changes}
+    )
 
 
 def a_score() -> Score:
@@ -41,10 +46,16 @@ GOOD: list[tuple[Callable[[str, FrameId, codec.Row], object], Fields]] = [
 
 
 @given(TIMES, st.integers(0, 2**40), st.integers(0, 99), st.integers(1, 9), st.integers(1, 9))
-def test_a_frame_comes_back_as_it_went(at: float, revision: int, skipped: int, width: int, height: int) -> None:
+def test_a_frame_comes_back_as_it_went(
+    at: float, revision: int, skipped: int, width: int, height: int
+) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
     frame = a_frame(
-        captured_at=at, pixels=pixels, revision=revision, skipped=skipped, skipped_for="lag" * (skipped > 0)
+        captured_at=at,
+        pixels=pixels,
+        revision=revision,
+        skipped=skipped,
+        skipped_for="lag" * (skipped > 0),
     )
     back = codec.read_frame("a", ID, row(codec.frame_fields(frame)))
     np.testing.assert_array_equal(back.pixels, pixels)
@@ -102,9 +113,9 @@ def test_whatever_stands_there_is_read_or_refused(which: int, data: st.DataObjec
         if change == "drop":
             given.pop(name, None)
         else:
-            given[name] = {"cut": value[: len(value) // 2], "double": value * 2}.get(change) or data.draw(
-                st.binary(max_size=40)
-            )
+            given[name] = {"cut": value[: len(value) // 2], "double": value * 2}.get(
+                change
+            ) or data.draw(st.binary(max_size=40))
     try:
         read("a", ID, given)
     except BrokenMessageError as error:

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from pathlib import Path
 
 import pytest
 import typer
 
-from service.cli import app
-from service.serve import STAGES
-from service.settings import Settings
+from lookout import __version__
+from lookout.service.cli.main import app
+from lookout.service.core.settings import Settings
+from lookout.service.supervisor.supervisor import STAGES
 
 ROOT = Path(__file__).parents[2]
 DOCKERFILE = ROOT / "docker" / "Dockerfile"
 COMPOSE = ROOT / "docker-compose.yml"
 K8S = sorted((ROOT / "k8s" / "base").glob("*.yaml"))
-VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+VERSION = __version__
 
 
 def targets() -> dict[str, str]:
@@ -97,7 +97,9 @@ def test_only_the_store_is_persistent_and_it_writes_before_it_answers() -> None:
 
 
 def test_only_pages_are_published_and_on_this_machine_alone() -> None:
-    published = {name: line for name, text in services().items() for line in re.findall(r"ports: (.*)", text)}
+    published = {
+        name: line for name, text in services().items() for line in re.findall(r"ports: (.*)", text)
+    }
     pages = {"api": 8000, "prometheus": 9090, "alertmanager": 9093, "grafana": 3000}
     assert published == {name: f'["127.0.0.1:{port}:{port}"]' for name, port in pages.items()}
 
@@ -113,16 +115,28 @@ def test_base_images_are_pinned_and_can_be_replaced() -> None:
 def test_only_inference_carries_torch_and_nothing_runs_as_root() -> None:
     built = targets()
     assert [name for name, text in built.items() if "[engine]" in text] == ["infer"]
-    assert {name for name, text in built.items() if "USER 10001" in text} == {"light", "camera", "infer"}
+    assert {name for name, text in built.items() if "USER 10001" in text} == {
+        "light",
+        "camera",
+        "infer",
+    }
     from_light = set(re.findall(r"^FROM light AS (\w+)$", DOCKERFILE.read_text(), re.MULTILINE))
     assert set(STAGES) == {"infer", *from_light - {"clip"}}
 
 
-PROFILES = {"scale": {"ingest-more", "infer-more"}, "gpu": {"infer-gpu"}, "demo": {"camera", "demo"}}
+PROFILES = {
+    "scale": {"ingest-more", "infer-more"},
+    "gpu": {"infer-gpu"},
+    "demo": {"camera", "demo"},
+}
 
 
 def test_profiles_add_to_the_service_and_nothing_else_is_optional() -> None:
-    found = {name: profile for name, text in services().items() for profile in re.findall(r"profiles: \[(\w+)\]", text)}
+    found = {
+        name: profile
+        for name, text in services().items()
+        for profile in re.findall(r"profiles: \[(\w+)\]", text)
+    }
     assert found == {name: profile for profile, names in PROFILES.items() for name in names}
 
 
@@ -130,4 +144,6 @@ def test_a_gpu_is_asked_of_the_container_runtime_and_of_torch() -> None:
     gpu = services()["infer-gpu"]
     assert "devices: [{driver: nvidia, count: 1, capabilities: [gpu]}]" in gpu
     assert "LOOKOUT_DEVICE: cuda" in gpu
-    assert "PIP_EXTRA_INDEX_URL" not in gpu.partition("build:")[2]  # torch as it comes has CUDA's libraries
+    assert (
+        "PIP_EXTRA_INDEX_URL" not in gpu.partition("build:")[2]
+    )  # torch as it comes has CUDA's libraries

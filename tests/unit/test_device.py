@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from models.device import choose_device, choose_precision
-from models.errors import DeviceError
+from lookout.models.device import choose_device, choose_precision
+from lookout.models.errors import DeviceError
 
 
 @pytest.mark.parametrize(("native", "chosen"), [(True, "bf16"), (False, "fp32")])
@@ -21,7 +21,9 @@ def test_auto_is_bf16_where_the_device_computes_in_it(
 
 
 @pytest.mark.parametrize(("has_gpu", "chosen"), [(True, "cuda"), (False, "cpu")])
-def test_auto_is_the_gpu_where_there_is_one(has_gpu: bool, chosen: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_auto_is_the_gpu_where_there_is_one(
+    has_gpu: bool, chosen: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: has_gpu)
     assert choose_device("auto") == chosen
 
@@ -29,6 +31,8 @@ def test_auto_is_the_gpu_where_there_is_one(has_gpu: bool, chosen: str, monkeypa
 def test_a_device_that_torch_cannot_use_is_named_in_one_line() -> None:
     assert choose_device("cpu") == "cpu"
     for wanted in ("cuda:99", "toaster"):
-        with pytest.raises(DeviceError, match=f"cannot use the device '{wanted}' here: .+") as refused:
+        with pytest.raises(
+            DeviceError, match=f"cannot use the device '{wanted}' here: .+"
+        ) as refused:
             choose_device(wanted)
         assert "\n" not in str(refused.value)

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from service.api.app import create_app
-from service.connections import open_bus, open_store
-from service.settings import Settings
-from service.settings_page import page
+from lookout.service.api.app import create_app
+from lookout.service.cli.settings_page import page
+from lookout.service.core.settings import Settings
+from lookout.service.storage.redis.connections import open_bus, open_store
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -47,7 +47,9 @@ def test_the_readme_leads_to_every_page() -> None:
 
 
 def test_the_configuration_page_is_what_the_command_prints() -> None:
-    assert (ROOT / "docs" / "configuration.md").read_text() == page(), "lookout settings > docs/configuration.md"
+    assert (ROOT / "docs" / "configuration.md").read_text() == page(), (
+        "lookout settings > docs/configuration.md"
+    )
 
 
 @pytest.mark.parametrize("name", Settings.model_fields)
@@ -66,5 +68,9 @@ def test_the_api_page_lists_the_paths_of_the_schema() -> None:
     settings = Settings(bus_url="redis://nowhere", store_url="redis://nowhere")
     paths = create_app(settings, open_bus(settings), open_store(settings)).openapi()["paths"]
     wanted = {f"{method.upper()} {path}" for path, calls in paths.items() for method in calls}
-    listed = re.findall(r"^\| `([A-Z]+ /\S+)` \|", (ROOT / "docs" / "api.md").read_text(), re.MULTILINE)
-    assert sorted(listed) == sorted(wanted | {"WS /api/v1/live"})  # a WebSocket is not in the schema
+    listed = re.findall(
+        r"^\| `([A-Z]+ /\S+)` \|", (ROOT / "docs" / "api.md").read_text(), re.MULTILINE
+    )
+    assert sorted(listed) == sorted(
+        wanted | {"WS /api/v1/live"}
+    )  # a WebSocket is not in the schema

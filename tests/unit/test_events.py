@@ -10,9 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.training.events import AlarmRule, Watched, alarm_spans, at_thresholds, event_metrics, runs
-from service.alerting.rule import Limits, Rule, step
-from service.messages import Score
+from lookout.models.evaluation.events import (
+    AlarmRule,
+    Watched,
+    alarm_spans,
+    at_thresholds,
+    event_metrics,
+    runs,
+)
+from lookout.service.alerting.rule import Limits, Rule, step
+from lookout.service.core.messages import Score
 
 FPS = 10
 RULE = AlarmRule(threshold=0.5, hysteresis=0.1, min_duration_s=0.3, clear_after_s=0.5)
@@ -25,12 +32,26 @@ def watched(values: list[float], labels: list[int], first: int = 0, ahead: int =
 
 def score(seq: int, fps: float, value: float) -> Score:
     at_s = 1000.0 + seq / fps
-    return Score("gate", 1, seq, at_s, at_s, "tiny", 30.0, 0.0, 0.0, False, None if math.isnan(value) else value)
+    return Score(
+        "gate",
+        1,
+        seq,
+        at_s,
+        at_s,
+        "tiny",
+        30.0,
+        0.0,
+        0.0,
+        False,
+        None if math.isnan(value) else value,
+    )
 
 
 def live(values: list[float], fps: float, rule: AlarmRule) -> dict[str, list[int]]:
     """At which frames the live rule opens ("new") and closes ("end") an alert."""
-    limits = Limits(rule.threshold, rule.low, rule.min_duration_s, rule.clear_after_s, quiet_after_s=15.0)
+    limits = Limits(
+        rule.threshold, rule.low, rule.min_duration_s, rule.clear_after_s, quiet_after_s=15.0
+    )
     state, at = Rule(), dict[str, list[int]](new=[], end=[], update=[])
     for seq, value in enumerate(values):
         state, events = step(state, score(seq, fps, value), limits)
@@ -43,9 +64,14 @@ VALUES = st.lists(st.sampled_from([0.2, 0.39, 0.4, 0.45, 0.49, 0.5, 0.6, 0.9, NO
 
 
 @given(
-    VALUES, st.sampled_from([5, 10, 12.5, 25, 29.97]), st.sampled_from([0.0, 0.2, 0.5]), st.sampled_from([0.0, 0.4, 2])
+    VALUES,
+    st.sampled_from([5, 10, 12.5, 25, 29.97]),
+    st.sampled_from([0.0, 0.2, 0.5]),
+    st.sampled_from([0.0, 0.4, 2]),
 )
-def test_alarms_are_those_of_the_live_rule(values: list[float], fps: float, minimum_s: float, clear_s: float) -> None:
+def test_alarms_are_those_of_the_live_rule(
+    values: list[float], fps: float, minimum_s: float, clear_s: float
+) -> None:
     rule = AlarmRule(0.5, 0.1, minimum_s, clear_s)
     spans, expected = alarm_spans(np.array(values), fps, rule), live(values, fps, rule)
     assert [opened for _, opened, _ in spans] == expected["new"]
@@ -60,7 +86,9 @@ def test_alarms_are_those_of_the_live_rule(values: list[float], fps: float, mini
 @given(st.lists(st.booleans(), max_size=20))
 def test_runs_cover_what_is_marked_and_nothing_else(marked: list[bool]) -> None:
     found = runs(np.array(marked, bool))
-    assert [i for first, last in found for i in range(first, last + 1)] == [i for i, m in enumerate(marked) if m]
+    assert [i for first, last in found for i in range(first, last + 1)] == [
+        i for i, m in enumerate(marked) if m
+    ]
     assert all(b[0] > a[1] + 1 for a, b in itertools.pairwise(found))
 
 
@@ -87,7 +115,11 @@ def test_an_alarm_told_before_its_event_has_no_delay_and_one_told_after_it_count
 
 def test_a_camera_that_always_alarms_notices_nothing() -> None:
     found = event_metrics({"01": watched([0.9] * 40, [0] * 20 + [1] * 10 + [0] * 10)}, RULE)
-    assert (found.recall_percent, found.false_alarms, found.normal_in_alarm_percent) == (0.0, 1, 100.0)
+    assert (found.recall_percent, found.false_alarms, found.normal_in_alarm_percent) == (
+        0.0,
+        1,
+        100.0,
+    )
 
 
 @pytest.mark.parametrize(("early", "false"), [(0, False), (10, False), (11, True)])
@@ -137,7 +169,11 @@ def test_frames_while_the_bounds_are_learned_count_for_nothing() -> None:
 
 def test_without_events_or_normal_footage_there_is_no_number() -> None:
     normal = event_metrics({"01": watched([0.1] * 5, [0] * 5)}, RULE)
-    assert (normal.recall_percent, normal.false_alarms_per_hour, normal.normal_in_alarm_percent) == (None, 0.0, 0.0)
+    assert (
+        normal.recall_percent,
+        normal.false_alarms_per_hour,
+        normal.normal_in_alarm_percent,
+    ) == (None, 0.0, 0.0)
     anomalous = event_metrics({"01": watched([0.9] * 5, [1] * 5)}, RULE)
     assert (anomalous.recall_percent, anomalous.false_alarms_per_hour) == (100.0, None)
     assert anomalous.normal_in_alarm_percent is None

@@ -8,17 +8,17 @@ import numpy as np
 import pytest
 import torch
 
-from models.checkpoint import load_checkpoint, save_checkpoint
-from models.device import Precision
-from models.errors import CheckpointError, TrainingError
-from models.preprocess import Preprocess
-from models.registry import MODELS, changed, make_config, sized
-from models.scorer import Scorer
-from models.training.evaluate import guarded_rule
-from models.training.footage import Footage, train_clips
-from models.training.loop import train
-from models.training.run import score_clips
-from models.training.trainer import StoppedError, Trainer, TrainOptions
+from lookout.models.checkpoint.file import load_checkpoint, save_checkpoint
+from lookout.models.data.clips import Footage, train_clips
+from lookout.models.device import Precision
+from lookout.models.errors import CheckpointError, TrainingError
+from lookout.models.evaluation.clip_scores import score_clips
+from lookout.models.evaluation.evaluate import guarded_rule
+from lookout.models.media.preprocess import Preprocess
+from lookout.models.registry import MODELS, changed, make_config, sized
+from lookout.models.scorer import Scorer
+from lookout.models.training.loop import train
+from lookout.models.training.trainer import StoppedError, Trainer, TrainOptions
 from tests.clips import write_clip
 from tests.tiny import EASY_BOUNDS, TINY_OF, untrained
 
@@ -31,11 +31,15 @@ every_model = pytest.mark.parametrize("name", sorted(MODELS))
 @pytest.fixture(scope="module")
 def clips(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     folder = tmp_path_factory.mktemp("clips")
-    return [write_clip(folder / f"{name}.mp4", range(FRAMES), size_px=(64, 48)) for name in ("a", "b")]
+    return [
+        write_clip(folder / f"{name}.mp4", range(FRAMES), size_px=(64, 48)) for name in ("a", "b")
+    ]
 
 
 def footage_for(name: str, clips: list[Path]) -> Footage:
-    return Footage.load(train_clips(clips[0].parent), Preprocess(32, 32), TINY_OF[name].needs.frames)
+    return Footage.load(
+        train_clips(clips[0].parent), Preprocess(32, 32), TINY_OF[name].needs.frames
+    )
 
 
 def test_what_each_model_needs() -> None:
@@ -108,7 +112,9 @@ def test_training_lowers_the_loss(name: str, clips: list[Path], tmp_path: Path) 
 
 
 @every_model
-def test_a_run_resumed_twice_equals_an_undisturbed_one(name: str, clips: list[Path], tmp_path: Path) -> None:
+def test_a_run_resumed_twice_equals_an_undisturbed_one(
+    name: str, clips: list[Path], tmp_path: Path
+) -> None:
     """Stopped in the middle of an epoch, and again between two."""
     footage = footage_for(name, clips)
     whole = Trainer(TINY_OF[name], OPTIONS, footage)
@@ -134,7 +140,9 @@ def test_a_state_of_another_model_is_refused(clips: list[Path], tmp_path: Path) 
 
 
 @every_model
-def test_a_loss_that_is_no_number_ends_the_training(name: str, clips: list[Path], tmp_path: Path) -> None:
+def test_a_loss_that_is_no_number_ends_the_training(
+    name: str, clips: list[Path], tmp_path: Path
+) -> None:
     trainer = Trainer(TINY_OF[name], OPTIONS, footage_for(name, clips))
     for parameter in trainer.model.parameters():
         parameter.data.fill_(torch.nan)
@@ -144,14 +152,20 @@ def test_a_loss_that_is_no_number_ends_the_training(name: str, clips: list[Path]
 
 
 @every_model
-def test_the_clusters_of_std_alone_start_in_the_middle_of_a_training(name: str, clips: list[Path]) -> None:
+def test_the_clusters_of_std_alone_start_in_the_middle_of_a_training(
+    name: str, clips: list[Path]
+) -> None:
     trainer = Trainer(TINY_OF[name], OPTIONS, footage_for(name, clips))
     changed = []
     for trainer.epoch in range(OPTIONS.epochs):
         before = {key: tensor.clone() for key, tensor in trainer.model.state_dict().items()}
         trainer.begin_epoch()
         changed.append(
-            [key for key, tensor in trainer.model.state_dict().items() if not torch.equal(tensor, before[key])]
+            [
+                key
+                for key, tensor in trainer.model.state_dict().items()
+                if not torch.equal(tensor, before[key])
+            ]
         )
     assert changed == [[], ["cluster.cluster_center"] if name == "std" else [], []]
     assert trainer.model.training
@@ -180,11 +194,17 @@ def test_the_heatmap_and_psnr_are_those_of_the_scored_frame(name: str) -> None:
     frame = prepared[:, channels * needs.scored : channels * (needs.scored + 1)]
     measured = scorer.checkpoint.model.measure(prepared, scorer.fresh_items()[None])
     assert measured.error.shape == frame.shape
-    assert scored.heat.square().mean().item() == pytest.approx(measured.error.mean().item(), rel=1e-5)
-    assert scored.psnr_db.item() == pytest.approx(-10 * np.log10(measured.error.mean().item()), rel=1e-5)
+    assert scored.heat.square().mean().item() == pytest.approx(
+        measured.error.mean().item(), rel=1e-5
+    )
+    assert scored.psnr_db.item() == pytest.approx(
+        -10 * np.log10(measured.error.mean().item()), rel=1e-5
+    )
 
 
-@pytest.mark.parametrize("name", [name for name, config in TINY_OF.items() if config.needs.memory != "adapts"])
+@pytest.mark.parametrize(
+    "name", [name for name, config in TINY_OF.items() if config.needs.memory != "adapts"]
+)
 def test_a_model_without_a_memory_that_adapts_carries_none_and_guards_none(name: str) -> None:
     checkpoint = untrained(TINY_OF[name], calibration=EASY_BOUNDS)
     scorer = Scorer(checkpoint)
@@ -209,7 +229,9 @@ def test_a_model_without_a_memory_that_adapts_carries_none_and_guards_none(name:
         ("vae", {"width": 16}),
     ],
 )
-def test_a_batch_gives_what_each_clip_gives_alone(name: str, sizes: dict[str, int], precision: Precision) -> None:
+def test_a_batch_gives_what_each_clip_gives_alone(
+    name: str, sizes: dict[str, int], precision: Precision
+) -> None:
     """Bit for bit on a CPU; sizes for which torch takes the same convolutions: see test_inference_step."""
     scorer = Scorer(untrained(sized(name, **sizes)), precision=precision)
     shape = (2, scorer.t_length, 256, 256, 3)

@@ -8,14 +8,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.errors import DataError, VideoError
-from models.preprocess import Preprocess
-from models.sampling import Sampler, Timeline
-from models.training import footage
-from models.training.calibrate import calibrate
-from models.training.footage import Footage, Reading, Room, clip_parts, frames_expected, whole_clip
-from models.training.validation import split
-from models.video import Pixels, read_parts
+from lookout.models.data import clips as footage
+from lookout.models.data.clips import (
+    Footage,
+    Reading,
+    Room,
+    clip_parts,
+    frames_expected,
+    whole_clip,
+)
+from lookout.models.errors import DataError, VideoError
+from lookout.models.evaluation.calibrate import calibrate
+from lookout.models.media.decode import Pixels, read_parts
+from lookout.models.media.preprocess import Preprocess
+from lookout.models.media.timeline import Sampler, Timeline
+from lookout.models.training.validation import split
 from tests.clips import damage, number_in, write_clip
 from tests.sets import write_images
 from tests.tiny import tiny_checkpoint
@@ -41,7 +48,9 @@ def numbers(clip: Pixels) -> list[int]:
 
 def room_for(frames: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine whose memory holds so many frames of footage."""
-    monkeypatch.setattr(footage, "memory_bytes", lambda: frames * FRAME_BYTES / footage.MEMORY_SHARE)
+    monkeypatch.setattr(
+        footage, "memory_bytes", lambda: frames * FRAME_BYTES / footage.MEMORY_SHARE
+    )
 
 
 @pytest.mark.parametrize("name", ["camera.mp4", "camera.mkv", "camera.ts"])
@@ -57,7 +66,9 @@ def test_a_recording_is_sampled_by_its_times_as_a_cameras_line_samples(tmp_path:
     times_s = np.cumsum(np.random.default_rng(0).choice([0.02, 0.04, 0.15, 0.3], 60)).tolist()
     path = write_clip(tmp_path / "camera.mkv", range(60), fps=25, size_px=(64, 48), times_s=times_s)
     timeline, sampler = Timeline(1 / 25), Sampler(5)
-    live = [number for number, at_s in enumerate(times_s) if sampler.keeps(timeline.at(round(at_s, 3)))]
+    live = [
+        number for number, at_s in enumerate(times_s) if sampler.keeps(timeline.at(round(at_s, 3)))
+    ]
     (kept,) = clip_parts(path, SIZE, 2, Reading(sample_fps=5))
     assert numbers(kept) == live
     assert len(live) < 60
@@ -66,13 +77,19 @@ def test_a_recording_is_sampled_by_its_times_as_a_cameras_line_samples(tmp_path:
 def test_sampled_a_recording_is_cut_where_its_clock_jumps(tmp_path: Path) -> None:
     times_s = [index / 10 + (3600 if index >= 20 else 0) for index in range(30)]
     path = write_clip(tmp_path / "camera.mkv", range(30), size_px=(64, 48), times_s=times_s)
-    assert [numbers(part)[0] for part in clip_parts(path, SIZE, 5, Reading(sample_fps=10))] == [0, 20]
+    assert [numbers(part)[0] for part in clip_parts(path, SIZE, 5, Reading(sample_fps=10))] == [
+        0,
+        20,
+    ]
     assert len(clip_parts(path, SIZE, 5)) == 1
 
 
 def test_images_have_no_rate_that_could_be_sampled(tmp_path: Path) -> None:
     folder = write_images(tmp_path / "01", [f"{number}.png" for number in range(9)])
-    with pytest.raises(DataError, match="01: images do not say how fast they follow each other, as --sample-fps needs"):
+    with pytest.raises(
+        DataError,
+        match="01: images do not say how fast they follow each other, as --sample-fps needs",
+    ):
         Footage.load([folder], SIZE, 5, Reading(sample_fps=10))
 
 
@@ -96,14 +113,18 @@ def test_a_recording_that_does_not_count_its_frames_is_refused_before_it_is_deco
     monkeypatch.setattr(footage, "read_parts", None)
     monkeypatch.setattr(footage, "read_clip", None)
     for load in (lambda: Footage.load([path], SIZE, 5), lambda: whole_clip(path, SIZE, 5)):
-        with pytest.raises(DataError, match=r"about 50 frames of 64x48 are .* take fewer clips or shorter ones"):
+        with pytest.raises(
+            DataError, match=r"about 50 frames of 64x48 are .* take fewer clips or shorter ones"
+        ):
             load()
 
 
 def test_a_recording_that_says_nothing_is_refused_as_soon_as_it_is_too_long(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path, more = (write_clip(tmp_path / name, range(50), size_px=(64, 48)) for name in ("01.mkv", "02.mkv"))
+    path, more = (
+        write_clip(tmp_path / name, range(50), size_px=(64, 48)) for name in ("01.mkv", "02.mkv")
+    )
     monkeypatch.setattr(footage, "frames_expected", lambda *_: 0)
     room_for(20, monkeypatch)
     for load in (lambda: Footage.load([path], SIZE, 5), lambda: whole_clip(path, SIZE, 5)):
@@ -115,8 +136,12 @@ def test_a_recording_that_says_nothing_is_refused_as_soon_as_it_is_too_long(
     calibrate(tiny_checkpoint(), [path, more])  # one at a time
 
 
-def test_clips_that_share_a_room_share_it_to_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path, other = (write_clip(tmp_path / name, range(30), size_px=(64, 48)) for name in ("01.mkv", "02.mkv"))
+def test_clips_that_share_a_room_share_it_to_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, other = (
+        write_clip(tmp_path / name, range(30), size_px=(64, 48)) for name in ("01.mkv", "02.mkv")
+    )
     room_for(59, monkeypatch)
     with pytest.raises(DataError, match="about 60 frames"):
         Room([path, other], SIZE)
@@ -144,7 +169,9 @@ def test_damage_is_passed_over_and_no_window_reaches_across(tmp_path: Path, name
 
 @pytest.mark.parametrize("number", range(9, 22))
 def test_every_part_is_whole_whichever_packet_is_damaged(tmp_path: Path, number: int) -> None:
-    path = write_clip(tmp_path / "camera.mp4", range(60), size_px=(64, 48), options=GROUPS | {"bf": "3"})
+    path = write_clip(
+        tmp_path / "camera.mp4", range(60), size_px=(64, 48), options=GROUPS | {"bf": "3"}
+    )
     found = read_parts(damage(path, [number]), SIZE)
     shown = [numbers(part) for part in found.clips]
     assert shown == [list(range(part[0], part[0] + len(part))) for part in shown]
@@ -163,7 +190,9 @@ def test_a_piece_that_is_too_short_is_left_out_and_told(tmp_path: Path) -> None:
 
 
 def test_calibration_passes_over_damage_too(tmp_path: Path) -> None:
-    path = damage(write_clip(tmp_path / "camera.mkv", range(40), size_px=(64, 48), options=GROUPS), [12])
+    path = damage(
+        write_clip(tmp_path / "camera.mkv", range(40), size_px=(64, 48), options=GROUPS), [12]
+    )
     said = Listener()
     bounds = calibrate(tiny_checkpoint(), [path], reading=Reading(tell=said)).calibration
     assert bounds is not None
@@ -174,7 +203,9 @@ def test_calibration_passes_over_damage_too(tmp_path: Path) -> None:
 
 
 def test_of_a_recording_in_pieces_the_end_is_held_out(tmp_path: Path) -> None:
-    path = damage(write_clip(tmp_path / "camera.mkv", range(60), size_px=(64, 48), options=GROUPS), [12, 42])
+    path = damage(
+        write_clip(tmp_path / "camera.mkv", range(60), size_px=(64, 48), options=GROUPS), [12, 42]
+    )
     loaded = Footage.load([path], SIZE, 5, Reading(tell=Listener()))
     kept, held = split(loaded, 0.4, seed=0)
     assert [(numbers(clip)[0], numbers(clip)[-1]) for clip in kept.clips] == [(0, 11), (20, 33)]

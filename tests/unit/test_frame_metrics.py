@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.errors import DataError
-from models.training.frame_metrics import Floats, frame_metrics, precision_recall, roc
-from models.training.labels import Labels
+from lookout.models.data.labels import Labels
+from lookout.models.errors import DataError
+from lookout.models.evaluation.frames import Floats, frame_metrics, precision_recall, roc
 
 VALUES = st.integers(0, 6) | st.just(math.nan)  # few, so that there are ties
 VIDEO = st.lists(st.tuples(st.integers(0, 1), VALUES), max_size=12)
@@ -48,7 +48,9 @@ def slow_ap(frames: list[tuple[int, float]]) -> float | None:
 @given(st.lists(VIDEO, min_size=1, max_size=4))
 def test_every_number_equals_its_slow_count(videos: list[list[tuple[int, float]]]) -> None:
     labels = {f"{i}": labels_of(*(label for label, _ in video)) for i, video in enumerate(videos)}
-    values: dict[str, Floats] = {f"{i}": np.array([v for _, v in video], float) for i, video in enumerate(videos)}
+    values: dict[str, Floats] = {
+        f"{i}": np.array([v for _, v in video], float) for i, video in enumerate(videos)
+    }
     found = frame_metrics(labels, values)
     each = [slow_auc(video) for video in videos]
     assert list(found.auc_of_video.values()) == pytest.approx(each)
@@ -60,9 +62,19 @@ def test_every_number_equals_its_slow_count(videos: list[list[tuple[int, float]]
 
 
 def test_a_video_of_one_class_is_left_out_of_the_macro_auc_and_named() -> None:
-    labels = {"01": labels_of(0, 0, 1, 1), "02": labels_of(0, 0), "03": labels_of(1, 1), "04": labels_of(0, 1)}
+    labels = {
+        "01": labels_of(0, 0, 1, 1),
+        "02": labels_of(0, 0),
+        "03": labels_of(1, 1),
+        "04": labels_of(0, 1),
+    }
     learning = np.array([math.nan, 0.9])
-    values = {"01": np.array([0.1, 0.4, 0.3, 0.8]), "02": np.ones(2), "03": np.ones(2), "04": learning}
+    values = {
+        "01": np.array([0.1, 0.4, 0.3, 0.8]),
+        "02": np.ones(2),
+        "03": np.ones(2),
+        "04": learning,
+    }
     found = frame_metrics(labels, values)
     assert found.auc_macro == found.auc_of_video["01"] == 75.0
     assert found.left_out == ["02", "03", "04"]
@@ -70,7 +82,10 @@ def test_a_video_of_one_class_is_left_out_of_the_macro_auc_and_named() -> None:
 
 
 def test_the_curves_enclose_the_numbers() -> None:
-    truth, values = labels_of(0, 1, 0, 1, 1, 0, 1), np.array([0.1, 0.2, 0.2, 0.7, math.nan, 0.6, 0.9])
+    truth, values = (
+        labels_of(0, 1, 0, 1, 1, 0, 1),
+        np.array([0.1, 0.2, 0.2, 0.7, math.nan, 0.6, 0.9]),
+    )
     found = frame_metrics({"01": truth}, {"01": values})
     false, true = roc(truth, values)
     assert 100 * float(np.trapezoid(true, false)) == pytest.approx(found.auc_micro)

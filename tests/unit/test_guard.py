@@ -13,10 +13,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from models import guard, memory
-from models.bounds import Bounds
-from models.guard import RATE, ROLLBACK_AFTER, ROLLBACK_SHARE, MemoryRule, Rollback, Rules
-from models.scorer import Scored, Scorer
+from lookout.models import memory
+from lookout.models import memory_update as guard
+from lookout.models.memory_update import (
+    RATE,
+    ROLLBACK_AFTER,
+    ROLLBACK_SHARE,
+    MemoryRule,
+    Rollback,
+    Rules,
+)
+from lookout.models.scorer import Scored, Scorer
+from lookout.models.scoring.calibration import Bounds
 from tests.tiny import tiny_checkpoint
 
 B, K, M, D = 3, 40, 5, 16
@@ -25,12 +33,16 @@ CPU = torch.device("cpu")
 
 def unit(*shape: int, seed: int = 0) -> Tensor:
     """Random vectors of unit length."""
-    return torch.nn.functional.normalize(torch.randn(shape, generator=torch.Generator().manual_seed(seed)), dim=-1)
+    return torch.nn.functional.normalize(
+        torch.randn(shape, generator=torch.Generator().manual_seed(seed)), dim=-1
+    )
 
 
 def random_clips(count: int, side_px: int) -> list[npt.NDArray[np.uint8]]:
     """Noise: (T, H, W, 3) uint8."""
-    return list(np.random.default_rng(0).integers(0, 256, (count, 5, side_px, side_px, 3), dtype=np.uint8))
+    return list(
+        np.random.default_rng(0).integers(0, 256, (count, 5, side_px, side_px, 3), dtype=np.uint8)
+    )
 
 
 def slow_cap(item: Tensor, trained: Tensor, drift_most: float) -> Tensor:
@@ -46,10 +58,16 @@ def slow_cap(item: Tensor, trained: Tensor, drift_most: float) -> Tensor:
 def slow_update(q: Tensor, items: Tensor, trained: Tensor, rule: MemoryRule) -> Tensor:
     """One sample, item by item, in float64: (K, D), (M, D), (M, D) → (M, D)."""
     found = []
-    for item, published, origin in zip(items, memory.update(q[None], items[None])[0], trained, strict=True):
+    for item, published, origin in zip(
+        items, memory.update(q[None], items[None])[0], trained, strict=True
+    ):
         stepped = (1 - rule.rate) * item.double() + rule.rate * published.double()
         stepped = stepped / stepped.norm()
-        found.append(stepped if rule.drift_most is None else slow_cap(stepped, origin.double(), rule.drift_most))
+        found.append(
+            stepped
+            if rule.drift_most is None
+            else slow_cap(stepped, origin.double(), rule.drift_most)
+        )
     return torch.stack(found).float()
 
 
@@ -61,7 +79,9 @@ def test_a_step_of_the_rate_and_back_to_the_bound() -> None:
     items = torch.nn.functional.normalize(trained + 0.3 * unit(B, M, D, seed=2), dim=2)
     found = guard.update(q, items, trained, Rules.of(RULES, CPU))
     for b, rule in enumerate(RULES):
-        torch.testing.assert_close(found[b], slow_update(q[b], items[b], trained, rule), rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(
+            found[b], slow_update(q[b], items[b], trained, rule), rtol=1e-5, atol=1e-6
+        )
 
 
 def test_the_paper_rule_is_the_published_update_bit_for_bit_beside_guarded_cameras() -> None:
@@ -73,8 +93,15 @@ def test_the_paper_rule_is_the_published_update_bit_for_bit_beside_guarded_camer
 
 
 @settings(deadline=None, max_examples=50)
-@given(rate=st.floats(0, 1), drift_most=st.floats(1e-5, 2), seed=st.integers(0, 1000), frames=st.integers(1, 5))
-def test_no_frame_takes_an_item_over_the_bound(rate: float, drift_most: float, seed: int, frames: int) -> None:
+@given(
+    rate=st.floats(0, 1),
+    drift_most=st.floats(1e-5, 2),
+    seed=st.integers(0, 1000),
+    frames=st.integers(1, 5),
+)
+def test_no_frame_takes_an_item_over_the_bound(
+    rate: float, drift_most: float, seed: int, frames: int
+) -> None:
     trained = unit(M, D, seed=seed)
     items, rules = trained[None], Rules.of([MemoryRule(1.0, rate, drift_most)], CPU)
     for frame in range(frames):
@@ -109,7 +136,10 @@ def test_a_guarded_rule_in_the_measures_of_a_camera() -> None:
 def test_without_rules_every_camera_is_as_published() -> None:
     scorer = Scorer(tiny_checkpoint(gamma=1e9))
     clips, items = random_clips(2, 32), torch.stack([scorer.fresh_items()] * 2)
-    for found in (scorer.step(clips, items), scorer.step(clips, items, [MemoryRule.paper(1e9)] * 2)):
+    for found in (
+        scorer.step(clips, items),
+        scorer.step(clips, items, [MemoryRule.paper(1e9)] * 2),
+    ):
         q = scorer.checkpoint.model(scorer.normalise(clips)[:, :-3], items).queries
         assert torch.equal(found.items, memory.update(q, items))
         assert torch.equal(found.drift, guard.drift(found.items, items[0]))
@@ -140,7 +170,11 @@ def test_a_guarded_camera_gets_what_it_gets_alone_bit_for_bit() -> None:
 def differing(together: Scored, row: int, alone: Scored) -> list[str]:
     """What of that row of a batch is not what the camera gets alone."""
     names = ("psnr_db", "distance", "gate_error", "memory_updated", "items", "drift")
-    return [name for name in names if not torch.equal(getattr(together, name)[row], getattr(alone, name)[0])]
+    return [
+        name
+        for name in names
+        if not torch.equal(getattr(together, name)[row], getattr(alone, name)[0])
+    ]
 
 
 # The way back
@@ -152,7 +186,9 @@ Numbers = tuple[float, float]  # drift, distance
 HELD_BACK = (AT_THE_BOUND, FAR)
 
 
-def rolled_back(rollback: Rollback, frames: list[Numbers], rule: MemoryRule = GUARDED, updated: bool = True) -> int:
+def rolled_back(
+    rollback: Rollback, frames: list[Numbers], rule: MemoryRule = GUARDED, updated: bool = True
+) -> int:
     """How many of these frames ended with a rollback."""
     return sum(rollback.saw(drift, distance, updated, rule) for drift, distance in frames)
 
@@ -167,11 +203,15 @@ def test_a_pull_that_lasts_sends_the_memory_back_and_again() -> None:
 
 def test_the_edge_of_the_bound_is_the_bound() -> None:
     """Float32 puts an item that is held there a little to this side or that."""
-    assert rolled_back(Rollback(), [(0.9999e-3, FAR), (1.0001e-3, FAR)] * (ROLLBACK_AFTER // 2)) == 1
+    assert (
+        rolled_back(Rollback(), [(0.9999e-3, FAR), (1.0001e-3, FAR)] * (ROLLBACK_AFTER // 2)) == 1
+    )
 
 
 @pytest.mark.parametrize("frame", [(0.9e-3, FAR), (AT_THE_BOUND, NEAR)])
-def test_within_the_bound_or_near_to_normal_frames_a_memory_may_stay_for_ever(frame: Numbers) -> None:
+def test_within_the_bound_or_near_to_normal_frames_a_memory_may_stay_for_ever(
+    frame: Numbers,
+) -> None:
     assert rolled_back(Rollback(), [frame] * (3 * ROLLBACK_AFTER)) == 0
 
 

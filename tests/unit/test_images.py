@@ -8,10 +8,10 @@ import cv2
 import numpy as np
 import pytest
 
-from models.errors import DataError, VideoError
-from models.preprocess import Preprocess
-from models.training import footage
-from models.training.footage import Footage, evaluation_clips, read, train_clips
+from lookout.models.data import clips as footage
+from lookout.models.data.clips import Footage, evaluation_clips, read, train_clips
+from lookout.models.errors import DataError, VideoError
+from lookout.models.media.preprocess import Preprocess
 from tests.clips import number_in, numbered, write_clip
 from tests.sets import write_images
 
@@ -90,12 +90,16 @@ def test_one_recording_or_one_folder_of_images_will_do(tmp_path: Path) -> None:
         (["one.png"], "clip: one.png has no number in its name"),
     ],
 )
-def test_a_series_with_holes_or_of_two_is_refused(tmp_path: Path, names: list[str], reason: str) -> None:
+def test_a_series_with_holes_or_of_two_is_refused(
+    tmp_path: Path, names: list[str], reason: str
+) -> None:
     with pytest.raises(DataError, match=reason):
         read(write_images(tmp_path / "clip", names), AS_IT_IS)
 
 
-def test_a_damaged_or_odd_image_is_refused_in_one_line(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_damaged_or_odd_image_is_refused_in_one_line(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     folder = write_images(tmp_path / "clip", ["0.png", "1.png", "2.png"])
     whole = (folder / "1.png").read_bytes()
     for content in (whole[: len(whole) // 2], b"", b"no image"):

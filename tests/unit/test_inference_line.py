@@ -11,19 +11,29 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.learner import Learner
-from models.scorer import Scorer
-from models.training.run import score_clips
-from service.bus import Scored
-from service.inference import snapshots
-from service.inference.line import CameraLine
-from service.inference.step import score_batch
-from service.messages import Camera, Frame, FrameId, Gap
+from lookout.models.evaluation.clip_scores import score_clips
+from lookout.models.scorer import Scorer
+from lookout.models.scoring.normalizer import Learner
+from lookout.service.core.messages import Camera, Frame, FrameId, Gap
+from lookout.service.inference import snapshots
+from lookout.service.inference.batch import score_batch
+from lookout.service.inference.camera_line import CameraLine
+from lookout.service.storage.bus.bus import Scored
 from tests.tiny import EASY_BOUNDS, TINY_OF, street, tiny_checkpoint, untrained
 
 
 def camera(name: str = "a") -> Camera:
-    return Camera(name, "rtsp://x", "tiny", None, "realtime", "model", enabled=True, created_at=0.0, revision=1)
+    return Camera(
+        name,
+        "rtsp://x",
+        "tiny",
+        None,
+        "realtime",
+        "model",
+        enabled=True,
+        created_at=0.0,
+        revision=1,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +69,11 @@ def scored(line: CameraLine, frames: list[Frame]) -> list[tuple[int, int]]:
 
 def gaps(line: CameraLine) -> list[tuple[int, int, int, str]]:
     """(session, first seq, frames, reason) of everything that is not scored."""
-    return [(one.session, one.first_seq, one.frames, one.reason) for one in line.unsent if isinstance(one, Gap)]
+    return [
+        (one.session, one.first_seq, one.frames, one.reason)
+        for one in line.unsent
+        if isinstance(one, Gap)
+    ]
 
 
 def test_frame_4_is_the_first_scored_and_every_later_one_follows(line: CameraLine) -> None:
@@ -78,7 +92,10 @@ def test_a_gap_empties_the_window_and_is_told(line: CameraLine) -> None:
 
 
 def test_what_ingest_left_out_is_told_apart_from_what_was_lost(line: CameraLine) -> None:
-    seen = [*(frame(seq) for seq in range(5)), replace(frame(9), skipped=3, skipped_for="bus_restart")]
+    seen = [
+        *(frame(seq) for seq in range(5)),
+        replace(frame(9), skipped=3, skipped_for="bus_restart"),
+    ]
     assert scored(line, seen) == [(1, 4)]
     assert gaps(line) == [(1, 0, 4, "window"), (1, 5, 1, "lag"), (1, 6, 4, "bus_restart")]
 
@@ -89,15 +106,23 @@ def test_a_new_session_empties_the_window(line: CameraLine) -> None:
     assert gaps(line) == [(1, 0, 4, "window"), (2, 0, 4, "reconnect")]
 
 
-def test_a_session_whose_first_frames_are_gone_is_told_from_its_number_0_on(line: CameraLine) -> None:
+def test_a_session_whose_first_frames_are_gone_is_told_from_its_number_0_on(
+    line: CameraLine,
+) -> None:
     assert scored(line, [frame(seq, session=3) for seq in range(2, 8)]) == [(3, 6), (3, 7)]
     assert gaps(line) == [(3, 0, 6, "lag")]
 
 
-def test_a_frame_of_another_size_or_revision_or_without_pixels_is_never_scored(line: CameraLine) -> None:
+def test_a_frame_of_another_size_or_revision_or_without_pixels_is_never_scored(
+    line: CameraLine,
+) -> None:
     broken = replace(frame(10), pixels=np.empty((0, 0, 3), np.uint8))
     former = replace(frame(11), revision=7)
-    frames = [*(frame(seq) for seq in range(4)), frame(4, size=16), *(frame(seq) for seq in range(5, 10))]
+    frames = [
+        *(frame(seq) for seq in range(4)),
+        frame(4, size=16),
+        *(frame(seq) for seq in range(5, 10)),
+    ]
     assert scored(line, [*frames, broken, former]) == [(1, 9)]
     assert gaps(line) == [
         (1, 0, 4, "window"),
@@ -108,14 +133,20 @@ def test_a_frame_of_another_size_or_revision_or_without_pixels_is_never_scored(l
 
 
 def test_a_new_owner_fills_its_window_with_frames_that_are_dealt_with(scorer: Scorer) -> None:
-    line = CameraLine(camera(), scorer, scorer.fresh_items(), Learner(EASY_BOUNDS, 20), FrameId(1, 9))
+    line = CameraLine(
+        camera(), scorer, scorer.fresh_items(), Learner(EASY_BOUNDS, 20), FrameId(1, 9)
+    )
     assert line.cursor == (1, 5)
     assert scored(line, [frame(seq) for seq in range(6, 12)]) == [(1, 10), (1, 11)]
     assert gaps(line) == []
 
 
-def test_a_new_owner_near_the_start_of_a_session_reads_it_from_its_first_frame(scorer: Scorer) -> None:
-    line = CameraLine(camera(), scorer, scorer.fresh_items(), Learner(EASY_BOUNDS, 20), FrameId(7, 2))
+def test_a_new_owner_near_the_start_of_a_session_reads_it_from_its_first_frame(
+    scorer: Scorer,
+) -> None:
+    line = CameraLine(
+        camera(), scorer, scorer.fresh_items(), Learner(EASY_BOUNDS, 20), FrameId(7, 2)
+    )
     assert line.cursor is not None
     assert FrameId(6, 10**9) < line.cursor < FrameId(7, 0)
 
@@ -130,7 +161,9 @@ def test_frames_that_are_skipped_are_told_and_the_next_one_has_its_window(line: 
 
 def test_only_a_live_camera_has_stale_frames(scorer: Scorer) -> None:
     for made, is_stale in ((camera(), True), (replace(camera(), url="/x", pace="fast"), False)):
-        line = CameraLine(made, scorer, scorer.fresh_items(), Learner(EASY_BOUNDS, 20), FrameId(1, 9))
+        line = CameraLine(
+            made, scorer, scorer.fresh_items(), Learner(EASY_BOUNDS, 20), FrameId(1, 9)
+        )
         line.offer([frame(9), frame(10)])
         assert line.stale(1.0 + 2.1, 2.0) is is_stale
         assert not line.stale(1.0 + 1.9, 2.0)
@@ -151,7 +184,9 @@ def scored_only(line: CameraLine, frames: list[Frame]) -> list[int]:
     return [frame.seq for frame in iter(line.next_frame, None)]
 
 
-def test_frames_of_a_scene_change_are_not_scored_and_a_camera_that_learns_learns_anew(scorer: Scorer) -> None:
+def test_frames_of_a_scene_change_are_not_scored_and_a_camera_that_learns_learns_anew(
+    scorer: Scorer,
+) -> None:
     learning = replace(camera(), calibration="learn")
     line = CameraLine(learning, scorer, scorer.fresh_items(), Learner(EASY_BOUNDS, 20), None)
     assert scored_only(line, [day(seq) for seq in range(30)]) == list(range(4, 30))
@@ -171,7 +206,9 @@ def test_a_camera_with_the_models_bounds_keeps_them_over_a_scene_change(scorer: 
 
 
 @pytest.mark.parametrize("cut", range(28, 46))
-def test_a_new_owner_decides_as_the_old_one_would_have_wherever_it_takes_over(scorer: Scorer, cut: int) -> None:
+def test_a_new_owner_decides_as_the_old_one_would_have_wherever_it_takes_over(
+    scorer: Scorer, cut: int
+) -> None:
     """Around a scene change too: its window never reaches back over it."""
     check_take_over(scorer, cut)
 
@@ -185,7 +222,9 @@ def check_take_over(scorer: Scorer, cut: int) -> None:
     frames = [*(day(seq) for seq in range(30)), *(night(seq) for seq in range(30, 60))]
 
     def fresh(done: FrameId | None) -> CameraLine:
-        return CameraLine(camera(), scorer, scorer.fresh_items(), Learner(EASY_BOUNDS, 20), done, identity="x")
+        return CameraLine(
+            camera(), scorer, scorer.fresh_items(), Learner(EASY_BOUNDS, 20), done, identity="x"
+        )
 
     whole = fresh(None)
     undisturbed = scored_only(whole, frames)
@@ -196,13 +235,17 @@ def check_take_over(scorer: Scorer, cut: int) -> None:
     assert snapshot is not None
     heir = fresh(snapshot.cursor)
     snapshots.restore(heir, json.loads(json.dumps(snapshot.state)))
-    late = scored_only(heir, [frame for frame in frames if heir.cursor is None or frame.id > heir.cursor])
+    late = scored_only(
+        heir, [frame for frame in frames if heir.cursor is None or frame.id > heir.cursor]
+    )
     assert early + late == undisturbed
     assert first.events + heir.events == whole.events
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.lists(st.tuples(st.integers(1, 3), st.integers(0, 20)), max_size=60))  # by 21 grays: a scene change
+@given(
+    st.lists(st.tuples(st.integers(1, 3), st.integers(0, 20)), max_size=60)
+)  # by 21 grays: a scene change
 def test_every_number_is_scored_or_told_once_whatever_comes(names: list[tuple[int, int]]) -> None:
     """The slow, obvious account: of each session, each number up to the last that was seen."""
     check_account(Scorer(tiny_checkpoint()), names)
@@ -212,11 +255,17 @@ def check_account(scorer: Scorer, names: list[tuple[int, int]]) -> None:
     line = CameraLine(camera(), scorer, scorer.fresh_items(), Learner(EASY_BOUNDS, 20), None)
     seen = sorted(set(names))
     done = scored(line, [frame(seq, session) for session, seq in seen])
-    told = [(session, seq) for session, first, count, _ in gaps(line) for seq in range(first, first + count)]
+    told = [
+        (session, seq)
+        for session, first, count, _ in gaps(line)
+        for seq in range(first, first + count)
+    ]
     last = {session: max(seq for other, seq in seen if other == session) for session, _ in seen}
     needs = scorer.needs
     around = range(-needs.scored, needs.frames - needs.scored)
-    windows = {(session, seq) for session, seq in seen if all((session, seq + by) in seen for by in around)}
+    windows = {
+        (session, seq) for session, seq in seen if all((session, seq + by) in seen for by in around)
+    }
     assert set(done) == windows
     numbers = [(session, seq) for session in sorted(last) for seq in range(last[session] + 1)]
     waiting = len(numbers) - len(done) - len(told)
@@ -235,15 +284,20 @@ def test_a_live_series_is_that_of_an_evaluation_under_its_frames_ids(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scorer = Scorer(untrained(TINY_OF[name]))
-    monkeypatch.setattr("models.training.footage.read_clip", lambda *_: np.stack([street(seq) for seq in range(24)]))
-    monkeypatch.setattr("models.training.footage.frames_expected", lambda *_: 24)
+    monkeypatch.setattr(
+        "lookout.models.data.clips.read_clip",
+        lambda *_: np.stack([street(seq) for seq in range(24)]),
+    )
+    monkeypatch.setattr("lookout.models.data.clips.frames_expected", lambda *_: 24)
     (expected,) = score_clips(scorer, [Path("street.mp4")], carry_memory=True)
     line = line_of(scorer)
     line.offer(Frame("a", 1, seq, 100 + seq / 10, street(seq)) for seq in range(24))
     while (frame := line.next_frame()) is not None:
         score_batch([(line, frame)])
     scores = [one.score for one in line.unsent if isinstance(one, Scored)]
-    assert [score.seq for score in scores] == list(range(expected.first, expected.first + len(expected.psnr_db)))
+    assert [score.seq for score in scores] == list(
+        range(expected.first, expected.first + len(expected.psnr_db))
+    )
     assert all(score.captured_at == 100 + score.seq / 10 for score in scores)
     assert [score.psnr_db for score in scores] == expected.psnr_db.tolist()
     needs = scorer.needs

@@ -6,21 +6,23 @@ import numpy as np
 import pytest
 import torch
 
-from models.checkpoint import Checkpoint
-from models.device import Precision
-from models.learner import Learner
-from models.scorer import Scored, Scorer
-from models.training.import_mnad import convert
-from service import bus
-from service.inference.line import CameraLine
-from service.inference.step import groups, score_batch
-from service.messages import Frame
+from lookout.models.checkpoint.file import Checkpoint
+from lookout.models.checkpoint.import_mnad import convert
+from lookout.models.device import Precision
+from lookout.models.scorer import Scored, Scorer
+from lookout.models.scoring.normalizer import Learner
+from lookout.service.core.messages import Frame
+from lookout.service.inference.batch import groups, score_batch
+from lookout.service.inference.camera_line import CameraLine
+from lookout.service.storage.bus import bus
 from tests import reference
 from tests.tiny import EASY_BOUNDS, street, tiny_checkpoint
 from tests.unit.test_inference_line import camera
 
 
-def random_clips(count: int, side_px: int, seed: int = 0) -> list[np.ndarray[tuple[int, ...], np.dtype[np.uint8]]]:
+def random_clips(
+    count: int, side_px: int, seed: int = 0
+) -> list[np.ndarray[tuple[int, ...], np.dtype[np.uint8]]]:
     rng = np.random.default_rng(seed)
     return [rng.integers(0, 256, (5, side_px, side_px, 3), dtype=np.uint8) for _ in range(count)]
 
@@ -30,7 +32,9 @@ def assert_row(together: Scored, row: int, alone: Scored) -> None:
         assert torch.equal(getattr(together, name)[row], getattr(alone, name)[0]), name
 
 
-def check_all_batch_sizes(checkpoint: Checkpoint, precision: Precision, sizes: list[int], side_px: int) -> None:
+def check_all_batch_sizes(
+    checkpoint: Checkpoint, precision: Precision, sizes: list[int], side_px: int
+) -> None:
     # A gate in the middle of what random pictures give, so that some samples update their memory and some do not.
     scorer = Scorer(checkpoint, precision=precision)
     clips = random_clips(max(sizes), side_px)
@@ -47,7 +51,9 @@ def check_all_batch_sizes(checkpoint: Checkpoint, precision: Precision, sizes: l
 def test_a_small_model_in_batches_of_1_to_8(precision: Precision) -> None:
     # Width and size as shipped: where channels are no multiple of 8, or a layer holds fewer than 20,480 numbers, torch
     # takes another convolution for other batches, and the last bits differ.
-    check_all_batch_sizes(tiny_checkpoint(width=16, dim=128, side_px=256), precision, list(range(1, 9)), 256)
+    check_all_batch_sizes(
+        tiny_checkpoint(width=16, dim=128, side_px=256), precision, list(range(1, 9)), 256
+    )
 
 
 @pytest.mark.footage

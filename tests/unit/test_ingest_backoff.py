@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from service.ingest.backoff import Backoff
+from lookout.service.ingest.backoff import Backoff
 
 
 def backoff(seed: int = 0) -> Backoff:

@@ -6,9 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.ingest.decoder import LEAST_BACKLOG, MOST_KEPT, backlog_frames, frames_to_keep
-from service.ingest.resuming import REPLAY_FRAMES
-from service.settings import Settings
+from lookout.service.core.settings import Settings
+from lookout.service.ingest.decoder.main import (
+    LEAST_BACKLOG,
+    MOST_KEPT,
+    backlog_frames,
+    frames_to_keep,
+)
+from lookout.service.ingest.decoder.resume import REPLAY_FRAMES
 
 
 @pytest.mark.parametrize(
@@ -25,10 +30,18 @@ def test_a_snapshot_interval_three_leases_and_a_window_are_kept(fps: float, fram
 
 
 def test_longer_leases_and_rarer_snapshots_keep_more() -> None:
-    assert frames_to_keep(Settings(lease_s=10, snapshot_every_s=30), 10.0) == 10 * (30 + 3 * 10) + REPLAY_FRAMES
+    assert (
+        frames_to_keep(Settings(lease_s=10, snapshot_every_s=30), 10.0)
+        == 10 * (30 + 3 * 10) + REPLAY_FRAMES
+    )
 
 
 @given(st.integers(1, 5000), st.integers(16, 5000))
-def test_a_file_never_runs_so_far_ahead_that_a_replay_would_miss_frames(backlog: int, kept: int) -> None:
+def test_a_file_never_runs_so_far_ahead_that_a_replay_would_miss_frames(
+    backlog: int, kept: int
+) -> None:
     settings = Settings.model_construct(backlog_frames=backlog, frames_kept=kept)
-    assert backlog_frames(settings) + REPLAY_FRAMES <= kept or backlog_frames(settings) == LEAST_BACKLOG
+    assert (
+        backlog_frames(settings) + REPLAY_FRAMES <= kept
+        or backlog_frames(settings) == LEAST_BACKLOG
+    )

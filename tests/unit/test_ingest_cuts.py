@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 import pytest
 
-from service.errors import SourceLostError
-from service.ingest.cuts import MOST, WITHIN_S, Cuts
+from lookout.service.core.errors import SourceLostError
+from lookout.service.ingest.decoder.restart_limit import MOST, WITHIN_S, Cuts
 
 
 def allowed(times_s: Iterable[float]) -> int:

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from service.ingest.backoff import Backoff
-from service.ingest.hourly import LastHour
-from service.ingest.runner import SLACK_S, START_LIMIT_S, Runner
-from service.ingest.wire import Kind, Said
-from service.messages import Camera, IngestReport
-from service.settings import load_settings
+from lookout.service.core.messages import Camera, IngestReport
+from lookout.service.core.settings import load_settings
+from lookout.service.ingest.backoff import Backoff
+from lookout.service.ingest.camera_runner import SLACK_S, START_LIMIT_S, Runner
+from lookout.service.ingest.decoder.protocol import Kind, Said
+from lookout.service.ingest.hourly import LastHour
 from tests.ingest_line import camera
 
 SETTINGS = load_settings(connect_timeout_s=10, stall_timeout_s=15, retry_first_s=1, retry_most_s=60)
@@ -58,7 +58,9 @@ class Life:
 
     def __post_init__(self) -> None:
         backoff = Backoff(1, 60, 60, random.Random(0))
-        self.runner = Runner(camera("a", "rtsp://h/1", revision=3), SETTINGS, self._start, backoff, self.before)
+        self.runner = Runner(
+            camera("a", "rtsp://h/1", revision=3), SETTINGS, self._start, backoff, self.before
+        )
 
     def _start(self, record: Camera) -> FakeChild:
         self.children.append(self.start(record) if self.start else FakeChild())
@@ -227,7 +229,10 @@ def test_a_decoder_that_was_killed_by_others_is_started_again() -> None:
     life = Life()
     life.online().code = -9
     report = life.after(0.1)
-    assert (report.state, report.last_error) == ("reconnecting", "the decoder ended unexpectedly (SIGKILL)")
+    assert (report.state, report.last_error) == (
+        "reconnecting",
+        "the decoder ended unexpectedly (SIGKILL)",
+    )
     life.after(3)
     assert len(life.children) == 2
 
@@ -287,14 +292,19 @@ def test_the_counts_of_an_hour_take_no_more_room_the_more_there_is() -> None:
 def test_damage_is_told_while_it_is_news_of_this_session() -> None:
     life = Life()
     child = life.online()
-    for damaged, words in ((1, "1 damaged picture passed over"), (7, "7 damaged pictures passed over")):
+    for damaged, words in (
+        (1, "1 damaged picture passed over"),
+        (7, "7 damaged pictures passed over"),
+    ):
         child.say("progress", session=17, seq=1, captured_at=5.1, frames=2, damaged=damaged)
         report = life.after(0.1)
         assert (report.state, report.last_error, life.runner.last_error) == ("online", words, None)
     child.say("session", session=18)
     assert life.after(0.1).last_error is None
     child.say("progress", session=18, seq=0, captured_at=5.2, frames=3, damaged=2)
-    child.say("lost", session=18, seq=0, captured_at=5.2, frames=3, damaged=2, error="the stream ended")
+    child.say(
+        "lost", session=18, seq=0, captured_at=5.2, frames=3, damaged=2, error="the stream ended"
+    )
     child.code = 4
     assert life.after(0.1).last_error == "the stream ended"
 
@@ -304,7 +314,12 @@ def test_a_restarted_worker_leaves_what_had_ended_alone(state: str) -> None:
     before = IngestReport(state, at=1.0, revision=3, last_error="why", session=17, last_seq=9)  # type: ignore[arg-type]
     life = Life(before=before)
     report = life.after(0)
-    assert (report.state, report.last_error, report.session, report.last_seq) == (state, "why", 17, 9)
+    assert (report.state, report.last_error, report.session, report.last_seq) == (
+        state,
+        "why",
+        17,
+        9,
+    )
     assert life.children == []
 
 

@@ -8,18 +8,20 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from models.video import Picture
-from service.errors import SourceStalledError
-from service.ingest.source import explained
-from service.messages import Camera
-from service.settings import Settings
+from lookout.models.media.decode import Picture
+from lookout.service.core.errors import SourceStalledError
+from lookout.service.core.messages import Camera
+from lookout.service.core.settings import Settings
+from lookout.service.ingest.decoder.source import explained
 
 STALL_S = 0.05
 PICTURE = Picture(0.0, np.zeros((8, 8, 3), np.uint8))
 
 
 def camera(url: str) -> Camera:
-    return Camera("a", url, "tiny", None, "realtime", "model", enabled=True, created_at=0.0, revision=1)
+    return Camera(
+        "a", url, "tiny", None, "realtime", "model", enabled=True, created_at=0.0, revision=1
+    )
 
 
 def held_back() -> Iterator[Picture]:

@@ -7,15 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from service.errors import BrokenMessageError
-from service.ingest.talk import QUIET_S, Talk
-from service.ingest.wire import MAX_ERROR, MAX_LINE, Job, Lines, Said
-from service.settings import load_settings
+from lookout.service.core.errors import BrokenMessageError
+from lookout.service.core.settings import load_settings
+from lookout.service.ingest.decoder.protocol import MAX_ERROR, MAX_LINE, Job, Lines, Said
+from lookout.service.ingest.decoder.reporter import QUIET_S, Talk
 from tests.ingest_line import camera
 
 
 def test_a_job_comes_back_as_it_went() -> None:
-    settings = load_settings(bus_url="redis://:pw@host/0", media_dir=Path("/media"), stall_timeout_s=3)
+    settings = load_settings(
+        bus_url="redis://:pw@host/0", media_dir=Path("/media"), stall_timeout_s=3
+    )
     job = Job(camera("a", "rtsp://u:p@h/1", fps=5.0), settings, 42, "token")
     assert Job.load(job.dump()) == job
     assert job.dump().count(b"\n") == 1
@@ -31,7 +33,11 @@ def test_lines_come_whole_however_the_bytes_are_cut(size: int) -> None:
     said = [Said("session", 17, 0, 1.5, 1), Said("lost", error="gone"), Said("ended")]
     data = "".join(one.dump() for one in said).encode()
     lines = Lines()
-    got = [line for start in range(0, len(data), size) for line in lines.feed(data[start : start + size])]
+    got = [
+        line
+        for start in range(0, len(data), size)
+        for line in lines.feed(data[start : start + size])
+    ]
     assert [Said.load(line) for line in got] == said
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from models import kmeans as module
-from models.kmeans import kmeans
+from lookout.models import kmeans as module
+from lookout.models.kmeans import kmeans
 
 
 def test_it_finds_groups_that_are_apart() -> None:

@@ -18,8 +18,19 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from service.serve import STAGES
-from tests.kubernetes import CUSTOM, K8S, KUSTOMIZE, OVERLAYS, ROOT, Object, documents, of_kind, pods, rendered
+from lookout.service.supervisor.supervisor import STAGES
+from tests.kubernetes import (
+    CUSTOM,
+    K8S,
+    KUSTOMIZE,
+    OVERLAYS,
+    ROOT,
+    Object,
+    documents,
+    of_kind,
+    pods,
+    rendered,
+)
 
 OLDEST = "1.27"  # of Kubernetes: matchLabelKeys
 SECRETS = {"lookout", "lookout-redis"}  # made by hand: docs/kubernetes.md
@@ -31,15 +42,23 @@ FILES = [
     if name.endswith(".yaml")
 ]
 
-needs_kustomize = pytest.mark.skipif(KUSTOMIZE is None, reason="neither kustomize nor kubectl is installed")
-needs_promtool = pytest.mark.skipif(not shutil.which("promtool"), reason="no promtool: Debian package prometheus")
+needs_kustomize = pytest.mark.skipif(
+    KUSTOMIZE is None, reason="neither kustomize nor kubectl is installed"
+)
+needs_promtool = pytest.mark.skipif(
+    not shutil.which("promtool"), reason="no promtool: Debian package prometheus"
+)
 
 
 @pytest.fixture(scope="module", autouse=True)
 def schemas_read_once() -> Iterator[None]:
     """Some megabytes, which the validator reads anew for each object."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(kubernetes_validate.utils, "schema_contents", cache(kubernetes_validate.utils.schema_contents))
+        patch.setattr(
+            kubernetes_validate.utils,
+            "schema_contents",
+            cache(kubernetes_validate.utils.schema_contents),
+        )
         yield
 
 
@@ -64,7 +83,9 @@ def is_valid(thing: Object) -> None:
 
 def selects(selector: Object, labels: Object) -> bool:
     wanted = selector.get("matchLabels", {}).items() <= labels.items()
-    return wanted and all(labels.get(one["key"]) in one["values"] for one in selector.get("matchExpressions", []))
+    return wanted and all(
+        labels.get(one["key"]) in one["values"] for one in selector.get("matchExpressions", [])
+    )
 
 
 @pytest.mark.parametrize("path", KUSTOMIZATIONS, ids=lambda path: path.parent.name)
@@ -89,9 +110,18 @@ def test_what_is_rendered_is_valid(objects: list[Object]) -> None:
 
 def test_what_is_misspelt_is_noticed() -> None:
     with pytest.raises(jsonschema.ValidationError):
-        is_valid({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "x"}, "spec": {"port": []}})
+        is_valid(
+            {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "x"}, "spec": {"port": []}}
+        )
     with pytest.raises(jsonschema.ValidationError):
-        is_valid({"apiVersion": "keda.sh/v1alpha1", "kind": "ScaledObject", "metadata": {"name": "x"}, "spec": {}})
+        is_valid(
+            {
+                "apiVersion": "keda.sh/v1alpha1",
+                "kind": "ScaledObject",
+                "metadata": {"name": "x"},
+                "spec": {},
+            }
+        )
 
 
 @needs_kustomize
@@ -125,9 +155,18 @@ def test_what_a_pod_refers_to_is_there(objects: list[Object]) -> None:
     for name, template in pods(objects).items():
         (container,) = template["spec"]["containers"]
         volumes = {volume["name"]: volume for volume in template["spec"].get("volumes", [])}
-        own = {claim["metadata"]["name"] for claim in _of(objects, name)["spec"].get("volumeClaimTemplates", [])}
-        assert {mount["name"] for mount in container.get("volumeMounts", [])} == volumes.keys() | own, name
-        claimed = [volume["persistentVolumeClaim"] for volume in volumes.values() if "emptyDir" not in volume]
+        own = {
+            claim["metadata"]["name"]
+            for claim in _of(objects, name)["spec"].get("volumeClaimTemplates", [])
+        }
+        assert {
+            mount["name"] for mount in container.get("volumeMounts", [])
+        } == volumes.keys() | own, name
+        claimed = [
+            volume["persistentVolumeClaim"]
+            for volume in volumes.values()
+            if "emptyDir" not in volume
+        ]
         assert {claim["claimName"] for claim in claimed} <= claims.keys(), name
         for source in container.get("envFrom", []):
             (kind, reference), *_ = source.items()
@@ -142,7 +181,11 @@ def _of(objects: list[Object], name: str) -> Object:
 def test_services_budgets_and_policies_select_pods_that_are_there(objects: list[Object]) -> None:
     labels = {name: template["metadata"]["labels"] for name, template in pods(objects).items()}
     for name, service in of_kind(objects, "Service").items():
-        assert [pod for pod in labels if selects({"matchLabels": service["spec"]["selector"]}, labels[pod])] == [name]
+        assert [
+            pod
+            for pod in labels
+            if selects({"matchLabels": service["spec"]["selector"]}, labels[pod])
+        ] == [name]
     for name, budget in of_kind(objects, "PodDisruptionBudget").items():
         assert [pod for pod in labels if selects(budget["spec"]["selector"], labels[pod])] == [name]
     chosen = {
@@ -161,7 +204,10 @@ def test_services_budgets_and_policies_select_pods_that_are_there(objects: list[
 
 @needs_kustomize
 def test_alerting_and_the_servers_are_never_two_at_once(objects: list[Object]) -> None:
-    single = {name: _of(objects, name)["spec"] for name in ("lookout-alert", "lookout-bus", "lookout-store")}
+    single = {
+        name: _of(objects, name)["spec"]
+        for name in ("lookout-alert", "lookout-bus", "lookout-store")
+    }
     assert {spec["replicas"] for spec in single.values()} == {1}
     for name in ("lookout-alert", "lookout-bus"):
         assert single[name]["strategy"] == {"type": "Recreate"}
@@ -169,8 +215,13 @@ def test_alerting_and_the_servers_are_never_two_at_once(objects: list[Object]) -
 
 @needs_kustomize
 def test_only_the_api_knows_the_token(objects: list[Object]) -> None:
-    sources = {name: template["spec"]["containers"][0].get("envFrom", []) for name, template in pods(objects).items()}
-    assert [name for name in sources if {"secretRef": {"name": "lookout"}} in sources[name]] == ["lookout-api"]
+    sources = {
+        name: template["spec"]["containers"][0].get("envFrom", [])
+        for name, template in pods(objects).items()
+    }
+    assert [name for name in sources if {"secretRef": {"name": "lookout"}} in sources[name]] == [
+        "lookout-api"
+    ]
 
 
 def test_the_secrets_that_are_wanted_are_those_of_the_page() -> None:
@@ -206,13 +257,19 @@ def is_on_a_gpu(objects: list[Object]) -> None:
 def test_gpu_has_one_for_each_worker() -> None:
     objects = rendered(K8S / "overlays" / "gpu")
     is_on_a_gpu(objects)
-    assert [name for name, template in pods(objects).items() if "tolerations" in template["spec"]] == ["lookout-infer"]
+    assert [
+        name for name, template in pods(objects).items() if "tolerations" in template["spec"]
+    ] == ["lookout-infer"]
 
 
 @needs_kustomize
 def test_prod_with_gpus_is_valid_too(tmp_path: Path) -> None:
-    base, component = (os.path.relpath(K8S / part, tmp_path) for part in ("overlays/prod", "components/gpu"))
-    (tmp_path / "kustomization.yaml").write_text(f"resources: [{base}]\ncomponents: [{component}]\n")
+    base, component = (
+        os.path.relpath(K8S / part, tmp_path) for part in ("overlays/prod", "components/gpu")
+    )
+    (tmp_path / "kustomization.yaml").write_text(
+        f"resources: [{base}]\ncomponents: [{component}]\n"
+    )
     objects = rendered(tmp_path)
     is_on_a_gpu(objects)
     for thing in objects:
@@ -228,9 +285,13 @@ def test_prod_has_several_of_what_shares_cameras_and_spreads_them(prod: list[Obj
     assert {_of(prod, f"lookout-{stage}")["spec"]["replicas"] for stage in ("ingest", "api")} == {2}
     for name, template in pods(prod).items():
         assert template["spec"]["priorityClassName"] in of_kind(prod, "PriorityClass"), name
-        spread = [one["topologyKey"] for one in template["spec"].get("topologySpreadConstraints", [])]
+        spread = [
+            one["topologyKey"] for one in template["spec"].get("topologySpreadConstraints", [])
+        ]
         several = name in ("lookout-ingest", "lookout-infer", "lookout-api")
-        assert spread == (["kubernetes.io/hostname", "topology.kubernetes.io/zone"] if several else []), name
+        assert spread == (
+            ["kubernetes.io/hostname", "topology.kubernetes.io/zone"] if several else []
+        ), name
 
 
 @needs_kustomize
@@ -242,7 +303,11 @@ def test_the_behaviour_of_the_scaling_is_one_of_an_hpa(prod: list[Object]) -> No
             "kind": "HorizontalPodAutoscaler",
             "metadata": {"name": "infer"},
             "spec": {
-                "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "lookout-infer"},
+                "scaleTargetRef": {
+                    "apiVersion": "apps/v1",
+                    "kind": "Deployment",
+                    "name": "lookout-infer",
+                },
                 "maxReplicas": scaled["maxReplicaCount"],
                 "behavior": scaled["advanced"]["horizontalPodAutoscalerConfig"]["behavior"],
             },
@@ -252,11 +317,17 @@ def test_the_behaviour_of_the_scaling_is_one_of_an_hpa(prod: list[Object]) -> No
 
 @needs_kustomize
 def test_metrics_are_scraped_where_the_api_listens_with_its_token(prod: list[Object]) -> None:
-    monitor, service = of_kind(prod, "ServiceMonitor")["lookout"]["spec"], of_kind(prod, "Service")["lookout-api"]
+    monitor, service = (
+        of_kind(prod, "ServiceMonitor")["lookout"]["spec"],
+        of_kind(prod, "Service")["lookout-api"],
+    )
     (endpoint,) = monitor["endpoints"]
     assert service["metadata"]["labels"][monitor["jobLabel"]] == "lookout"
     assert 'up{job="lookout"}' in (ROOT / "deploy" / "prometheus" / "rules.yml").read_text()
-    ports = {name: [port["name"] for port in one["spec"]["ports"]] for name, one in of_kind(prod, "Service").items()}
+    ports = {
+        name: [port["name"] for port in one["spec"]["ports"]]
+        for name, one in of_kind(prod, "Service").items()
+    }
     assert [name for name, names in ports.items() if endpoint["port"] in names] == ["lookout-api"]
     assert endpoint["authorization"]["credentials"] == {"name": "lookout", "key": "LOOKOUT_TOKEN"}
 
@@ -274,7 +345,12 @@ def test_scaling_asks_for_a_metric_that_there_is() -> None:
 CAMERAS = [
     f'lookout_camera_state{{camera="{camera}", state="{state}", pod="{pod}"}} {int(state == now)}'
     for pod in ("a", "b")
-    for camera, now in (("gate", "online"), ("yard", "learning"), ("door", "reconnecting"), ("old", "disabled"))
+    for camera, now in (
+        ("gate", "online"),
+        ("yard", "learning"),
+        ("door", "reconnecting"),
+        ("old", "disabled"),
+    )
     for state in ("online", "learning", "reconnecting", "disabled")
 ]
 UP = ['up{job="lookout", pod="a"} 1', 'up{job="lookout", pod="b"} 0']
@@ -282,15 +358,25 @@ UP = ['up{job="lookout", pod="a"} 1', 'up{job="lookout", pod="b"} 0']
 
 @needs_promtool
 @pytest.mark.parametrize(
-    ("series", "cameras"), [([*CAMERAS, *UP], 3), (UP, 0), ([], None)], ids=["cameras", "no cameras", "nothing"]
+    ("series", "cameras"),
+    [([*CAMERAS, *UP], 3), (UP, 0), ([], None)],
+    ids=["cameras", "no cameras", "nothing"],
 )
 def test_scaling_counts_each_camera_that_wants_a_worker_once(
     series: list[str], cameras: int | None, tmp_path: Path
 ) -> None:
     expected = [] if cameras is None else [{"labels": "{}", "value": cameras}]
-    values = [{"series": name, "values": f"{value}x5"} for name, value in (line.rsplit(" ", 1) for line in series)]
-    test = {"input_series": values, "promql_expr_test": [{"expr": query(), "eval_time": "1m", "exp_samples": expected}]}
+    values = [
+        {"series": name, "values": f"{value}x5"}
+        for name, value in (line.rsplit(" ", 1) for line in series)
+    ]
+    test = {
+        "input_series": values,
+        "promql_expr_test": [{"expr": query(), "eval_time": "1m", "exp_samples": expected}],
+    }
     path = tmp_path / "test.yaml"
     path.write_text(yaml.safe_dump({"tests": [test]}))
-    done = subprocess.run(["promtool", "test", "rules", path], capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run(
+        ["promtool", "test", "rules", path], capture_output=True, text=True, timeout=30, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr

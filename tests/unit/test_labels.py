@@ -16,14 +16,14 @@ import numpy.typing as npt
 import pytest
 from scipy.io import savemat
 
-from models.errors import DataError
-from models.preprocess import Preprocess
-from models.scorer import Scored, Scorer
-from models.training.evaluate import evaluate
-from models.training.footage import announced, evaluation_clips
-from models.training.labels import Truth, read_labels
-from models.training.masks import Masked, read_masks
-from models.video import read_clip
+from lookout.models.data.clips import announced, evaluation_clips
+from lookout.models.data.labels import Truth, read_labels
+from lookout.models.data.masks import Masked, read_masks
+from lookout.models.errors import DataError
+from lookout.models.evaluation.evaluate import evaluate
+from lookout.models.media.decode import read_clip
+from lookout.models.media.preprocess import Preprocess
+from lookout.models.scorer import Scored, Scorer
 from tests.clips import write_clip
 from tests.sets import FIRST, FRAMES, avenue, mask, ped2, shanghaitech
 from tests.tiny import tiny_checkpoint
@@ -37,8 +37,12 @@ def read(data: Path) -> tuple[dict[str, Truth] | None, dict[str, Masked] | None]
     return read_labels(data, clips, masks), masks
 
 
-@pytest.mark.parametrize(("write", "clip"), [(ped2, "Test001"), (avenue, "01"), (shanghaitech, "01_0014")])
-def test_the_ground_truth_of_a_set_as_distributed(tmp_path: Path, write: Callable[[Path], Path], clip: str) -> None:
+@pytest.mark.parametrize(
+    ("write", "clip"), [(ped2, "Test001"), (avenue, "01"), (shanghaitech, "01_0014")]
+)
+def test_the_ground_truth_of_a_set_as_distributed(
+    tmp_path: Path, write: Callable[[Path], Path], clip: str
+) -> None:
     found, masks = read(write(tmp_path))
     assert found is not None
     assert masks is not None
@@ -84,15 +88,24 @@ def test_a_folder_without_ground_truth_has_no_labels(tmp_path: Path) -> None:
 def damage(data: Path, how: str) -> Path:
     """A set with ground truth that cannot be used."""
     if how == "short":
-        np.save(shanghaitech(data) / "testing/test_frame_mask/01_0014.npy", np.zeros(FRAMES - 1, np.uint8))
+        np.save(
+            shanghaitech(data) / "testing/test_frame_mask/01_0014.npy",
+            np.zeros(FRAMES - 1, np.uint8),
+        )
     elif how == "other numbers":
         np.save(shanghaitech(data) / "testing/test_frame_mask/01_0014.npy", np.full(FRAMES, 7))
     elif how == "a table":
         np.save(shanghaitech(data) / "testing/test_frame_mask/01_0014.npy", np.zeros((FRAMES, 2)))
     elif how == "objects":
-        np.save(shanghaitech(data) / "testing/test_frame_mask/01_0014.npy", np.array([{}]), allow_pickle=True)
+        np.save(
+            shanghaitech(data) / "testing/test_frame_mask/01_0014.npy",
+            np.array([{}]),
+            allow_pickle=True,
+        )
     elif how == "absent":
-        (shanghaitech(data) / "testing/test_frame_mask/01_0014.npy").rename(data / "testing/test_frame_mask/2.npy")
+        (shanghaitech(data) / "testing/test_frame_mask/01_0014.npy").rename(
+            data / "testing/test_frame_mask/2.npy"
+        )
     elif how == "image gone":
         (ped2(data) / "Test/Test001_gt/014.bmp").unlink()
     elif how == "image larger":
@@ -115,7 +128,10 @@ def damage(data: Path, how: str) -> Path:
         ("a table", "01_0014.npy is no label file: a 0 or 1"),
         ("objects", "01_0014.npy is no label file"),
         ("absent", "test_frame_mask: nothing about '01_0014'"),
-        ("image gone", rf"Test001_gt is a mask of \({FRAMES - 1}, 36, 48\); the clip is \({FRAMES}, 36, 48\)"),
+        (
+            "image gone",
+            rf"Test001_gt is a mask of \({FRAMES - 1}, 36, 48\); the clip is \({FRAMES}, 36, 48\)",
+        ),
         ("image larger", "Test001_gt is no mask: a picture a frame, all of one size"),
         ("text", "1_label.mat is no mask"),
         ("cut off", "1_label.mat is no mask"),
@@ -124,7 +140,9 @@ def damage(data: Path, how: str) -> Path:
         ("other name", "1_label.mat is no mask"),
     ],
 )
-def test_ground_truth_that_cannot_be_used_is_one_line_before_any_scoring(tmp_path: Path, how: str, reason: str) -> None:
+def test_ground_truth_that_cannot_be_used_is_one_line_before_any_scoring(
+    tmp_path: Path, how: str, reason: str
+) -> None:
     with pytest.raises(DataError, match=reason) as raised:
         read(damage(tmp_path, how))
     assert "\n" not in str(raised.value)
@@ -153,7 +171,9 @@ def test_a_pixel_mask_of_shanghaitech_that_does_not_fit_is_one_line(
     assert "\n" not in str(raised.value)
 
 
-def test_a_damaged_pixel_mask_of_shanghaitech_and_one_that_is_missing_are_one_line(tmp_path: Path) -> None:
+def test_a_damaged_pixel_mask_of_shanghaitech_and_one_that_is_missing_are_one_line(
+    tmp_path: Path,
+) -> None:
     data = shanghaitech(tmp_path)
     stored, images = data / "testing/test_pixel_mask/01_0014.npy", data / "testing/frames/01_0014"
     for damaged in (stored.read_bytes()[:-100], b"no array", b""):
@@ -178,8 +198,12 @@ def write_labels(data: Path, frames: int) -> Path:
     return data
 
 
-@pytest.mark.parametrize("name", ["01.mp4", "01.avi", "01.mkv"])  # mkv announces no number of frames
-def test_labels_of_another_length_than_a_video_are_refused_before_a_frame_is_scored(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize(
+    "name", ["01.mp4", "01.avi", "01.mkv"]
+)  # mkv announces no number of frames
+def test_labels_of_another_length_than_a_video_are_refused_before_a_frame_is_scored(
+    tmp_path: Path, name: str
+) -> None:
     write_clip(tmp_path / name, range(12), fps=25)
     with pytest.raises(DataError, match=r"labels.json says that clip 01 has 11 frames; it has 12"):
         evaluate(Unasked(tiny_checkpoint()), write_labels(tmp_path, 11))
@@ -194,18 +218,31 @@ def cut(source: Path, out: Path, first_s: float) -> Path:
         for packet in whole.demux(video=0):
             if packet.dts is not None and packet.pts is not None and packet.time_base is not None:
                 offset = round(first_s / packet.time_base)
-                packet.pts, packet.dts, packet.stream = packet.pts - offset, packet.dts - offset, stream
+                packet.pts, packet.dts, packet.stream = (
+                    packet.pts - offset,
+                    packet.dts - offset,
+                    stream,
+                )
                 part.mux(packet)
     return out
 
 
 def test_a_header_that_counts_more_frames_than_are_shown_refuses_no_labels(tmp_path: Path) -> None:
     (tmp_path / "test").mkdir()
-    clip = cut(write_clip(tmp_path / "whole.mp4", range(30)), tmp_path / "test" / "01.mp4", first_s=1.0)
+    clip = cut(
+        write_clip(tmp_path / "whole.mp4", range(30)), tmp_path / "test" / "01.mp4", first_s=1.0
+    )
     assert announced(clip).frames == 30
     truth = np.zeros((20, 120, 160), np.uint8)
-    np.savez(clip.with_name("01_mask.npz"), mask=np.packbits(truth, axis=-1), shape=np.array(truth.shape))
+    np.savez(
+        clip.with_name("01_mask.npz"), mask=np.packbits(truth, axis=-1), shape=np.array(truth.shape)
+    )
     found, masks = read(write_labels(tmp_path, 20))
     assert found is not None
     assert masks is not None
-    assert len(found["01"].labels) == len(masks["01"].labels) == len(read_clip(clip, Preprocess(32, 32))) == 20
+    assert (
+        len(found["01"].labels)
+        == len(masks["01"].labels)
+        == len(read_clip(clip, Preprocess(32, 32)))
+        == 20
+    )

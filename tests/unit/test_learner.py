@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.bounds import HIGH, LOW, Bounds, causal_value, local_value
-from models.learner import Learner, Scheme, Scores
+from lookout.models.scoring.calibration import HIGH, LOW, Bounds, causal_value, local_value
+from lookout.models.scoring.normalizer import Learner, Scheme, Scores
 
 
 def scores(psnr_db: float = 40.0, gate_error: float = math.nan, local_db: float = -30.0) -> Scores:
@@ -43,7 +43,8 @@ def test_values_are_made_of_the_local_score_where_that_is_wanted() -> None:
     assert bounds is not None
     assert bounds.local_db == pytest.approx((-29.95, -25.05))
     low, middle, strange = (
-        learner.value(scores(psnr, local_db=at), 0.6) for psnr, at in ((9, -30), (99, -27.5), (40, -20))
+        learner.value(scores(psnr, local_db=at), 0.6)
+        for psnr, at in ((9, -30), (99, -27.5), (40, -20))
     )
     assert low is not None
     assert low < LOW  # whatever its PSNR
@@ -82,13 +83,25 @@ def test_a_learner_goes_on_from_its_snapshot_bit_for_bit(
 
 
 def test_bounds_saved_without_a_gate_error_or_local_bounds_still_load() -> None:
-    saved = {"psnr_low_db": 30.0, "psnr_high_db": 40.0, "distance_low": 0.0, "distance_high": 1e-6, "frames": 9}
+    saved = {
+        "psnr_low_db": 30.0,
+        "psnr_high_db": 40.0,
+        "distance_low": 0.0,
+        "distance_high": 1e-6,
+        "frames": 9,
+    }
     learner = Learner.of_json({"bounds": saved, "seen": []}, 9)
     assert learner.bounds == Bounds(30.0, 40.0, 0.0, 1e-6, 9, gate_error=None, local_db=None)
 
 
 @pytest.mark.parametrize("local_db", [[1.0], [9.0, 1.0], [math.nan, 1.0], 3.0])
 def test_local_bounds_that_are_none_are_refused(local_db: object) -> None:
-    saved = {"psnr_low_db": 30.0, "psnr_high_db": 40.0, "distance_low": 0.0, "distance_high": 1e-6, "frames": 9}
+    saved = {
+        "psnr_low_db": 30.0,
+        "psnr_high_db": 40.0,
+        "distance_low": 0.0,
+        "distance_high": 1e-6,
+        "frames": 9,
+    }
     with pytest.raises((ValueError, TypeError)):
         Learner.of_json({"bounds": saved | {"local_db": local_db}, "seen": []}, 9)

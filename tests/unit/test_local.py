@@ -8,12 +8,14 @@ import math
 import numpy as np
 import pytest
 
-from models.levels import PEAK, SIDE
-from models.local import LASTS, WINDOW, Cells, LocalScore, window_sums
+from lookout.models.scoring.local import LASTS, WINDOW, Cells, LocalScore, window_sums
+from lookout.models.vision.quantize import PEAK, SIDE
 
 
 def some_cells(seed: int) -> Cells:
-    return np.random.default_rng(seed).integers(0, PEAK, (SIDE, SIDE), endpoint=True).astype(np.uint16)
+    return (
+        np.random.default_rng(seed).integers(0, PEAK, (SIDE, SIDE), endpoint=True).astype(np.uint16)
+    )
 
 
 def with_a_spot(level: int, row: int = 20, column: int = 30) -> Cells:
@@ -45,14 +47,18 @@ def test_a_window_counts_with_its_least_error_over_the_last_frames() -> None:
     frames = [some_cells(seed) for seed in range(8)]
     local = LocalScore()
     for number, cells in enumerate(frames):
-        lasting = np.min([window_sums(one) for one in frames[max(0, number - LASTS + 1) : number + 1]], axis=0)
+        lasting = np.min(
+            [window_sums(one) for one in frames[max(0, number - LASTS + 1) : number + 1]], axis=0
+        )
         slow = 10 * math.log10(lasting.max() / (PEAK * WINDOW) ** 2)
         assert local.see((5, number), cells) == pytest.approx(slow)
 
 
 def test_a_flicker_does_not_count() -> None:
     local = LocalScore()
-    seen = [local.see((1, number), with_a_spot(PEAK if number == 5 else 100)) for number in range(10)]
+    seen = [
+        local.see((1, number), with_a_spot(PEAK if number == 5 else 100)) for number in range(10)
+    ]
     assert len(set(seen)) == 1
 
 
@@ -67,7 +73,9 @@ def test_a_frame_that_does_not_follow_begins_anew(after: tuple[int, int]) -> Non
 
 @pytest.mark.parametrize("cut", range(6))
 def test_a_local_score_goes_on_from_its_snapshot_bit_for_bit(cut: int) -> None:
-    frames = [((1, number + (number > 3)), some_cells(number)) for number in range(6)]  # number 4 is missing
+    frames = [
+        ((1, number + (number > 3)), some_cells(number)) for number in range(6)
+    ]  # number 4 is missing
     whole, first = LocalScore(), LocalScore()
     scores = [whole.see(*frame) for frame in frames]
     before = [first.see(*frame) for frame in frames[:cut]]

@@ -10,11 +10,11 @@ from datetime import datetime
 
 import pytest
 
-from service import logs
-from service.ingest import worker
-from service.messages import IngestReport
-from service.rarely import Rarely
-from service.urls import mask
+from lookout.service.core import logging as logs
+from lookout.service.core.messages import IngestReport
+from lookout.service.core.throttle import Rarely
+from lookout.service.core.urls import mask
+from lookout.service.ingest import worker
 
 FORMS: list[logging.Formatter] = [logs.Text("ingest"), logs.Json("ingest")]
 NASTY = [
@@ -38,7 +38,9 @@ NASTY = [
 ]
 
 
-def record(message: str, *args: object, error: BaseException | None = None, **about: object) -> logging.LogRecord:
+def record(
+    message: str, *args: object, error: BaseException | None = None, **about: object
+) -> logging.LogRecord:
     trouble = (type(error), error, error.__traceback__) if error else None
     made = logging.LogRecord("uvicorn.error", logging.WARNING, __file__, 1, message, args, trouble)
     made.__dict__.update(about)
@@ -78,7 +80,9 @@ def test_what_is_left_still_says_which_camera(url: str) -> None:
 def test_a_json_line_is_an_object_with_what_it_is_about() -> None:
     made = record("camera %s: online", "gate", camera="gate", session=1_700_000_000_000, seq=42)
     line = json.loads(logs.Json("ingest").format(made))
-    assert datetime.fromisoformat(line.pop("time")).timestamp() == pytest.approx(made.created, abs=0.001)
+    assert datetime.fromisoformat(line.pop("time")).timestamp() == pytest.approx(
+        made.created, abs=0.001
+    )
     assert line == {
         "level": "warning",
         "stage": "ingest",
@@ -88,7 +92,9 @@ def test_a_json_line_is_an_object_with_what_it_is_about() -> None:
         "session": 1_700_000_000_000,
         "seq": 42,
     }
-    unknown = json.loads(logs.Json("ingest").format(record("camera gate: starting", session=None, seq=None)))
+    unknown = json.loads(
+        logs.Json("ingest").format(record("camera gate: starting", session=None, seq=None))
+    )
     assert not {"camera", "session", "seq", "trace"} & set(unknown)
 
 
@@ -116,7 +122,9 @@ def said(form: str) -> list[str]:
         "thread.join()\n"
         "fail()\n"
     )
-    ended = subprocess.run([sys.executable, "-c", code, form], capture_output=True, text=True, check=False)
+    ended = subprocess.run(
+        [sys.executable, "-c", code, form], capture_output=True, text=True, check=False
+    )
     assert (ended.returncode, ended.stdout) == (1, "")
     assert "s3cr3t" not in ended.stderr
     return ended.stderr.splitlines()
@@ -127,8 +135,8 @@ def test_whatever_a_process_says_goes_through_the_log() -> None:
     assert [(line["logger"], line["level"]) for line in lines] == [
         ("uvicorn.error", "warning"),
         ("py.warnings", "warning"),
-        ("service.logs", "critical"),
-        ("service.logs", "critical"),
+        ("lookout.service.core.logging", "critical"),
+        ("lookout.service.core.logging", "critical"),
     ]
     assert all(line["message"] == "KeyError, which nobody expected" for line in lines[2:])
     assert all("rtsp://***@h/x" in line["trace"] for line in lines[2:])
@@ -154,7 +162,9 @@ class Clock:
         return self.now_s
 
 
-def test_a_camera_that_flaps_is_told_of_now_and_then_and_at_last(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_camera_that_flaps_is_told_of_now_and_then_and_at_last(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     """Up and down every second for an hour, then it stays: some lines, none of the others forgotten."""
     caplog.set_level(logging.INFO, worker.LOG.name)
     clock = Clock()
@@ -173,10 +183,17 @@ def test_a_camera_that_flaps_is_told_of_now_and_then_and_at_last(caplog: pytest.
         worker.tell(IngestReport("online", 0.0, session=3600, last_seq=5), "gate", None, lines)
     (last,) = caplog.messages[len(told) :]
     assert last.startswith("camera gate: online (and ")
-    counted = [int(line.split("(and ")[1].split()[0]) for line in caplog.messages if "(and " in line]
+    counted = [
+        int(line.split("(and ")[1].split()[0]) for line in caplog.messages if "(and " in line
+    ]
     assert len(caplog.messages) + sum(counted) == 3600
     about = caplog.records[-1].__dict__
-    assert (about["camera"], about["session"], about["seq"], about["levelname"]) == ("gate", 3600, 5, "INFO")
+    assert (about["camera"], about["session"], about["seq"], about["levelname"]) == (
+        "gate",
+        3600,
+        5,
+        "INFO",
+    )
 
 
 def test_after_a_calm_everything_is_said_again() -> None:

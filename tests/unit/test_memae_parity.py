@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from models.memae import MemAE, MemAEConfig, entropy
-from models.tensors import to_clips
+from lookout.models.memae import MemAE, MemAEConfig, entropy
+from lookout.models.vision.tensors import to_clips
 from tests import reference
 
 pytestmark = pytest.mark.footage
@@ -32,12 +32,16 @@ def clips() -> Tensor:
     return to_clips([reference.clip("test/01", 40, 16)], torch.device("cpu"), gray=True)
 
 
-def test_the_network_has_the_authors_tensors_in_their_order(model: MemAE, figures: dict[str, Any]) -> None:
+def test_the_network_has_the_authors_tensors_in_their_order(
+    model: MemAE, figures: dict[str, Any]
+) -> None:
     assert list(model.state_dict()) == list(figures["state_dict_order_and_shapes"])
     assert sum(p.numel() for p in model.parameters()) == figures["parameters"]
 
 
-def test_one_clip_gives_the_authors_numbers(model: MemAE, clips: Tensor, figures: dict[str, Any]) -> None:
+def test_one_clip_gives_the_authors_numbers(
+    model: MemAE, clips: Tensor, figures: dict[str, Any]
+) -> None:
     expected = figures["expected"]
     found = model(clips[:, None])
     reference.assert_tensor(found.clip, expected["output"])
@@ -47,7 +51,9 @@ def test_one_clip_gives_the_authors_numbers(model: MemAE, clips: Tensor, figures
     assert entropy(found.weights).item() == pytest.approx(expected["loss_entropy"], rel=1e-4)
 
 
-def test_the_score_is_the_authors_and_belongs_to_frame_8(model: MemAE, clips: Tensor, figures: dict[str, Any]) -> None:
+def test_the_score_is_the_authors_and_belongs_to_frame_8(
+    model: MemAE, clips: Tensor, figures: dict[str, Any]
+) -> None:
     measured = model.measure(clips, torch.empty(1, 0, 0))
     assert measured.distance.item() == pytest.approx(figures["expected"]["recon_error"], rel=1e-4)
     frame = model(clips[:, None]).clip[:, :, 8]

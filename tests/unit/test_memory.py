@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from models import memory
+from lookout.models import memory
 
 B, K, M, D = 3, 40, 5, 16
 
@@ -66,7 +66,9 @@ def test_read_is_equation_3_beside_the_query(q_and_m: tuple[Tensor, Tensor]) -> 
         for k, row in enumerate(slow_w(q[b], m[b])):
             blend = sum(weight * item for weight, item in zip(row, m[b], strict=True))
             assert isinstance(blend, Tensor)
-            torch.testing.assert_close(found[b, k], torch.cat((q[b, k], blend)), rtol=1e-5, atol=1e-6)
+            torch.testing.assert_close(
+                found[b, k], torch.cat((q[b, k], blend)), rtol=1e-5, atol=1e-6
+            )
 
 
 def test_update_is_equations_4_to_6(q_and_m: tuple[Tensor, Tensor]) -> None:
@@ -89,13 +91,17 @@ def test_distance_compactness_and_separateness(q_and_m: tuple[Tensor, Tensor]) -
         squares = []
         for k, row in enumerate(slow_w(q[b], m[b])):
             first, second = sorted(range(M), key=lambda i: -row[i])[:2]
-            squares += [(x - y) ** 2 for x, y in zip(q[b, k].tolist(), m[b, first].tolist(), strict=True)]
+            squares += [
+                (x - y) ** 2 for x, y in zip(q[b, k].tolist(), m[b, first].tolist(), strict=True)
+            ]
             near, far = ((q[b, k] - m[b, i] + 1e-6).norm().item() for i in (first, second))
             triplets.append(max(0.0, near - far + 1.0))
         distances.append(sum(squares) / len(squares))
     assert memory.distance(q, m).tolist() == pytest.approx(distances, rel=1e-5)
     assert memory.compactness(q, m).item() == pytest.approx(sum(distances) / B, rel=1e-5)
-    assert memory.separateness(q, m).item() == pytest.approx(sum(triplets) / len(triplets), rel=1e-5)
+    assert memory.separateness(q, m).item() == pytest.approx(
+        sum(triplets) / len(triplets), rel=1e-5
+    )
 
 
 def test_every_sample_has_its_own_memory(q_and_m: tuple[Tensor, Tensor]) -> None:
@@ -103,7 +109,9 @@ def test_every_sample_has_its_own_memory(q_and_m: tuple[Tensor, Tensor]) -> None
     q, m = q_and_m
     together = memory.update(q, m)
     for b in range(B):
-        torch.testing.assert_close(together[b : b + 1], memory.update(q[b : b + 1], m[b : b + 1]), rtol=1e-6, atol=1e-7)
+        torch.testing.assert_close(
+            together[b : b + 1], memory.update(q[b : b + 1], m[b : b + 1]), rtol=1e-6, atol=1e-7
+        )
 
 
 def test_in_training_the_softmax_runs_over_the_whole_batch(q_and_m: tuple[Tensor, Tensor]) -> None:

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deploy.__main__ import generated
-from service import metrics
-from service.inference.recent import PEAK_S, Recent
-from service.messages import Score
-from service.metrics import LATENCY, Metric
+from lookout.service.core import metrics
+from lookout.service.core.messages import Score
+from lookout.service.core.metrics import LATENCY, Metric
+from lookout.service.inference.recent_scores import PEAK_S, Recent
 
 EVERY = [metric for told in metrics.ALL.values() for metric in told]
 HISTOGRAMS = [metric for metric in EVERY if metric.kind == "histogram"]
@@ -64,5 +64,7 @@ def test_the_peak_is_the_highest_of_the_last_while(steps: list[tuple[float, floa
         recent.see(Score("a", 1, 0, now, now, "tiny", None, None, None, None, value))
         seen += [] if value is None else [(now, value)]
         assert recent.newest == value
-        assert recent.peak(now) == max((value for at, value in seen if now - at <= PEAK_S), default=None)
+        assert recent.peak(now) == max(
+            (value for at, value in seen if now - at <= PEAK_S), default=None
+        )
     assert recent.peak(now + 2 * PEAK_S) is None

@@ -7,15 +7,15 @@ from typing import Any
 import pytest
 import torch
 
-from models import memory
-from models.checkpoint import Checkpoint
-from models.mnad import Mnad
-from models.preprocess import Preprocess
-from models.registry import make_config, make_model
-from models.scorer import Scorer
-from models.tensors import to_clips
-from models.training.import_mnad import UNUSED, convert
-from models.video import Pixels
+from lookout.models import memory
+from lookout.models.checkpoint.file import Checkpoint
+from lookout.models.checkpoint.import_mnad import UNUSED, convert
+from lookout.models.media.decode import Pixels
+from lookout.models.media.preprocess import Preprocess
+from lookout.models.mnad import Mnad
+from lookout.models.registry import make_config, make_model
+from lookout.models.scorer import Scorer
+from lookout.models.vision.tensors import to_clips
 from tests import reference
 
 pytestmark = pytest.mark.footage
@@ -41,7 +41,9 @@ def checkpoint(name: str, figures: dict[str, Any]) -> Checkpoint:
         return convert({**tensors, "m_items": items}, "reference", {})
     config = make_config(name, {})
     model = make_model(name, config)
-    model.load_state_dict({key: tensor for key, tensor in tensors.items() if not key.startswith(UNUSED)})
+    model.load_state_dict(
+        {key: tensor for key, tensor in tensors.items() if not key.startswith(UNUSED)}
+    )
     return Checkpoint(name, model.eval(), items, config, Preprocess(channel_order="bgr"), None, {})
 
 
@@ -54,18 +56,24 @@ def clip(checkpoint: Checkpoint, name: str, first: int) -> Pixels:
     return reference.clip(name, first, checkpoint.config.needs.frames)
 
 
-def test_the_network_has_the_authors_tensors_in_their_order(checkpoint: Checkpoint, figures: dict[str, Any]) -> None:
+def test_the_network_has_the_authors_tensors_in_their_order(
+    checkpoint: Checkpoint, figures: dict[str, Any]
+) -> None:
     names = [name for name in figures["state_dict_order_and_shapes"] if not name.startswith(UNUSED)]
     assert list(checkpoint.model.state_dict()) == names
     unused = 2 * 512  # weight and bias of the authors' batch norm that is never called
     assert sum(p.numel() for p in checkpoint.model.parameters()) == figures["parameters"] - unused
 
 
-def test_the_items_are_filled_as_in_the_reference(checkpoint: Checkpoint, figures: dict[str, Any]) -> None:
+def test_the_items_are_filled_as_in_the_reference(
+    checkpoint: Checkpoint, figures: dict[str, Any]
+) -> None:
     reference.assert_tensor(checkpoint.items, figures["expected"]["items"])
 
 
-def test_one_test_step_gives_the_authors_numbers(checkpoint: Checkpoint, figures: dict[str, Any]) -> None:
+def test_one_test_step_gives_the_authors_numbers(
+    checkpoint: Checkpoint, figures: dict[str, Any]
+) -> None:
     expected = figures["expected"]["test_step_one_clip"]
     scorer = Scorer(checkpoint)
     clips = scorer.normalise([clip(checkpoint, "test/01", 40)])
@@ -86,7 +94,9 @@ def test_one_test_step_gives_the_authors_numbers(checkpoint: Checkpoint, figures
     reference.assert_tensor(forced, expected["memory_after_forced_update"])
 
 
-def test_one_training_step_gives_the_authors_numbers(checkpoint: Checkpoint, figures: dict[str, Any]) -> None:
+def test_one_training_step_gives_the_authors_numbers(
+    checkpoint: Checkpoint, figures: dict[str, Any]
+) -> None:
     # This fill makes much of float32's rounding in training mode: up to 0.8e-4 of the deviation in the authors' memory
     # format, which is within the reference's tolerance, 3e-4 with channels last, which is not.
     expected = figures["expected"]["train_step_batch_of_two"]

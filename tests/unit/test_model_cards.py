@@ -9,21 +9,35 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from models import checkpoint
-from models.header import find_checkpoints, read_header
-from models.registry import MODELS, make_config, make_model
+from lookout.models.checkpoint import file as checkpoint
+from lookout.models.checkpoint.header import find_checkpoints, read_header
+from lookout.models.registry import MODELS, make_config, make_model
 
 CARDS = (Path(__file__).parents[2] / "models" / "README.md").read_text()
 FOLDER = Path(__file__).parents[2] / "models" / "checkpoints"
 SHIPPED = find_checkpoints(FOLDER) | find_checkpoints(FOLDER / "ped2")
 MOST_BYTES = 10_000_000
-FIELDS = ["source", "input", "state", "AUC, published", "AUC, by others", "AUC, ours", "speed", "size", "Caveats:"]
+FIELDS = [
+    "source",
+    "input",
+    "state",
+    "AUC, published",
+    "AUC, by others",
+    "AUC, ours",
+    "speed",
+    "size",
+    "Caveats:",
+]
 
 
 def cards() -> dict[str, str]:
     """By the headings that name a model."""
     parts = re.split(r"^## (.+)$", CARDS, flags=re.M)[1:]
-    return {name: text for name, text in zip(parts[::2], parts[1::2], strict=True) if name != "Shipped checkpoints"}
+    return {
+        name: text
+        for name, text in zip(parts[::2], parts[1::2], strict=True)
+        if name != "Shipped checkpoints"
+    }
 
 
 def test_every_model_has_a_card_and_no_other() -> None:

@@ -11,15 +11,21 @@ from typing import Any
 import pytest
 import yaml
 
-from service import metrics
+from lookout.service.core import metrics
 from tests.prometheus import FOLDER
 
 DOCS = FOLDER.parents[1] / "docs"
 GRAFANA = FOLDER.parent / "grafana"
 DASHBOARDS = sorted((GRAFANA / "dashboards").glob("*.json"))
-RULES = [rule for group in yaml.safe_load((FOLDER / "rules.yml").read_text())["groups"] for rule in group["rules"]]
+RULES = [
+    rule
+    for group in yaml.safe_load((FOLDER / "rules.yml").read_text())["groups"]
+    for rule in group["rules"]
+]
 TESTS = [
-    one for test in yaml.safe_load((FOLDER / "rules.test.yml").read_text())["tests"] for one in test["alert_rule_test"]
+    one
+    for test in yaml.safe_load((FOLDER / "rules.test.yml").read_text())["tests"]
+    for one in test["alert_rule_test"]
 ]
 SUFFIXES = {"histogram": ("_bucket", "_sum", "_count")}
 
@@ -30,7 +36,9 @@ def panels(path: Path) -> list[dict[str, Any]]:
 
 
 def exprs() -> list[str]:
-    asked = [one["expr"] for path in DASHBOARDS for panel in panels(path) for one in panel["targets"]]
+    asked = [
+        one["expr"] for path in DASHBOARDS for panel in panels(path) for one in panel["targets"]
+    ]
     return [*asked, *(rule["expr"] for rule in RULES)]
 
 
@@ -45,7 +53,9 @@ def exprs() -> list[str]:
     ids=" ".join,
 )
 def test_promtool_is_content(words: list[str]) -> None:
-    done = subprocess.run(["promtool", *words], cwd=FOLDER, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        ["promtool", *words], cwd=FOLDER, capture_output=True, text=True, timeout=60, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -80,13 +90,20 @@ def test_only_metrics_that_exist_are_asked_for_and_hardly_one_is_left_out() -> N
 
 
 def test_dashboards_and_data_sources_fit_together() -> None:
-    sources = yaml.safe_load((GRAFANA / "provisioning" / "datasources" / "lookout.yml").read_text())["datasources"]
+    sources = yaml.safe_load(
+        (GRAFANA / "provisioning" / "datasources" / "lookout.yml").read_text()
+    )["datasources"]
     assert [source["uid"] for source in sources] == ["prometheus", "alertmanager"]
     for path in DASHBOARDS:
         uids = re.findall(r'"datasource": \{\s*"type": "(\w+)",\s*"uid": "(\w+)"', path.read_text())
         assert set(uids) == {("prometheus", "prometheus")}
         assert json.loads(path.read_text())["uid"] == path.stem
-    assert [path.stem.removeprefix("lookout-") for path in DASHBOARDS] == ["alerts", "camera", "inference", "overview"]
+    assert [path.stem.removeprefix("lookout-") for path in DASHBOARDS] == [
+        "alerts",
+        "camera",
+        "inference",
+        "overview",
+    ]
 
 
 @pytest.mark.parametrize("path", DASHBOARDS, ids=lambda path: path.stem)
@@ -108,5 +125,9 @@ def test_alerts_are_marked_on_every_panel_with_scores_and_on_no_other() -> None:
             for panel in board["panels"]
             if any("lookout_score_peak" in one["expr"] for one in panel["targets"])
         ]
-        marked = [number for marks in board["annotations"].get("list") or [] for number in marks["filter"]["ids"]]
+        marked = [
+            number
+            for marks in board["annotations"].get("list") or []
+            for number in marks["filter"]["ids"]
+        ]
         assert marked == with_scores

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from service.outage import Outage
+from lookout.service.core.outage import Outage
 from tests.waiting import wait_until
 
 

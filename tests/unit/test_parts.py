@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.errors import CheckpointError
-from models.training.parts import cut, join
+from lookout.models.errors import CheckpointError
+from lookout.models.training.parts import cut, join
 
 CONTENT = np.random.default_rng(0).bytes(250)
 

@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 import pytest
 
-from service import pictures
-from service.messages import HeatMap, Pixels
+from lookout.service.core.messages import HeatMap, Pixels
+from lookout.service.storage import pictures
 
 
 def grey(height: int = 90, width: int = 120) -> Pixels:
@@ -44,14 +44,19 @@ def test_the_place_of_the_error_is_marked_and_only_that() -> None:
 
 
 def test_more_error_is_more_colour() -> None:
-    shown = [pictures.overlay(grey(), cells(int(rmse * 65535))).astype(int) for rmse in (0.03, 0.06, 0.1, 0.2)]
+    shown = [
+        pictures.overlay(grey(), cells(int(rmse * 65535))).astype(int)
+        for rmse in (0.03, 0.06, 0.1, 0.2)
+    ]
     away = [np.abs(picture - 100).sum() for picture in shown]
     assert away == sorted(set(away))
 
 
 def test_errors_beyond_the_scale_look_like_its_end() -> None:
     full = int(pictures.FULL_RMSE * 65535) + 1
-    assert np.array_equal(pictures.overlay(grey(), cells(65535)), pictures.overlay(grey(), cells(full)))
+    assert np.array_equal(
+        pictures.overlay(grey(), cells(65535)), pictures.overlay(grey(), cells(full))
+    )
 
 
 def test_the_frame_given_is_not_written_to() -> None:
@@ -75,7 +80,10 @@ def test_the_raw_map_comes_back_bit_for_bit() -> None:
 
 
 def test_an_alert_has_one_place(tmp_path: Path) -> None:
-    assert pictures.picture_path(tmp_path, "gate-2_b:1000-5") == tmp_path / "pictures/gate-2_b/gate-2_b:1000-5.jpg"
+    assert (
+        pictures.picture_path(tmp_path, "gate-2_b:1000-5")
+        == tmp_path / "pictures/gate-2_b/gate-2_b:1000-5.jpg"
+    )
     assert pictures.picture_path(tmp_path, "--:1-5").parent == tmp_path / "pictures/--"
 
 

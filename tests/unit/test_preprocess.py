@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from models.preprocess import Preprocess
+from lookout.models.media.preprocess import Preprocess
 
 
 @pytest.mark.parametrize("size", [(240, 360), (120, 160), (480, 640), (1, 1), (257, 255)])

@@ -12,18 +12,20 @@ import pytest
 import torch
 from torch import Tensor
 
-from models.std import STD
-from models.training.clock import Clock
-from models.training.footage import Footage
-from models.training.loop import train
-from models.training.rows import as_text
-from models.training.trainer import StoppedError, Trainer, TrainOptions
-from models.training.validation import Measured, Validation
+from lookout.models.data.clips import Footage
+from lookout.models.std import STD
+from lookout.models.training.clock import Clock
+from lookout.models.training.loop import train
+from lookout.models.training.progress import as_text
+from lookout.models.training.trainer import StoppedError, Trainer, TrainOptions
+from lookout.models.training.validation import Measured, Validation
 from tests.tiny import TINY_OF, street
 
 CONFIG = TINY_OF["std"]
 OPTIONS = TrainOptions(epochs=4, batch=4, learning_rate=1e-3)
-FOOTAGE = Footage.of({"street.mp4": np.stack([street(seq) for seq in range(12)])}, CONFIG.needs.frames)
+FOOTAGE = Footage.of(
+    {"street.mp4": np.stack([street(seq) for seq in range(12)])}, CONFIG.needs.frames
+)
 SHORT = replace(OPTIONS, most_s=1e-9)
 """Its time is over after the first step."""
 
@@ -69,7 +71,9 @@ def test_patience_begins_with_the_clusters(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("held_out", [True, False])
-def test_a_training_that_the_clock_ends_before_makes_them_then(tmp_path: Path, held_out: bool) -> None:
+def test_a_training_that_the_clock_ends_before_makes_them_then(
+    tmp_path: Path, held_out: bool
+) -> None:
     trainer = Trainer(CONFIG, SHORT, FOOTAGE, Falling() if held_out else None)
     train(trainer, tmp_path / "state")
     assert [(row.step, row.ready, row.best) for row in trainer.rows] == [(1, True, held_out)]
@@ -82,7 +86,10 @@ def test_where_the_time_runs_out_in_a_measurement_one_more_counts(tmp_path: Path
 
     trainer = Trainer(CONFIG, replace(OPTIONS, row_every=1), FOOTAGE, Falling(time_runs_out))
     train(trainer, tmp_path / "state")
-    assert [(row.step, row.ready, row.best) for row in trainer.rows] == [(1, False, False), (2, True, True)]
+    assert [(row.step, row.ready, row.best) for row in trainer.rows] == [
+        (1, False, False),
+        (2, True, True),
+    ]
     assert torch.equal(centres(trainer), centres_by_k_means(trainer))
 
 

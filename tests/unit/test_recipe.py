@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 import torch
 
-from models.errors import DataError, TrainingError
-from models.training import recipe
-from models.training.footage import Footage
-from models.training.loop import train
-from models.training.recipe import Pace, planned
-from models.training.trainer import Trainer, TrainOptions
-from models.training.validation import Validation
+from lookout.models.data.clips import Footage
+from lookout.models.errors import DataError, TrainingError
+from lookout.models.training import recipe
+from lookout.models.training.loop import train
+from lookout.models.training.recipe import Pace, planned
+from lookout.models.training.trainer import Trainer, TrainOptions
+from lookout.models.training.validation import Validation
 from tests.tiny import TINY, street
 
 FOOTAGE = Footage.of({"street.mp4": np.stack([street(seq) for seq in range(12)])}, TINY.t_length)
@@ -35,24 +35,38 @@ def said() -> list[str]:
 @pytest.fixture
 def plan(tmp_path: Path, said: list[str]) -> Planner:
     validation = Validation(FOOTAGE, TINY, 0)
-    return lambda options: planned(TINY, options, FOOTAGE, validation, tmp_path / "plan.json", said.append)
+    return lambda options: planned(
+        TINY, options, FOOTAGE, validation, tmp_path / "plan.json", said.append
+    )
 
 
-def goes(monkeypatch: pytest.MonkeyPatch, plain: float, compiled: float, row_s: float = 1.0) -> None:
+def goes(
+    monkeypatch: pytest.MonkeyPatch, plain: float, compiled: float, row_s: float = 1.0
+) -> None:
     """So many steps a second; the compiler itself would take half a minute."""
     monkeypatch.setattr(torch, "compile", lambda lesson: lesson)
-    monkeypatch.setattr(recipe, "_pace", lambda it: Pace(compiled if it.options.compiled else plain, row_s))
+    monkeypatch.setattr(
+        recipe, "_pace", lambda it: Pace(compiled if it.options.compiled else plain, row_s)
+    )
 
 
-def test_as_many_epochs_as_fit_and_no_more_than_asked_for(monkeypatch: pytest.MonkeyPatch, plan: Planner) -> None:
+def test_as_many_epochs_as_fit_and_no_more_than_asked_for(
+    monkeypatch: pytest.MonkeyPatch, plan: Planner
+) -> None:
     seconds = 0.9 * 600 - recipe.ROWS
     goes(monkeypatch, plain=20.5 * STEPS / seconds, compiled=0)
     fitted = plan(OPTIONS)
-    assert (fitted.epochs, fitted.compiled, fitted.row_every) == (20, False, -(-20 * STEPS // recipe.ROWS))
+    assert (fitted.epochs, fitted.compiled, fitted.row_every) == (
+        20,
+        False,
+        -(-20 * STEPS // recipe.ROWS),
+    )
     assert replace(fitted, epochs=60, compiled=True, row_every=0) == OPTIONS
 
 
-def test_a_fast_machine_does_the_published_schedule(monkeypatch: pytest.MonkeyPatch, plan: Planner) -> None:
+def test_a_fast_machine_does_the_published_schedule(
+    monkeypatch: pytest.MonkeyPatch, plan: Planner
+) -> None:
     goes(monkeypatch, plain=1e3, compiled=2e3)
     fitted = plan(OPTIONS)
     assert (fitted.epochs, fitted.compiled) == (60, True)
@@ -72,7 +86,9 @@ def test_a_plan_is_kept_for_the_run_that_goes_on(
         plan(OPTIONS)
 
 
-def test_not_one_epoch_is_one_line_and_no_plan(monkeypatch: pytest.MonkeyPatch, plan: Planner, tmp_path: Path) -> None:
+def test_not_one_epoch_is_one_line_and_no_plan(
+    monkeypatch: pytest.MonkeyPatch, plan: Planner, tmp_path: Path
+) -> None:
     goes(monkeypatch, plain=STEPS / 3600, compiled=0, row_s=0)
     with pytest.raises(TrainingError, match=r"one epoch takes 67 min here: more --minutes"):
         plan(OPTIONS)

@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import label
 
-from models.errors import DataError
-from models.levels import PEAK, SIDE
-from models.training.masks import Mask, Masked, read_masks
-from models.training.regions import Heat, Pictured, RegionMetrics, region_metrics
+from lookout.models.data.masks import Mask, Masked, read_masks
+from lookout.models.errors import DataError
+from lookout.models.evaluation.regions import Heat, Pictured, RegionMetrics, region_metrics
+from lookout.models.vision.quantize import PEAK, SIDE
 from tests.clips import write_clip
 from tests.conftest import SHARED
 
@@ -30,7 +30,9 @@ def metrics(mask: Mask, heat: Heat, first: int = 0) -> RegionMetrics:
 
 def blank(frames: int) -> tuple[Mask, Heat]:
     """No anomaly, no heat."""
-    return np.zeros((frames, HEIGHT_PX, WIDTH_PX), np.uint8), np.zeros((frames, SIDE, SIDE), np.uint16)
+    return np.zeros((frames, HEIGHT_PX, WIDTH_PX), np.uint8), np.zeros(
+        (frames, SIDE, SIDE), np.uint16
+    )
 
 
 def enlarged(cells: Heat) -> Heat:
@@ -69,24 +71,38 @@ def slow_point(mask: Mask, heat: Heat, level: int) -> tuple[float, float, float]
     found, false = set(), 0
     for frame, (truth, cells) in enumerate(zip(mask, heat, strict=True)):
         true, detected = parts(truth > 0), parts(enlarged(cells) >= level)
-        found |= {(frame, i) for i, one in enumerate(true) if any(overlap(one, other) >= 0.1 for other in detected)}
+        found |= {
+            (frame, i)
+            for i, one in enumerate(true)
+            if any(overlap(one, other) >= 0.1 for other in detected)
+        }
         false += sum(all(overlap(one, other) < 0.1 for one in true) for other in detected)
     tracks = slow_tracks(mask)
     shares = [sum(one in found for one in track) / len(track) for track in tracks]
-    return false / len(mask), len(found) / sum(map(len, tracks)), sum(share >= 0.1 for share in shares) / len(tracks)
+    return (
+        false / len(mask),
+        len(found) / sum(map(len, tracks)),
+        sum(share >= 0.1 for share in shares) / len(tracks),
+    )
 
 
 def slow_area(points: list[tuple[float, float]]) -> float:
     """Steps of a thousandth of a false region; at each the best that has no more of them."""
     rates = (np.arange(1000) + 0.5) / 1000
-    return float(np.mean([max((found for rate, found in points if rate <= at), default=0.0) for at in rates]))
+    return float(
+        np.mean([max((found for rate, found in points if rate <= at), default=0.0) for at in rates])
+    )
 
 
 BOX = st.tuples(st.integers(0, 50), st.integers(0, 80), st.integers(1, 22), st.integers(1, 20))
 
 
 @settings(max_examples=25, deadline=None)
-@given(st.lists(st.tuples(st.lists(BOX, max_size=2), st.lists(BOX, max_size=3)), min_size=1, max_size=4))
+@given(
+    st.lists(
+        st.tuples(st.lists(BOX, max_size=2), st.lists(BOX, max_size=3)), min_size=1, max_size=4
+    )
+)
 def test_every_number_equals_its_count_in_pixels(
     frames: list[tuple[list[tuple[int, ...]], list[tuple[int, ...]]]],
 ) -> None:
@@ -101,16 +117,28 @@ def test_every_number_equals_its_count_in_pixels(
         assert (found.rbdc, found.tbdc, found.pixel_auc, found.curve) == (None, None, None, [])
         return
     slow = [slow_point(mask, heat, round(point.threshold * PEAK)) for point in found.curve]
-    assert [point.false_regions_per_frame for point in found.curve] == pytest.approx([false for false, _, _ in slow])
-    assert [point.regions_found_percent for point in found.curve] == pytest.approx([100 * one for _, one, _ in slow])
-    assert [point.tracks_found_percent for point in found.curve] == pytest.approx([100 * one for _, _, one in slow])
-    assert found.rbdc == pytest.approx(100 * slow_area([(false, one) for false, one, _ in slow]), abs=0.2)
-    assert found.tbdc == pytest.approx(100 * slow_area([(false, one) for false, _, one in slow]), abs=0.2)
+    assert [point.false_regions_per_frame for point in found.curve] == pytest.approx(
+        [false for false, _, _ in slow]
+    )
+    assert [point.regions_found_percent for point in found.curve] == pytest.approx(
+        [100 * one for _, one, _ in slow]
+    )
+    assert [point.tracks_found_percent for point in found.curve] == pytest.approx(
+        [100 * one for _, _, one in slow]
+    )
+    assert found.rbdc == pytest.approx(
+        100 * slow_area([(false, one) for false, one, _ in slow]), abs=0.2
+    )
+    assert found.tbdc == pytest.approx(
+        100 * slow_area([(false, one) for false, _, one in slow]), abs=0.2
+    )
     levels = [round(point.threshold * PEAK) for point in found.curve]
     assert levels[0] == heat.max()
     assert levels[-1] == heat.min()
     assert set(levels) <= set(heat.ravel().tolist())
-    assert found.pixel_auc == pytest.approx(slow_pixel_auc(mask, np.stack([enlarged(cells) for cells in heat])))
+    assert found.pixel_auc == pytest.approx(
+        slow_pixel_auc(mask, np.stack([enlarged(cells) for cells in heat]))
+    )
 
 
 def slow_pixel_auc(mask: Mask, values: Heat) -> float | None:
@@ -118,7 +146,10 @@ def slow_pixel_auc(mask: Mask, values: Heat) -> float | None:
     high, low = values[mask > 0], values[mask == 0]
     if not low.size:
         return None
-    wins = sum(float((high == level).sum() * ((low < level).sum() + (low == level).sum() / 2)) for level in set(high))
+    wins = sum(
+        float((high == level).sum() * ((low < level).sum() + (low == level).sum() / 2))
+        for level in set(high)
+    )
     return float(100 * wins / (high.size * low.size))
 
 
@@ -163,7 +194,13 @@ def test_only_scored_frames_count() -> None:
     mask, heat = blank(5)
     mask[0, :10, :10] = 1
     found = metrics(mask, heat[3:], first=3)
-    assert (found.regions, found.tracks, found.frames, found.rbdc, found.pixel_auc) == (0, 0, 2, None, None)
+    assert (found.regions, found.tracks, found.frames, found.rbdc, found.pixel_auc) == (
+        0,
+        0,
+        2,
+        None,
+        None,
+    )
 
 
 def test_a_mask_of_another_length_than_the_decoded_clip_is_refused() -> None:
@@ -173,7 +210,10 @@ def test_a_mask_of_another_length_than_the_decoded_clip_is_refused() -> None:
 
 
 def write_mask(clip: Path, truth: Mask, **other: object) -> None:
-    stored: dict[str, object] = {"mask": np.packbits(truth, axis=-1), "shape": np.array(truth.shape)} | other
+    stored: dict[str, object] = {
+        "mask": np.packbits(truth, axis=-1),
+        "shape": np.array(truth.shape),
+    } | other
     np.savez(clip.with_name(f"{clip.stem}_mask.npz"), **stored)  # type: ignore[arg-type]
 
 
@@ -206,7 +246,9 @@ def test_a_mask_is_read_beside_its_clip(clip: Path) -> None:
         (blank(4)[0], {"mask": np.array([{}])}, "01_mask.npz is no mask"),
     ],
 )
-def test_a_mask_that_does_not_fit_is_one_line(clip: Path, mask: Mask, other: dict[str, object], reason: str) -> None:
+def test_a_mask_that_does_not_fit_is_one_line(
+    clip: Path, mask: Mask, other: dict[str, object], reason: str
+) -> None:
     write_mask(clip, mask, **other)
     with pytest.raises(DataError, match=re.escape(reason)) as raised:
         read_masks(clip.parent, [clip])

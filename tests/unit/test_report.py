@@ -15,17 +15,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.heatmap import as_levels
-from models.levels import PEAK
-from models.scorer import Scorer
-from models.training.evaluate import WAYS, Evaluation, Floats, Values, evaluate
-from models.training.events import AlarmRule
-from models.training.labels import Labels
-from models.training.report import as_html
-from models.training.run import ClipScores, score_clips
-from models.training.svg import Chart, Line, Span
-from models.training.worst import APART, HOW_MANY, ranked
-from models.video import read_clip
+from lookout.models.data.labels import Labels
+from lookout.models.evaluation.clip_scores import ClipScores, score_clips
+from lookout.models.evaluation.evaluate import WAYS, Evaluation, Floats, Values, evaluate
+from lookout.models.evaluation.events import AlarmRule
+from lookout.models.evaluation.report.charts import Chart, Line, Span
+from lookout.models.evaluation.report.html import as_html
+from lookout.models.evaluation.report.worst_frames import APART, HOW_MANY, ranked
+from lookout.models.media.decode import read_clip
+from lookout.models.scorer import Scorer
+from lookout.models.vision.heatmap import as_levels
+from lookout.models.vision.quantize import PEAK
 from tests.clips import write_clip
 from tests.tiny import EASY_BOUNDS, tiny_checkpoint
 
@@ -38,7 +38,9 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("data") / "test"
     folder.mkdir()
     for name in ("01", "a & <b>"):
-        write_clip(folder / f"{name}.mp4", [*range(20), *range(700, 710), *range(30, 40)], size_px=(96, 72))
+        write_clip(
+            folder / f"{name}.mp4", [*range(20), *range(700, 710), *range(30, 40)], size_px=(96, 72)
+        )
     entry = f'{{"frames": {FRAMES}, "anomalous_first_last_0based_inclusive": [[20, 29]]}}'
     (folder.parent / "labels.json").write_text(f'{{"test": {{"01": {entry}, "a & <b>": {entry}}}}}')
     return folder
@@ -80,12 +82,20 @@ def report(evaluation: Evaluation, clips: Path) -> tuple[str, Seen]:
 
 def test_the_report_is_whole_and_loads_nothing(evaluation: Evaluation, clips: Path) -> None:
     html, seen = report(evaluation, clips)
-    assert not re.search(r"https?:|//|url\(|@import", re.sub(r"data:image/jpeg;base64,[\w+/=]+", "", html))
+    assert not re.search(
+        r"https?:|//|url\(|@import", re.sub(r"data:image/jpeg;base64,[\w+/=]+", "", html)
+    )
     assert not {"script", "link", "iframe", "object"} & {tag for tag, _ in seen.tags}
-    assert all((attributes["src"] or "").startswith("data:") for tag, attributes in seen.tags if tag == "img")
+    assert all(
+        (attributes["src"] or "").startswith("data:")
+        for tag, attributes in seen.tags
+        if tag == "img"
+    )
     assert "a &amp; &lt;b&gt;" in html
     assert "&lt;tiny&gt;" in html
-    assert sum(tag == "svg" for tag, _ in seen.tags) == 2 + 2  # ROC, precision and recall, and each clip
+    assert (
+        sum(tag == "svg" for tag, _ in seen.tags) == 2 + 2
+    )  # ROC, precision and recall, and each clip
 
 
 def test_the_worst_frames_are_shown_with_their_heatmap(evaluation: Evaluation, clips: Path) -> None:
@@ -95,17 +105,23 @@ def test_the_worst_frames_are_shown_with_their_heatmap(evaluation: Evaluation, c
     images = [attributes for tag, attributes in seen.tags if tag == "img"]
     assert len(images) == len(worst.false_alarms) + len(worst.misses)
     first = worst.false_alarms[0]
-    assert (images[0]["alt"] or "").startswith(f"clip {first.clip}, frame {first.frame}: {first.value:.3f}")
+    assert (images[0]["alt"] or "").startswith(
+        f"clip {first.clip}, frame {first.frame}: {first.value:.3f}"
+    )
     data = b64decode((images[0]["src"] or "").removeprefix("data:image/jpeg;base64,"))
     picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     assert picture is not None
     assert picture.shape == (160, 2 * 213, 3)
     (path,) = (path for path in clips.glob("*.mp4") if path.stem == first.clip)
-    expected = read_clip(path, replace(tiny_checkpoint().preprocess, height_px=160, width_px=213))[first.frame]
+    expected = read_clip(path, replace(tiny_checkpoint().preprocess, height_px=160, width_px=213))[
+        first.frame
+    ]
     assert np.abs(picture[:, :213, ::-1].astype(int) - expected).mean() < 20
 
 
-def test_without_labels_there_are_curves_of_the_clips_alone(evaluation: Evaluation, clips: Path) -> None:
+def test_without_labels_there_are_curves_of_the_clips_alone(
+    evaluation: Evaluation, clips: Path
+) -> None:
     bare = replace(evaluation, labels=None, frames=None, watched=None, events=None)
     html, seen = report(bare, clips)
     assert "There are no labels." in html
@@ -113,7 +129,9 @@ def test_without_labels_there_are_curves_of_the_clips_alone(evaluation: Evaluati
     assert sum(tag == "svg" for tag, _ in seen.tags) == 2
 
 
-def test_while_the_bounds_are_learned_the_worst_frames_are_those_of_the_offline_value(clips: Path) -> None:
+def test_while_the_bounds_are_learned_the_worst_frames_are_those_of_the_offline_value(
+    clips: Path,
+) -> None:
     learning = evaluate(Scorer(tiny_checkpoint()), clips.parent, alarm=AlarmRule(), keep_heat=True)
     html, seen = report(learning, clips)
     assert "per-video min-max value, since no frame has a live one" in html
@@ -128,8 +146,13 @@ def test_the_worst_are_the_worst_and_apart(frames: list[tuple[int, int]]) -> Non
     for wrongs, label, sign in ((found.false_alarms, 0, -1), (found.misses, 1, 1)):
         assert len(wrongs) <= HOW_MANY
         assert [sign * one.value for one in wrongs] == sorted(sign * one.value for one in wrongs)
-        assert all((labels[one.frame - 4], values[one.frame - 4]) == (label, one.value) for one in wrongs)
-        assert all(later - earlier >= APART for earlier, later in pairwise(sorted(one.frame for one in wrongs)))
+        assert all(
+            (labels[one.frame - 4], values[one.frame - 4]) == (label, one.value) for one in wrongs
+        )
+        assert all(
+            later - earlier >= APART
+            for earlier, later in pairwise(sorted(one.frame for one in wrongs))
+        )
         if (labels == label).any():
             assert sign * wrongs[0].value == (sign * values[labels == label]).min()
 
@@ -173,7 +196,9 @@ def test_heatmaps_are_kept_only_when_asked_for_and_change_nothing(clips: Path) -
     assert kept.heat is not None
     assert np.array_equal(kept.psnr_db, bare.psnr_db)
     assert np.array_equal(kept.distance, bare.distance)
-    first = scorer.step([read_clip(paths[0], scorer.checkpoint.preprocess)[:5]], scorer.fresh_items()[None])
+    first = scorer.step(
+        [read_clip(paths[0], scorer.checkpoint.preprocess)[:5]], scorer.fresh_items()[None]
+    )
     assert np.array_equal(kept.heat[0], as_levels(first.heat[0]))
     assert np.allclose(kept.heat[0] / PEAK, first.heat[0].numpy(), atol=1 / PEAK)
     assert kept.heat.shape == (FRAMES - 4, 64, 64)
@@ -193,7 +218,9 @@ def test_a_chart_leaves_gaps_draws_steps_and_stays_within_its_frame() -> None:
     (path,) = re.findall(r'class="line"[^>]* d="([^"]*)"', gap)
     assert path.count("M") == 2
     assert "y &amp; z" in gap
-    steps = chart.draw([Line("a", [0, 5, 10], [0, 1, 1], steps=True)], [Span(2, 3, "alarm")], level=0.5)
+    steps = chart.draw(
+        [Line("a", [0, 5, 10], [0, 1, 1], steps=True)], [Span(2, 3, "alarm")], level=0.5
+    )
     (path,) = re.findall(r'class="line"[^>]* d="([^"]*)"', steps)
     points = [tuple(map(float, point.split())) for point in re.split("[ML]", path)[1:]]
     assert len(points) == 5

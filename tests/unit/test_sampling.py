@@ -7,7 +7,7 @@ from fractions import Fraction
 
 import pytest
 
-from models.sampling import EARLY, Sampler, Timeline
+from lookout.models.media.timeline import EARLY, Sampler, Timeline
 
 
 def kept(times_s: list[float | None], fps: float | None, step_s: float = 0.04) -> list[int]:
@@ -73,7 +73,12 @@ def test_a_clock_set_back_costs_no_more_than_one_step() -> None:
 
 def test_a_clock_set_far_ahead_is_passed_over_and_a_real_gap_is_not() -> None:
     timeline = Timeline(0.1)
-    assert [round(timeline.at(at), 6) for at in (0.0, 95_443.7, 95_443.8, 95_473.8)] == [0.0, 0.1, 0.2, 30.2]
+    assert [round(timeline.at(at), 6) for at in (0.0, 95_443.7, 95_443.8, 95_473.8)] == [
+        0.0,
+        0.1,
+        0.2,
+        30.2,
+    ]
 
 
 def jumps(times_s: list[float | None], step_s: float = 0.1) -> list[int]:
@@ -129,4 +134,10 @@ def test_small_steps_back_never_run_backwards() -> None:
 def test_frames_without_time_stamps_come_one_step_after_another() -> None:
     assert len(kept([None] * 100, 10, 1 / 25)) == 40
     timeline = Timeline(0.1)
-    assert [round(timeline.at(at), 6) for at in (None, 0.1, None, 0.3, 0.4)] == [0.0, 0.1, 0.2, 0.3, 0.4]
+    assert [round(timeline.at(at), 6) for at in (None, 0.1, None, 0.3, 0.4)] == [
+        0.0,
+        0.1,
+        0.2,
+        0.3,
+        0.4,
+    ]

@@ -10,7 +10,7 @@ import av
 import numpy as np
 import pytest
 
-from service.demo.scene import (
+from lookout.service.demo.scene import (
     KINDS,
     Event,
     Picture,
@@ -20,7 +20,7 @@ from service.demo.scene import (
     write_dataset,
     write_demo_video,
 )
-from service.demo.walks import SPEED_MPS, Kind
+from lookout.service.demo.walks import SPEED_MPS, Kind
 
 SMALL = (192, 144)
 DEMO_SIZE_PX = (384, 288)
@@ -28,7 +28,9 @@ DEMO_SIZE_PX = (384, 288)
 
 def decoded(path: Path) -> list[Picture]:
     with av.open(str(path)) as container:
-        return [np.asarray(it.to_ndarray(format="rgb24"), np.uint8) for it in container.decode(video=0)]
+        return [
+            np.asarray(it.to_ndarray(format="rgb24"), np.uint8) for it in container.decode(video=0)
+        ]
 
 
 def difference(one: Picture, other: Picture) -> float:
@@ -52,7 +54,9 @@ def test_a_frame_is_a_function_of_seed_and_number_alone() -> None:
 def test_another_seed_brings_other_people_to_the_same_place() -> None:
     one, other = Scene(3, size=SMALL).frame(0), Scene(4, size=SMALL).frame(0)
     assert not np.array_equal(one, other)
-    assert np.median(np.abs(one.astype(np.int16) - other)) <= 6  # the same stones, but for noise and clouds
+    assert (
+        np.median(np.abs(one.astype(np.int16) - other)) <= 6
+    )  # the same stones, but for noise and clouds
 
 
 def test_only_the_noise_changes_where_nothing_moves() -> None:
@@ -84,14 +88,18 @@ def test_six_to_twelve_people_are_on_the_square(seed: int) -> None:
 
 def test_nobody_appears_or_vanishes_inside_the_picture() -> None:
     scene = Scene(1, demo_events(), size=SMALL)
-    for actor in {id(actor): actor for time_s in range(0, 300, 5) for actor in scene.actors(time_s)}.values():
+    for actor in {
+        id(actor): actor for time_s in range(0, 300, 5) for actor in scene.actors(time_s)
+    }.values():
         assert actor.start_s < 0 or not scene.is_seen(actor, actor.start_s)
         assert not scene.is_seen(actor, actor.end_s - 1e-6)
 
 
 def test_people_walk_around_what_stands_on_the_square() -> None:
     scene = Scene(2, demo_events(), size=SMALL)
-    assert all(actor.route.is_free() for time_s in range(0, 300, 5) for actor in scene.actors(time_s))
+    assert all(
+        actor.route.is_free() for time_s in range(0, 300, 5) for actor in scene.actors(time_s)
+    )
 
 
 def test_a_normal_scene_has_no_anomalous_frames() -> None:
@@ -105,7 +113,16 @@ def test_intervals_are_the_frames_in_which_the_anomaly_is_drawn(kind: Kind, vari
     [(first, last)] = with_event.intervals()
     assert 20 <= first <= 30
     assert last - first >= 30
-    probes = [0, first - 2, first - 1, first + 2, (first + last) // 2, last - 2, last + 1, last + 20]
+    probes = [
+        0,
+        first - 2,
+        first - 1,
+        first + 2,
+        (first + last) // 2,
+        last - 2,
+        last + 1,
+        last + 20,
+    ]
     for index in probes:
         differs = not np.array_equal(with_event.frame(index), without.frame(index))
         assert differs == (first <= index <= last), index
@@ -121,7 +138,9 @@ def test_intervals_are_cut_to_the_clip_and_overlaps_are_one() -> None:
 def test_anomalies_are_much_faster_than_anybody_walks() -> None:
     scene = Scene(1, size=SMALL)
     walkers = [actor for time_s in range(0, 120, 10) for actor in scene.actors(time_s)]
-    fastest_mps = max((actor.gone_m(t + 0.1) - actor.gone_m(t)) * 10 for actor in walkers for t in range(40))
+    fastest_mps = max(
+        (actor.gone_m(t + 0.1) - actor.gone_m(t)) * 10 for actor in walkers for t in range(40)
+    )
     assert fastest_mps < 1.5
     assert SPEED_MPS["runner"] > 2 * fastest_mps
     assert SPEED_MPS["van"] > SPEED_MPS["cyclist"] > SPEED_MPS["runner"]
@@ -147,7 +166,9 @@ def test_clip_decodes_as_it_was_drawn(tmp_path: Path) -> None:
         assert stream.codec_context.pix_fmt == "yuv420p"
     pictures = decoded(path)
     assert len(pictures) == 20
-    assert max(difference(picture, scene.frame(index)) for index, picture in enumerate(pictures)) < 4
+    assert (
+        max(difference(picture, scene.frame(index)) for index, picture in enumerate(pictures)) < 4
+    )
     assert [file.name for file in path.parent.iterdir()] == ["clip.mp4"]
 
 
@@ -164,7 +185,11 @@ def test_dataset_has_the_layout_of_ped2(tmp_path: Path) -> None:
     write_dataset(tmp_path, train_clips=1, test_clips=2, seconds=6.0, seed=1)
     labels = json.loads((tmp_path / "labels.json").read_text())
     assert set(labels) == {"fps", "size", "train_frames", "test"}
-    assert (labels["fps"], labels["size"], labels["train_frames"]) == (10, list(DEMO_SIZE_PX), {"01": 60})
+    assert (labels["fps"], labels["size"], labels["train_frames"]) == (
+        10,
+        list(DEMO_SIZE_PX),
+        {"01": 60},
+    )
     assert len(decoded(tmp_path / "train" / "01.mp4")) == 60
     for name in ("01", "02"):
         clip = labels["test"][name]

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from models.preprocess import Preprocess
-from models.video import read_clip
-from service.demo.scene import Scene
-from service.inference.scene import SceneWatch, Verdict
-from service.messages import CameraEvent, FrameId, Pixels
+from lookout.models.media.decode import read_clip
+from lookout.models.media.preprocess import Preprocess
+from lookout.service.core.messages import CameraEvent, FrameId, Pixels
+from lookout.service.demo.scene import Scene
+from lookout.service.inference.scene_watch import SceneWatch, Verdict
 from tests.conftest import SHARED
 from tests.scene_changes import (
     PARTIAL,
@@ -41,7 +41,9 @@ def square() -> list[Pixels]:
     return list(Scene(7, size=(192, 144)).frames(100))
 
 
-def shown(pictures: Iterable[Pixels], *, fps: float = 10, watch: SceneWatch | None = None) -> list[Verdict]:
+def shown(
+    pictures: Iterable[Pixels], *, fps: float = 10, watch: SceneWatch | None = None
+) -> list[Verdict]:
     watch = watch or SceneWatch()
     return [watch.see(frame) for frame in frames_of(pictures, fps=fps)]
 
@@ -103,7 +105,9 @@ def test_a_light_that_blinks_slowly_is_told_five_times_a_minute(square: list[Pix
     assert kinds(verdicts) == ["scene_change"] * 5
 
 
-def test_a_camera_that_is_carried_about_is_told_once_and_held_back_for_five_seconds(square: list[Pixels]) -> None:
+def test_a_camera_that_is_carried_about_is_told_once_and_held_back_for_five_seconds(
+    square: list[Pixels],
+) -> None:
     verdicts = shown(happening(square * 2, swaying(0.5), after=AFTER))
     assert kinds(verdicts) == ["scene_change"]
     assert 48 <= len(held(verdicts)) <= 53
@@ -119,7 +123,9 @@ def test_the_place_where_a_carried_camera_comes_to_rest_is_told_too(square: list
 def test_frames_count_by_their_time_and_not_by_their_number(square: list[Pixels]) -> None:
     slow = shown(happening(square[::10], light(0.4), after=5), fps=1)
     assert (kinds(slow), held(slow)) == (["scene_change"], [5, 6])
-    quick = shown(happening([picture for picture in square for _ in range(3)], light(0.4), after=90), fps=30)
+    quick = shown(
+        happening([picture for picture in square for _ in range(3)], light(0.4), after=90), fps=30
+    )
     assert kinds(quick) == ["scene_change"]
     assert held(quick) == list(range(90, 90 + 16))
 
@@ -155,8 +161,12 @@ def test_what_stays_dark_or_blurred_is_tampering_until_it_is_restored(
     assert not watch.tampered
 
 
-@pytest.mark.parametrize("what", [moved(0.2), light(0.4), light(1.5), between(0.0, 8.0, covered(10))])
-def test_what_can_still_be_seen_or_soon_again_is_no_tampering(square: list[Pixels], what: Happening) -> None:
+@pytest.mark.parametrize(
+    "what", [moved(0.2), light(0.4), light(1.5), between(0.0, 8.0, covered(10))]
+)
+def test_what_can_still_be_seen_or_soon_again_is_no_tampering(
+    square: list[Pixels], what: Happening
+) -> None:
     verdicts = shown(happening(square * 2, what, after=AFTER))
     assert set(kinds(verdicts)) == {"scene_change"}
 
@@ -177,7 +187,9 @@ def test_a_slow_dusk_is_no_tampering(square: list[Pixels]) -> None:
 # Going on from a snapshot
 
 
-@pytest.mark.parametrize("what", [covered(10), panned(0.2, 2.0), between(1.0, 1.2, light(2.0, 60)), light(0.4)])
+@pytest.mark.parametrize(
+    "what", [covered(10), panned(0.2, 2.0), between(1.0, 1.2, light(2.0, 60)), light(0.4)]
+)
 def test_who_goes_on_from_a_snapshot_decides_alike(square: list[Pixels], what: Happening) -> None:
     pictures = list(happening(square * 2, between(0.0, 13.0, what), after=AFTER))
     undisturbed, watch, verdicts = shown(pictures), SceneWatch(), []
@@ -195,7 +207,9 @@ def test_a_snapshot_of_something_else_is_refused(bad: dict[str, Any]) -> None:
         SceneWatch.of_json(bad)
 
 
-def test_no_window_may_reach_back_to_the_last_frame_that_was_held_back(square: list[Pixels]) -> None:
+def test_no_window_may_reach_back_to_the_last_frame_that_was_held_back(
+    square: list[Pixels],
+) -> None:
     assert SceneWatch().held is None
     watch = SceneWatch()
     verdicts = shown(happening(square, light(0.4), after=AFTER), watch=watch)
@@ -226,7 +240,13 @@ def test_real_footage_is_told_apart_from_changes_made_of_it(name: str) -> None:
     normal = clip(name)
     assert (told(shown(normal)), held(shown(normal))) == ([], [])
     assert told(shown(normal[::10], fps=1)) == []
-    for what in ("infrared, brighter", "lights off", "moved by 16% to the right", "covered, gray", "defocused, 1.2%"):
+    for what in (
+        "infrared, brighter",
+        "lights off",
+        "moved by 16% to the right",
+        "covered, gray",
+        "defocused, 1.2%",
+    ):
         verdicts = shown(happening(normal[:60], WHOLE[what], after=AFTER))
         assert (kinds(verdicts), held(verdicts)[0]) == (["scene_change"], AFTER), what
     for what in ("bus over 50%, dark, 1 widths/s", "lightning, 0.3 s", "exposure drifts up"):
@@ -245,7 +265,10 @@ def test_no_clip_of_the_real_footage_holds_a_scene_change() -> None:
 def test_pictures_of_another_clip_are_another_scene() -> None:
     """Of pieces put together: told at each border, and nowhere else."""
     rng = np.random.default_rng(2)
-    views = [np.kron(rng.integers(0, 256, (12, 16, 3), np.uint8), np.ones((12, 12, 1), np.uint8)) for _ in range(4)]
+    views = [
+        np.kron(rng.integers(0, 256, (12, 16, 3), np.uint8), np.ones((12, 12, 1), np.uint8))
+        for _ in range(4)
+    ]
     verdicts = shown([view for view in views for _ in range(20)])
     assert [event.seq for event in told(verdicts)] == [25, 45, 65]
     assert all(b - a == 1 or b - a > 10 for a, b in pairwise(held(verdicts)))

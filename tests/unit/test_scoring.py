@@ -9,9 +9,23 @@ import numpy as np
 import pytest
 import torch
 
-from models.bounds import GATE_QUANTILE, HIGH, LOW, Bounds, causal_value, squash
-from models.heatmap import heatmap
-from models.scoring import gate_error, minmax, psnr_db, squared_error, value_minmax, value_none
+from lookout.models.scoring.calibration import (
+    GATE_QUANTILE,
+    HIGH,
+    LOW,
+    Bounds,
+    causal_value,
+    squash,
+)
+from lookout.models.scoring.metrics import (
+    gate_error,
+    minmax,
+    psnr_db,
+    squared_error,
+    value_minmax,
+    value_none,
+)
+from lookout.models.vision.heatmap import heatmap
 
 
 def test_psnr_has_peak_one() -> None:
@@ -110,7 +124,9 @@ def test_the_gate_lies_in_the_middle_of_the_normal_gate_errors() -> None:
 def test_bounds_without_a_gate_error_have_none() -> None:
     assert Bounds.of([30.0], [1e-6]).gate_error is None
     assert Bounds.of([30.0], [1e-6], [math.nan]).gate_error is None
-    assert Bounds.of([30.0] * 3, [1e-6] * 3, [0.01, math.nan, 0.03]).gate_error == pytest.approx(0.02)
+    assert Bounds.of([30.0] * 3, [1e-6] * 3, [0.01, math.nan, 0.03]).gate_error == pytest.approx(
+        0.02
+    )
     for wrong in (-0.01, math.nan):
         with pytest.raises(ValueError, match="gate error"):
             Bounds(30.0, 40.0, 1e-6, 3e-6, 100, gate_error=wrong)

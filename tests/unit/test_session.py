@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from models.errors import CheckpointError, TrainingError
-from models.header import read_header
-from models.preprocess import Preprocess
-from models.training import session
-from models.training.footage import Footage
-from models.training.session import Files, Pace
-from models.training.trainer import StoppedError, Trainer, TrainOptions
-from models.training.validation import Measured, Validation
+from lookout.models.checkpoint.file import Checkpoint, load_checkpoint, save_checkpoint
+from lookout.models.checkpoint.header import read_header
+from lookout.models.data.clips import Footage
+from lookout.models.errors import CheckpointError, TrainingError
+from lookout.models.media.preprocess import Preprocess
+from lookout.models.training import run_files as session
+from lookout.models.training.run_files import Files, Pace
+from lookout.models.training.trainer import StoppedError, Trainer, TrainOptions
+from lookout.models.training.validation import Measured, Validation
 from tests.killed import KilledError
 from tests.tiny import TINY, street
 
@@ -53,7 +53,9 @@ def run(
 ) -> bool:
     """Gives whether it went on from a state."""
     resumed = session.begin(trainer, files)
-    session.run(trainer, files, lambda: trainer.checkpoint(PREPROCESS, {}), write, should_stop=should_stop)
+    session.run(
+        trainer, files, lambda: trainer.checkpoint(PREPROCESS, {}), write, should_stop=should_stop
+    )
     return resumed
 
 
@@ -102,11 +104,16 @@ def test_the_old_checkpoint_stays_until_the_new_one_is_done(files: Files) -> Non
 
 
 @pytest.mark.parametrize("stop_after", [1, 3, 5])
-def test_a_stopped_run_ends_with_the_files_of_an_undisturbed_one(tmp_path: Path, stop_after: int) -> None:
+def test_a_stopped_run_ends_with_the_files_of_an_undisturbed_one(
+    tmp_path: Path, stop_after: int
+) -> None:
     def trainer() -> Trainer:
         return Trainer(TINY, replace(OPTIONS, row_every=1), FOOTAGE, Validation(FOOTAGE, TINY, 1))
 
-    undisturbed, stopped = Files(tmp_path / "one" / "gate.safetensors"), Files(tmp_path / "other" / "gate.safetensors")
+    undisturbed, stopped = (
+        Files(tmp_path / "one" / "gate.safetensors"),
+        Files(tmp_path / "other" / "gate.safetensors"),
+    )
     run(trainer(), undisturbed)
     steps = iter(range(100))
     with pytest.raises(StoppedError):
@@ -114,7 +121,9 @@ def test_a_stopped_run_ends_with_the_files_of_an_undisturbed_one(tmp_path: Path,
     assert run(trainer(), stopped)
     assert left(stopped) == left(undisturbed)
     for name in left(stopped):
-        assert (stopped.out.parent / name).read_bytes() == (undisturbed.out.parent / name).read_bytes(), name
+        assert (stopped.out.parent / name).read_bytes() == (
+            undisturbed.out.parent / name
+        ).read_bytes(), name
 
 
 def killed_at_its_very_end(files: Files) -> None:
@@ -129,7 +138,12 @@ def killed_at_its_very_end(files: Files) -> None:
     with pytest.MonkeyPatch.context() as patch, pytest.raises(KilledError):
         patch.setattr(Path, "unlink", killed)
         run(Trainer(TINY, OPTIONS, FOOTAGE, Falling()), files)
-    assert left(files) == {"gate.safetensors", "gate.last.safetensors", "gate.log.jsonl", "gate.safetensors.resume"}
+    assert left(files) == {
+        "gate.safetensors",
+        "gate.last.safetensors",
+        "gate.log.jsonl",
+        "gate.safetensors.resume",
+    }
 
 
 def test_a_kill_before_the_state_is_removed_leaves_nothing_to_do_but_that(files: Files) -> None:
@@ -144,7 +158,9 @@ def test_a_best_checkpoint_that_somebody_removed_is_one_line(files: Files) -> No
     killed_at_its_very_end(files)
     other = Trainer(TINY, replace(OPTIONS, seed=8), FOOTAGE, Falling())
     save_checkpoint(files.out, other.checkpoint(PREPROCESS, {}))
-    with pytest.raises(CheckpointError, match=r"gate\.best\.safetensors is gone; remove gate\.safetensors\.resume"):
+    with pytest.raises(
+        CheckpointError, match=r"gate\.best\.safetensors is gone; remove gate\.safetensors\.resume"
+    ):
         run(Trainer(TINY, OPTIONS, FOOTAGE, Falling()), files)
     files.out.unlink()
     with pytest.raises(CheckpointError, match="is gone"):
@@ -159,7 +175,12 @@ def test_what_an_earlier_run_left_is_not_mistaken_for_this_one(files: Files) -> 
 
 
 def test_what_a_killed_process_left_half_written_goes(files: Files) -> None:
-    begun = [".gate.77.safetensors", ".gate.best.77.safetensors", ".gate.safetensors.77.resume", ".gate.log.77.jsonl"]
+    begun = [
+        ".gate.77.safetensors",
+        ".gate.best.77.safetensors",
+        ".gate.safetensors.77.resume",
+        ".gate.log.77.jsonl",
+    ]
     others = [".gate.night.77.safetensors", ".other.77.safetensors", "gate.77.safetensors"]
     for name in begun + others:
         files.out.with_name(name).write_text("half")
@@ -187,7 +208,9 @@ def test_a_broken_training_keeps_what_was_good_and_says_so(files: Files) -> None
     assert not files.out.exists()
 
 
-def test_an_interrupted_write_leaves_the_checkpoint_before_it(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_write_leaves_the_checkpoint_before_it(
+    files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
     trainer = Trainer(TINY, OPTIONS, FOOTAGE)
 
     def full_disk(tensors: Any, path: Path, metadata: Any) -> None:
@@ -196,7 +219,7 @@ def test_an_interrupted_write_leaves_the_checkpoint_before_it(files: Files, monk
 
     def write(path: Path, checkpoint: Checkpoint) -> None:
         if trainer.epoch == 1:
-            monkeypatch.setattr("models.checkpoint.save_file", full_disk)
+            monkeypatch.setattr("lookout.models.checkpoint.file.save_file", full_disk)
         save_checkpoint(path, checkpoint)
 
     with pytest.raises(OSError, match="No space left"):
@@ -225,9 +248,14 @@ def test_over_several_seeds_there_are_mean_and_deviation(files: Files) -> None:
         outs[seed] = own.out
     found = session.over_seeds(outs)
     losses = [run["row"]["loss"] for run in found["runs"]]
-    assert [run["checkpoint"] for run in found["runs"]] == ["gate-seed3.safetensors", "gate-seed4.safetensors"]
+    assert [run["checkpoint"] for run in found["runs"]] == [
+        "gate-seed3.safetensors",
+        "gate-seed4.safetensors",
+    ]
     assert found["over_seeds"]["loss"]["mean"] == pytest.approx(sum(losses) / 2)
-    assert found["over_seeds"]["loss"]["deviation"] == pytest.approx(abs(losses[0] - losses[1]) / 2**0.5)
+    assert found["over_seeds"]["loss"]["deviation"] == pytest.approx(
+        abs(losses[0] - losses[1]) / 2**0.5
+    )
     assert found["over_seeds"]["psnr_db"] == {"mean": 29.0, "deviation": 0.0}
     assert "auc_percent" not in found["over_seeds"]
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from service.errors import SettingsError
-from service.ingest.wire import Job
-from service.serve import environment_of
-from service.settings import Settings, load_settings
+from lookout.service.core.errors import SettingsError
+from lookout.service.core.settings import Settings, load_settings
+from lookout.service.ingest.decoder.protocol import Job
+from lookout.service.supervisor.supervisor import environment_of
 from tests.service.api_server import TOKEN, camera
 
 
@@ -32,7 +32,8 @@ def test_a_token_is_taken(monkeypatch: pytest.MonkeyPatch, token: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "token", ["", "short", "0123456789abcde", "x" * 257, f"{TOKEN} ", f"{TOKEN}\n", "ü" * 20, "=" * 20]
+    "token",
+    ["", "short", "0123456789abcde", "x" * 257, f"{TOKEN} ", f"{TOKEN}\n", "ü" * 20, "=" * 20],
 )
 def test_a_token_that_protects_nothing_or_fits_no_header_is_refused(
     monkeypatch: pytest.MonkeyPatch, token: str
@@ -65,10 +66,14 @@ def test_a_token_may_lie_in_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
 
 def test_no_text_of_the_settings_shows_the_token() -> None:
     settings = Settings(token=TOKEN)  # type: ignore[arg-type]
-    assert TOKEN not in f"{settings} {settings!r} {settings.model_dump()} {settings.model_dump_json()}"
+    assert (
+        TOKEN not in f"{settings} {settings!r} {settings.model_dump()} {settings.model_dump_json()}"
+    )
 
 
-def test_a_stage_gets_the_token_as_it_is_and_a_decoder_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_stage_gets_the_token_as_it_is_and_a_decoder_none(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     path = tmp_path / "token"
     path.write_text(TOKEN)
     settings = Settings(token_file=path)

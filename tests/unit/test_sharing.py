@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.messages import Camera
-from service.sharing import FAST_FPS, USUAL_FPS, load_of, to_give, to_take
+from lookout.service.core.messages import Camera
+from lookout.service.ownership.sharing import FAST_FPS, USUAL_FPS, load_of, to_give, to_take
 
 Shares = list[dict[str, float]]
 
@@ -56,7 +56,9 @@ def settled(shares: Shares, free: dict[str, float], rounds: int) -> int:
 
 @settings(max_examples=300, deadline=None)
 @given(st.lists(st.integers(1, 60), max_size=24), st.integers(1, 5), st.integers(0, 4))
-def test_cameras_come_to_rest_with_every_worker_near_its_share(loads: list[int], workers: int, joined: int) -> None:
+def test_cameras_come_to_rest_with_every_worker_near_its_share(
+    loads: list[int], workers: int, joined: int
+) -> None:
     weights = {f"c{i}": float(load) for i, load in enumerate(loads)}
     shares: Shares = [{} for _ in range(workers)]
     free = dict(weights)

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from models.std import STD, STDConfig
-from models.tensors import to_clips
+from lookout.models.std import STD, STDConfig
+from lookout.models.vision.tensors import to_clips
 from tests import reference
 
 pytestmark = pytest.mark.footage
@@ -30,15 +30,21 @@ def model(figures: dict[str, Any]) -> STD:
 @pytest.fixture(scope="module")
 def clips() -> Tensor:
     """In the authors' memory format: the cluster map's spread is near float32's rounding."""
-    return to_clips([reference.clip("test/01", 40, 5)], torch.device("cpu"), "bgr", black=0.0).contiguous()
+    return to_clips(
+        [reference.clip("test/01", 40, 5)], torch.device("cpu"), "bgr", black=0.0
+    ).contiguous()
 
 
-def test_the_network_has_the_authors_tensors_in_their_order(model: STD, figures: dict[str, Any]) -> None:
+def test_the_network_has_the_authors_tensors_in_their_order(
+    model: STD, figures: dict[str, Any]
+) -> None:
     assert list(model.state_dict()) == list(figures["state_dict_order_and_shapes"])
     assert sum(p.numel() for p in model.parameters()) == figures["parameters"]
 
 
-def test_one_clip_gives_the_authors_numbers(model: STD, clips: Tensor, figures: dict[str, Any]) -> None:
+def test_one_clip_gives_the_authors_numbers(
+    model: STD, clips: Tensor, figures: dict[str, Any]
+) -> None:
     expected = figures["expected"]
     found = model(clips)
     reference.assert_tensor(clips[:, :3], expected["static_input"])

@@ -11,24 +11,27 @@ import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812  torch's own convention
 
-from models import memory
-from models.checkpoint import Checkpoint
-from models.errors import DataError
-from models.mnad import Mnad, MnadConfig, MnadReconConfig
-from models.registry import make_model
-from models.tensors import to_clips
-from models.training import teacher as teaching
-from models.training.anomalies import KINDS
-from models.training.apprentice import WEIGHT, Apprentice, lesson, misses
-from models.training.footage import Footage
-from models.training.loop import train
-from models.training.teacher import Altered, Directions, Teacher, directions
-from models.training.trainer import StoppedError, TrainOptions
+from lookout.models import memory
+from lookout.models.checkpoint.file import Checkpoint
+from lookout.models.data.clips import Footage
+from lookout.models.data.synthetic_anomalies import KINDS
+from lookout.models.errors import DataError
+from lookout.models.mnad import Mnad, MnadConfig, MnadReconConfig
+from lookout.models.registry import make_model
+from lookout.models.training.distill import teacher as teaching
+from lookout.models.training.distill.student import WEIGHT, Apprentice, lesson, misses
+from lookout.models.training.distill.teacher import Altered, Directions, Teacher, directions
+from lookout.models.training.loop import train
+from lookout.models.training.trainer import StoppedError, TrainOptions
+from lookout.models.vision.tensors import to_clips
 from tests.tiny import TINY, street, untrained
 
 WIDE = replace(TINY, width=8, dim=40)
 FOOTAGE = Footage.of(
-    {name: np.stack([street(first + seq) for seq in range(20)]) for name, first in (("a", 0), ("b", 40), ("c", 80))},
+    {
+        name: np.stack([street(first + seq) for seq in range(20)])
+        for name, first in (("a", 0), ("b", 40), ("c", 80))
+    },
     TINY.t_length,
 )
 OPTIONS = TrainOptions(epochs=2, batch=4, learning_rate=2e-3)
@@ -53,7 +56,9 @@ def test_queries_near_their_items_are_as_far_from_them_in_fewer_dimensions(dim: 
     """These queries have five of forty directions: three of the items, two in which they differ from them."""
     torch.manual_seed(1)
     m, ways = unit(3, 40), unit(2, 40)
-    q = F.normalize(m[torch.arange(200) % 3] + 0.02 * torch.randn(200, 2) @ ways, dim=1)[None]  # (1, 200, 40)
+    q = F.normalize(m[torch.arange(200) % 3] + 0.02 * torch.randn(200, 2) @ ways, dim=1)[
+        None
+    ]  # (1, 200, 40)
     seen = directions(q, m, dim)
     assert seen.basis.T @ seen.basis == pytest.approx(torch.eye(dim), abs=1e-5)
     assert seen.items.norm(dim=1) == pytest.approx(torch.ones(3), abs=1e-5)
@@ -85,7 +90,9 @@ def test_altered_windows_are_those_that_look_abnormal_to_the_network() -> None:
 
 
 @pytest.mark.parametrize("order", ["rgb", "bgr"])
-def test_what_the_teacher_says_is_its_queries_in_the_pupils_directions(wide: Checkpoint, order: Any) -> None:
+def test_what_the_teacher_says_is_its_queries_in_the_pupils_directions(
+    wide: Checkpoint, order: Any
+) -> None:
     wide = replace(wide, preprocess=replace(wide.preprocess, channel_order=order))
     teacher = Teacher(wide, "5eed", TINY, FOOTAGE, OPTIONS)
     said = teacher.queries(np.array([7, 0]))
@@ -103,7 +110,10 @@ def test_an_answer_is_kept_where_there_is_room_and_the_same_where_not(
     first = teacher.queries(numbers), teacher.queries(numbers, altered=True)
     monkeypatch.setattr(teaching, "ROOM", 0.0)
     forgetful = Teacher(wide, "5eed", TINY, FOOTAGE, OPTIONS)
-    again = forgetful.queries(numbers[::-1].copy()).flip(0), forgetful.queries(numbers, altered=True)
+    again = (
+        forgetful.queries(numbers[::-1].copy()).flip(0),
+        forgetful.queries(numbers, altered=True),
+    )
     assert not forgetful.keeps
     assert all(torch.equal(one, other) for one, other in zip(first, again, strict=True))
     monkeypatch.setattr(Teacher, "_ask", lambda *_: pytest.fail("it was asked again"))
@@ -134,14 +144,20 @@ def test_of_altered_windows_the_queries_are_learned_and_not_the_frame(teacher: T
     found = lesson(model, clips, others, wanted, seen)
     own, other = (model(batch[:, :12], seen.items[None]) for batch in (clips, others))
     mse = (own.frame - clips[:, 12:]).square().mean()
-    missed = torch.stack([misses(q, w, seen) for q, w in ((own.queries, wanted[:2]), (other.queries, wanted[2:]))])
-    assert found.loss.item() == pytest.approx((mse + WEIGHT * (2 * missed[0] + missed[1]) / 3).item(), rel=1e-5)
+    missed = torch.stack(
+        [misses(q, w, seen) for q, w in ((own.queries, wanted[:2]), (other.queries, wanted[2:]))]
+    )
+    assert found.loss.item() == pytest.approx(
+        (mse + WEIGHT * (2 * missed[0] + missed[1]) / 3).item(), rel=1e-5
+    )
     assert found.mse.item() == pytest.approx(mse.item() / 4, rel=1e-5)
     others[:, 12:] = -1
     assert lesson(model, clips, others, wanted, seen).loss.item() == found.loss.item()
 
 
-def test_a_pupil_comes_to_measure_what_its_teacher_measures(teacher: Teacher, tmp_path: Path) -> None:
+def test_a_pupil_comes_to_measure_what_its_teacher_measures(
+    teacher: Teacher, tmp_path: Path
+) -> None:
     apprentice = Apprentice(TINY, replace(OPTIONS, epochs=6), FOOTAGE, teacher)
     items = apprentice.items.clone()
     windows = {
@@ -165,7 +181,9 @@ def test_a_pupil_comes_to_measure_what_its_teacher_measures(teacher: Teacher, tm
     assert apprentice.rows[-1].psnr_db > apprentice.rows[0].psnr_db
 
 
-def test_in_bf16_the_answers_are_those_that_are_given_outside_of_a_training(wide: Checkpoint, tmp_path: Path) -> None:
+def test_in_bf16_the_answers_are_those_that_are_given_outside_of_a_training(
+    wide: Checkpoint, tmp_path: Path
+) -> None:
     options = replace(OPTIONS, precision="bf16")
     apprentice = Apprentice(TINY, options, FOOTAGE, Teacher(wide, "5eed", TINY, FOOTAGE, options))
     train(apprentice, tmp_path / "state")
@@ -174,14 +192,21 @@ def test_in_bf16_the_answers_are_those_that_are_given_outside_of_a_training(wide
     assert torch.equal(apprentice.teacher.queries(np.array([3])), alone.queries(np.array([3])))
 
 
-def test_stopped_it_goes_on_to_the_same_bits(teacher: Teacher, wide: Checkpoint, tmp_path: Path) -> None:
+def test_stopped_it_goes_on_to_the_same_bits(
+    teacher: Teacher, wide: Checkpoint, tmp_path: Path
+) -> None:
     whole = Apprentice(TINY, OPTIONS, FOOTAGE, teacher)
     train(whole, tmp_path / "whole")
-    cut, steps = Apprentice(TINY, OPTIONS, FOOTAGE, Teacher(wide, "5eed", TINY, FOOTAGE, OPTIONS)), iter(range(100))
+    cut, steps = (
+        Apprentice(TINY, OPTIONS, FOOTAGE, Teacher(wide, "5eed", TINY, FOOTAGE, OPTIONS)),
+        iter(range(100)),
+    )
     with pytest.raises(StoppedError):
         train(cut, tmp_path / "cut", should_stop=lambda: next(steps) == 15)
     turned = Teacher(wide, "5eed", TINY, FOOTAGE, OPTIONS)
-    turned.directions = turned.directions._replace(basis=-turned.directions.basis)  # as another machine may find them
+    turned.directions = turned.directions._replace(
+        basis=-turned.directions.basis
+    )  # as another machine may find them
     resumed = Apprentice(TINY, OPTIONS, FOOTAGE, turned)
     resumed.resume(tmp_path / "cut")
     train(resumed, tmp_path / "cut")
@@ -199,11 +224,19 @@ def test_another_teacher_is_another_run(teacher: Teacher, wide: Checkpoint) -> N
 @pytest.mark.parametrize(
     ("teaches", "pupil", "why"),
     [
-        (replace(WIDE, height_px=64, width_px=64), TINY, "64x64 px, 5 frames, 4 items for the teacher, 32x32 px"),
+        (
+            replace(WIDE, height_px=64, width_px=64),
+            TINY,
+            "64x64 px, 5 frames, 4 items for the teacher, 32x32 px",
+        ),
         (replace(WIDE, items=5), TINY, "5 items for the teacher"),
         (replace(WIDE, dim=8), TINY, "no more than its teacher has (8)"),
         (WIDE, replace(TINY, dim=4), "more dimensions than items (4)"),
-        (MnadReconConfig(width=8, items=4, dim=40, height_px=32, width_px=32), TINY, "cannot teach another model"),
+        (
+            MnadReconConfig(width=8, items=4, dim=40, height_px=32, width_px=32),
+            TINY,
+            "cannot teach another model",
+        ),
     ],
 )
 def test_who_cannot_teach_whom(teaches: MnadConfig, pupil: MnadConfig, why: str) -> None:

@@ -10,18 +10,18 @@ import numpy as np
 import pytest
 import torch
 
-from models import memory
-from models.errors import CheckpointError, DataError, TrainingError
-from models.mnad import MnadPred
-from models.preprocess import Preprocess
-from models.training import loop
-from models.training.determinism import deterministic
-from models.training.feed import Feed, fits
-from models.training.footage import Footage, train_clips
-from models.training.loop import train
-from models.training.rows import Row
-from models.training.trainer import StoppedError, Trainer, TrainOptions
-from models.training.validation import Measured, Validation, split
+from lookout.models import memory
+from lookout.models.data.clips import Footage, train_clips
+from lookout.models.errors import CheckpointError, DataError, TrainingError
+from lookout.models.media.preprocess import Preprocess
+from lookout.models.mnad import MnadPred
+from lookout.models.training import loop
+from lookout.models.training.determinism import deterministic
+from lookout.models.training.loader import Feed, fits
+from lookout.models.training.loop import train
+from lookout.models.training.progress import Row
+from lookout.models.training.trainer import StoppedError, Trainer, TrainOptions
+from lookout.models.training.validation import Measured, Validation, split
 from tests.clips import write_clip
 from tests.killed import KilledError
 from tests.tiny import TINY, TINY_OF
@@ -72,7 +72,9 @@ def test_training_lowers_the_loss(footage: Footage, tmp_path: Path) -> None:
     assert seen[-1].psnr_db > seen[0].psnr_db
 
 
-def test_the_same_seed_gives_the_same_model_another_seed_another(footage: Footage, tmp_path: Path) -> None:
+def test_the_same_seed_gives_the_same_model_another_seed_another(
+    footage: Footage, tmp_path: Path
+) -> None:
     one = run_to_end(footage, tmp_path / "state")
     assert_same(one, run_to_end(footage, tmp_path / "state"))
     other = Trainer(TINY, TrainOptions(epochs=3, batch=4, learning_rate=1e-3, seed=8), footage)
@@ -80,7 +82,9 @@ def test_the_same_seed_gives_the_same_model_another_seed_another(footage: Footag
 
 
 @pytest.mark.parametrize("stop_after", [1, 5, 7])
-def test_a_resumed_run_equals_an_undisturbed_one(footage: Footage, tmp_path: Path, stop_after: int) -> None:
+def test_a_resumed_run_equals_an_undisturbed_one(
+    footage: Footage, tmp_path: Path, stop_after: int
+) -> None:
     undisturbed = run_to_end(footage, tmp_path / "other")
     state, steps = tmp_path / "state", 0
 
@@ -114,7 +118,9 @@ def test_rows_too_are_as_if_nothing_had_happened(
     train(undisturbed, tmp_path / "other")
     state, steps = tmp_path / "state", iter(range(100))
     with pytest.raises(StoppedError):
-        train(Trainer(TINY, WATCHED, *validated), state, should_stop=lambda: next(steps) >= stop_after)
+        train(
+            Trainer(TINY, WATCHED, *validated), state, should_stop=lambda: next(steps) >= stop_after
+        )
     resumed = Trainer(TINY, WATCHED, *validated)
     resumed.resume(state)
     train(resumed, state)
@@ -162,8 +168,14 @@ def test_a_kill_while_a_row_is_measured_costs_the_measurement_alone(
     assert resumed.rows == undisturbed.rows
 
 
-def test_a_kill_after_a_row_does_not_cost_the_row(validated: tuple[Footage, Validation], tmp_path: Path) -> None:
-    killed, resumed, state = Trainer(TINY, WATCHED, *validated), Trainer(TINY, WATCHED, *validated), tmp_path / "state"
+def test_a_kill_after_a_row_does_not_cost_the_row(
+    validated: tuple[Footage, Validation], tmp_path: Path
+) -> None:
+    killed, resumed, state = (
+        Trainer(TINY, WATCHED, *validated),
+        Trainer(TINY, WATCHED, *validated),
+        tmp_path / "state",
+    )
 
     def report(now: loop.Progress) -> None:
         if now.step == 3:
@@ -178,7 +190,10 @@ def test_a_kill_after_a_row_does_not_cost_the_row(validated: tuple[Footage, Vali
 
 
 def test_measuring_changes_nothing_of_the_training(footage: Footage, tmp_path: Path) -> None:
-    alone, watched = Trainer(TINY, OPTIONS, footage), Trainer(TINY, WATCHED, footage, Validation(footage, TINY, 1))
+    alone, watched = (
+        Trainer(TINY, OPTIONS, footage),
+        Trainer(TINY, WATCHED, footage, Validation(footage, TINY, 1)),
+    )
     train(alone, tmp_path / "state")
     train(watched, tmp_path / "state")
     assert_same(alone, watched)
@@ -198,16 +213,22 @@ def test_a_row_tells_of_the_steps_since_the_one_before(footage: Footage, tmp_pat
 class Foretold:
     """A validation that measures what it was told to."""
 
-    def __init__(self, footage: Footage, psnr_db: list[float], auc_percent: list[float | None]) -> None:
+    def __init__(
+        self, footage: Footage, psnr_db: list[float], auc_percent: list[float | None]
+    ) -> None:
         self.footage = footage
-        self._found = [Measured(psnr, auc, {}) for psnr, auc in zip(psnr_db, auc_percent, strict=True)]
+        self._found = [
+            Measured(psnr, auc, {}) for psnr, auc in zip(psnr_db, auc_percent, strict=True)
+        ]
 
     def measure(self, score: Any) -> Measured:
         assert score(torch.zeros(1, 5, 32, 32, 3, dtype=torch.uint8))[0].isfinite().all()
         return self._found.pop(0)
 
 
-def best_rows(footage: Footage, options: TrainOptions, foretold: Foretold, state: Path) -> list[bool]:
+def best_rows(
+    footage: Footage, options: TrainOptions, foretold: Foretold, state: Path
+) -> list[bool]:
     trainer = Trainer(TINY, options, footage, cast(Validation, foretold))
     train(trainer, state)
     return [row.best for row in trainer.rows]
@@ -216,7 +237,9 @@ def best_rows(footage: Footage, options: TrainOptions, foretold: Foretold, state
 def test_the_best_row_has_the_highest_psnr_or_auc(footage: Footage, tmp_path: Path) -> None:
     psnr, auc = [20.0, 22.0, 22.0], [60.0, None, 61.0]
     by_psnr = best_rows(footage, OPTIONS, Foretold(footage, psnr, auc), tmp_path / "state")
-    by_auc = best_rows(footage, replace(OPTIONS, best_by="auc"), Foretold(footage, psnr, auc), tmp_path / "state")
+    by_auc = best_rows(
+        footage, replace(OPTIONS, best_by="auc"), Foretold(footage, psnr, auc), tmp_path / "state"
+    )
     assert by_psnr == [True, True, False]
     assert by_auc == [True, False, True]
 
@@ -224,7 +247,13 @@ def test_the_best_row_has_the_highest_psnr_or_auc(footage: Footage, tmp_path: Pa
 def test_patience_ends_a_training_that_gets_no_better(footage: Footage, tmp_path: Path) -> None:
     options = replace(OPTIONS, epochs=9, patience=2)
     foretold = Foretold(footage, [20.0, 19.0, 21.0, 20.5, 21.0, 99.0, 99.0, 99.0, 99.0], [None] * 9)
-    assert best_rows(footage, options, foretold, tmp_path / "state") == [True, False, True, False, False]
+    assert best_rows(footage, options, foretold, tmp_path / "state") == [
+        True,
+        False,
+        True,
+        False,
+        False,
+    ]
 
 
 def test_what_is_no_number_is_never_saved(footage: Footage, tmp_path: Path) -> None:
@@ -244,18 +273,28 @@ def test_a_loss_that_is_no_number_moves_nothing(footage: Footage) -> None:
     before = [parameter.clone() for parameter in trainer.model.parameters()]
     batch = next(trainer.batches())
     batch.clips[0, -1] = torch.nan
-    with pytest.raises(TrainingError, match="loss became nan in epoch 1: try a smaller learning rate"):
+    with pytest.raises(
+        TrainingError, match="loss became nan in epoch 1: try a smaller learning rate"
+    ):
         trainer.step(batch)
-    assert all(torch.equal(one, other) for one, other in zip(before, trainer.model.parameters(), strict=True))
+    assert all(
+        torch.equal(one, other)
+        for one, other in zip(before, trainer.model.parameters(), strict=True)
+    )
 
 
 @pytest.mark.parametrize("name", sorted(TINY_OF))
-def test_every_model_trains_deterministically_on_request(name: str, footage: Footage, tmp_path: Path) -> None:
+def test_every_model_trains_deterministically_on_request(
+    name: str, footage: Footage, tmp_path: Path
+) -> None:
     long = Footage.of({"long": np.concatenate([*footage.clips])}, TINY_OF[name].needs.frames)
     options = TrainOptions(epochs=1, batch=12, deterministic=True)
     with deterministic(True):
         assert torch.are_deterministic_algorithms_enabled()
-        train(Trainer(TINY_OF[name], options, long, Validation(long, TINY_OF[name], 1)), tmp_path / "state")
+        train(
+            Trainer(TINY_OF[name], options, long, Validation(long, TINY_OF[name], 1)),
+            tmp_path / "state",
+        )
     assert not torch.are_deterministic_algorithms_enabled()
     with deterministic(False):
         assert not torch.are_deterministic_algorithms_enabled()
@@ -275,13 +314,17 @@ def test_in_bf16_the_memory_is_updated_and_held_against_in_float32() -> None:
 
 
 def test_bf16_trains_and_measures(footage: Footage, tmp_path: Path) -> None:
-    trainer = Trainer(TINY, replace(OPTIONS, precision="bf16"), footage, Validation(footage, TINY, 1))
+    trainer = Trainer(
+        TINY, replace(OPTIONS, precision="bf16"), footage, Validation(footage, TINY, 1)
+    )
     train(trainer, tmp_path / "state")
     assert trainer.rows[-1].loss < trainer.rows[0].loss
     assert {parameter.dtype for parameter in trainer.model.parameters()} == {torch.float32}
 
 
-def test_the_lesson_is_compiled_on_request(footage: Footage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_lesson_is_compiled_on_request(
+    footage: Footage, monkeypatch: pytest.MonkeyPatch
+) -> None:
     compiled: list[Any] = []
 
     def compile_(function: Any) -> Any:
@@ -295,7 +338,9 @@ def test_the_lesson_is_compiled_on_request(footage: Footage, monkeypatch: pytest
     assert compiled == [trainer.model.lesson]
 
 
-def test_a_state_of_another_run_or_a_damaged_one_is_refused(footage: Footage, tmp_path: Path) -> None:
+def test_a_state_of_another_run_or_a_damaged_one_is_refused(
+    footage: Footage, tmp_path: Path
+) -> None:
     state = tmp_path / "model.resume"
     Trainer(TINY, OPTIONS, footage).save(state)
     with pytest.raises(CheckpointError, match="other options"):
@@ -319,7 +364,9 @@ def test_a_feed_gives_the_same_wherever_the_footage_lies(footage: Footage, resid
     assert np.array_equal(batch.numpy(), np.stack([footage.window(10), footage.window(3)]))
 
 
-def test_footage_goes_to_the_device_where_half_of_its_memory_holds_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_footage_goes_to_the_device_where_half_of_its_memory_holds_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (1000, 9999))
     assert fits(500, torch.device("cuda"))
     assert not fits(501, torch.device("cuda"))

@@ -8,8 +8,8 @@ from urllib.parse import quote
 
 import pytest
 
-from service.errors import SourceRefusedError
-from service.urls import check, check_transport, file_path, is_file, mask
+from lookout.service.core.errors import SourceRefusedError
+from lookout.service.core.urls import check, check_transport, file_path, is_file, mask
 
 
 @pytest.fixture
@@ -24,7 +24,16 @@ def media(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize(
     "password",
-    ["s3cr3t", "s3cr3t@s3cr3t", "s3cr3t/s3cr3t", "s3cr3t:s3cr3t", "%40s3cr3t%3A", "s3cr3t?x#y", "", "päss s3cr3t"],
+    [
+        "s3cr3t",
+        "s3cr3t@s3cr3t",
+        "s3cr3t/s3cr3t",
+        "s3cr3t:s3cr3t",
+        "%40s3cr3t%3A",
+        "s3cr3t?x#y",
+        "",
+        "päss s3cr3t",
+    ],
 )
 def test_passwords_are_masked_whatever_is_in_them(password: str) -> None:
     shown = mask(f"rtsp://admin:{password}@10.0.0.1:554/ch1 is away".replace(" s3cr3t", "s3cr3t"))
@@ -34,12 +43,14 @@ def test_passwords_are_masked_whatever_is_in_them(password: str) -> None:
 def test_every_address_of_a_text_is_masked_and_the_rest_stays() -> None:
     text = "RTSPS://u:p@a/1, redis://:pw@b:6379/0 and 'rtsp://u@c/x' but not rtsp://d/y nor me@example.org"
     assert (
-        mask(text) == "RTSPS://***@a/1, redis://***@b:6379/0 and 'rtsp://***@c/x' but not rtsp://d/y nor me@example.org"
+        mask(text)
+        == "RTSPS://***@a/1, redis://***@b:6379/0 and 'rtsp://***@c/x' but not rtsp://d/y nor me@example.org"
     )
 
 
 @pytest.mark.parametrize(
-    "odd", [*"'\"<>`\\", "\u00a0", "\u2003", "\u3000", "\u2028", "\x85", "\u200b", "\ufeff", "\x7f", " "]
+    "odd",
+    [*"'\"<>`\\", "\u00a0", "\u2003", "\u3000", "\u2028", "\x85", "\u200b", "\ufeff", "\x7f", " "],
 )
 def test_a_character_that_an_url_must_encode_is_masked_and_refused(media: Path, odd: str) -> None:
     for url in (
@@ -67,7 +78,10 @@ def test_a_whole_address_is_masked_whatever_is_in_it() -> None:
 @pytest.mark.parametrize(
     ("url", "shown"),
     [
-        ("rtsp://h/user=admin&password=s3cr3t&channel=1", "rtsp://h/user=***&password=***&channel=1"),
+        (
+            "rtsp://h/user=admin&password=s3cr3t&channel=1",
+            "rtsp://h/user=***&password=***&channel=1",
+        ),
         ("rtsp://h/user=admin_password=s3cr3t_channel=1_stream=0.sdp", "rtsp://h/user=***"),
         ("rtsp://h/channel=1_user=admin_password=s3cr3t", "rtsp://h/channel=1_user=***"),
         ("rtsp://h/live?channel=1&Token=s3cr3t", "rtsp://h/live?channel=1&Token=***"),
@@ -83,12 +97,18 @@ def test_a_whole_address_is_masked_whatever_is_in_it() -> None:
         ("rtsp://h/x?a=1&amp;password=s3cr3t", "rtsp://h/x?a=1&amp;password=***"),
         ("rtsp://me:s3cr3t@h/x?token=s3cr3t", "rtsp://***@h/x?token=***"),
         ("rtsp://h/user/stream?channel=1&subtype=0", "rtsp://h/user/stream?channel=1&subtype=0"),
-        ("rtsp://passage.example/Streaming/Channels/101", "rtsp://passage.example/Streaming/Channels/101"),
+        (
+            "rtsp://passage.example/Streaming/Channels/101",
+            "rtsp://passage.example/Streaming/Channels/101",
+        ),
     ],
 )
 def test_credentials_in_path_and_query_are_masked(url: str, shown: str) -> None:
     assert mask(url) == shown
-    assert mask(f"camera gate: {url} is away; see rtsp://d/y") == f"camera gate: {shown} is away; see rtsp://d/y"
+    assert (
+        mask(f"camera gate: {url} is away; see rtsp://d/y")
+        == f"camera gate: {shown} is away; see rtsp://d/y"
+    )
 
 
 @pytest.mark.parametrize(
@@ -152,7 +172,11 @@ def test_what_is_a_file() -> None:
 
 
 def test_a_file_below_the_media_folder_is_taken(media: Path) -> None:
-    for url in (f"{media}/clip.mp4", f"file://{media}/clip.mp4", f"file://localhost{media}/clip.mp4"):
+    for url in (
+        f"{media}/clip.mp4",
+        f"file://{media}/clip.mp4",
+        f"file://localhost{media}/clip.mp4",
+    ):
         check(url, media)
         assert file_path(url, media) == media / "clip.mp4"
     assert file_path(f"file://{media}/a%20clip%20%231%3F.mp4", media).name == "a clip #1?.mp4"
@@ -275,7 +299,9 @@ def test_cameras_are_taken_and_the_same_with_a_space_are_not(media: Path, url: s
     assert "percent-encode" in str(refusal(f"{url} ", media))
 
 
-@pytest.mark.parametrize("url", ["rtsp://admin:s3/cr3t@host/x", "rtsp://admin:s3cr3t@host:x/", "http://a:s3cr3t@h/"])
+@pytest.mark.parametrize(
+    "url", ["rtsp://admin:s3/cr3t@host/x", "rtsp://admin:s3cr3t@host:x/", "http://a:s3cr3t@h/"]
+)
 def test_no_refusal_repeats_the_address(media: Path, url: str) -> None:
     with pytest.raises(SourceRefusedError) as caught:
         check(url, media)

@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from models.errors import DataError, TrainingError
-from models.preprocess import Pixels
-from models.training import validation
-from models.training.anomalies import KINDS, Anomaly, Moving, Played, Running
-from models.training.footage import Footage
-from models.training.validation import Validation, split
+from lookout.models.data.clips import Footage
+from lookout.models.data.synthetic_anomalies import KINDS, Anomaly, Moving, Played, Running
+from lookout.models.errors import DataError, TrainingError
+from lookout.models.media.preprocess import Pixels
+from lookout.models.training import validation
+from lookout.models.training.validation import Validation, split
 from tests.tiny import TINY, street
 
 T = TINY.t_length
@@ -68,7 +68,9 @@ def test_what_is_pasted_moves() -> None:
     assert isinstance(anomaly, Moving)
     corners = [tuple(np.argwhere(made[index].any(axis=2))[0]) for index in anomaly.abnormal]
     assert len(set(corners)) > 20
-    assert {int(made[index].any(axis=2).sum()) for index in anomaly.abnormal} == {(32 // 6) * (48 // 6)}
+    assert {int(made[index].any(axis=2).sum()) for index in anomaly.abnormal} == {
+        (32 // 6) * (48 // 6)
+    }
 
 
 def walker_clip(frames: int = 90) -> Pixels:
@@ -143,7 +145,9 @@ def knowing(footage: Footage, psnr_of_anomalies_db: float) -> validation.Score:
 
 
 @pytest.mark.parametrize(("psnr_db", "auc"), [(20.0, 100.0), (30.0, 50.0), (40.0, 0.0)])
-def test_psnr_is_of_normal_frames_and_auc_tells_the_anomalies_from_them(psnr_db: float, auc: float) -> None:
+def test_psnr_is_of_normal_frames_and_auc_tells_the_anomalies_from_them(
+    psnr_db: float, auc: float
+) -> None:
     footage = footage_of(30, 24)
     measured = Validation(footage, TINY, seed=1).measure(knowing(footage, psnr_db))
     assert measured.psnr_db == 30.0

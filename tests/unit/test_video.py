@@ -9,9 +9,17 @@ import av
 import numpy as np
 import pytest
 
-from models.errors import NoPictureError, VideoError
-from models.preprocess import Preprocess
-from models.video import TAINTED, Announced, Trust, announced, opened, pictures, read_clip
+from lookout.models.errors import NoPictureError, VideoError
+from lookout.models.media.decode import (
+    TAINTED,
+    Announced,
+    Trust,
+    announced,
+    opened,
+    pictures,
+    read_clip,
+)
+from lookout.models.media.preprocess import Preprocess
 from tests.clips import damage, number_in, write_clip, write_sound
 from tests.conftest import SHARED
 
@@ -24,7 +32,9 @@ def clip(tmp_path: Path) -> Path:
 
 
 def test_a_rate_that_is_not_known_is_not_announced(tmp_path: Path) -> None:
-    told = [announced(write_clip(tmp_path / f"{fps}.mkv", range(5), fps=fps)).fps for fps in (25, 1000)]
+    told = [
+        announced(write_clip(tmp_path / f"{fps}.mkv", range(5), fps=fps)).fps for fps in (25, 1000)
+    ]
     assert told == [25, None]  # a thousand is what libav says where it knows none
 
 
@@ -33,7 +43,9 @@ def test_gray_footage_of_full_range_keeps_its_values_exactly() -> None:
     """Ped2 is yuvj420p: its Y plane is the gray value, and R = G = B = Y."""
     path = SHARED / "data" / "ped2" / "test" / "01.mp4"
     with av.open(str(path)) as container:
-        luma = [frame.to_ndarray()[: frame.height, : frame.width] for frame in container.decode(video=0)]
+        luma = [
+            frame.to_ndarray()[: frame.height, : frame.width] for frame in container.decode(video=0)
+        ]
     with opened(path) as container:
         rgb = [picture.rgb for picture in pictures(container)]
     assert len(rgb) == 180
@@ -45,7 +57,9 @@ def test_every_frame_comes_once_in_the_order_of_display_with_its_time(clip: Path
     with opened(clip) as container:
         found = list(pictures(container))
     assert [number_in(picture.rgb) for picture in found] == list(range(30))
-    assert [picture.pts_s for picture in found] == pytest.approx([index / 10 for index in range(30)])
+    assert [picture.pts_s for picture in found] == pytest.approx(
+        [index / 10 for index in range(30)]
+    )
 
 
 def test_live_decoding_gives_the_same_pixels(clip: Path) -> None:
@@ -69,12 +83,17 @@ def test_a_clip_is_read_whole(clip: Path) -> None:
         ("list.mp4", "#EXTM3U\n#EXT-X-TARGETDURATION:3\n#EXTINF:3,\n{clip}\n#EXT-X-ENDLIST\n"),
         ("list.ffconcat", "ffconcat version 1.0\nfile '{clip}'\n"),
         ("list.mp4", "ffconcat version 1.0\nfile '{clip}'\n"),
-        ("stream.sdp", "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=video 5004 RTP/AVP 96\n"),
+        (
+            "stream.sdp",
+            "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=video 5004 RTP/AVP 96\n",
+        ),
         ("notes.mp4", "nothing moves here"),
         ("empty.mp4", ""),
     ],
 )
-def test_what_names_other_files_or_is_no_video_is_refused(tmp_path: Path, clip: Path, name: str, text: str) -> None:
+def test_what_names_other_files_or_is_no_video_is_refused(
+    tmp_path: Path, clip: Path, name: str, text: str
+) -> None:
     path = tmp_path / name
     path.write_text(text.format(clip=clip))
     with pytest.raises(VideoError, match=f"{name} cannot be opened as a video"):
@@ -107,7 +126,9 @@ def test_a_file_that_is_cut_off_says_so_after_its_frames(tmp_path: Path) -> None
         with opened(path) as container:
             numbers.extend(number_in(picture.rgb) for picture in pictures(container))
 
-    with pytest.raises(VideoError, match=r"the file is cut off: its last [0-9]+ frames are missing"):
+    with pytest.raises(
+        VideoError, match=r"the file is cut off: its last [0-9]+ frames are missing"
+    ):
         read()
     assert 20 < len(numbers) < 100
     assert numbers == list(range(len(numbers)))
@@ -173,11 +194,16 @@ def test_a_keyframe_that_may_have_lost_packets_itself_does_not_count() -> None:
     missing = [False, True, *[False] * 20]
     trust = Trust(missing=lambda: missing.pop(0))
     frames = [KEY, PLAIN, KEY, *[PLAIN] * 5, KEY, PLAIN]
-    assert "".join("y" if trust.believes(frame) else "n" for frame in frames) == "y" + "n" * 7 + "yy"
+    assert (
+        "".join("y" if trust.believes(frame) else "n" for frame in frames) == "y" + "n" * 7 + "yy"
+    )
 
 
 def test_packets_without_a_picture_are_not_waited_for_for_ever(clip: Path) -> None:
-    with opened(clip) as container, pytest.raises(NoPictureError, match="packets come, but no whole picture for 0 s"):
+    with (
+        opened(clip) as container,
+        pytest.raises(NoPictureError, match="packets come, but no whole picture for 0 s"),
+    ):
         list(pictures(container, patience_s=0.0))
 
 

@@ -8,8 +8,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.scorer import Scorer
-from models.window import Window
+from lookout.models.scorer import Scorer
+from lookout.models.vision.frame_window import Window
 from tests.tiny import street, tiny_checkpoint
 
 CPU = torch.device("cpu")
@@ -39,11 +39,16 @@ def test_a_clip_scores_bit_for_bit_as_the_frames_it_was_made_of() -> None:
         if window.full:
             ring = scorer.step_normalised(scorer.normalise(window.clip()[None]), items)
             plain = scorer.step([frames[end - 5 : end]], items)
-            assert all(torch.equal(a, b) for a, b in zip(vars_of(ring), vars_of(plain), strict=True))
+            assert all(
+                torch.equal(a, b) for a, b in zip(vars_of(ring), vars_of(plain), strict=True)
+            )
 
 
 def vars_of(scored: object) -> list[torch.Tensor]:
-    return [getattr(scored, name) for name in ("psnr_db", "distance", "gate_error", "items", "heat", "drift")]
+    return [
+        getattr(scored, name)
+        for name in ("psnr_db", "distance", "gate_error", "items", "heat", "drift")
+    ]
 
 
 def test_frames_of_another_size_need_a_cut_first() -> None:

@@ -1,0 +1,1 @@
+"""Checkpoint files: weights, memory items, configuration, calibration and provenance."""

@@ -1,0 +1,134 @@
+"""One file a trained model: weights, memory items, configuration, calibration and provenance, in safetensors."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from lookout.models.base import Config, Model
+from lookout.models.checkpoint.header import Header, read_header
+from lookout.models.errors import CheckpointError
+from lookout.models.media.atomic_file import replacing
+from lookout.models.media.preprocess import Preprocess
+from lookout.models.registry import make_config, make_model
+from lookout.models.scoring.calibration import Bounds
+
+ITEMS = "memory.items"
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A trained model as it lies on disk, ready to use."""
+
+    name: str  # the model's name in the registry
+    model: Model  # in eval mode, float32, on the CPU
+    items: Tensor  # (M, D) float32; (0, 0) without a memory that adapts
+    config: Config
+    preprocess: Preprocess
+    calibration: Bounds | None
+    provenance: dict[str, Any]
+
+
+def save_checkpoint(path: Path, checkpoint: Checkpoint, dtype: torch.dtype = torch.float32) -> None:
+    """Write atomically: the file is there whole or not at all.
+
+    dtype: of the weights on disk; the items stay float32. float16 halves the file. Raises CheckpointError where a
+    number is not finite in it, and CheckpointError or OSError where the file cannot be written; what was there before
+    is still there then.
+    """
+    header = Header(
+        model=checkpoint.name,
+        config=asdict(checkpoint.config),
+        preprocess=checkpoint.preprocess,
+        calibration=checkpoint.calibration,
+        provenance=checkpoint.provenance,
+        needs=checkpoint.config.needs,
+    )
+    state = checkpoint.model.state_dict()
+    tensors = {
+        key: (t.to(dtype) if t.is_floating_point() else t).contiguous() for key, t in state.items()
+    }
+    tensors[ITEMS] = checkpoint.items.float().contiguous()
+    if broken := _not_finite(tensors):
+        raise CheckpointError(
+            f"{path.name} is not written: {broken} has numbers that are not finite in {dtype}"
+        )
+    header = replace(header, content_sha256=_content_sha256(header, tensors))
+    try:
+        with replacing(path) as temporary:
+            save_file(tensors, temporary, metadata=header.metadata())
+            temporary.chmod(
+                0o644
+            )  # safetensors makes it private; another user's service reads it too
+    except SafetensorError as error:
+        raise CheckpointError(f"{path} cannot be written: {error}") from None
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Raises CheckpointError, in one line, for a file that is missing, damaged, foreign or does not fit its config."""
+    header = read_header(path)
+    config = make_config(header.model, header.config)
+    try:
+        stored = load_file(path)
+        tensors = {key: t.float() if t.is_floating_point() else t for key, t in stored.items()}
+        items = tensors.pop(ITEMS)
+        model = make_model(header.model, config)
+        model.load_state_dict(tensors)
+    except (OSError, SafetensorError, KeyError, RuntimeError) as error:
+        raise CheckpointError(
+            f"{path.name} does not hold the weights it names: {_first_line(error)}"
+        ) from None
+    sides, taken = (
+        (header.preprocess.height_px, header.preprocess.width_px),
+        (config.height_px, config.width_px),
+    )
+    if sides != taken:
+        raise CheckpointError(
+            f"{path.name}: frames of {sides[1]}x{sides[0]}, the model takes {taken[1]}x{taken[0]}"
+        )
+    if items.shape != config.needs.items:
+        raise CheckpointError(
+            f"{path.name}: memory of {tuple(items.shape)}, expected {config.needs.items}"
+        )
+    if broken := _not_finite(stored):
+        raise CheckpointError(f"{path.name} holds numbers that are not finite: {broken}")
+    if header.content_sha256 not in (None, _content_sha256(header, stored)):
+        raise CheckpointError(
+            f"{path.name} is not what was written: its content has another digest than its header says"
+        )
+    model.eval().requires_grad_(False)
+    return Checkpoint(
+        header.model, model, items, config, header.preprocess, header.calibration, header.provenance
+    )
+
+
+def digest(path: Path) -> str:
+    """The first 16 hex digits of a file's SHA-256: names its content in tables and provenance."""
+    return sha256(path.read_bytes()).hexdigest()[:16]
+
+
+def _content_sha256(header: Header, tensors: dict[str, Tensor]) -> str:
+    """Of all that decides a score: the header but for provenance, and every number as it is stored."""
+    found = sha256(header.deciding().encode())
+    for name, tensor in sorted(tensors.items()):
+        found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        found.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return found.hexdigest()
+
+
+def _not_finite(tensors: dict[str, Tensor]) -> str | None:
+    """The first that has such a number."""
+    return next(
+        (name for name, tensor in sorted(tensors.items()) if not torch.isfinite(tensor).all()), None
+    )
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

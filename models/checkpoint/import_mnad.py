@@ -1,0 +1,79 @@
+"""Take over a checkpoint of the MNAD authors' code, converted to safetensors with its memory as `m_items`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from lookout.models.base import Config
+from lookout.models.checkpoint.file import Checkpoint, digest
+from lookout.models.errors import CheckpointError
+from lookout.models.media.preprocess import Preprocess
+from lookout.models.registry import make_config, make_model
+
+UNUSED = "encoder.moduleBatchNorm."
+"""Made by the authors' constructor, never called by their forward pass."""
+
+_FIRST, _LAST_ENCODING = "encoder.moduleConv1.0.weight", "encoder.moduleConv4.3.weight"
+
+
+def import_mnad(weights: Path) -> Checkpoint:
+    """Read the authors' weights for prediction; sizes are read off the tensors, inputs are B, G, R at 256x256.
+
+    Raises CheckpointError where the file is damaged or its tensors are not MNAD's.
+    """
+    try:
+        tensors = load_file(weights)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{weights.name} cannot be read as safetensors: {error}") from None
+    return convert(
+        tensors, weights.name, {"imported_from": weights.name, "source_sha256": digest(weights)}
+    )
+
+
+def convert(tensors: dict[str, Tensor], name: str, provenance: dict[str, str]) -> Checkpoint:
+    """The authors' tensors (names as in their state dict, plus `m_items` (M, D)) as a checkpoint."""
+    kept = {
+        key: tensor.float() if tensor.is_floating_point() else tensor
+        for key, tensor in tensors.items()
+        if not key.startswith(UNUSED)
+    }
+    items = kept.pop("m_items", None)
+    first = kept.get(_FIRST)
+    if (
+        items is None
+        or items.ndim != 2
+        or first is None
+        or first.ndim != 4
+        or _LAST_ENCODING not in kept
+    ):
+        raise CheckpointError(f"{name} does not hold MNAD's weights and memory items (m_items)")
+    config = _config_of(kept, items)
+    model = make_model("mnad-pred", config)
+    try:
+        model.load_state_dict(kept)
+    except RuntimeError as error:
+        problem = str(error).strip().splitlines()[-1].strip()
+        raise CheckpointError(f"{name} does not fit MNAD, prediction: {problem}") from None
+    model.eval().requires_grad_(False)
+    return Checkpoint(
+        "mnad-pred", model, items, config, Preprocess(channel_order="bgr"), None, dict(provenance)
+    )
+
+
+def _config_of(tensors: dict[str, Tensor], items: Tensor) -> Config:
+    width, channels_in = tensors[_FIRST].shape[:2]
+    if channels_in % 3:
+        raise CheckpointError(
+            f"MNAD takes frames of 3 channels; these weights take {channels_in} channels"
+        )
+    options = {
+        "width": width,
+        "t_length": channels_in // 3 + 1,
+        "items": items.shape[0],
+        "dim": items.shape[1],
+    }
+    return make_config("mnad-pred", options)

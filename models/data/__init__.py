@@ -1,0 +1,1 @@
+"""Clips on disk and their ground truth: videos, image folders, frame labels, pixel masks."""

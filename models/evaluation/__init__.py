@@ -1,0 +1,1 @@
+"""Scores of whole clips, and the metrics taken from them."""

@@ -1,0 +1,1 @@
+"""Video files and decoded pictures. Needs neither torch nor a model."""

@@ -1,0 +1,137 @@
+"""The causal value: what is normal is known beforehand, from calibration or a camera's first frames.
+
+Its offline sister, `scoring.value_minmax`, looks at the whole clip, the future included; the two are never mixed.
+No torch here: a checkpoint's header holds bounds, and ingest and the API read headers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import isfinite
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+QUANTILE = 0.01
+"""Share of the normal frames left outside each bound: one broken frame must not set it."""
+
+GATE_QUANTILE = 0.5
+"""Of the normal gate errors: the gate of a guarded memory. Half of the normal frames teach it, which is plenty; an
+event that is predicted worse than the usual normal frame does not. One γ for all cameras would let through nothing of
+one and everything of another, by the noise of their pictures."""
+
+LOW, HIGH = 0.1, 0.5
+"""Values at the bounds: normal footage lies between, and above HIGH is what calibration never saw."""
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Where PSNR (dB) and memory distance lie on normal footage: the QUANTILE and 1 - QUANTILE quantiles.
+
+    And the GATE_QUANTILE of its gate errors (peak 1, 0 to 1), and the quantiles of its local scores; None: not
+    measured, as in checkpoints of older versions.
+    """
+
+    psnr_low_db: float
+    psnr_high_db: float
+    distance_low: float
+    distance_high: float
+    frames: int  # how many normal frames they were taken from
+    gate_error: float | None = None
+    local_db: tuple[float, float] | None = None
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for anything but finite numbers in order."""
+        numbers = (self.psnr_low_db, self.psnr_high_db, self.distance_low, self.distance_high)
+        if not all(isinstance(number, (int, float)) and isfinite(number) for number in numbers):
+            raise ValueError("bounds must be finite numbers")
+        if self.psnr_low_db > self.psnr_high_db or self.distance_low > self.distance_high:
+            raise ValueError("a lower bound lies above its upper bound")
+        if self.gate_error is not None and not (isfinite(self.gate_error) and self.gate_error >= 0):
+            raise ValueError("a gate error must be a finite number, 0 or more")
+        if self.local_db is not None:
+            low, high = self.local_db
+            if not (isfinite(low) and isfinite(high) and low <= high):
+                raise ValueError("bounds of the local score must be finite numbers in order")
+
+    @classmethod
+    def of(
+        cls,
+        psnr_db: Sequence[float] | Floats,
+        distance: Sequence[float] | Floats,
+        gate_error: Sequence[float] | Floats | None = None,
+        local_db: Sequence[float] | Floats | None = None,
+    ) -> Bounds:
+        """Bounds of normal frames, one entry a frame. Raises ValueError for none, or where a number is not finite.
+
+        gate_error: may be nan where it was not measured. local_db: finite, as many as the others.
+        """
+        psnr, dist = np.asarray(psnr_db, np.float64), np.asarray(distance, np.float64)
+        if not (psnr.size and np.isfinite(psnr).all() and np.isfinite(dist).all()):
+            raise ValueError("bounds need finite scores of at least one normal frame")
+        psnr_low_db, psnr_high_db = _normal_range(psnr)
+        distance_low, distance_high = _normal_range(dist)
+        gates = np.asarray([] if gate_error is None else gate_error, np.float64)
+        gates = gates[np.isfinite(gates)]
+        return cls(
+            psnr_low_db=psnr_low_db,
+            psnr_high_db=psnr_high_db,
+            distance_low=distance_low,
+            distance_high=distance_high,
+            frames=int(psnr.size),
+            gate_error=float(np.quantile(gates, GATE_QUANTILE)) if gates.size else None,
+            local_db=None if local_db is None else _normal_range(np.asarray(local_db, np.float64)),
+        )
+
+    @classmethod
+    def of_json(cls, data: dict[str, Any]) -> Bounds:
+        """Raises ValueError, TypeError or KeyError for anything else than `asdict` gives."""
+        local = data.get("local_db")
+        return cls(**data | {"local_db": None if local is None else tuple(local)})
+
+
+def causal_value(psnr_db: float, distance: float, bounds: Bounds, lambda_: float) -> float:
+    """The live value of one frame, in (0, 1): λ (1 - P̂) + (1 - λ) D̂ with P̂, D̂ scaled by the bounds, then squashed.
+
+    The same fusion as the paper's eq. 15 turned so that higher is more abnormal, but with bounds that were known
+    before the frame came.
+    """
+    abnormal_psnr = _scaled(bounds.psnr_high_db - psnr_db, bounds.psnr_high_db - bounds.psnr_low_db)
+    abnormal_distance = _scaled(
+        distance - bounds.distance_low, bounds.distance_high - bounds.distance_low
+    )
+    return squash(lambda_ * abnormal_psnr + (1 - lambda_) * abnormal_distance)
+
+
+def local_value(score_db: float, bounds: Bounds) -> float:
+    """The same of a local score: where it lies between its bounds, squashed to (0, 1). They must hold some."""
+    assert bounds.local_db is not None  # noqa: S101
+    low, high = bounds.local_db
+    return squash(_scaled(score_db - low, high - low))
+
+
+def squash(x: float) -> float:
+    """Strictly increasing from (-inf, inf) to (0, 1): linear between the bounds, hyperbolic beyond, slope continuous.
+
+    A clip at the bounds would tie all anomalies at 1; an exponential would tie the strong ones in float64.
+    """
+    slope = HIGH - LOW
+    if x > 1:
+        return 1 - (1 - HIGH) / (1 + (x - 1) * slope / (1 - HIGH))
+    if x < 0:
+        return LOW / (1 - x * slope / LOW)
+    return LOW + slope * x
+
+
+def _normal_range(numbers: Floats) -> tuple[float, float]:
+    low, high = np.quantile(numbers, (QUANTILE, 1 - QUANTILE))
+    return float(low), float(high)
+
+
+def _scaled(offset: float, width: float) -> float:
+    """A camera that shows one still picture has bounds of no width: any step beyond them counts as large."""
+    return offset / max(width, 1e-12)

@@ -1,0 +1,90 @@
+"""The local score: the worst predicted window of the picture, where it stays bad for a few frames.
+
+PSNR is a mean over the frame; a cyclist covers a hundredth of it, and how much else moves decides more than he does. So
+the frame counts as its worst window, and a window with the least error that it had over the last frames: a flicker, or
+an edge of a walker that is gone with the next frame, does not last. Nothing here looks ahead or is scaled by a video.
+Not from a paper; `python -m tests.bench.schemes` measures it beside others.
+
+It is a function of the heatmaps alone, in whole numbers up to the logarithm: the same everywhere, bit for bit. No torch
+here.
+"""
+
+from __future__ import annotations
+
+from base64 import b64decode, b64encode
+from collections import deque
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lookout.models.vision.quantize import PEAK, SIDE
+
+WINDOW = 6
+"""Cells along a window's side: 24 px of 256."""
+
+LASTS = 5
+"""Frames, the newest included, over which a window counts with its least error."""
+
+LEAST = 1e-10
+"""Mean squared error, peak 1, of a perfect prediction: -100 dB, as for PSNR (`scoring.LEAST_MSE`)."""
+
+Cells = npt.NDArray[np.uint16]
+"""(64, 64): root mean squared error a cell, peak 1, times 65535; see `levels`."""
+
+Sums = npt.NDArray[np.int64]
+"""(59, 59): of the squares in each window."""
+
+
+def window_sums(cells: Cells) -> Sums:
+    """Of every window, one cell apart."""
+    total = np.zeros((SIDE + 1, SIDE + 1), np.int64)
+    total[1:, 1:] = (cells.astype(np.int64) ** 2).cumsum(axis=0).cumsum(axis=1)
+    sums: Sums = total[WINDOW:, WINDOW:] - total[:-WINDOW, WINDOW:] - total[WINDOW:, :-WINDOW]
+    return sums + total[:-WINDOW, :-WINDOW]
+
+
+def score_db(lasting: Sums) -> float:
+    """Mean squared error of the worst window, peak 1, in dB: 0 dB is all wrong, and higher is more abnormal."""
+    return float(10 * np.log10(max(int(lasting.max()) / (WINDOW * PEAK) ** 2, LEAST)))
+
+
+class LocalScore:
+    """Of one camera, frame by frame; one that does not follow on the last begins anew."""
+
+    def __init__(self) -> None:
+        self._cells: deque[Cells] = deque(maxlen=LASTS)
+        self._sums: deque[Sums] = deque(maxlen=LASTS)
+        self._at: tuple[int, int] | None = None  # session and number of the newest frame
+
+    def see(self, at: tuple[int, int], cells: Cells) -> float:
+        """The score of this frame in dB; at: its session and number."""
+        if self._at is None or at != (self._at[0], self._at[1] + 1):
+            self._cells.clear()
+            self._sums.clear()
+        self._at = at
+        self._add(cells)
+        return score_db(np.minimum.reduce(list(self._sums)))
+
+    def _add(self, cells: Cells) -> None:
+        self._cells.append(cells)
+        self._sums.append(window_sums(cells))
+
+    def as_json(self) -> dict[str, Any]:
+        """Where it stands, for a snapshot: the frames that the next score still looks at."""
+        cells = [
+            b64encode(cells.astype("<u2").tobytes()).decode()
+            for cells in list(self._cells)[1 - LASTS :]
+        ]
+        return {"at": self._at, "cells": cells}
+
+    @classmethod
+    def of_json(cls, data: dict[str, Any]) -> LocalScore:
+        """Goes on where `as_json` was taken. Raises ValueError, TypeError or KeyError for anything else."""
+        score = cls()
+        for text in data["cells"]:
+            score._add(np.frombuffer(b64decode(text, validate=True), "<u2").reshape(SIDE, SIDE))
+        if data["at"] is not None:
+            session, number = data["at"]
+            score._at = int(session), int(number)
+        return score

@@ -1,0 +1,1 @@
+"""Knowledge distillation: a narrow MNAD learns from a wide one."""

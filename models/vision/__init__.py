@@ -1,0 +1,1 @@
+"""Image mathematics: tensors, heatmaps, scene signatures."""

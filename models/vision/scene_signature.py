@@ -1,0 +1,197 @@
+"""What a picture is like as a whole, in a kilobyte: enough to say whether most of it has changed, and how.
+
+A passing bus changes up to half of a picture, a switch of the light or a push at the camera all of it. Four measures
+tell them apart, and none of them sees noise or a few people: the light (coarse gray), the detail (which way each small
+cell differs from its surroundings, whatever the light), the colour and the sharpness.
+"""
+
+from __future__ import annotations
+
+import base64
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from lookout.models.media.decode import Pixels
+
+Floats = npt.NDArray[np.float32]
+
+CELLS, BLOCKS, SHARP_PX = 48, 8, 128  # sides of the small pictures that are looked at
+DETAIL_MIN = 3.0  # of 255: a cell less than this from its surroundings is like them; sensor noise of 20 stays below
+SURROUNDINGS = 9  # cells
+FEW = CELLS * CELLS // 20  # so few cells with detail say little
+
+# The limits below lie between what real footage shows and what such changes make of it (python -m tests.bench.scene).
+LIGHT_MIN = 20.0  # of 255: an exposure that drifts by this in a second is followed
+LIGHT_SHARE = (
+    0.7  # of the blocks, all in one direction; a dark bus over two thirds of the picture: 0.66
+)
+LIKE_MIN = 0.25  # turned by ten degrees: up to 0.22; a bus over two thirds: from 0.34; an ordinary second: from 0.65
+LIKE_SURE = 0.6  # above, nobody needs to ask whether the picture has shifted
+SHIFT_CELLS = 2  # 11 px of 256: more than a pole in the wind
+SHIFT_GAIN, SHIFT_LIKE = (
+    0.2,
+    0.45,
+)  # so much more alike once shifted back, and so alike; 40 px of 256: from 0.5
+GRAY_MAX, COLOUR_MIN = (
+    2.0,
+    6.0,
+)  # of 255: infrared is below the one, colour footage far above the other
+SHARP_RATIO = 0.4  # a blur of 3 px of 256: up to 0.31; a flat bus over two thirds: from 0.48; key frames: 0.87 to 1.25
+SHARP_FLOOR = 1.5  # what noise alone brings
+STEADY_LIGHT, STEADY_SHARE, STEADY_LIKE, STEADY_FOCUS = 5.0, 0.3, 0.65, 0.4
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Look:
+    """One picture, as it is remembered."""
+
+    light: Floats  # (8, 8), mean gray of a block, whole numbers 0 to 255
+    detail: Floats  # (48, 48), -1 darker than its surroundings, +1 brighter, 0 as they are
+    colour: float  # mean distance of the channels, 0 to 255; 0 is gray
+    sharpness: float  # mean absolute Laplacian at 128x128
+
+    @classmethod
+    def at(cls, pixels: Pixels) -> Look:
+        """`pixels`: (H, W, 3) uint8 RGB."""
+        gray = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
+        fine, coarse = _small(gray, SHARP_PX), _small(pixels, BLOCKS).astype(np.int16)
+        return cls(
+            light=_small(fine, BLOCKS).astype(np.float32),
+            detail=_detail(_small(fine, CELLS)),
+            colour=float((coarse.max(axis=2) - coarse.min(axis=2)).mean()),
+            sharpness=float(np.abs(cv2.Laplacian(fine, cv2.CV_16S)).mean()),
+        )
+
+    @property
+    def level(self) -> float:
+        """Mean gray, 0 to 255."""
+        return float(self.light.mean())
+
+    @property
+    def contrast(self) -> float:
+        """Standard deviation of the blocks' gray."""
+        return float(self.light.std())
+
+    def as_json(self) -> dict[str, Any]:
+        """About 1 KB; `of_json` gives back the very same."""
+        bits = np.packbits(np.stack((self.detail > 0, self.detail < 0))).tobytes()
+        return {
+            "light": base64.b64encode(self.light.astype(np.uint8).tobytes()).decode(),
+            "detail": base64.b64encode(bits).decode(),
+            "colour": self.colour,
+            "sharpness": self.sharpness,
+        }
+
+    @classmethod
+    def of_json(cls, data: Mapping[str, Any]) -> Look:
+        """Raises KeyError, TypeError or ValueError on anything that `as_json` did not make."""
+        light = np.frombuffer(base64.b64decode(data["light"]), np.uint8).reshape(BLOCKS, BLOCKS)
+        bits = np.frombuffer(base64.b64decode(data["detail"]), np.uint8)
+        up, down = np.unpackbits(bits).reshape(2, CELLS, CELLS).astype(np.float32)
+        return cls(
+            light.astype(np.float32), up - down, float(data["colour"]), float(data["sharpness"])
+        )
+
+
+def _small(picture: npt.NDArray[Any], side: int) -> npt.NDArray[Any]:
+    """(side, side) or (side, side, 3), each the mean of what it covers."""
+    return cv2.resize(picture, (side, side), interpolation=cv2.INTER_AREA)
+
+
+def _detail(small: npt.NDArray[Any]) -> Floats:
+    """`small`: (48, 48) gray. The sign of each cell against its surroundings: no gain or offset changes that."""
+    cells = small.astype(np.float32)
+    above = cv2.blur(cells, (3, 3)) - cv2.blur(cells, (SURROUNDINGS, SURROUNDINGS))
+    return np.where(np.abs(above) > DETAIL_MIN, np.sign(above), np.float32(0)).astype(np.float32)
+
+
+def change(before: Look, now: Look) -> str | None:
+    """What has changed of most of the picture, in words for a person; None where nothing has."""
+    return (
+        _light(before, now) or _colour(before, now) or _view(before, now) or _sharpness(before, now)
+    )
+
+
+def is_steady(before: Look, now: Look) -> bool:
+    """Nothing goes on in most of the picture; people may walk about in it."""
+    moving = float((np.abs(now.light - before.light) > STEADY_LIGHT).mean())
+    focusing = abs(math.log(sharpness_ratio(before, now)))
+    return (
+        moving <= STEADY_SHARE and likeness(before, now) >= STEADY_LIKE and focusing <= STEADY_FOCUS
+    )
+
+
+def likeness(before: Look, now: Look) -> float:
+    """1 the same detail in the same places, 0 another view; 1 where neither has any."""
+    return (
+        float(np.vdot(before.detail, now.detail)) / _norm(before, now)
+        if _has_detail(before, now)
+        else 1.0
+    )
+
+
+def sharpness_ratio(before: Look, now: Look) -> float:
+    """Above 0; 1 is as sharp as before."""
+    return (now.sharpness + SHARP_FLOOR) / (before.sharpness + SHARP_FLOOR)
+
+
+def _has_detail(before: Look, now: Look) -> bool:
+    return bool(max(np.count_nonzero(before.detail), np.count_nonzero(now.detail)) >= 2 * FEW)
+
+
+def _norm(before: Look, now: Look) -> float:
+    return math.sqrt((np.count_nonzero(before.detail) + FEW) * (np.count_nonzero(now.detail) + FEW))
+
+
+def _light(before: Look, now: Look) -> str | None:
+    added = now.light - before.light
+    for how, blocks in ("brighter", added > LIGHT_MIN), ("darker", added < -LIGHT_MIN):
+        if blocks.mean() >= LIGHT_SHARE:
+            return f"the picture became {how}: mean gray {before.level:.0f}, then {now.level:.0f} of 255"
+    return None
+
+
+def _colour(before: Look, now: Look) -> str | None:
+    if before.colour > COLOUR_MIN and now.colour < GRAY_MAX:
+        return "the colours went, as when infrared light is switched on"
+    if before.colour < GRAY_MAX and now.colour > COLOUR_MIN:
+        return "the colours came back, as when infrared light is switched off"
+    return None
+
+
+def _view(before: Look, now: Look) -> str | None:
+    like = likeness(before, now)
+    if like >= LIKE_SURE:
+        return None
+    right, down, shifted = _shift(before, now)
+    if max(abs(right), abs(down)) >= SHIFT_CELLS and shifted >= max(SHIFT_LIKE, like + SHIFT_GAIN):
+        x, y = right / CELLS, down / CELLS
+        return f"the picture shifted by {x:+.0%} of its width, {y:+.0%} of its height"
+    return "the view is another" if like < LIKE_MIN else None
+
+
+def _shift(before: Look, now: Look) -> tuple[int, int, float]:
+    """How far (cells to the right, cells down) everything has moved most likely, and how alike it then is."""
+    if not _has_detail(before, now):
+        return 0, 0, 1.0
+    spectrum = np.fft.rfft2(now.detail) * np.conj(np.fft.rfft2(before.detail))
+    fits = np.fft.irfft2(spectrum, s=(CELLS, CELLS))
+    down, right = np.unravel_index(int(fits.argmax()), fits.shape)
+    return _signed(int(right)), _signed(int(down)), float(fits.max()) / _norm(before, now)
+
+
+def _signed(cells: int) -> int:
+    return cells - CELLS if cells > CELLS // 2 else cells
+
+
+def _sharpness(before: Look, now: Look) -> str | None:
+    ratio = sharpness_ratio(before, now)
+    if ratio < SHARP_RATIO:
+        return "the picture became blurred"
+    return "the picture became sharp" if ratio > 1 / SHARP_RATIO else None

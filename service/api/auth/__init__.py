@@ -1,0 +1,1 @@
+"""Authentication: token, cookie, login, same-origin check."""

@@ -1,0 +1,141 @@
+"""What a camera is doing, said in one word: the stages' reports put together. Pure functions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from lookout.service.core.messages import Camera, CameraState, FrameId, InferReport, IngestReport
+from lookout.service.storage.bus.bus import Overview
+
+QUIET_S = 15.0
+"""A stage that has said nothing for so long is taken for gone."""
+
+
+Said = tuple[CameraState, str | None] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Beats:
+    """Whether somebody works at a stage at all."""
+
+    ingest: bool
+    inference: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    state: CameraState
+    last_error: str | None = None
+    session: int | None = None
+    progress: tuple[int, int] | None = (
+        None  # scored frames learned from, and needed; only while learning
+    )
+    measured_fps: float | None = None
+    frame_age_s: float | None = None
+    waiting: bool = False
+    retry_at: float | None = None
+    reconnects_last_hour: int = 0
+    stalls_last_hour: int = 0
+    tampered: bool = False
+    drift: float | None = None  # of the memory from the trained items
+    rollbacks: int = 0
+    workers: dict[str, str] = field(default_factory=dict)  # stage → who has the camera
+
+
+def status(camera: Camera, seen: Overview, beats: Beats, now: float) -> Status:
+    """The camera's state at `now`. Reports of another revision are leftovers and count as none."""
+    ingest = seen.ingest if seen.ingest and seen.ingest.revision == camera.revision else None
+    infer = seen.infer if seen.infer and seen.infer.revision == camera.revision else None
+    state, error = _settled(camera, ingest, infer, seen) or _running(
+        camera, ingest, infer, beats, now
+    )
+    learning = infer if state is CameraState.LEARNING else None
+    progress = (learning.learned, learning.to_learn) if learning else None
+    known = _as_inferred(Status(state, error, progress=progress), infer)
+    if ingest is None:
+        return known
+    captured_at = ingest.last_captured_at
+    return replace(
+        known,
+        session=ingest.session,
+        measured_fps=ingest.fps,
+        # A file at full pace is ahead of the clock.
+        frame_age_s=None if captured_at is None else max(0.0, now - captured_at),
+        waiting=ingest.waiting,
+        retry_at=ingest.retry_at,
+        reconnects_last_hour=ingest.reconnects_last_hour,
+        stalls_last_hour=ingest.stalls_last_hour,
+        workers={**known.workers, **({"ingest": ingest.worker} if ingest.worker else {})},
+    )
+
+
+def _as_inferred(known: Status, infer: InferReport | None) -> Status:
+    if infer is None:
+        return known
+    workers = {"inference": infer.worker} if infer.worker else {}
+    return replace(
+        known,
+        tampered=infer.tampered,
+        drift=infer.drift,
+        rollbacks=infer.rollbacks,
+        workers=workers,
+    )
+
+
+def _settled(
+    camera: Camera, ingest: IngestReport | None, infer: InferReport | None, seen: Overview
+) -> Said:
+    """States that stay until somebody changes the camera: nobody has to go on reporting them."""
+    if not camera.enabled:
+        return CameraState.DISABLED, None
+    for report in (ingest, infer):
+        if report and report.state == "failed":
+            return CameraState.FAILED, report.last_error or "it failed without a reason"
+    if ingest and ingest.state == "ended" and _all_dealt_with(ingest, seen):
+        return CameraState.ENDED, ingest.last_error
+    return None
+
+
+def _running(
+    camera: Camera, ingest: IngestReport | None, infer: InferReport | None, beats: Beats, now: float
+) -> tuple[CameraState, str | None]:
+    if ingest is None:
+        gone = now - camera.created_at > QUIET_S and not beats.ingest
+        return (
+            (CameraState.STALLED, "no ingest worker is running")
+            if gone
+            else (CameraState.STARTING, None)
+        )
+    if ingest.state != "ended" and now - ingest.at > QUIET_S:
+        return CameraState.STALLED, _silent("ingest", beats.ingest)
+    if ingest.state in ("reconnecting", "stalled"):
+        return CameraState(ingest.state), ingest.last_error
+    return _scoring(ingest, infer, beats, now)
+
+
+def _all_dealt_with(ingest: IngestReport, seen: Overview) -> bool:
+    if ingest.session is None or ingest.last_seq is None:
+        return True
+    if seen.cursor is None:
+        # Frames are counted as they are put on the bus. None: it was started anew since, and theirs are lost with it.
+        return not seen.counters.get("frames")
+    return seen.cursor >= FrameId(ingest.session, ingest.last_seq)
+
+
+def _scoring(
+    ingest: IngestReport, infer: InferReport | None, beats: Beats, now: float
+) -> tuple[CameraState, str | None]:
+    """Frames come, or came and are not all scored: what inference makes of them."""
+    error = ingest.last_error or (infer.last_error if infer else None)
+    if ingest.session is None or ingest.last_seq is None:
+        return CameraState.STARTING, error
+    heard_at = infer.at if infer else ingest.session / 1000  # a session's number is its start in ms
+    if now - heard_at > QUIET_S:
+        return CameraState.STALLED, _silent("inference", beats.inference)
+    if infer is None:
+        return CameraState.STARTING, error
+    return CameraState(infer.state), error
+
+
+def _silent(stage: str, beats: bool) -> str:
+    return f"{stage} says nothing of this camera" if beats else f"no {stage} worker is running"

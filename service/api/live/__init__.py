@@ -1,0 +1,1 @@
+"""The WebSocket and what feeds it."""

@@ -1,0 +1,1 @@
+"""The command line. A stage is imported by its own sub-command alone."""

@@ -1,0 +1,152 @@
+"""The command line. Builds the settings once and hands them on; a stage is imported by its own sub-command alone."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lookout.models.errors import ModelsError
+from lookout.service.cli.models import models_app
+from lookout.service.cli.options import Seed, finite
+from lookout.service.cli.recipe import recipe_app
+from lookout.service.cli.settings_page import page
+from lookout.service.cli.train import train_app
+from lookout.service.core import logging as logs
+from lookout.service.core.errors import LookoutError
+from lookout.service.core.lifecycle import stop_on_signals
+from lookout.service.core.settings import Settings, load_settings
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,  # with it, "[default: ...]" in a help is a tag, and not shown
+    pretty_exceptions_enable=False,
+    help="Lookout: live anomaly scores for fixed cameras. Every setting is also an environment variable LOOKOUT_*.",
+)
+app.add_typer(train_app)
+app.add_typer(models_app)
+app.add_typer(recipe_app)
+
+
+@app.command()
+def serve(
+    host: Annotated[
+        str | None, typer.Option(help="address to listen on  [default: 127.0.0.1]")
+    ] = None,
+    port: Annotated[int | None, typer.Option(help="0: any free one  [default: 8000]")] = None,
+) -> None:
+    """Everything in one command; embedded Redis unless LOOKOUT_BUS_URL and LOOKOUT_STORE_URL are set."""
+    from lookout.service.supervisor import supervisor as serve  # noqa: PLC0415
+
+    settings = load_settings(host=host, port=port)
+    logs.set_up("serve", settings.log_level, settings.log_format)
+
+    def say(full: Settings) -> None:
+        typer.echo(f"Lookout is at {serve.address(full)}")
+
+    with stop_on_signals() as stop:
+        serve.serve(settings, stop, say)
+
+
+@app.command()
+def demo(
+    video: Annotated[
+        str | None,
+        # By environment from make: an address with a password must not stand in a list of processes.
+        typer.Argument(
+            envvar="LOOKOUT_DEMO_VIDEO", help="a file or rtsp:// url; none: the generated scene"
+        ),
+    ] = None,
+    port: Annotated[int | None, typer.Option(help="[default: 8000, or the next free one]")] = None,
+) -> None:
+    """Start everything, add a camera, say where to look."""
+    from lookout.service.demo.run import run_demo  # noqa: PLC0415
+
+    settings = load_settings(port=port, log_level="warning")
+    logs.set_up("demo", settings.log_level, settings.log_format)
+    with stop_on_signals() as stop:
+        run_demo(settings, video or None, stop, typer.echo, any_port=port is None)
+
+
+@app.command()
+def scene(
+    out: Annotated[Path, typer.Option(help="folder to write train/, test/ and labels.json into")],
+    train_clips: Annotated[int, typer.Option(min=1)] = 12,
+    test_clips: Annotated[int, typer.Option(min=1)] = 4,
+    seconds: Annotated[
+        float, typer.Option(help="of each clip", min=1, max=86_400, callback=finite)
+    ] = 30.0,
+    seed: Seed = 1,
+) -> None:
+    """Draw the demo's scene: normal clips to train on, clips with anomalies to evaluate on, and their labels."""
+    from lookout.service.demo.scene import write_dataset  # noqa: PLC0415
+
+    write_dataset(out, train_clips=train_clips, test_clips=test_clips, seconds=seconds, seed=seed)
+    typer.echo(f"wrote {train_clips} normal and {test_clips} test clips of {seconds:g} s to {out}")
+
+
+def _stage(name: str, module: str) -> None:
+    """Run one stage until a signal. Imported here: an image without torch can still serve the API."""
+    settings = load_settings()
+    logs.set_up(name, settings.log_level, settings.log_format)
+    with stop_on_signals() as stop:
+        importlib.import_module(module).run(settings, stop)
+
+
+@app.command()
+def ingest() -> None:
+    """One stage: decode the cameras into the bus."""
+    _stage("ingest", "lookout.service.ingest.worker")
+
+
+@app.command()
+def infer() -> None:
+    """One stage: score the frames on the bus."""
+    _stage("infer", "lookout.service.inference.worker")
+
+
+@app.command()
+def alert() -> None:
+    """One stage: turn scores into alerts."""
+    _stage("alert", "lookout.service.alerting.worker")
+
+
+@app.command()
+def api() -> None:
+    """One stage: REST, WebSocket and the page."""
+    _stage("api", "lookout.service.api.worker")
+
+
+@app.command("settings")
+def print_settings() -> None:
+    """Print every setting with its default: docs/configuration.md."""
+    typer.echo(page(), nl=False)
+
+
+def main() -> None:
+    """What goes wrong is one line on standard error: exit code 2 for a wrong setting, 3 for an open door
+    (errors.py), 1 for anything else.
+    """
+    # Read when torch is loaded, by every stage that we start too: threads that wait soon sleep, rather than spin on a
+    # core that a decoder or another model needs (DECISIONS, 13).
+    os.environ.setdefault("GOMP_SPINCOUNT", "2000")
+    try:
+        app()
+    except LookoutError as error:
+        _end(str(error), error.exit_code)
+    except ModelsError as error:
+        _end(str(error), 1)
+    except RuntimeError as error:  # torch's: out of memory, a broken driver
+        _end(str(error).strip().splitlines()[0], 1)
+    except OSError as error:
+        _end(f"{error.filename or 'input/output'}: {error.strerror or error}", 1)
+
+
+def _end(line: str, code: int) -> None:
+    logs.last_words(line)
+    sys.exit(code)

@@ -1,0 +1,1 @@
+"""What every room shares: messages, settings, errors, logging, metrics."""

@@ -1,0 +1,82 @@
+"""Log lines on standard error, one a happening, and never a camera's password in them.
+
+`extra={"camera": …, "session": …, "seq": …}` says what a line is about; in JSON these are fields of their own.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+import threading
+from datetime import UTC, datetime
+from types import TracebackType
+
+from lookout.service.core.urls import mask
+
+ABOUT = ("camera", "session", "seq")
+log = logging.getLogger(__name__)
+
+
+class Text(logging.Formatter):
+    def __init__(self, stage: str) -> None:
+        super().__init__(f"%(asctime)s {stage} %(levelname)s %(message)s")
+
+    def format(self, record: logging.LogRecord) -> str:
+        return mask(super().format(record))
+
+
+class Json(logging.Formatter):
+    """An object a line; a stack trace is a field, not more lines."""
+
+    def __init__(self, stage: str) -> None:
+        super().__init__()
+        self._stage = stage
+
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, object] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "stage": self._stage,
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        line |= {
+            name: getattr(record, name) for name in ABOUT if getattr(record, name, None) is not None
+        }
+        if record.exc_info:
+            line["trace"] = self.formatException(record.exc_info)
+        return json.dumps(
+            {name: mask(value) if isinstance(value, str) else value for name, value in line.items()}
+        )
+
+
+def set_up(stage: str, level: str, form: str = "text") -> None:
+    """Configure the logging of this process: whatever it says, warnings and what ends a thread or itself too.
+
+    stage: of whom each line is; level: a name of logging's; form: `text` or `json`.
+    """
+    handler = logging.StreamHandler()
+    handler.setFormatter(Json(stage) if form == "json" else Text(stage))
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    logging.captureWarnings(True)
+    sys.excepthook = _uncaught
+    threading.excepthook = lambda args: _uncaught(args.exc_type, args.exc_value, args.exc_traceback)
+
+
+def _uncaught(
+    kind: type[BaseException], error: BaseException | None, trace: TracebackType | None
+) -> None:
+    log.critical(
+        "%s, which nobody expected", kind.__name__, exc_info=(kind, error or kind(), trace)
+    )
+
+
+def last_words(text: str) -> None:
+    """Why the command ends, in the form that was wanted: perhaps before there were settings at all."""
+    if os.environ.get("LOOKOUT_LOG_FORMAT") == "json":
+        record = logging.LogRecord("lookout", logging.CRITICAL, __file__, 0, text, None, None)
+        print(Json("lookout").format(record), file=sys.stderr)
+    else:
+        print(f"lookout: {mask(text)}", file=sys.stderr)

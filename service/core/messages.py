@@ -1,0 +1,209 @@
+"""Everything that crosses a border, on one screen. Dataclasses only; `codec.py` knows how they look in Redis.
+
+Times are UTC seconds since the epoch. Higher `value` = more abnormal, everywhere.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+Pixels = npt.NDArray[np.uint8]
+HeatMap = npt.NDArray[np.uint16]
+
+Pace = Literal["realtime", "fast"]
+Calibration = Literal["learn", "model"]
+Transport = Literal["tcp", "udp"]
+MemoryMode = Literal["paper", "guarded"]
+ScoreScheme = Literal["paper", "local"]
+AlertState = Literal["open", "closed"]
+
+
+class FrameId(NamedTuple):
+    """A frame's name; its score and heatmap carry the same. A later session or frame is greater."""
+
+    session: int  # ms since the epoch at the session's start, or more: never reused, never smaller than before
+    seq: int  # 0-based, +1 a kept frame
+
+    def __str__(self) -> str:
+        return f"{self.session}-{self.seq}"
+
+    @classmethod
+    def parse(cls, text: str) -> FrameId:
+        """Read `<session>-<seq>`. Raises ValueError on anything else."""
+        session, dash, seq = text.partition("-")
+        # Redis keeps both halves in 64 bits without a sign, and nothing comes after the largest.
+        if not (
+            dash and session.isascii() and session.isdigit() and seq.isascii() and seq.isdigit()
+        ):
+            raise ValueError(f"not a frame id: {text!r} (expected <session>-<seq>)")
+        made = cls(int(session), int(seq))
+        if max(made) >= 2**64 - 1:
+            raise ValueError(f"not a frame id: {text!r} (number too large)")
+        return made
+
+
+class CameraState(StrEnum):
+    STARTING = "starting"
+    LEARNING = "learning"
+    ONLINE = "online"
+    RECONNECTING = "reconnecting"
+    STALLED = "stalled"
+    ENDED = "ended"
+    DISABLED = "disabled"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Camera:
+    """What somebody asked Lookout to watch."""
+
+    id: str
+    url: str  # with its password: never into a log, an answer or a metric (see urls.mask)
+    model: str  # a checkpoint's name
+    fps: float | None  # frames a second to keep; None keeps all
+    pace: Pace  # files only
+    calibration: Calibration
+    enabled: bool
+    created_at: float
+    revision: int  # +1 with each change: whoever follows the camera starts it anew
+    transport: Transport = "tcp"  # rtsp only; rtsps is always tcp
+    memory: MemoryMode = "paper"  # how the memory follows what the camera sees
+    score: ScoreScheme = "paper"  # what its values are made of
+
+    @property
+    def live(self) -> bool:
+        """Nothing makes it wait: what is not scored in time drops. The other kind, a file at full pace, waits."""
+        return self.pace == "realtime" or not self.url.startswith(("/", "file:"))
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    camera: str
+    session: int
+    seq: int
+    captured_at: float  # a file's frame: start of the session + pts
+    pixels: Pixels  # (H, W, 3) RGB
+    revision: int = 0  # the camera's when it was taken; 0: not said
+    skipped: int = 0  # numbers right before this one that never came to the bus, and why
+    skipped_for: str = ""
+
+    @property
+    def id(self) -> FrameId:
+        return FrameId(self.session, self.seq)
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    camera: str
+    session: int
+    seq: int
+    captured_at: float
+    scored_at: float
+    model: str
+    psnr_db: float | None  # what a model lacks is None
+    distance: float | None
+    gate_error: float | None
+    memory_updated: bool | None
+    value: float | None  # (0, 1); None while learning
+    local_db: float | None = None  # the local score: the worst window that lasts
+
+    @property
+    def id(self) -> FrameId:
+        return FrameId(self.session, self.seq)
+
+
+@dataclass(frozen=True, slots=True)
+class Heat:
+    """Where the prediction was wrong: root mean squared error a cell, peak 1, times 65535."""
+
+    camera: str
+    session: int
+    seq: int
+    cells: HeatMap  # (64, 64)
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    id: str  # <camera>:<opening frame id>
+    camera: str
+    state: AlertState
+    opened_at: float  # captured_at of the frame at which the rule was met
+    closed_at: float | None
+    threshold: float
+    peak_value: float
+    peak_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class CameraEvent:
+    """Something happened to the camera itself. It is no anomaly, and no alert."""
+
+    kind: Literal["scene_change", "tampered", "restored"]
+    camera: str
+    session: int
+    seq: int  # of the frame at which it was noticed
+    at: float  # captured_at of that frame
+    detail: str  # for a person: what was seen
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Consecutive frames that were never scored, and why. Every frame is either scored or in one of these."""
+
+    camera: str
+    session: int
+    first_seq: int
+    frames: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class AlertEvent:
+    """One line of an alert's story, in the order in which it was written."""
+
+    event: Literal["new", "update", "end"]
+    alert: Alert
+
+
+@dataclass(frozen=True, slots=True)
+class IngestReport:
+    """What the ingest worker says of one camera, about once a second."""
+
+    state: Literal["starting", "online", "reconnecting", "stalled", "ended", "failed"]
+    at: float
+    revision: int = 0
+    last_error: str | None = None
+    session: int | None = None
+    last_seq: int | None = None
+    last_captured_at: float | None = None
+    fps: float | None = None  # frames kept a second, over the last seconds
+    waiting: bool = False  # a file at full pace that waits for inference
+    retry_at: float | None = None
+    reconnects_last_hour: int = 0
+    stalls_last_hour: int = 0
+    worker: str = ""  # whose camera it is
+
+
+@dataclass(frozen=True, slots=True)
+class InferReport:
+    """What the inference worker says of one camera, about once a second."""
+
+    state: Literal["learning", "online", "failed"]
+    at: float
+    revision: int = 0
+    last_error: str | None = None
+    learned: int = 0
+    to_learn: int = 0
+    drift: float | None = (
+        None  # of the memory from the trained items: the largest 1 - cosine; 0: as trained
+    )
+    rollbacks: int = 0  # how often the guard went back to the trained memory
+    tampered: bool = False  # dark or blurred since a scene change
+    score: float | None = None  # the newest value; None while learning
+    score_peak: float | None = None  # the highest of the last 15 s
+    worker: str = ""  # whose camera it is

@@ -1,0 +1,255 @@
+"""Every metric that /metrics tells, in one list; docs/metrics.md is made of it.
+
+Counters lie in Redis, one for each camera or stage and none for a process: every worker adds to them, so that they are
+right however many there are, and go on when a worker ends or a camera changes hands. Those on the bus start anew when
+the bus does, as Prometheus expects of a counter.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from lookout.service.core.messages import CameraState
+
+Kind = Literal["counter", "gauge", "histogram"]
+
+REASONS = (
+    "lag",
+    "takeover",
+    "bus_restart",
+    "store",
+    "reconnect",
+    "scene_change",
+    "size",
+    "changed",
+    "broken",
+)
+REFUSALS = ("missing", "wrong", "lapsed")
+OTHER = "other"  # a reason that this version does not know
+DECISIONS = ("updated", "kept")
+SERVERS = ("bus", "store")
+STAGES = ("ingest", "inference", "alerting")
+
+LABELS: Mapping[str, str] = {
+    "camera": "id of a camera that is in the store now; a removed one leaves nothing behind",
+    "reason": ", ".join((*REASONS, OTHER)),
+    "refusal": ", ".join(REFUSALS),
+    "decision": ", ".join(DECISIONS),
+    "state": ", ".join(CameraState),
+    "server": ", ".join(SERVERS),
+    "stage": ", ".join(STAGES),
+    "worker": "name of a worker that was heard of in the last 10 s: host, process id, four random letters",
+    "version": "of Lookout",
+    "python": "of Python",
+}
+"""What each label may be; none of them grows with time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    name: str  # a counter's ends in _total
+    kind: Kind
+    text: str
+    labels: tuple[str, ...] = ()
+    bounds: tuple[float, ...] = ()  # of a histogram's buckets, ascending, without infinity
+
+
+CAMERA = ("camera",)
+
+# The service
+BUILD_INFO = Metric(
+    "lookout_build_info",
+    "gauge",
+    "1, with the versions of this API process.",
+    ("version", "python"),
+)
+UP = Metric("lookout_up", "gauge", "Whether a Redis server answers.", ("server",))
+WORKERS = Metric("lookout_workers", "gauge", "How many work at a stage.", ("stage",))
+WORKER_LOAD = Metric(
+    "lookout_worker_load",
+    "gauge",
+    "Frames a second of the cameras that a worker has.",
+    ("stage", "worker"),
+)
+DATA_FREE = Metric("lookout_data_free_bytes", "gauge", "Free on the volume of the data folder.")
+DATA_SIZE = Metric("lookout_data_size_bytes", "gauge", "Size of the volume of the data folder.")
+LISTENERS = Metric("lookout_live_listeners", "gauge", "WebSocket clients of this API process.")
+LIVE_QUEUE = Metric(
+    "lookout_live_queue_messages",
+    "gauge",
+    "Messages that wait for the slowest WebSocket client of this API process.",
+)
+CLOSED_BEHIND = Metric(
+    "lookout_live_closed_behind_total",
+    "counter",
+    "Clients of this API process closed because they could not keep up.",
+)
+REFUSED = Metric(
+    "lookout_requests_refused_total",
+    "counter",
+    "Requests to this API process without the token.",
+    ("refusal",),
+)
+
+# Inference, all workers together
+BATCH = Metric(
+    "lookout_batch_frames",
+    "histogram",
+    "Frames that share a forward pass.",
+    bounds=(1, 2, 4, 8, 16, 32, 64, 128),
+)
+STEP = Metric(
+    "lookout_step_seconds",
+    "histogram",
+    "Time of a forward pass with its input and output.",
+    bounds=(0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 1, 2),
+)
+
+# Each camera
+STATE = Metric(
+    "lookout_camera_state", "gauge", "1 for the state a camera is in.", ("camera", "state")
+)
+TAMPERED = Metric(
+    "lookout_camera_tampered", "gauge", "1 while the picture is dark, empty or blurred.", CAMERA
+)
+RECONNECTS = Metric(
+    "lookout_reconnects_total", "counter", "How often a camera was connected again.", CAMERA
+)
+CORRUPT = Metric(
+    "lookout_corrupt_packets_total", "counter", "Packets that could not be decoded.", CAMERA
+)
+FRAME_AGE = Metric("lookout_frame_age_seconds", "gauge", "Age of the newest frame.", CAMERA)
+FRAMES = Metric("lookout_frames_total", "counter", "Frames put on the bus.", CAMERA)
+DROPPED = Metric(
+    "lookout_frames_dropped_total",
+    "counter",
+    "Frames that were never scored, by reason.",
+    ("camera", "reason"),
+)
+WINDOW = Metric(
+    "lookout_frames_window_total",
+    "counter",
+    "Frames without a score that only filled a window: no loss.",
+    CAMERA,
+)
+FRAMES_WAITING = Metric(
+    "lookout_frames_waiting",
+    "gauge",
+    "Frames on the bus that inference has not dealt with, by ingest's last report.",
+    CAMERA,
+)
+SCORES = Metric("lookout_scores_total", "counter", "Frames scored.", CAMERA)
+SCORES_WAITING = Metric(
+    "lookout_scores_waiting",
+    "gauge",
+    "Scores that alerting has not dealt with, by what it last saved.",
+    CAMERA,
+)
+SCORE = Metric("lookout_score", "gauge", "Newest score, 0 to 1; higher is more abnormal.", CAMERA)
+SCORE_PEAK = Metric(
+    "lookout_score_peak", "gauge", "Highest score of the last 15 s: no scrape misses it.", CAMERA
+)
+LATENCY = Metric(
+    "lookout_latency_seconds",
+    "histogram",
+    "From a live frame's capture until its score can be read on the bus.",
+    CAMERA,
+    bounds=(0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 5),
+)
+MEMORY = Metric(
+    "lookout_memory_decisions_total",
+    "counter",
+    "What the gate decided about the memory.",
+    ("camera", "decision"),
+)
+DRIFT = Metric(
+    "lookout_memory_drift",
+    "gauge",
+    "Of the memory from the trained items: the largest 1 - cosine.",
+    CAMERA,
+)
+ROLLBACKS = Metric(
+    "lookout_memory_rollbacks_total",
+    "counter",
+    "How often a guarded memory went back to the trained one.",
+    CAMERA,
+)
+ALERTS = Metric(
+    "lookout_alerts_total", "counter", "Alerts opened since the camera was first watched.", CAMERA
+)
+ALERTS_OPEN = Metric("lookout_alerts_open", "gauge", "Alerts that are open.", CAMERA)
+BROKEN = Metric(
+    "lookout_messages_broken_total",
+    "counter",
+    "Messages on the bus that could not be read and were removed.",
+    CAMERA,
+)
+BUS_RESTART = Metric(
+    "lookout_bus_restart_total",
+    "counter",
+    "How often the bus came back empty while a camera was watched.",
+    CAMERA,
+)
+
+ALL: Mapping[str, tuple[Metric, ...]] = {
+    "The service": (
+        BUILD_INFO,
+        UP,
+        WORKERS,
+        WORKER_LOAD,
+        DATA_FREE,
+        DATA_SIZE,
+        LISTENERS,
+        LIVE_QUEUE,
+        CLOSED_BEHIND,
+        REFUSED,
+    ),
+    "Inference, all workers together": (BATCH, STEP),
+    "Each camera": (
+        STATE,
+        TAMPERED,
+        RECONNECTS,
+        CORRUPT,
+        FRAME_AGE,
+        FRAMES,
+        DROPPED,
+        WINDOW,
+        FRAMES_WAITING,
+        SCORES,
+        SCORES_WAITING,
+        SCORE,
+        SCORE_PEAK,
+        LATENCY,
+        MEMORY,
+        DRIFT,
+        ROLLBACKS,
+        ALERTS,
+        ALERTS_OPEN,
+        BROKEN,
+        BUS_RESTART,
+    ),
+}
+
+
+# A histogram in Redis: a whole number for each bucket, and the sum in millionths
+
+MILLION = 1_000_000
+
+
+def observed(metric: Metric, value: float) -> dict[str, int]:
+    """Which counters one observation raises, and by how much; a negative one (clocks apart) counts as 0."""
+    value = max(0.0, value)
+    bound = next((bound for bound in metric.bounds if value <= bound), math.inf)
+    return {f"{metric.name}:{bound:g}": 1, f"{metric.name}:sum": round(value * MILLION)}
+
+
+def buckets(metric: Metric, counters: Mapping[str, int]) -> tuple[list[tuple[float, int]], float]:
+    """What `observed` has added up to: how many up to each bound, infinity last; and the sum."""
+    told, many = [], 0
+    for bound in (*metric.bounds, math.inf):
+        many += counters.get(f"{metric.name}:{bound:g}", 0)
+        told.append((bound, many))
+    return told, counters.get(f"{metric.name}:sum", 0) / MILLION

@@ -1,0 +1,209 @@
+"""Every setting, with its default. Built once, in the command line, and passed on."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from lookout.service.core.errors import SettingsError
+
+Precision = Literal["auto", "fp32", "bf16"]
+SHIPPED_MODELS = Path(__file__).resolve().parent.parent / "models" / "checkpoints"
+
+_TOKEN = re.compile(r"[A-Za-z0-9._~+/-]{16,256}=*")  # RFC 6750: what may stand behind `Bearer`
+
+
+def _usable(token: SecretStr) -> SecretStr:
+    if not _TOKEN.fullmatch(token.get_secret_value()):
+        raise ValueError(
+            "16 to 256 letters, digits or . _ ~ + / - are needed; `openssl rand -hex 32` makes a good one"
+        )
+    return token
+
+
+class Settings(BaseSettings):
+    """Read from the environment: `LOOKOUT_` and the field's name in capitals."""
+
+    model_config = SettingsConfigDict(env_prefix="LOOKOUT_", frozen=True, extra="ignore")
+
+    # Where things lie
+    data_dir: Path = Field(default=Path("lookout-data"), description="everything Lookout writes")
+    media_dir: Path = Field(
+        default=Path("lookout-data/media"), description="where file cameras may lie"
+    )
+    models_dir: Path = Field(
+        default=SHIPPED_MODELS, description="checkpoints; a model's name is its file's stem"
+    )
+    bus_url: str | None = Field(
+        default=None, description="Redis for frames and scores; unset: an embedded server"
+    )
+    store_url: str | None = Field(
+        default=None, description="Redis with an append-only file; unset: embedded"
+    )
+
+    # The address
+    host: str = Field(default="127.0.0.1", description="address that the API listens on")
+    port: int = Field(
+        default=8000, ge=0, le=65535, description="port that the API listens on; 0: any free one"
+    )
+    token: Annotated[SecretStr, AfterValidator(_usable)] | None = Field(
+        default=None,
+        description="what everybody must show; unset: nothing, and only loopback is listened on",
+    )
+    token_file: Path | None = Field(
+        default=None, description="a file that holds the token, in place of it"
+    )
+
+    # Bounds of the line
+    frames_kept: int = Field(
+        default=384, ge=16, description="frames a camera's stream holds; the oldest drop"
+    )
+    heats_kept: int = Field(default=256, ge=16, description="heatmaps a camera's stream holds")
+    scores_kept: int = Field(
+        default=36_000, ge=300, description="scores a camera's stream holds (an hour at 10 fps)"
+    )
+    alerts_kept: int = Field(
+        default=10_000, ge=1, description="alerts a camera keeps; the oldest drop"
+    )
+    backlog_frames: int = Field(
+        default=256, ge=16, description="how far a file at full pace may run ahead of its snapshot"
+    )
+
+    # Workers
+    ingest_workers: int = Field(
+        default=1, ge=1, le=64, description="processes that `serve` starts for this stage"
+    )
+    infer_workers: int = Field(
+        default=1, ge=1, le=64, description="processes that `serve` starts for this stage"
+    )
+    lease_s: float = Field(
+        default=3.0, ge=0.5, le=60, description="a worker silent for so long loses its cameras"
+    )
+    snapshot_every_s: float = Field(
+        default=5.0, ge=0.2, le=300, description="how often a camera's memory is saved"
+    )
+    live_age_s: float = Field(
+        default=2.0, ge=0.2, description="a live frame that would be scored later drops"
+    )
+
+    # Ingest
+    connect_timeout_s: float = Field(
+        default=10.0, gt=0, description="a source must open within this time"
+    )
+    stall_timeout_s: float = Field(
+        default=8.0, gt=0, description="a source silent for so long is cut and tried again"
+    )
+    decoder_memory_mb: int = Field(
+        default=1024, ge=64, description="what one camera's decoder may take at most"
+    )
+    retry_first_s: float = Field(
+        default=1.0, gt=0, description="wait before the first new attempt; it doubles"
+    )
+    retry_most_s: float = Field(default=60.0, gt=0, description="longest wait before a new attempt")
+    retry_reset_after_s: float = Field(
+        default=60.0, gt=0, description="so long without trouble: back-off starts anew"
+    )
+
+    # Inference
+    device: str = Field(
+        default="auto",
+        pattern=r"^(auto|cpu|cuda(:\d+)?)$",
+        description="auto: a GPU if there is one",
+    )
+    precision: Precision = Field(
+        default="auto", description="auto: bf16 where the device computes in it"
+    )
+    threads: int | None = Field(
+        default=None, ge=1, description="CPU threads of the engine; unset: torch's choice"
+    )
+    max_batch: int | None = Field(
+        default=None, ge=1, le=256, description="unset: 1 on a CPU, 32 on a GPU"
+    )
+    batch_wait_ms: float | None = Field(
+        default=None,
+        ge=0,
+        le=1000,
+        description="for more cameras to join a batch; unset: 0 on a CPU, 5 on a GPU",
+    )
+    learn_frames: int = Field(
+        default=300, ge=20, description="scored frames that a camera learns its bounds from"
+    )
+
+    # Alerts: threshold with hysteresis and a minimum duration, on the live value
+    alert_threshold: float = Field(
+        default=0.5, gt=0, lt=1, description="0.5: the edge of what calibration saw"
+    )
+    alert_hysteresis: float = Field(
+        default=0.1, ge=0, lt=1, description="closes below threshold minus this"
+    )
+    alert_min_duration_s: float = Field(
+        default=0.5, ge=0, description="so long at the threshold or above: opens"
+    )
+    alert_clear_after_s: float = Field(default=2.0, ge=0, description="so long below: closed")
+    alert_quiet_after_s: float = Field(
+        default=15.0, gt=0, description="no score for so long: closed"
+    )
+
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="what is logged"
+    )
+    log_format: Literal["text", "json"] = Field(
+        default="text", description="json: an object a line; in the images"
+    )
+
+    # The page and its listeners
+    live_queue: int = Field(
+        default=256, ge=8, description="messages a WebSocket client may lag; more closes it (1013)"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _token_of_file(cls, given: dict[str, Any]) -> dict[str, Any]:
+        """Read here, once: from now on `token` has it, and there is no file."""
+        path = given.get("token_file")
+        if path is None:
+            return given
+        if given.get("token") is not None:
+            raise ValueError("LOOKOUT_TOKEN and LOOKOUT_TOKEN_FILE are both set: one is needed")
+        try:
+            token = Path(path).read_text(encoding="ascii").strip()
+        except (OSError, ValueError) as error:
+            reason = (
+                error.strerror if isinstance(error, OSError) else "it holds more than plain text"
+            )
+            raise ValueError(f"LOOKOUT_TOKEN_FILE: {path} cannot be read: {reason}") from None
+        return {**given, "token": token, "token_file": None}
+
+    @model_validator(mode="after")
+    def _thresholds_fit(self) -> Settings:
+        if self.alert_hysteresis >= self.alert_threshold:
+            raise ValueError("alert_hysteresis must be smaller than alert_threshold")
+        if self.retry_most_s < self.retry_first_s:
+            raise ValueError("retry_most_s must not be smaller than retry_first_s")
+        return self
+
+
+def load_settings(**overrides: object) -> Settings:
+    """Build the settings from the environment and the options given on the command line.
+
+    Raises SettingsError, naming each wrong variable on one line; values are not repeated (they may hold a password).
+    """
+    given = {name: value for name, value in overrides.items() if value is not None}
+    try:
+        return Settings(**given)  # type: ignore[arg-type]
+    except ValidationError as error:
+        wrong = "; ".join(f"{_variable(part['loc'])}: {part['msg']}" for part in error.errors())
+        raise SettingsError(f"wrong setting: {wrong}") from None
+
+
+def plain(value: object) -> str:
+    """A setting's value as its variable has it, secrets too."""
+    return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+
+
+def _variable(location: tuple[int | str, ...]) -> str:
+    return f"LOOKOUT_{str(location[0]).upper()}" if location else "settings"

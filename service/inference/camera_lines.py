@@ -1,0 +1,212 @@
+"""The lines of the cameras that this worker owns, and those that cannot be scored."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import time
+from collections.abc import Iterable
+
+from lookout.models.errors import CheckpointError
+from lookout.models.scorer import Scorer
+from lookout.models.scoring.calibration import Bounds
+from lookout.models.scoring.normalizer import Learner
+from lookout.service.core.errors import BrokenMessageError
+from lookout.service.core.messages import Camera, FrameId
+from lookout.service.core.settings import Settings
+from lookout.service.inference import snapshots
+from lookout.service.inference.batch import Ready
+from lookout.service.inference.camera_line import CameraLine
+from lookout.service.inference.scorers import Scorers, Signature
+from lookout.service.storage.bus.bus import WINDOW, Bus
+from lookout.service.storage.store.store import Snapshot
+
+log = logging.getLogger(__name__)
+
+RETRY_FAILED_EVERY_S = 30.0
+FETCH = 8  # frames of a camera in one go
+INDEX = 4096  # frames looked at in one go when a camera lags
+
+# Shares of the bound on a live score's age: a camera whose next frame is older than STALE goes on with one that is
+# younger than FRESH, so that several are scored in a row before the next jump; after a take-over with the first one
+# that is not STALE.
+STALE, FRESH = 0.75, 0.4
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Failed:
+    """A camera that cannot be scored: why, and when that is tried again."""
+
+    camera: Camera
+    reason: str
+    signature: Signature | None  # of the checkpoint: another file is tried at once
+    retry_at: float
+
+
+class Lines:
+    """Starts, feeds and stops lines."""
+
+    def __init__(self, settings: Settings, bus: Bus, scorers: Scorers) -> None:
+        self.running: dict[str, CameraLine] = {}
+        self.failed: dict[str, Failed] = {}
+        self._settings = settings
+        self._bus = bus
+        self._scorers = scorers
+
+    # Starting and stopping
+
+    def is_outdated(self, camera: Camera) -> bool:
+        """The camera or its checkpoint is another than the one that runs, or has failed and may be tried again."""
+        signature = self._signature(camera.model)
+        line, failed = self.running.get(camera.id), self.failed.get(camera.id)
+        if line is not None:
+            return (line.camera, line.signature) != (camera, signature)
+        if failed is not None:
+            return (failed.camera, failed.signature) != (
+                camera,
+                signature,
+            ) or time.monotonic() >= failed.retry_at
+        return True
+
+    def start(self, camera: Camera, epoch: int, snapshot: Snapshot | None) -> None:
+        """Begin where the snapshot ends, without one at the oldest frame; another checkpoint begins at the end."""
+        signature = self._signature(camera.model)
+        try:
+            scorer, checkpoint_digest = self._scorers.get(camera.model)
+            identity = snapshots.identity(camera, checkpoint_digest)
+            known = (
+                snapshot if snapshot is not None and snapshot.state.get("of") == identity else None
+            )
+            line = CameraLine(
+                camera,
+                scorer,
+                scorer.fresh_items(),
+                self._fresh_learner(camera, scorer),
+                self._position(camera.id, snapshot, known),
+                epoch=epoch,
+                signature=signature,
+                identity=identity,
+            )
+        except CheckpointError as error:
+            self.fail(camera, signature, str(error))
+            return
+        if known is not None:
+            self._restore(line, known)
+        if epoch > 1 and line.done is not None:
+            line.loss = "takeover"
+            line.why = (
+                WINDOW if line.done.seq < scorer.needs.scored else "takeover"
+            )  # a session's first have no score
+        self.failed.pop(camera.id, None)
+        self.running[camera.id] = line
+
+    def stop(self, name: str) -> None:
+        self.running.pop(name, None)
+        self.failed.pop(name, None)
+
+    def fail(self, camera: Camera, signature: Signature | None, reason: str) -> None:
+        """Rest for a while: nobody can score this camera as it is."""
+        known = self.failed.get(camera.id)
+        if known is None or (known.camera, known.reason) != (camera, reason):
+            log.error("camera %s: %s", camera.id, reason, extra={"camera": camera.id})
+        self.running.pop(camera.id, None)
+        self.failed[camera.id] = Failed(
+            camera, reason, signature, time.monotonic() + RETRY_FAILED_EVERY_S
+        )
+
+    def keep_checkpoints(self, models: set[str]) -> None:
+        """Let go of checkpoints that no camera uses."""
+        self._scorers.keep_only(models)
+
+    def _signature(self, model: str) -> Signature | None:
+        try:
+            return self._scorers.signature(model)
+        except CheckpointError:
+            return None
+
+    def _position(
+        self, name: str, snapshot: Snapshot | None, known: Snapshot | None
+    ) -> FrameId | None:
+        """The frame up to which everything is dealt with, as far as this line is concerned."""
+        if known is not None or snapshot is None:
+            return known.cursor if known else None
+        return max(snapshot.cursor, self._bus.cursor(name) or snapshot.cursor)
+
+    def _fresh_learner(self, camera: Camera, scorer: Scorer) -> Learner:
+        """Bounds from the checkpoint where the camera wants them, else none. Raises CheckpointError without any."""
+        bounds: Bounds | None = None
+        if camera.calibration == "model":
+            bounds = scorer.checkpoint.calibration
+            if bounds is None:
+                reason = f"model {camera.model!r} holds no calibration: run `lookout calibrate`"
+                raise CheckpointError(reason)
+        try:
+            return Learner(bounds, self._settings.learn_frames, camera.score)
+        except ValueError as error:
+            raise CheckpointError(
+                f"model {camera.model!r}: {error}: run `lookout calibrate`"
+            ) from None
+
+    def _restore(self, line: CameraLine, snapshot: Snapshot) -> None:
+        try:
+            snapshots.restore(line, snapshot.state)
+        except (ValueError, KeyError, TypeError) as error:
+            reason = "starts from its trained memory: its snapshot cannot be used"
+            log.warning(
+                "camera %s %s: %s", line.camera.id, reason, error, extra={"camera": line.camera.id}
+            )
+
+    # Feeding
+
+    def fetch(self, lines: Iterable[CameraLine]) -> list[CameraLine]:
+        """Those of `lines` that have something to look at, after one question to the bus for all that had nothing."""
+        able = {line.camera.id: line for line in lines if not line.unsent}
+        hungry = {name: line.cursor for name, line in able.items() if not line.fetched}
+        if hungry:
+            for name, frames in self._bus.frames_after(hungry, FETCH).items():
+                able[name].offer(frames)
+        return [line for line in able.values() if line.fetched]
+
+    def end_sessions(self) -> None:
+        """Tell the last frames of files that were read to their ends, where their scores wait for later ones."""
+        for name, line in self.running.items():
+            if line.waiting_for_later is not None and line.waiting_for_later == self._end_of(name):
+                line.end_session()
+
+    def _end_of(self, name: str) -> FrameId | None:
+        """The last frame of a file that ingest has ended."""
+        try:
+            report = self._bus.ingest_report(name)
+        except BrokenMessageError:
+            return None
+        if (
+            report is None
+            or report.state != "ended"
+            or report.session is None
+            or report.last_seq is None
+        ):
+            return None
+        return FrameId(report.session, report.last_seq)
+
+    def ready(self, lines: Iterable[CameraLine]) -> list[Ready]:
+        """The next frame of each of `lines` that has one, with its window; to be scored at once, while it is fresh.
+
+        The bus may fail only before the first frame is taken: what is taken counts as dealt with.
+        """
+        lines = list(lines)
+        for line in lines:
+            self._freshen(line)
+        return [(line, frame) for line in lines if (frame := line.next_frame()) is not None]
+
+    def _freshen(self, line: CameraLine) -> None:
+        now = time.time()
+        if line.stale(now, STALE * self._settings.live_age_s):
+            self._catch_up(line, now)
+
+    def _catch_up(self, line: CameraLine, now: float) -> None:
+        """Leave out what is too old; the next frame has its window all the same."""
+        share = STALE if line.loss == "takeover" else FRESH
+        oldest = now - share * self._settings.live_age_s
+        times = self._bus.frame_times(line.camera.id, line.done, INDEX)
+        fresh = next((i for i, (_, at) in enumerate(times) if at >= oldest), len(times))
+        line.skip(frame_id for frame_id, _ in times[:fresh])

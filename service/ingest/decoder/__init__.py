@@ -1,0 +1,1 @@
+"""One camera's decoder process, and its parent's side of it."""

@@ -1,0 +1,65 @@
+"""The cameras as the store last told them, asked for in a thread of its own: a store that hangs holds up nobody."""
+
+from __future__ import annotations
+
+import logging
+import threading
+
+from lookout.service.core.messages import Camera
+from lookout.service.storage.bus.bus import UNAVAILABLE
+from lookout.service.storage.store.store import Store
+
+log = logging.getLogger(__name__)
+
+FOLLOW_EVERY_S = 0.5
+
+
+class CameraList:
+    """A context: it ends with its block."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._cameras: dict[str, Camera] | None = None
+        self._away = False
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="cameras", daemon=True)
+
+    def __enter__(self) -> CameraList:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join(2.0)
+
+    @property
+    def cameras(self) -> dict[str, Camera] | None:
+        """Every enabled or disabled camera by its id; None until the store has answered once."""
+        return self._cameras
+
+    @property
+    def away(self) -> bool:
+        """The store did not answer the last time: what it told before is all there is."""
+        return self._away
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            self._ask()
+            self._stop.wait(FOLLOW_EVERY_S)
+
+    def _ask(self) -> None:
+        try:
+            self._cameras = self._store.cameras()
+        except UNAVAILABLE as error:
+            self._note_away(f"the store does not answer ({type(error).__name__})", trace=False)
+        except Exception:  # whatever it is: nobody would notice if this thread ended
+            self._note_away("the store's answer cannot be used", trace=True)
+        else:
+            if self._away:
+                log.info("the store is back")
+            self._away = False
+
+    def _note_away(self, what: str, *, trace: bool) -> None:
+        if not self._away:
+            log.warning("%s; what runs goes on", what, exc_info=trace)
+        self._away = True

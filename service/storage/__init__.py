@@ -1,0 +1,1 @@
+"""Redis and files: the bus, the store, pictures."""

@@ -1,0 +1,1 @@
+"""The bus: bounded streams that a crash may lose."""

@@ -1,0 +1,1 @@
+"""Connections, keys, codec and the embedded servers."""

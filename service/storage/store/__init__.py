@@ -1,0 +1,1 @@
+"""The store: what is never lost once acknowledged."""

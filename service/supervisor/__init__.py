@@ -1,0 +1,1 @@
+"""`lookout serve`: Redis servers and stages as child processes."""
