@@ -166,9 +166,12 @@ def change_camera(
     given = {name: getattr(change, name) for name in change.model_fields_set}
     if not given:
         return _seen(here, now)
-    new = replace(now, **given, revision=now.revision + 1)
+    restarts = given.keys() != {"alert"}  # of no concern to ingest and inference
+    new = replace(now, **given, revision=now.revision + restarts)
     _check_change(here, now, new)
-    here.store.replace_camera(new)
+    here.store.replace_camera(new, now)
+    if not restarts:
+        return _seen(here, new)
     if any(getattr(now, name) != getattr(new, name) for name in RELEARN):
         here.store.forget_snapshot(camera)
     here.bus.forget_run(camera)

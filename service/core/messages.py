@@ -5,7 +5,7 @@ Times are UTC seconds since the epoch. Higher `value` = more abnormal, everywher
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal, NamedTuple
 
@@ -59,6 +59,16 @@ class CameraState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class AlertSettings:
+    """A camera's own alert policy; None takes the default from the settings (`alert_*`)."""
+
+    threshold: float | None = None
+    hysteresis: float | None = None
+    min_duration_s: float | None = None
+    clear_after_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Camera:
     """What somebody asked Lookout to watch."""
 
@@ -70,10 +80,13 @@ class Camera:
     calibration: Calibration
     enabled: bool
     created_at: float
-    revision: int  # +1 with each change: whoever follows the camera starts it anew
+    revision: int  # +1 with each change but one of `alert`: ingest and inference restart the camera
     transport: Transport = "tcp"  # rtsp only; rtsps is always tcp
     memory: MemoryMode = "paper"  # how the memory follows what the camera sees
     score: ScoreScheme = "paper"  # what its values are made of
+    # Alerting alone follows it: a change raises no revision, and equal cameras are those that
+    # ingest and inference need not restart.
+    alert: AlertSettings = field(default=AlertSettings(), compare=False)
 
     @property
     def live(self) -> bool:

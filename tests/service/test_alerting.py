@@ -195,7 +195,7 @@ def _go(store: Store, removed: bool) -> None:
         store.remove_camera("gate")
     else:
         now = store.camera("gate")
-        store.replace_camera(replace(now, enabled=False, revision=now.revision + 1))
+        store.replace_camera(replace(now, enabled=False, revision=now.revision + 1), now)
 
 
 def test_an_alert_that_nobody_remembers_is_closed_when_its_camera_is_back(

@@ -252,7 +252,7 @@ class Contended(Store):
 
     def camera(self, camera: str) -> Camera:
         found = super().camera(camera)
-        self.replace_camera(replace(found, fps=1.0, revision=found.revision + 1))
+        self.replace_camera(replace(found, fps=1.0, revision=found.revision + 1), found)
         return found
 
 

@@ -68,7 +68,7 @@ def test_everything_that_the_store_does(client: redis.Redis) -> None:
     store = Store(client, alerts_kept=1)
     for name in CAMERAS:
         store.add_camera(camera(name))
-    store.replace_camera(camera("gate", revision=2))
+    store.replace_camera(camera("gate", revision=2), camera("gate"))
     assert store.cameras()["gate"].revision == 2
     assert store.begin_session("gate", 1.0, 2) == 1000
     epoch, _ = store.take_over("gate")

@@ -268,7 +268,7 @@ def test_a_removed_or_disabled_camera_is_let_go(bus: Bus, store: Store, settings
     with working(settings):
         wait_until(lambda: bus.infer_report("a") and bus.infer_report("b"), "both are followed")
         store.remove_camera("a")
-        store.replace_camera(camera("b", enabled=False, revision=2))
+        store.replace_camera(camera("b", enabled=False, revision=2), camera("b"))
         store.add_camera(camera("c"))
         first = wait_until(
             lambda: bus.infer_report("c"), "the third is followed, so the change is known"

@@ -98,7 +98,7 @@ def test_a_change_begins_a_new_session(work: None, endless: Path, bus: Bus, stor
     store.add_camera(first)
     reader = Reader(bus, "a")
     reader.read_until(3)
-    store.replace_camera(replace(first, revision=2, fps=5.0))
+    store.replace_camera(replace(first, revision=2, fps=5.0), first)
     wait_until(lambda: (reader.read(), len(reader.sessions) == 2)[1], "a second session")
     report = wait_for_state(bus, "a", "online")
     wait_until(
@@ -124,9 +124,10 @@ def test_a_camera_that_is_switched_off_or_removed_leaves_no_process(
         lambda: bus.frame("gone") is None and bus.ingest_report("gone") is None,
         "no trace on the bus",
     )
-    store.replace_camera(replace(kept, revision=2, enabled=False))
+    off = replace(kept, revision=2, enabled=False)
+    store.replace_camera(off, kept)
     wait_until(lambda: decoders() == [], "no decoder left")
-    store.replace_camera(replace(kept, revision=3))
+    store.replace_camera(replace(kept, revision=3), off)
     wait_until(lambda: len(decoders()) == 1, "switched on again")
 
 

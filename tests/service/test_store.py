@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from lookout.service.core.messages import Alert, AlertEvent, Camera, CameraEvent, FrameId
+from lookout.service.core.errors import ConflictError
+from lookout.service.core.messages import (
+    Alert,
+    AlertEvent,
+    AlertSettings,
+    Camera,
+    CameraEvent,
+    FrameId,
+)
 from lookout.service.storage.bus.bus import UNAVAILABLE, connect
 from lookout.service.storage.redis import codec, keys
 from lookout.service.storage.redis.embedded import RedisServer
@@ -19,6 +28,7 @@ from lookout.service.storage.store.camera_events import EVENTS_KEPT
 from lookout.service.storage.store.store import AlertingOverview, Store
 from tests.conftest import Urls
 from tests.refusing import REFUSALS, LosesAnswers, refusing_redis
+from tests.service.api_server import camera
 
 
 def an_alert(seq: int = 5, **changes: Any) -> Alert:
@@ -252,3 +262,33 @@ def test_the_events_go_with_their_camera(store: Store) -> None:
     store.add_event(a_change(5))
     store.remove_camera("gate")
     assert store.events("gate", 10) == []
+
+
+def test_a_camera_keeps_its_own_alert_settings(store: Store) -> None:
+    own = AlertSettings(threshold=0.8, clear_after_s=5.0)
+    store.add_camera(camera("gate", alert=own))
+    assert store.camera("gate").alert == own
+    assert store.cameras()["gate"].alert == own
+
+
+def test_a_camera_of_a_former_version_has_no_alert_settings_and_can_be_changed(
+    store: Store, urls: Urls
+) -> None:
+    old = asdict(camera("gate"))
+    del old["alert"]
+    with closing(connect(urls.store)) as client:
+        client.hset(keys.CAMERAS, "gate", json.dumps(old))
+    before = store.camera("gate")
+    assert before.alert == AlertSettings()
+    store.replace_camera(replace(before, alert=AlertSettings(threshold=0.7)), before)
+    assert store.camera("gate").alert == AlertSettings(threshold=0.7)
+
+
+def test_two_changes_of_the_alert_settings_do_not_overwrite_each_other(store: Store) -> None:
+    before = camera("gate", alert=AlertSettings(hysteresis=0.2))
+    store.add_camera(before)
+    store.replace_camera(replace(before, alert=AlertSettings(threshold=0.7)), before)
+    late = replace(before, alert=AlertSettings(threshold=0.9))
+    with pytest.raises(ConflictError):
+        store.replace_camera(late, before)
+    assert store.camera("gate").alert == AlertSettings(threshold=0.7)

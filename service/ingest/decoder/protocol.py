@@ -48,7 +48,7 @@ class Job:
     def load(cls, line: bytes) -> Job:
         data = json.loads(line)
         return cls(
-            Camera(**data["camera"]),
+            codec.build(Camera, data["camera"]),
             Settings(**data["settings"]),
             data["parent_pid"],
             data["token"],

@@ -170,13 +170,28 @@ def dump(message: Any) -> str:
 
 
 def load(kind: type[T], text: str | bytes) -> T:
-    """The inverse of `dump`; fields this version does not know are left out. Raises BrokenMessageError."""
+    """The inverse of `dump`; fields this version does not know are left out.
+
+    Raises BrokenMessageError.
+    """
     try:
-        data = json.loads(text)
-        known = {field.name for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
-        return kind(**{name: value for name, value in data.items() if name in known})
+        return build(kind, json.loads(text))
     except (ValueError, TypeError, AttributeError) as error:
         raise BrokenMessageError(f"{kind.__name__} cannot be read: {error}") from error
+
+
+def build(kind: type[T], data: Mapping[str, Any]) -> T:
+    """Make a dataclass of the fields it knows; a field with a dataclass as default is one itself.
+
+    Raises TypeError and AttributeError where `data` has another form.
+    """
+    known = {}
+    for field in dataclasses.fields(kind):  # type: ignore[arg-type]
+        if field.name in data:
+            value = data[field.name]
+            nested = dataclasses.is_dataclass(field.default)
+            known[field.name] = build(type(field.default), value) if nested else value
+    return kind(**known)
 
 
 def camera_event_fields(event: CameraEvent) -> Fields:

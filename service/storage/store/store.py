@@ -52,10 +52,18 @@ redis.call('HSET', KEYS[1], 'epoch', ARGV[1], 'cursor', ARGV[2], 'state', ARGV[3
 return 1
 """
 
-# KEYS: cameras. ARGV: id, camera, expected revision. Answers 1, or 0 where somebody else was quicker.
+# KEYS: cameras. ARGV: id, camera, and of the camera it replaces: revision, alert settings.
+# Returns 1, or 0 where the stored camera is another.
 _REPLACE = """
 local now = redis.call('HGET', KEYS[1], ARGV[1])
-if not now or cjson.decode(now)['revision'] ~= tonumber(ARGV[3]) then return 0 end
+if not now then return 0 end
+local stored, expected = cjson.decode(now), cjson.decode(ARGV[4])
+if stored['revision'] ~= tonumber(ARGV[3]) then return 0 end
+for name, value in pairs(expected) do
+    local found = (stored['alert'] or {})[name]
+    if found == nil then found = cjson.null end
+    if found ~= value then return 0 end
+end
 redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
 return 1
 """
@@ -162,10 +170,14 @@ class Store(CameraEventLog):
             keys.events(camera.id)
         )  # a late one of a removed camera of the same name
 
-    def replace_camera(self, camera: Camera) -> None:
-        """Write a camera whose revision is one above the stored. Raises ConflictError where that is not so."""
-        args = (camera.id, codec.dump(camera), camera.revision - 1)
-        if not self._redis.eval(_REPLACE, 1, keys.CAMERAS, *map(str, args)):
+    def replace_camera(self, camera: Camera, before: Camera) -> None:
+        """Write a camera in the place of `before`.
+
+        Raises ConflictError where the stored revision or alert settings are not those of `before`.
+        """
+        expected = (str(before.revision), codec.dump(before.alert))
+        args = (camera.id, codec.dump(camera), *expected)
+        if not self._redis.eval(_REPLACE, 1, keys.CAMERAS, *args):
             raise ConflictError(f"camera {camera.id!r} was changed or removed meanwhile; try again")
 
     def remove_camera(self, camera: str) -> None:
