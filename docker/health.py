@@ -9,23 +9,23 @@ import socket
 import sys
 
 from lookout.service.core.settings import load_settings
+from lookout.service.core.stages import STAGES
 from lookout.service.storage.bus.bus import UNAVAILABLE
 from lookout.service.storage.redis.connections import open_bus
 from lookout.service.supervisor.supervisor import is_ready
 
-BEATS = {"ingest": "ingest", "infer": "inference", "alert": "alerting"}
 
-
-def healthy(stage: str) -> bool:
-    """Raises KeyError for a stage that does not exist."""
+def healthy(name: str) -> bool:
+    """Return whether the stage works here. Raises StopIteration for a name that no stage has."""
+    stage = next(stage for stage in STAGES if stage.name == name)
     settings = load_settings()
-    if stage == "api":
+    if not stage.reports_on_bus:
         return is_ready(settings)
     try:
-        at_work = open_bus(settings).present(BEATS[stage])
+        at_work = open_bus(settings).present(stage.name)
     except UNAVAILABLE:
         return False
-    return any(name.startswith(f"{socket.gethostname()}-") for name in at_work)
+    return any(worker.startswith(f"{socket.gethostname()}-") for worker in at_work)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from lookout.service.core.errors import BrokenMessageError
 from lookout.service.core.messages import Alert, AlertEvent, Camera, FrameId, Heat, Score
 from lookout.service.core.outage import Outage
 from lookout.service.core.settings import Settings
+from lookout.service.core.stages import ALERTING
 from lookout.service.ownership.assignment import worker_name
 from lookout.service.storage import pictures
 from lookout.service.storage.bus.bus import UNAVAILABLE, Bus
@@ -115,7 +116,7 @@ class Alerting:
     # Cameras come, go and fall silent
 
     def _look_around(self) -> None:
-        self._bus.beat("alerting", self._name)
+        self._bus.beat(ALERTING.name, self._name)
         cameras = self._store.cameras()
         wanted = {camera.id for camera in cameras.values() if camera.enabled}
         for camera in (cameras.keys() if self._first_look else wanted) - self._watched.keys():

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from lookout.service.core.messages import Camera, CameraState, FrameId, InferReport, IngestReport
+from lookout.service.core.messages import (
+    Camera,
+    CameraState,
+    FrameId,
+    InferenceReport,
+    IngestReport,
+)
 from lookout.service.storage.bus.bus import Overview
 
 QUIET_S = 15.0
@@ -45,13 +51,15 @@ class Status:
 def status(camera: Camera, seen: Overview, beats: Beats, now: float) -> Status:
     """The camera's state at `now`. Reports of another revision are leftovers and count as none."""
     ingest = seen.ingest if seen.ingest and seen.ingest.revision == camera.revision else None
-    infer = seen.infer if seen.infer and seen.infer.revision == camera.revision else None
-    state, error = _settled(camera, ingest, infer, seen) or _running(
-        camera, ingest, infer, beats, now
+    inference = (
+        seen.inference if seen.inference and seen.inference.revision == camera.revision else None
     )
-    learning = infer if state is CameraState.LEARNING else None
+    state, error = _settled(camera, ingest, inference, seen) or _running(
+        camera, ingest, inference, beats, now
+    )
+    learning = inference if state is CameraState.LEARNING else None
     progress = (learning.learned, learning.to_learn) if learning else None
-    known = _as_inferred(Status(state, error, progress=progress), infer)
+    known = _as_inferred(Status(state, error, progress=progress), inference)
     if ingest is None:
         return known
     captured_at = ingest.last_captured_at
@@ -69,26 +77,26 @@ def status(camera: Camera, seen: Overview, beats: Beats, now: float) -> Status:
     )
 
 
-def _as_inferred(known: Status, infer: InferReport | None) -> Status:
-    if infer is None:
+def _as_inferred(known: Status, inference: InferenceReport | None) -> Status:
+    if inference is None:
         return known
-    workers = {"inference": infer.worker} if infer.worker else {}
+    workers = {"inference": inference.worker} if inference.worker else {}
     return replace(
         known,
-        tampered=infer.tampered,
-        drift=infer.drift,
-        rollbacks=infer.rollbacks,
+        tampered=inference.tampered,
+        drift=inference.drift,
+        rollbacks=inference.rollbacks,
         workers=workers,
     )
 
 
 def _settled(
-    camera: Camera, ingest: IngestReport | None, infer: InferReport | None, seen: Overview
+    camera: Camera, ingest: IngestReport | None, inference: InferenceReport | None, seen: Overview
 ) -> Said:
     """States that stay until somebody changes the camera: nobody has to go on reporting them."""
     if not camera.enabled:
         return CameraState.DISABLED, None
-    for report in (ingest, infer):
+    for report in (ingest, inference):
         if report and report.state == "failed":
             return CameraState.FAILED, report.last_error or "it failed without a reason"
     if ingest and ingest.state == "ended" and _all_dealt_with(ingest, seen):
@@ -97,7 +105,11 @@ def _settled(
 
 
 def _running(
-    camera: Camera, ingest: IngestReport | None, infer: InferReport | None, beats: Beats, now: float
+    camera: Camera,
+    ingest: IngestReport | None,
+    inference: InferenceReport | None,
+    beats: Beats,
+    now: float,
 ) -> tuple[CameraState, str | None]:
     if ingest is None:
         gone = now - camera.created_at > QUIET_S and not beats.ingest
@@ -110,7 +122,7 @@ def _running(
         return CameraState.STALLED, _silent("ingest", beats.ingest)
     if ingest.state in ("reconnecting", "stalled"):
         return CameraState(ingest.state), ingest.last_error
-    return _scoring(ingest, infer, beats, now)
+    return _scoring(ingest, inference, beats, now)
 
 
 def _all_dealt_with(ingest: IngestReport, seen: Overview) -> bool:
@@ -123,18 +135,20 @@ def _all_dealt_with(ingest: IngestReport, seen: Overview) -> bool:
 
 
 def _scoring(
-    ingest: IngestReport, infer: InferReport | None, beats: Beats, now: float
+    ingest: IngestReport, inference: InferenceReport | None, beats: Beats, now: float
 ) -> tuple[CameraState, str | None]:
     """Frames come, or came and are not all scored: what inference makes of them."""
-    error = ingest.last_error or (infer.last_error if infer else None)
+    error = ingest.last_error or (inference.last_error if inference else None)
     if ingest.session is None or ingest.last_seq is None:
         return CameraState.STARTING, error
-    heard_at = infer.at if infer else ingest.session / 1000  # a session's number is its start in ms
+    heard_at = (
+        inference.at if inference else ingest.session / 1000
+    )  # a session's number is its start in ms
     if now - heard_at > QUIET_S:
         return CameraState.STALLED, _silent("inference", beats.inference)
-    if infer is None:
+    if inference is None:
         return CameraState.STARTING, error
-    return CameraState(infer.state), error
+    return CameraState(inference.state), error
 
 
 def _silent(stage: str, beats: bool) -> str:

@@ -16,6 +16,7 @@ from lookout.service.api.live.broadcaster import Hub
 from lookout.service.api.views import CameraView, camera_view
 from lookout.service.core.messages import Camera
 from lookout.service.core.settings import Settings
+from lookout.service.core.stages import INFERENCE, INGEST
 from lookout.service.storage.bus.bus import Bus
 from lookout.service.storage.store.store import Store
 
@@ -33,7 +34,7 @@ def look(bus: Bus, cameras: Iterable[Camera]) -> dict[str, CameraView]:
     """The cameras as everybody is shown them, now."""
     wanted = {camera.id: camera for camera in cameras}
     seen = bus.overview(wanted)
-    beats = Beats(ingest=bus.beats("ingest"), inference=bus.beats("inference"))
+    beats = Beats(ingest=bus.beats(INGEST.name), inference=bus.beats(INFERENCE.name))
     now = time.time()
     return {name: camera_view(camera, seen[name], beats, now) for name, camera in wanted.items()}
 

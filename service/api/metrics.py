@@ -17,8 +17,9 @@ from prometheus_client.registry import Collector
 from lookout.service.api.camera_status import QUIET_S, Beats, Status, status
 from lookout.service.api.dependencies import Services
 from lookout.service.core import metrics
-from lookout.service.core.messages import Camera, CameraState, FrameId, InferReport
+from lookout.service.core.messages import Camera, CameraState, FrameId, InferenceReport
 from lookout.service.core.metrics import Metric
+from lookout.service.core.stages import INFERENCE, INGEST, REPORTING_NAMES
 from lookout.service.storage.bus.bus import DROPPED, UNAVAILABLE, WINDOW, Overview
 from lookout.service.storage.store.store import AlertingOverview
 
@@ -66,13 +67,13 @@ class _Collector(Collector):
         yield _told(metrics.DATA_SIZE, {(): disk.total})
 
     def _of_bus(self) -> Told:
-        present = {stage: self._here.bus.present(stage) for stage in metrics.STAGES}
+        present = {stage: self._here.bus.present(stage) for stage in REPORTING_NAMES}
         loads = {
             (stage, name): load for stage, names in present.items() for name, load in names.items()
         }
         yield _told(metrics.WORKERS, {(stage,): len(names) for stage, names in present.items()})
         yield _told(metrics.WORKER_LOAD, loads)
-        counted = self._here.bus.stage_counters("inference")
+        counted = self._here.bus.stage_counters(INFERENCE.name)
         for metric in (metrics.BATCH, metrics.STEP):
             yield _told_histogram(metric, {(): counted})
 
@@ -80,7 +81,7 @@ class _Collector(Collector):
         bus = self._here.bus
         seen, newest = bus.overview(cameras), bus.newest_score_ids(cameras)
         alerting = self._here.store.alerting_overview(cameras)
-        beats = Beats(ingest=bus.beats("ingest"), inference=bus.beats("inference"))
+        beats = Beats(ingest=bus.beats(INGEST.name), inference=bus.beats(INFERENCE.name))
         now = time.time()
         yield from _states(
             {name: status(camera, seen[name], beats, now) for name, camera in cameras.items()}
@@ -200,11 +201,15 @@ def _dropped(counters: Mapping[str, int]) -> dict[str, int]:
     return found
 
 
-def _fresh(seen: Overview, now: float) -> InferReport | None:
-    return seen.infer if seen.infer is not None and now - seen.infer.at <= QUIET_S else None
+def _fresh(seen: Overview, now: float) -> InferenceReport | None:
+    return (
+        seen.inference
+        if seen.inference is not None and now - seen.inference.at <= QUIET_S
+        else None
+    )
 
 
-def _as_inferred(reports: Mapping[str, InferReport]) -> Told:
+def _as_inferred(reports: Mapping[str, InferenceReport]) -> Told:
     yield _of_each(metrics.DRIFT, {name: report.drift for name, report in reports.items()})
     yield _of_each(metrics.ROLLBACKS, {name: report.rollbacks for name, report in reports.items()})
     yield _of_each(metrics.SCORE, {name: report.score for name, report in reports.items()})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import os
 import sys
 from pathlib import Path
@@ -20,6 +21,7 @@ from lookout.service.core import logging as logs
 from lookout.service.core.errors import LookoutError
 from lookout.service.core.lifecycle import stop_on_signals
 from lookout.service.core.settings import Settings, load_settings
+from lookout.service.core.stages import RENAMED_COMMANDS, STAGES, Stage
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -90,36 +92,38 @@ def scene(
     typer.echo(f"wrote {train_clips} normal and {test_clips} test clips of {seconds:g} s to {out}")
 
 
-def _stage(name: str, module: str) -> None:
-    """Run one stage until a signal. Imported here: an image without torch can still serve the API."""
+def run_stage(stage: Stage) -> None:
+    """Run one stage until a signal. Its module is imported here: an image without torch serves the API."""
     settings = load_settings()
-    logs.set_up(name, settings.log_level, settings.log_format)
+    logs.set_up(stage.name, settings.log_level, settings.log_format)
     with stop_on_signals() as stop:
-        importlib.import_module(module).run(settings, stop)
+        importlib.import_module(stage.module).run(settings, stop)
 
 
-@app.command()
-def ingest() -> None:
-    """One stage: decode the cameras into the bus."""
-    _stage("ingest", "lookout.service.ingest.worker")
+def add_stage_command(stage: Stage) -> None:
+    """Add the command that runs a stage."""
+
+    @app.command(stage.name, help=f"One stage: {stage.summary}")
+    def command() -> None:
+        run_stage(stage)
 
 
-@app.command()
-def infer() -> None:
-    """One stage: score the frames on the bus."""
-    _stage("infer", "lookout.service.inference.worker")
+def add_renamed_command(old_name: str, stage: Stage) -> None:
+    """Add a hidden command under a stage's old name; one line on standard error names the new one."""
+
+    @app.command(old_name, hidden=True, help=f"One stage: {stage.summary}")
+    def command() -> None:
+        logs.print_line(
+            f"`lookout {old_name}` is now `lookout {stage.name}`; "
+            "the old name goes with the next release"
+        )
+        run_stage(stage)
 
 
-@app.command()
-def alert() -> None:
-    """One stage: turn scores into alerts."""
-    _stage("alert", "lookout.service.alerting.worker")
-
-
-@app.command()
-def api() -> None:
-    """One stage: REST, WebSocket and the page."""
-    _stage("api", "lookout.service.api.worker")
+for stage in STAGES:
+    add_stage_command(stage)
+for old_name, stage in RENAMED_COMMANDS.items():
+    add_renamed_command(old_name, stage)
 
 
 @app.command("settings")
@@ -148,5 +152,5 @@ def main() -> None:
 
 
 def _end(line: str, code: int) -> None:
-    logs.last_words(line)
+    logs.print_line(line, logging.CRITICAL)
     sys.exit(code)

@@ -73,10 +73,13 @@ def _uncaught(
     )
 
 
-def last_words(text: str) -> None:
-    """Why the command ends, in the form that was wanted: perhaps before there were settings at all."""
+def print_line(text: str, level: int = logging.WARNING) -> None:
+    """Print one line on standard error in the form that LOOKOUT_LOG_FORMAT asks for.
+
+    For a command that ends or begins: it works before there are settings.
+    """
     if os.environ.get("LOOKOUT_LOG_FORMAT") == "json":
-        record = logging.LogRecord("lookout", logging.CRITICAL, __file__, 0, text, None, None)
+        record = logging.LogRecord("lookout", level, __file__, 0, text, None, None)
         print(Json("lookout").format(record), file=sys.stderr)
     else:
         print(f"lookout: {mask(text)}", file=sys.stderr)

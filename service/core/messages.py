@@ -203,7 +203,7 @@ class IngestReport:
 
 
 @dataclass(frozen=True, slots=True)
-class InferReport:
+class InferenceReport:
     """What the inference worker says of one camera, about once a second."""
 
     state: Literal["learning", "online", "failed"]

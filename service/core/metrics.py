@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from lookout.service.core.messages import CameraState
+from lookout.service.core.stages import REPORTING_NAMES
 
 Kind = Literal["counter", "gauge", "histogram"]
 
@@ -31,7 +32,6 @@ REFUSALS = ("missing", "wrong", "lapsed")
 OTHER = "other"  # a reason that this version does not know
 DECISIONS = ("updated", "kept")
 SERVERS = ("bus", "store")
-STAGES = ("ingest", "inference", "alerting")
 
 LABELS: Mapping[str, str] = {
     "camera": "id of a camera that is in the store now; a removed one leaves nothing behind",
@@ -40,7 +40,7 @@ LABELS: Mapping[str, str] = {
     "decision": ", ".join(DECISIONS),
     "state": ", ".join(CameraState),
     "server": ", ".join(SERVERS),
-    "stage": ", ".join(STAGES),
+    "stage": ", ".join(REPORTING_NAMES),
     "worker": "name of a worker that was heard of in the last 10 s: host, process id, four random letters",
     "version": "of Lookout",
     "python": "of Python",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -10,9 +12,13 @@ from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_va
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from lookout.service.core.errors import SettingsError
+from lookout.service.core.logging import print_line
 
 Precision = Literal["auto", "fp32", "bf16"]
 SHIPPED_MODELS = Path(__file__).resolve().parent.parent / "models" / "checkpoints"
+
+RENAMED = {"infer_workers": "inference_workers"}
+"""Settings of version 0.1 and what they are called now. The old variables work for one more release."""
 
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/-]{16,256}=*")  # RFC 6750: what may stand behind `Bearer`
 
@@ -77,7 +83,10 @@ class Settings(BaseSettings):
     ingest_workers: int = Field(
         default=1, ge=1, le=64, description="processes that `serve` starts for this stage"
     )
-    infer_workers: int = Field(
+    inference_workers: int = Field(
+        default=1, ge=1, le=64, description="processes that `serve` starts for this stage"
+    )
+    alerting_workers: int = Field(
         default=1, ge=1, le=64, description="processes that `serve` starts for this stage"
     )
     lease_s: float = Field(
@@ -192,12 +201,37 @@ def load_settings(**overrides: object) -> Settings:
 
     Raises SettingsError, naming each wrong variable on one line; values are not repeated (they may hold a password).
     """
-    given = {name: value for name, value in overrides.items() if value is not None}
+    given = renamed_settings(os.environ)
+    given |= {name: value for name, value in overrides.items() if value is not None}
     try:
         return Settings(**given)  # type: ignore[arg-type]
     except ValidationError as error:
         wrong = "; ".join(f"{_variable(part['loc'])}: {part['msg']}" for part in error.errors())
         raise SettingsError(f"wrong setting: {wrong}") from None
+
+
+def renamed_settings(environment: Mapping[str, str]) -> dict[str, object]:
+    """Return the values that stand under an old name, by new name; log a line for each.
+
+    Raises SettingsError where the new variable is set, too.
+    """
+    set_values = {name.upper(): value for name, value in environment.items()}
+    found: dict[str, object] = {}
+    for old_name, new_name in RENAMED.items():
+        old = variable_name(old_name)
+        new = variable_name(new_name)
+        if old not in set_values:
+            continue
+        if new in set_values:
+            raise SettingsError(f"{old} and {new} are both set: {old} is the old name of {new}")
+        print_line(f"{old} is now {new}; the old name goes with the next release")
+        found[new_name] = set_values[old]
+    return found
+
+
+def variable_name(setting: str) -> str:
+    """Return the environment variable of a setting."""
+    return f"LOOKOUT_{setting.upper()}"
 
 
 def plain(value: object) -> str:
@@ -206,4 +240,4 @@ def plain(value: object) -> str:
 
 
 def _variable(location: tuple[int | str, ...]) -> str:
-    return f"LOOKOUT_{str(location[0]).upper()}" if location else "settings"
+    return variable_name(str(location[0])) if location else "settings"

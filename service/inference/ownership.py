@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from lookout.service.core.messages import Camera
+from lookout.service.core.stages import INFERENCE
 from lookout.service.inference.store_link import StoreLink, Taken
 from lookout.service.ownership.assignment import Claims
 
-STAGE = "inference"
+STAGE = INFERENCE.name
 
 
 class Ownership:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from lookout.service.core.messages import InferReport
+from lookout.service.core.messages import InferenceReport
 from lookout.service.inference.camera_line import CameraLine
 from lookout.service.inference.camera_lines import Lines
 from lookout.service.inference.ownership import Ownership
@@ -19,12 +19,13 @@ def report(bus: Bus, lines: Lines, ownership: Ownership) -> None:
         bus.remind(name, ownership.leases.token(name), line.told, line.saved)
     for name, failed in lines.failed.items():
         bus.report_infer(
-            name, InferReport("failed", now, failed.camera.revision, failed.reason, worker=worker)
+            name,
+            InferenceReport("failed", now, failed.camera.revision, failed.reason, worker=worker),
         )
 
 
-def _of(line: CameraLine, worker: str, now: float) -> InferReport:
-    return InferReport(
+def _of(line: CameraLine, worker: str, now: float) -> InferenceReport:
+    return InferenceReport(
         state="online" if line.learner.bounds else "learning",
         at=now,
         revision=line.camera.revision,

@@ -13,6 +13,7 @@ from lookout.service.core.errors import BrokenMessageError
 from lookout.service.core.messages import Camera, IngestReport
 from lookout.service.core.outage import Outage
 from lookout.service.core.settings import Settings
+from lookout.service.core.stages import INGEST
 from lookout.service.core.throttle import Rarely
 from lookout.service.ingest.backoff import Backoff
 from lookout.service.ingest.camera_runner import Runner
@@ -29,7 +30,7 @@ from lookout.service.storage.redis.connections import (
 
 LOG = logging.getLogger(__name__)
 
-STAGE = "ingest"
+STAGE = INGEST.name
 TICK_S = 0.1
 FOLLOW_EVERY_S = 0.5
 REPORT_EVERY_S = 1.0

@@ -27,11 +27,11 @@ from lookout.service.core.errors import (
 from lookout.service.core.lifecycle import die_with_parent
 from lookout.service.core.listening import check_protected
 from lookout.service.core.settings import Settings, plain
+from lookout.service.core.stages import API, STAGES
 from lookout.service.storage.redis.embedded import RedisServer
 
 log = logging.getLogger(__name__)
 
-STAGES = ("ingest", "infer", "alert", "api")  # sub-commands of the command line
 HOPELESS = {wrong.exit_code: wrong for wrong in (SettingsError, UnprotectedError, NoDeviceError)}
 """Exit codes of a stage that cannot work as configured: it is not started again."""
 PATIENCE_S = 6.0  # for stages to end by themselves; within the 10 s that an operator is promised
@@ -42,9 +42,12 @@ STAGE_WAIT_MOST_S, SERVER_WAIT_MOST_S = 30.0, 5.0
 
 
 def stages(settings: Settings) -> list[str]:
-    """The processes to start, by sub-command."""
-    workers = {"ingest": settings.ingest_workers, "infer": settings.infer_workers}
-    return [stage for stage in STAGES for _ in range(workers.get(stage, 1))]
+    """Return the stage of each process to start, with one entry a worker."""
+    return [
+        stage.name
+        for stage in STAGES
+        for _ in range(getattr(settings, stage.workers_setting) if stage.workers_setting else 1)
+    ]
 
 
 class Child:
@@ -124,7 +127,7 @@ def _spawner(name: str, environment: dict[str, str]) -> Callable[[], subprocess.
     own = {
         variable: value
         for variable, value in environment.items()
-        if name == "api" or variable != "LOOKOUT_TOKEN"
+        if name == API.name or variable != "LOOKOUT_TOKEN"
     }
 
     def spawn() -> subprocess.Popen[bytes]:

@@ -106,9 +106,10 @@ class Step:
         )
 
     def costs(self) -> str:
-        infer, decoder = self.resident_mb["infer"], self.resident_mb["decoder"] / self.cameras
+        decoder_mb = self.resident_mb["decoder"] / self.cameras
         return (
-            f"    memory: inference {infer:.0f} MB, a decoder {decoder:.0f} MB a camera, bus {self.redis_mb:.0f} MB; "
+            f"    memory: inference {self.resident_mb['inference']:.0f} MB, "
+            f"a decoder {decoder_mb:.0f} MB a camera, bus {self.redis_mb:.0f} MB; "
             f"bus {self.redis_in / 1e6:.1f} MB/s in, {self.redis_out / 1e6:.1f} MB/s out; "
             f"CPU of one core: {_percent(self.cpu_s, self.seconds)}"
         )

@@ -13,10 +13,10 @@ def test_every_process_is_printed(tmp_path: Path) -> None:
     roles = sorted(line[:14].strip() for line in lines)
     decoders = ["decoder"] * soak.CAMERAS
     assert roles == [
-        "alert",
+        "alerting",
         "api",
         *decoders,
-        "infer",
+        "inference",
         "ingest",
         "redis (bus)",
         "redis (store)",

@@ -18,7 +18,6 @@ from tests.chaos.arena import Arena
 from tests.chaos.proxy import Proxy
 from tests.chaos.takeovers import LEASES, TakeOver, is_done, take_over, was_anothers
 
-COMMANDS = {"inference": "infer", "ingest": "ingest"}  # of a stage's workers
 TAKE_OVER_LIMIT_S = 20.0
 RECOVERY_LIMIT_S = 45.0
 STORE_DIES_WITHIN_S = 20.0
@@ -86,10 +85,12 @@ def kill_ingest(arena: Arena, fault: Fault) -> None:
 
 
 def kill_alerting(arena: Arena, fault: Fault) -> None:
-    fault.pid = processes.stages(arena.pid, "alert")[0]
+    fault.pid = processes.stages(arena.pid, "alerting")[0]
     os.kill(fault.pid, signal.SIGKILL)
     known = fault.pid
-    arena.until(lambda: processes.stages(arena.pid, "alert") not in ([], [known]), RESTART_LIMIT_S)
+    arena.until(
+        lambda: processes.stages(arena.pid, "alerting") not in ([], [known]), RESTART_LIMIT_S
+    )
 
 
 def stop_inference(arena: Arena, fault: Fault) -> None:
@@ -140,10 +141,10 @@ def _owners(arena: Arena, stage: str) -> dict[int, list[str]]:
     owned: dict[int, list[str]] = {}
     for name in arena.fleet.running:
         seen = arena.bus.seen[name]
-        worker = seen.infer_worker if stage == "inference" else seen.ingest_worker
+        worker = seen.inference_worker if stage == "inference" else seen.ingest_worker
         if worker is not None:
             owned.setdefault(worker, []).append(name)
-    return {pid: owned[pid] for pid in processes.stages(arena.pid, COMMANDS[stage]) if pid in owned}
+    return {pid: owned[pid] for pid in processes.stages(arena.pid, stage) if pid in owned}
 
 
 def _watch_the_takeover(arena: Arena, fault: Fault, stage: str, cameras: list[str]) -> None:

@@ -20,7 +20,7 @@ def _below(pid: int) -> list[psutil.Process]:
 
 
 def stages(pid: int, stage: str) -> list[int]:
-    """The workers of a stage (`infer`, `ingest`, `alert`, `api`), by process id."""
+    """Return the process ids of a stage's workers."""
     return sorted(one.pid for one in _below(pid) if _words(one)[-2:] == ["lookout", stage])
 
 

@@ -24,7 +24,7 @@ from tests.chaos.watching import BusWatch
 from tests.e2e.service_process import running_service
 
 LEASE_S = 3.0
-INFER_WORKERS, INGEST_WORKERS = 3, 2
+INFERENCE_WORKERS, INGEST_WORKERS = 3, 2
 ROUNDS = 1  # of the normal form
 NORMAL_FORM_S, SLACK = 420.0, 1.5  # how much footage a live camera needs: more than the run takes
 START_LIMIT_S = 60.0
@@ -61,7 +61,7 @@ def settings(home: Path) -> dict[str, object]:
     return {
         "models_dir": home / "models",
         "media_dir": home / "media",
-        "infer_workers": INFER_WORKERS,
+        "inference_workers": INFERENCE_WORKERS,
         "ingest_workers": INGEST_WORKERS,
         "lease_s": LEASE_S,
         "snapshot_every_s": SNAPSHOT_EVERY_S,

@@ -50,7 +50,7 @@ class CameraSeen:
     cursors: dict[int, tuple[FrameId, FrameId]] = field(
         default_factory=dict
     )  # life → the first and the last
-    infer_worker: int | None = None  # process id, by its own report
+    inference_worker: int | None = None  # process id, by its own report
     ingest_worker: int | None = None
     ingest_state: str = ""
     times: list[float] = field(default_factory=list)  # scored_at, as the scores came

@@ -248,7 +248,7 @@ def test_a_run_in_which_no_alert_was_due_has_tried_nothing() -> None:
 
 
 def test_a_stack_trace_of_the_service_is_found() -> None:
-    log = ["infer | all is well", "infer | Traceback (most recent call last):"]
+    log = ["inference | all is well", "inference | Traceback (most recent call last):"]
     assert judge(evidence(camera(), log=log)).complaints == ["1 stack traces in the service's log"]
 
 

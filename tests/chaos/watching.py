@@ -100,7 +100,7 @@ class BusWatch(Looking):
 
     def _take(self, camera: str, place: _Places, answers: list[Any], now: float) -> None:
         seen, life = self.seen[camera], len(self.lives) - 1
-        frames, scores, gaps, cursor, infer, ingest, *tokens = answers
+        frames, scores, gaps, cursor, inference, ingest, *tokens = answers
         for entry, _ in cast(list[Row], frames):
             seen.add_frame(FrameId.parse(entry.decode()), life, now)
             place.frames = f"({entry.decode()}"
@@ -115,7 +115,7 @@ class BusWatch(Looking):
             seen.add_cursor(FrameId.parse(cursor.decode()), life)
         for stage, token in zip(STAGES, tokens, strict=True):
             seen.add_lease(stage, token.decode() if token else None, now)
-        seen.infer_worker = _worker(infer) or seen.infer_worker
+        seen.inference_worker = _worker(inference) or seen.inference_worker
         seen.ingest_worker = _worker(ingest) or seen.ingest_worker
         seen.ingest_state = json.loads(ingest)["state"] if ingest else seen.ingest_state
 

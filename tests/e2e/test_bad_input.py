@@ -139,7 +139,7 @@ def test_every_line_is_json_and_says_which_camera_it_is_about(service: Service) 
     lines = [
         json.loads(line) for line in service.output.lines if not line.startswith("Lookout is at ")
     ]
-    assert {"api", "ingest", "infer", "alert"} <= {line["stage"] for line in lines}
+    assert {"api", "ingest", "inference", "alerting"} <= {line["stage"] for line in lines}
     (online,) = [line for line in lines if line["message"] == "camera good: online"]
     assert (online["stage"], online["level"], online["camera"]) == ("ingest", "info", "good")
     assert online["session"] == service.camera("good")["session"]

@@ -23,13 +23,13 @@ from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.containers, pytest.mark.timeout(900)]
 
-BUILT = ("ingest", "infer", "alert", "api", "camera")
+BUILT = ("ingest", "inference", "alerting", "api", "camera")
 SERVICES = (
     "bus",
     "store",
     "ingest",
-    "infer",
-    "alert",
+    "inference",
+    "alerting",
     "api",
     "prometheus",
     "alertmanager",
@@ -137,7 +137,7 @@ def test_prometheus_comes_in_with_the_token(stack: Stack) -> None:
 
 
 def test_more_workers_share_the_cameras(stack: Stack) -> None:
-    stack("up", "-d", "infer-more")
+    stack("up", "-d", "inference-more")
 
     def workers() -> float:
         query = {"query": 'max(lookout_workers{stage="inference"})'}
@@ -147,13 +147,13 @@ def test_more_workers_share_the_cameras(stack: Stack) -> None:
         return float(found[0]["value"][1]) if found else 0.0
 
     wait_until(lambda: workers() == 2, "both are heard of", 60, every_s=1)
-    stack("stop", "infer-more")
+    stack("stop", "inference-more")
     wait_until(lambda: workers() == 1, "the other one has left", 60, every_s=1)
     live_scores(stack, "demo", 5, limit_s=30)
 
 
 def test_a_lost_worker_is_told_of_and_a_new_one_goes_on(stack: Stack) -> None:
-    stack("kill", "infer")
+    stack("kill", "inference")
     (told,) = wait_until(
         lambda: firing("LookoutNoWorker"), "Prometheus' alert fires", 150, every_s=1
     )
@@ -162,7 +162,7 @@ def test_a_lost_worker_is_told_of_and_a_new_one_goes_on(stack: Stack) -> None:
     assert told["severity"] == "critical"
     assert answers(f"{API}/healthz")
     assert not answers(f"{API}/readyz")
-    stack("start", "infer")
+    stack("start", "inference")
     live_scores(stack, "demo", 10, limit_s=90)
     wait_until(lambda: not firing("LookoutNoWorker"), "it is over", 60, every_s=1)
 
@@ -173,7 +173,7 @@ def test_a_lost_worker_is_told_of_and_a_new_one_goes_on(stack: Stack) -> None:
         ("api", "LookoutDown", {}),
         ("bus", "LookoutRedisDown", {"server": "bus"}),
         ("store", "LookoutRedisDown", {"server": "store"}),
-        ("alert", "LookoutNoWorker", {"stage": "alerting"}),
+        ("alerting", "LookoutNoWorker", {"stage": "alerting"}),
         ("camera", "LookoutCameraDown", {"camera": "demo"}),
     ],
 )
@@ -196,7 +196,7 @@ def test_the_runbooks_first_command_mends_what_was_lost(
 
 def test_an_upgrade_replaces_stage_after_stage(stack: Stack) -> None:
     """The commands of docs/operations.md; what they cost is counted by tests/e2e/test_upgrade.py."""
-    for stage in ("alert", "api", "infer", "ingest"):
+    for stage in ("alerting", "api", "inference", "ingest"):
         before = stack.ask_engine("inspect", "--format", "{{.Id}}", stack.container(stage))
         stack("up", "-d", "--no-deps", "--force-recreate", stage)  # as with a new image
         assert stack.ask_engine("inspect", "--format", "{{.Id}}", stack.container(stage)) != before
@@ -205,7 +205,7 @@ def test_an_upgrade_replaces_stage_after_stage(stack: Stack) -> None:
 
 
 def test_no_stage_can_write_to_its_root_or_is_root(stack: Stack) -> None:
-    for stage in ("ingest", "infer", "alert", "api"):
+    for stage in ("ingest", "inference", "alerting", "api"):
         told = stack.ask_engine(
             "exec", stack.container(stage), "sh", "-c", "id -u; touch /srv/x 2>&1 || true"
         )
@@ -241,8 +241,8 @@ def last_line(ended: Ended) -> str:
         ("ingest", (), 2, "LOOKOUT_BUS_URL is not set"),
         ("api", REDIS, 3, "LOOKOUT_TOKEN"),
         ("api", (*REDIS, "-e", "LOOKOUT_TOKEN=short"), 2, "LOOKOUT_TOKEN"),
-        ("alert", (*REDIS, "-e", "LOOKOUT_ALERT_THRESHOLD=1.5"), 2, "LOOKOUT_ALERT_THRESHOLD"),
-        ("infer", (*REDIS, "-e", "LOOKOUT_DEVICE=cuda"), 5, "LOOKOUT_DEVICE"),
+        ("alerting", (*REDIS, "-e", "LOOKOUT_ALERT_THRESHOLD=1.5"), 2, "LOOKOUT_ALERT_THRESHOLD"),
+        ("inference", (*REDIS, "-e", "LOOKOUT_DEVICE=cuda"), 5, "LOOKOUT_DEVICE"),
         (
             "ingest",
             ("-e", "LOOKOUT_BUS_URL=http://bus", "-e", "LOOKOUT_STORE_URL=redis://s"),
@@ -266,7 +266,7 @@ def test_a_port_in_use_is_said(stack: Stack) -> None:
     assert "cannot listen on 0.0.0.0:8000: Address already in use" in last_line(ended)
 
 
-@pytest.mark.parametrize("stage", ["ingest", "infer", "alert"])
+@pytest.mark.parametrize("stage", ["ingest", "inference", "alerting"])
 def test_a_redis_that_is_not_there_is_waited_for_and_named(stack: Stack, stage: str) -> None:
     name = f"{PROJECT}-waits-{stage}"
     stack.ask_engine("run", "-d", "--name", name, *REDIS, f"lookout-{stage}:0.1.0")
@@ -298,7 +298,7 @@ def test_a_data_volume_that_takes_nothing_is_said_at_the_start(
         f"{PROJECT}-volume",
         f"alerts open without pictures: nothing can be written to {folder}: {why}",
     )
-    stack.ask_engine("run", "-d", "--name", name, *volume, *REDIS, "lookout-alert:0.1.0")
+    stack.ask_engine("run", "-d", "--name", name, *volume, *REDIS, "lookout-alerting:0.1.0")
     try:
         wait_until(lambda: line in stack.logs(name), line, 40, every_s=0.5)
     finally:

@@ -106,7 +106,7 @@ def test_kill_9_leaves_no_process_behind(home: Path) -> None:
         assert alive == []
 
 
-@pytest.mark.parametrize("name", ["ingest", "infer", "alert", "api"])
+@pytest.mark.parametrize("name", ["ingest", "inference", "alerting", "api"])
 def test_a_dead_stage_is_started_again_and_scores_go_on(home: Path, name: str) -> None:
     with running_service(home / "data", **settings(home)) as service:
         watch_the_clip(service, home)
@@ -233,7 +233,7 @@ def test_an_open_address_without_a_token_is_one_line_and_exit_code_3(tmp_path: P
 
 
 def test_a_stage_alone_needs_both_redis_urls(tmp_path: Path) -> None:
-    for name in ("ingest", "infer", "alert", "api"):
+    for name in ("ingest", "inference", "alerting", "api"):
         assert "LOOKOUT_BUS_URL" in refused(2, name, data_dir=tmp_path)
 
 
@@ -242,4 +242,4 @@ def test_a_gpu_that_is_not_there_ends_the_service_with_one_reason(tmp_path: Path
     if torch.cuda.is_available():
         pytest.skip("there is a GPU")
     urls = {"bus_url": "redis://127.0.0.1:1", "store_url": "redis://127.0.0.1:1"}
-    assert "LOOKOUT_DEVICE" in refused(5, "infer", device="cuda", data_dir=tmp_path, **urls)
+    assert "LOOKOUT_DEVICE" in refused(5, "inference", device="cuda", data_dir=tmp_path, **urls)

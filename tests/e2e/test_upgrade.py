@@ -23,7 +23,12 @@ from tests.service.api_server import camera, free_port
 from tests.waiting import wait_until
 
 FRAMES, FPS = 1200, 10
-RUNS = {"alert": alerting.run, "api": api.run, "infer": inference.run, "ingest": ingest.run}
+RUNS = {
+    "alerting": alerting.run,
+    "api": api.run,
+    "inference": inference.run,
+    "ingest": ingest.run,
+}
 """In the order in which they are replaced."""
 UNREAD = 120  # scores while nobody is at alerting
 LIMIT_S = 60.0
@@ -95,7 +100,7 @@ def test_every_stage_is_replaced_and_no_alert_is_lost(
             assert session is not None
             assert session.frames is None, f"the clip was over before {name} was replaced"
             line.stop(name)
-            if name == "alert":
+            if name == "alerting":
                 before, goal = len(alerts()), scored() + UNREAD
                 wait_until(lambda goal=goal: scored() > goal, "scores that nobody reads", LIMIT_S)  # type: ignore[misc]
                 assert len(alerts()) == before

@@ -25,7 +25,7 @@ from lookout.models.input_spec import Needs
 from lookout.models.media.preprocess import Preprocess
 from lookout.models.scoring.calibration import Bounds
 from lookout.service.api import worker
-from lookout.service.core.messages import Camera, Frame, Heat, InferReport, IngestReport, Score
+from lookout.service.core.messages import Camera, Frame, Heat, InferenceReport, IngestReport, Score
 from lookout.service.core.settings import Settings
 from lookout.service.storage.bus.bus import Bus
 from lookout.service.storage.bus.bus import connect as redis_client
@@ -255,7 +255,7 @@ def report_online(bus: Bus, name: str, *, revision: int = 1, last_error: str | N
             fps=10,
         ),
     )
-    bus.report_infer(name, InferReport("online", now, revision))
+    bus.report_infer(name, InferenceReport("online", now, revision))
 
 
 def watch(store: Store, bus: Bus, name: str, **more: Any) -> Camera:

@@ -23,7 +23,7 @@ import pytest
 from lookout.service.api import worker
 from lookout.service.core import metrics
 from lookout.service.core.errors import AddressError
-from lookout.service.core.messages import Alert, AlertEvent, InferReport
+from lookout.service.core.messages import Alert, AlertEvent, InferenceReport
 from lookout.service.inference.counters import Tally
 from lookout.service.storage import pictures
 from lookout.service.storage.bus.bus import Bus, Scored, connect
@@ -444,7 +444,8 @@ def test_what_all_workers_do_is_told_together(api: Api, gate: None, bus: Bus, ur
 def test_a_score_is_told_while_it_is_fresh(api: Api, gate: None, bus: Bus) -> None:
     at = time.time()
     bus.report_infer(
-        "gate", InferReport("online", at, 1, score=0.25, score_peak=0.75, drift=0.5, rollbacks=2)
+        "gate",
+        InferenceReport("online", at, 1, score=0.25, score_peak=0.75, drift=0.5, rollbacks=2),
     )
     shown = api.http.get("/metrics").text.splitlines()
     for name, value in (
@@ -454,7 +455,7 @@ def test_a_score_is_told_while_it_is_fresh(api: Api, gate: None, bus: Bus) -> No
         ("memory_rollbacks_total", 2.0),
     ):
         assert f'lookout_{name}{{camera="gate"}} {value}' in shown
-    bus.report_infer("gate", InferReport("online", at - 60, 1, score=0.25, score_peak=0.75))
+    bus.report_infer("gate", InferenceReport("online", at - 60, 1, score=0.25, score_peak=0.75))
     assert "lookout_score{" not in api.http.get("/metrics").text
 
 
@@ -463,7 +464,7 @@ def test_metrics_are_the_list_and_nothing_else_and_promtool_takes_them(
 ) -> None:
     show(bus, "gate", 0)
     bus.report_infer(
-        "gate", InferReport("online", time.time(), 1, score=0.2, score_peak=0.3, drift=0.5)
+        "gate", InferenceReport("online", time.time(), 1, score=0.2, score_peak=0.3, drift=0.5)
     )
     text = api.http.get("/metrics").text
     listed = {metric.name: metric.kind for told in metrics.ALL.values() for metric in told}

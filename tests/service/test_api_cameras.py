@@ -15,7 +15,7 @@ from lookout.service.api.cameras import CameraChange, change_camera
 from lookout.service.api.dependencies import Services, look
 from lookout.service.api.live.broadcaster import Hub
 from lookout.service.core.errors import ConflictError
-from lookout.service.core.messages import Camera, FrameId, InferReport, IngestReport
+from lookout.service.core.messages import Camera, FrameId, InferenceReport, IngestReport
 from lookout.service.storage.bus.bus import Bus, connect
 from lookout.service.storage.store.store import Snapshot, Store
 from tests.conftest import Urls
@@ -333,7 +333,7 @@ def test_a_learning_camera_shows_how_far_it_is(api: Api, bus: Bus, store: Store)
     store.add_camera(camera("gate"))
     now = time.time()
     bus.report_ingest("gate", IngestReport("online", now, 1, None, 1000, 130, now, 9.9))
-    bus.report_infer("gate", InferReport("learning", now, 1, None, 120, 300))
+    bus.report_infer("gate", InferenceReport("learning", now, 1, None, 120, 300))
     for what, times in (("frames", 131), ("scores", 127), ("reconnects", 2), ("bus_restart", 1)):
         bus.count("gate", what, times)
     dropped = {"lag": 12, "size": 3, "broken": 2, "bus": 1}
@@ -351,7 +351,7 @@ def test_a_file_has_ended_when_its_last_frame_is_scored(api: Api, bus: Bus, stor
     store.add_camera(camera("gate"))
     now = time.time()
     bus.report_ingest("gate", IngestReport("ended", now, 1, None, 1000, 9, now))
-    bus.report_infer("gate", InferReport("online", now, 1))
+    bus.report_infer("gate", InferenceReport("online", now, 1))
     save(bus, "gate", FrameId(1000, 8))
     assert api.get("/cameras/gate").json()["state"] == "online"
     save(bus, "gate", FrameId(1000, 9))

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from lookout.service.core.messages import CameraEvent, InferReport
+from lookout.service.core.messages import CameraEvent, InferenceReport
 from lookout.service.storage.bus.bus import Bus
 from lookout.service.storage.store.store import Store
 from tests.service.api_server import Api, api, is_problem, one_api, watch
@@ -69,10 +69,10 @@ def test_the_events_go_with_their_camera(api: Api, store: Store, gate: None) -> 
 
 def test_a_camera_says_that_it_was_tampered_with(api: Api, bus: Bus, gate: None) -> None:
     assert api.get("/cameras/gate").json()["tampered"] is False
-    bus.report_infer("gate", InferReport("online", time.time(), 1, tampered=True))
+    bus.report_infer("gate", InferenceReport("online", time.time(), 1, tampered=True))
     assert api.get("/cameras/gate").json()["tampered"] is True
     bus.report_infer(
-        "gate", InferReport("online", time.time(), 99, tampered=True)
+        "gate", InferenceReport("online", time.time(), 99, tampered=True)
     )  # of another revision: a leftover
     assert api.get("/cameras/gate").json()["tampered"] is False
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lookout.service.core.messages import Frame, FrameId, Gap, Heat, InferReport, Score
+from lookout.service.core.messages import Frame, FrameId, Gap, Heat, InferenceReport, Score
 from lookout.service.storage.bus.bus import (
     ADDED,
     FENCED,
@@ -151,7 +151,7 @@ def test_a_server_that_refuses_is_unavailable_and_holds_nothing_by_halves(
         lambda: add_frames(bus, frame(0)),
         lambda: add_scores(bus, [result(0)]),
         lambda: bus.count("a", "corrupt"),
-        lambda: bus.report_infer("a", InferReport("online", 1.0)),
+        lambda: bus.report_infer("a", InferenceReport("online", 1.0)),
         lambda: bus.beat("ingest", "one"),
     ]
     for call in calls:

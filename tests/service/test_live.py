@@ -13,7 +13,13 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection
 
-from lookout.service.core.messages import Alert, AlertEvent, CameraEvent, InferReport, IngestReport
+from lookout.service.core.messages import (
+    Alert,
+    AlertEvent,
+    CameraEvent,
+    InferenceReport,
+    IngestReport,
+)
 from lookout.service.storage.bus.bus import Bus, connect
 from lookout.service.storage.store.store import Store
 from tests.conftest import Urls
@@ -163,7 +169,7 @@ def test_events_of_cameras_come_as_they_are_written_and_no_history_does(
 
 def test_a_camera_that_is_tampered_with_is_news(api: Api, bus: Bus, store: Store) -> None:
     with api.listen() as socket:
-        bus.report_infer("gate", InferReport("online", time.time(), 1, tampered=True))
+        bus.report_infer("gate", InferenceReport("online", time.time(), 1, tampered=True))
         assert next_of(socket, "camera")["data"]["tampered"] is True
 
 

@@ -14,7 +14,13 @@ from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 
-from lookout.service.core.messages import Alert, AlertEvent, CameraEvent, InferReport, IngestReport
+from lookout.service.core.messages import (
+    Alert,
+    AlertEvent,
+    CameraEvent,
+    InferenceReport,
+    IngestReport,
+)
 from lookout.service.storage import pictures
 from lookout.service.storage.bus.bus import Bus
 from lookout.service.storage.store.store import Store
@@ -175,10 +181,10 @@ def test_events_of_a_camera_are_listed_newest_first(page: Chrome, store: Store) 
 
 def test_a_camera_that_was_tampered_with_needs_attention(page: Chrome, bus: Bus) -> None:
     assert not one(page, "#camera-gate .tampered").is_displayed()
-    bus.report_infer("gate", InferReport("online", time.time(), 1, tampered=True))
+    bus.report_infer("gate", InferenceReport("online", time.time(), 1, tampered=True))
     wait_until(lambda: text(page, "#camera-gate .tampered") == "tampered with", "the badge")
     wait_until(lambda: text(page, "#summary") == "Needs attention: gate", "the summary")
-    bus.report_infer("gate", InferReport("online", time.time(), 1))
+    bus.report_infer("gate", InferenceReport("online", time.time(), 1))
     wait_until(lambda: "All quiet" in text(page, "#summary"), "the quiet summary")
     assert not one(page, "#camera-gate .tampered").is_displayed()
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from lookout.service.api.camera_status import Beats, Status, status
-from lookout.service.core.messages import Camera, FrameId, InferReport, IngestReport
+from lookout.service.core.messages import Camera, FrameId, InferenceReport, IngestReport
 from lookout.service.storage.bus.bus import Overview
 
 NOW = 2_000_000.0
@@ -37,13 +37,13 @@ def ingest(state: Any = "online", age_s: float = 1, **more: Any) -> IngestReport
     return IngestReport(state, NOW - age_s, **{**given, **more})
 
 
-def infer(state: Any = "online", age_s: float = 1, **more: Any) -> InferReport:
-    return InferReport(state, NOW - age_s, **{"revision": 3, **more})
+def inference(state: Any = "online", age_s: float = 1, **more: Any) -> InferenceReport:
+    return InferenceReport(state, NOW - age_s, **{"revision": 3, **more})
 
 
 def merged(
     one: IngestReport | None,
-    two: InferReport | None,
+    two: InferenceReport | None,
     *,
     cursor: FrameId | None = None,
     frames: int = 10,
@@ -56,7 +56,7 @@ def merged(
 
 
 def test_online() -> None:
-    at = merged(ingest(waiting=True), infer())
+    at = merged(ingest(waiting=True), inference())
     assert (at.state, at.last_error, at.session, at.measured_fps, at.waiting) == (
         "online",
         None,
@@ -70,13 +70,13 @@ def test_online() -> None:
 
 def test_troubles_of_the_last_hour_are_shown_in_every_state() -> None:
     for state in ("online", "reconnecting", "stalled", "failed"):
-        at = merged(ingest(state, reconnects_last_hour=5, stalls_last_hour=2), infer())
+        at = merged(ingest(state, reconnects_last_hour=5, stalls_last_hour=2), inference())
         assert (at.reconnects_last_hour, at.stalls_last_hour) == (5, 2)
-    assert merged(None, infer()).reconnects_last_hour == 0
+    assert merged(None, inference()).reconnects_last_hour == 0
 
 
 def test_learning_shows_how_far() -> None:
-    at = merged(ingest(), infer("learning", learned=12, to_learn=300))
+    at = merged(ingest(), inference("learning", learned=12, to_learn=300))
     assert (at.state, at.progress) == ("learning", (12, 300))
 
 
@@ -85,39 +85,44 @@ def test_learning_shows_how_far() -> None:
     [
         (None, None, "starting", None),
         (ingest("starting", session=None, last_seq=None), None, "starting", None),
-        (ingest(last_seq=None), infer(), "starting", None),
+        (ingest(last_seq=None), inference(), "starting", None),
         (ingest(session=int(NOW * 1000) - 2000), None, "starting", None),
-        (ingest("reconnecting", last_error="refused"), infer(), "reconnecting", "refused"),
-        (ingest("stalled", last_error="no frames"), infer(), "stalled", "no frames"),
-        (ingest("failed", last_error="no video"), infer(), "failed", "no video"),
+        (ingest("reconnecting", last_error="refused"), inference(), "reconnecting", "refused"),
+        (ingest("stalled", last_error="no frames"), inference(), "stalled", "no frames"),
+        (ingest("failed", last_error="no video"), inference(), "failed", "no video"),
         (ingest("failed", age_s=900, last_error="no video"), None, "failed", "no video"),
-        (ingest(), infer("failed", last_error="no such model"), "failed", "no such model"),
+        (ingest(), inference("failed", last_error="no such model"), "failed", "no such model"),
         (ingest("failed"), None, "failed", "it failed without a reason"),
         (
             ingest(last_error="12 packets were damaged"),
-            infer(),
+            inference(),
             "online",
             "12 packets were damaged",
         ),
-        (ingest(), infer(last_error="slow"), "online", "slow"),
+        (ingest(), inference(last_error="slow"), "online", "slow"),
         # Silence
-        (ingest(age_s=16), infer(), "stalled", "ingest says nothing of this camera"),
+        (ingest(age_s=16), inference(), "stalled", "ingest says nothing of this camera"),
         (
             ingest("reconnecting", age_s=16),
-            infer(),
+            inference(),
             "stalled",
             "ingest says nothing of this camera",
         ),
-        (ingest(), infer(age_s=16), "stalled", "inference says nothing of this camera"),
+        (ingest(), inference(age_s=16), "stalled", "inference says nothing of this camera"),
         (ingest(), None, "stalled", "inference says nothing of this camera"),
         # Leftovers of another revision
         (ingest("failed", revision=2), None, "starting", None),
         (ingest("failed", revision=4), None, "starting", None),
-        (ingest(), infer("failed", revision=2), "stalled", "inference says nothing of this camera"),
+        (
+            ingest(),
+            inference("failed", revision=2),
+            "stalled",
+            "inference says nothing of this camera",
+        ),
     ],
 )
 def test_each_state(
-    one: IngestReport | None, two: InferReport | None, state: str, error: str | None
+    one: IngestReport | None, two: InferenceReport | None, state: str, error: str | None
 ) -> None:
     at = merged(one, two)
     assert (at.state, at.last_error) == (state, error)
@@ -128,13 +133,17 @@ def test_each_state(
     [
         (None, None, 100, "stalled", "no ingest worker is running"),
         (None, None, 10, "starting", None),
-        (ingest(age_s=16), infer(), 100, "stalled", "no ingest worker is running"),
+        (ingest(age_s=16), inference(), 100, "stalled", "no ingest worker is running"),
         (ingest(), None, 100, "stalled", "no inference worker is running"),
-        (ingest(), infer(age_s=16), 100, "stalled", "no inference worker is running"),
+        (ingest(), inference(age_s=16), 100, "stalled", "no inference worker is running"),
     ],
 )
 def test_nobody_works(
-    one: IngestReport | None, two: InferReport | None, age_s: float, state: str, error: str | None
+    one: IngestReport | None,
+    two: InferenceReport | None,
+    age_s: float,
+    state: str,
+    error: str | None,
 ) -> None:
     at = merged(one, two, beats=NONE, created_at=NOW - age_s)
     assert (at.state, at.last_error) == (state, error)
@@ -142,7 +151,7 @@ def test_nobody_works(
 
 def test_disabled_whatever_the_stages_say() -> None:
     for one in (ingest(), ingest("failed", last_error="x"), None):
-        at = merged(one, infer(), enabled=False)
+        at = merged(one, inference(), enabled=False)
         assert (at.state, at.last_error) == ("disabled", None)
 
 
@@ -157,16 +166,16 @@ def test_disabled_whatever_the_stages_say() -> None:
     ],
 )
 def test_a_file_has_ended_when_all_of_it_is_dealt_with(cursor: FrameId | None, state: str) -> None:
-    at = merged(ingest("ended"), infer("learning", learned=1, to_learn=2), cursor=cursor)
+    at = merged(ingest("ended"), inference("learning", learned=1, to_learn=2), cursor=cursor)
     assert at.state == state
     assert (at.progress is None) is (state == "ended")
 
 
 def test_a_file_whose_frames_went_with_the_bus_has_ended() -> None:
     """The bus was started anew after the last frame: neither cursor nor frames, and nobody will write either."""
-    assert merged(ingest("ended"), infer(), frames=0).state == "ended"
+    assert merged(ingest("ended"), inference(), frames=0).state == "ended"
     assert (
-        merged(ingest("ended"), infer(), frames=3).state == "online"
+        merged(ingest("ended"), inference(), frames=3).state == "online"
     )  # started anew before: there is more to come
 
 
@@ -182,4 +191,4 @@ def test_an_end_lasts_when_nobody_reports_any_more() -> None:
 
 
 def test_a_file_ahead_of_the_clock_has_no_negative_age() -> None:
-    assert merged(ingest(last_captured_at=NOW + 50), infer()).frame_age_s == 0
+    assert merged(ingest(last_captured_at=NOW + 50), inference()).frame_age_s == 0

@@ -11,7 +11,7 @@ import typer
 from lookout import __version__
 from lookout.service.cli.main import app
 from lookout.service.core.settings import Settings
-from lookout.service.supervisor.supervisor import STAGES
+from lookout.service.core.stages import NAMES, STAGES
 
 ROOT = Path(__file__).parents[2]
 DOCKERFILE = ROOT / "docker" / "Dockerfile"
@@ -54,14 +54,14 @@ def test_every_variable_is_a_setting(path: Path) -> None:
     assert set(re.findall(r"\bLOOKOUT_\w+", path.read_text())) <= known
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", NAMES)
 def test_every_stage_has_an_image_that_runs_its_command(stage: str) -> None:
     commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
     assert stage in commands
     assert f'CMD ["{stage}"]' in targets()[stage]
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", NAMES)
 def test_every_stage_has_a_service_in_compose(stage: str) -> None:
     service = services()[stage]
     assert f"image: lookout-{stage}:{VERSION}\n" in service
@@ -69,14 +69,16 @@ def test_every_stage_has_a_service_in_compose(stage: str) -> None:
     assert f'["CMD", "python", "/srv/health.py", "{stage}"]' in service
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", NAMES)
 def test_every_stage_has_a_deployment(stage: str) -> None:
     deployment = objects()["Deployment", f"lookout-{stage}"]
     assert f"image: lookout-{stage}:{VERSION}\n" in deployment
     assert "readinessProbe:" in deployment
 
 
-@pytest.mark.parametrize(("stage", "alone"), [("ingest", False), ("infer", False), ("alert", True)])
+@pytest.mark.parametrize(
+    ("stage", "alone"), [("ingest", False), ("inference", False), ("alerting", True)]
+)
 def test_two_workers_share_a_stage_where_there_are_leases(stage: str, alone: bool) -> None:
     deployment = objects()["Deployment", f"lookout-{stage}"]
     assert "replicas: 1\n" in deployment
@@ -109,24 +111,40 @@ def test_base_images_are_pinned_and_can_be_replaced() -> None:
     assert "PYTHON_IMAGE: ${PYTHON_IMAGE:-python:3.11-slim-bookworm}\n" in COMPOSE.read_text()
     assert "image: ${REDIS_IMAGE:-redis:7-bookworm}\n" in COMPOSE.read_text()
     foreign = {image for text in objects().values() for image in re.findall(r"image: (\S+)", text)}
-    assert foreign - {f"lookout-{stage}:{VERSION}" for stage in STAGES} == {"redis:7-bookworm"}
+    assert foreign - {f"lookout-{name}:{VERSION}" for name in NAMES} == {"redis:7-bookworm"}
 
 
 def test_only_inference_carries_torch_and_nothing_runs_as_root() -> None:
     built = targets()
-    assert [name for name, text in built.items() if "[engine]" in text] == ["infer"]
+    with_engine = [stage.name for stage in STAGES if stage.needs_engine]
+    assert [name for name, text in built.items() if "[engine]" in text] == with_engine
     assert {name for name, text in built.items() if "USER 10001" in text} == {
         "light",
         "camera",
-        "infer",
+        "inference",
     }
     from_light = set(re.findall(r"^FROM light AS (\w+)$", DOCKERFILE.read_text(), re.MULTILINE))
-    assert set(STAGES) == {"infer", *from_light - {"clip"}}
+    assert set(NAMES) == {*with_engine, *from_light - {"clip"}}
+
+
+def test_no_file_names_a_stage_that_is_not_there() -> None:
+    images = re.findall(r"image: lookout-(\w+)", COMPOSE.read_text())
+    assert set(images) == {*NAMES, "camera"}
+    deployments = {name for kind, name in objects() if kind == "Deployment"} - {"any"}
+    assert deployments == {"lookout-bus", *(f"lookout-{name}" for name in NAMES)}
+    budgets = {name for kind, name in objects() if kind == "PodDisruptionBudget"}
+    assert budgets == {f"lookout-{name}" for name in NAMES} - {"lookout-alerting"}
+    for path in (DOCKERFILE, COMPOSE, *sorted((ROOT / "k8s").rglob("*.yaml"))):
+        checked = re.findall(r'"/srv/health.py", "(\w+)"', path.read_text())
+        assert set(checked) <= set(NAMES), path
+        targets_of = re.findall(r"--target (\w+)|target: (\w+)[,}\n]", path.read_text())
+        named = {one for pair in targets_of for one in pair if one}
+        assert named <= targets().keys(), path
 
 
 PROFILES = {
-    "scale": {"ingest-more", "infer-more"},
-    "gpu": {"infer-gpu"},
+    "scale": {"ingest-more", "inference-more"},
+    "gpu": {"inference-gpu"},
     "demo": {"camera", "demo"},
 }
 
@@ -141,7 +159,7 @@ def test_profiles_add_to_the_service_and_nothing_else_is_optional() -> None:
 
 
 def test_a_gpu_is_asked_of_the_container_runtime_and_of_torch() -> None:
-    gpu = services()["infer-gpu"]
+    gpu = services()["inference-gpu"]
     assert "devices: [{driver: nvidia, count: 1, capabilities: [gpu]}]" in gpu
     assert "LOOKOUT_DEVICE: cuda" in gpu
     assert (

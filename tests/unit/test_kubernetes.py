@@ -18,7 +18,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from lookout.service.supervisor.supervisor import STAGES
+from lookout.service.core.stages import NAMES
 from tests.kubernetes import (
     CUSTOM,
     K8S,
@@ -192,7 +192,7 @@ def test_services_budgets_and_policies_select_pods_that_are_there(objects: list[
         name: {pod for pod in labels if selects(policy["spec"]["podSelector"], labels[pod])}
         for name, policy in of_kind(objects, "NetworkPolicy").items()
     }
-    stages = {f"lookout-{stage}" for stage in STAGES}
+    stages = {f"lookout-{stage}" for stage in NAMES}
     assert chosen == {
         "lookout-closed": labels.keys(),
         "lookout-redis": labels.keys() - stages,
@@ -206,10 +206,10 @@ def test_services_budgets_and_policies_select_pods_that_are_there(objects: list[
 def test_alerting_and_the_servers_are_never_two_at_once(objects: list[Object]) -> None:
     single = {
         name: _of(objects, name)["spec"]
-        for name in ("lookout-alert", "lookout-bus", "lookout-store")
+        for name in ("lookout-alerting", "lookout-bus", "lookout-store")
     }
     assert {spec["replicas"] for spec in single.values()} == {1}
-    for name in ("lookout-alert", "lookout-bus"):
+    for name in ("lookout-alerting", "lookout-bus"):
         assert single[name]["strategy"] == {"type": "Recreate"}
 
 
@@ -244,13 +244,15 @@ def test_cpu_needs_no_volume_that_several_nodes_share() -> None:
 
 
 def is_on_a_gpu(objects: list[Object]) -> None:
-    infer = _of(objects, "lookout-infer")["spec"]
-    (container,) = infer["template"]["spec"]["containers"]
+    inference = _of(objects, "lookout-inference")["spec"]
+    (container,) = inference["template"]["spec"]["containers"]
     assert container["image"].endswith("-cuda")
     assert container["resources"]["limits"]["nvidia.com/gpu"] == "1"
     assert {"name": "LOOKOUT_DEVICE", "value": "cuda"} in container["env"]
-    assert [one["key"] for one in infer["template"]["spec"]["tolerations"]] == ["nvidia.com/gpu"]
-    assert infer["strategy"]["rollingUpdate"] == {"maxSurge": 0, "maxUnavailable": 1}
+    assert [one["key"] for one in inference["template"]["spec"]["tolerations"]] == [
+        "nvidia.com/gpu"
+    ]
+    assert inference["strategy"]["rollingUpdate"] == {"maxSurge": 0, "maxUnavailable": 1}
 
 
 @needs_kustomize
@@ -259,7 +261,7 @@ def test_gpu_has_one_for_each_worker() -> None:
     is_on_a_gpu(objects)
     assert [
         name for name, template in pods(objects).items() if "tolerations" in template["spec"]
-    ] == ["lookout-infer"]
+    ] == ["lookout-inference"]
 
 
 @needs_kustomize
@@ -278,17 +280,17 @@ def test_prod_with_gpus_is_valid_too(tmp_path: Path) -> None:
 
 @needs_kustomize
 def test_prod_has_several_of_what_shares_cameras_and_spreads_them(prod: list[Object]) -> None:
-    scaled = of_kind(prod, "ScaledObject")["lookout-infer"]["spec"]
-    assert scaled["scaleTargetRef"] == {"name": "lookout-infer"}
+    scaled = of_kind(prod, "ScaledObject")["lookout-inference"]["spec"]
+    assert scaled["scaleTargetRef"] == {"name": "lookout-inference"}
     assert 2 <= scaled["minReplicaCount"] < scaled["maxReplicaCount"]
-    assert "replicas" not in _of(prod, "lookout-infer")["spec"]
+    assert "replicas" not in _of(prod, "lookout-inference")["spec"]
     assert {_of(prod, f"lookout-{stage}")["spec"]["replicas"] for stage in ("ingest", "api")} == {2}
     for name, template in pods(prod).items():
         assert template["spec"]["priorityClassName"] in of_kind(prod, "PriorityClass"), name
         spread = [
             one["topologyKey"] for one in template["spec"].get("topologySpreadConstraints", [])
         ]
-        several = name in ("lookout-ingest", "lookout-infer", "lookout-api")
+        several = name in ("lookout-ingest", "lookout-inference", "lookout-api")
         assert spread == (
             ["kubernetes.io/hostname", "topology.kubernetes.io/zone"] if several else []
         ), name
@@ -296,17 +298,17 @@ def test_prod_has_several_of_what_shares_cameras_and_spreads_them(prod: list[Obj
 
 @needs_kustomize
 def test_the_behaviour_of_the_scaling_is_one_of_an_hpa(prod: list[Object]) -> None:
-    scaled = of_kind(prod, "ScaledObject")["lookout-infer"]["spec"]
+    scaled = of_kind(prod, "ScaledObject")["lookout-inference"]["spec"]
     is_valid(
         {
             "apiVersion": "autoscaling/v2",
             "kind": "HorizontalPodAutoscaler",
-            "metadata": {"name": "infer"},
+            "metadata": {"name": "inference"},
             "spec": {
                 "scaleTargetRef": {
                     "apiVersion": "apps/v1",
                     "kind": "Deployment",
-                    "name": "lookout-infer",
+                    "name": "lookout-inference",
                 },
                 "maxReplicas": scaled["maxReplicaCount"],
                 "behavior": scaled["advanced"]["horizontalPodAutoscalerConfig"]["behavior"],

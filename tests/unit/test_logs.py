@@ -111,7 +111,7 @@ def said(form: str) -> list[str]:
     """What a process writes that warns, logs, and loses a thread and then itself to errors with addresses."""
     code = (
         "import logging, sys, threading, warnings\n"
-        "from service import logs\n"
+        "from lookout.service.core import logging as logs\n"
         "logs.set_up('stage', 'info', sys.argv[1])\n"
         "logging.getLogger('uvicorn.error').warning('a line about rtsp://u:s3cr3t@h/x')\n"
         "logging.getLogger('x').debug('below the level')\n"
@@ -147,10 +147,10 @@ def test_last_words_have_the_form_that_was_wanted(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.delenv("LOOKOUT_LOG_FORMAT", raising=False)
-    logs.last_words("no rtsp://u:s3cr3t@h/x")
+    logs.print_line("no rtsp://u:s3cr3t@h/x")
     assert capsys.readouterr().err == "lookout: no rtsp://***@h/x\n"
     monkeypatch.setenv("LOOKOUT_LOG_FORMAT", "json")
-    logs.last_words("no rtsp://u:s3cr3t@h/x")
+    logs.print_line("no rtsp://u:s3cr3t@h/x")
     line = json.loads(capsys.readouterr().err)
     assert (line["level"], line["message"]) == ("critical", "no rtsp://***@h/x")
 

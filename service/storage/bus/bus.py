@@ -22,7 +22,7 @@ from lookout.service.core.messages import (
     FrameId,
     Gap,
     Heat,
-    InferReport,
+    InferenceReport,
     IngestReport,
     Score,
 )
@@ -40,7 +40,7 @@ UNAVAILABLE = FAILURES
 without its replicas. Most of these come as plain ResponseErrors, from a script always. Wait and try again.
 """
 
-Report = TypeVar("Report", IngestReport, InferReport)
+Report = TypeVar("Report", IngestReport, InferenceReport)
 Message = TypeVar("Message", Frame, Score)
 Entry = tuple[bytes, dict[bytes, bytes]]
 Key = Callable[[str], str]  # one of keys.py's
@@ -188,7 +188,7 @@ class Overview:
     """What the bus says of one camera; a report that cannot be read counts as none."""
 
     ingest: IngestReport | None
-    infer: InferReport | None
+    inference: InferenceReport | None
     cursor: FrameId | None
     counters: dict[str, int]
 
@@ -405,14 +405,14 @@ class Bus:
     def report_ingest(self, camera: str, report: IngestReport) -> None:
         self._redis.set(keys.ingest_report(camera), codec.dump(report))
 
-    def report_infer(self, camera: str, report: InferReport) -> None:
+    def report_infer(self, camera: str, report: InferenceReport) -> None:
         self._redis.set(keys.infer_report(camera), codec.dump(report))
 
     def ingest_report(self, camera: str) -> IngestReport | None:
         return self._report(IngestReport, keys.ingest_report(camera))
 
-    def infer_report(self, camera: str) -> InferReport | None:
-        return self._report(InferReport, keys.infer_report(camera))
+    def infer_report(self, camera: str) -> InferenceReport | None:
+        return self._report(InferenceReport, keys.infer_report(camera))
 
     def count(self, camera: str, what: str, by: int = 1) -> None:
         self._redis.hincrby(keys.counters(camera), what, by)
@@ -541,11 +541,14 @@ class Bus:
 
 
 def _overview(
-    ingest: bytes | None, infer: bytes | None, cursor: bytes | None, counters: dict[bytes, bytes]
+    ingest: bytes | None,
+    inference: bytes | None,
+    cursor: bytes | None,
+    counters: dict[bytes, bytes],
 ) -> Overview:
     return Overview(
         _readable(IngestReport, ingest),
-        _readable(InferReport, infer),
+        _readable(InferenceReport, inference),
         FrameId.parse(cursor.decode()) if cursor else None,
         _as_counts(counters),
     )
