@@ -1,6 +1,6 @@
 """The best offline score of one model that we know of: the paper's and the local one, fused and smoothed.
 
-Chosen among fifteen by anomalies made into held-out normal clips (DECISIONS 50, `python -m tests.bench.offline`). It
+Chosen among fifteen by anomalies made into held-out normal clips (ADR 50, `python -m tests.bench.offline`). It
 needs no second network, but the whole video: for tables, as the paper's own.
 """
 

@@ -137,7 +137,7 @@ def main() -> None:
     (errors.py), 1 for anything else.
     """
     # Read when torch is loaded, by every stage that we start too: threads that wait soon sleep, rather than spin on a
-    # core that a decoder or another model needs (DECISIONS, 13).
+    # core that a decoder or another model needs (ADR 13).
     os.environ.setdefault("GOMP_SPINCOUNT", "2000")
     try:
         app()

@@ -2,7 +2,7 @@
 
 The distance is a mean over the positions of the feature map. Positions whose features waver between two items are far
 from both, now and then: a few of them can drown what the others tell. And cosines near 1 are alike in bf16: the last
-two columns say how often it would have chosen another nearest, or second nearest, item (DECISIONS 51).
+two columns say how often it would have chosen another nearest, or second nearest, item (ADR 51).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The documentation says what is: links lead somewhere, every setting and every path is there and none that is not."""
+"""Check the documentation against the repository: links, settings, API paths, decisions."""
 
 from __future__ import annotations
 
@@ -13,41 +13,98 @@ from lookout.service.core.settings import Settings
 from lookout.service.storage.redis.connections import open_bus, open_store
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCS = ROOT / "docs"
+ADR = DOCS / "adr"
+ADRS = sorted(ADR.glob("[0-9]*.md"))
+PAGES = sorted(
+    path
+    for path in [*ROOT.glob("*.md"), *DOCS.rglob("*.md"), *(ROOT / "models").rglob("*.md")]
+    if path.is_file()
+)
+ADR_HEADINGS = ["Context", "Decision", "Consequences"]
+MOST_ADR_WORDS = 350
+
+
+def name_of(path: Path) -> str:
+    """Return the path of a page relative to the repository, for test ids."""
+    return str(path.relative_to(ROOT))
+
+
+def prose(path: Path) -> str:
+    """Return the text of a page without its code blocks."""
+    return re.sub(r"^```.*?^```$", "", path.read_text(), flags=re.MULTILINE | re.DOTALL)
 
 
 def links(path: Path) -> list[str]:
-    """The targets of a page's links into this repository."""
+    """Return the targets of the links of a page that stay inside the repository."""
     targets = re.findall(r"\]\(([^)\s]+)\)", prose(path))
     return [target for target in targets if not re.match(r"[a-z]+:", target)]
 
 
-def prose(path: Path) -> str:
-    """Without blocks of code."""
-    return re.sub(r"^```.*?^```$", "", path.read_text(), flags=re.MULTILINE | re.DOTALL)
+def linked_files(path: Path) -> set[Path]:
+    """Return the files that a page links to."""
+    return {(path.parent / link.partition("#")[0]).resolve() for link in links(path)}
 
 
 def anchors(path: Path) -> set[str]:
-    """As GitHub makes them of headings."""
+    """Return the anchors that GitHub makes of the headings of a page."""
     headings = re.findall(r"^#+ (.+)$", prose(path), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", PAGES, ids=name_of)
 def test_every_link_leads_somewhere(path: Path) -> None:
     for link in links(path):
         name, _, anchor = link.partition("#")
-        target = (path.parent / name).resolve() if name else path
+        target = path
+        if name:
+            target = (path.parent / name).resolve()
         assert target.exists(), link
         assert not anchor or anchor in anchors(target), link
 
 
-def test_the_readme_leads_to_every_page() -> None:
-    assert {str(page.relative_to(ROOT)) for page in PAGES[1:]} <= set(links(ROOT / "README.md"))
+def test_the_readme_links_to_every_page() -> None:
+    assert set(DOCS.glob("*.md")) <= linked_files(ROOT / "README.md")
+
+
+@pytest.mark.parametrize("folder", ["adr", "experiments"])
+def test_an_index_links_to_every_page_of_its_folder(folder: str) -> None:
+    index = DOCS / folder / "README.md"
+    assert set((DOCS / folder).glob("*.md")) - {index} <= linked_files(index)
+
+
+def test_decisions_are_numbered_without_a_gap() -> None:
+    assert [int(path.name[:4]) for path in ADRS] == list(range(1, len(ADRS) + 1))
+
+
+@pytest.mark.parametrize("path", ADRS, ids=lambda path: path.stem)
+def test_a_decision_has_its_number_three_headings_and_half_a_page(path: Path) -> None:
+    text = path.read_text()
+    title = re.match(rf"# ADR {int(path.name[:4])}: (.+)\n", text)
+    assert title
+    assert f"| {title[1]} |" in (ADR / "README.md").read_text()
+    assert re.findall(r"^## (.+)$", text, re.MULTILINE) == ADR_HEADINGS
+    assert len(text.split()) <= MOST_ADR_WORDS
+
+
+def test_every_cited_decision_exists() -> None:
+    for folder in ("service", "models", "tests", "docs"):
+        for path in (ROOT / folder).rglob("*"):
+            if path.suffix in (".py", ".md"):
+                cited = {int(number) for number in re.findall(r"\bADR (\d+)", path.read_text())}
+                assert cited <= set(range(1, len(ADRS) + 1)), path
+
+
+@pytest.mark.parametrize("path", PAGES, ids=name_of)
+def test_every_named_file_exists(path: Path) -> None:
+    """A page that names a source file or test by its path names one that is there."""
+    folders = "service|models|tests|deploy|docker|k8s|tools|contrib|lookout"
+    for file in re.findall(rf"\b(?:{folders})/[\w./-]+\.(?:py|ya?ml|sh)\b", path.read_text()):
+        assert (ROOT / file).exists(), file
 
 
 def test_the_configuration_page_is_what_the_command_prints() -> None:
-    assert (ROOT / "docs" / "configuration.md").read_text() == page(), (
+    assert (DOCS / "configuration.md").read_text() == page(), (
         "lookout settings > docs/configuration.md"
     )
 
@@ -58,7 +115,7 @@ def test_every_setting_says_what_it_is(name: str) -> None:
     assert f"| `LOOKOUT_{name.upper()}` |" in page()
 
 
-@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", PAGES, ids=name_of)
 def test_every_variable_is_a_setting(path: Path) -> None:
     known = {f"LOOKOUT_{name.upper()}" for name in Settings.model_fields}
     assert set(re.findall(r"\bLOOKOUT_[A-Z_]*[A-Z]\b", path.read_text())) <= known
@@ -68,9 +125,6 @@ def test_the_api_page_lists_the_paths_of_the_schema() -> None:
     settings = Settings(bus_url="redis://nowhere", store_url="redis://nowhere")
     paths = create_app(settings, open_bus(settings), open_store(settings)).openapi()["paths"]
     wanted = {f"{method.upper()} {path}" for path, calls in paths.items() for method in calls}
-    listed = re.findall(
-        r"^\| `([A-Z]+ /\S+)` \|", (ROOT / "docs" / "api.md").read_text(), re.MULTILINE
-    )
-    assert sorted(listed) == sorted(
-        wanted | {"WS /api/v1/live"}
-    )  # a WebSocket is not in the schema
+    listed = re.findall(r"^\| `([A-Z]+ /\S+)` \|", (DOCS / "api.md").read_text(), re.MULTILINE)
+    # OpenAPI does not describe WebSockets.
+    assert sorted(listed) == sorted(wanted | {"WS /api/v1/live"})

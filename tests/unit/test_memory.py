@@ -105,7 +105,7 @@ def test_distance_compactness_and_separateness(q_and_m: tuple[Tensor, Tensor]) -
 
 
 def test_every_sample_has_its_own_memory(q_and_m: tuple[Tensor, Tensor]) -> None:
-    """Decision 4: at test time no camera's queries enter another's softmax."""
+    """At test time, no camera's queries enter another's softmax."""
     q, m = q_and_m
     together = memory.update(q, m)
     for b in range(B):
