@@ -14,11 +14,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 FOLDERS = ("service", "models", "contrib")
-OPENINGS = {"What", "Who", "Of", "As", "How", "When"}
+OPENINGS = {"What", "Who", "Of", "As", "How", "When", "Where", "Whose"}
 SMALL_FILE_LINES = 50
 WIDEST = 100
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def type_aliases(statement: ast.stmt) -> list[str]:
+    """Return the names in CapWords that a statement of a module assigns: `Floats = NDArray[…]`."""
+    targets = statement.targets if isinstance(statement, ast.Assign) else []
+    names = [target.id for target in targets if isinstance(target, ast.Name)]
+    return [name for name in names if name[0].isupper() and not name.isupper()]
 
 
 @dataclass
@@ -61,6 +68,8 @@ class Count:
                 self.used_once += len(re.findall(rf"\b{node.name}\b", text)) == 2
         if isinstance(node, ast.ClassDef):
             self.types[node.name] += 1
+        if isinstance(node, ast.Module):
+            self.types.update(alias for statement in node.body for alias in type_aliases(statement))
         if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
             docstring = ast.get_docstring(node)
             if docstring:
@@ -87,7 +96,7 @@ class Count:
             ),
             (f"lines over {WIDEST} columns", f"{self.wide_lines / self.lines:.1%}"),
             (
-                "docstrings that open with What/Who/Of/As/How/When",
+                "docstrings that open with What/Who/Of/As/How/When/…",
                 f"{self.riddles / self.docstrings:.0%}",
             ),
             (f"files of {SMALL_FILE_LINES} lines or less", f"{self.small_files}"),
