@@ -555,8 +555,8 @@ def test_a_stage_ends_soon_and_cleanly_when_it_is_told_to(
     """In a process of its own, with a WebSocket open: our signal handlers and our log lines hold, not uvicorn's."""
     port = free_port()
     code = (
-        f"from service.{stage}.worker import run\n"
-        "from service import logs\n"
+        f"from lookout.service.{stage}.worker import run\n"
+        "from lookout.service.core import logging as logs\n"
         "from lookout.service.core.lifecycle import stop_on_signals\n"
         "from lookout.service.core.settings import load_settings\n"
         "logs.set_up('stage', 'info')\n"

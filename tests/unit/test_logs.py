@@ -143,14 +143,14 @@ def test_whatever_a_process_says_goes_through_the_log() -> None:
     assert any("stage CRITICAL KeyError, which nobody expected" in line for line in said("text"))
 
 
-def test_last_words_have_the_form_that_was_wanted(
+def test_a_line_before_logging_is_set_up_has_the_form_that_the_environment_asks_for(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.delenv("LOOKOUT_LOG_FORMAT", raising=False)
     logs.print_line("no rtsp://u:s3cr3t@h/x")
     assert capsys.readouterr().err == "lookout: no rtsp://***@h/x\n"
     monkeypatch.setenv("LOOKOUT_LOG_FORMAT", "json")
-    logs.print_line("no rtsp://u:s3cr3t@h/x")
+    logs.print_line("no rtsp://u:s3cr3t@h/x", logging.CRITICAL)
     line = json.loads(capsys.readouterr().err)
     assert (line["level"], line["message"]) == ("critical", "no rtsp://***@h/x")
 
