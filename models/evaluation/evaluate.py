@@ -23,9 +23,8 @@ from lookout.models.data.masks import Masked, read_masks
 from lookout.models.errors import CheckpointError
 from lookout.models.evaluation.clip_scores import ClipScores, score_clips
 from lookout.models.evaluation.events import (
-    AlarmRule,
+    ClipSeries,
     EventMetrics,
-    Watched,
     at_thresholds,
     event_metrics,
 )
@@ -34,6 +33,7 @@ from lookout.models.evaluation.fused import value_fused
 from lookout.models.evaluation.regions import Pictured, RegionMetrics, region_metrics
 from lookout.models.memory_update import MemoryRule
 from lookout.models.scorer import Scorer
+from lookout.models.scoring.alert_policy import AlertPolicy
 from lookout.models.scoring.calibration import Bounds
 from lookout.models.scoring.metrics import value_minmax, value_none
 from lookout.models.scoring.normalizer import Learner, Scheme, Scores
@@ -79,7 +79,7 @@ class Evaluation:
     lambda_: float
     frames: dict[str, FrameMetrics] | None  # by the names of WAYS; None without labels
     watched: (
-        dict[str, Watched] | None
+        dict[str, ClipSeries] | None
     )  # what an alert rule sees; None without labels, or where a clip has no frame rate
     events: EventMetrics | None  # None where `watched` is, or without a rule
     masks: dict[str, Masked] | None  # pixel ground truth of the clips; None where they have none
@@ -117,7 +117,7 @@ def evaluate(
     lambda_: float | None = None,
     learn_frames: int = 300,
     scheme: Scheme = "paper",
-    alarm: AlarmRule | None = None,
+    alarm: AlertPolicy | None = None,
     keep_heat: bool = False,
     fps: float | None = None,
     regions: bool = True,
@@ -248,14 +248,14 @@ def _watched(
     labels: dict[str, Labels],
     fps: dict[str, float | None],
     ahead: int,
-) -> dict[str, Watched] | None:
+) -> dict[str, ClipSeries] | None:
     """None where a clip does not say how long a frame lasts."""
     found = {}
     for clip in clips:
         rate = fps[clip.name]
         if rate is None:
             return None
-        found[clip.name] = Watched(
+        found[clip.name] = ClipSeries(
             clip.first, ahead, rate, values[clip.name].live(scheme), labels[clip.name]
         )
     return found
@@ -285,7 +285,7 @@ def summary(evaluation: Evaluation) -> dict[str, Any]:
     }
     events = None
     if evaluation.events is not None and evaluation.watched is not None:
-        at = at_thresholds(evaluation.watched, evaluation.events.rule)
+        at = at_thresholds(evaluation.watched, evaluation.events.policy)
         events = evaluation.events.as_json() | {"at_thresholds": at}
     return {
         "auc": evaluation.auc_percent,

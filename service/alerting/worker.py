@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from lookout.service.alerting.rule import Limits, Rule, close, step
+from lookout.models.scoring.alert_policy import AlertPolicy
+from lookout.service.alerting.camera_policy import CameraAlerts, policy_of
 from lookout.service.core.errors import BrokenMessageError
 from lookout.service.core.messages import Alert, AlertEvent, Camera, FrameId, Heat, Score
 from lookout.service.core.outage import Outage
@@ -60,7 +61,8 @@ def run(settings: Settings, stop: threading.Event) -> None:
 class _Watched:
     """One camera as alerting follows it."""
 
-    rule: Rule = field(default_factory=Rule)
+    alerts: CameraAlerts
+    policy: AlertPolicy
     heard_at: float = field(default_factory=time.monotonic)
     saved: FrameId | None = None  # the cursor in the store
 
@@ -81,7 +83,7 @@ class Alerting:
     """One turn is one look at the bus. What a turn has not saved, the next process does again, with the same result."""
 
     def __init__(self, settings: Settings, bus: Bus, store: Store) -> None:
-        self._limits = Limits.of(settings)
+        self._settings = settings
         self._data_dir = settings.data_dir
         self._bus = bus
         self._store = store
@@ -120,34 +122,38 @@ class Alerting:
         cameras = self._store.cameras()
         wanted = {camera.id for camera in cameras.values() if camera.enabled}
         for camera in (cameras.keys() if self._first_look else wanted) - self._watched.keys():
-            self._begin(camera)
+            self._begin(camera, policy_of(cameras[camera].alert, self._settings))
+        for camera in self._watched.keys() & cameras.keys():  # an open alert continues under it
+            self._watched[camera].policy = policy_of(cameras[camera].alert, self._settings)
         for camera in self._watched.keys() - wanted:
             self._end(camera, removed=camera not in cameras)
         if self._first_look:
             self._close_left_open(cameras)
             self._first_look = False
         for camera, watched in self._watched.items():
-            if time.monotonic() - watched.heard_at >= self._limits.quiet_after_s:
+            if time.monotonic() - watched.heard_at >= self._settings.alert_quiet_after_s:
                 self._close_quiet(camera)
             self._save_cursor(camera)
 
-    def _begin(self, camera: str) -> None:
-        cursor, rule = self._stored(camera)
-        self._end_open(camera, cursor, rule)
-        self._watched[camera] = _Watched(rule, saved=cursor)
+    def _begin(self, camera: str, policy: AlertPolicy) -> None:
+        cursor, alerts = self._stored(camera)
+        self._end_open(camera, cursor, alerts)
+        self._watched[camera] = _Watched(alerts, policy, saved=cursor)
         self._follower.cursors[camera] = cursor
 
-    def _stored(self, camera: str) -> tuple[FrameId | None, Rule]:
+    def _stored(self, camera: str) -> tuple[FrameId | None, CameraAlerts]:
         try:
             state = self._store.alerting_state(camera) or {}
             cursor = state.get("cursor")
-            return FrameId.parse(cursor) if cursor else None, Rule.of_json(state.get("rule") or {})
+            return FrameId.parse(cursor) if cursor else None, CameraAlerts.from_json(
+                state.get("rule") or {}
+            )
         except (ValueError, TypeError, AttributeError) as error:
             reason = "cannot be read, starting anew"
             log.warning(
                 "the alerting state of %s %s: %s", camera, reason, error, extra={"camera": camera}
             )
-            return None, Rule()
+            return None, CameraAlerts()
 
     def _end(self, camera: str, *, removed: bool) -> None:
         """The camera was removed or disabled; what was scored before and not read yet counts all the same."""
@@ -166,28 +172,33 @@ class Alerting:
             self._take(camera, scores)
 
     def _close_quiet(self, camera: str) -> None:
-        rule, events = close(self._watched[camera].rule)
-        self._write(camera, rule, self._follower.cursors[camera], events)
+        watched = self._watched[camera]
+        alerts, events = watched.alerts.close(watched.policy)
+        self._write(camera, alerts, self._follower.cursors[camera], events)
 
     def _close_left_open(self, cameras: Mapping[str, Camera]) -> None:
         """Alerts of cameras that were removed or disabled while nobody was at this stage."""
         for camera in self._store.alerted_cameras():
             if camera in self._watched:
                 continue
-            cursor, rule = self._stored(camera)
-            self._end_open(camera, cursor, Rule(), rule.last_at)
+            cursor, alerts = self._stored(camera)
+            self._end_open(camera, cursor, CameraAlerts(), alerts.state.last_at)
             if camera not in cameras:
                 self._store.drop_alerting(camera)
 
     def _end_open(
-        self, camera: str, cursor: FrameId | None, rule: Rule, last_at: float | None = None
+        self,
+        camera: str,
+        cursor: FrameId | None,
+        alerts: CameraAlerts,
+        last_at: float | None = None,
     ) -> None:
-        """Close every open alert but the rule's own: its state is gone, and nobody else would close it."""
+        """Close every open alert but the alerts's own: its state is gone, and nobody else would close it."""
         for alert in self._store.open_alerts(camera):
-            if rule.alert is None or alert.id != rule.alert.id:
+            if alerts.alert is None or alert.id != alerts.alert.id:
                 closed_at = max(alert.opened_at, alert.peak_at if last_at is None else last_at)
                 ended = AlertEvent("end", replace(alert, state="closed", closed_at=closed_at))
-                self._store.save_alerting(camera, _state(rule, cursor), [ended])
+                self._store.save_alerting(camera, _state(alerts, cursor), [ended])
                 log.info("alert %s was left open: closed", alert.id, extra=_about(alert))
 
     # Scores
@@ -196,27 +207,27 @@ class Alerting:
         watched = self._watched[camera]
         watched.heard_at = time.monotonic()
         for score in scores:
-            rule, events = step(watched.rule, score, self._limits)
+            alerts, events = watched.alerts.step(watched.policy, score)
             if events:
-                self._tell(score, rule, events)
-            watched.rule = rule
+                self._tell(score, alerts, events)
+            watched.alerts = alerts
 
-    def _tell(self, score: Score, rule: Rule, events: list[AlertEvent]) -> None:
+    def _tell(self, score: Score, alerts: CameraAlerts, events: list[AlertEvent]) -> None:
         opened = [event.alert for event in events if event.event == "new"]
         for alert in opened:
             self._keep_picture(alert, score)
-        self._write(score.camera, rule, score.id, events)
+        self._write(score.camera, alerts, score.id, events)
         if opened:
             for alert_id in self._store.drop_old_alerts(score.camera):
                 pictures.drop(pictures.picture_path(self._data_dir, alert_id))
 
     def _write(
-        self, camera: str, rule: Rule, cursor: FrameId | None, events: list[AlertEvent]
+        self, camera: str, alerts: CameraAlerts, cursor: FrameId | None, events: list[AlertEvent]
     ) -> None:
         """The alert, its log and the cursor: all of it or nothing."""
         watched = self._watched[camera]
         if events:
-            self._store.save_alerting(camera, _state(rule, cursor), events)
+            self._store.save_alerting(camera, _state(alerts, cursor), events)
             watched.saved = cursor
         for event in events:
             if event.event != "update":
@@ -228,12 +239,12 @@ class Alerting:
                     alert.peak_value,
                     extra=_about(alert),
                 )
-        watched.rule = rule
+        watched.alerts = alerts
 
     def _save_cursor(self, camera: str) -> None:
         watched, cursor = self._watched[camera], self._follower.cursors[camera]
         if cursor != watched.saved:
-            self._store.save_alerting(camera, _state(watched.rule, cursor), [])
+            self._store.save_alerting(camera, _state(watched.alerts, cursor), [])
             watched.saved = cursor
 
     # Pictures
@@ -273,5 +284,5 @@ def _about(alert: Alert) -> dict[str, object]:
     return about
 
 
-def _state(rule: Rule, cursor: FrameId | None) -> dict[str, Any]:
-    return {"cursor": str(cursor) if cursor else None, "rule": rule.as_json()}
+def _state(alerts: CameraAlerts, cursor: FrameId | None) -> dict[str, Any]:
+    return {"cursor": str(cursor) if cursor else None, "rule": alerts.as_json()}

@@ -153,15 +153,15 @@ def evaluate(
     from lookout.models.data.clips import evaluation_clips  # noqa: PLC0415
     from lookout.models.device import choose_device, choose_precision  # noqa: PLC0415
     from lookout.models.evaluation import evaluate  # noqa: PLC0415
-    from lookout.models.evaluation.events import AlarmRule  # noqa: PLC0415
     from lookout.models.evaluation.report import tables  # noqa: PLC0415
     from lookout.models.evaluation.report.html import as_html  # noqa: PLC0415
     from lookout.models.scorer import Scorer  # noqa: PLC0415
+    from lookout.models.scoring.alert_policy import AlertPolicy  # noqa: PLC0415
 
     tables.check_suffix("--scores", scores, ".npz", ".csv")
     tables.check_suffix("--report", report, ".html")
     settings = load_settings(alert_threshold=threshold)
-    alarm = AlarmRule(
+    alarm = AlertPolicy(
         settings.alert_threshold,
         settings.alert_hysteresis,
         settings.alert_min_duration_s,

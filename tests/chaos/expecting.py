@@ -1,4 +1,4 @@
-"""Which alerts the observed scores ask for, by the rule itself, and which of them are missing."""
+"""Which alerts the observed scores ask for, by the alert policy itself, and which are missing."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lookout.service.alerting.rule import Limits, Rule, close, step
-from lookout.service.core.messages import Alert, AlertEvent, FrameId, Score
+from lookout.models.scoring.alert_policy import AlertPolicy
+from lookout.service.alerting.camera_policy import CameraAlerts
+from lookout.service.core.messages import AlertEvent, FrameId, Score
 from tests.chaos.footage import MODEL
 from tests.chaos.seen import CameraSeen, ScoreSeen
 from tests.chaos.watching import Life
 
 UNHEARD_S = 2.0
-"""A score that the bus held for a shorter time before it was killed, alerting need not have read."""
+"""Alerting may not have read a score that the bus held for less before the bus was killed."""
 
 
 @dataclass(slots=True)
@@ -25,21 +26,22 @@ class Expected:
 
 
 def expected_alerts(
-    camera: str, seen: CameraSeen, lives: Sequence[Life], limits: Limits
+    camera: str, seen: CameraSeen, lives: Sequence[Life], policy: AlertPolicy
 ) -> list[Expected]:
-    """By all scores that were seen, in order."""
-    found: list[Expected] = []
-    rule, heard_at = Rule(), None
+    """Replay the policy over all scores that were seen, in order."""
+    expected: list[Expected] = []
+    alerts = CameraAlerts()
+    heard_at: float | None = None
     for frame_id, score in sorted(seen.scores.items()):
-        if heard_at is not None and score.seen_at - heard_at > limits.quiet_after_s:
-            rule, events = close(rule)  # a camera that is silent for so long has no open alert
-            _note(found, events, gone=False)
+        if heard_at is not None and score.seen_at - heard_at > policy.quiet_after_s:
+            alerts, events = alerts.close(policy)  # alerting closes the alert of a quiet camera
+            note(expected, events, gone=False)
         heard_at = score.seen_at
-        rule, events = step(rule, _score(camera, frame_id, score), limits)
-        _note(found, events, gone=_may_be_unheard(score, lives))
-    if rule.alert is not None and found:
-        found[-1].until = float("inf")
-    return found
+        alerts, events = alerts.step(policy, _score(camera, frame_id, score))
+        note(expected, events, gone=_may_be_unheard(score, lives))
+    if alerts.alert is not None and expected:
+        expected[-1].until = float("inf")
+    return expected
 
 
 def lost(expected: Iterable[Expected], stored: Iterable[dict[str, Any]]) -> list[str]:
@@ -54,13 +56,14 @@ def _covered(one: Expected, there: Iterable[tuple[float, float]]) -> bool:
     )
 
 
-def _note(found: list[Expected], events: Iterable[AlertEvent], gone: bool) -> None:
+def note(expected: list[Expected], events: Iterable[AlertEvent], gone: bool) -> None:
+    """Add what opens to `expected`, and the end of what closes."""
     for event in events:
-        alert: Alert = event.alert
+        alert = event.alert
         if event.event == "new":
-            found.append(Expected(alert.id, alert.opened_at, alert.opened_at, gone))
+            expected.append(Expected(alert.id, alert.opened_at, alert.opened_at, gone))
         elif event.event == "end":
-            found[-1].until = alert.closed_at or alert.opened_at
+            expected[-1].until = alert.closed_at or alert.opened_at
 
 
 def _may_be_unheard(score: ScoreSeen, lives: Sequence[Life]) -> bool:

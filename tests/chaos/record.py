@@ -29,7 +29,7 @@ def record(evidence: Evidence, verdict: Verdict, settings: Mapping[str, object])
     """Plain values. Frame ids are [session, first seq, last seq]; times are UTC seconds."""
     return {
         "settings": dict(settings),
-        "rule": asdict(evidence.limits),
+        "policy": asdict(evidence.policy),
         "bus_lives": [[life.first_look, life.last_look, life.whole] for life in evidence.lives],
         "faults": [fault.as_json() for fault in evidence.faults],
         "score_columns": SCORE_COLUMNS,

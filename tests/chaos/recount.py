@@ -169,7 +169,7 @@ def _alerts_lost(camera: dict[str, Any], first: First, data: dict[str, Any]) -> 
     ]
     gone = set(camera["alerts_told"]) - {alert for alert, _, _ in camera["alerts_stored"]}
     lost = len(gone)
-    for frame, since, until in _wanted(first, data["rule"]):
+    for frame, since, until in _wanted(first, data["policy"]):
         life, row = first[frame]
         lives = data["bus_lives"]
         unheard = life < len(lives) - 1 and row[2] > lives[life][1] - UNHEARD_S
@@ -179,7 +179,7 @@ def _alerts_lost(camera: dict[str, Any], first: First, data: dict[str, Any]) -> 
     return lost
 
 
-def _wanted(first: First, rule: dict[str, float]) -> Iterator[tuple[Id, float, float]]:
+def _wanted(first: First, policy: dict[str, float]) -> Iterator[tuple[Id, float, float]]:
     """(frame, from, until) of each alert that the scores ask for."""
     high_since = low_since = None
     opened: tuple[Id, float] | None = None
@@ -188,28 +188,28 @@ def _wanted(first: First, rule: dict[str, float]) -> Iterator[tuple[Id, float, f
         at, seen_at, value = row[1], row[2], row[7] or 0.0
         if before and (
             before[0][0] != frame[0]
-            or max(at - before[1], seen_at - before[2]) > rule["quiet_after_s"]
+            or max(at - before[1], seen_at - before[2]) > policy["quiet_after_s"]
         ):
             if opened:
                 yield (*opened, before[1])
             high_since = low_since = opened = None
         before = frame, at, seen_at
-        if value < rule["low"]:
+        if value < policy["threshold"] - policy["hysteresis"]:
             low_since, high_since = (
                 at if low_since is None else low_since,
                 high_since if opened else None,
             )
         else:
             low_since = None
-            if high_since is None and value >= rule["threshold"]:
+            if high_since is None and value >= policy["threshold"]:
                 high_since = at
         if (
             opened is None
-            and value >= rule["threshold"]
-            and at - high_since >= rule["min_duration_s"] - 0.001
+            and value >= policy["threshold"]
+            and at - high_since >= policy["min_duration_s"] - 0.001
         ):
             opened = frame, at
-        elif opened and low_since is not None and at - low_since >= rule["clear_after_s"] - 0.001:
+        elif opened and low_since is not None and at - low_since >= policy["clear_after_s"] - 0.001:
             yield (*opened, at)
             high_since = low_since = opened = None
     if opened:

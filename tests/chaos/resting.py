@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import redis
 
-from lookout.service.alerting.rule import Limits
+from lookout.models.scoring.alert_policy import AlertPolicy
 from lookout.service.core.messages import FrameId
 from tests.chaos import processes
 from tests.chaos.arena import Arena
@@ -54,7 +54,7 @@ def gather(
         faults=faults,
         reference_from=reference[0],
         reference=reference[1],
-        limits=_limits(service.http),
+        policy=policy_in_use(service.http),
         lease_s=arena.lease_s,
         settled=settled,
         log=service.output.lines,
@@ -101,11 +101,14 @@ def _on_bus(arena: Arena) -> dict[str, list[FrameId]]:
     return {}
 
 
-def _limits(http: httpx.Client) -> Limits:
+def policy_in_use(http: httpx.Client) -> AlertPolicy:
     at = http.get("/alert-rule").raise_for_status().json()
-    low = at["threshold"] - at["hysteresis"]
-    return Limits(
-        at["threshold"], low, at["min_duration_s"], at["clear_after_s"], at["quiet_after_s"]
+    return AlertPolicy(
+        at["threshold"],
+        at["hysteresis"],
+        at["min_duration_s"],
+        at["clear_after_s"],
+        at["quiet_after_s"],
     )
 
 

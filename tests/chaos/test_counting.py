@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from lookout.service.alerting.rule import Limits
+from lookout.models.scoring.alert_policy import AlertPolicy
 from lookout.service.core.messages import FrameId
 from tests.chaos.faults import Fault
 from tests.chaos.fleet import Member
@@ -20,7 +20,7 @@ from tests.chaos.watching import Life
 
 SESSION = 1000
 FRAMES = 60
-LIMITS = Limits(threshold=0.5, low=0.4, min_duration_s=0.5, clear_after_s=2.0, quiet_after_s=15.0)
+POLICY = AlertPolicy(0.5, 0.1, min_duration_s=0.5, clear_after_s=2.0, quiet_after_s=15.0)
 LEASE_S = 3.0
 
 
@@ -70,7 +70,7 @@ def evidence(seen: CameraSeen, lives: list[Life] | None = None, **other: Any) ->
         lives=lives,
         reference=[numbers(seq) for seq in range(4, FRAMES)],
         reference_from=4,
-        limits=LIMITS,
+        policy=POLICY,
         lease_s=LEASE_S,
         **usual | other,
     )

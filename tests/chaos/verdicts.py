@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from lookout.service.alerting.rule import Limits
+from lookout.models.scoring.alert_policy import AlertPolicy
 from lookout.service.core.messages import FrameId
 from tests.chaos.accounts import Books, books_of
 from tests.chaos.expecting import Expected, expected_alerts, lost
@@ -35,7 +35,7 @@ class Evidence:
         Numbers
     ]  # of an undisturbed run of the files at full pace, from `reference_from` on
     reference_from: int
-    limits: Limits
+    policy: AlertPolicy
     lease_s: float
     settled: bool  # every frame that was seen has been dealt with
     log: Sequence[str]  # of the service
@@ -68,7 +68,7 @@ def judge(evidence: Evidence) -> Verdict:
     verdict = Verdict()
     for name, seen in evidence.seen.items():
         verdict.books[name] = books_of(seen, evidence.lives)
-        verdict.expected[name] = expected_alerts(name, seen, evidence.lives, evidence.limits)
+        verdict.expected[name] = expected_alerts(name, seen, evidence.lives, evidence.policy)
         if evidence.members[name].kind == "fast":
             verdict.differing[name] = _differing(seen, evidence)
         verdict.unalerted += lost(verdict.expected[name], evidence.stored.get(name, []))
@@ -85,7 +85,7 @@ def alerts_lost(evidence: Evidence) -> int:
     """How many are missing now: alerting may still be on its way."""
     missing = 0
     for name, seen in evidence.seen.items():
-        expected = expected_alerts(name, seen, evidence.lives, evidence.limits)
+        expected = expected_alerts(name, seen, evidence.lives, evidence.policy)
         missing += len(lost(expected, evidence.stored.get(name, [])))
     return missing
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from lookout.service.alerting import worker as alerting
-from lookout.service.alerting.rule import Limits, Rule, step
+from lookout.service.alerting.camera_policy import CameraAlerts, policy_of
 from lookout.service.api import worker as api
-from lookout.service.core.messages import Alert, FrameId
+from lookout.service.core.messages import Alert, AlertSettings, FrameId
 from lookout.service.core.settings import Settings
 from lookout.service.inference import worker as inference
 from lookout.service.ingest import worker as ingest
@@ -61,10 +61,12 @@ class Line:
 
 
 def asked_for(bus: Bus) -> list[Alert]:
-    """The alerts that the rule opens for the scores on the bus, in order, as they end."""
-    rule, found, limits = Rule(), dict[str, Alert](), Limits.of(Settings())
+    """The alerts that the policy opens for the scores on the bus, in order, as they end."""
+    found: dict[str, Alert] = {}
+    alerts = CameraAlerts()
+    policy = policy_of(AlertSettings(), Settings())
     for score in bus.scores_after({"gate": None}, FRAMES)["gate"]:
-        rule, events = step(rule, score, limits)
+        alerts, events = alerts.step(policy, score)
         found |= {event.alert.id: event.alert for event in events}
     return list(found.values())
 

@@ -13,7 +13,7 @@ import pytest
 
 from lookout.service.alerting import worker
 from lookout.service.alerting.worker import Alerting
-from lookout.service.core.messages import Alert, AlertEvent, FrameId
+from lookout.service.core.messages import Alert, AlertEvent, AlertSettings, FrameId
 from lookout.service.core.settings import Settings
 from lookout.service.storage.bus.bus import Bus, connect
 from lookout.service.storage.pictures import check_room, picture_path
@@ -165,7 +165,7 @@ def test_a_camera_that_goes_takes_its_open_alert_with_it(
     burst(bus, "gate", 0, [0.9] * 7)
     alerting.turn()
     _go(store, removed)
-    _look_around(alerting if looking else Alerting(settings, bus, store))
+    look_around(alerting if looking else Alerting(settings, bus, store))
     closed_at = (
         1000.5 if removed and not looking else 1000.6
     )  # a later process knows what was saved, or can be read
@@ -181,11 +181,11 @@ def test_what_was_scored_before_a_camera_was_disabled_opens_its_alert(
     alerting.turn()
     burst(bus, "gate", 0, [0.9] * 7)
     _go(store, removed=False)
-    _look_around(alerting if looking else Alerting(settings, bus, store))
+    look_around(alerting if looking else Alerting(settings, bus, store))
     assert [(alert.id, alert.state) for alert in alerts(store)] == [("gate:1000-5", "closed")]
 
 
-def _look_around(alerting: Alerting) -> None:
+def look_around(alerting: Alerting) -> None:
     alerting._looked_at = float("-inf")
     alerting.turn()
 
@@ -261,7 +261,7 @@ def test_without_its_frame_or_heatmap_an_alert_opens_all_the_same(
     client = connect(urls.bus)
     client.delete("heat:{yard}")
     client.close()
-    _look_around(alerting)
+    look_around(alerting)
     assert picture_path(tmp_path, "yard:1000-5").is_file()
 
 
@@ -387,3 +387,25 @@ def test_a_quiet_stage_costs_little(settings: Settings, store: Store) -> None:
         began, used = time.monotonic(), time.process_time()
         wait_until(lambda: time.monotonic() - began > 0.5, "half a second")
         assert time.process_time() - used < 0.4
+
+
+def test_a_camera_has_its_own_policy_and_a_change_of_it_leaves_an_open_alert_open(
+    settings: Settings, bus: Bus, store: Store, alerting: Alerting
+) -> None:
+    burst(bus, "gate", 0, [0.7] * 7)
+    store.add_camera(camera("yard", alert=AlertSettings(threshold=0.8)))
+    burst(bus, "yard", 0, [0.7] * 7)
+    alerting.turn()
+    assert [alert.id for alert in store.open_alerts("gate")] == ["gate:1000-5"]
+    assert store.open_alerts("yard") == []
+    now = store.camera("gate")
+    own = AlertSettings(threshold=0.9, clear_after_s=0.3)
+    store.replace_camera(replace(now, alert=own), now)
+    look_around(alerting)
+    burst(bus, "gate", 7, [0.81] * 10)
+    alerting.turn()
+    assert [alert.id for alert in store.open_alerts("gate")] == ["gate:1000-5"]
+    burst(bus, "gate", 17, [0.7] * 4)
+    alerting.turn()
+    assert [(alert.closed_at, alert.threshold) for alert in alerts(store)] == [(1002.0, 0.5)]
+    assert [event.event for event in log_of(store)] == ["new", "update", "end"]

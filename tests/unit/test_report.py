@@ -18,12 +18,12 @@ from hypothesis import strategies as st
 from lookout.models.data.labels import Labels
 from lookout.models.evaluation.clip_scores import ClipScores, score_clips
 from lookout.models.evaluation.evaluate import WAYS, Evaluation, Floats, Values, evaluate
-from lookout.models.evaluation.events import AlarmRule
 from lookout.models.evaluation.report.charts import Chart, Line, Span
 from lookout.models.evaluation.report.html import as_html
 from lookout.models.evaluation.report.worst_frames import APART, HOW_MANY, ranked
 from lookout.models.media.decode import read_clip
 from lookout.models.scorer import Scorer
+from lookout.models.scoring.alert_policy import AlertPolicy
 from lookout.models.vision.heatmap import as_levels
 from lookout.models.vision.quantize import PEAK
 from tests.clips import write_clip
@@ -49,7 +49,7 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def evaluation(clips: Path) -> Evaluation:
     scorer = Scorer(tiny_checkpoint(calibration=EASY_BOUNDS))
-    return evaluate(scorer, clips.parent, alarm=AlarmRule(0.3), keep_heat=True)
+    return evaluate(scorer, clips.parent, alarm=AlertPolicy(0.3), keep_heat=True)
 
 
 class Seen(HTMLParser):
@@ -132,7 +132,9 @@ def test_without_labels_there_are_curves_of_the_clips_alone(
 def test_while_the_bounds_are_learned_the_worst_frames_are_those_of_the_offline_value(
     clips: Path,
 ) -> None:
-    learning = evaluate(Scorer(tiny_checkpoint()), clips.parent, alarm=AlarmRule(), keep_heat=True)
+    learning = evaluate(
+        Scorer(tiny_checkpoint()), clips.parent, alarm=AlertPolicy(), keep_heat=True
+    )
     html, seen = report(learning, clips)
     assert "per-video min-max value, since no frame has a live one" in html
     assert "nan" not in html

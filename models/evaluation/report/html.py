@@ -108,7 +108,7 @@ def _frames(evaluation: Evaluation) -> str:
 def _events(evaluation: Evaluation) -> str:
     if evaluation.events is None or evaluation.watched is None:
         return "<p>There are no labels, or a clip does not say its frame rate (--fps).</p>"
-    at = at_thresholds(evaluation.watched, evaluation.events.rule)
+    at = at_thresholds(evaluation.watched, evaluation.events.policy)
     keys = ("threshold", "recall_percent", "false_alarms_per_hour", "normal_in_alarm_percent")
     head = [
         "threshold",
@@ -191,5 +191,5 @@ def _clip(evaluation: Evaluation, clip: ClipScores) -> str:
     shown = ("causal", "local", "per_video_minmax")
     lines = [Line(NAMES[way], frames, getattr(values, WAYS[way])) for way in shown]
     chart = Chart("frame", "value", (0, max(1, clip.frames)), (0, 1), width_px=900, height_px=170)
-    level = evaluation.events.rule.threshold if evaluation.events else None
+    level = evaluation.events.policy.threshold if evaluation.events else None
     return f"<h3>{escape(clip.name)}</h3>" + chart.draw(lines, spans, level)

@@ -1,0 +1,113 @@
+"""The alert policy of one camera: its parameters, its stored state, and the alerts it makes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from lookout.models.scoring.alert_policy import (
+    AlertClosed,
+    AlertOpened,
+    AlertPolicy,
+    PolicyEvent,
+    PolicyState,
+)
+from lookout.service.core.messages import Alert, AlertEvent, AlertSettings, Score
+from lookout.service.core.settings import Settings
+
+
+def policy_of(own: AlertSettings, settings: Settings) -> AlertPolicy:
+    """Return a camera's policy: its own parameters, the defaults of `settings` where it has none.
+
+    A hysteresis that is not smaller than the threshold could never close an alert: half the
+    threshold takes its place.
+    """
+    defaults = asdict(default_policy(settings))
+    given = {name: value for name, value in asdict(own).items() if value is not None}
+    policy = AlertPolicy(**(defaults | given))
+    if policy.low <= 0:
+        policy = replace(policy, hysteresis=policy.threshold / 2)
+    return policy
+
+
+def default_policy(settings: Settings) -> AlertPolicy:
+    """Return the policy of a camera without parameters of its own."""
+    return AlertPolicy(
+        threshold=settings.alert_threshold,
+        hysteresis=settings.alert_hysteresis,
+        min_duration_s=settings.alert_min_duration_s,
+        clear_after_s=settings.alert_clear_after_s,
+        quiet_after_s=settings.alert_quiet_after_s,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class CameraAlerts:
+    """The state of a camera's policy with its open alert; kept in the store beside the cursor."""
+
+    state: PolicyState = field(default_factory=PolicyState)
+    alert: Alert | None = None  # the open one
+
+    def step(self, policy: AlertPolicy, score: Score) -> tuple[CameraAlerts, list[AlertEvent]]:
+        """Take one score; return the new state and the alert events it causes."""
+        state, changes = policy.step(self.state, score)
+        return self.with_changes(state, changes, policy, score)
+
+    def close(self, policy: AlertPolicy) -> tuple[CameraAlerts, list[AlertEvent]]:
+        """Close the open alert at the last score: no score follows."""
+        state, changes = policy.close(self.state)
+        return self.with_changes(state, changes, policy)
+
+    def with_changes(
+        self,
+        state: PolicyState,
+        changes: list[PolicyEvent],
+        policy: AlertPolicy,
+        score: Score | None = None,
+    ) -> tuple[CameraAlerts, list[AlertEvent]]:
+        """Turn the policy's events into alert events; `score` is the one that caused them."""
+        alert = self.alert
+        events: list[AlertEvent] = []
+        for change in changes:
+            if isinstance(change, AlertOpened) and score is not None:
+                alert = Alert(
+                    id=f"{score.camera}:{score.id}",
+                    camera=score.camera,
+                    state="open",
+                    opened_at=change.at,
+                    closed_at=None,
+                    threshold=policy.threshold,
+                    peak_value=change.peak_value,
+                    peak_at=change.peak_at,
+                )
+                events.append(AlertEvent("new", alert))
+            elif alert is not None:
+                alert = replace(alert, peak_value=change.peak_value, peak_at=change.peak_at)
+                if isinstance(change, AlertClosed):
+                    closed = replace(alert, state="closed", closed_at=change.at)
+                    events.append(AlertEvent("end", closed))
+                    alert = None
+                else:
+                    events.append(AlertEvent("update", alert))
+        return CameraAlerts(state, alert), events
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the stored form. `told_at` and `untold` are the names of its first version."""
+        fields = asdict(self.state)
+        del fields["is_open"]
+        fields["told_at"] = fields.pop("reported_at")
+        fields["untold"] = fields.pop("peak_pending")
+        fields["alert"] = asdict(self.alert) if self.alert else None
+        return fields
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> CameraAlerts:
+        """Read the stored form. Raises TypeError where `data` was not written by `as_json`."""
+        fields = dict(data)
+        alert = Alert(**fields.pop("alert")) if fields.get("alert") else None
+        fields.pop("alert", None)
+        for stored, name in (("told_at", "reported_at"), ("untold", "peak_pending")):
+            if stored in fields:
+                fields[name] = fields.pop(stored)
+        return cls(PolicyState(**fields, is_open=alert is not None), alert)
