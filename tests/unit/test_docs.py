@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 from lookout.service.api.app import create_app
 from lookout.service.cli.settings_page import page
@@ -23,6 +24,7 @@ PAGES = sorted(
 )
 ADR_HEADINGS = ["Context", "Decision", "Consequences"]
 MOST_ADR_WORDS = 350
+MOST_README_WORDS = 900
 
 
 def name_of(path: Path) -> str:
@@ -67,6 +69,10 @@ def test_the_readme_links_to_every_page() -> None:
     assert set(DOCS.glob("*.md")) <= linked_files(ROOT / "README.md")
 
 
+def test_the_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_text().split()) < MOST_README_WORDS
+
+
 @pytest.mark.parametrize("folder", ["adr", "experiments"])
 def test_an_index_links_to_every_page_of_its_folder(folder: str) -> None:
     index = DOCS / folder / "README.md"
@@ -101,6 +107,26 @@ def test_every_named_file_exists(path: Path) -> None:
     folders = "service|models|tests|deploy|docker|k8s|tools|contrib|lookout"
     for file in re.findall(rf"\b(?:{folders})/[\w./-]+\.(?:py|ya?ml|sh)\b", path.read_text()):
         assert (ROOT / file).exists(), file
+
+
+@pytest.mark.parametrize(
+    "name", ["LICENSE", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "CITATION.cff"]
+)
+def test_the_file_that_people_look_for_is_there(name: str) -> None:
+    assert (ROOT / name).read_text().strip()
+
+
+def test_pre_commit_runs_the_pinned_tools_and_downloads_nothing() -> None:
+    config = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())
+    assert [repository["repo"] for repository in config["repos"]] == ["local"]
+    hooks = config["repos"][0]["hooks"]
+    assert {hook["language"] for hook in hooks} == {"system"}
+    tools = {Path(hook["entry"].split()[0]).name for hook in hooks}
+    assert {hook["entry"].split()[0] for hook in hooks} == {f".venv/bin/{name}" for name in tools}
+    pinned = (ROOT / "constraints.txt").read_text()
+    assert "lint-imports" in tools
+    for name in tools - {"lint-imports"} | {"import-linter"}:
+        assert f"\n{name}==" in pinned
 
 
 def test_the_configuration_page_is_what_the_command_prints() -> None:
