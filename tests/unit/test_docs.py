@@ -141,7 +141,10 @@ def test_every_setting_says_what_it_is(name: str) -> None:
     assert f"| `LOOKOUT_{name.upper()}` |" in page()
 
 
-@pytest.mark.parametrize("path", PAGES, ids=name_of)
+# The changelog also names variables of earlier versions.
+@pytest.mark.parametrize(
+    "path", [path for path in PAGES if path.name != "CHANGELOG.md"], ids=name_of
+)
 def test_every_variable_is_a_setting(path: Path) -> None:
     known = {f"LOOKOUT_{name.upper()}" for name in Settings.model_fields}
     assert set(re.findall(r"\bLOOKOUT_[A-Z_]*[A-Z]\b", path.read_text())) <= known
