@@ -13,9 +13,17 @@ import torch
 import torch.nn.functional as F  # noqa: N812  torch's own convention
 from torch import Tensor, nn
 
-from lookout.models.base import WHOLE, Config, Lesson, Measured, Model, Stage, in_float32
+from lookout.models.base import (
+    SINGLE_EPOCH,
+    Config,
+    Model,
+    Output,
+    TrainingProgress,
+    TrainingStep,
+    in_float32,
+)
 from lookout.models.blocks import double_conv, generate, last_encoding, upsample
-from lookout.models.input_spec import Needs
+from lookout.models.input_spec import InputSpec
 from lookout.models.scoring.metrics import squared_error, sum_each
 
 
@@ -31,8 +39,8 @@ class AutoencoderConfig(Config):
         self.check(multiple=8)  # the input is halved three times
 
     @property
-    def needs(self) -> Needs:
-        return Needs(frames=1, scored=0, distance=False)
+    def input_spec(self) -> InputSpec:
+        return InputSpec(frames=1, scored=0, distance=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +48,8 @@ class VariationalConfig(AutoencoderConfig):
     loss_kl: float = 1e-3  # of the mean KL divergence of a latent number
 
     @property
-    def needs(self) -> Needs:
-        return Needs(frames=1, scored=0)
+    def input_spec(self) -> InputSpec:
+        return InputSpec(frames=1, scored=0)
 
 
 class Autoencoder(Model):
@@ -57,14 +65,19 @@ class Autoencoder(Model):
         frame: Tensor = self.decoder(self.encoder(x))  # (B, 3, H, W)
         return frame
 
-    def measure(self, clips: Tensor, items: Tensor) -> Measured:  # noqa: ARG002  it has no memory
+    def measure(self, clips: Tensor, items: Tensor) -> Output:  # noqa: ARG002  it has no memory
         made = self(clips)
         with in_float32(clips):
-            return Measured(squared_error(made, clips), clips.new_zeros(len(clips)))
+            return Output(squared_error(made, clips), clips.new_zeros(len(clips)))
 
-    def lesson(self, clips: Tensor, items: Tensor, stage: Stage = WHOLE) -> Lesson:  # noqa: ARG002  all are alike
+    def training_step(
+        self,
+        clips: Tensor,
+        items: Tensor,
+        progress: TrainingProgress = SINGLE_EPOCH,  # noqa: ARG002
+    ) -> TrainingStep:
         mse = F.mse_loss(self(clips).float(), clips)
-        return Lesson(mse, mse.detach() / 4, items)
+        return TrainingStep(mse, mse.detach() / 4, items)
 
 
 MOST_LOG_VARIANCE = 10.0
@@ -88,21 +101,24 @@ class VariationalAutoencoder(Model):
         z = mu + (log_variance / 2).exp() * torch.randn_like(mu) if self.training else mu
         return self.decoder(z), mu, log_variance
 
-    def measure(self, clips: Tensor, items: Tensor) -> Measured:  # noqa: ARG002  it has no memory
+    def measure(self, clips: Tensor, items: Tensor) -> Output:  # noqa: ARG002  it has no memory
         """The distance is the frame's KL divergence; the default λ leaves it out of the value."""
         made, mu, log_variance = self(clips)
         with in_float32(clips):
             divergence = kl(mu.float(), log_variance.float())  # (B, D, H/8, W/8)
-            return Measured(
-                squared_error(made, clips), sum_each(divergence) / divergence[0].numel()
-            )
+            return Output(squared_error(made, clips), sum_each(divergence) / divergence[0].numel())
 
-    def lesson(self, clips: Tensor, items: Tensor, stage: Stage = WHOLE) -> Lesson:  # noqa: ARG002  all are alike
+    def training_step(
+        self,
+        clips: Tensor,
+        items: Tensor,
+        progress: TrainingProgress = SINGLE_EPOCH,  # noqa: ARG002
+    ) -> TrainingStep:
         """Eq. 10 with its sign turned, as means over pixels and latent numbers."""
         made, mu, log_variance = self(clips)
         mse = F.mse_loss(made.float(), clips)
         loss = mse + self.config.loss_kl * kl(mu.float(), log_variance.float()).mean()
-        return Lesson(loss, mse.detach() / 4, items)
+        return TrainingStep(loss, mse.detach() / 4, items)
 
 
 def kl(mu: Tensor, log_variance: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from lookout.models.input_spec import Needs
+from lookout.models.input_spec import InputSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,23 +22,23 @@ class Config(ABC):
 
     height_px: int = 256
     width_px: int = 256
-    lambda_: float = 1.0  # λ: share of PSNR in the value, the rest is the model's distance
+    fusion_weight: float = 1.0  # λ: share of PSNR in the value, the rest is the model's distance
 
     @property
     @abstractmethod
-    def needs(self) -> Needs: ...
+    def input_spec(self) -> InputSpec: ...
 
     def check(self, multiple: int) -> None:
         """Raises ValueError where a side is no multiple of this many pixels, or λ no share."""
         sides = self.height_px, self.width_px
         if min(sides) < multiple or any(side % multiple for side in sides):
             raise ValueError(f"height and width must be multiples of {multiple}")
-        if not 0 <= self.lambda_ <= 1:
+        if not 0 <= self.fusion_weight <= 1:
             raise ValueError("λ must lie in [0, 1]")
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class Output:
     """What a model says of each clip of a batch, in float32 whatever its convolutions ran in."""
 
     error: Tensor  # (B, C, H, W): squared error of the scored frame, peak 1; PSNR, gate error and heatmap come from it
@@ -50,7 +50,7 @@ class Measured:
     )
 
 
-class Stage(NamedTuple):
+class TrainingProgress(NamedTuple):
     """How far a training is."""
 
     epoch: int = 0  # 0-based
@@ -65,11 +65,11 @@ class Stage(NamedTuple):
         return self.epoch == int(share * self.epochs)
 
 
-WHOLE = Stage()
+SINGLE_EPOCH = TrainingProgress()
 """A training of one epoch: every share of it has begun."""
 
 
-class Lesson(NamedTuple):
+class TrainingStep(NamedTuple):
     """What one batch teaches."""
 
     loss: Tensor  # scalar, to be lowered
@@ -90,18 +90,20 @@ class Model(nn.Module, ABC):
         return torch.empty(0, 0)
 
     @abstractmethod
-    def measure(self, clips: Tensor, items: Tensor) -> Measured:
+    def measure(self, clips: Tensor, items: Tensor) -> Output:
         """Score the clips, in eval mode and under the caller's autocast; items (B, M, D)."""
 
     @abstractmethod
-    def lesson(self, clips: Tensor, items: Tensor, stage: Stage = WHOLE) -> Lesson:
+    def training_step(
+        self, clips: Tensor, items: Tensor, progress: TrainingProgress = SINGLE_EPOCH
+    ) -> TrainingStep:
         """Loss of a batch, in train mode; one memory (M, D) for all of it."""
 
-    def begin_epoch(self, stage: Stage, clips: Iterable[Tensor]) -> None:
+    def begin_epoch(self, progress: TrainingProgress, clips: Iterable[Tensor]) -> None:
         """What is to be done before an epoch, in train mode; `clips` are batches of it."""
 
-    def is_ready(self, stage: Stage) -> bool:  # noqa: ARG002  most are from their first step on
-        """All that it scores with has been made, once an epoch of this stage has begun."""
+    def is_ready(self, progress: TrainingProgress) -> bool:  # noqa: ARG002  most are from their first step on
+        """All that it scores with has been made, once an epoch at this point has begun."""
         return True
 
     def make_ready(self, clips: Iterable[Tensor]) -> None:

@@ -10,7 +10,7 @@ Memory = Literal["none", "fixed", "adapts"]
 
 
 @dataclass(frozen=True, slots=True)
-class Needs:
+class InputSpec:
     """What a model takes, and what it has."""
 
     frames: int  # T: consecutive frames of a clip

@@ -18,8 +18,16 @@ import torch
 import torch.nn.functional as F  # noqa: N812  torch's own convention
 from torch import Tensor, nn
 
-from lookout.models.base import WHOLE, Config, Lesson, Measured, Model, Stage, in_float32
-from lookout.models.input_spec import Needs
+from lookout.models.base import (
+    SINGLE_EPOCH,
+    Config,
+    Model,
+    Output,
+    TrainingProgress,
+    TrainingStep,
+    in_float32,
+)
+from lookout.models.input_spec import InputSpec
 from lookout.models.scoring.metrics import squared_error, sum_each
 
 EPSILON = 1e-12  # eq. 7, and the logarithm of eq. 9
@@ -35,7 +43,7 @@ class MemAEConfig(Config):
     dim: int = 256  # C, of an item
     shrinkage: float = 0.0025  # λ of eq. 6
     loss_entropy: float = 0.0002  # α of eq. 10
-    lambda_: float = 0.0  # the score is the clip's error alone
+    fusion_weight: float = 0.0  # the score is the clip's error alone
 
     def __post_init__(self) -> None:
         """Raises ValueError for sizes that do not fit the network."""
@@ -46,9 +54,9 @@ class MemAEConfig(Config):
         self.check(multiple=16)  # the input is halved four times
 
     @property
-    def needs(self) -> Needs:
+    def input_spec(self) -> InputSpec:
         """The authors give a clip's score to the frame after its middle: index 8 of 16."""
-        return Needs(self.t_length, scored=self.t_length // 2, memory="fixed", gray=True)
+        return InputSpec(self.t_length, scored=self.t_length // 2, memory="fixed", gray=True)
 
 
 class Reconstruction(NamedTuple):
@@ -85,21 +93,26 @@ class MemAE(Model):
         asked, weights = self.mem_rep(z)
         return Reconstruction(self.decoder(asked), weights)
 
-    def measure(self, clips: Tensor, items: Tensor) -> Measured:  # noqa: ARG002  no camera has a memory of its own
+    def measure(self, clips: Tensor, items: Tensor) -> Output:  # noqa: ARG002  no camera has a memory of its own
         """PSNR and heatmap of the scored frame; the distance is the published error of the whole clip."""
         x = clips[:, None]  # (B, 1, T, H, W)
         found = self(x)
         with in_float32(clips):
-            i = self.config.needs.scored
+            i = self.config.input_spec.scored
             error = squared_error(found.clip[:, :, i], x[:, :, i])  # (B, 1, H, W)
-            return Measured(error, clip_error(found.clip, x))
+            return Output(error, clip_error(found.clip, x))
 
-    def lesson(self, clips: Tensor, items: Tensor, stage: Stage = WHOLE) -> Lesson:  # noqa: ARG002  all are alike
+    def training_step(
+        self,
+        clips: Tensor,
+        items: Tensor,
+        progress: TrainingProgress = SINGLE_EPOCH,  # noqa: ARG002
+    ) -> TrainingStep:
         """Eq. 10: L = mean (x - x̂)² + α E(ŵ)."""
         x = clips[:, None]  # (B, 1, T, H, W)
         found = self(x)
         mse = F.mse_loss(found.clip.float(), x)
-        return Lesson(
+        return TrainingStep(
             mse + self.config.loss_entropy * entropy(found.weights.float()), mse.detach() / 4, items
         )
 

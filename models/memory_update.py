@@ -1,4 +1,4 @@
-"""How a memory follows what its camera sees: as published, guarded, or not at all. See `MemoryRule`.
+"""How a memory follows what its camera sees: as published, guarded, or not at all. See `UpdateRule`.
 
 The published update (`memory.update`) has no rate and no way back. Its gate lets an event through as soon as the event
 is *predicted* well, however strange it looks to the memory; one such frame all but replaces the items it asks for, and
@@ -47,7 +47,7 @@ _NO_BOUND = 2.0  # the largest 1 - cosine there is
 
 
 @dataclass(frozen=True, slots=True)
-class MemoryRule:
+class UpdateRule:
     """How one camera's memory is updated with one frame."""
 
     gate: float  # gate errors below it update the memory
@@ -58,12 +58,12 @@ class MemoryRule:
     distance_high: float = 0.0  # frames beyond it are unusual to the memory; only `Rollback` asks
 
     @classmethod
-    def paper(cls, gamma: float) -> MemoryRule:
+    def paper(cls, gamma: float) -> UpdateRule:
         """The published update, bit for bit, behind the published gate γ."""
         return cls(gamma, 1.0, None)
 
     @classmethod
-    def guarded_by(cls, bounds: Bounds, dim: int, gamma: float) -> MemoryRule:
+    def guarded_by(cls, bounds: Bounds, dim: int, gamma: float) -> UpdateRule:
         """A small step, and never far, in the measures of the camera's own normal footage.
 
         dim: D. gamma: the gate where the bounds hold none (they were taken by an older version).
@@ -74,7 +74,7 @@ class MemoryRule:
         return cls(gate, RATE, min(drift_most, _NO_BOUND), bounds.distance_high)
 
     @classmethod
-    def fixed(cls) -> MemoryRule:
+    def fixed(cls) -> UpdateRule:
         """Never updates: no gate error is below 0."""
         return cls(0.0, 0.0, None)
 
@@ -87,7 +87,7 @@ class Rules(NamedTuple):
     drift_most: Tensor
 
     @classmethod
-    def of(cls, rules: Sequence[MemoryRule], device: torch.device) -> Rules:
+    def of(cls, rules: Sequence[UpdateRule], device: torch.device) -> Rules:
         rows = [
             (rule.gate, rule.rate, _NO_BOUND if rule.drift_most is None else rule.drift_most)
             for rule in rules
@@ -149,7 +149,7 @@ class Rollback:
     updates: int = 0  # in this block
     held_back: int = 0  # of them
 
-    def saw(self, drift: float, distance: float, updated: bool, rule: MemoryRule) -> bool:
+    def saw(self, drift: float, distance: float, updated: bool, rule: UpdateRule) -> bool:
         """Take in a frame's numbers, the drift after its update; True: go back to the trained items now."""
         if not updated or rule.drift_most is None:
             return False

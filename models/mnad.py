@@ -18,9 +18,17 @@ import torch.nn.functional as F  # noqa: N812  torch's own convention
 from torch import Tensor, nn
 
 from lookout.models import memory
-from lookout.models.base import WHOLE, Config, Lesson, Measured, Model, Stage, in_float32
+from lookout.models.base import (
+    SINGLE_EPOCH,
+    Config,
+    Model,
+    Output,
+    TrainingProgress,
+    TrainingStep,
+    in_float32,
+)
 from lookout.models.blocks import double_conv, generate, last_encoding, upsample
-from lookout.models.input_spec import Needs
+from lookout.models.input_spec import InputSpec
 from lookout.models.scoring.metrics import squared_error
 
 Skips = Sequence[Tensor]
@@ -35,7 +43,7 @@ class MnadConfig(Config):
     width: int = 64  # channels of the first stage; the others are 2, 4 and 8 times that
     items: int = 10  # M
     dim: int = 512  # D
-    lambda_: float = 0.6  # λ, eq. 15
+    fusion_weight: float = 0.6  # λ, eq. 15
     gamma: float = 0.01  # γ, the gate of the test-time update
     loss_compact: float = 0.1
     loss_separate: float = 0.1
@@ -47,9 +55,9 @@ class MnadConfig(Config):
         self.check(multiple=8)  # the input is halved three times
 
     @property
-    def needs(self) -> Needs:
+    def input_spec(self) -> InputSpec:
         """The score belongs to the last frame of the clip."""
-        return Needs(
+        return InputSpec(
             self.t_length,
             scored=self.t_length - 1,
             memory="adapts",
@@ -68,7 +76,7 @@ class MnadReconConfig(MnadConfig):
     """Reconstruction. The published numbers are the defaults."""
 
     t_length: int = 1
-    lambda_: float = 0.7
+    fusion_weight: float = 0.7
     gamma: float = 0.015
     loss_compact: float = 0.01
     loss_separate: float = 0.01
@@ -182,12 +190,12 @@ class Mnad(Model):
         """What goes in and what should come out: (B, 3 T, H, W) → (B, 3 frames_in, H, W), (B, 3, H, W)."""
         return clips[:, : 3 * self.config.frames_in], clips[:, -3:]
 
-    def measure(self, clips: Tensor, items: Tensor) -> Measured:
+    def measure(self, clips: Tensor, items: Tensor) -> Output:
         frames, actual = self.split(clips)
         prediction = self(frames, items)
         with in_float32(clips):
             q = prediction.queries
-            return Measured(squared_error(prediction.frame, actual), memory.distance(q, items), q)
+            return Output(squared_error(prediction.frame, actual), memory.distance(q, items), q)
 
     def losses(self, clips: Tensor, items: Tensor) -> tuple[Losses, Tensor, Tensor]:
         """One forward pass in train mode: the losses, the items after the update (M, D), the frame (B, 3, H, W).
@@ -209,12 +217,17 @@ class Mnad(Model):
             )
             return losses, memory.update(q, m)[0], prediction.frame
 
-    def lesson(self, clips: Tensor, items: Tensor, stage: Stage = WHOLE) -> Lesson:  # noqa: ARG002  all are alike
+    def training_step(
+        self,
+        clips: Tensor,
+        items: Tensor,
+        progress: TrainingProgress = SINGLE_EPOCH,  # noqa: ARG002
+    ) -> TrainingStep:
         """Eq. 7: L = L_rec + λ_c L_compact + λ_s L_separate."""
         losses, items, _ = self.losses(clips, items)
         weights = self.config.loss_compact, self.config.loss_separate
         loss = losses.frame + weights[0] * losses.compactness + weights[1] * losses.separateness
-        return Lesson(
+        return TrainingStep(
             loss, losses.frame.detach() / 4, items
         )  # frames span [-1, 1]: peak 1 is a quarter
 

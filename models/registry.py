@@ -34,15 +34,23 @@ MODELS: dict[str, Entry] = {
     "vae": Entry(VariationalConfig, VariationalAutoencoder),
 }
 
+STORED_NAMES = {"fusion_weight": "lambda_"}
+"""Fields of a configuration that checkpoints and run files keep under another name."""
+
 MOST = 2**31 - 1
 """Of a whole number in a configuration: torch takes no larger size."""
 
 
 def make_config(name: str, options: Mapping[str, Any]) -> Config:
-    """The configuration of model `name`. Raises CheckpointError for an unknown name, option or unfit value."""
+    """Return the configuration of model `name`; options by their field's name or their stored one.
+
+    Raises CheckpointError for an unknown name, an unknown option or an unfit value.
+    """
     if name not in MODELS:
         raise CheckpointError(f"there is no model {name!r} (known: {', '.join(sorted(MODELS))})")
     published = {field.name: field.default for field in fields(MODELS[name].config)}
+    named = {stored: field for field, stored in STORED_NAMES.items()}
+    options = {named.get(option, option): value for option, value in options.items()}
     for option, value in options.items():
         if option not in published:
             raise CheckpointError(f"{name} has no {option!r} (it has {', '.join(published)})")
@@ -52,6 +60,11 @@ def make_config(name: str, options: Mapping[str, Any]) -> Config:
         return MODELS[name].config(**options)
     except ValueError as error:
         raise CheckpointError(f"{name} cannot be configured so: {error}") from None
+
+
+def stored_options(config: Config) -> dict[str, int | float]:
+    """Return the configuration as checkpoints keep it, see `STORED_NAMES`. `make_config` takes it."""
+    return {STORED_NAMES.get(name, name): value for name, value in asdict(config).items()}
 
 
 def _is_like(value: object, published: object) -> bool:
@@ -85,6 +98,8 @@ def changed(config: Config, values: Mapping[str, str]) -> Config:
     numbers = {
         field.name for field in fields(config) if isinstance(getattr(config, field.name), float)
     }
+    named = {stored: field for field, stored in STORED_NAMES.items()}
+    values = {named.get(name, name): text for name, text in values.items()}
     for name in values:
         if name not in numbers:
             known = ", ".join(sorted(numbers)) or "none"

@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 
 from lookout.models import memory_update as guard
-from lookout.models.base import Measured
+from lookout.models.base import Output
 from lookout.models.checkpoint.file import Checkpoint
 from lookout.models.device import Precision
-from lookout.models.input_spec import Needs
-from lookout.models.memory_update import MemoryRule, Rules
+from lookout.models.input_spec import InputSpec
+from lookout.models.memory_update import Rules, UpdateRule
 from lookout.models.scoring.metrics import gate_error, psnr_db
 from lookout.models.vision.heatmap import heatmap
 from lookout.models.vision.tensors import to_clips
@@ -65,7 +65,7 @@ class Scorer:
         self.checkpoint = checkpoint
         self.device = torch.device(device)
         self.precision = precision
-        self.gamma = self.needs.gate if gamma is None else gamma
+        self.gamma = self.input_spec.gate if gamma is None else gamma
         if precision == "fp32":
             torch.backends.cudnn.allow_tf32 = (
                 False  # its default: 10 bits of mantissa, far from the authors' numbers
@@ -75,13 +75,13 @@ class Scorer:
         self._items = checkpoint.items.to(self.device)
 
     @property
-    def needs(self) -> Needs:
-        return self.checkpoint.config.needs
+    def input_spec(self) -> InputSpec:
+        return self.checkpoint.config.input_spec
 
     @property
     def t_length(self) -> int:
         """T: frames of a clip."""
-        return self.needs.frames
+        return self.input_spec.frames
 
     def fresh_items(self) -> Tensor:
         """The trained memory, for one camera: (M, D)."""
@@ -89,7 +89,7 @@ class Scorer:
 
     @torch.inference_mode()
     def step(
-        self, clips: Sequence[Pixels], items: Tensor, rules: Sequence[MemoryRule] | None = None
+        self, clips: Sequence[Pixels], items: Tensor, rules: Sequence[UpdateRule] | None = None
     ) -> Scored:
         """Score one frame of each clip, the one that `needs` says.
 
@@ -102,18 +102,20 @@ class Scorer:
     def normalise(self, clips: Sequence[Pixels] | Tensor) -> Tensor:
         """(B, T, H, W, 3) uint8 RGB, as arrays or a tensor → (B, C T, H, W), as the weights expect them."""
         order = self.checkpoint.preprocess.channel_order
-        return to_clips(clips, self.device, order, gray=self.needs.gray, black=self.needs.black)
+        return to_clips(
+            clips, self.device, order, gray=self.input_spec.gray, black=self.input_spec.black
+        )
 
     @torch.inference_mode()
     def step_normalised(
-        self, clips: Tensor, items: Tensor, rules: Sequence[MemoryRule] | None = None
+        self, clips: Tensor, items: Tensor, rules: Sequence[UpdateRule] | None = None
     ) -> Scored:
         """As `step`, from what `normalise` gives."""
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
             measured = self._model.measure(clips, items)
         error = measured.error
         followed = self._follow(
-            measured, items, rules or [MemoryRule.paper(self.gamma)] * len(clips)
+            measured, items, rules or [UpdateRule.paper(self.gamma)] * len(clips)
         )
         return Scored(
             psnr_db=psnr_db(error),
@@ -125,7 +127,7 @@ class Scorer:
             heat=heatmap(error),
         )
 
-    def _follow(self, measured: Measured, items: Tensor, rules: Sequence[MemoryRule]) -> Followed:
+    def _follow(self, measured: Output, items: Tensor, rules: Sequence[UpdateRule]) -> Followed:
         """The gated update of each sample's memory."""
         error, q = measured.error, measured.queries  # (B, C, H, W), (B, K, D)
         if q is None:

@@ -27,8 +27,16 @@ import torch
 import torch.nn.functional as F  # noqa: N812  torch's own convention
 from torch import Tensor, nn
 
-from lookout.models.base import WHOLE, Config, Lesson, Measured, Model, Stage, in_float32
-from lookout.models.input_spec import Needs
+from lookout.models.base import (
+    SINGLE_EPOCH,
+    Config,
+    Model,
+    Output,
+    TrainingProgress,
+    TrainingStep,
+    in_float32,
+)
+from lookout.models.input_spec import InputSpec
 from lookout.models.kmeans import POINTS, kmeans
 from lookout.models.scoring.metrics import sum_each
 
@@ -45,7 +53,7 @@ class STDConfig(Config):
     loss_gradient: float = 0.01  # of the motion branch
     loss_cluster: float = 0.1
     clusters_from: float = 0.5  # share of the epochs before the clusters start
-    lambda_: float = 0.0  # the score is the fused error times the cluster map alone
+    fusion_weight: float = 0.0  # the score is the fused error times the cluster map alone
 
     def __post_init__(self) -> None:
         """Raises ValueError for sizes that do not fit the network."""
@@ -61,9 +69,9 @@ class STDConfig(Config):
         return 16 * self.width
 
     @property
-    def needs(self) -> Needs:
+    def input_spec(self) -> InputSpec:
         """The score belongs to x5, which the branches predict together."""
-        return Needs(FRAMES, scored=FRAMES - 1, memory="fixed", black=0.0)
+        return InputSpec(FRAMES, scored=FRAMES - 1, memory="fixed", black=0.0)
 
 
 class Block(nn.Module):
@@ -254,7 +262,7 @@ class STD(Model):
             self.cluster(features.float()).mean(dim=1, keepdim=True), scale_factor=8
         )
 
-    def measure(self, clips: Tensor, items: Tensor) -> Measured:  # noqa: ARG002  no camera has clusters of its own
+    def measure(self, clips: Tensor, items: Tensor) -> Output:  # noqa: ARG002  no camera has clusters of its own
         """PSNR and heatmap of x̂5; the distance is the published score, the mean of fused error times cluster map."""
         found = self(clips)
         with in_float32(clips):
@@ -262,7 +270,7 @@ class STD(Model):
             weighted = error.mean(dim=1, keepdim=True) * self.cluster_map(
                 found.features
             )  # (B, 1, H, W)
-            return Measured(error, sum_each(weighted) / weighted[0].numel())
+            return Output(error, sum_each(weighted) / weighted[0].numel())
 
     def losses(self, clips: Tensor, found: Dissociated) -> Losses:
         first, last = clips[:, :3], clips[:, -3:]
@@ -275,24 +283,26 @@ class STD(Model):
             *(F.mse_loss(*pair) for pair in made), *(gradient_loss(*pair) for pair in made)
         )
 
-    def lesson(self, clips: Tensor, items: Tensor, stage: Stage = WHOLE) -> Lesson:
+    def training_step(
+        self, clips: Tensor, items: Tensor, progress: TrainingProgress = SINGLE_EPOCH
+    ) -> TrainingStep:
         """Both branches learn apart; when the clusters have started, the encoders are drawn to them."""
         found = self(clips)
         losses = self.losses(clips, found)
         loss = (
             losses.appearance_l2 + losses.motion_l2 + self.config.loss_gradient * losses.motion_grad
         )
-        if stage.is_past(self.config.clusters_from):
+        if progress.is_past(self.config.clusters_from):
             loss = loss + self.config.loss_cluster * self.cluster(found.features.float()).mean()
-        return Lesson(loss, losses.fused_l2.detach(), items)
+        return TrainingStep(loss, losses.fused_l2.detach(), items)
 
-    def begin_epoch(self, stage: Stage, clips: Iterable[Tensor]) -> None:
-        if stage.begins(self.config.clusters_from):
+    def begin_epoch(self, progress: TrainingProgress, clips: Iterable[Tensor]) -> None:
+        if progress.begins(self.config.clusters_from):
             self.make_ready(clips)
 
-    def is_ready(self, stage: Stage) -> bool:
+    def is_ready(self, progress: TrainingProgress) -> bool:
         """Before that the centres are random."""
-        return stage.is_past(self.config.clusters_from)
+        return progress.is_past(self.config.clusters_from)
 
     def make_ready(self, clips: Iterable[Tensor]) -> None:
         """Deep k-means: the clusters start as k-means finds them in the features of the branches as trained so far."""

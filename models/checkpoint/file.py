@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from lookout.models.checkpoint.header import Header, read_header
 from lookout.models.errors import CheckpointError
 from lookout.models.media.atomic_file import replacing
 from lookout.models.media.preprocess import Preprocess
-from lookout.models.registry import make_config, make_model
+from lookout.models.registry import make_config, make_model, stored_options
 from lookout.models.scoring.calibration import Bounds
 
 ITEMS = "memory.items"
@@ -45,11 +45,11 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint, dtype: torch.dtype = tor
     """
     header = Header(
         model=checkpoint.name,
-        config=asdict(checkpoint.config),
+        config=stored_options(checkpoint.config),
         preprocess=checkpoint.preprocess,
         calibration=checkpoint.calibration,
         provenance=checkpoint.provenance,
-        needs=checkpoint.config.needs,
+        input_spec=checkpoint.config.input_spec,
     )
     state = checkpoint.model.state_dict()
     tensors = {
@@ -93,9 +93,9 @@ def load_checkpoint(path: Path) -> Checkpoint:
         raise CheckpointError(
             f"{path.name}: frames of {sides[1]}x{sides[0]}, the model takes {taken[1]}x{taken[0]}"
         )
-    if items.shape != config.needs.items:
+    if items.shape != config.input_spec.items:
         raise CheckpointError(
-            f"{path.name}: memory of {tuple(items.shape)}, expected {config.needs.items}"
+            f"{path.name}: memory of {tuple(items.shape)}, expected {config.input_spec.items}"
         )
     if broken := _not_finite(stored):
         raise CheckpointError(f"{path.name} holds numbers that are not finite: {broken}")

@@ -10,7 +10,7 @@ from typing import Any, get_args
 from safetensors import SafetensorError, safe_open
 
 from lookout.models.errors import CheckpointError
-from lookout.models.input_spec import Memory, Needs
+from lookout.models.input_spec import InputSpec, Memory
 from lookout.models.media.preprocess import VERSION, Preprocess
 from lookout.models.scoring.calibration import Bounds
 
@@ -24,18 +24,20 @@ class Header:
     """A checkpoint's metadata: everything but the tensors."""
 
     model: str  # a name of the registry
-    config: dict[str, Any]
+    config: dict[str, Any]  # as `registry.stored_options` names them
     preprocess: Preprocess
     calibration: Bounds | None = None
     provenance: dict[str, Any] = field(default_factory=dict)
-    needs: Needs | None = (
+    input_spec: InputSpec | None = (
         None  # follows from the config, for those who have no torch; None: of an older version
     )
     content_sha256: str | None = None  # of all that decides a score; None: of an older version
 
     def metadata(self) -> dict[str, str]:
         """As safetensors keeps it: strings only."""
-        return {METADATA_KEY: json.dumps({"format": FORMAT, **asdict(self)}, sort_keys=True)}
+        stored = asdict(self)
+        stored["needs"] = stored.pop("input_spec")  # the key of earlier versions, too
+        return {METADATA_KEY: json.dumps({"format": FORMAT, **stored}, sort_keys=True)}
 
     def deciding(self) -> str:
         """What of it decides a score: all but where it came from, what follows from the rest, and the digest."""
@@ -70,14 +72,14 @@ def _parse(path: Path, text: str) -> Header:
         data = json.loads(text)
         if data["format"] != FORMAT or data["preprocess"]["version"] != VERSION:
             raise CheckpointError(f"{path.name} was written by another version of Lookout")
-        calibration, needs = data["calibration"], data.get("needs")
+        calibration, spec = data["calibration"], data.get("needs")
         return Header(
             model=_text(data["model"]),
             config=dict(data["config"]),
             preprocess=Preprocess(**data["preprocess"]),
             calibration=Bounds.of_json(calibration) if calibration else None,
             provenance=dict(data["provenance"]),
-            needs=_needs(needs) if needs else None,
+            input_spec=_input_spec(spec) if spec else None,
             content_sha256=data.get("content_sha256"),
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -90,8 +92,8 @@ def _text(value: object) -> str:
     return value
 
 
-def _needs(data: dict[str, Any]) -> Needs:
-    found = Needs(**data | {"items": tuple(data["items"])})
+def _input_spec(data: dict[str, Any]) -> InputSpec:
+    found = InputSpec(**data | {"items": tuple(data["items"])})
     if found.memory not in get_args(Memory) or not 0 <= found.scored < found.frames:
         raise ValueError(found)
     return found

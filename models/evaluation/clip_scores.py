@@ -15,7 +15,7 @@ import torch
 from lookout.models.data.clips import whole_clip
 from lookout.models.errors import CheckpointError
 from lookout.models.media.decode import Pixels
-from lookout.models.memory_update import MemoryRule, Rollback
+from lookout.models.memory_update import Rollback, UpdateRule
 from lookout.models.scorer import Scorer
 from lookout.models.scoring.local import LocalScore
 from lookout.models.vision.heatmap import as_levels
@@ -47,7 +47,7 @@ def score_clips(
     paths: list[Path],
     *,
     carry_memory: bool,
-    rule: MemoryRule | None = None,
+    rule: UpdateRule | None = None,
     keep_heat: bool = False,
     on_frame: Callable[[], None] = lambda: None,
 ) -> Iterator[ClipScores]:
@@ -56,7 +56,7 @@ def score_clips(
     rule: of the memory's update; None: as published. keep_heat: the heatmaps too, 8 KB a frame. Raises VideoError for
     an unreadable clip, DataError for one shorter than T frames, CheckpointError where a score is no finite number.
     """
-    camera = _Camera(scorer, rule or MemoryRule.paper(scorer.gamma))
+    camera = _Camera(scorer, rule or UpdateRule.paper(scorer.gamma))
     for path in paths:
         if not carry_memory:
             camera = _Camera(scorer, camera.rule)
@@ -75,13 +75,13 @@ def score_clip(
     name: str,
     clip: Pixels,
     *,
-    rule: MemoryRule | None = None,
+    rule: UpdateRule | None = None,
     keep_heat: bool = False,
     on_frame: Callable[[], None] = lambda: None,
 ) -> ClipScores:
     """Score one clip, (N, H, W, 3) uint8 RGB with N >= T, beginning with the trained memory."""
     return _score(
-        _Camera(scorer, rule or MemoryRule.paper(scorer.gamma)), name, clip, keep_heat, on_frame
+        _Camera(scorer, rule or UpdateRule.paper(scorer.gamma)), name, clip, keep_heat, on_frame
     )
 
 
@@ -98,7 +98,7 @@ class _Row(NamedTuple):
 class _Camera:
     """One camera's memory from frame to frame: each frame's update decides what the next one reads."""
 
-    def __init__(self, scorer: Scorer, rule: MemoryRule) -> None:
+    def __init__(self, scorer: Scorer, rule: UpdateRule) -> None:
         self.scorer, self.rule = scorer, rule
         self.items = scorer.fresh_items()  # (M, D)
         self.rollback = Rollback()
@@ -126,7 +126,7 @@ def _score(
     """One clip, one frame at a time."""
     rows, heats, before = list[_Row](), list[npt.NDArray[np.uint16]](), camera.rollback.rollbacks
     local, local_db = LocalScore(), []
-    t_length, first = camera.scorer.t_length, camera.scorer.needs.scored
+    t_length, first = camera.scorer.t_length, camera.scorer.input_spec.scored
     for start in range(len(clip) - t_length + 1):
         end = start + t_length
         row = camera.row(clip[start:end])

@@ -31,7 +31,7 @@ from lookout.models.evaluation.events import (
 from lookout.models.evaluation.frames import FrameMetrics, frame_metrics
 from lookout.models.evaluation.fused import value_fused
 from lookout.models.evaluation.regions import Pictured, RegionMetrics, region_metrics
-from lookout.models.memory_update import MemoryRule
+from lookout.models.memory_update import UpdateRule
 from lookout.models.scorer import Scorer
 from lookout.models.scoring.alert_policy import AlertPolicy
 from lookout.models.scoring.calibration import Bounds
@@ -76,7 +76,7 @@ class Evaluation:
     calibration: str  # "model" or "learn"
     local_calibration: str  # the same, of the local score
     scheme: Scheme  # whose values the alarms are of
-    lambda_: float
+    fusion_weight: float
     frames: dict[str, FrameMetrics] | None  # by the names of WAYS; None without labels
     watched: (
         dict[str, ClipSeries] | None
@@ -113,8 +113,8 @@ def evaluate(
     data: Path,
     *,
     carry_memory: bool = True,
-    rule: MemoryRule | None = None,
-    lambda_: float | None = None,
+    rule: UpdateRule | None = None,
+    fusion_weight: float | None = None,
     learn_frames: int = 300,
     scheme: Scheme = "paper",
     alarm: AlertPolicy | None = None,
@@ -136,7 +136,7 @@ def evaluate(
     regions: where the anomalies are, too, if there are masks: a minute or two more.
     """
     config = scorer.checkpoint.config
-    lambda_ = config.lambda_ if lambda_ is None else lambda_
+    fusion_weight = config.fusion_weight if fusion_weight is None else fusion_weight
     paths = evaluation_clips(data)
     masks = read_masks(data, paths)
     truths, rates = (
@@ -156,9 +156,9 @@ def evaluate(
         )
     )
     bounds = scorer.checkpoint.calibration
-    values = _values(clips, bounds, learn_frames, lambda_)
+    values = _values(clips, bounds, learn_frames, fusion_weight)
     labels = _labels(clips, truths) if truths else None
-    ahead = scorer.needs.frames - 1 - scorer.needs.scored
+    ahead = scorer.input_spec.frames - 1 - scorer.input_spec.scored
     watched = _watched(clips, values, scheme, labels, rates, ahead) if labels else None
     return Evaluation(
         clips=clips,
@@ -167,7 +167,7 @@ def evaluate(
         calibration="learn" if bounds is None else "model",
         local_calibration="learn" if bounds is None or bounds.local_db is None else "model",
         scheme=scheme,
-        lambda_=lambda_,
+        fusion_weight=fusion_weight,
         frames=_frames(values, labels) if labels else None,
         watched=watched,
         events=event_metrics(watched, alarm) if watched and alarm else None,
@@ -187,10 +187,10 @@ def require_clips(data: Path) -> None:
     read_labels(data, paths, read_masks(data, paths))
 
 
-def guarded_rule(checkpoint: Checkpoint) -> MemoryRule:
+def guarded_rule(checkpoint: Checkpoint) -> UpdateRule:
     """The guarded update in the measures of the checkpoint's calibration. Raises CheckpointError without them."""
-    bounds, needs = checkpoint.calibration, checkpoint.config.needs
-    if needs.memory != "adapts":
+    bounds, spec = checkpoint.calibration, checkpoint.config.input_spec
+    if spec.memory != "adapts":
         raise CheckpointError(
             f"{checkpoint.name} has no memory that adapts: there is nothing to guard"
         )
@@ -198,7 +198,7 @@ def guarded_rule(checkpoint: Checkpoint) -> MemoryRule:
         raise CheckpointError(
             "a guarded memory needs a calibration with a gate error: run `lookout calibrate` first"
         )
-    return MemoryRule.guarded_by(bounds, needs.items[1], needs.gate)
+    return UpdateRule.guarded_by(bounds, spec.items[1], spec.gate)
 
 
 def _labels(clips: list[ClipScores], truths: dict[str, Truth]) -> dict[str, Labels]:
@@ -208,27 +208,27 @@ def _labels(clips: list[ClipScores], truths: dict[str, Truth]) -> dict[str, Labe
 
 
 def _values(
-    clips: list[ClipScores], bounds: Bounds | None, learn_frames: int, lambda_: float
+    clips: list[ClipScores], bounds: Bounds | None, learn_frames: int, fusion_weight: float
 ) -> dict[str, Values]:
     with_local = bounds if bounds is not None and bounds.local_db is not None else None
     paper, local = Learner(bounds, learn_frames), Learner(with_local, learn_frames, "local")
     found = {}
     for clip in clips:
-        minmax = value_minmax(clip.psnr_db, clip.distance, lambda_)
+        minmax = value_minmax(clip.psnr_db, clip.distance, fusion_weight)
         found[clip.name] = Values(
             minmax=minmax,
-            none=value_none(clip.psnr_db, clip.distance, lambda_),
-            causal=_live(paper, clip, lambda_),
-            local=_live(local, clip, lambda_),
+            none=value_none(clip.psnr_db, clip.distance, fusion_weight),
+            causal=_live(paper, clip, fusion_weight),
+            local=_live(local, clip, fusion_weight),
             fused=value_fused(minmax, clip.local_db),
         )
     return found
 
 
-def _live(learner: Learner, clip: ClipScores, lambda_: float) -> Floats:
+def _live(learner: Learner, clip: ClipScores, fusion_weight: float) -> Floats:
     frames = zip(clip.psnr_db, clip.distance, clip.gate_error, clip.local_db, strict=True)
     return np.array(
-        [learner.value(Scores(*scores), lambda_) for scores in frames], np.float64
+        [learner.value(Scores(*scores), fusion_weight) for scores in frames], np.float64
     )  # None becomes nan
 
 

@@ -94,7 +94,7 @@ class Bounds:
         return cls(**data | {"local_db": None if local is None else tuple(local)})
 
 
-def causal_value(psnr_db: float, distance: float, bounds: Bounds, lambda_: float) -> float:
+def causal_value(psnr_db: float, distance: float, bounds: Bounds, fusion_weight: float) -> float:
     """The live value of one frame, in (0, 1): λ (1 - P̂) + (1 - λ) D̂ with P̂, D̂ scaled by the bounds, then squashed.
 
     The same fusion as the paper's eq. 15 turned so that higher is more abnormal, but with bounds that were known
@@ -104,7 +104,7 @@ def causal_value(psnr_db: float, distance: float, bounds: Bounds, lambda_: float
     abnormal_distance = _scaled(
         distance - bounds.distance_low, bounds.distance_high - bounds.distance_low
     )
-    return squash(lambda_ * abnormal_psnr + (1 - lambda_) * abnormal_distance)
+    return squash(fusion_weight * abnormal_psnr + (1 - fusion_weight) * abnormal_distance)
 
 
 def local_value(score_db: float, bounds: Bounds) -> float:

@@ -58,17 +58,17 @@ def minmax(numbers: Floats) -> Floats:
     return (numbers - low) / (high - low) if high > low else np.zeros_like(numbers)
 
 
-def value_minmax(psnr: Floats, distance: Floats, lambda_: float) -> Floats:
+def value_minmax(psnr: Floats, distance: Floats, fusion_weight: float) -> Floats:
     """The paper's score of one video, eq. 15: λ (1 - g(P)) + (1 - λ) g(D), each part scaled over the whole video.
 
     Offline: for tables only. psnr (N,) in dB, distance (N,) → (N,) in [0, 1]; the sum is not normalised again.
     """
-    return lambda_ * (1 - minmax(psnr)) + (1 - lambda_) * minmax(distance)
+    return fusion_weight * (1 - minmax(psnr)) + (1 - fusion_weight) * minmax(distance)
 
 
-def value_none(psnr: Floats, distance: Floats, lambda_: float) -> Floats:
+def value_none(psnr: Floats, distance: Floats, fusion_weight: float) -> Floats:
     """The same fusion with nothing normalised: -λ P + (1 - λ) D, (N,), unbounded.
 
     Literal, hence all but PSNR alone: P is tens of dB where D is of the order of 1e-6 to 1e-3.
     """
-    return -lambda_ * psnr + (1 - lambda_) * distance
+    return -fusion_weight * psnr + (1 - fusion_weight) * distance

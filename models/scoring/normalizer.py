@@ -47,10 +47,10 @@ class Learner:
         """Frames taken in so far, of `needed`."""
         return self.needed if self.bounds else len(self._seen)
 
-    def value(self, scores: Scores, lambda_: float) -> float | None:
+    def value(self, scores: Scores, fusion_weight: float) -> float | None:
         """The causal value of the next frame; None while learning, the frame that completes the bounds included."""
         if self.bounds is not None:
-            return self._value(self.bounds, scores, lambda_)
+            return self._value(self.bounds, scores, fusion_weight)
         if all(map(isfinite, (scores.psnr_db, scores.distance, scores.local_db))):
             self._seen.append(scores)
         if len(self._seen) >= self.needed:
@@ -58,10 +58,10 @@ class Learner:
             self._seen.clear()
         return None
 
-    def _value(self, bounds: Bounds, scores: Scores, lambda_: float) -> float:
+    def _value(self, bounds: Bounds, scores: Scores, fusion_weight: float) -> float:
         if self.scheme == "local":
             return local_value(scores.local_db, bounds)
-        return causal_value(scores.psnr_db, scores.distance, bounds, lambda_)
+        return causal_value(scores.psnr_db, scores.distance, bounds, fusion_weight)
 
     def as_json(self) -> dict[str, Any]:
         """Where it stands, for a snapshot; JSON keeps every bit of a float. It has no nan: None instead."""

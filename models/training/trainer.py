@@ -22,14 +22,14 @@ from torch import Tensor
 from torch.optim import Adam
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
-from lookout.models.base import Config, Lesson, Stage
+from lookout.models.base import Config, TrainingProgress, TrainingStep
 from lookout.models.checkpoint.file import Checkpoint
 from lookout.models.data.clips import Footage
 from lookout.models.device import Precision
 from lookout.models.errors import CheckpointError, TrainingError
 from lookout.models.media.atomic_file import replacing
 from lookout.models.media.preprocess import Preprocess
-from lookout.models.registry import make_model, name_of
+from lookout.models.registry import make_model, name_of, stored_options
 from lookout.models.scoring.metrics import LEAST_MSE, psnr_db
 from lookout.models.training.clock import Clock
 from lookout.models.training.loader import Feed, fits
@@ -99,7 +99,11 @@ class Trainer:
         self.clock = Clock(options.most_s)
         self.rows: list[Row] = []
         self._since_row: list[tuple[float, float]] = []  # loss and PSNR of each step
-        self._lesson = torch.compile(self.model.lesson) if options.compiled else self.model.lesson
+        self._training_step = (
+            torch.compile(self.model.training_step)
+            if options.compiled
+            else self.model.training_step
+        )
 
     @property
     def steps(self) -> int:
@@ -142,13 +146,13 @@ class Trainer:
         return self.footage.batches_per_epoch(self.options.batch)
 
     @property
-    def stage(self) -> Stage:
-        return Stage(self.epoch, self.options.epochs)
+    def progress(self) -> TrainingProgress:
+        return TrainingProgress(self.epoch, self.options.epochs)
 
     def normalise(self, clips: Tensor) -> Tensor:
         """(B, T, H, W, 3) uint8 RGB → (B, C T, H, W), as the model takes them."""
-        needs = self.config.needs
-        return to_clips(clips, self.device, gray=needs.gray, black=needs.black)
+        spec = self.config.input_spec
+        return to_clips(clips, self.device, gray=spec.gray, black=spec.black)
 
     def batches(self, first: int = 0) -> Iterator[Batch]:
         """This epoch's batches from number `first` on."""
@@ -160,11 +164,11 @@ class Trainer:
 
     def begin_epoch(self) -> None:
         """Before the first step of an epoch; a resumed run may come here again, with the same result."""
-        self.model.begin_epoch(self.stage, (batch.clips for batch in self.batches()))
+        self.model.begin_epoch(self.progress, (batch.clips for batch in self.batches()))
 
-    def learn(self, batch: Batch) -> Lesson:
+    def learn(self, batch: Batch) -> TrainingStep:
         """What the batch teaches, under the caller's autocast."""
-        return self._lesson(batch.clips, self.items, self.stage)
+        return self._training_step(batch.clips, self.items, self.progress)
 
     def step(self, batch: Batch) -> tuple[float, float]:
         """One step of the optimiser and of the memory; gives loss and the batch's PSNR in dB.
@@ -175,8 +179,8 @@ class Trainer:
             hash((self.options.seed, self.epoch, self.step_in_epoch))
         )  # a resumed run draws the same
         with self._autocast():
-            lesson = self.learn(batch)
-        told = lesson.loss.detach(), -10 * lesson.mse.clamp_min(LEAST_MSE).log10()
+            step = self.learn(batch)
+        told = step.loss.detach(), -10 * step.mse.clamp_min(LEAST_MSE).log10()
         loss, psnr = torch.stack(
             [number.float() for number in told]
         ).tolist()  # the device is waited for once a step
@@ -185,9 +189,9 @@ class Trainer:
                 f"the loss became {loss} in epoch {self.epoch + 1}: try a smaller learning rate"
             )
         self.optimizer.zero_grad(set_to_none=True)
-        lesson.loss.backward()  # type: ignore[no-untyped-call]
+        step.loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
-        self.items = lesson.items
+        self.items = step.items
         self.step_in_epoch += 1
         self._since_row.append((loss, psnr))
         return loss, psnr
@@ -200,7 +204,7 @@ class Trainer:
         """
         self._require_numbers()
         loss, psnr = np.mean(self._since_row, axis=0).tolist()
-        ready = self.model.is_ready(self.stage)
+        ready = self.model.is_ready(self.progress)
         if self.clock.is_over and not ready:  # there is no more time to come to it
             self.model.make_ready(batch.clips for batch in self.batches())
             ready = True
@@ -341,7 +345,7 @@ def fingerprint(
         held = validation.footage
         content["held_out"] = {"sha256": held.sha256, "clips": list(held.names)}
     return {
-        "config": {"model": name_of(config)} | asdict(config),
+        "config": {"model": name_of(config)} | stored_options(config),
         "options": asdict(options),
         "footage": content,
     }

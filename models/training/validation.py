@@ -53,9 +53,9 @@ class Validation:
     """Held-out clips and the anomalies in them: the same windows at every measurement, which the seed decides."""
 
     def __init__(self, footage: Footage, config: Config, seed: int) -> None:
-        self.footage, self.lambda_ = footage, config.lambda_
+        self.footage, self.fusion_weight = footage, config.fusion_weight
         self.normal = _thinned([_Window(clip, first) for clip, first in footage.windows.tolist()])
-        scored = config.needs.scored
+        scored = config.input_spec.scored
         self.abnormal = {
             kind: _thinned(list(self._windows(kind, (seed, number), scored)))
             for number, kind in enumerate(KINDS)
@@ -111,7 +111,8 @@ class Validation:
     def _values(self, psnr: Floats, distance: Floats, bounds: Bounds) -> Floats:
         pairs = zip(psnr.tolist(), distance.tolist(), strict=True)
         return np.array(
-            [causal_value(one, other, bounds, self.lambda_) for one, other in pairs], np.float64
+            [causal_value(one, other, bounds, self.fusion_weight) for one, other in pairs],
+            np.float64,
         )
 
 

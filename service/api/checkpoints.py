@@ -61,14 +61,14 @@ def _view(name: str, path: Path) -> ModelView:
         header: Header = read_header(path)
     except CheckpointError as error:
         return ModelView(name=name, error=str(error))
-    size, needs = header.preprocess, header.needs
+    size, spec = header.preprocess, header.input_spec
     return ModelView(
         name=name,
         model=header.model,
         width_px=size.width_px,
         height_px=size.height_px,
         calibrated=header.calibration is not None,
-        frames=needs.frames if needs else None,
-        scored_frame=needs.scored if needs else None,
-        memory=needs.memory if needs else None,
+        frames=spec.frames if spec else None,
+        scored_frame=spec.scored if spec else None,
+        memory=spec.memory if spec else None,
     )

@@ -26,7 +26,7 @@ from lookout.service.core.settings import load_settings
 
 if TYPE_CHECKING:
     from lookout.models.checkpoint.file import Checkpoint
-    from lookout.models.memory_update import MemoryRule
+    from lookout.models.memory_update import UpdateRule
 
 models_app = typer.Typer()
 
@@ -68,7 +68,7 @@ def calibrate(
     where = choose_device(device)
     loaded = load_checkpoint(checkpoint)
     clips = train_clips(data)
-    with frames_bar(clips, "calibrating", loaded.config.needs.frames, sample_fps) as on_frame:
+    with frames_bar(clips, "calibrating", loaded.config.input_spec.frames, sample_fps) as on_frame:
         done = calibrate.calibrate(
             loaded,
             clips,
@@ -178,7 +178,7 @@ def evaluate(
             data,
             carry_memory=memory is MemoryChoice.CARRIED,
             rule=rule,
-            lambda_=alpha,
+            fusion_weight=alpha,
             learn_frames=settings.learn_frames,
             scheme=score.value,
             alarm=alarm,
@@ -192,7 +192,11 @@ def evaluate(
         "precision": chosen,
     }
     options |= {"memory": memory.value, "update": update.value, "gate": rule.gate}
-    options |= {"alpha": found.lambda_, "learn_frames": settings.learn_frames, "device": where}
+    options |= {
+        "alpha": found.fusion_weight,
+        "learn_frames": settings.learn_frames,
+        "device": where,
+    }
     options |= provenance()
     typer.echo(tables.as_lines(found))  # first: what cannot be written must not cost it
     summary = evaluate.summary(found) | options
@@ -231,25 +235,27 @@ def list_models() -> None:
     for name, path in find_checkpoints(folder).items():
         try:
             header = read_header(path)
-            needs = make_config(header.model, header.config).needs
+            spec = make_config(header.model, header.config).input_spec
         except CheckpointError as error:
             typer.echo(f"{name:24} cannot be used: {error}")
             continue
         shape = f"{header.preprocess.width_px}x{header.preprocess.height_px}"
         calibrated = "calibrated" if header.calibration else "not calibrated"
-        typer.echo(f"{name:24} {header.model:12} {shape:9} {calibrated:15} {needs}")
+        typer.echo(f"{name:24} {header.model:12} {shape:9} {calibrated:15} {spec}")
     typer.echo("\nlookout train --model:")
     for name in MODELS:
-        typer.echo(f"{name:24} {make_config(name, {}).needs}")
+        typer.echo(f"{name:24} {make_config(name, {}).input_spec}")
 
 
-def _rule(checkpoint: Checkpoint, update: UpdateChoice, gate: float | None) -> MemoryRule:
+def _rule(checkpoint: Checkpoint, update: UpdateChoice, gate: float | None) -> UpdateRule:
     """The rule of the memory's update; a given gate goes before the published and the calibrated one."""
     from lookout.models.evaluation.evaluate import guarded_rule  # noqa: PLC0415
-    from lookout.models.memory_update import MemoryRule  # noqa: PLC0415
+    from lookout.models.memory_update import UpdateRule  # noqa: PLC0415
 
-    if gate is not None and checkpoint.config.needs.memory != "adapts":
+    if gate is not None and checkpoint.config.input_spec.memory != "adapts":
         raise DataError(f"--gate: {checkpoint.name} has no memory that adapts")
     paper = update is UpdateChoice.PAPER
-    rule = MemoryRule.paper(checkpoint.config.needs.gate) if paper else guarded_rule(checkpoint)
+    rule = (
+        UpdateRule.paper(checkpoint.config.input_spec.gate) if paper else guarded_rule(checkpoint)
+    )
     return rule if gate is None else replace(rule, gate=gate)

@@ -133,7 +133,7 @@ def _train(
             f"{data.name} has one normal clip; the recipe needs two, to train on and to calibrate on"
         )
     footage, held = split(
-        Footage.load(clips, preprocess, config.needs.frames), held_out, options.seed
+        Footage.load(clips, preprocess, config.input_spec.frames), held_out, options.seed
     )
     validation = Validation(held, config, options.seed)
     with stop_on_signals() as stop, determinism.fastest():
@@ -163,7 +163,11 @@ def _measure(data: Path, held: list[Path], path: Path, options: TrainOptions) ->
     from lookout.models.training import recipe  # noqa: PLC0415
 
     checkpoint = load_checkpoint(path)
-    frames, where, precision = checkpoint.config.needs.frames, options.device, options.precision
+    frames, where, precision = (
+        checkpoint.config.input_spec.frames,
+        options.device,
+        options.precision,
+    )
     with frames_bar(held, "calibrating", frames) as on_frame:
         done = calibrate.calibrate(
             checkpoint, held, device=where, precision=precision, on_frame=on_frame

@@ -246,7 +246,7 @@ def _footage(
 
     if held_out and validate:
         raise DataError("--held-out and --validate: take one of them")
-    frames, reading = config.needs.frames, Reading(sample_fps, typer.echo)
+    frames, reading = config.input_spec.frames, Reading(sample_fps, typer.echo)
     clips, others = train_clips(data), train_clips(validate) if validate else []
     room = Room(clips + others, preprocess, sample_fps)
     footage = Footage.load(clips, preprocess, frames, reading, room)

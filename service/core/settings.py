@@ -15,7 +15,7 @@ from lookout.service.core.errors import SettingsError
 from lookout.service.core.logging import print_line
 
 Precision = Literal["auto", "fp32", "bf16"]
-SHIPPED_MODELS = Path(__file__).resolve().parent.parent / "models" / "checkpoints"
+SHIPPED_MODELS = Path(__file__).resolve().parents[2] / "models" / "checkpoints"
 
 RENAMED = {"infer_workers": "inference_workers"}
 """Settings of version 0.1 and what they are called now. The old variables work for one more release."""

@@ -60,8 +60,8 @@ def _score(
     psnr, distance, gate, updated = numbers
     local_db = line.local.see(frame.id, cells)
     scores = Scores(psnr, distance, gate, local_db)
-    value = line.learner.value(scores, line.scorer.checkpoint.config.lambda_)
-    needs = line.scorer.needs
+    value = line.learner.value(scores, line.scorer.checkpoint.config.fusion_weight)
+    spec = line.scorer.input_spec
     return Score(
         camera=frame.camera,
         session=frame.session,
@@ -70,9 +70,9 @@ def _score(
         scored_at=scored_at,
         model=line.camera.model,
         psnr_db=_finite(psnr),
-        distance=_finite(distance) if needs.distance else None,
+        distance=_finite(distance) if spec.distance else None,
         gate_error=_finite(gate),
-        memory_updated=bool(updated) if needs.memory == "adapts" else None,
+        memory_updated=bool(updated) if spec.memory == "adapts" else None,
         value=None if value is None else _finite(value),
         local_db=local_db,
     )

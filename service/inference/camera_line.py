@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from lookout.models.memory_update import MemoryRule, Rollback
+from lookout.models.memory_update import Rollback, UpdateRule
 from lookout.models.scorer import Scorer
 from lookout.models.scoring.local import LocalScore
 from lookout.models.scoring.normalizer import Learner
@@ -70,18 +70,18 @@ class CameraLine:
         self.rewind()
 
     @property
-    def rule(self) -> MemoryRule:
+    def rule(self) -> UpdateRule:
         """How the memory follows what this camera sees; a guarded one waits until it knows what is normal."""
         if self.camera.memory == "paper":
-            return MemoryRule.paper(self.scorer.gamma)
-        bounds, (_, dim) = self.learner.bounds, self.scorer.needs.items
+            return UpdateRule.paper(self.scorer.gamma)
+        bounds, (_, dim) = self.learner.bounds, self.scorer.input_spec.items
         return (
-            MemoryRule.guarded_by(bounds, dim, self.scorer.gamma) if bounds else MemoryRule.fixed()
+            UpdateRule.guarded_by(bounds, dim, self.scorer.gamma) if bounds else UpdateRule.fixed()
         )
 
     def rewind(self) -> None:
         """Read again, from the first frame of the window of the next one that is to be scored."""
-        self.cursor = before_window(self.done, self.scorer.needs.scored)
+        self.cursor = before_window(self.done, self.scorer.input_spec.scored)
         self.fetched.clear()
         self._ahead.clear()
 
@@ -185,7 +185,7 @@ class CameraLine:
             self.why = refused
             return False
         self._push(frame)
-        if self.window.count <= self.scorer.needs.scored:
+        if self.window.count <= self.scorer.input_spec.scored:
             self._count(frame.session, frame.seq, 1, self.why)
             return False
         self._ahead.append(frame)

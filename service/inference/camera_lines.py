@@ -95,7 +95,7 @@ class Lines:
         if epoch > 1 and line.done is not None:
             line.loss = "takeover"
             line.why = (
-                WINDOW if line.done.seq < scorer.needs.scored else "takeover"
+                WINDOW if line.done.seq < scorer.input_spec.scored else "takeover"
             )  # a session's first have no score
         self.failed.pop(camera.id, None)
         self.running[camera.id] = line

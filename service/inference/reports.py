@@ -32,7 +32,7 @@ def _of(line: CameraLine, worker: str, now: float) -> InferenceReport:
         last_error=line.note,
         learned=line.learner.learned,
         to_learn=line.learner.needed,
-        drift=line.drift if line.scorer.needs.memory == "adapts" else None,
+        drift=line.drift if line.scorer.input_spec.memory == "adapts" else None,
         rollbacks=line.rollback.rollbacks,
         tampered=line.watch.tampered,
         score=line.recent.newest,

@@ -24,7 +24,7 @@ BATCH = 4
 def report(model: str, width: int, size_px: int, steps: int, device: str = "auto") -> Iterator[str]:
     where = choose_device(device)
     config = sized(model, width=width, height_px=size_px, width_px=size_px)
-    shape = (config.needs.frames + BATCH, size_px, size_px, 3)
+    shape = (config.input_spec.frames + BATCH, size_px, size_px, 3)
     footage = Footage.of(
         {"noise": np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)},
         shape[0] - BATCH,

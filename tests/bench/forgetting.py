@@ -27,7 +27,7 @@ from lookout.models.device import choose_precision
 from lookout.models.evaluation.evaluate import guarded_rule
 from lookout.models.media.decode import Pixels, read_clip
 from lookout.models.media.preprocess import Preprocess
-from lookout.models.memory_update import MemoryRule, Rollback
+from lookout.models.memory_update import Rollback, UpdateRule
 from lookout.models.scorer import Scorer
 from lookout.models.scoring.calibration import causal_value
 from lookout.service.demo.scene import Scene
@@ -57,11 +57,11 @@ class Followed:
     rollbacks: int
 
 
-def rules_of(checkpoint: Checkpoint) -> dict[str, MemoryRule]:
+def rules_of(checkpoint: Checkpoint) -> dict[str, UpdateRule]:
     """As published; guarded behind the same gate, so that the bound alone makes the difference; and guarded."""
-    guarded, gamma = guarded_rule(checkpoint), checkpoint.config.needs.gate
+    guarded, gamma = guarded_rule(checkpoint), checkpoint.config.input_spec.gate
     return {
-        "paper": MemoryRule.paper(gamma),
+        "paper": UpdateRule.paper(gamma),
         "guarded, γ": replace(guarded, gate=gamma),
         "guarded": guarded,
     }
@@ -91,7 +91,7 @@ def windows(frame_of: FrameOf, frames: int, period: int, t_length: int) -> Itera
 
 
 def follow(
-    scorer: Scorer, rules: Sequence[MemoryRule], memories: Sequence[Tensor], seen: Iterator[Window]
+    scorer: Scorer, rules: Sequence[UpdateRule], memories: Sequence[Tensor], seen: Iterator[Window]
 ) -> list[Followed]:
     """Score what is seen once for each rule, each with a memory (M, D) of its own."""
     items, backs = torch.stack(list(memories)), [Rollback() for _ in rules]
@@ -128,7 +128,7 @@ def report(
     )
     memories = [trained, *(one.items for one in before)]
     two_more = windows(held_out, 2 * period, period, length)
-    untaught, *after = follow(scorer, [MemoryRule.fixed(), *rules.values()], memories, two_more)
+    untaught, *after = follow(scorer, [UpdateRule.fixed(), *rules.values()], memories, two_more)
     yield f"{'':17} gate     let in         drift   back  distance, 1e-6  value         AUC, event from normal"
     yield f"{'':17}          normal  event               normal   event  normal  event  PSNR  distance  value"
     yield f"{'as trained':17} {'':36} {_judged(checkpoint, untaught)}"
@@ -144,10 +144,12 @@ def report(
 
 def values(checkpoint: Checkpoint, found: Followed) -> Floats:
     """The live value of each frame."""
-    bounds, lambda_ = checkpoint.calibration, checkpoint.config.lambda_
+    bounds, fusion_weight = checkpoint.calibration, checkpoint.config.fusion_weight
     assert bounds is not None
     frames = zip(found.psnr_db.tolist(), found.distance.tolist(), strict=True)
-    return np.array([causal_value(psnr, distance, bounds, lambda_) for psnr, distance in frames])
+    return np.array(
+        [causal_value(psnr, distance, bounds, fusion_weight) for psnr, distance in frames]
+    )
 
 
 def auc(found: Followed, numbers: Floats) -> float:

@@ -146,7 +146,7 @@ def forms(path: Path, windows: list[Pixels]) -> Iterator[Form]:
 
 def normal_windows(checkpoint: Checkpoint, data: Path, count: int = WINDOWS) -> list[Pixels]:
     """Windows (T, H, W, 3) uint8 RGB at even distances over the normal clips."""
-    length = checkpoint.config.needs.frames
+    length = checkpoint.config.input_spec.frames
     clips = [whole_clip(path, checkpoint.preprocess, length) for path in train_clips(data)]
     places = [(clip, end) for clip in clips for end in range(length, len(clip) + 1)]
     return [

@@ -25,7 +25,7 @@ from lookout.models.data.labels import read_labels
 from lookout.models.data.synthetic_anomalies import KINDS, draw, with_anomaly
 from lookout.models.evaluation.clip_scores import ClipScores, score_clip, score_clips
 from lookout.models.media.decode import Pixels
-from lookout.models.memory_update import MemoryRule
+from lookout.models.memory_update import UpdateRule
 from lookout.models.scorer import Scorer
 from lookout.models.scoring.metrics import minmax, value_minmax
 
@@ -102,11 +102,11 @@ class Ensemble:
     """Checkpoints whose scores belong to the same frames, each with its rule of the memory's update."""
 
     def __init__(
-        self, scorers: dict[str, Scorer], rules: dict[str, MemoryRule] | None = None
+        self, scorers: dict[str, Scorer], rules: dict[str, UpdateRule] | None = None
     ) -> None:
         self.scorers, self.rules = scorers, rules or {}  # without a rule: as published
         (self.t_length,) = {scorer.t_length for scorer in scorers.values()}
-        (self.scored,) = {scorer.needs.scored for scorer in scorers.values()}
+        (self.scored,) = {scorer.input_spec.scored for scorer in scorers.values()}
 
     def made(self, path: Path, draws: int) -> Iterator[Video]:
         """A normal clip with each kind of anomaly, so many times."""
@@ -143,8 +143,8 @@ class Ensemble:
     ) -> Video:
         parts = {}
         for name, found in scores.items():
-            lambda_ = self.scorers[name].checkpoint.config.lambda_
-            parts[f"{name} paper"] = value_minmax(found.psnr_db, found.distance, lambda_)
+            fusion_weight = self.scorers[name].checkpoint.config.fusion_weight
+            parts[f"{name} paper"] = value_minmax(found.psnr_db, found.distance, fusion_weight)
             parts[f"{name} local"] = minmax(found.local_db)
         frames = len(next(iter(parts.values())))
         return Video(kind, parts, truth[self.scored :][:frames])

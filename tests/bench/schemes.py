@@ -116,7 +116,7 @@ def _trailing(scores: Floats, frames: int) -> Floats:
 def _made(scorer: Scorer, path: Path, draws: int) -> Iterator[Clip]:
     """The clip's frames with one anomaly of each kind, so many times; from a little before it to its end."""
     clip = whole_clip(path, scorer.checkpoint.preprocess, scorer.t_length)
-    first = scorer.needs.scored
+    first = scorer.input_spec.scored
     for draw in range(draws):
         for number, (kind, make) in enumerate(KINDS.items()):
             rng = np.random.default_rng((draw, number, len(clip)))
@@ -171,8 +171,8 @@ def _test_clips(scorer: Scorer, data: Path) -> dict[str, Clip]:
     return found
 
 
-def _paper(clip: Clip, lambda_: float) -> Floats:
-    return value_minmax(clip.psnr_db, clip.distance, lambda_)
+def _paper(clip: Clip, fusion_weight: float) -> Floats:
+    return value_minmax(clip.psnr_db, clip.distance, fusion_weight)
 
 
 def _on_test(score: Callable[[Clip], Floats], clips: Mapping[str, Clip]) -> float:
@@ -210,11 +210,11 @@ def main() -> None:
     words = [*("mean", *KINDS), *(["labelled clips"] if test else [])]
     print("| score | " + " | ".join(words) + " |\n|---|" + "---|" * len(words))
     if test:
-        lambda_ = scorer.checkpoint.config.lambda_
+        fusion_weight = scorer.checkpoint.config.fusion_weight
         offline = {
             "PSNR, per-video min-max (offline)": lambda clip: 1 - minmax(clip.psnr_db),
-            "the paper's, per-video min-max (offline)": lambda clip: _paper(clip, lambda_),
-            "the same, mean of the last 8": lambda clip: _trailing(_paper(clip, lambda_), 8),
+            "the paper's, per-video min-max (offline)": lambda clip: _paper(clip, fusion_weight),
+            "the same, mean of the last 8": lambda clip: _trailing(_paper(clip, fusion_weight), 8),
         }
         for name, score in offline.items():
             print(f"| {name} |" + " |" * (len(words) - 1) + f" {_on_test(score, test):.2f} |")

@@ -94,7 +94,7 @@ def main() -> None:
     preprocess = Preprocess(config.height_px, config.width_px)
     held = given.held_out.split(",")
     clips = [path for path in train_clips(given.data) if path.stem not in held]
-    footage = Footage.load(clips, preprocess, config.needs.frames)
+    footage = Footage.load(clips, preprocess, config.input_spec.frames)
     options = TrainOptions(epochs=given.epochs, learning_rate=given.learning_rate, precision="bf16")
     given.out.mkdir(parents=True, exist_ok=True)
     for name, trainer in trained(config, options, footage, given.out).items():

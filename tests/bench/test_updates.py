@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from lookout.models.data.synthetic_anomalies import KINDS
-from lookout.models.memory_update import MemoryRule
+from lookout.models.memory_update import UpdateRule
 from lookout.models.scorer import Scorer
 from tests.bench.offline import Ensemble, Video
 from tests.bench.updates import row, rules_of
@@ -22,7 +22,7 @@ def test_a_clip_is_scored_by_the_rule_that_its_row_names(tmp_path: Path) -> None
     write_clip(path, range(14), size_px=(64, 48))
     scorer = Scorer(tiny_checkpoint(calibration=replace(EASY_BOUNDS, gate_error=0.2)))
     rules = rules_of(scorer)
-    assert rules["published, gate 1 γ"] == MemoryRule.paper(scorer.gamma)
+    assert rules["published, gate 1 γ"] == UpdateRule.paper(scorer.gamma)
     assert rules["guarded"].gate == 0.2
 
     def scores(name: str) -> list[float]:

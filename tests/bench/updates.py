@@ -16,7 +16,7 @@ from lookout.models.checkpoint.file import load_checkpoint
 from lookout.models.data.clips import train_clips
 from lookout.models.evaluation.evaluate import guarded_rule
 from lookout.models.evaluation.fused import AROUND
-from lookout.models.memory_update import MemoryRule
+from lookout.models.memory_update import UpdateRule
 from lookout.models.scorer import Scorer
 from tests.bench.offline import Ensemble, Smoothing, Video, Way, of_kinds
 
@@ -31,10 +31,10 @@ RULES = (
 )
 
 
-def rules_of(scorer: Scorer) -> dict[str, MemoryRule]:
+def rules_of(scorer: Scorer) -> dict[str, UpdateRule]:
     """By their names; the last two are ends: no frame passes, every frame does."""
-    gates = [MemoryRule.paper(times * scorer.gamma) for times in GATES]
-    ends = MemoryRule.fixed(), MemoryRule.paper(math.inf)
+    gates = [UpdateRule.paper(times * scorer.gamma) for times in GATES]
+    ends = UpdateRule.fixed(), UpdateRule.paper(math.inf)
     return dict(zip(RULES, [*gates, guarded_rule(scorer.checkpoint), *ends], strict=True))
 
 

@@ -31,7 +31,7 @@ def report(width: int, size_px: int = 256, repeats: int = REPEATS) -> dict[str, 
     model.to(memory_format=model.layout)  # type: ignore[call-overload]  # missing in torch's stubs
     items, clips = (
         model.initial_items()[None],
-        torch.rand(1, 3 * config.needs.frames, size_px, size_px) * 2 - 1,
+        torch.rand(1, 3 * config.input_spec.frames, size_px, size_px) * 2 - 1,
     )
 
     def once(precision: torch.dtype) -> None:

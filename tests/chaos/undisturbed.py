@@ -21,13 +21,13 @@ def undisturbed(checkpoint: Path, clip: Path) -> tuple[int, list[Numbers]]:
     scorer = Scorer(load_checkpoint(checkpoint))
     with _one_thread():  # as the workers have it: the number of threads decides the last bits
         (scores,) = score_clips(scorer, [clip], carry_memory=True)
-    lambda_ = scorer.checkpoint.config.lambda_
+    fusion_weight = scorer.checkpoint.config.fusion_weight
     columns = zip(
         scores.psnr_db, scores.distance, scores.gate_error, scores.memory_updated, strict=True
     )
     rows = [tuple(float(number) for number in row) for row in columns]
     return scorer.t_length - 1, [
-        (psnr, distance, gate, updated, float(causal_value(psnr, distance, BOUNDS, lambda_)))
+        (psnr, distance, gate, updated, float(causal_value(psnr, distance, BOUNDS, fusion_weight)))
         for psnr, distance, gate, updated in rows
     ]
 

@@ -21,7 +21,7 @@ from safetensors.numpy import save_file
 from websockets.sync.client import ClientConnection, connect
 
 from lookout.models.checkpoint.header import Header
-from lookout.models.input_spec import Needs
+from lookout.models.input_spec import InputSpec
 from lookout.models.media.preprocess import Preprocess
 from lookout.models.scoring.calibration import Bounds
 from lookout.service.api import worker
@@ -57,11 +57,11 @@ def settings_for(urls: Urls, folder: Path, **more: Any) -> Settings:
 
 
 def write_checkpoint(
-    settings: Settings, name: str, *, calibrated: bool = False, needs: Needs | None = None
+    settings: Settings, name: str, *, calibrated: bool = False, input_spec: InputSpec | None = None
 ) -> None:
     """A checkpoint with a header and no weights to speak of: the API reads no more of it."""
     bounds = Bounds(20.0, 40.0, 0.0, 1.0, 100) if calibrated else None
-    header = Header("mnad-pred", {}, Preprocess(), bounds, needs=needs)
+    header = Header("mnad-pred", {}, Preprocess(), bounds, input_spec=input_spec)
     save_file(
         {"x": np.zeros(1, np.float32)},
         settings.models_dir / f"{name}.safetensors",

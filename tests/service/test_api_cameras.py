@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from lookout.models.input_spec import Needs
+from lookout.models.input_spec import InputSpec
 from lookout.service.api.cameras import CameraChange, change_camera
 from lookout.service.api.dependencies import Services, look
 from lookout.service.api.live.broadcaster import Hub
@@ -180,7 +180,7 @@ def test_a_file_of_the_media_folder_is_taken(api: Api) -> None:
 
 def test_models_are_listed_and_a_camera_without_one_needs_the_choice_to_be_clear(api: Api) -> None:
     write_checkpoint(
-        api.settings, "yard", calibrated=True, needs=Needs(16, scored=8, memory="fixed")
+        api.settings, "yard", calibrated=True, input_spec=InputSpec(16, scored=8, memory="fixed")
     )
     (api.settings.models_dir / "broken.safetensors").write_bytes(b"nonsense")
     listed = {item["name"]: item for item in api.get("/models").json()["items"]}

@@ -66,24 +66,24 @@ def test_evaluate_gives_every_number_and_the_auc_can_be_recounted(
 
 @pytest.mark.parametrize("model", sorted(MODELS.keys() - {"mnad-pred"}))
 def test_every_other_model_goes_the_same_way(model: str, data: Path, tmp_path: Path) -> None:
-    needs, out = TINY_OF[model].needs, tmp_path / "model.safetensors"
+    spec, out = TINY_OF[model].input_spec, tmp_path / "model.safetensors"
     lookout("train", "--model", model, "--data", data, "--out", out, *SMALL)
     lookout("calibrate", "--checkpoint", out, "--data", data, "--out", out)
     header = read_header(out)
     assert header.model == model
     assert header.calibration is not None
-    assert (header.calibration.gate_error is None) == (needs.memory != "adapts")
+    assert (header.calibration.gate_error is None) == (spec.memory != "adapts")
     summary, scores = evaluated(out, data, tmp_path)
     for clip, frames in (("01", 30), ("02", 20)):
         assert np.isfinite(scores[f"{clip}/value"]).all()
-        assert len(scores[f"{clip}/value"]) == frames - needs.frames + 1
+        assert len(scores[f"{clip}/value"]) == frames - spec.frames + 1
     truth = scores["01/label"]
-    assert truth.tolist() == [int(needs.scored + i >= 15) for i in range(len(truth))]
+    assert truth.tolist() == [int(spec.scored + i >= 15) for i in range(len(truth))]
     assert set(summary["auc"]) == {"per_video_minmax", "none", "causal", "local", "fused"}
     assert None not in summary["auc"].values()
     lookout("evaluate", "--checkpoint", out, "--data", data, "--scores", tmp_path / "scores.csv")
     with (tmp_path / "scores.csv").open() as file:
-        assert next(csv.DictReader(file))["frame"] == str(needs.scored)
+        assert next(csv.DictReader(file))["frame"] == str(spec.scored)
 
 
 def test_the_memory_is_carried_or_reset(data: Path, tmp_path: Path) -> None:

@@ -109,12 +109,12 @@ def test_every_model_scores_live_under_the_ids_of_its_frames(
     model: str, bus: Bus, store: Store, settings: Settings
 ) -> None:
     """Restarted in the middle; and a camera whose memory is to be guarded, though the model may have none."""
-    needs = TINY_OF[model].needs
+    spec = TINY_OF[model].input_spec
     save_checkpoint(
         settings.models_dir / "tiny.safetensors", untrained(TINY_OF[model], calibration=EASY_BOUNDS)
     )
     store.add_camera(camera("a", memory="guarded"))
-    later = needs.frames - 1 - needs.scored
+    later = spec.frames - 1 - spec.scored
     feed(bus, *frames("a", range(20)))
     with working(settings):
         wait_until(lambda: bus.cursor("a") == (5, 19 - later), "the first part is scored")
@@ -123,14 +123,14 @@ def test_every_model_scores_live_under_the_ids_of_its_frames(
         wait_until(lambda: bus.cursor("a") == (5, 25 - later), "the rest is scored")
         wait_until(lambda: bus.infer_report("a") is not None, "the camera is reported")
         report = bus.infer_report("a")
-    assert scored(bus, "a") == [FrameId(5, seq) for seq in range(needs.scored, 26 - later)]
+    assert scored(bus, "a") == [FrameId(5, seq) for seq in range(spec.scored, 26 - later)]
     for score in bus.newest_scores("a", 100):
         assert score.captured_at == score.seq / 10
-        assert (score.memory_updated is None) == (needs.memory != "adapts")
-        assert (score.distance is None) == (not needs.distance)
-    assert bus.counters("a")["scores"] == 26 - needs.frames + 1
+        assert (score.memory_updated is None) == (spec.memory != "adapts")
+        assert (score.distance is None) == (not spec.distance)
+    assert bus.counters("a")["scores"] == 26 - spec.frames + 1
     assert report is not None
-    assert (report.drift is None) == (needs.memory != "adapts")
+    assert (report.drift is None) == (spec.memory != "adapts")
 
 
 def test_the_last_frames_of_a_file_are_told_when_it_has_ended(

@@ -11,7 +11,7 @@ import pytest
 import redis
 from torch import Tensor
 
-from lookout.models.memory_update import MemoryRule
+from lookout.models.memory_update import UpdateRule
 from lookout.models.scorer import Scored, Scorer
 from lookout.service.core.messages import Camera, Frame, FrameId, Pace
 from lookout.service.core.settings import Settings
@@ -34,7 +34,7 @@ class Slow(Scorer):
     """A model that scores 20 frames a second, whatever the machine."""
 
     def step_normalised(
-        self, clips: Tensor, items: Tensor, rules: Sequence[MemoryRule] | None = None
+        self, clips: Tensor, items: Tensor, rules: Sequence[UpdateRule] | None = None
     ) -> Scored:
         time.sleep(STEP_S * len(clips))
         return super().step_normalised(clips, items, rules)

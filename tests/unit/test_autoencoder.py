@@ -45,8 +45,8 @@ def test_the_divergence_is_that_from_the_standard_normal(clips: torch.Tensor) ->
     assert torch.allclose(kl(mu, log_variance), expected, atol=1e-6)
     model = VariationalAutoencoder(VariationalConfig(width=4, dim=8, loss_kl=0.5)).eval()
     _, *latent = model(clips)
-    lesson = model.lesson(clips, NO_ITEMS)
-    assert lesson.loss.item() == pytest.approx((4 * lesson.mse + 0.5 * kl(*latent).mean()).item())
+    step = model.training_step(clips, NO_ITEMS)
+    assert step.loss.item() == pytest.approx((4 * step.mse + 0.5 * kl(*latent).mean()).item())
     assert model.measure(clips, NO_ITEMS).distance.mean().item() == pytest.approx(
         kl(*latent).mean().item()
     )
@@ -71,7 +71,9 @@ def test_the_bound_is_not_felt_where_the_variance_belongs() -> None:
     assert torch.allclose(bounded, given, atol=0.01 * float(given.abs().max()) + 1e-6)
 
 
-@pytest.mark.parametrize("wrong", [{"width": 0}, {"dim": 0}, {"height_px": 20}, {"lambda_": 2.0}])
+@pytest.mark.parametrize(
+    "wrong", [{"width": 0}, {"dim": 0}, {"height_px": 20}, {"fusion_weight": 2.0}]
+)
 def test_sizes_that_do_not_fit_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=r"."):
         VariationalConfig(**wrong)  # type: ignore[arg-type]

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from lookout.models.checkpoint.file import (
@@ -22,13 +23,14 @@ from lookout.models.checkpoint.file import (
     load_checkpoint,
     save_checkpoint,
 )
-from lookout.models.checkpoint.header import find_checkpoints, read_header
+from lookout.models.checkpoint.header import find_checkpoints, read_header, stored_precision
 from lookout.models.checkpoint.import_mnad import convert, import_mnad
 from lookout.models.errors import CheckpointError
 from lookout.models.media.preprocess import Preprocess
 from lookout.models.registry import MODELS, make_config
 from lookout.models.scorer import Scorer
 from lookout.models.scoring.calibration import Bounds
+from lookout.service.core.settings import SHIPPED_MODELS
 from tests.tiny import TINY_OF, tiny_checkpoint, untrained
 
 
@@ -61,7 +63,23 @@ def test_the_header_reads_without_the_weights(saved: Path) -> None:
 def test_the_header_tells_what_the_model_needs(name: str, tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
     save_checkpoint(path, untrained(TINY_OF[name]))
-    assert read_header(path).needs == TINY_OF[name].needs
+    assert read_header(path).input_spec == TINY_OF[name].input_spec
+
+
+@pytest.mark.parametrize("shipped", ["square", "ped2/compact"])
+def test_a_checkpoint_keeps_its_digest_when_it_is_saved_again(tmp_path: Path, shipped: str) -> None:
+    path = SHIPPED_MODELS / f"{shipped}.safetensors"
+    again = tmp_path / "again.safetensors"
+    dtype = getattr(torch, stored_precision(path))
+    save_checkpoint(again, load_checkpoint(path), dtype)
+    assert read_header(again).content_sha256 == read_header(path).content_sha256
+
+
+def test_the_header_keeps_the_keys_of_earlier_versions(saved: Path) -> None:
+    with safe_open(saved, framework="numpy") as file:
+        stored = json.loads(file.metadata()["lookout"])
+    assert stored["needs"]["frames"] == 5
+    assert stored["config"]["lambda_"] == 0.6
 
 
 def test_half_precision_halves_the_file_and_keeps_the_items(tmp_path: Path, saved: Path) -> None:

@@ -15,7 +15,7 @@ from lookout.models.errors import CheckpointError, TrainingError
 from lookout.models.evaluation.clip_scores import score_clips
 from lookout.models.evaluation.evaluate import guarded_rule
 from lookout.models.media.preprocess import Preprocess
-from lookout.models.registry import MODELS, changed, make_config, sized
+from lookout.models.registry import MODELS, changed, make_config, sized, stored_options
 from lookout.models.scorer import Scorer
 from lookout.models.training.loop import train
 from lookout.models.training.trainer import StoppedError, Trainer, TrainOptions
@@ -38,13 +38,13 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 def footage_for(name: str, clips: list[Path]) -> Footage:
     return Footage.load(
-        train_clips(clips[0].parent), Preprocess(32, 32), TINY_OF[name].needs.frames
+        train_clips(clips[0].parent), Preprocess(32, 32), TINY_OF[name].input_spec.frames
     )
 
 
 def test_what_each_model_needs() -> None:
-    needs = {name: make_config(name, {}).needs for name in MODELS}
-    assert {name: (one.frames, one.scored, one.memory) for name, one in needs.items()} == {
+    spec = {name: make_config(name, {}).input_spec for name in MODELS}
+    assert {name: (one.frames, one.scored, one.memory) for name, one in spec.items()} == {
         "mnad-pred": (5, 4, "adapts"),
         "mnad-recon": (1, 0, "adapts"),
         "memae": (16, 8, "fixed"),
@@ -52,7 +52,7 @@ def test_what_each_model_needs() -> None:
         "ae": (1, 0, "none"),
         "vae": (1, 0, "none"),
     }
-    for one in needs.values():
+    for one in spec.values():
         assert (one.memory == "adapts") == (one.items != (0, 0)) == (one.gate > 0)
 
 
@@ -72,6 +72,16 @@ def test_other_numbers_than_the_published_ones() -> None:
     assert changed(published, {"loss_separate": "0", "gamma": "2e-2"}) == make_config(
         "mnad-pred", {"loss_separate": 0.0, "gamma": 0.02}
     )
+
+
+def test_lambda_goes_by_its_field_and_by_the_name_that_checkpoints_hold() -> None:
+    published = make_config("mnad-pred", {})
+    other = make_config("mnad-pred", {"fusion_weight": 0.5})
+    assert make_config("mnad-pred", {"lambda_": 0.5}) == other
+    assert changed(published, {"lambda_": "0.5"}) == other
+    assert changed(published, {"fusion_weight": "0.5"}) == other
+    assert stored_options(other)["lambda_"] == 0.5
+    assert make_config("mnad-pred", stored_options(other)) == other
 
 
 @pytest.mark.parametrize(
@@ -174,24 +184,24 @@ def test_the_clusters_of_std_alone_start_in_the_middle_of_a_training(
 @every_model
 def test_a_clip_has_scores_for_the_frames_that_the_model_says(name: str, clips: list[Path]) -> None:
     scorer = Scorer(untrained(TINY_OF[name]))
-    needs = scorer.needs
+    spec = scorer.input_spec
     (found,) = score_clips(scorer, clips[:1], carry_memory=True)
-    assert found.first == needs.scored
-    assert len(found.psnr_db) == FRAMES - needs.frames + 1
+    assert found.first == spec.scored
+    assert len(found.psnr_db) == FRAMES - spec.frames + 1
     assert np.isfinite(found.psnr_db).all()
     assert np.isfinite(found.distance).all()
-    assert np.isfinite(found.gate_error).all() == (needs.memory == "adapts")
+    assert np.isfinite(found.gate_error).all() == (spec.memory == "adapts")
 
 
 @every_model
 def test_the_heatmap_and_psnr_are_those_of_the_scored_frame(name: str) -> None:
     scorer = Scorer(untrained(TINY_OF[name]))
-    needs = scorer.needs
-    clip = np.random.default_rng(0).integers(0, 256, (needs.frames, 32, 32, 3), dtype=np.uint8)
+    spec = scorer.input_spec
+    clip = np.random.default_rng(0).integers(0, 256, (spec.frames, 32, 32, 3), dtype=np.uint8)
     prepared = scorer.normalise([clip])
     scored = scorer.step_normalised(prepared, scorer.fresh_items()[None])
-    channels = 1 if needs.gray else 3
-    frame = prepared[:, channels * needs.scored : channels * (needs.scored + 1)]
+    channels = 1 if spec.gray else 3
+    frame = prepared[:, channels * spec.scored : channels * (spec.scored + 1)]
     measured = scorer.checkpoint.model.measure(prepared, scorer.fresh_items()[None])
     assert measured.error.shape == frame.shape
     assert scored.heat.square().mean().item() == pytest.approx(
@@ -203,7 +213,7 @@ def test_the_heatmap_and_psnr_are_those_of_the_scored_frame(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", [name for name, config in TINY_OF.items() if config.needs.memory != "adapts"]
+    "name", [name for name, config in TINY_OF.items() if config.input_spec.memory != "adapts"]
 )
 def test_a_model_without_a_memory_that_adapts_carries_none_and_guards_none(name: str) -> None:
     checkpoint = untrained(TINY_OF[name], calibration=EASY_BOUNDS)

@@ -19,9 +19,9 @@ from lookout.models.memory_update import (
     RATE,
     ROLLBACK_AFTER,
     ROLLBACK_SHARE,
-    MemoryRule,
     Rollback,
     Rules,
+    UpdateRule,
 )
 from lookout.models.scorer import Scored, Scorer
 from lookout.models.scoring.calibration import Bounds
@@ -55,7 +55,7 @@ def slow_cap(item: Tensor, trained: Tensor, drift_most: float) -> Tensor:
     return edge
 
 
-def slow_update(q: Tensor, items: Tensor, trained: Tensor, rule: MemoryRule) -> Tensor:
+def slow_update(q: Tensor, items: Tensor, trained: Tensor, rule: UpdateRule) -> Tensor:
     """One sample, item by item, in float64: (K, D), (M, D), (M, D) → (M, D)."""
     found = []
     for item, published, origin in zip(
@@ -71,7 +71,7 @@ def slow_update(q: Tensor, items: Tensor, trained: Tensor, rule: MemoryRule) -> 
     return torch.stack(found).float()
 
 
-RULES = [MemoryRule(1.0, 0.3, 0.05), MemoryRule(1.0, 0.5, 0.5), MemoryRule(1.0, 0.1, None)]
+RULES = [UpdateRule(1.0, 0.3, 0.05), UpdateRule(1.0, 0.5, 0.5), UpdateRule(1.0, 0.1, None)]
 
 
 def test_a_step_of_the_rate_and_back_to_the_bound() -> None:
@@ -86,7 +86,7 @@ def test_a_step_of_the_rate_and_back_to_the_bound() -> None:
 
 def test_the_paper_rule_is_the_published_update_bit_for_bit_beside_guarded_cameras() -> None:
     q, trained, items = unit(B, K, D), unit(M, D, seed=1), unit(B, M, D, seed=2)
-    rules = [RULES[0], MemoryRule.paper(1.0), RULES[1]]
+    rules = [RULES[0], UpdateRule.paper(1.0), RULES[1]]
     found = guard.update(q, items, trained, Rules.of(rules, CPU))
     assert torch.equal(found[1], memory.update(q, items)[1])
     assert not torch.equal(found[0], memory.update(q, items)[0])
@@ -103,7 +103,7 @@ def test_no_frame_takes_an_item_over_the_bound(
     rate: float, drift_most: float, seed: int, frames: int
 ) -> None:
     trained = unit(M, D, seed=seed)
-    items, rules = trained[None], Rules.of([MemoryRule(1.0, rate, drift_most)], CPU)
+    items, rules = trained[None], Rules.of([UpdateRule(1.0, rate, drift_most)], CPU)
     for frame in range(frames):
         items = guard.update(unit(1, K, D, seed=seed + frame + 1), items, trained, rules)
     assert guard.drift(items, trained).item() <= drift_most * (1 + 1e-4) + 1e-6
@@ -120,14 +120,14 @@ def test_drift_is_the_largest_1_minus_cosine() -> None:
 def test_a_guarded_rule_in_the_measures_of_a_camera() -> None:
     """An item may turn half as far as normal queries lie from it: at 1 - cosine = 16 · 1e-4 / 2, a quarter of that."""
     bounds = Bounds(30.0, 40.0, 1e-5, 1e-4, 100, gate_error=0.02)
-    rule = MemoryRule.guarded_by(bounds, 16, 0.01)
+    rule = UpdateRule.guarded_by(bounds, 16, 0.01)
     assert (rule.gate, rule.rate) == (0.02, RATE)
     assert rule.drift_most == pytest.approx(16 * 1e-4 / 2 / 4)
     assert rule.distance_high == 1e-4
     before = Bounds(30.0, 40.0, 1e-5, 1e-4, 100)  # from a checkpoint without a gate error
-    assert MemoryRule.guarded_by(before, 16, 0.01).gate == 0.01
+    assert UpdateRule.guarded_by(before, 16, 0.01).gate == 0.01
     wide = Bounds(30.0, 40.0, 0.0, 1.0, 100)
-    assert MemoryRule.guarded_by(wide, 512, 0.01).drift_most == 2.0  # more there is not
+    assert UpdateRule.guarded_by(wide, 512, 0.01).drift_most == 2.0  # more there is not
 
 
 # In the scorer
@@ -138,7 +138,7 @@ def test_without_rules_every_camera_is_as_published() -> None:
     clips, items = random_clips(2, 32), torch.stack([scorer.fresh_items()] * 2)
     for found in (
         scorer.step(clips, items),
-        scorer.step(clips, items, [MemoryRule.paper(1e9)] * 2),
+        scorer.step(clips, items, [UpdateRule.paper(1e9)] * 2),
     ):
         q = scorer.checkpoint.model(scorer.normalise(clips)[:, :-3], items).queries
         assert torch.equal(found.items, memory.update(q, items))
@@ -147,7 +147,7 @@ def test_without_rules_every_camera_is_as_published() -> None:
 
 def test_a_fixed_memory_stays_and_a_guarded_one_moves_less_than_a_published_one() -> None:
     scorer = Scorer(tiny_checkpoint())
-    rules = [MemoryRule.fixed(), MemoryRule(1e9, RATE, 1e-4), MemoryRule.paper(1e9)]
+    rules = [UpdateRule.fixed(), UpdateRule(1e9, RATE, 1e-4), UpdateRule.paper(1e9)]
     found = scorer.step(random_clips(1, 32) * 3, torch.stack([scorer.fresh_items()] * 3), rules)
     assert found.memory_updated.tolist() == [False, True, True]
     fixed, guarded, paper = found.drift.tolist()
@@ -160,7 +160,7 @@ def test_a_guarded_camera_gets_what_it_gets_alone_bit_for_bit() -> None:
     scorer = Scorer(tiny_checkpoint(width=16, dim=128, side_px=256))
     clips = random_clips(6, 256)
     items = torch.nn.functional.normalize(scorer.fresh_items() + 0.1 * unit(6, 4, 128), dim=2)
-    rules = [MemoryRule(1e9, RATE, 1e-4), MemoryRule.paper(1e9), MemoryRule(1e9, 0.5, 0.01)] * 2
+    rules = [UpdateRule(1e9, RATE, 1e-4), UpdateRule.paper(1e9), UpdateRule(1e9, 0.5, 0.01)] * 2
     together = scorer.step(clips, items, rules)
     for row in range(6):
         alone = scorer.step(clips[row : row + 1], items[row : row + 1], rules[row : row + 1])
@@ -179,7 +179,7 @@ def differing(together: Scored, row: int, alone: Scored) -> list[str]:
 
 # The way back
 
-GUARDED = MemoryRule(0.02, RATE, drift_most=1e-3, distance_high=6e-6)
+GUARDED = UpdateRule(0.02, RATE, drift_most=1e-3, distance_high=6e-6)
 AT_THE_BOUND, NEAR, FAR = 1e-3, 5e-6, 9e-6  # drift; distances of a usual and of an unusual frame
 
 Numbers = tuple[float, float]  # drift, distance
@@ -187,7 +187,7 @@ HELD_BACK = (AT_THE_BOUND, FAR)
 
 
 def rolled_back(
-    rollback: Rollback, frames: list[Numbers], rule: MemoryRule = GUARDED, updated: bool = True
+    rollback: Rollback, frames: list[Numbers], rule: UpdateRule = GUARDED, updated: bool = True
 ) -> int:
     """How many of these frames ended with a rollback."""
     return sum(rollback.saw(drift, distance, updated, rule) for drift, distance in frames)
@@ -225,8 +225,8 @@ def test_an_event_now_and_then_does_not_send_it_back() -> None:
 def test_only_updates_of_a_guarded_memory_count() -> None:
     many = [HELD_BACK] * (2 * ROLLBACK_AFTER)
     assert rolled_back(Rollback(), many, updated=False) == 0
-    assert rolled_back(Rollback(), many, MemoryRule.paper(0.01)) == 0
-    assert rolled_back(Rollback(), many, MemoryRule.fixed()) == 0
+    assert rolled_back(Rollback(), many, UpdateRule.paper(0.01)) == 0
+    assert rolled_back(Rollback(), many, UpdateRule.fixed()) == 0
 
 
 @given(st.lists(st.sampled_from([HELD_BACK, (0.0, NEAR)]), max_size=50), st.integers(0, 50))

@@ -59,10 +59,10 @@ def frame(seq: int, session: int = 1, size: int = 32) -> Frame:
 def scored(line: CameraLine, frames: list[Frame]) -> list[tuple[int, int]]:
     """(session, seq) of every frame that these complete a window for; each clip holds the frames around it."""
     line.offer(frames)
-    needs, found = line.scorer.needs, []
+    spec, found = line.scorer.input_spec, []
     while (frame := line.next_frame()) is not None:
-        numbers, first = line.window.clip()[:, 0, 0, 0].tolist(), frame.seq - needs.scored
-        assert numbers == [number % 256 for number in range(first, first + needs.frames)]
+        numbers, first = line.window.clip()[:, 0, 0, 0].tolist(), frame.seq - spec.scored
+        assert numbers == [number % 256 for number in range(first, first + spec.frames)]
         found.append((frame.session, frame.seq))
     return found
 
@@ -261,8 +261,8 @@ def check_account(scorer: Scorer, names: list[tuple[int, int]]) -> None:
         for seq in range(first, first + count)
     ]
     last = {session: max(seq for other, seq in seen if other == session) for session, _ in seen}
-    needs = scorer.needs
-    around = range(-needs.scored, needs.frames - needs.scored)
+    spec = scorer.input_spec
+    around = range(-spec.scored, spec.frames - spec.scored)
     windows = {
         (session, seq) for session, seq in seen if all((session, seq + by) in seen for by in around)
     }
@@ -270,7 +270,7 @@ def check_account(scorer: Scorer, names: list[tuple[int, int]]) -> None:
     numbers = [(session, seq) for session in sorted(last) for seq in range(last[session] + 1)]
     waiting = len(numbers) - len(done) - len(told)
     assert sorted(done + told) == numbers[: len(numbers) - waiting]
-    assert waiting < needs.frames - needs.scored
+    assert waiting < spec.frames - spec.scored
 
 
 @settings(max_examples=100, deadline=None)
@@ -300,11 +300,11 @@ def test_a_live_series_is_that_of_an_evaluation_under_its_frames_ids(
     )
     assert all(score.captured_at == 100 + score.seq / 10 for score in scores)
     assert [score.psnr_db for score in scores] == expected.psnr_db.tolist()
-    needs = scorer.needs
+    spec = scorer.input_spec
     assert [score.distance or 0.0 for score in scores] == expected.distance.tolist()
-    assert all((score.distance is not None) == needs.distance for score in scores)
-    assert all((score.gate_error is not None) == (needs.memory == "adapts") for score in scores)
-    assert all((score.memory_updated is not None) == (needs.memory == "adapts") for score in scores)
+    assert all((score.distance is not None) == spec.distance for score in scores)
+    assert all((score.gate_error is not None) == (spec.memory == "adapts") for score in scores)
+    assert all((score.memory_updated is not None) == (spec.memory == "adapts") for score in scores)
     assert all(score.value is not None for score in scores)
 
 

@@ -62,7 +62,7 @@ def test_the_score_is_the_authors_and_belongs_to_frame_8(
 
 def test_the_loss_is_the_authors(model: MemAE, clips: Tensor, figures: dict[str, Any]) -> None:
     expected = figures["expected"]
-    lesson = model.lesson(clips, torch.empty(0, 0))  # in eval mode, as the reference
-    assert 4 * lesson.mse.item() == pytest.approx(expected["loss_reconstruction"], rel=1e-4)
+    step = model.training_step(clips, torch.empty(0, 0))  # in eval mode, as the reference
+    assert 4 * step.mse.item() == pytest.approx(expected["loss_reconstruction"], rel=1e-4)
     total = expected["loss_reconstruction"] + 0.0002 * expected["loss_entropy"]
-    assert lesson.loss.item() == pytest.approx(total, rel=1e-4)
+    assert step.loss.item() == pytest.approx(total, rel=1e-4)

@@ -53,7 +53,7 @@ def mnad(checkpoint: Checkpoint) -> Mnad:
 
 
 def clip(checkpoint: Checkpoint, name: str, first: int) -> Pixels:
-    return reference.clip(name, first, checkpoint.config.needs.frames)
+    return reference.clip(name, first, checkpoint.config.input_spec.frames)
 
 
 def test_the_network_has_the_authors_tensors_in_their_order(

@@ -46,15 +46,15 @@ def test_every_model_has_a_card_and_no_other() -> None:
 
 @pytest.mark.parametrize("name", MODELS)
 def test_a_card_tells_everything_and_agrees_with_the_model(name: str) -> None:
-    card, needs = cards()[name], make_config(name, {}).needs
+    card, spec = cards()[name], make_config(name, {}).input_spec
     assert not [field for field in FIELDS if field not in card]
-    assert f"| input | {needs.frames} frame" in card
-    adapts = needs.memory == "adapts"
+    assert f"| input | {spec.frames} frame" in card
+    adapts = spec.memory == "adapts"
     assert ("adapt" in card) == adapts
     if adapts:
-        assert f"{needs.items[0]} items of {needs.items[1]}" in card
-    if needs.scored not in (0, needs.frames - 1):
-        assert f"index {needs.scored}" in card
+        assert f"{spec.items[0]} items of {spec.items[1]}" in card
+    if spec.scored not in (0, spec.frames - 1):
+        assert f"index {spec.scored}" in card
     with torch.device("meta"):
         state = make_model(name, make_config(name, {}))
     parameters = sum(tensor.numel() for tensor in state.parameters())
@@ -71,7 +71,7 @@ def test_every_shipped_checkpoint_is_named_small_and_in_half_precision() -> None
         assert f"| `{header.model}`, width {header.config['width']} |" in row
         assert f"| {size_bytes / 1e6:.1f} MB | {checkpoint.digest(path)} |" in row
         assert checkpoint.digest(path) in path.with_name("README.md").read_text()
-        assert header.needs == make_config(header.model, header.config).needs
+        assert header.input_spec == make_config(header.model, header.config).input_spec
         tensors = load_file(path)
         del tensors[checkpoint.ITEMS]
         assert {tensor.dtype for tensor in tensors.values()} <= {torch.float16, torch.int64}

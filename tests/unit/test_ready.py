@@ -24,7 +24,7 @@ from tests.tiny import TINY_OF, street
 CONFIG = TINY_OF["std"]
 OPTIONS = TrainOptions(epochs=4, batch=4, learning_rate=1e-3)
 FOOTAGE = Footage.of(
-    {"street.mp4": np.stack([street(seq) for seq in range(12)])}, CONFIG.needs.frames
+    {"street.mp4": np.stack([street(seq) for seq in range(12)])}, CONFIG.input_spec.frames
 )
 SHORT = replace(OPTIONS, most_s=1e-9)
 """Its time is over after the first step."""

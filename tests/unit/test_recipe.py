@@ -44,7 +44,7 @@ def goes(
     monkeypatch: pytest.MonkeyPatch, plain: float, compiled: float, row_s: float = 1.0
 ) -> None:
     """So many steps a second; the compiler itself would take half a minute."""
-    monkeypatch.setattr(torch, "compile", lambda lesson: lesson)
+    monkeypatch.setattr(torch, "compile", lambda step: step)
     monkeypatch.setattr(
         recipe, "_pace", lambda it: Pace(compiled if it.options.compiled else plain, row_s)
     )

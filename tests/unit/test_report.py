@@ -181,7 +181,7 @@ def made(labels: Labels, values: Floats) -> Evaluation:
         calibration="model",
         local_calibration="model",
         scheme="paper",
-        lambda_=0.6,
+        fusion_weight=0.6,
         frames=None,
         watched=None,
         events=None,

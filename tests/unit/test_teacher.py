@@ -19,7 +19,7 @@ from lookout.models.errors import DataError
 from lookout.models.mnad import Mnad, MnadConfig, MnadReconConfig
 from lookout.models.registry import make_model
 from lookout.models.training.distill import teacher as teaching
-from lookout.models.training.distill.student import WEIGHT, Apprentice, lesson, misses
+from lookout.models.training.distill.student import WEIGHT, Apprentice, misses, training_step
 from lookout.models.training.distill.teacher import Altered, Directions, Teacher, directions
 from lookout.models.training.loop import train
 from lookout.models.training.trainer import StoppedError, TrainOptions
@@ -141,7 +141,7 @@ def test_of_altered_windows_the_queries_are_learned_and_not_the_frame(teacher: T
     clips = to_clips([FOOTAGE.window(number) for number in numbers], torch.device("cpu"))
     others = to_clips([teacher.altered.window(1)], torch.device("cpu"))
     wanted = torch.cat((teacher.queries(numbers), teacher.queries(numbers[:1] + 1, altered=True)))
-    found = lesson(model, clips, others, wanted, seen)
+    found = training_step(model, clips, others, wanted, seen)
     own, other = (model(batch[:, :12], seen.items[None]) for batch in (clips, others))
     mse = (own.frame - clips[:, 12:]).square().mean()
     missed = torch.stack(
@@ -152,7 +152,7 @@ def test_of_altered_windows_the_queries_are_learned_and_not_the_frame(teacher: T
     )
     assert found.mse.item() == pytest.approx(mse.item() / 4, rel=1e-5)
     others[:, 12:] = -1
-    assert lesson(model, clips, others, wanted, seen).loss.item() == found.loss.item()
+    assert training_step(model, clips, others, wanted, seen).loss.item() == found.loss.item()
 
 
 def test_a_pupil_comes_to_measure_what_its_teacher_measures(

@@ -287,7 +287,7 @@ def test_a_loss_that_is_no_number_moves_nothing(footage: Footage) -> None:
 def test_every_model_trains_deterministically_on_request(
     name: str, footage: Footage, tmp_path: Path
 ) -> None:
-    long = Footage.of({"long": np.concatenate([*footage.clips])}, TINY_OF[name].needs.frames)
+    long = Footage.of({"long": np.concatenate([*footage.clips])}, TINY_OF[name].input_spec.frames)
     options = TrainOptions(epochs=1, batch=12, deterministic=True)
     with deterministic(True):
         assert torch.are_deterministic_algorithms_enabled()
@@ -335,7 +335,7 @@ def test_the_lesson_is_compiled_on_request(
     Trainer(TINY, OPTIONS, footage)
     assert not compiled
     trainer = Trainer(TINY, replace(OPTIONS, compiled=True), footage)
-    assert compiled == [trainer.model.lesson]
+    assert compiled == [trainer.model.training_step]
 
 
 def test_a_state_of_another_run_or_a_damaged_one_is_refused(

@@ -9,7 +9,7 @@ import torch.nn.functional as F  # noqa: N812  torch's own convention
 from torch import Tensor
 
 from lookout.models import memory
-from lookout.models.base import Lesson, in_float32
+from lookout.models.base import TrainingStep, in_float32
 from lookout.models.data.clips import Footage
 from lookout.models.mnad import Mnad, MnadConfig
 from lookout.models.training.distill.teacher import Directions, Numbers, Teacher
@@ -45,7 +45,7 @@ class Apprentice(Trainer):
         self._pupil = self.model
         self.items = teacher.directions.items
 
-    def learn(self, batch: Batch) -> Lesson:
+    def learn(self, batch: Batch) -> TrainingStep:
         numbers = self._draw(max(1, len(batch.windows) // NORMAL_TO_ALTERED))
         altered = to_clips(
             [self.teacher.altered.window(int(number)) for number in numbers], self.device
@@ -54,7 +54,7 @@ class Apprentice(Trainer):
             wanted = torch.cat(
                 (self.teacher.queries(batch.windows), self.teacher.queries(numbers, altered=True))
             )
-        return lesson(self._pupil, batch.clips, altered, wanted, self.teacher.directions)
+        return training_step(self._pupil, batch.clips, altered, wanted, self.teacher.directions)
 
     def _state(self) -> dict[str, Any]:
         return super()._state() | {"directions": tuple(self.teacher.directions)}
@@ -74,7 +74,9 @@ class Apprentice(Trainer):
         return torch.randint(len(self.teacher.altered.windows), (count,)).numpy()
 
 
-def lesson(model: Mnad, clips: Tensor, altered: Tensor, wanted: Tensor, seen: Directions) -> Lesson:
+def training_step(
+    model: Mnad, clips: Tensor, altered: Tensor, wanted: Tensor, seen: Directions
+) -> TrainingStep:
     """L = L_rec + WEIGHT L_queries.
 
     clips: (B, 3 T, H, W) in [-1, 1], whose frame is learned as well; altered: (A, 3 T, H, W), of which the queries are
@@ -88,7 +90,9 @@ def lesson(model: Mnad, clips: Tensor, altered: Tensor, wanted: Tensor, seen: Di
     with in_float32(clips):
         mse = F.mse_loss(prediction.frame.float(), actual)
         loss = mse + WEIGHT * misses(memory.queries_of(features), wanted, seen)
-    return Lesson(loss, mse.detach() / 4, seen.items)  # frames span [-1, 1]: peak 1 is a quarter
+    return TrainingStep(
+        loss, mse.detach() / 4, seen.items
+    )  # frames span [-1, 1]: peak 1 is a quarter
 
 
 def misses(q: Tensor, wanted: Tensor, seen: Directions) -> Tensor:

@@ -48,7 +48,12 @@ class Altered:
     def __init__(self, footage: Footage, config: MnadConfig, seed: int) -> None:
         self.footage = footage
         self._made = [
-            (clip, draw(kind, pixels, footage.t_length, config.needs.scored, (seed, clip, of_kind)))
+            (
+                clip,
+                draw(
+                    kind, pixels, footage.t_length, config.input_spec.scored, (seed, clip, of_kind)
+                ),
+            )
             for clip, pixels in enumerate(footage.clips)
             for of_kind, kind in enumerate(KINDS)
         ]
