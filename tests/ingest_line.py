@@ -15,7 +15,8 @@ from safetensors.numpy import save_file
 
 from lookout.models.checkpoint.header import Header
 from lookout.models.media.preprocess import Preprocess
-from lookout.service.core.messages import Camera, Frame, FrameId, IngestReport, Pace
+from lookout.service.core.camera import Camera, Pace
+from lookout.service.core.messages import Frame, FrameId, IngestReport
 from lookout.service.core.settings import Settings, load_settings
 from lookout.service.ingest.decoder.process import Decoder
 from lookout.service.ingest.decoder.protocol import Said

@@ -13,7 +13,8 @@ from lookout.models.scoring.alert_policy import (
     PolicyEvent,
     PolicyState,
 )
-from lookout.service.core.messages import Alert, AlertEvent, AlertSettings, Score
+from lookout.service.core.camera import AlertSettings
+from lookout.service.core.messages import Alert, AlertEvent, Score
 from lookout.service.core.settings import Settings
 
 

@@ -12,8 +12,9 @@ from typing import Any
 
 from lookout.models.scoring.alert_policy import AlertPolicy
 from lookout.service.alerting.camera_policy import CameraAlerts, policy_of
+from lookout.service.core.camera import Camera
 from lookout.service.core.errors import BrokenMessageError
-from lookout.service.core.messages import Alert, AlertEvent, Camera, FrameId, Heat, Score
+from lookout.service.core.messages import Alert, AlertEvent, FrameId, Heat, Score
 from lookout.service.core.outage import Outage
 from lookout.service.core.settings import Settings
 from lookout.service.core.stages import ALERTING

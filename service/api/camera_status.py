@@ -4,13 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from lookout.service.core.messages import (
-    Camera,
-    CameraState,
-    FrameId,
-    InferenceReport,
-    IngestReport,
-)
+from lookout.service.core.camera import Camera
+from lookout.service.core.messages import CameraState, FrameId, InferenceReport, IngestReport
 from lookout.service.storage.bus.bus import Overview
 
 QUIET_S = 15.0

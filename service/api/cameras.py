@@ -4,89 +4,22 @@ from __future__ import annotations
 
 import secrets
 import time
-from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Response
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import ValidationError
 
 from lookout.service.api.checkpoints import choose_model
 from lookout.service.api.dependencies import Here, Services, look
-from lookout.service.api.views import SCORE, CameraList, CameraView
+from lookout.service.api.views import CameraList, CameraView
 from lookout.service.core import urls
-from lookout.service.core.errors import ConflictError, NotFoundError
-from lookout.service.core.messages import (
-    Calibration,
-    Camera,
-    MemoryMode,
-    Pace,
-    ScoreScheme,
-    Transport,
-)
+from lookout.service.core.camera import Camera, CameraChange, CameraSpec
+from lookout.service.core.errors import ConflictError, NotFoundError, RequestError
 
 router = APIRouter(prefix="/cameras", tags=["cameras"])
 
-ID_PATTERN = r"^[A-Za-z0-9_-]{1,64}$"
-RELEARN = {
-    "url",
-    "model",
-    "calibration",
-    "memory",
-}  # a change of one of these makes what was learned worthless
-
-Url = Annotated[str, Field(min_length=1, max_length=4096)]
-Fps = Annotated[
-    float,
-    Field(gt=0, le=120, allow_inf_nan=False, description="frames a second to keep; null keeps all"),
-]
-
-
-class NewCamera(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    id: Annotated[str, Field(pattern=ID_PATTERN)] | None = None
-    url: Url = Field(
-        description="rtsp://, rtsps://, file:/// or an absolute path below the media folder"
-    )
-    model: str | None = Field(
-        None, max_length=255, description="a checkpoint's name; the only one if there is one"
-    )
-    fps: Fps | None = None
-    pace: Pace = Field(
-        "realtime", description="of a file: as it was filmed, or as quick as the line takes it"
-    )
-    transport: Transport = Field("tcp", description="of an rtsp:// camera; rtsps:// is always tcp")
-    calibration: Calibration = Field(
-        "learn", description="bounds of normal: learned here first, or the model's own"
-    )
-    memory: MemoryMode = Field(
-        "paper", description="how it follows what it sees: as published, or held near training"
-    )
-    score: ScoreScheme = Field("paper", description=SCORE)
-    enabled: bool = True
-
-
-class CameraChange(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    url: Url | None = None
-    model: str | None = Field(None, max_length=255)
-    fps: Fps | None = None
-    pace: Pace | None = None
-    transport: Transport | None = None
-    calibration: Calibration | None = None
-    memory: MemoryMode | None = None
-    score: ScoreScheme | None = None
-    enabled: bool | None = None
-
-    @model_validator(mode="after")
-    def _only_fps_may_be_null(self) -> CameraChange:
-        if empty := sorted(
-            name for name in self.model_fields_set - {"fps"} if getattr(self, name) is None
-        ):
-            raise ValueError(f"may not be null: {', '.join(empty)}")
-        return self
-
+RELEARN = {"url", "model", "calibration", "memory"}
+"""A change of one of these makes what was learned worthless."""
 
 NEW_EXAMPLES: dict[str, Any] = {
     "a camera": {
@@ -98,37 +31,31 @@ NEW_EXAMPLES: dict[str, Any] = {
 }
 CHANGE_EXAMPLES: dict[str, Any] = {
     "pause": {"value": {"enabled": False}},
-    "start anew": {"value": {"enabled": True}},
+    "restart": {"value": {"enabled": True}},
+    "alert earlier": {"value": {"alert": {"threshold": 0.4}}},
 }
 
 
 @router.post("", status_code=201)
 def add_camera(
-    wanted: Annotated[NewCamera, Body(openapi_examples=NEW_EXAMPLES)],
+    spec: Annotated[CameraSpec, Body(openapi_examples=NEW_EXAMPLES)],
     response: Response,
     here: Here,
 ) -> CameraView:
     """Watch one more camera."""
-    urls.check(wanted.url, here.settings.media_dir)
-    urls.check_transport(wanted.url, wanted.transport)
+    urls.check(spec.url, here.settings.media_dir)
+    check_alert(here, spec)
     now = time.time()
-    camera = Camera(
-        id=wanted.id or f"cam-{secrets.token_hex(3)}",
-        url=wanted.url,
-        model=choose_model(
-            here.settings.models_dir, wanted.model, wanted.calibration, wanted.score
-        ),
-        fps=wanted.fps,
-        pace=wanted.pace,
-        transport=wanted.transport,
-        calibration=wanted.calibration,
-        memory=wanted.memory,
-        score=wanted.score,
-        enabled=wanted.enabled,
-        created_at=now,
-        # No number of a removed camera of the same name comes back: a stage would take the new one for the old.
-        revision=int(now * 1000),
-    )
+    record = {
+        **dict(spec),
+        "id": spec.id or f"cam-{secrets.token_hex(3)}",
+        "model": choose_model(here.settings.models_dir, spec.model, spec.calibration, spec.score),
+        "created_at": now,
+        # Above every revision of a removed camera of the same name, so that no stage takes the new
+        # camera for the old one.
+        "revision": int(now * 1000),
+    }
+    camera = Camera.model_validate(record)
     _clear_the_way(here, camera.id)
     here.store.add_camera(camera)
     response.headers["Location"] = f"/api/v1/cameras/{camera.id}"
@@ -159,33 +86,57 @@ def get_camera(camera: str, here: Here) -> CameraView:
 
 @router.patch("/{camera}")
 def change_camera(
-    camera: str, change: Annotated[CameraChange, Body(openapi_examples=CHANGE_EXAMPLES)], here: Here
+    camera: str,
+    change: Annotated[CameraChange, Body(openapi_examples=CHANGE_EXAMPLES)],  # type: ignore[valid-type]
+    here: Here,
 ) -> CameraView:
-    """Change a camera; it starts anew. `{"enabled": true}` on a camera that has ended plays it again."""
-    now = here.store.camera(camera)
-    given = {name: getattr(change, name) for name in change.model_fields_set}
-    if not given:
-        return _seen(here, now)
-    restarts = given.keys() != {"alert"}  # of no concern to ingest and inference
-    new = replace(now, **given, revision=now.revision + restarts)
-    _check_change(here, now, new)
-    here.store.replace_camera(new, now)
-    if not restarts:
-        return _seen(here, new)
-    if any(getattr(now, name) != getattr(new, name) for name in RELEARN):
-        here.store.forget_snapshot(camera)
-    here.bus.forget_run(camera)
+    """Change a camera and restart it; `{"enabled": true}` plays a file that has ended again.
+
+    A change of `alert` alone does not restart it.
+    """
+    before = here.store.camera(camera)
+    try:
+        new = before.changed(change)
+    except ValidationError as error:
+        raise RequestError("; ".join(part["msg"] for part in error.errors())) from error
+    if new == before:
+        return _seen(here, before)
+    check_change(here, before, new)
+    here.store.replace_camera(new, before)
+    if new.revision != before.revision:
+        if any(getattr(before, name) != getattr(new, name) for name in RELEARN):
+            here.store.forget_snapshot(camera)
+        here.bus.forget_run(camera)
     return _seen(here, new)
 
 
-def _check_change(here: Services, now: Camera, new: Camera) -> None:
-    """What is not changed is not checked: a camera whose file is gone can still be disabled."""
-    if new.url != now.url:
+def check_change(here: Services, before: Camera, new: Camera) -> None:
+    """Check against settings and files what has changed.
+
+    The rest is not checked: a camera whose file is gone can still be disabled.
+    Raises RequestError or SourceRefusedError.
+    """
+    if new.url != before.url:
         urls.check(new.url, here.settings.media_dir)
-    if (new.url, new.transport) != (now.url, now.transport):
-        urls.check_transport(new.url, new.transport)
-    if (new.model, new.calibration, new.score) != (now.model, now.calibration, now.score):
-        choose_model(here.settings.models_dir, new.model, new.calibration, new.score)
+    if new.alert != before.alert:
+        check_alert(here, new)
+    chosen = (new.model, new.calibration, new.score)
+    if chosen != (before.model, before.calibration, before.score):
+        choose_model(here.settings.models_dir, *chosen)
+
+
+def check_alert(here: Services, spec: CameraSpec) -> None:
+    """Raise RequestError where the camera's own alert settings do not fit the defaults."""
+    threshold = spec.alert.threshold
+    if threshold is None:
+        threshold = here.settings.alert_threshold
+    hysteresis = spec.alert.hysteresis
+    if hysteresis is None:
+        hysteresis = here.settings.alert_hysteresis
+    if hysteresis >= threshold:
+        raise RequestError(
+            f"alert: hysteresis ({hysteresis:g}) must be smaller than threshold ({threshold:g})"
+        )
 
 
 @router.delete("/{camera}", status_code=204)

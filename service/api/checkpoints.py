@@ -10,8 +10,8 @@ from lookout.models.checkpoint.header import Header, find_checkpoints, read_head
 from lookout.models.errors import CheckpointError
 from lookout.service.api.dependencies import Here
 from lookout.service.api.views import ModelList, ModelView
+from lookout.service.core.camera import Calibration, ScoreScheme
 from lookout.service.core.errors import RequestError
-from lookout.service.core.messages import Calibration, ScoreScheme
 
 router = APIRouter(prefix="/models", tags=["models"])
 

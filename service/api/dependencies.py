@@ -14,7 +14,7 @@ from lookout.service.api.auth.token import Door
 from lookout.service.api.camera_status import Beats
 from lookout.service.api.live.broadcaster import Hub
 from lookout.service.api.views import CameraView, camera_view
-from lookout.service.core.messages import Camera
+from lookout.service.core.camera import Camera
 from lookout.service.core.settings import Settings
 from lookout.service.core.stages import INFERENCE, INGEST
 from lookout.service.storage.bus.bus import Bus

@@ -17,7 +17,8 @@ from prometheus_client.registry import Collector
 from lookout.service.api.camera_status import QUIET_S, Beats, Status, status
 from lookout.service.api.dependencies import Services
 from lookout.service.core import metrics
-from lookout.service.core.messages import Camera, CameraState, FrameId, InferenceReport
+from lookout.service.core.camera import Camera
+from lookout.service.core.messages import CameraState, FrameId, InferenceReport
 from lookout.service.core.metrics import Metric
 from lookout.service.core.stages import INFERENCE, INGEST, REPORTING_NAMES
 from lookout.service.storage.bus.bus import DROPPED, UNAVAILABLE, WINDOW, Overview

@@ -9,38 +9,15 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
 
 from lookout.models.input_spec import Memory
 from lookout.service.api.camera_status import Beats, status
-from lookout.service.core.messages import (
-    Alert,
-    AlertState,
-    Calibration,
-    Camera,
-    CameraEvent,
-    CameraState,
-    MemoryMode,
-    Pace,
-    Score,
-    ScoreScheme,
-    Transport,
-)
+from lookout.service.core.camera import Camera, CameraSpec, camera_example
+from lookout.service.core.messages import Alert, AlertState, CameraEvent, CameraState, Score
 from lookout.service.core.metrics import REASONS
 from lookout.service.core.urls import mask
 from lookout.service.storage.bus.bus import Overview
 
-SCORE = (
-    "what values are made of: PSNR and memory distance as published, or the worst window that lasts"
-)
-
 CAMERA_EXAMPLE: dict[str, JsonValue] = {
-    "id": "gate",
+    **camera_example(),
     "url": "rtsp://***@10.0.0.7/stream1",
-    "model": "square",
-    "fps": 10.0,
-    "pace": "realtime",
-    "transport": "tcp",
-    "calibration": "learn",
-    "memory": "paper",
-    "score": "paper",
-    "enabled": True,
     "created_at": 1767225600.0,
     "state": "learning",
     "last_error": None,
@@ -112,21 +89,14 @@ class Progress(BaseModel):
     needed: int
 
 
-class CameraView(BaseModel):
+class CameraView(CameraSpec):
+    """A camera's fields, and what it is doing."""
+
     model_config = ConfigDict(json_schema_extra={"examples": [CAMERA_EXAMPLE]})
 
     id: str
     url: str = Field(description="user and password are masked")
     model: str
-    fps: float | None
-    pace: Pace
-    transport: Transport = Field(description="of an rtsp:// camera")
-    calibration: Calibration
-    memory: MemoryMode = Field(
-        description="how it follows what it sees: as published, or held near training"
-    )
-    score: ScoreScheme = Field(description=SCORE)
-    enabled: bool
     created_at: float
     state: CameraState
     last_error: str | None
@@ -271,16 +241,8 @@ def camera_view(camera: Camera, seen: Overview, beats: Beats, now: float) -> Cam
         if name.startswith("dropped_")
     }
     return CameraView(
-        id=camera.id,
+        **{name: getattr(camera, name) for name in CameraSpec.model_fields if name != "url"},
         url=mask(camera.url),
-        model=camera.model,
-        fps=camera.fps,
-        pace=camera.pace,
-        transport=camera.transport,
-        calibration=camera.calibration,
-        memory=camera.memory,
-        score=camera.score,
-        enabled=camera.enabled,
         created_at=camera.created_at,
         state=at.state,
         last_error=mask(at.last_error) if at.last_error else None,

@@ -5,7 +5,7 @@ Times are UTC seconds since the epoch. Higher `value` = more abnormal, everywher
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal, NamedTuple
 
@@ -15,11 +15,6 @@ import numpy.typing as npt
 Pixels = npt.NDArray[np.uint8]
 HeatMap = npt.NDArray[np.uint16]
 
-Pace = Literal["realtime", "fast"]
-Calibration = Literal["learn", "model"]
-Transport = Literal["tcp", "udp"]
-MemoryMode = Literal["paper", "guarded"]
-ScoreScheme = Literal["paper", "local"]
 AlertState = Literal["open", "closed"]
 
 
@@ -56,42 +51,6 @@ class CameraState(StrEnum):
     ENDED = "ended"
     DISABLED = "disabled"
     FAILED = "failed"
-
-
-@dataclass(frozen=True, slots=True)
-class AlertSettings:
-    """A camera's own alert policy; None takes the default from the settings (`alert_*`)."""
-
-    threshold: float | None = None
-    hysteresis: float | None = None
-    min_duration_s: float | None = None
-    clear_after_s: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Camera:
-    """What somebody asked Lookout to watch."""
-
-    id: str
-    url: str  # with its password: never into a log, an answer or a metric (see urls.mask)
-    model: str  # a checkpoint's name
-    fps: float | None  # frames a second to keep; None keeps all
-    pace: Pace  # files only
-    calibration: Calibration
-    enabled: bool
-    created_at: float
-    revision: int  # +1 with each change but one of `alert`: ingest and inference restart the camera
-    transport: Transport = "tcp"  # rtsp only; rtsps is always tcp
-    memory: MemoryMode = "paper"  # how the memory follows what the camera sees
-    score: ScoreScheme = "paper"  # what its values are made of
-    # Alerting alone follows it: a change raises no revision, and equal cameras are those that
-    # ingest and inference need not restart.
-    alert: AlertSettings = field(default=AlertSettings(), compare=False)
-
-    @property
-    def live(self) -> bool:
-        """Nothing makes it wait: what is not scored in time drops. The other kind, a file at full pace, waits."""
-        return self.pace == "realtime" or not self.url.startswith(("/", "file:"))
 
 
 @dataclass(frozen=True, slots=True)

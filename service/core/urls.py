@@ -10,7 +10,6 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from lookout.service.core.errors import SourceRefusedError
-from lookout.service.core.messages import Transport
 
 # ASCII whitespace alone ends an address in a text: a password may hold quotes, brackets and other spaces.
 _URL = re.compile(r"(?i)\b[a-z][a-z0-9+.-]{0,30}://[^ \t\n\r\f\v]*")
@@ -81,14 +80,6 @@ def check(url: str, media_dir: Path) -> None:
         file_path(url, media_dir)
     else:
         _check_rtsp(url)
-
-
-def check_transport(url: str, transport: Transport) -> None:
-    """Raise SourceRefusedError where the url cannot be had that way."""
-    if transport == "udp" and not url.lower().startswith("rtsp://"):
-        raise SourceRefusedError(
-            "transport udp is for rtsp:// alone: rtsps:// is always tcp, and a file has none"
-        )
 
 
 def file_path(url: str, media_dir: Path) -> Path:

@@ -18,7 +18,8 @@ from lookout.models.scorer import Scorer
 from lookout.models.scoring.local import LocalScore
 from lookout.models.scoring.normalizer import Learner
 from lookout.models.vision.frame_window import Window
-from lookout.service.core.messages import Camera, CameraEvent, Frame, FrameId, Gap
+from lookout.service.core.camera import Camera
+from lookout.service.core.messages import CameraEvent, Frame, FrameId, Gap
 from lookout.service.inference.recent_scores import Recent
 from lookout.service.inference.scene_watch import SceneWatch
 from lookout.service.inference.scorers import Signature

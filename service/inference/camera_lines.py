@@ -11,8 +11,9 @@ from lookout.models.errors import CheckpointError
 from lookout.models.scorer import Scorer
 from lookout.models.scoring.calibration import Bounds
 from lookout.models.scoring.normalizer import Learner
+from lookout.service.core.camera import Camera
 from lookout.service.core.errors import BrokenMessageError
-from lookout.service.core.messages import Camera, FrameId
+from lookout.service.core.messages import FrameId
 from lookout.service.core.settings import Settings
 from lookout.service.inference import snapshots
 from lookout.service.inference.batch import Ready

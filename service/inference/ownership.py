@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from lookout.service.core.messages import Camera
+from lookout.service.core.camera import Camera
 from lookout.service.core.stages import INFERENCE
 from lookout.service.inference.store_link import StoreLink, Taken
 from lookout.service.ownership.assignment import Claims

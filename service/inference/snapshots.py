@@ -13,7 +13,7 @@ from torch import Tensor
 from lookout.models.memory_update import Rollback
 from lookout.models.scoring.local import LocalScore
 from lookout.models.scoring.normalizer import Learner
-from lookout.service.core.messages import Camera
+from lookout.service.core.camera import Camera
 from lookout.service.inference.camera_line import CameraLine
 from lookout.service.inference.scene_watch import SceneWatch
 from lookout.service.storage.store.store import Snapshot

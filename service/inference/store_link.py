@@ -10,7 +10,8 @@ import threading
 from collections import deque
 from dataclasses import dataclass
 
-from lookout.service.core.messages import Camera, CameraEvent, FrameId
+from lookout.service.core.camera import Camera
+from lookout.service.core.messages import CameraEvent, FrameId
 from lookout.service.storage.bus.bus import UNAVAILABLE
 from lookout.service.storage.store.store import Snapshot, Store
 

@@ -13,7 +13,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Literal
 
-from lookout.service.core.messages import Camera, IngestReport
+from lookout.service.core.camera import Camera
+from lookout.service.core.messages import IngestReport
 from lookout.service.core.settings import Settings
 from lookout.service.ingest.backoff import Backoff
 from lookout.service.ingest.decoder.process import Child

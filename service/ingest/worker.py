@@ -9,8 +9,9 @@ import threading
 import time
 from dataclasses import dataclass, field, replace
 
+from lookout.service.core.camera import Camera
 from lookout.service.core.errors import BrokenMessageError
-from lookout.service.core.messages import Camera, IngestReport
+from lookout.service.core.messages import IngestReport
 from lookout.service.core.outage import Outage
 from lookout.service.core.settings import Settings
 from lookout.service.core.stages import INGEST
@@ -127,7 +128,8 @@ class Worker:
     def _follow(self, cameras: dict[str, Camera], now: float) -> None:
         self._heed_leases(now)
         for camera, runner in list(self.runners.items()):
-            if runner.camera != cameras.get(camera):
+            current = cameras.get(camera)
+            if current is None or current.revision != runner.camera.revision:
                 self._release(camera, now)
         self._removed |= self._leases.mine() - cameras.keys()
         for camera in list(self._removed):

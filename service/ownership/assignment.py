@@ -9,7 +9,7 @@ import time
 import uuid
 from collections.abc import Mapping
 
-from lookout.service.core.messages import Camera
+from lookout.service.core.camera import Camera
 from lookout.service.ownership.leases import Leases
 from lookout.service.ownership.sharing import load_of, to_give, to_take
 from lookout.service.storage.bus.bus import Bus

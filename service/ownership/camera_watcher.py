@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 
-from lookout.service.core.messages import Camera
+from lookout.service.core.camera import Camera
 from lookout.service.storage.bus.bus import UNAVAILABLE
 from lookout.service.storage.store.store import Store
 

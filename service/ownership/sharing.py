@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from lookout.service.core.messages import Camera
+from lookout.service.core.camera import Camera
 
 USUAL_FPS = 10.0
 FAST_FPS = 25.0  # a file at full pace takes what it can get

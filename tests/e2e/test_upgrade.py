@@ -10,7 +10,8 @@ import pytest
 from lookout.service.alerting import worker as alerting
 from lookout.service.alerting.camera_policy import CameraAlerts, policy_of
 from lookout.service.api import worker as api
-from lookout.service.core.messages import Alert, AlertSettings, FrameId
+from lookout.service.core.camera import AlertSettings
+from lookout.service.core.messages import Alert, FrameId
 from lookout.service.core.settings import Settings
 from lookout.service.inference import worker as inference
 from lookout.service.ingest import worker as ingest

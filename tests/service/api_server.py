@@ -25,7 +25,8 @@ from lookout.models.input_spec import InputSpec
 from lookout.models.media.preprocess import Preprocess
 from lookout.models.scoring.calibration import Bounds
 from lookout.service.api import worker
-from lookout.service.core.messages import Camera, Frame, Heat, InferenceReport, IngestReport, Score
+from lookout.service.core.camera import Camera
+from lookout.service.core.messages import Frame, Heat, InferenceReport, IngestReport, Score
 from lookout.service.core.settings import Settings
 from lookout.service.storage.bus.bus import Bus
 from lookout.service.storage.bus.bus import connect as redis_client

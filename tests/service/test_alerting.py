@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -13,7 +12,8 @@ import pytest
 
 from lookout.service.alerting import worker
 from lookout.service.alerting.worker import Alerting
-from lookout.service.core.messages import Alert, AlertEvent, AlertSettings, FrameId
+from lookout.service.core.camera import AlertSettings
+from lookout.service.core.messages import Alert, AlertEvent, FrameId
 from lookout.service.core.settings import Settings
 from lookout.service.storage.bus.bus import Bus, connect
 from lookout.service.storage.pictures import check_room, picture_path
@@ -195,7 +195,9 @@ def _go(store: Store, removed: bool) -> None:
         store.remove_camera("gate")
     else:
         now = store.camera("gate")
-        store.replace_camera(replace(now, enabled=False, revision=now.revision + 1), now)
+        store.replace_camera(
+            now.model_copy(update={"enabled": False, "revision": now.revision + 1}), now
+        )
 
 
 def test_an_alert_that_nobody_remembers_is_closed_when_its_camera_is_back(

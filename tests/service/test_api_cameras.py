@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +13,9 @@ from lookout.models.input_spec import InputSpec
 from lookout.service.api.cameras import CameraChange, change_camera
 from lookout.service.api.dependencies import Services, look
 from lookout.service.api.live.broadcaster import Hub
+from lookout.service.core.camera import Camera, CameraChange
 from lookout.service.core.errors import ConflictError
-from lookout.service.core.messages import Camera, FrameId, InferenceReport, IngestReport
+from lookout.service.core.messages import FrameId, InferenceReport, IngestReport
 from lookout.service.storage.bus.bus import Bus, connect
 from lookout.service.storage.store.store import Snapshot, Store
 from tests.conftest import Urls
@@ -252,7 +252,9 @@ class Contended(Store):
 
     def camera(self, camera: str) -> Camera:
         found = super().camera(camera)
-        self.replace_camera(replace(found, fps=1.0, revision=found.revision + 1), found)
+        self.replace_camera(
+            found.model_copy(update={"fps": 1.0, "revision": found.revision + 1}), found
+        )
         return found
 
 

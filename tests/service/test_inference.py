@@ -13,7 +13,8 @@ import redis
 
 from lookout.models.checkpoint.file import save_checkpoint
 from lookout.models.scorer import Scored, Scorer
-from lookout.service.core.messages import Camera, Frame, FrameId, IngestReport
+from lookout.service.core.camera import Camera
+from lookout.service.core.messages import Frame, FrameId, IngestReport
 from lookout.service.core.settings import Settings
 from lookout.service.inference.camera_lines import Lines
 from lookout.service.inference.worker import run
@@ -45,9 +46,17 @@ working = partial(stage.working, run)
 
 def camera(name: str, **changes: object) -> Camera:
     made = Camera(
-        name, "/x.mp4", "tiny", None, "fast", "model", enabled=True, created_at=0.0, revision=1
+        id=name,
+        url="/x.mp4",
+        model="tiny",
+        fps=None,
+        pace="fast",
+        calibration="model",
+        enabled=True,
+        created_at=0.0,
+        revision=1,
     )
-    return replace(made, **changes)  # type: ignore[arg-type]
+    return made.model_copy(update=changes)
 
 
 def frames(name: str, numbers: range, session: int = 5, side_px: int = 32) -> list[Frame]:

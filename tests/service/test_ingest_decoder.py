@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,8 @@ import pytest
 
 from lookout.models.media.decode import read_clip
 from lookout.models.media.preprocess import Preprocess
-from lookout.service.core.messages import Camera, FrameId
+from lookout.service.core.camera import Camera
+from lookout.service.core.messages import FrameId
 from lookout.service.core.settings import Settings, load_settings
 from lookout.service.ingest.decoder.main import backlog_frames
 from lookout.service.ingest.decoder.protocol import EXIT_CODES, Said
@@ -143,7 +143,7 @@ def test_frames_that_the_bus_lost_are_added_again_from_before_the_snapshot(
     assert bus.counters("a")["bus_restart"] == 1
     store.save_snapshot("a", 1, Snapshot(FrameId(session, 39), {}))
     reader = Reader(bus, "a")
-    play(replace(record, revision=1), settings, reader)
+    play(record.model_copy(update={"revision": 1}), settings, reader)
     assert [frame.id for frame in reader.frames] == [
         (session, seq) for seq in range(40 - REPLAY_FRAMES, 80)
     ]

@@ -9,7 +9,7 @@ import pytest
 
 from lookout.models.media.decode import TORN, read_clip
 from lookout.models.media.preprocess import Preprocess
-from lookout.service.core.messages import Transport
+from lookout.service.core.camera import Transport
 from lookout.service.core.settings import Settings
 from lookout.service.ingest.decoder.protocol import EXIT_CODES
 from lookout.service.storage.bus.bus import Bus

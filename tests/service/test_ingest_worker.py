@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]
@@ -98,7 +97,7 @@ def test_a_change_begins_a_new_session(work: None, endless: Path, bus: Bus, stor
     store.add_camera(first)
     reader = Reader(bus, "a")
     reader.read_until(3)
-    store.replace_camera(replace(first, revision=2, fps=5.0), first)
+    store.replace_camera(first.model_copy(update={"revision": 2, "fps": 5.0}), first)
     wait_until(lambda: (reader.read(), len(reader.sessions) == 2)[1], "a second session")
     report = wait_for_state(bus, "a", "online")
     wait_until(
@@ -124,10 +123,10 @@ def test_a_camera_that_is_switched_off_or_removed_leaves_no_process(
         lambda: bus.frame("gone") is None and bus.ingest_report("gone") is None,
         "no trace on the bus",
     )
-    off = replace(kept, revision=2, enabled=False)
+    off = kept.model_copy(update={"revision": 2, "enabled": False})
     store.replace_camera(off, kept)
     wait_until(lambda: decoders() == [], "no decoder left")
-    store.replace_camera(replace(kept, revision=3), off)
+    store.replace_camera(kept.model_copy(update={"revision": 3}), off)
     wait_until(lambda: len(decoders()) == 1, "switched on again")
 
 

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from lookout.models.memory_update import UpdateRule
 from lookout.models.scorer import Scored, Scorer
-from lookout.service.core.messages import Camera, Frame, FrameId, Pace
+from lookout.service.core.camera import Camera, Pace
+from lookout.service.core.messages import Frame, FrameId
 from lookout.service.core.settings import Settings
 from lookout.service.inference.camera_lines import Lines
 from lookout.service.inference.scorers import Scorers
@@ -52,7 +53,15 @@ def settings(urls: Urls, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Set
 def add(store: Store, name: str, pace: Pace) -> None:
     store.add_camera(
         Camera(
-            name, "/x.mp4", "tiny", None, pace, "model", enabled=True, created_at=0.0, revision=1
+            id=name,
+            url="/x.mp4",
+            model="tiny",
+            fps=None,
+            pace=pace,
+            calibration="model",
+            enabled=True,
+            created_at=0.0,
+            revision=1,
         )
     )
 
@@ -147,12 +156,12 @@ def test_a_bus_that_fails_while_one_camera_catches_up_costs_no_other_a_frame(
     for name, captured_at in (("fresh", time.time()), ("stale", time.time() - 60)):
         lines.start(
             Camera(
-                name,
-                "/x",
-                "tiny",
-                None,
-                "realtime",
-                "model",
+                id=name,
+                url="/x",
+                model="tiny",
+                fps=None,
+                pace="realtime",
+                calibration="model",
                 enabled=True,
                 created_at=0.0,
                 revision=1,

@@ -6,21 +6,15 @@ import json
 import logging
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from lookout.service.core.camera import AlertSettings, Camera
 from lookout.service.core.errors import ConflictError
-from lookout.service.core.messages import (
-    Alert,
-    AlertEvent,
-    AlertSettings,
-    Camera,
-    CameraEvent,
-    FrameId,
-)
+from lookout.service.core.messages import Alert, AlertEvent, CameraEvent, FrameId
 from lookout.service.storage.bus.bus import UNAVAILABLE, connect
 from lookout.service.storage.redis import codec, keys
 from lookout.service.storage.redis.embedded import RedisServer
@@ -258,7 +252,19 @@ def test_an_event_that_cannot_be_read_is_left_out_and_told_once(
 
 
 def test_the_events_go_with_their_camera(store: Store) -> None:
-    store.add_camera(Camera("gate", "/x.mp4", "square", None, "fast", "learn", True, 1.0, 1))
+    store.add_camera(
+        Camera(
+            id="gate",
+            url="/x.mp4",
+            model="square",
+            fps=None,
+            pace="fast",
+            calibration="learn",
+            enabled=True,
+            created_at=1.0,
+            revision=1,
+        )
+    )
     store.add_event(a_change(5))
     store.remove_camera("gate")
     assert store.events("gate", 10) == []
@@ -274,21 +280,21 @@ def test_a_camera_keeps_its_own_alert_settings(store: Store) -> None:
 def test_a_camera_of_a_former_version_has_no_alert_settings_and_can_be_changed(
     store: Store, urls: Urls
 ) -> None:
-    old = asdict(camera("gate"))
+    old = camera("gate").model_dump()
     del old["alert"]
     with closing(connect(urls.store)) as client:
         client.hset(keys.CAMERAS, "gate", json.dumps(old))
     before = store.camera("gate")
     assert before.alert == AlertSettings()
-    store.replace_camera(replace(before, alert=AlertSettings(threshold=0.7)), before)
+    store.replace_camera(before.model_copy(update={"alert": AlertSettings(threshold=0.7)}), before)
     assert store.camera("gate").alert == AlertSettings(threshold=0.7)
 
 
 def test_two_changes_of_the_alert_settings_do_not_overwrite_each_other(store: Store) -> None:
     before = camera("gate", alert=AlertSettings(hysteresis=0.2))
     store.add_camera(before)
-    store.replace_camera(replace(before, alert=AlertSettings(threshold=0.7)), before)
-    late = replace(before, alert=AlertSettings(threshold=0.9))
+    store.replace_camera(before.model_copy(update={"alert": AlertSettings(threshold=0.7)}), before)
+    late = before.model_copy(update={"alert": AlertSettings(threshold=0.9)})
     with pytest.raises(ConflictError):
         store.replace_camera(late, before)
     assert store.camera("gate").alert == AlertSettings(threshold=0.7)

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from lookout.models.checkpoint.file import save_checkpoint
-from lookout.service.core.messages import Camera, Frame, FrameId, Score
+from lookout.service.core.camera import Camera
+from lookout.service.core.messages import Frame, FrameId, Score
 from lookout.service.core.settings import Settings
 from lookout.service.inference.ownership import STAGE, Ownership
 from lookout.service.inference.store_link import StoreLink
@@ -54,9 +55,17 @@ def settings(urls: Urls, tmp_path: Path) -> Settings:
 
 def camera(name: str = "a", **changes: object) -> Camera:
     made = Camera(
-        name, "/x.mp4", "tiny", None, "fast", "learn", enabled=True, created_at=0.0, revision=1
+        id=name,
+        url="/x.mp4",
+        model="tiny",
+        fps=None,
+        pace="fast",
+        calibration="learn",
+        enabled=True,
+        created_at=0.0,
+        revision=1,
     )
-    return replace(made, **changes)  # type: ignore[arg-type]
+    return made.model_copy(update=changes)
 
 
 def frames(name: str = "a", count: int = FRAMES) -> list[Frame]:

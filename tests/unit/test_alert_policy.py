@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from lookout.models.scoring.alert_policy import AlertPolicy, PolicyState
 from lookout.service.alerting.camera_policy import CameraAlerts, policy_of
-from lookout.service.core.messages import AlertEvent, AlertSettings, Score
+from lookout.service.core.camera import AlertSettings
+from lookout.service.core.messages import AlertEvent, Score
 from lookout.service.core.settings import load_settings
 
 POLICY = AlertPolicy(

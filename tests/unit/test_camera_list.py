@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 import redis
 
-from lookout.service.core.messages import Camera
+from lookout.service.core.camera import Camera
 from lookout.service.ownership.camera_watcher import CameraList
 from lookout.service.storage.store.store import Store
 from tests.waiting import wait_until

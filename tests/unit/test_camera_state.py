@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from lookout.service.api.camera_status import Beats, Status, status
-from lookout.service.core.messages import Camera, FrameId, InferenceReport, IngestReport
+from lookout.service.core.camera import Camera
+from lookout.service.core.messages import FrameId, InferenceReport, IngestReport
 from lookout.service.storage.bus.bus import Overview
 
 NOW = 2_000_000.0

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from lookout.models.evaluation.clip_scores import score_clips
 from lookout.models.scorer import Scorer
 from lookout.models.scoring.normalizer import Learner
-from lookout.service.core.messages import Camera, Frame, FrameId, Gap
+from lookout.service.core.camera import Camera
+from lookout.service.core.messages import Frame, FrameId, Gap
 from lookout.service.inference import snapshots
 from lookout.service.inference.batch import score_batch
 from lookout.service.inference.camera_line import CameraLine
@@ -24,12 +25,12 @@ from tests.tiny import EASY_BOUNDS, TINY_OF, street, tiny_checkpoint, untrained
 
 def camera(name: str = "a") -> Camera:
     return Camera(
-        name,
-        "rtsp://x",
-        "tiny",
-        None,
-        "realtime",
-        "model",
+        id=name,
+        url="rtsp://x",
+        model="tiny",
+        fps=None,
+        pace="realtime",
+        calibration="model",
         enabled=True,
         created_at=0.0,
         revision=1,
@@ -160,7 +161,10 @@ def test_frames_that_are_skipped_are_told_and_the_next_one_has_its_window(line: 
 
 
 def test_only_a_live_camera_has_stale_frames(scorer: Scorer) -> None:
-    for made, is_stale in ((camera(), True), (replace(camera(), url="/x", pace="fast"), False)):
+    for made, is_stale in (
+        (camera(), True),
+        (camera().model_copy(update={"url": "/x", "pace": "fast"}), False),
+    ):
         line = CameraLine(
             made, scorer, scorer.fresh_items(), Learner(EASY_BOUNDS, 20), FrameId(1, 9)
         )
@@ -187,7 +191,7 @@ def scored_only(line: CameraLine, frames: list[Frame]) -> list[int]:
 def test_frames_of_a_scene_change_are_not_scored_and_a_camera_that_learns_learns_anew(
     scorer: Scorer,
 ) -> None:
-    learning = replace(camera(), calibration="learn")
+    learning = camera().model_copy(update={"calibration": "learn"})
     line = CameraLine(learning, scorer, scorer.fresh_items(), Learner(EASY_BOUNDS, 20), None)
     assert scored_only(line, [day(seq) for seq in range(30)]) == list(range(4, 30))
     later = scored_only(line, [night(seq) for seq in range(30, 60)])

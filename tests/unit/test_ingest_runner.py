@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from lookout.service.core.messages import Camera, IngestReport
+from lookout.service.core.camera import Camera
+from lookout.service.core.messages import IngestReport
 from lookout.service.core.settings import load_settings
 from lookout.service.ingest.backoff import Backoff
 from lookout.service.ingest.camera_runner import SLACK_S, START_LIMIT_S, Runner

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from lookout.models.media.decode import Picture
+from lookout.service.core.camera import Camera
 from lookout.service.core.errors import SourceStalledError
-from lookout.service.core.messages import Camera
 from lookout.service.core.settings import Settings
 from lookout.service.ingest.decoder.source import explained
 
@@ -20,7 +20,15 @@ PICTURE = Picture(0.0, np.zeros((8, 8, 3), np.uint8))
 
 def camera(url: str) -> Camera:
     return Camera(
-        "a", url, "tiny", None, "realtime", "model", enabled=True, created_at=0.0, revision=1
+        id="a",
+        url=url,
+        model="tiny",
+        fps=None,
+        pace="realtime",
+        calibration="model",
+        enabled=True,
+        created_at=0.0,
+        revision=1,
     )
 
 

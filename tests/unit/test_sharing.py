@@ -5,14 +5,24 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lookout.service.core.messages import Camera
+from lookout.service.core.camera import Camera, Pace
 from lookout.service.ownership.sharing import FAST_FPS, USUAL_FPS, load_of, to_give, to_take
 
 Shares = list[dict[str, float]]
 
 
-def camera(url: str, pace: str = "realtime", fps: float | None = None) -> Camera:
-    return Camera("a", url, "m", fps, pace, "learn", enabled=True, created_at=0.0, revision=1)  # type: ignore[arg-type]
+def camera(url: str, pace: Pace = "realtime", fps: float | None = None) -> Camera:
+    return Camera(
+        id="a",
+        url=url,
+        model="m",
+        fps=fps,
+        pace=pace,
+        calibration="learn",
+        enabled=True,
+        created_at=0.0,
+        revision=1,
+    )
 
 
 def test_a_cameras_load_is_its_frame_rate_as_far_as_it_is_known() -> None:

@@ -9,7 +9,7 @@ from urllib.parse import quote
 import pytest
 
 from lookout.service.core.errors import SourceRefusedError
-from lookout.service.core.urls import check, check_transport, file_path, is_file, mask
+from lookout.service.core.urls import check, file_path, is_file, mask
 
 
 @pytest.fixture
@@ -141,15 +141,6 @@ def test_what_only_looks_like_a_files_path_is_masked(url: str) -> None:
     shown = mask(url)
     assert "cr3t" not in shown
     assert "s3" not in shown
-
-
-def test_udp_is_for_plain_rtsp_alone() -> None:
-    for url in ("rtsp://host/x", "RTSP://u:p@host:554/x"):
-        check_transport(url, "udp")
-    for url in ("rtsps://host/x", "file:///srv/clip.mp4", "/srv/clip.mp4", "//[x"):
-        check_transport(url, "tcp")
-        with pytest.raises(SourceRefusedError, match="udp is for rtsp:// alone"):
-            check_transport(url, "udp")
 
 
 def test_a_long_text_is_masked_quickly() -> None:

@@ -18,7 +18,7 @@ from lookout.service.api.live.changes import (
     alert_news,
     event_news,
 )
-from lookout.service.core.messages import Camera
+from lookout.service.core.camera import Camera
 from lookout.service.core.outage import Outage
 from lookout.service.storage.bus.bus import UNAVAILABLE, Bus
 from lookout.service.storage.store.store import Store

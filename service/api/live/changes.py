@@ -15,7 +15,8 @@ from typing import Generic, Literal, Protocol, TypeVar
 from pydantic import BaseModel
 
 from lookout.service.api.views import AlertView, CameraView, EventView, ScoreView
-from lookout.service.core.messages import AlertEvent, Camera, CameraEvent, FrameId
+from lookout.service.core.camera import Camera
+from lookout.service.core.messages import AlertEvent, CameraEvent, FrameId
 from lookout.service.storage.bus.bus import Bus
 from lookout.service.storage.bus.score_follower import ScoreFollower
 from lookout.service.storage.store.store import Store

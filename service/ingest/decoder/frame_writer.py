@@ -7,8 +7,9 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import NoReturn
 
+from lookout.service.core.camera import Camera
 from lookout.service.core.errors import SourceLostError
-from lookout.service.core.messages import Camera, Frame, FrameId, Pixels
+from lookout.service.core.messages import Frame, FrameId, Pixels
 from lookout.service.ingest.decoder.reporter import Talk
 from lookout.service.storage.bus.bus import (
     DROPPED,

@@ -8,8 +8,8 @@ import subprocess
 import sys
 from typing import Protocol
 
+from lookout.service.core.camera import Camera
 from lookout.service.core.errors import BrokenMessageError
-from lookout.service.core.messages import Camera
 from lookout.service.core.settings import Settings
 from lookout.service.ingest.decoder.protocol import Job, Lines, Said
 

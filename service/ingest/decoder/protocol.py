@@ -6,10 +6,10 @@ The job travels on standard input, since arguments and environment of a process 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Literal
 
-from lookout.service.core.messages import Camera
+from lookout.service.core.camera import Camera
 from lookout.service.core.settings import Settings
 from lookout.service.storage.redis import codec
 
@@ -34,7 +34,7 @@ class Job:
     def dump(self) -> bytes:
         """One line. Raises ValueError for one that is too long."""
         data = {
-            "camera": asdict(self.camera),
+            "camera": self.camera.model_dump(),
             "settings": self.settings.model_dump(mode="json", exclude={"token"}),
             "parent_pid": self.parent_pid,
             "token": self.token,
@@ -48,7 +48,7 @@ class Job:
     def load(cls, line: bytes) -> Job:
         data = json.loads(line)
         return cls(
-            codec.build(Camera, data["camera"]),
+            Camera.model_validate(data["camera"]),
             Settings(**data["settings"]),
             data["parent_pid"],
             data["token"],

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from lookout.service.core.messages import Camera, FrameId
+from lookout.service.core.camera import Camera
+from lookout.service.core.messages import FrameId
 from lookout.service.storage.bus.bus import UNAVAILABLE, Bus
 from lookout.service.storage.store.store import Session, Store
 

@@ -16,8 +16,8 @@ import av.error
 from lookout.models.errors import NoPictureError, VideoError
 from lookout.models.media.decode import FILE_OPTIONS, Picture, pictures, reason
 from lookout.service.core import urls
+from lookout.service.core.camera import Camera, Transport
 from lookout.service.core.errors import SourceLostError, SourceRefusedError, SourceStalledError
-from lookout.service.core.messages import Camera, Transport
 from lookout.service.core.settings import Settings
 from lookout.service.ingest.decoder import packet_loss as losses
 

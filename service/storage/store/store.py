@@ -14,8 +14,9 @@ from typing import Any, cast
 import redis
 
 from lookout.service.core import urls
+from lookout.service.core.camera import Camera
 from lookout.service.core.errors import BrokenMessageError, ConflictError, NotFoundError
-from lookout.service.core.messages import Alert, AlertEvent, Camera, FrameId
+from lookout.service.core.messages import Alert, AlertEvent, FrameId
 from lookout.service.storage.redis import codec, keys
 from lookout.service.storage.store.camera_events import CameraEventLog
 
@@ -150,7 +151,7 @@ class Store(CameraEventLog):
         cameras = {}
         for key, text in sorted(found.items()):
             try:
-                cameras[key.decode()] = codec.load(Camera, text)
+                cameras[key.decode()] = codec.read_camera(text)
             except BrokenMessageError as error:
                 self._tell(f"camera {key.decode()!r}", error)
         return cameras
@@ -160,11 +161,11 @@ class Store(CameraEventLog):
         text = cast(bytes | None, self._redis.hget(keys.CAMERAS, camera))
         if text is None:
             raise NotFoundError(f"there is no camera {camera!r}")
-        return codec.load(Camera, text)
+        return codec.read_camera(text)
 
     def add_camera(self, camera: Camera) -> None:
         """Raises ConflictError where the id is taken."""
-        if not self._redis.hsetnx(keys.CAMERAS, camera.id, codec.dump(camera)):
+        if not self._redis.hsetnx(keys.CAMERAS, camera.id, camera.model_dump_json()):
             raise ConflictError(f"there is a camera {camera.id!r} already")
         self._redis.delete(
             keys.events(camera.id)
@@ -175,8 +176,8 @@ class Store(CameraEventLog):
 
         Raises ConflictError where the stored revision or alert settings are not those of `before`.
         """
-        expected = (str(before.revision), codec.dump(before.alert))
-        args = (camera.id, codec.dump(camera), *expected)
+        expected = (str(before.revision), before.alert.model_dump_json())
+        args = (camera.id, camera.model_dump_json(), *expected)
         if not self._redis.eval(_REPLACE, 1, keys.CAMERAS, *args):
             raise ConflictError(f"camera {camera.id!r} was changed or removed meanwhile; try again")
 

@@ -1,0 +1,210 @@
+"""Cameras: what a client may ask for (`CameraSpec`), and the record that the store keeps (`Camera`).
+
+`CameraSpec` is the one definition of a camera's fields. POST takes them all, PATCH all but the id
+(`CameraChange`), the store keeps them in `Camera` and the API shows them in `CameraView`. OpenAPI,
+the table in docs/api.md and the page's form are made of their titles, descriptions, bounds and
+examples. A new field is declared here and nowhere else.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, create_model, model_validator
+
+Pace = Literal["realtime", "fast"]
+Calibration = Literal["learn", "model"]
+Transport = Literal["tcp", "udp"]
+MemoryMode = Literal["paper", "guarded"]
+ScoreScheme = Literal["paper", "local"]
+
+CameraId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+ModelName = Annotated[str, Field(max_length=255)]
+Fps = Annotated[float, Field(gt=0, le=120)]
+Level = Annotated[float, Field(gt=0, lt=1)]
+Hysteresis = Annotated[float, Field(ge=0, lt=1)]
+Seconds = Annotated[float, Field(ge=0, le=86_400)]
+
+STRICT = ConfigDict(
+    extra="forbid",
+    strict=True,
+    frozen=True,
+    allow_inf_nan=False,
+    hide_input_in_errors=True,  # a url holds its camera's password
+)
+
+
+class AlertSettings(BaseModel):
+    """A camera's own alert policy; None takes the default from the settings (`alert_*`)."""
+
+    model_config = STRICT
+
+    threshold: Level | None = Field(
+        default=None, title="Threshold", description="an alert opens at this value", examples=[0.6]
+    )
+    hysteresis: Hysteresis | None = Field(
+        default=None,
+        title="Hysteresis",
+        description="it may close below the threshold minus this",
+        examples=[0.1],
+    )
+    min_duration_s: Seconds | None = Field(
+        default=None,
+        title="Minimum duration (s)",
+        description="time at the threshold or above before it opens",
+        examples=[0.5],
+    )
+    clear_after_s: Seconds | None = Field(
+        default=None,
+        title="Clear after (s)",
+        description="time below before it closes",
+        examples=[2.0],
+    )
+
+
+class CameraSpec(BaseModel):
+    """What a client may ask for. Cross-field checks that need no setting are here too."""
+
+    model_config = STRICT
+
+    id: CameraId | None = Field(
+        default=None,
+        title="Name",
+        description="letters, digits, `_` and `-`, up to 64; unset: generated",
+        examples=["gate"],
+    )
+    url: str = Field(
+        title="Address",
+        min_length=1,
+        max_length=4096,
+        repr=False,
+        description="`rtsp://`, `rtsps://`, `file:///` or an absolute path below the media folder; "
+        "percent-encode `@ / : %` in passwords",
+        examples=["rtsp://user:password@10.0.0.7/stream1"],
+    )
+    model: ModelName | None = Field(
+        default=None,
+        title="Model",
+        description="a checkpoint's name, from `/models`; unset: the only one",
+        examples=["square"],
+    )
+    fps: Fps | None = Field(
+        default=None,
+        title="Frames a second",
+        description="frames a second to keep, up to 120; unset: all",
+        examples=[10.0],
+    )
+    pace: Pace = Field(
+        default="realtime",
+        title="Pace of a file",
+        description="`realtime`: as filmed; `fast`: as fast as frames are scored; a live camera "
+        "is always `realtime`",
+        examples=["realtime"],
+    )
+    transport: Transport = Field(
+        default="tcp",
+        title="Transport",
+        description="of an `rtsp://` camera: `tcp` or `udp`; `rtsps://` is always `tcp`",
+        examples=["tcp"],
+    )
+    calibration: Calibration = Field(
+        default="learn",
+        title="Calibration",
+        description="bounds of normal: `learn` them from this camera's first scores, or take the "
+        "`model`'s own",
+        examples=["learn"],
+    )
+    memory: MemoryMode = Field(
+        default="paper",
+        title="Memory",
+        description="`paper`: updated by what the camera sees, as published; `guarded`: held near "
+        "training, for cameras that run for months",
+        examples=["paper"],
+    )
+    score: ScoreScheme = Field(
+        default="paper",
+        title="Score",
+        description="`paper`: PSNR and memory distance as published; `local`: the worst window "
+        "that lasts",
+        examples=["paper"],
+    )
+    enabled: bool = Field(
+        default=True, title="Enabled", description="`false` pauses the camera", examples=[True]
+    )
+    alert: AlertSettings = Field(
+        default=AlertSettings(),
+        title="Alerts",
+        description="this camera's own alert policy: `threshold`, `hysteresis`, `min_duration_s`, "
+        "`clear_after_s`; each unset one is the setting `LOOKOUT_ALERT_*`",
+        examples=[{"threshold": 0.6, "min_duration_s": 1.0}],
+    )
+
+    @model_validator(mode="after")
+    def check_transport(self) -> Self:
+        """Raise ValueError where the url cannot be read over the transport."""
+        if self.transport == "udp" and not self.url.lower().startswith("rtsp://"):
+            raise ValueError(
+                "transport udp is for rtsp:// alone: rtsps:// is always tcp, and a file has none"
+            )
+        return self
+
+
+class Camera(CameraSpec):
+    """A camera as the store keeps it. Its url holds the password: log and answer with urls.mask."""
+
+    id: str
+    model: ModelName
+    created_at: float
+    # +1 with each change but one of `alert`: ingest and inference restart the camera.
+    revision: int
+
+    @property
+    def live(self) -> bool:
+        """Whether frames come at their own pace: those not scored in time drop.
+
+        A file at full pace waits instead.
+        """
+        return self.pace == "realtime" or not self.url.startswith(("/", "file:"))
+
+    def changed(self, change: BaseModel) -> Camera:
+        """Return this camera with the fields that `change` sets, and its next revision.
+
+        Nested settings are merged. A change of `alert` alone keeps the revision: alerting follows
+        it without a restart of the camera.
+        Raises pydantic.ValidationError where the result breaks a cross-field check.
+        """
+        given = change.model_dump(exclude_unset=True)
+        fields = self.model_dump()
+        for name, value in given.items():
+            fields[name] = fields[name] | value if isinstance(value, dict) else value
+        if given.keys() - {"alert"}:
+            fields["revision"] += 1
+        return Camera.model_validate(fields)
+
+
+def change_model(record: type[Camera]) -> type[BaseModel]:
+    """Return the model of a PATCH: every field of the spec optional, without the id.
+
+    A field that the record cannot do without may be left out, and may not be null.
+    """
+    fields: dict[str, Any] = {}
+    for name, spec in CameraSpec.model_fields.items():
+        if name != "id":
+            # A factory, unlike a default, does not show in the schema.
+            info = Field(
+                default_factory=lambda: None,
+                title=spec.title,
+                description=spec.description,
+                examples=spec.examples,
+            )
+            fields[name] = (record.model_fields[name].rebuild_annotation(), info)
+    return create_model("CameraChange", __config__=STRICT, **fields)
+
+
+CameraChange = change_model(Camera)
+
+
+def camera_example() -> dict[str, JsonValue]:
+    """Return a value for each field of the spec."""
+    fields = CameraSpec.model_fields.items()
+    return {name: field.examples[0] for name, field in fields if field.examples}
