@@ -313,7 +313,7 @@ def test_a_store_that_refuses_writes_is_said_in_one_line(
             assert answer.headers["retry-after"]
         assert api.get("/cameras").status_code == 200
         lines = [
-            record for record in caplog.records if record.name.startswith(("service", "uvicorn"))
+            record for record in caplog.records if record.name.startswith(("lookout", "uvicorn"))
         ]
         assert [line.exc_info for line in lines] == [None] * 3
         assert all(
@@ -539,7 +539,7 @@ def test_ordinary_failures_are_one_line_each(
         assert [api.http.get("/healthz").status_code for _ in range(3)] == [
             200
         ] * 3  # by now it waits for the store
-    lines = [record for record in caplog.records if record.name.startswith(("service", "uvicorn"))]
+    lines = [record for record in caplog.records if record.name.startswith(("lookout", "uvicorn"))]
     assert (
         "Exception in ASGI application: Task cancelled, timeout graceful shutdown exceeded"
         in caplog.messages
@@ -597,7 +597,7 @@ def test_a_stage_ends_soon_and_cleanly_when_it_is_told_to(
 
 @pytest.mark.parametrize("stage", ["api", "alerting"])
 def test_no_torch_is_loaded(stage: str) -> None:
-    code = f"import sys, service.{stage}.worker; sys.exit('torch' in sys.modules)"
+    code = f"import sys, lookout.service.{stage}.worker; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

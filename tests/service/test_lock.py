@@ -252,7 +252,7 @@ def test_no_line_shows_a_token(api: Api, caplog: pytest.LogCaptureFixture) -> No
     lines = [
         record.getMessage()
         for record in caplog.records
-        if record.name.startswith(("service", "uvicorn"))
+        if record.name.startswith(("lookout", "uvicorn"))
     ]
     assert not any(TOKEN in line or WRONG in line for line in lines)
     assert sum("a wrong token came from 127.0.0.1" in line for line in lines) <= 1  # once a minute
