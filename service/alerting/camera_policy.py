@@ -25,8 +25,7 @@ def policy_of(own: AlertSettings, settings: Settings) -> AlertPolicy:
     threshold takes its place.
     """
     defaults = asdict(default_policy(settings))
-    given = {name: value for name, value in asdict(own).items() if value is not None}
-    policy = AlertPolicy(**(defaults | given))
+    policy = AlertPolicy(**(defaults | own.model_dump(exclude_none=True)))
     if policy.low <= 0:
         policy = replace(policy, hysteresis=policy.threshold / 2)
     return policy

@@ -44,7 +44,6 @@ def add_camera(
 ) -> CameraView:
     """Watch one more camera."""
     urls.check(spec.url, here.settings.media_dir)
-    check_alert(here, spec)
     now = time.time()
     record = {
         **dict(spec),
@@ -118,25 +117,9 @@ def check_change(here: Services, before: Camera, new: Camera) -> None:
     """
     if new.url != before.url:
         urls.check(new.url, here.settings.media_dir)
-    if new.alert != before.alert:
-        check_alert(here, new)
     chosen = (new.model, new.calibration, new.score)
     if chosen != (before.model, before.calibration, before.score):
         choose_model(here.settings.models_dir, *chosen)
-
-
-def check_alert(here: Services, spec: CameraSpec) -> None:
-    """Raise RequestError where the camera's own alert settings do not fit the defaults."""
-    threshold = spec.alert.threshold
-    if threshold is None:
-        threshold = here.settings.alert_threshold
-    hysteresis = spec.alert.hysteresis
-    if hysteresis is None:
-        hysteresis = here.settings.alert_hysteresis
-    if hysteresis >= threshold:
-        raise RequestError(
-            f"alert: hysteresis ({hysteresis:g}) must be smaller than threshold ({threshold:g})"
-        )
 
 
 @router.delete("/{camera}", status_code=204)

@@ -8,7 +8,8 @@ examples. A new field is declared here and nowhere else.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from types import NoneType
+from typing import Annotated, Any, Literal, Self, Union, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, create_model, model_validator
 
@@ -60,6 +61,13 @@ class AlertSettings(BaseModel):
         description="time below before it closes",
         examples=[2.0],
     )
+
+    @model_validator(mode="after")
+    def check_hysteresis(self) -> Self:
+        """Raise ValueError where an alert could never close."""
+        if self.threshold and self.hysteresis and self.hysteresis >= self.threshold:
+            raise ValueError("hysteresis must be smaller than threshold")
+        return self
 
 
 class CameraSpec(BaseModel):
@@ -153,7 +161,8 @@ class Camera(CameraSpec):
     """A camera as the store keeps it. Its url holds the password: log and answer with urls.mask."""
 
     id: str
-    model: ModelName
+    url: str = Field(repr=False)  # of any length, unlike one that is asked for
+    model: str
     created_at: float
     # +1 with each change but one of `alert`: ingest and inference restart the camera.
     revision: int
@@ -182,7 +191,7 @@ class Camera(CameraSpec):
         return Camera.model_validate(fields)
 
 
-def change_model(record: type[Camera]) -> type[BaseModel]:
+def change_model() -> type[BaseModel]:
     """Return the model of a PATCH: every field of the spec optional, without the id.
 
     A field that the record cannot do without may be left out, and may not be null.
@@ -190,6 +199,9 @@ def change_model(record: type[Camera]) -> type[BaseModel]:
     fields: dict[str, Any] = {}
     for name, spec in CameraSpec.model_fields.items():
         if name != "id":
+            annotation = spec.rebuild_annotation()
+            if NoneType not in get_args(Camera.model_fields[name].annotation):
+                annotation = without_none(annotation)
             # A factory, unlike a default, does not show in the schema.
             info = Field(
                 default_factory=lambda: None,
@@ -197,11 +209,19 @@ def change_model(record: type[Camera]) -> type[BaseModel]:
                 description=spec.description,
                 examples=spec.examples,
             )
-            fields[name] = (record.model_fields[name].rebuild_annotation(), info)
+            fields[name] = (annotation, info)
     return create_model("CameraChange", __config__=STRICT, **fields)
 
 
-CameraChange = change_model(Camera)
+def without_none(annotation: Any) -> Any:
+    """Return the type `X` of `X | None`; any other type as it is."""
+    parts = get_args(annotation)
+    if NoneType not in parts:
+        return annotation
+    return Union[tuple(part for part in parts if part is not NoneType)]
+
+
+CameraChange = change_model()
 
 
 def camera_example() -> dict[str, JsonValue]:

@@ -402,7 +402,7 @@ def test_a_camera_has_its_own_policy_and_a_change_of_it_leaves_an_open_alert_ope
     assert store.open_alerts("yard") == []
     now = store.camera("gate")
     own = AlertSettings(threshold=0.9, clear_after_s=0.3)
-    store.replace_camera(replace(now, alert=own), now)
+    store.replace_camera(now.model_copy(update={"alert": own}), now)
     look_around(alerting)
     burst(bus, "gate", 7, [0.81] * 10)
     alerting.turn()

@@ -71,6 +71,17 @@ def test_a_change_raises_the_revision_but_one_of_the_alert_settings() -> None:
     assert before.changed(CameraChange.model_validate({})) == before
 
 
+def test_an_alert_can_close() -> None:
+    assert AlertSettings(hysteresis=0.9).threshold is None
+    for alert in ({"threshold": 0.5, "hysteresis": 0.5}, {"threshold": 0.1, "hysteresis": 0.2}):
+        with pytest.raises(ValidationError, match="hysteresis must be smaller"):
+            AlertSettings.model_validate(alert)
+    with pytest.raises(ValidationError, match="hysteresis must be smaller"):
+        camera(alert=AlertSettings(threshold=0.5)).changed(
+            CameraChange.model_validate({"alert": {"hysteresis": 0.5}})
+        )
+
+
 def test_udp_is_for_plain_rtsp_alone() -> None:
     for url in ("rtsp://host/x", "RTSP://u:p@host:554/x"):
         assert CameraSpec(url=url, transport="udp").transport == "udp"
