@@ -8,8 +8,10 @@ examples. A new field is declared here and nowhere else.
 
 from __future__ import annotations
 
+from functools import reduce
+from operator import or_
 from types import NoneType
-from typing import Annotated, Any, Literal, Self, Union, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, create_model, model_validator
 
@@ -218,7 +220,7 @@ def without_none(annotation: Any) -> Any:
     parts = get_args(annotation)
     if NoneType not in parts:
         return annotation
-    return Union[tuple(part for part in parts if part is not NoneType)]
+    return reduce(or_, (part for part in parts if part is not NoneType))
 
 
 CameraChange = change_model()
