@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from lookout.models.input_spec import InputSpec
-from lookout.service.api.cameras import CameraChange, change_camera
+from lookout.service.api.cameras import change_camera
 from lookout.service.api.dependencies import Services, look
 from lookout.service.api.live.broadcaster import Hub
 from lookout.service.core.camera import Camera, CameraChange
