@@ -8,22 +8,22 @@ from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from deploy.panels import Panel, Query, board, lines, number, states
-from lookout.service.core.messages import CameraState
+from lookout.service.core.messages import CameraStatus
 
 OK, BAD, DOUBT, CALM, GONE = "green", "red", "orange", "blue", "gray"
 NONE_GOOD, SOME_GOOD, ALWAYS = ((None, OK), (1, BAD)), ((None, BAD), (1, OK)), ((None, CALM),)
 DISK = ((None, BAD), (0.03, DOUBT), (0.1, OK))
 COLOURS = {
-    CameraState.STARTING: CALM,
-    CameraState.LEARNING: CALM,
-    CameraState.ONLINE: OK,
-    CameraState.RECONNECTING: DOUBT,
-    CameraState.STALLED: DOUBT,
-    CameraState.ENDED: GONE,
-    CameraState.DISABLED: GONE,
-    CameraState.FAILED: BAD,
+    CameraStatus.STARTING: CALM,
+    CameraStatus.LEARNING: CALM,
+    CameraStatus.ONLINE: OK,
+    CameraStatus.RECONNECTING: DOUBT,
+    CameraStatus.STALLED: DOUBT,
+    CameraStatus.ENDED: GONE,
+    CameraStatus.DISABLED: GONE,
+    CameraStatus.FAILED: BAD,
 }
-STATES = {at: (state.value, COLOURS[state]) for at, state in enumerate(CameraState)}
+STATES = {at: (state.value, COLOURS[state]) for at, state in enumerate(CameraStatus)}
 
 
 def dashboards() -> dict[str, str]:
@@ -61,7 +61,7 @@ def state_number(chosen: str = "") -> str:
     """Which of the states each camera is in, as its place in the list."""
     places = [
         each(f'lookout_camera_state{{state="{state}",{chosen}}}', "camera, state") + f" * {at}"
-        for at, state in enumerate(CameraState)
+        for at, state in enumerate(CameraStatus)
     ]
     return f"sum by (camera) ({' or '.join(places)})"
 

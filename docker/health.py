@@ -10,8 +10,8 @@ import sys
 
 from lookout.service.core.settings import load_settings
 from lookout.service.core.stages import STAGES
-from lookout.service.storage.bus.bus import UNAVAILABLE
-from lookout.service.storage.redis.connections import open_bus
+from lookout.service.storage.connections import open_bus
+from lookout.service.storage.redis.connect import UNAVAILABLE
 from lookout.service.supervisor.supervisor import is_ready
 
 

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from lookout.service.storage.bus.bus import Bus, connect
+from lookout.service.storage.bus.bus import Bus
+from lookout.service.storage.redis.connect import connect
 from lookout.service.storage.redis.embedded import RedisServer
 from lookout.service.storage.store.store import Store
 

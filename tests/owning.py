@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lookout.service.core.messages import Frame, FrameId, Heat, Score
-from lookout.service.storage.bus import bus as bus_module
-from lookout.service.storage.bus.bus import Bus, Scored
+from lookout.service.storage.bus.bus import ADDED, Bus
+from lookout.service.storage.bus.outcomes import ScoredFrame
 from lookout.service.storage.redis import keys
 
 TOKEN = "test"  # noqa: S105
@@ -22,18 +22,18 @@ def add_frames(bus: Bus, *frames: Frame) -> None:
     """Put frames on the bus as their camera's ingest worker. Raises ValueError for one that is refused."""
     for frame in frames:
         answer = bus.add_frame(frame, own(bus, frame.camera, "ingest"))
-        if answer != bus_module.ADDED:
+        if answer != ADDED:
             raise ValueError(f"frame {frame.id} was refused: {answer}")
 
 
 def add_scores(bus: Bus, results: Sequence[tuple[Score, Heat]]) -> list[int]:
     """Put scores on the bus as their camera's inference worker."""
     return bus.add_outcomes(
-        [(own(bus, score.camera, "inference"), Scored(score, heat)) for score, heat in results]
+        [(own(bus, score.camera, "inference"), ScoredFrame(score, heat)) for score, heat in results]
     )
 
 
 def save(bus: Bus, camera: str, cursor: FrameId) -> None:
     """Say, as inference does, that everything up to `cursor` is scored and saved: a file may go on."""
     bus._redis.delete(keys.cursor(camera))
-    bus.remind(camera, own(bus, camera, "inference"), cursor, cursor)
+    bus.restore_cursors(camera, own(bus, camera, "inference"), cursor, cursor)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import redis
 
-from lookout.service.storage.bus.bus import connect
+from lookout.service.storage.redis.connect import connect
 from lookout.service.storage.redis.embedded import RedisServer
 from tests.waiting import wait_until
 

@@ -15,14 +15,15 @@ from lookout.service.alerting.camera_policy import CameraAlerts, policy_of
 from lookout.service.core.camera import Camera
 from lookout.service.core.errors import BrokenMessageError
 from lookout.service.core.messages import Alert, AlertEvent, FrameId, Heat, Score
-from lookout.service.core.outage import Outage
 from lookout.service.core.settings import Settings
 from lookout.service.core.stages import ALERTING
-from lookout.service.ownership.assignment import worker_name
+from lookout.service.core.throttle import OutageLog
+from lookout.service.ownership.assignment import new_worker_name
 from lookout.service.storage import pictures
-from lookout.service.storage.bus.bus import UNAVAILABLE, Bus
-from lookout.service.storage.bus.score_follower import ScoreFollower
-from lookout.service.storage.redis.connections import open_bus, open_store, wait_until_up
+from lookout.service.storage.bus.bus import Bus
+from lookout.service.storage.bus.outcomes import ScoreFollower
+from lookout.service.storage.connections import open_bus, open_store, wait_until_up
+from lookout.service.storage.redis.connect import UNAVAILABLE
 from lookout.service.storage.store.store import Store
 
 log = logging.getLogger(__name__)
@@ -38,7 +39,7 @@ def run(settings: Settings, stop: threading.Event) -> None:
     """Work until `stop` is set; a Redis that is away is waited for."""
     bus, store = open_bus(settings), open_store(settings)
     alerting = Alerting(settings, bus, store)
-    outage = Outage()
+    outage = OutageLog()
     _say_where_pictures_cannot_be_kept(settings)
     if wait_until_up(bus, store, stop):
         log.info("alerting is up")
@@ -88,7 +89,7 @@ class Alerting:
         self._data_dir = settings.data_dir
         self._bus = bus
         self._store = store
-        self._name = worker_name()
+        self._name = new_worker_name()
         self.start_over()
 
     def start_over(self) -> None:
@@ -119,7 +120,7 @@ class Alerting:
     # Cameras come, go and fall silent
 
     def _look_around(self) -> None:
-        self._bus.beat(ALERTING.name, self._name)
+        self._bus.heartbeat(ALERTING.name, self._name)
         cameras = self._store.cameras()
         wanted = {camera.id for camera in cameras.values() if camera.enabled}
         for camera in (cameras.keys() if self._first_look else wanted) - self._watched.keys():
@@ -163,7 +164,7 @@ class Alerting:
         self._save_cursor(camera)
         del self._watched[camera], self._follower.cursors[camera]
         if removed:
-            self._store.drop_alerting(camera)
+            self._store.forget_alerting(camera)
 
     def _read_out(self, camera: str) -> None:
         while scores := self._bus.scores_after(
@@ -185,7 +186,7 @@ class Alerting:
             cursor, alerts = self._stored(camera)
             self._end_open(camera, cursor, CameraAlerts(), alerts.state.last_at)
             if camera not in cameras:
-                self._store.drop_alerting(camera)
+                self._store.forget_alerting(camera)
 
     def _end_open(
         self,

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from lookout.service.core.camera import Camera
-from lookout.service.core.messages import CameraState, FrameId, InferenceReport, IngestReport
-from lookout.service.storage.bus.bus import Overview
+from lookout.service.core.messages import CameraStatus, FrameId, InferenceReport, IngestReport
+from lookout.service.storage.bus.reports import Overview
 
 QUIET_S = 15.0
 """A stage that has said nothing for so long is taken for gone."""
 
 
-Said = tuple[CameraState, str | None] | None
+Said = tuple[CameraStatus, str | None] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Beats:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    state: CameraState
+    state: CameraStatus
     last_error: str | None = None
     session: int | None = None
     progress: tuple[int, int] | None = (
@@ -52,7 +52,7 @@ def status(camera: Camera, seen: Overview, beats: Beats, now: float) -> Status:
     state, error = _settled(camera, ingest, inference, seen) or _running(
         camera, ingest, inference, beats, now
     )
-    learning = inference if state is CameraState.LEARNING else None
+    learning = inference if state is CameraStatus.LEARNING else None
     progress = (learning.learned, learning.to_learn) if learning else None
     known = _as_inferred(Status(state, error, progress=progress), inference)
     if ingest is None:
@@ -90,12 +90,12 @@ def _settled(
 ) -> Said:
     """States that stay until somebody changes the camera: nobody has to go on reporting them."""
     if not camera.enabled:
-        return CameraState.DISABLED, None
+        return CameraStatus.DISABLED, None
     for report in (ingest, inference):
         if report and report.state == "failed":
-            return CameraState.FAILED, report.last_error or "it failed without a reason"
+            return CameraStatus.FAILED, report.last_error or "it failed without a reason"
     if ingest and ingest.state == "ended" and _all_dealt_with(ingest, seen):
-        return CameraState.ENDED, ingest.last_error
+        return CameraStatus.ENDED, ingest.last_error
     return None
 
 
@@ -105,18 +105,18 @@ def _running(
     inference: InferenceReport | None,
     beats: Beats,
     now: float,
-) -> tuple[CameraState, str | None]:
+) -> tuple[CameraStatus, str | None]:
     if ingest is None:
         gone = now - camera.created_at > QUIET_S and not beats.ingest
         return (
-            (CameraState.STALLED, "no ingest worker is running")
+            (CameraStatus.STALLED, "no ingest worker is running")
             if gone
-            else (CameraState.STARTING, None)
+            else (CameraStatus.STARTING, None)
         )
     if ingest.state != "ended" and now - ingest.at > QUIET_S:
-        return CameraState.STALLED, _silent("ingest", beats.ingest)
+        return CameraStatus.STALLED, _silent("ingest", beats.ingest)
     if ingest.state in ("reconnecting", "stalled"):
-        return CameraState(ingest.state), ingest.last_error
+        return CameraStatus(ingest.state), ingest.last_error
     return _scoring(ingest, inference, beats, now)
 
 
@@ -131,19 +131,19 @@ def _all_dealt_with(ingest: IngestReport, seen: Overview) -> bool:
 
 def _scoring(
     ingest: IngestReport, inference: InferenceReport | None, beats: Beats, now: float
-) -> tuple[CameraState, str | None]:
+) -> tuple[CameraStatus, str | None]:
     """Frames come, or came and are not all scored: what inference makes of them."""
     error = ingest.last_error or (inference.last_error if inference else None)
     if ingest.session is None or ingest.last_seq is None:
-        return CameraState.STARTING, error
+        return CameraStatus.STARTING, error
     heard_at = (
         inference.at if inference else ingest.session / 1000
     )  # a session's number is its start in ms
     if now - heard_at > QUIET_S:
-        return CameraState.STALLED, _silent("inference", beats.inference)
+        return CameraStatus.STALLED, _silent("inference", beats.inference)
     if inference is None:
-        return CameraState.STARTING, error
-    return CameraState(inference.state), error
+        return CameraStatus.STARTING, error
+    return CameraStatus(inference.state), error
 
 
 def _silent(stage: str, beats: bool) -> str:

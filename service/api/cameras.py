@@ -105,7 +105,7 @@ def change_camera(
     if new.revision != before.revision:
         if any(getattr(before, name) != getattr(new, name) for name in RELEARN):
             here.store.forget_snapshot(camera)
-        here.bus.forget_run(camera)
+        here.bus.forget_reports(camera)
     return _seen(here, new)
 
 

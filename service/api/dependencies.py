@@ -34,7 +34,7 @@ def look(bus: Bus, cameras: Iterable[Camera]) -> dict[str, CameraView]:
     """The cameras as everybody is shown them, now."""
     wanted = {camera.id: camera for camera in cameras}
     seen = bus.overview(wanted)
-    beats = Beats(ingest=bus.beats(INGEST.name), inference=bus.beats(INFERENCE.name))
+    beats = Beats(ingest=bus.has_workers(INGEST.name), inference=bus.has_workers(INFERENCE.name))
     now = time.time()
     return {name: camera_view(camera, seen[name], beats, now) for name, camera in wanted.items()}
 

@@ -18,4 +18,6 @@ def list_events(
 ) -> EventList:
     """Scene changes, tampering and its end, newest first. They are no anomalies, and no alerts."""
     here.store.camera(camera)
-    return EventList(items=[EventView.of(event) for event in here.store.events(camera, limit)])
+    return EventList(
+        items=[EventView.of(event) for event in here.store.camera_events(camera, limit)]
+    )

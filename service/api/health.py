@@ -14,7 +14,7 @@ from lookout.service.api.dependencies import Here
 from lookout.service.api.problems import problem
 from lookout.service.api.views import Health
 from lookout.service.core.stages import REPORTING_NAMES
-from lookout.service.storage.bus.bus import UNAVAILABLE
+from lookout.service.storage.redis.connect import UNAVAILABLE
 
 router = APIRouter(tags=["health"])
 
@@ -36,7 +36,7 @@ def readyz(here: Here) -> Health | Response:
         if not _answers(ask)
     ]
     if "bus" not in missing:
-        missing += [name for name in REPORTING_NAMES if not here.bus.beats(name)]
+        missing += [name for name in REPORTING_NAMES if not here.bus.has_workers(name)]
     if missing:
         return problem(503, f"not ready, missing: {', '.join(missing)}", missing=missing)
     return Health()

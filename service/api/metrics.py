@@ -18,11 +18,13 @@ from lookout.service.api.camera_status import QUIET_S, Beats, Status, status
 from lookout.service.api.dependencies import Services
 from lookout.service.core import metrics
 from lookout.service.core.camera import Camera
-from lookout.service.core.messages import CameraState, FrameId, InferenceReport
+from lookout.service.core.messages import CameraStatus, FrameId, InferenceReport
 from lookout.service.core.metrics import Metric
 from lookout.service.core.stages import INFERENCE, INGEST, REPORTING_NAMES
-from lookout.service.storage.bus.bus import DROPPED, UNAVAILABLE, WINDOW, Overview
-from lookout.service.storage.store.store import AlertingOverview
+from lookout.service.storage.bus.counters import DROPPED, WINDOW
+from lookout.service.storage.bus.reports import Overview
+from lookout.service.storage.redis.connect import UNAVAILABLE
+from lookout.service.storage.store.alerts import AlertingOverview
 
 T = TypeVar("T")
 Labels = TypeVar("Labels", bound=tuple[str, ...])  # their values
@@ -68,7 +70,7 @@ class _Collector(Collector):
         yield _told(metrics.DATA_SIZE, {(): disk.total})
 
     def _of_bus(self) -> Told:
-        present = {stage: self._here.bus.present(stage) for stage in REPORTING_NAMES}
+        present = {stage: self._here.bus.workers(stage) for stage in REPORTING_NAMES}
         loads = {
             (stage, name): load for stage, names in present.items() for name, load in names.items()
         }
@@ -82,7 +84,9 @@ class _Collector(Collector):
         bus = self._here.bus
         seen, newest = bus.overview(cameras), bus.newest_score_ids(cameras)
         alerting = self._here.store.alerting_overview(cameras)
-        beats = Beats(ingest=bus.beats(INGEST.name), inference=bus.beats(INFERENCE.name))
+        beats = Beats(
+            ingest=bus.has_workers(INGEST.name), inference=bus.has_workers(INFERENCE.name)
+        )
         now = time.time()
         yield from _states(
             {name: status(camera, seen[name], beats, now) for name, camera in cameras.items()}
@@ -150,7 +154,7 @@ def _states(known: Mapping[str, Status]) -> Told:
     states = {
         (name, state.value): at.state is state
         for name, at in known.items()
-        for state in CameraState
+        for state in CameraStatus
     }
     yield _told(metrics.STATE, states)
     yield _of_each(metrics.TAMPERED, {name: at.tampered for name, at in known.items()})

@@ -20,9 +20,9 @@ from lookout.service.core.errors import (
     RequestError,
     SourceError,
 )
-from lookout.service.core.throttle import Rarely
+from lookout.service.core.throttle import Throttle
 from lookout.service.core.urls import mask
-from lookout.service.storage.bus.bus import UNAVAILABLE
+from lookout.service.storage.redis.connect import UNAVAILABLE
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(RequestValidationError, _validation)
     app.add_exception_handler(LookoutError, _lookout)
-    away = _away(Rarely(AWAY_LINE_EVERY_S, AWAY_LINES_AT_ONCE))
+    away = _away(Throttle(AWAY_LINE_EVERY_S, AWAY_LINES_AT_ONCE))
     for kind in UNAVAILABLE:
         app.add_exception_handler(kind, away)
     app.add_exception_handler(Exception, _unexpected)
@@ -84,7 +84,7 @@ def _lookout(_request: Request, error: Exception) -> ProblemResponse:
     return problem(status, str(error))
 
 
-def _away(rarely: Rarely) -> Callable[[Request, Exception], ProblemResponse]:
+def _away(rarely: Throttle) -> Callable[[Request, Exception], ProblemResponse]:
     """Every open page asks every few seconds: not each question is a line."""
 
     def answer(request: Request, error: Exception) -> ProblemResponse:

@@ -10,10 +10,10 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
 from lookout.models.input_spec import Memory
 from lookout.service.api.camera_status import Beats, status
 from lookout.service.core.camera import Camera, CameraSpec, camera_example
-from lookout.service.core.messages import Alert, AlertState, CameraEvent, CameraState, Score
+from lookout.service.core.messages import Alert, AlertState, CameraEvent, CameraStatus, Score
 from lookout.service.core.metrics import REASONS
 from lookout.service.core.urls import mask
-from lookout.service.storage.bus.bus import Overview
+from lookout.service.storage.bus.reports import Overview
 
 CAMERA_EXAMPLE: dict[str, JsonValue] = {
     **camera_example(),
@@ -98,7 +98,7 @@ class CameraView(CameraSpec):
     url: str = Field(description="user and password are masked")
     model: str
     created_at: float
-    state: CameraState
+    state: CameraStatus
     last_error: str | None
     session: int | None
     progress: Progress | None = Field(description="while learning")

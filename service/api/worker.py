@@ -15,10 +15,9 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 
 from lookout.service.api.app import create_app
 from lookout.service.core.errors import AddressError
-from lookout.service.core.listening import check_protected
-from lookout.service.core.settings import Settings
-from lookout.service.storage.bus.bus import UNAVAILABLE
-from lookout.service.storage.redis.connections import open_bus, open_store
+from lookout.service.core.settings import Settings, check_protected
+from lookout.service.storage.connections import open_bus, open_store
+from lookout.service.storage.redis.connect import UNAVAILABLE
 
 log = logging.getLogger(__name__)
 

@@ -42,7 +42,7 @@ class FrameId(NamedTuple):
         return made
 
 
-class CameraState(StrEnum):
+class CameraStatus(StrEnum):
     STARTING = "starting"
     LEARNING = "learning"
     ONLINE = "online"

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from lookout.service.core.messages import CameraState
+from lookout.service.core.messages import CameraStatus
 from lookout.service.core.stages import REPORTING_NAMES
 
 Kind = Literal["counter", "gauge", "histogram"]
@@ -38,7 +38,7 @@ LABELS: Mapping[str, str] = {
     "reason": ", ".join((*REASONS, OTHER)),
     "refusal": ", ".join(REFUSALS),
     "decision": ", ".join(DECISIONS),
-    "state": ", ".join(CameraState),
+    "state": ", ".join(CameraStatus),
     "server": ", ".join(SERVERS),
     "stage": ", ".join(REPORTING_NAMES),
     "worker": "name of a worker that was heard of in the last 10 s: host, process id, four random letters",

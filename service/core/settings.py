@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
+import socket
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -11,7 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from lookout.service.core.errors import SettingsError
+from lookout.service.core.errors import SettingsError, UnprotectedError
 from lookout.service.core.logging import print_line
 
 Precision = Literal["auto", "fp32", "bf16"]
@@ -241,3 +243,27 @@ def plain(value: object) -> str:
 
 def _variable(location: tuple[int | str, ...]) -> str:
     return variable_name(str(location[0])) if location else "settings"
+
+
+def check_protected(settings: Settings) -> None:
+    """Raise UnprotectedError where other machines could reach an API that requires no token."""
+    if settings.token is None and not is_loopback(settings.host):
+        raise UnprotectedError(
+            f"{settings.host or 'every address'} is open to other machines, and there is no token: "
+            "set LOOKOUT_TOKEN (`openssl rand -hex 32` makes one) or LOOKOUT_TOKEN_FILE, or listen "
+            "on 127.0.0.1 (LOOKOUT_HOST, --host)"
+        )
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether every address of `host` is a loopback one.
+
+    A name that does not resolve counts as one: it cannot be listened on anyway.
+    """
+    if not host:
+        return False
+    try:
+        addresses = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except OSError:
+        return True
+    return all(ipaddress.ip_address(address[0]).is_loopback for *_, address in addresses)

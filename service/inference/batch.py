@@ -13,7 +13,7 @@ from lookout.models.scoring.normalizer import Scores
 from lookout.models.vision.heatmap import as_levels
 from lookout.service.core.messages import Frame, Heat, HeatMap, Score
 from lookout.service.inference.camera_line import CameraLine
-from lookout.service.storage.bus import bus
+from lookout.service.storage.bus.outcomes import ScoredFrame
 
 Ready = tuple[CameraLine, Frame]  # the frame to be scored, and a whole window around it in its line
 
@@ -50,7 +50,7 @@ def _deal_out(batch: Sequence[Ready], scored: Scored, scored_at: float) -> None:
     cells = as_levels(scored.heat)
     for i, (line, frame) in enumerate(batch):
         score = _score(line, frame, numbers[i][:4], cells[i], scored_at)
-        outcome = bus.Scored(score, _heat(frame, cells[i]), line.camera.live)
+        outcome = ScoredFrame(score, _heat(frame, cells[i]), line.camera.live)
         line.scored(outcome, scored.items[i], drift=numbers[i][4])
 
 

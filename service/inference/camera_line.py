@@ -23,7 +23,8 @@ from lookout.service.core.messages import CameraEvent, Frame, FrameId, Gap
 from lookout.service.inference.recent_scores import Recent
 from lookout.service.inference.scene_watch import SceneWatch
 from lookout.service.inference.scorers import Signature
-from lookout.service.storage.bus.bus import WINDOW, Outcome, Scored
+from lookout.service.storage.bus.counters import WINDOW
+from lookout.service.storage.bus.outcomes import Outcome, ScoredFrame
 
 log = logging.getLogger(__name__)
 
@@ -142,7 +143,7 @@ class CameraLine:
         """What was on it is lost, what we hold is not."""
         self.loss = "bus_restart"
 
-    def scored(self, outcome: Scored, items: Tensor, drift: float) -> None:
+    def scored(self, outcome: ScoredFrame, items: Tensor, drift: float) -> None:
         """The next frame's score is ready to be sent; `items`, (M, D), are as that frame left them."""
         self.unsent.append(outcome)
         self.items, self.drift, self.loss = items, drift, "lag"

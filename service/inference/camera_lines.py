@@ -19,8 +19,9 @@ from lookout.service.inference import snapshots
 from lookout.service.inference.batch import Ready
 from lookout.service.inference.camera_line import CameraLine
 from lookout.service.inference.scorers import Scorers, Signature
-from lookout.service.storage.bus.bus import WINDOW, Bus
-from lookout.service.storage.store.store import Snapshot
+from lookout.service.storage.bus.bus import Bus
+from lookout.service.storage.bus.counters import WINDOW
+from lookout.service.storage.store.snapshots import Snapshot
 
 log = logging.getLogger(__name__)
 

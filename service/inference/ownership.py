@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from lookout.service.core.camera import Camera
 from lookout.service.core.stages import INFERENCE
 from lookout.service.inference.store_link import StoreLink, Taken
-from lookout.service.ownership.assignment import Claims
+from lookout.service.ownership.assignment import Assignment
 
 STAGE = INFERENCE.name
 
@@ -15,9 +15,9 @@ STAGE = INFERENCE.name
 class Ownership:
     """A camera is `coming` between its lease and the store's answer, and `going` until its snapshot is saved."""
 
-    def __init__(self, claims: Claims, link: StoreLink) -> None:
-        self.claims = claims
-        self.leases = claims.leases
+    def __init__(self, assignment: Assignment, link: StoreLink) -> None:
+        self.assignment = assignment
+        self.leases = assignment.leases
         self._link = link
         self.coming: set[str] = set()
         self.going: set[str] = set()
@@ -25,11 +25,13 @@ class Ownership:
     @property
     def settled(self) -> set[str]:
         """Ours, neither coming nor going."""
-        return self.leases.mine() - self.coming - self.going
+        return self.leases.owned() - self.coming - self.going
 
     def share(self, cameras: Mapping[str, Camera]) -> str | None:
         """Take what is free, up to a fair share; answers a camera to give up, if any. `cameras`: the enabled ones."""
-        taken, surplus = self.claims.share(cameras, self.going, may_give=not self._link.away)
+        taken, surplus = self.assignment.rebalance(
+            cameras, self.going, may_give=not self._link.away
+        )
         for camera in taken:
             self.ask(camera)
         return surplus

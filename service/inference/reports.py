@@ -13,12 +13,12 @@ from lookout.service.storage.bus.bus import Bus
 
 def report(bus: Bus, lines: Lines, ownership: Ownership) -> None:
     """Of every camera of this worker, scored or failed; and again what a bus that was started anew has lost."""
-    now, worker = time.time(), ownership.claims.name
+    now, worker = time.time(), ownership.assignment.name
     for name, line in lines.running.items():
-        bus.report_infer(name, _of(line, worker, now))
-        bus.remind(name, ownership.leases.token(name), line.told, line.saved)
+        bus.report_inference(name, _of(line, worker, now))
+        bus.restore_cursors(name, ownership.leases.token(name), line.told, line.saved)
     for name, failed in lines.failed.items():
-        bus.report_infer(
+        bus.report_inference(
             name,
             InferenceReport("failed", now, failed.camera.revision, failed.reason, worker=worker),
         )

@@ -16,7 +16,7 @@ from lookout.models.scoring.normalizer import Learner
 from lookout.service.core.camera import Camera
 from lookout.service.inference.camera_line import CameraLine
 from lookout.service.inference.scene_watch import SceneWatch
-from lookout.service.storage.store.store import Snapshot
+from lookout.service.storage.store.snapshots import Snapshot
 
 
 def take(line: CameraLine) -> Snapshot | None:

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 
 from lookout.service.core.camera import Camera
 from lookout.service.core.messages import CameraEvent, FrameId
-from lookout.service.storage.bus.bus import UNAVAILABLE
-from lookout.service.storage.store.store import Snapshot, Store
+from lookout.service.storage.redis.connect import UNAVAILABLE
+from lookout.service.storage.store.snapshots import Snapshot
+from lookout.service.storage.store.store import Store
 
 log = logging.getLogger(__name__)
 
@@ -169,7 +170,7 @@ class StoreLink:
                 self._to_take - self._to_save.keys()
             )  # after a new epoch that snapshot would be refused
         for camera in waiting:
-            epoch, snapshot = self._store.take_over(camera)
+            epoch, snapshot = self._store.begin_ownership(camera)
             with self._mutex:
                 self._taken += [Taken(camera, epoch, snapshot)] if camera in self._to_take else []
                 self._to_take.discard(camera)
@@ -177,7 +178,7 @@ class StoreLink:
     def _tell_all(self) -> None:
         while self._events:
             event = self._events[0]
-            self._store.add_event(
+            self._store.add_camera_event(
                 event
             )  # a second time, where the answer was lost, changes nothing
             with self._mutex:

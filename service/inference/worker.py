@@ -13,8 +13,8 @@ import torch
 from lookout.models.device import Precision, choose_device, choose_precision
 from lookout.models.errors import DeviceError
 from lookout.service.core.errors import NoDeviceError
-from lookout.service.core.outage import Outage
 from lookout.service.core.settings import Settings
+from lookout.service.core.throttle import OutageLog
 from lookout.service.inference import snapshots
 from lookout.service.inference.batch import Ready, groups, score_batch
 from lookout.service.inference.camera_line import CameraLine
@@ -24,14 +24,11 @@ from lookout.service.inference.ownership import STAGE, Ownership
 from lookout.service.inference.reports import report
 from lookout.service.inference.scorers import Scorers
 from lookout.service.inference.store_link import Saved, StoreLink
-from lookout.service.ownership.assignment import Claims
+from lookout.service.ownership.assignment import Assignment
 from lookout.service.ownership.leases import open_leases
-from lookout.service.storage.bus.bus import FENCED, UNAVAILABLE, UNOWNED, Bus
-from lookout.service.storage.redis.connections import (
-    open_bus,
-    open_store,
-    wait_until_up,
-)
+from lookout.service.storage.bus.bus import FENCED, UNOWNED, Bus
+from lookout.service.storage.connections import open_bus, open_store, wait_until_up
+from lookout.service.storage.redis.connect import UNAVAILABLE
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +55,7 @@ def run(settings: Settings, stop: threading.Event) -> None:
         return
     with open_leases(settings, STAGE) as leases, StoreLink(store) as link:
         worker = Worker(
-            settings, bus, Ownership(Claims(STAGE, bus, leases), link), link, device, precision
+            settings, bus, Ownership(Assignment(STAGE, bus, leases), link), link, device, precision
         )
         log.info("inference on %s in %s, batches of up to %d", device, precision, worker.max_batch)
         worker.work(stop)
@@ -90,7 +87,7 @@ class Worker:
         self.tally = Tally(STAGE)
         self._next_round = 0.0
         self._rounds = 0
-        self._outage = Outage(calm_s=1.0)
+        self._outage = OutageLog(calm_s=1.0)
 
     def work(self, stop: threading.Event) -> None:
         """Until `stop`: follow, fetch, score, write. While the bus is away: wait."""
@@ -127,7 +124,7 @@ class Worker:
         with contextlib.suppress(*UNAVAILABLE):
             self._send()
             self.tally.tell(self.bus)
-            self.ownership.claims.leave()
+            self.ownership.assignment.leave_stage()
         for name in list(self.lines.running):
             self._save(name)
         if not self.link.flush(HAND_OVER_S):
@@ -143,7 +140,7 @@ class Worker:
             return
         self._heed_leases()
         wanted = {name: camera for name, camera in cameras.items() if camera.enabled}
-        for name in self.ownership.leases.mine() - wanted.keys():
+        for name in self.ownership.leases.owned() - wanted.keys():
             self._retire(name, removed=name not in cameras)
         for name in self.ownership.settled:
             if self.lines.is_outdated(wanted[name]):
@@ -160,7 +157,7 @@ class Worker:
         self.tally.tell(self.bus)
 
     def _heed_leases(self) -> None:
-        lost, bus_is_new = self.ownership.leases.look()
+        lost, bus_is_new = self.ownership.leases.poll()
         for name in lost:
             log.warning("camera %s: its lease is lost", name, extra={"camera": name})
             self._drop(name)
@@ -276,7 +273,7 @@ class Worker:
 
     def _fenced(self, name: str) -> None:
         """Refused: another worker owns the camera, or the bus has forgotten that we do."""
-        standing = self.ownership.leases.check(name)
+        standing = self.ownership.leases.renew(name)
         if standing == "lost":
             reason = "its lease is lost; what was scored since is thrown away"
             log.warning("camera %s: %s", name, reason, extra={"camera": name})

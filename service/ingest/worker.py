@@ -12,22 +12,18 @@ from dataclasses import dataclass, field, replace
 from lookout.service.core.camera import Camera
 from lookout.service.core.errors import BrokenMessageError
 from lookout.service.core.messages import IngestReport
-from lookout.service.core.outage import Outage
 from lookout.service.core.settings import Settings
 from lookout.service.core.stages import INGEST
-from lookout.service.core.throttle import Rarely
+from lookout.service.core.throttle import OutageLog, Throttle
 from lookout.service.ingest.backoff import Backoff
 from lookout.service.ingest.camera_runner import Runner
 from lookout.service.ingest.decoder.process import Child, Decoder
-from lookout.service.ownership.assignment import Claims
+from lookout.service.ownership.assignment import Assignment
 from lookout.service.ownership.camera_watcher import CameraList
 from lookout.service.ownership.leases import open_leases
-from lookout.service.storage.bus.bus import UNAVAILABLE, Bus
-from lookout.service.storage.redis.connections import (
-    open_bus,
-    open_store,
-    wait_until_up,
-)
+from lookout.service.storage.bus.bus import Bus
+from lookout.service.storage.connections import open_bus, open_store, wait_until_up
+from lookout.service.storage.redis.connect import UNAVAILABLE
 
 LOG = logging.getLogger(__name__)
 
@@ -54,7 +50,7 @@ def run(settings: Settings, stop: threading.Event) -> None:
     if not wait_until_up(bus, store, stop):
         return
     with open_leases(settings, STAGE) as leases, CameraList(store) as cameras:
-        worker = Worker(settings, bus, cameras, Claims(STAGE, bus, leases))
+        worker = Worker(settings, bus, cameras, Assignment(STAGE, bus, leases))
         try:
             while not stop.is_set():
                 worker.step(time.monotonic())
@@ -66,13 +62,15 @@ def run(settings: Settings, stop: threading.Event) -> None:
 class Worker:
     """Every step is short: nothing here waits for a camera, and Redis's time-outs bound the rest."""
 
-    def __init__(self, settings: Settings, bus: Bus, cameras: CameraList, claims: Claims) -> None:
+    def __init__(
+        self, settings: Settings, bus: Bus, cameras: CameraList, assignment: Assignment
+    ) -> None:
         self.runners: dict[str, Runner] = {}
         self._settings = settings
         self._bus = bus
         self._cameras = cameras
-        self._claims = claims
-        self._leases = claims.leases
+        self._assignment = assignment
+        self._leases = assignment.leases
         self._leaving: dict[
             str, tuple[Child, float]
         ] = {}  # asked to end: the child and when it is killed
@@ -80,7 +78,7 @@ class Worker:
         self._going: set[str] = set()  # ours until their decoders have ended
         self._follow_at = 0.0
         self._reported: dict[str, _Reported] = {}
-        self._outage = Outage()
+        self._outage = OutageLog()
 
     def step(self, now: float) -> None:
         """One turn: hear the decoders, then the store, then report."""
@@ -113,7 +111,7 @@ class Worker:
         for camera in self._leaving:
             LOG.error("camera %s: its decoder cannot be ended", camera, extra={"camera": camera})
         with contextlib.suppress(*UNAVAILABLE):
-            self._claims.leave()
+            self._assignment.leave_stage()
 
     # The store's cameras
 
@@ -131,30 +129,32 @@ class Worker:
             current = cameras.get(camera)
             if current is None or current.revision != runner.camera.revision:
                 self._release(camera, now)
-        self._removed |= self._leases.mine() - cameras.keys()
+        self._removed |= self._leases.owned() - cameras.keys()
         for camera in list(self._removed):
             self._wipe(camera, cameras)
         wanted = {camera: record for camera, record in cameras.items() if record.enabled}
-        _, surplus = self._claims.share(wanted, self._going, may_give=not self._cameras.away)
+        _, surplus = self._assignment.rebalance(
+            wanted, self._going, may_give=not self._cameras.away
+        )
         if surplus is not None:
             LOG.info("camera %s: given to another worker", surplus, extra={"camera": surplus})
             self._going.add(surplus)
             self._release(surplus, now)
-        for camera in self._leases.mine() - self._going:
+        for camera in self._leases.owned() - self._going:
             if camera in wanted and camera not in self.runners and camera not in self._leaving:
                 self.runners[camera] = self._new_runner(wanted[camera])
-        for camera in self._leases.mine() - wanted.keys() | self._going:
+        for camera in self._leases.owned() - wanted.keys() | self._going:
             self._give_back(camera)
 
     def _heed_leases(self, now: float) -> None:
-        lost, bus_is_new = self._leases.look()
+        lost, bus_is_new = self._leases.poll()
         for camera in lost & self.runners.keys():
             LOG.warning("camera %s: its lease is lost", camera, extra={"camera": camera})
             self._release(camera, now)
         ended = [camera for camera, runner in self.runners.items() if runner.state == "ended"]
         for camera in ended if bus_is_new else ():  # are frames of the file missing?
             self._release(camera, now)
-            self._bus.forget_run(camera)
+            self._bus.forget_reports(camera)
 
     def _give_back(self, camera: str) -> None:
         """Another worker may have it as soon as our decoder is gone."""
@@ -218,7 +218,7 @@ class Worker:
             self._bus.count(camera, "reconnects", runner.reconnects)
             runner.reconnects = 0
         report, news = (
-            replace(runner.report(now, time.time()), worker=self._claims.name),
+            replace(runner.report(now, time.time()), worker=self._assignment.name),
             _news(runner),
         )
         last = self._reported.setdefault(camera, _Reported())
@@ -254,10 +254,10 @@ class _Reported:
 
     due: float = 0.0
     news: News | None = None
-    lines: Rarely = field(default_factory=lambda: Rarely(LINE_EVERY_S, LINES_AT_ONCE))
+    lines: Throttle = field(default_factory=lambda: Throttle(LINE_EVERY_S, LINES_AT_ONCE))
 
 
-def tell(report: IngestReport, camera: str, error: str | None, lines: Rarely) -> None:
+def tell(report: IngestReport, camera: str, error: str | None, lines: Throttle) -> None:
     """A line about the newest change: a camera that flaps is told of once in LINE_EVERY_S, and how it is at last."""
     more = lines.due()
     if more is None:

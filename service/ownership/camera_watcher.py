@@ -6,7 +6,7 @@ import logging
 import threading
 
 from lookout.service.core.camera import Camera
-from lookout.service.storage.bus.bus import UNAVAILABLE
+from lookout.service.storage.redis.connect import UNAVAILABLE
 from lookout.service.storage.store.store import Store
 
 log = logging.getLogger(__name__)

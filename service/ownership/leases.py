@@ -1,11 +1,10 @@
-"""Who owns a camera: a lease on the bus, renewed from a thread of its own, with a token that every write must show.
+"""Leases: the worker that holds a camera's lease at a stage owns the camera there.
 
-    free ──take──▶ held ──renewed──▶ held        by whoever works at the stage
-                    ├──release──▶ free           handed over, or stopped
-                    └──not renewed──▶ lost       killed, stopped or stuck for longer than the lease
-
-A lease that is gone is taken back only where nobody had the camera in between: after a restart of the bus, which
-forgets all leases, every camera stays where it was (the others wait one lease for that).
+A lease is redis-py's Lock (token, time to live, extension), renewed by a thread of its own: a long
+step of the worker's work loses nothing. A worker that hangs (`STUCK_AFTER_S` without `poll`) is no
+longer renewed. A lease that ran out is taken back where nobody had the camera in between: after a
+restart of the bus, which forgets all leases, every camera stays where it was, since other workers
+wait for the life of a lease before they take one.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterable
-from typing import Literal, cast
+from typing import Literal, NamedTuple, cast
 
 import redis
 from redis.exceptions import LockError
@@ -23,21 +22,28 @@ from redis.lock import Lock
 
 from lookout.service.core.settings import Settings
 from lookout.service.storage.redis import keys
-from lookout.service.storage.redis.cluster import FAILURES, Cluster
-from lookout.service.storage.redis.connections import BUS_URL, open_client
+from lookout.service.storage.redis.cluster import Cluster
+from lookout.service.storage.redis.connect import BUS_URL, UNAVAILABLE, open_client
 
 log = logging.getLogger(__name__)
 
 RENEWALS = 3  # attempts within the life of a lease
-STUCK_AFTER_S = 20.0  # a worker whose work does not go on loses its leases to one whose does
+STUCK_AFTER_S = 20.0  # a worker that hangs for so long loses its leases to one that works
 
-Standing = Literal["held", "regained", "lost"]
+LeaseState = Literal["held", "regained", "lost"]
+
+
+class LeaseChanges(NamedTuple):
+    """What happened since the last `poll`."""
+
+    lost: set[str]  # cameras
+    bus_restarted: bool
 
 
 class Leases:
-    """The cameras of one worker at one stage. A context: it gives all of them up with its block.
+    """The cameras of one worker at one stage, as a context that gives all of them back at its end.
 
-    Methods that talk to the bus may raise one of bus.UNAVAILABLE.
+    Methods that call the bus may raise one of UNAVAILABLE.
     """
 
     def __init__(self, client: redis.Redis, stage: str, lease_s: float) -> None:
@@ -47,12 +53,13 @@ class Leases:
         self._mutex = threading.Lock()
         self._locks: dict[str, Lock] = {}
         self._lost: set[str] = set()
-        self._anew = False  # the bus was started anew, and the worker has not been told
-        self._bus: bytes | None = None  # the bus as we know it: another one has lost all leases
-        self._wait_until = 0.0  # for those who had a camera before us
+        self._taking_back = threading.Lock()
+        self._bus_restarted = False  # since the last poll
+        self._bus_name: bytes | None = None  # another name: a bus that has lost all leases
+        self._wait_until = 0.0  # before that, a camera is left to the worker that had it
         self._alive_at = time.monotonic()
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._renew, name=f"{stage} leases", daemon=True)
+        self._thread = threading.Thread(target=self._renew_all, name=f"{stage} leases", daemon=True)
 
     def __enter__(self) -> Leases:
         self._thread.start()
@@ -61,13 +68,14 @@ class Leases:
     def __exit__(self, *_: object) -> None:
         self._stop.set()
         self._thread.join(self.lease_s)
-        for camera in self.mine():
+        for camera in self.owned():
             self.release(camera)
 
-    # Taking and giving
-
     def take(self, camera: str) -> bool:
-        """Own the camera from now on; False where somebody else does, or may take it back after a restart."""
+        """Own the camera from now on.
+
+        Returns False where another worker owns it, or may take it back after a restart of the bus.
+        """
         token = uuid.uuid4().hex
         if time.monotonic() < self._wait_until and not self._redis.exists(
             keys.owner(self._stage, camera)
@@ -83,14 +91,14 @@ class Leases:
         return True
 
     def release(self, camera: str) -> None:
-        """Own it no longer; whoever asks next may have it. A bus that is away forgets the lease by itself."""
+        """Give the camera back; the next worker that asks gets it. Never raises UNAVAILABLE."""
         with self._mutex:
             lock = self._locks.pop(camera, None)
         if lock is None:
             return
         try:
             lock.release()
-        except (LockError, *FAILURES) as error:
+        except (LockError, *UNAVAILABLE) as error:  # then the lease runs out by itself
             log.debug(
                 "camera %s: its lease was not given back: %s",
                 camera,
@@ -99,61 +107,55 @@ class Leases:
             )
 
     def token(self, camera: str) -> str:
-        """What a write for this camera must show; empty where it is not ours."""
+        """Return the token that a write for this camera must show; empty where it is not owned."""
         with self._mutex:
             lock = self._locks.get(camera)
-        return (
-            cast(bytes, lock.local.token).decode() if lock is not None and lock.local.token else ""
-        )
+        token = lock.local.token if lock is not None else None
+        return cast(bytes, token).decode() if token else ""
 
-    def mine(self) -> set[str]:
+    def owned(self) -> set[str]:
+        """Return the cameras of this worker."""
         with self._mutex:
             return set(self._locks)
 
-    def held(self, cameras: Iterable[str]) -> set[str]:
-        """Those of `cameras` that somebody owns now."""
+    def taken(self, cameras: Iterable[str]) -> set[str]:
+        """Return those of `cameras` that any worker owns now."""
         names = list(cameras)
         pipe = self._redis.pipeline(transaction=False)
         for camera in names:
             pipe.exists(keys.lease(self._stage, camera))
-        return {camera for camera, there in zip(names, pipe.execute(), strict=True) if there}
+        return {camera for camera, exists in zip(names, pipe.execute(), strict=True) if exists}
 
-    # What became of them
-
-    def look(self) -> tuple[set[str], bool]:
-        """Sign of life of the worker; the cameras lost since the last, and whether the bus was started anew since."""
+    def poll(self) -> LeaseChanges:
+        """Return the changes since the last call, which is also the worker's sign of life."""
         self._alive_at = time.monotonic()
-        self._greet_bus()
+        self._notice_restart()
         with self._mutex:
-            lost, self._lost = self._lost, set()
-        anew, self._anew = self._anew, False
-        return lost, anew
+            changes = LeaseChanges(self._lost, self._bus_restarted)
+            self._lost = set()
+            self._bus_restarted = False
+        return changes
 
-    def check(self, camera: str) -> Standing:
-        """Renew one lease now, after a write was refused. What is lost is told by `look` too."""
+    def renew(self, camera: str) -> LeaseState:
+        """Renew one lease now, after a write was refused. `poll` returns a lost one too."""
         with self._mutex:
             lock = self._locks.get(camera)
-        return self._renewed(camera, lock) if lock is not None else "lost"
+        return self._renew(camera, lock) if lock is not None else "lost"
 
-    def _greet_bus(self) -> None:
-        """Notice a bus that was started anew: then those who owned cameras take them back first."""
-        name = self._name_of_bus()
-        if self._bus is not None and name != self._bus:
-            log.warning("the bus was started anew")
-            self._anew = True
+    def _notice_restart(self) -> None:
+        if isinstance(self._redis, Cluster):  # one key would stand for its own node alone
+            name: bytes | None = self._redis.run_ids()
+        else:
+            self._redis.set(keys.BUS_NAME, uuid.uuid4().hex, nx=True)
+            name = cast(bytes | None, self._redis.get(keys.BUS_NAME))
+        if self._bus_name is not None and name != self._bus_name:
+            log.warning("the bus was restarted")
+            self._bus_restarted = True
             self._wait_until = time.monotonic() + self.lease_s
-        self._bus = name
+        self._bus_name = name
 
-    def _name_of_bus(self) -> bytes | None:
-        if isinstance(self._redis, Cluster):  # one key would tell of its own node alone
-            return self._redis.name()
-        self._redis.set(keys.BUS_NAME, uuid.uuid4().hex, nx=True)
-        return cast(bytes | None, self._redis.get(keys.BUS_NAME))
-
-    # Renewing
-
-    def _renew(self) -> None:
-        """Every third of a lease. While the bus is away nobody else can take a camera either."""
+    def _renew_all(self) -> None:
+        """Renew every third of a lease. While the bus is away nobody can take a camera either."""
         while not self._stop.wait(self.lease_s / RENEWALS):
             if time.monotonic() - self._alive_at > STUCK_AFTER_S:
                 continue
@@ -161,37 +163,48 @@ class Leases:
                 locks = list(self._locks.items())
             try:
                 for camera, lock in locks:
-                    self._renewed(camera, lock)
-            except FAILURES as error:
+                    self._renew(camera, lock)
+            except UNAVAILABLE as error:
                 log.debug("leases were not renewed: %s", error)
 
-    def _renewed(self, camera: str, lock: Lock) -> Standing:
+    def _renew(self, camera: str, lock: Lock) -> LeaseState:
         try:
             lock.reacquire()
         except LockError:
             return self._take_back(camera, lock)
         return "held"
 
-    def _take_back(self, camera: str, lock: Lock) -> Standing:
-        token = lock.local.token
-        if token is None:  # released meanwhile
-            return "lost"
-        again = self._new_lock(camera)
-        if self._is_free_for(camera, token) and again.acquire(blocking=False, token=token):
-            if self._is_free_for(camera, token):  # now that nobody can come in between
-                self._redis.set(keys.owner(self._stage, camera), token)
-                with self._mutex:
-                    if camera in self._locks:
-                        return "regained"
-            again.release()
-        with self._mutex:
-            if self._locks.get(camera) is lock:
-                del self._locks[camera]
-                self._lost.add(camera)
-        return "lost"
+    def _take_back(self, camera: str, lock: Lock) -> LeaseState:
+        """Take a lease that ran out once more, unless another worker had the camera since.
 
-    def _is_free_for(self, camera: str, token: bytes) -> bool:
-        """Nobody had it since us."""
+        The worker and the renewing thread may both find the lease run out. The second waits here,
+        and finds what the first has taken back.
+        """
+        with self._taking_back:
+            token = lock.local.token
+            if token is None:  # released meanwhile
+                return "lost"
+            try:
+                lock.reacquire()
+            except LockError:
+                pass
+            else:
+                return "regained"
+            again = self._new_lock(camera)
+            if self._is_last_owner(camera, token) and again.acquire(blocking=False, token=token):
+                if self._is_last_owner(camera, token):  # now nobody can come in between
+                    self._redis.set(keys.owner(self._stage, camera), token)
+                    with self._mutex:
+                        if self._locks.get(camera) is lock:
+                            return "regained"
+                again.release()
+            with self._mutex:
+                if self._locks.get(camera) is lock:
+                    del self._locks[camera]
+                    self._lost.add(camera)
+            return "lost"
+
+    def _is_last_owner(self, camera: str, token: bytes) -> bool:
         return self._redis.get(keys.owner(self._stage, camera)) in (None, token)
 
     def _new_lock(self, camera: str) -> Lock:
@@ -201,5 +214,5 @@ class Leases:
 
 
 def open_leases(settings: Settings, stage: str) -> Leases:
-    """Leases over a connection of their own. Raises SettingsError without a usable URL."""
+    """Return leases over a connection of their own. Raises SettingsError without a usable URL."""
     return Leases(open_client(settings.bus_url, BUS_URL), stage, settings.lease_s)

@@ -25,8 +25,7 @@ from lookout.service.core.errors import (
     UnprotectedError,
 )
 from lookout.service.core.lifecycle import die_with_parent
-from lookout.service.core.listening import check_protected
-from lookout.service.core.settings import Settings, plain
+from lookout.service.core.settings import Settings, check_protected, plain
 from lookout.service.core.stages import API, STAGES
 from lookout.service.storage.redis.embedded import RedisServer
 

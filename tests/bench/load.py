@@ -18,8 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from lookout.service.storage.bus.bus import UNAVAILABLE, Bus, connect
-from lookout.service.storage.bus.score_follower import ScoreFollower
+from lookout.service.storage.bus.bus import Bus
+from lookout.service.storage.bus.outcomes import ScoreFollower
+from lookout.service.storage.redis.connect import UNAVAILABLE, connect
 from tests.bench import full_pace, usage
 from tests.bench.footage import MODEL, full_size_file, scene_clip
 from tests.bench.full_pace import remove, views

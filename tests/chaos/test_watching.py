@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from lookout.service.ownership.leases import Leases
-from lookout.service.storage.bus.bus import connect
+from lookout.service.storage.redis.connect import connect
 from tests.chaos.fleet import Member
 from tests.chaos.takeovers import take_over
 from tests.chaos.watching import BusWatch

@@ -125,7 +125,7 @@ def _ask(pipe: Any, camera: str, place: _Places) -> None:
     pipe.xrange(keys.scores(camera), min=place.scores, count=COUNT)
     pipe.xrange(keys.gaps(camera), min=place.gaps, count=COUNT)
     pipe.get(keys.cursor(camera))
-    pipe.get(keys.infer_report(camera))
+    pipe.get(keys.inference_report(camera))
     pipe.get(keys.ingest_report(camera))
     for stage in STAGES:
         pipe.get(keys.lease(stage, camera))

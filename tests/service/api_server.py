@@ -29,7 +29,7 @@ from lookout.service.core.camera import Camera
 from lookout.service.core.messages import Frame, Heat, InferenceReport, IngestReport, Score
 from lookout.service.core.settings import Settings
 from lookout.service.storage.bus.bus import Bus
-from lookout.service.storage.bus.bus import connect as redis_client
+from lookout.service.storage.redis.connect import connect as redis_client
 from lookout.service.storage.redis.embedded import RedisServer
 from lookout.service.storage.store.store import Store
 from tests import stage
@@ -256,7 +256,7 @@ def report_online(bus: Bus, name: str, *, revision: int = 1, last_error: str | N
             fps=10,
         ),
     )
-    bus.report_infer(name, InferenceReport("online", now, revision))
+    bus.report_inference(name, InferenceReport("online", now, revision))
 
 
 def watch(store: Store, bus: Bus, name: str, **more: Any) -> Camera:

@@ -15,8 +15,9 @@ from lookout.service.alerting.worker import Alerting
 from lookout.service.core.camera import AlertSettings
 from lookout.service.core.messages import Alert, AlertEvent, FrameId
 from lookout.service.core.settings import Settings
-from lookout.service.storage.bus.bus import Bus, connect
+from lookout.service.storage.bus.bus import Bus
 from lookout.service.storage.pictures import check_room, picture_path
+from lookout.service.storage.redis.connect import connect
 from lookout.service.storage.store.store import Store
 from tests import stage
 from tests.conftest import Urls
@@ -48,7 +49,7 @@ def alerts(store: Store, name: str = "gate") -> list[Alert]:
 
 
 def log_of(store: Store, name: str = "gate") -> list[AlertEvent]:
-    return [event for _, event in store.events_after({name: None}, 1000).get(name, [])]
+    return [event for _, event in store.alert_events_after({name: None}, 1000).get(name, [])]
 
 
 def test_an_alert_opens_with_its_picture_and_closes(
@@ -353,7 +354,7 @@ def test_it_beats_and_outlives_its_redis(apart: Apart, caplog: pytest.LogCapture
     caplog.set_level(logging.INFO)
     apart.store.add_camera(camera("gate"))
     with running(apart.settings):
-        wait_until(lambda: apart.bus.beats("alerting"), "alerting to beat")
+        wait_until(lambda: apart.bus.has_workers("alerting"), "alerting to beat")
         apart.store_plug.cut()
         burst(apart.bus, "gate", 0, [0.9] * 8)
         wait_until(lambda: "Redis is away" in caplog.text, "the outage to be logged")
@@ -371,7 +372,7 @@ def test_a_store_that_refuses_is_waited_for_and_told_once(
     """It answers a ping and every read, but takes no write: -NOREPLICAS here, -MISCONF with a full disk."""
     apart.store.add_camera(camera("gate"))
     with running(apart.settings):
-        wait_until(lambda: apart.bus.beats("alerting"), "alerting to beat")
+        wait_until(lambda: apart.bus.has_workers("alerting"), "alerting to beat")
         apart.store_refuses(True)
         burst(apart.bus, "gate", 0, [0.9] * 8)
         wait_until(lambda: "NOREPLICAS" in caplog.text, "the refusal to be logged")

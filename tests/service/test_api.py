@@ -26,7 +26,9 @@ from lookout.service.core.errors import AddressError
 from lookout.service.core.messages import Alert, AlertEvent, InferenceReport
 from lookout.service.inference.counters import Tally
 from lookout.service.storage import pictures
-from lookout.service.storage.bus.bus import Bus, Scored, connect
+from lookout.service.storage.bus.bus import Bus
+from lookout.service.storage.bus.outcomes import ScoredFrame
+from lookout.service.storage.redis.connect import connect
 from lookout.service.storage.store.store import Store
 from tests.conftest import Urls
 from tests.owning import add_frames, add_scores, own
@@ -372,9 +374,9 @@ def test_it_is_ready_when_every_stage_works(api: Api, bus: Bus) -> None:
         ("inference", "inference, alerting"),
     ):
         assert missing in is_problem(api.http.get("/readyz"), 503)
-        bus.beat(stage, "one")
+        bus.heartbeat(stage, "one")
     assert "missing: alerting" in is_problem(api.http.get("/readyz"), 503)
-    bus.beat("alerting", "one")
+    bus.heartbeat("alerting", "one")
     assert api.http.get("/readyz").status_code == 200
 
 
@@ -423,9 +425,9 @@ def test_what_all_workers_do_is_told_together(api: Api, gate: None, bus: Bus, ur
     for seq in range(2):
         made = replace(score("gate", seq), captured_at=time.time() - 0.7)
         bus.add_outcomes(
-            [(token, Scored(made, heat("gate", seq), live=True))] * 2
+            [(token, ScoredFrame(made, heat("gate", seq), live=True))] * 2
         )  # sent twice, counted once
-    bus.beat("inference", "one", 20.0)
+    bus.heartbeat("inference", "one", 20.0)
     shown = api.http.get("/metrics").text.splitlines()
     for line in (
         "lookout_batch_frames_sum 7.0",
@@ -443,7 +445,7 @@ def test_what_all_workers_do_is_told_together(api: Api, gate: None, bus: Bus, ur
 
 def test_a_score_is_told_while_it_is_fresh(api: Api, gate: None, bus: Bus) -> None:
     at = time.time()
-    bus.report_infer(
+    bus.report_inference(
         "gate",
         InferenceReport("online", at, 1, score=0.25, score_peak=0.75, drift=0.5, rollbacks=2),
     )
@@ -455,7 +457,7 @@ def test_a_score_is_told_while_it_is_fresh(api: Api, gate: None, bus: Bus) -> No
         ("memory_rollbacks_total", 2.0),
     ):
         assert f'lookout_{name}{{camera="gate"}} {value}' in shown
-    bus.report_infer("gate", InferenceReport("online", at - 60, 1, score=0.25, score_peak=0.75))
+    bus.report_inference("gate", InferenceReport("online", at - 60, 1, score=0.25, score_peak=0.75))
     assert "lookout_score{" not in api.http.get("/metrics").text
 
 
@@ -463,7 +465,7 @@ def test_metrics_are_the_list_and_nothing_else_and_promtool_takes_them(
     api: Api, gate: None, bus: Bus, store: Store
 ) -> None:
     show(bus, "gate", 0)
-    bus.report_infer(
+    bus.report_inference(
         "gate", InferenceReport("online", time.time(), 1, score=0.2, score_peak=0.3, drift=0.5)
     )
     text = api.http.get("/metrics").text
@@ -584,7 +586,7 @@ def test_a_stage_ends_soon_and_cleanly_when_it_is_told_to(
             wait_until(lambda: answers(running), "an API that answers")
             listening.enter_context(running.listen())
         else:
-            wait_until(lambda: bus.beats("alerting"), "alerting to beat")
+            wait_until(lambda: bus.has_workers("alerting"), "alerting to beat")
         began = time.monotonic()
         process.send_signal(number)
         said, _ = process.communicate(timeout=10)

@@ -16,8 +16,10 @@ from lookout.service.api.live.broadcaster import Hub
 from lookout.service.core.camera import Camera, CameraChange
 from lookout.service.core.errors import ConflictError
 from lookout.service.core.messages import FrameId, InferenceReport, IngestReport
-from lookout.service.storage.bus.bus import Bus, connect
-from lookout.service.storage.store.store import Snapshot, Store
+from lookout.service.storage.bus.bus import Bus
+from lookout.service.storage.redis.connect import connect
+from lookout.service.storage.store.snapshots import Snapshot
+from lookout.service.storage.store.store import Store
 from tests.conftest import Urls
 from tests.owning import save
 from tests.service.api_server import (
@@ -335,7 +337,7 @@ def test_a_learning_camera_shows_how_far_it_is(api: Api, bus: Bus, store: Store)
     store.add_camera(camera("gate"))
     now = time.time()
     bus.report_ingest("gate", IngestReport("online", now, 1, None, 1000, 130, now, 9.9))
-    bus.report_infer("gate", InferenceReport("learning", now, 1, None, 120, 300))
+    bus.report_inference("gate", InferenceReport("learning", now, 1, None, 120, 300))
     for what, times in (("frames", 131), ("scores", 127), ("reconnects", 2), ("bus_restart", 1)):
         bus.count("gate", what, times)
     dropped = {"lag": 12, "size": 3, "broken": 2, "bus": 1}
@@ -353,7 +355,7 @@ def test_a_file_has_ended_when_its_last_frame_is_scored(api: Api, bus: Bus, stor
     store.add_camera(camera("gate"))
     now = time.time()
     bus.report_ingest("gate", IngestReport("ended", now, 1, None, 1000, 9, now))
-    bus.report_infer("gate", InferenceReport("online", now, 1))
+    bus.report_inference("gate", InferenceReport("online", now, 1))
     save(bus, "gate", FrameId(1000, 8))
     assert api.get("/cameras/gate").json()["state"] == "online"
     save(bus, "gate", FrameId(1000, 9))

@@ -27,7 +27,7 @@ def gate(api: Api, store: Store, bus: Bus) -> None:
 def test_events_are_listed_newest_first(api: Api, store: Store, gate: None) -> None:
     assert api.get("/cameras/gate/events").json() == {"items": [], "next": None}
     for event in (an_event(5), an_event(105, "tampered"), an_event(7, camera="yard")):
-        store.add_event(event)
+        store.add_camera_event(event)
     assert api.get("/cameras/gate/events").json()["items"] == [
         {
             "kind": "tampered",
@@ -61,7 +61,7 @@ def test_a_camera_that_is_not_there_has_no_events(api: Api, gate: None) -> None:
 
 
 def test_the_events_go_with_their_camera(api: Api, store: Store, gate: None) -> None:
-    store.add_event(an_event(5))
+    store.add_camera_event(an_event(5))
     api.delete("/cameras/gate")
     api.post("/cameras", {"id": "gate", "url": "rtsp://h/"})
     assert api.get("/cameras/gate/events").json()["items"] == []
@@ -69,9 +69,9 @@ def test_the_events_go_with_their_camera(api: Api, store: Store, gate: None) -> 
 
 def test_a_camera_says_that_it_was_tampered_with(api: Api, bus: Bus, gate: None) -> None:
     assert api.get("/cameras/gate").json()["tampered"] is False
-    bus.report_infer("gate", InferenceReport("online", time.time(), 1, tampered=True))
+    bus.report_inference("gate", InferenceReport("online", time.time(), 1, tampered=True))
     assert api.get("/cameras/gate").json()["tampered"] is True
-    bus.report_infer(
+    bus.report_inference(
         "gate", InferenceReport("online", time.time(), 99, tampered=True)
     )  # of another revision: a leftover
     assert api.get("/cameras/gate").json()["tampered"] is False

@@ -11,18 +11,10 @@ import numpy as np
 import pytest
 
 from lookout.service.core.messages import Frame, FrameId, Gap, Heat, InferenceReport, Score
-from lookout.service.storage.bus.bus import (
-    ADDED,
-    FENCED,
-    LOST,
-    REPEATED,
-    UNAVAILABLE,
-    UNOWNED,
-    Bus,
-    Scored,
-    connect,
-)
+from lookout.service.storage.bus.bus import ADDED, FENCED, LOST, REPEATED, UNOWNED, Bus
+from lookout.service.storage.bus.outcomes import ScoredFrame
 from lookout.service.storage.redis import keys
+from lookout.service.storage.redis.connect import UNAVAILABLE, connect
 from tests.conftest import Urls
 from tests.owning import add_frames, add_scores, own
 from tests.refusing import REFUSALS, LosesAnswers, Refusing, refusing_redis
@@ -129,7 +121,7 @@ def test_scores_whose_answer_was_lost_are_there_and_counted_once(
 ) -> None:
     through = Bus(lossy.client(), frames_kept=16, scores_kept=16, heats_kept=16)
     mine = [
-        (own(bus, score.camera, "inference"), Scored(score, heat))
+        (own(bus, score.camera, "inference"), ScoredFrame(score, heat))
         for score, heat in (result(0), result(0, "b"))
     ]
     lossy.lose_answer()
@@ -151,8 +143,8 @@ def test_a_server_that_refuses_is_unavailable_and_holds_nothing_by_halves(
         lambda: add_frames(bus, frame(0)),
         lambda: add_scores(bus, [result(0)]),
         lambda: bus.count("a", "corrupt"),
-        lambda: bus.report_infer("a", InferenceReport("online", 1.0)),
-        lambda: bus.beat("ingest", "one"),
+        lambda: bus.report_inference("a", InferenceReport("online", 1.0)),
+        lambda: bus.heartbeat("ingest", "one"),
     ]
     for call in calls:
         with pytest.raises(UNAVAILABLE):
@@ -192,23 +184,23 @@ def test_what_cannot_be_read_is_removed_and_counted(bus: Bus, urls: Urls) -> Non
 def test_who_has_lost_the_lease_writes_nothing(bus: Bus, urls: Urls) -> None:
     old = own(bus, "a", "inference")
     gap = Gap("a", 1000, 0, 4, "window")
-    assert bus.add_outcomes([(old, gap), (old, Scored(*result(4)))]) == [ADDED, ADDED]
+    assert bus.add_outcomes([(old, gap), (old, ScoredFrame(*result(4)))]) == [ADDED, ADDED]
     before = bus.scores_after({"a": None}, 10), bus.counters("a"), bus.cursor("a"), bus.gaps("a")
     with closing(connect(urls.bus)) as client:
         client.set(keys.lease("inference", "a"), "another")
         assert bus.add_outcomes(
-            [(old, Gap("a", 1000, 5, 1, "lag")), (old, Scored(*result(6)))]
+            [(old, Gap("a", 1000, 5, 1, "lag")), (old, ScoredFrame(*result(6)))]
         ) == [FENCED, FENCED]
-        assert bus.remind("a", old, FrameId(9000, 0), FrameId(9000, 0)) == FENCED
+        assert bus.restore_cursors("a", old, FrameId(9000, 0), FrameId(9000, 0)) == FENCED
         client.delete(keys.lease("inference", "a"))
-        assert bus.add_outcomes([(old, Scored(*result(6)))]) == [UNOWNED]
+        assert bus.add_outcomes([(old, ScoredFrame(*result(6)))]) == [UNOWNED]
     assert (
         bus.scores_after({"a": None}, 10),
         bus.counters("a"),
         bus.cursor("a"),
         bus.gaps("a"),
     ) == before
-    assert (bus.heat("a", FrameId(1000, 6)), bus.saved("a")) == (None, None)
+    assert (bus.heat("a", FrameId(1000, 6)), bus.snapshot_cursor("a")) == (None, None)
 
 
 def test_a_decoder_without_the_lease_adds_no_frame(bus: Bus) -> None:
@@ -238,7 +230,7 @@ def test_a_gap_counts_only_what_lies_behind_the_cursor(
 ) -> None:
     """A new owner tells again what the old one told: in a replay from the snapshot, which is older than the cursor."""
     token = own(bus, "a", "inference")
-    bus.add_outcomes([(token, Scored(*result(4)))])
+    bus.add_outcomes([(token, ScoredFrame(*result(4)))])
     bus.add_outcomes([(token, Gap("a", 1000, first, frames, "lag"))])
     assert [(gap.first_seq, gap.frames) for gap in bus.gaps("a")] == ([told] if told else [])
     assert bus.counters("a").get("dropped_lag", 0) == (told[1] if told else 0)
@@ -247,11 +239,11 @@ def test_a_gap_counts_only_what_lies_behind_the_cursor(
 
 def test_a_bus_that_was_started_anew_is_reminded_but_never_set_back(bus: Bus) -> None:
     token = own(bus, "a", "inference")
-    bus.remind("a", token, FrameId(1000, 7), FrameId(1000, 3))
-    assert (bus.cursor("a"), bus.saved("a")) == ((1000, 7), (1000, 3))
-    bus.add_outcomes([(token, Scored(*result(8)))])
-    bus.remind("a", token, FrameId(1000, 7), FrameId(1000, 5))
-    assert (bus.cursor("a"), bus.saved("a")) == ((1000, 8), (1000, 5))
+    bus.restore_cursors("a", token, FrameId(1000, 7), FrameId(1000, 3))
+    assert (bus.cursor("a"), bus.snapshot_cursor("a")) == ((1000, 7), (1000, 3))
+    bus.add_outcomes([(token, ScoredFrame(*result(8)))])
+    bus.restore_cursors("a", token, FrameId(1000, 7), FrameId(1000, 5))
+    assert (bus.cursor("a"), bus.snapshot_cursor("a")) == ((1000, 8), (1000, 5))
 
 
 def test_times_come_without_pixels_in_order(bus: Bus) -> None:
@@ -265,14 +257,14 @@ def test_times_come_without_pixels_in_order(bus: Bus) -> None:
 
 
 def test_who_is_at_work_is_known_with_what_he_carries_until_he_falls_silent(bus: Bus) -> None:
-    assert bus.beat("inference", "one", 20.0) == {"one": 20.0}
-    assert bus.beat("inference", "two", 5.0) == {"one": 20.0, "two": 5.0}
-    assert not bus.beats("ingest")
+    assert bus.heartbeat("inference", "one", 20.0) == {"one": 20.0}
+    assert bus.heartbeat("inference", "two", 5.0) == {"one": 20.0, "two": 5.0}
+    assert not bus.has_workers("ingest")
     wait_until(
-        lambda: bus.beat("inference", "two", 5.0, present_s=0.05) == {"two": 5.0},
+        lambda: bus.heartbeat("inference", "two", 5.0, present_s=0.05) == {"two": 5.0},
         "one counts as gone",
     )
-    bus.leave("inference", "two")
-    assert bus.beats("inference")
-    bus.leave("inference", "one")
-    assert not bus.beats("inference")
+    bus.remove_worker("inference", "two")
+    assert bus.has_workers("inference")
+    bus.remove_worker("inference", "one")
+    assert not bus.has_workers("inference")

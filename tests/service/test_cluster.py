@@ -11,9 +11,11 @@ import redis
 
 from lookout.service.core.messages import Alert, AlertEvent, CameraEvent, FrameId, Gap
 from lookout.service.ownership.leases import Leases
-from lookout.service.storage.bus.bus import UNAVAILABLE, Bus, connect
+from lookout.service.storage.bus.bus import Bus
 from lookout.service.storage.redis.cluster import Cluster
-from lookout.service.storage.store.store import Snapshot, Store
+from lookout.service.storage.redis.connect import UNAVAILABLE, connect
+from lookout.service.storage.store.snapshots import Snapshot
+from lookout.service.storage.store.store import Store
 from tests.clips import write_clip
 from tests.e2e.service_process import running_service
 from tests.owning import add_frames, add_scores, own
@@ -58,8 +60,8 @@ def test_frames_scores_and_gaps_of_cameras_on_every_node(client: redis.Redis) ->
         CAMERAS, FrameId(1000, 2)
     )
     assert bus.frame_times("gate", None, 9)[-1] == (FrameId(1000, 2), 1000.2)
-    assert bus.beat("ingest", "one", 1.0) == {"one": 1.0}
-    assert bus.present("ingest") == {"one": 1.0}
+    assert bus.heartbeat("ingest", "one", 1.0) == {"one": 1.0}
+    assert bus.workers("ingest") == {"one": 1.0}
     bus.forget("gate")
     assert bus.newest_frame_id("gate") is None
 
@@ -71,7 +73,7 @@ def test_everything_that_the_store_does(client: redis.Redis) -> None:
     store.replace_camera(camera("gate", revision=2), camera("gate"))
     assert store.cameras()["gate"].revision == 2
     assert store.begin_session("gate", 1.0, 2) == 1000
-    epoch, _ = store.take_over("gate")
+    epoch, _ = store.begin_ownership("gate")
     assert store.save_snapshot("gate", epoch, Snapshot(FrameId(1000, 1), {}))
     store.forget_snapshot("gate")
     assert store.snapshot("gate") is None
@@ -83,9 +85,9 @@ def test_everything_that_the_store_does(client: redis.Redis) -> None:
     assert store.drop_old_alerts("gate") == ["gate:1000-1"]
     assert store.open_alerts("gate") == alerts[1:]
     assert [
-        event.alert for _, event in store.events_after(dict.fromkeys(CAMERAS), 9)["gate"]
+        event.alert for _, event in store.alert_events_after(dict.fromkeys(CAMERAS), 9)["gate"]
     ] == alerts
-    store.add_event(CameraEvent("tampered", "gate", 1000, 1, 1.0, "dark"))
+    store.add_camera_event(CameraEvent("tampered", "gate", 1000, 1, 1.0, "dark"))
     store.remove_camera("gate")
     assert store.alerted_cameras() == ["gate"]
     assert store.address.startswith("127.0.0.1:")
@@ -93,12 +95,12 @@ def test_everything_that_the_store_does(client: redis.Redis) -> None:
 
 def test_a_node_that_was_started_anew_is_a_bus_that_was(nodes: Nodes, client: redis.Redis) -> None:
     one, two = (Leases(client, "inference", 60.0) for _ in range(2))
-    assert (one.look(), two.look()) == ((set(), False), (set(), False))
+    assert (one.poll(), two.poll()) == ((set(), False), (set(), False))
     assert all(one.take(name) for name in CAMERAS)
     nodes.restart(nodes.of("hall"))
-    assert (one.look(), two.look()) == ((set(), True), (set(), True))
+    assert (one.poll(), two.poll()) == ((set(), True), (set(), True))
     assert not two.take("hall")  # for one lease it is its owner's
-    assert [one.check(name) for name in CAMERAS] == ["held", "regained", "held"]
+    assert [one.renew(name) for name in CAMERAS] == ["held", "regained", "held"]
 
 
 def test_a_cluster_that_is_away_is_told_as_a_server_is(nodes: Nodes) -> None:

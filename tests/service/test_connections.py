@@ -14,8 +14,9 @@ import pytest
 
 from lookout.service.core.errors import SettingsError
 from lookout.service.core.settings import Settings, load_settings
-from lookout.service.storage.bus.bus import Bus, connect
-from lookout.service.storage.redis.connections import open_bus, open_store, wait_until_up
+from lookout.service.storage.bus.bus import Bus
+from lookout.service.storage.connections import open_bus, open_store, wait_until_up
+from lookout.service.storage.redis.connect import connect
 from lookout.service.storage.store.store import Store
 from tests.conftest import Urls
 from tests.refusing import Refusing, refusing_redis

@@ -18,9 +18,12 @@ from lookout.service.core.messages import Frame, FrameId, IngestReport
 from lookout.service.core.settings import Settings
 from lookout.service.inference.camera_lines import Lines
 from lookout.service.inference.worker import run
-from lookout.service.storage.bus.bus import Bus, Outcome, connect
+from lookout.service.storage.bus.bus import Bus
+from lookout.service.storage.bus.outcomes import Outcome
+from lookout.service.storage.redis.connect import connect
 from lookout.service.storage.redis.embedded import RedisServer
-from lookout.service.storage.store.store import Snapshot, Store
+from lookout.service.storage.store.snapshots import Snapshot
+from lookout.service.storage.store.store import Store
 from tests import stage
 from tests.conftest import Urls
 from tests.owning import add_frames
@@ -130,8 +133,8 @@ def test_every_model_scores_live_under_the_ids_of_its_frames(
     feed(bus, *frames("a", range(20, 26)))
     with working(settings):
         wait_until(lambda: bus.cursor("a") == (5, 25 - later), "the rest is scored")
-        wait_until(lambda: bus.infer_report("a") is not None, "the camera is reported")
-        report = bus.infer_report("a")
+        wait_until(lambda: bus.inference_report("a") is not None, "the camera is reported")
+        report = bus.inference_report("a")
     assert scored(bus, "a") == [FrameId(5, seq) for seq in range(spec.scored, 26 - later)]
     for score in bus.newest_scores("a", 100):
         assert score.captured_at == score.seq / 10
@@ -171,9 +174,10 @@ def test_a_camera_learns_its_bounds_then_has_values_and_keeps_them_over_a_restar
     feed(bus, *frames("a", range(14)))
     with working(settings):
         wait_until(
-            lambda: (r := bus.infer_report("a")) and r.learned == 10, "ten of twenty are learned"
+            lambda: (r := bus.inference_report("a")) and r.learned == 10,
+            "ten of twenty are learned",
         )
-        report = bus.infer_report("a")
+        report = bus.inference_report("a")
         assert report is not None
         assert (report.state, report.to_learn) == ("learning", 20)
         feed(bus, *frames("a", range(14, 30)))
@@ -213,9 +217,9 @@ def test_a_calibration_without_the_local_score_fails_a_camera_that_wants_it(
     store.add_camera(camera("a", score="local"))
     with working(settings):
         wait_until(
-            lambda: (r := bus.infer_report("a")) and r.state == "failed", "the camera is failed"
+            lambda: (r := bus.inference_report("a")) and r.state == "failed", "the camera is failed"
         )
-    report = bus.infer_report("a")
+    report = bus.inference_report("a")
     assert report is not None
     assert "no bounds of the local score: run `lookout calibrate`" in (report.last_error or "")
 
@@ -240,10 +244,11 @@ def test_a_model_that_cannot_be_used_fails_its_camera_alone(
     feed(bus, *frames("good", range(8)), *frames("bad", range(8)))
     with working(settings):
         wait_until(
-            lambda: (r := bus.infer_report("bad")) and r.state == "failed", "the bad one is failed"
+            lambda: (r := bus.inference_report("bad")) and r.state == "failed",
+            "the bad one is failed",
         )
         wait_until(lambda: bus.cursor("good") == (5, 7), "the good one is scored")
-        report = bus.infer_report("bad")
+        report = bus.inference_report("bad")
         assert report is not None
         assert reason in (report.last_error or "")
         write_tiny(
@@ -275,18 +280,20 @@ def test_a_removed_or_disabled_camera_is_let_go(bus: Bus, store: Store, settings
     store.add_camera(camera("a"))
     store.add_camera(camera("b"))
     with working(settings):
-        wait_until(lambda: bus.infer_report("a") and bus.infer_report("b"), "both are followed")
+        wait_until(
+            lambda: bus.inference_report("a") and bus.inference_report("b"), "both are followed"
+        )
         store.remove_camera("a")
         store.replace_camera(camera("b", enabled=False, revision=2), camera("b"))
         store.add_camera(camera("c"))
         first = wait_until(
-            lambda: bus.infer_report("c"), "the third is followed, so the change is known"
+            lambda: bus.inference_report("c"), "the third is followed, so the change is known"
         )
-        bus.forget_run("a")
-        bus.forget_run("b")
-        wait_until(lambda: bus.infer_report("c") != first, "there are new reports")
-        assert bus.infer_report("a") is None
-        assert bus.infer_report("b") is None
+        bus.forget_reports("a")
+        bus.forget_reports("b")
+        wait_until(lambda: bus.inference_report("c") != first, "there are new reports")
+        assert bus.inference_report("a") is None
+        assert bus.inference_report("b") is None
 
 
 def bounds_of(store: Store) -> object:
@@ -295,7 +302,7 @@ def bounds_of(store: Store) -> object:
 
 
 def reports(bus: Bus, name: str, state: str) -> bool:
-    report = bus.infer_report(name)
+    report = bus.inference_report(name)
     return report is not None and report.state == state
 
 
@@ -358,8 +365,8 @@ def test_a_camera_that_the_model_cannot_score_is_failed_and_stays_so(
     feed(bus, *frames("a", range(8)))
     with working(settings):
         wait_until(lambda: reports(bus, "a", "failed"), "it is failed")
-        first = bus.infer_report("a")
-        wait_until(lambda: bus.infer_report("a") != first, "it is reported again")
+        first = bus.inference_report("a")
+        wait_until(lambda: bus.inference_report("a") != first, "it is reported again")
         assert reports(bus, "a", "failed")
     assert first is not None
     assert first.last_error == "the model cannot score it: out of memory"

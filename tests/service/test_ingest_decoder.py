@@ -17,7 +17,8 @@ from lookout.service.ingest.decoder.main import backlog_frames
 from lookout.service.ingest.decoder.protocol import EXIT_CODES, Said
 from lookout.service.ingest.decoder.resume import REPLAY_FRAMES
 from lookout.service.storage.bus.bus import Bus
-from lookout.service.storage.store.store import Snapshot, Store
+from lookout.service.storage.store.snapshots import Snapshot
+from lookout.service.storage.store.store import Store
 from tests.clips import number_in, write_clip, write_sound
 from tests.conftest import Urls
 from tests.ingest_line import (

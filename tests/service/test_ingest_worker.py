@@ -15,8 +15,9 @@ import psutil  # type: ignore[import-untyped]
 import pytest
 
 from lookout.service.core.settings import Settings
-from lookout.service.storage.bus.bus import Bus, connect
+from lookout.service.storage.bus.bus import Bus
 from lookout.service.storage.redis import keys
+from lookout.service.storage.redis.connect import connect
 from lookout.service.storage.redis.embedded import RedisServer
 from lookout.service.storage.store.store import Store
 from tests.clips import number_in, write_clip
@@ -77,7 +78,7 @@ def test_a_camera_that_is_added_gives_frames_and_ends(
     assert (report.session, report.last_seq, report.revision) == (reader.sessions[0], 29, 1)
     assert report.last_captured_at == reader.frames[-1].captured_at
     assert bus.counters("a")["frames"] == 30
-    assert bus.beats("ingest")
+    assert bus.has_workers("ingest")
     assert decoders() == []
 
 

@@ -15,7 +15,8 @@ from lookout.service.core.errors import SourceLostError
 from lookout.service.core.messages import Frame
 from lookout.service.ingest.decoder.frame_writer import Writer
 from lookout.service.ingest.decoder.reporter import Talk
-from lookout.service.storage.bus.bus import Bus, connect
+from lookout.service.storage.bus.bus import Bus
+from lookout.service.storage.redis.connect import connect
 from lookout.service.storage.store.store import Store
 from tests.conftest import Urls
 from tests.ingest_line import camera

@@ -96,7 +96,7 @@ def test_at_twice_the_load_scores_stay_fresh_and_nobody_starves(
     worker = threading.Thread(target=run, args=(settings, stop))
     worker.start()
     try:
-        wait_until(lambda: all(bus.infer_report(name) for name in names), "all are followed")
+        wait_until(lambda: all(bus.inference_report(name) for name in names), "all are followed")
         play_live(bus, names)
         last = (5, FRAMES - 1)
         wait_until(
@@ -137,7 +137,8 @@ def test_a_file_that_waits_gives_way_to_live_cameras_but_is_not_forgotten(
     worker.start()
     try:
         wait_until(
-            lambda: bus.infer_report("live") and bus.infer_report("file"), "both are followed"
+            lambda: bus.inference_report("live") and bus.inference_report("file"),
+            "both are followed",
         )
         play_live(bus, ["live"])
         wait_until(lambda: bus.cursor("file") == (5, 99), "the file is scored to its end", 60)

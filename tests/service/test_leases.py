@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lookout.service.ownership.leases import RENEWALS, Leases
-from lookout.service.storage.bus.bus import connect
 from lookout.service.storage.redis import keys
+from lookout.service.storage.redis.connect import connect
 from tests.conftest import Urls
 from tests.waiting import wait_until
 
@@ -48,10 +48,10 @@ def test_a_camera_has_one_owner_and_is_free_when_it_is_given_back(
     assert not two.take("a")
     assert one.token("a")
     assert not two.token("a")
-    assert two.held(["a", "b"]) == {"a"}
+    assert two.taken(["a", "b"]) == {"a"}
     one.release("a")
     assert two.take("a")
-    assert (one.mine(), two.mine()) == (set(), {"a"})
+    assert (one.owned(), two.owned()) == (set(), {"a"})
 
 
 def test_stages_do_not_meet(client: redis.Redis) -> None:
@@ -67,7 +67,7 @@ def test_a_lease_is_renewed_for_as_long_as_its_worker_works(client: redis.Redis)
 
         def renewed_often() -> bool:
             seen.add(client.pttl(keys.lease("inference", "a")))
-            return len({left // 50 for left in seen}) > 3 and one.check("a") == "held"
+            return len({left // 50 for left in seen}) > 3 and one.renew("a") == "held"
 
         wait_until(lambda: renewed_often() and min(seen) > 0, "it is renewed")
         assert client.get(keys.lease("inference", "a")) == token.encode()
@@ -81,10 +81,10 @@ def test_who_was_stopped_for_longer_than_its_lease_has_lost_it_to_another(
     stopped.take("a")
     run_out(client, "a")
     assert other.take("a")
-    assert stopped.check("a") == "lost"
-    assert stopped.look() == ({"a"}, False)
+    assert stopped.renew("a") == "lost"
+    assert stopped.poll() == ({"a"}, False)
     assert not stopped.token("a")
-    assert other.check("a") == "held"
+    assert other.renew("a") == "held"
 
 
 def test_what_another_had_in_between_is_not_taken_back(
@@ -96,9 +96,9 @@ def test_what_another_had_in_between_is_not_taken_back(
     run_out(client, "a")
     other.take("a")
     other.release("a")
-    assert stopped.check("a") == "lost"
+    assert stopped.renew("a") == "lost"
     assert stopped.take("a")
-    assert stopped.look() == (set(), False)
+    assert stopped.poll() == (set(), False)
 
 
 def test_who_was_stopped_and_missed_by_nobody_goes_on(
@@ -108,9 +108,9 @@ def test_who_was_stopped_and_missed_by_nobody_goes_on(
     stopped.take("a")
     token = stopped.token("a")
     run_out(client, "a")
-    assert stopped.check("a") == "regained"
+    assert stopped.renew("a") == "regained"
     assert stopped.token("a") == token
-    assert stopped.look() == (set(), False)
+    assert stopped.poll() == (set(), False)
 
 
 def test_after_a_restart_of_the_bus_every_camera_stays_where_it_was(
@@ -118,20 +118,20 @@ def test_after_a_restart_of_the_bus_every_camera_stays_where_it_was(
 ) -> None:
     one, two = worker(), worker()
     for leases in (one, two):
-        leases.look()
+        leases.poll()
     one.take("a")
     lose_everything(client)
-    assert two.look() == (set(), True)
+    assert two.poll() == (set(), True)
     assert not two.take("a"), "those who had a camera come first"
-    assert one.check("a") == "regained"
+    assert one.renew("a") == "regained"
     assert not two.take("a")
 
 
 def test_a_new_bus_is_soon_open_to_all(client: redis.Redis) -> None:
     one = Leases(client, "inference", SHORT_S)
-    one.look()
+    one.poll()
     lose_everything(client)
-    one.look()
+    one.poll()
     assert not one.take("a")
     wait_until(lambda: one.take("a"), "it may be taken by anybody now")
 
@@ -151,7 +151,7 @@ def test_a_bus_that_is_away_keeps_nobody_from_stopping(worker: Callable[[], Leas
     with Leases(nowhere, "inference", SHORT_S) as leases:
         with pytest.raises(redis.RedisError):
             leases.take("a")
-        assert leases.mine() == set()
+        assert leases.owned() == set()
 
 
 STEPS = st.lists(
@@ -175,10 +175,10 @@ def test_nobody_goes_on_with_a_camera_that_another_had_since(
         restarted = False  # since then
         for what, index in steps:
             one = workers[index]
-            if what == "take" and not one.mine() and one.take("a"):
+            if what == "take" and not one.owned() and one.take("a"):
                 last, restarted = one, False
-            elif what == "check" and one.mine():
-                standing = one.check("a")
+            elif what == "check" and one.owned():
+                standing = one.renew("a")
                 assert standing == "lost" or one is last or restarted
                 last = one if standing == "regained" else last
             elif what == "release":

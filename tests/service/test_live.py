@@ -20,7 +20,8 @@ from lookout.service.core.messages import (
     InferenceReport,
     IngestReport,
 )
-from lookout.service.storage.bus.bus import Bus, connect
+from lookout.service.storage.bus.bus import Bus
+from lookout.service.storage.redis.connect import connect
 from lookout.service.storage.store.store import Store
 from tests.conftest import Urls
 from tests.owning import add_scores
@@ -52,7 +53,7 @@ def gate(bus: Bus, store: Store) -> None:
     """A camera that was there before the API, with a score and an event of its own."""
     watch(store, bus, "gate")
     show(bus, "gate", 0)
-    store.add_event(an_event("gate", 0))
+    store.add_camera_event(an_event("gate", 0))
 
 
 @pytest.fixture
@@ -151,8 +152,8 @@ def test_events_of_cameras_come_as_they_are_written_and_no_history_does(
 ) -> None:
     with api.listen() as socket:
         for _ in range(2):  # the second time as a replay would
-            store.add_event(an_event("gate", 7))
-        store.add_event(an_event("gate", 107, "tampered"))
+            store.add_camera_event(an_event("gate", 7))
+        store.add_camera_event(an_event("gate", 107, "tampered"))
         assert next_of(socket, "event") == {
             "type": "event",
             "data": {
@@ -169,7 +170,7 @@ def test_events_of_cameras_come_as_they_are_written_and_no_history_does(
 
 def test_a_camera_that_is_tampered_with_is_news(api: Api, bus: Bus, store: Store) -> None:
     with api.listen() as socket:
-        bus.report_infer("gate", InferenceReport("online", time.time(), 1, tampered=True))
+        bus.report_inference("gate", InferenceReport("online", time.time(), 1, tampered=True))
         assert next_of(socket, "camera")["data"]["tampered"] is True
 
 
@@ -210,7 +211,7 @@ def test_who_names_cameras_hears_of_them_only(api: Api, bus: Bus, store: Store) 
             add_scores(bus, [(score(name, 3), heat(name, 3))])
         for name in ("yard", "hall"):
             store.save_alerting(name, {}, [AlertEvent("new", an_alert(name))])
-            store.add_event(an_event(name, 3))
+            store.add_camera_event(an_event(name, 3))
         missing = {("score", "gate"), ("score", "hall"), ("alert", "hall"), ("event", "hall")}
         while missing:
             message = received(socket)
@@ -368,7 +369,7 @@ def test_alerts_are_told_while_the_bus_is_away(
         for name in ("gate", "yard"):
             apart.store.save_alerting(name, {}, [AlertEvent("new", an_alert(name))])
             assert next_of(socket, "alert")["data"]["camera"] == name
-            apart.store.add_event(an_event(name, 3))
+            apart.store.add_camera_event(an_event(name, 3))
             assert next_of(socket, "event")["data"]["camera"] == name
     assert said_away(caplog) == ["live cameras", "live scores"]
 

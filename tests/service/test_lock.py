@@ -23,8 +23,7 @@ from lookout.service.api import worker
 from lookout.service.api.auth import token as doors
 from lookout.service.api.auth.token import COOKIE, SESSION_S, Door
 from lookout.service.core.errors import UnprotectedError
-from lookout.service.core.listening import check_protected
-from lookout.service.core.settings import Settings
+from lookout.service.core.settings import Settings, check_protected
 from lookout.service.storage.bus.bus import Bus
 from lookout.service.storage.store.store import Store
 from tests.conftest import Urls

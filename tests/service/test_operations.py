@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 
 from lookout.service.core.messages import Alert, AlertEvent, FrameId
-from lookout.service.storage.bus.bus import connect
 from lookout.service.storage.pictures import keep, picture_path
+from lookout.service.storage.redis.connect import connect
 from lookout.service.storage.redis.embedded import RedisServer, _binary
-from lookout.service.storage.store.store import Snapshot, Store
+from lookout.service.storage.store.snapshots import Snapshot
+from lookout.service.storage.store.store import Store
 from tests.service.api_server import camera
 
 PAGE = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
@@ -51,7 +52,7 @@ def test_a_store_comes_back_from_its_backup(server: RedisServer, tmp_path: Path)
     client = connect(server.url)
     store, gate = Store(client), camera("gate")
     store.add_camera(gate)
-    epoch, _ = store.take_over("gate")
+    epoch, _ = store.begin_ownership("gate")
     assert store.save_snapshot("gate", epoch, LEARNED)
     store.save_alerting("gate", {"cursor": "1000-42"}, [AlertEvent("new", ALERT)])
     keep(picture_path(tmp_path / "data", ALERT.id), b"picture")

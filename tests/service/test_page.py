@@ -163,10 +163,10 @@ def listed_events(driver: Chrome) -> list[str]:
 
 def test_events_of_a_camera_are_listed_newest_first(page: Chrome, store: Store) -> None:
     assert not one(page, "#camera-gate .events").is_displayed()
-    store.add_event(an_event(10, "scene_change"))
+    store.add_camera_event(an_event(10, "scene_change"))
     wait_until(lambda: listed_events(page) == ["Scene change seen in frame 10"], "the event")
     for seq, kind in ((110, "tampered"), (200, "scene_change"), (200, "restored")):
-        store.add_event(an_event(seq, kind))
+        store.add_camera_event(an_event(seq, kind))
     newest = [
         "Restored seen in frame 200",
         "Scene change seen in frame 200",
@@ -181,10 +181,10 @@ def test_events_of_a_camera_are_listed_newest_first(page: Chrome, store: Store) 
 
 def test_a_camera_that_was_tampered_with_needs_attention(page: Chrome, bus: Bus) -> None:
     assert not one(page, "#camera-gate .tampered").is_displayed()
-    bus.report_infer("gate", InferenceReport("online", time.time(), 1, tampered=True))
+    bus.report_inference("gate", InferenceReport("online", time.time(), 1, tampered=True))
     wait_until(lambda: text(page, "#camera-gate .tampered") == "tampered with", "the badge")
     wait_until(lambda: text(page, "#summary") == "Needs attention: gate", "the summary")
-    bus.report_infer("gate", InferenceReport("online", time.time(), 1))
+    bus.report_inference("gate", InferenceReport("online", time.time(), 1))
     wait_until(lambda: "All quiet" in text(page, "#summary"), "the quiet summary")
     assert not one(page, "#camera-gate .tampered").is_displayed()
 
@@ -200,7 +200,7 @@ def test_what_comes_from_outside_is_text(page: Chrome, store: Store, bus: Bus) -
         lambda: any(EVIL in error for error in texts(page, ".camera .error")),
         "the error as text",
     )
-    store.add_event(CameraEvent("scene_change", EVIL, 1, 2, 1.0, EVIL))
+    store.add_camera_event(CameraEvent("scene_change", EVIL, 1, 2, 1.0, EVIL))
     wait_until(lambda: text(page, ".event .detail") == EVIL, "the event as text")
     assert EVIL in texts(page, ".camera .name")
     assert (

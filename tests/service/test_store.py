@@ -15,11 +15,12 @@ import pytest
 from lookout.service.core.camera import AlertSettings, Camera
 from lookout.service.core.errors import ConflictError
 from lookout.service.core.messages import Alert, AlertEvent, CameraEvent, FrameId
-from lookout.service.storage.bus.bus import UNAVAILABLE, connect
 from lookout.service.storage.redis import codec, keys
+from lookout.service.storage.redis.connect import UNAVAILABLE, connect
 from lookout.service.storage.redis.embedded import RedisServer
+from lookout.service.storage.store.alerts import AlertingOverview
 from lookout.service.storage.store.camera_events import EVENTS_KEPT
-from lookout.service.storage.store.store import AlertingOverview, Store
+from lookout.service.storage.store.store import Store
 from tests.conftest import Urls
 from tests.refusing import REFUSALS, LosesAnswers, refusing_redis
 from tests.service.api_server import camera
@@ -37,7 +38,7 @@ STORY = [NEW, UPDATE, END]
 
 
 def log_of(store: Store) -> list[AlertEvent]:
-    return [event for _, event in store.events_after({"gate": None}, 1000).get("gate", [])]
+    return [event for _, event in store.alert_events_after({"gate": None}, 1000).get("gate", [])]
 
 
 @pytest.fixture
@@ -105,12 +106,12 @@ def test_a_step_that_was_acknowledged_outlives_its_server(tmp_path: Path) -> Non
         store = Store(client)
         for number, event in enumerate([NEW, UPDATE]):
             store.save_alerting("gate", {"cursor": f"1000-{number}"}, [event])
-        before = store.events_after({"gate": None}, 10)
+        before = store.alert_events_after({"gate": None}, 10)
         assert server.process is not None
         server.process.kill()
         server.process.wait()
         server.start()
-        assert store.events_after({"gate": None}, 10) == before
+        assert store.alert_events_after({"gate": None}, 10) == before
         assert store.open_alerts("gate") == [UPDATE.alert]
         assert store.alerting_state("gate") == {"cursor": "1000-1"}
 
@@ -172,7 +173,7 @@ def test_events_that_cannot_be_read_hold_no_listener_up(
         ]
         for row in rows:
             client.xadd(keys.alert_log("gate"), row)
-        assert store.events_after({"gate": None}, 2) == {}
+        assert store.alert_events_after({"gate": None}, 2) == {}
         store.save_alerting("gate", {}, [NEW])
         assert log_of(store) == [NEW]
         assert client.xlen(keys.alert_log("gate")) == 1
@@ -209,25 +210,25 @@ def test_an_event_that_is_told_again_is_stored_once(store: Store) -> None:
         a_change(5, session=2000),
     ]
     for event in [*told, *told[2:], *told]:
-        store.add_event(event)
-    assert store.events("gate", 100) == told[::-1]
-    assert store.events("gate", 2) == told[:2:-1]
-    assert store.events("yard", 100) == []
+        store.add_camera_event(event)
+    assert store.camera_events("gate", 100) == told[::-1]
+    assert store.camera_events("gate", 2) == told[:2:-1]
+    assert store.camera_events("yard", 100) == []
 
 
 def test_the_oldest_events_drop(store: Store) -> None:
     for seq in range(EVENTS_KEPT + 3):
-        store.add_event(a_change(seq))
-    kept = store.events("gate", 2 * EVENTS_KEPT)
+        store.add_camera_event(a_change(seq))
+    kept = store.camera_events("gate", 2 * EVENTS_KEPT)
     assert [event.seq for event in kept] == list(range(EVENTS_KEPT + 2, 2, -1))
 
 
 def test_a_listener_reads_on_where_it_was(store: Store) -> None:
-    store.add_event(a_change(1))
-    place = store.newest_camera_event("gate")
+    store.add_camera_event(a_change(1))
+    place = store.newest_camera_event_id("gate")
     assert store.camera_events_after({"gate": place}, 10) == {}
     for seq in (2, 3):
-        store.add_event(a_change(seq))
+        store.add_camera_event(a_change(seq))
     ((entry, second), (_, third)) = store.camera_events_after({"gate": place, "yard": None}, 10)[
         "gate"
     ]
@@ -245,9 +246,9 @@ def test_an_event_that_cannot_be_read_is_left_out_and_told_once(
             keys.events("gate"), {"kind": "scene_change", "frame": "?", "at": "1", "detail": ""}
         )
         client.xadd(keys.events("gate"), {"nonsense": "1"})
-    store.add_event(a_change(5))
+    store.add_camera_event(a_change(5))
     for _ in range(3):
-        assert store.events("gate", 10) == [a_change(5)]
+        assert store.camera_events("gate", 10) == [a_change(5)]
     assert sum("is left out" in record.message for record in caplog.records) == 2
 
 
@@ -265,9 +266,9 @@ def test_the_events_go_with_their_camera(store: Store) -> None:
             revision=1,
         )
     )
-    store.add_event(a_change(5))
+    store.add_camera_event(a_change(5))
     store.remove_camera("gate")
-    assert store.events("gate", 10) == []
+    assert store.camera_events("gate", 10) == []
 
 
 def test_a_camera_keeps_its_own_alert_settings(store: Store) -> None:

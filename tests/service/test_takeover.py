@@ -19,12 +19,15 @@ from lookout.service.core.settings import Settings
 from lookout.service.inference.ownership import STAGE, Ownership
 from lookout.service.inference.store_link import StoreLink
 from lookout.service.inference.worker import Worker, run
-from lookout.service.ownership.assignment import Claims
+from lookout.service.ownership.assignment import Assignment
 from lookout.service.ownership.leases import open_leases
-from lookout.service.storage.bus.bus import Bus, Scored, connect
+from lookout.service.storage.bus.bus import Bus
+from lookout.service.storage.bus.outcomes import ScoredFrame
+from lookout.service.storage.connections import open_bus, open_store
 from lookout.service.storage.redis import keys
-from lookout.service.storage.redis.connections import open_bus, open_store
-from lookout.service.storage.store.store import Snapshot, Store
+from lookout.service.storage.redis.connect import connect
+from lookout.service.storage.store.snapshots import Snapshot
+from lookout.service.storage.store.store import Store
 from tests import stage
 from tests.conftest import Urls
 from tests.owning import add_frames
@@ -91,7 +94,7 @@ class Mortal:
         self.worker = Worker(
             settings,
             bus,
-            Ownership(Claims(STAGE, bus, self._leases), self._link),
+            Ownership(Assignment(STAGE, bus, self._leases), self._link),
             self._link,
             "cpu",
             "fp32",
@@ -179,19 +182,19 @@ def test_a_killed_workers_cameras_are_taken_within_two_leases(
     store.add_camera(camera())
     victim, heir = Mortal(settings), Mortal(settings)
     victim.start()
-    wait_until(lambda: bus.infer_report("a"), "it has an owner")
+    wait_until(lambda: bus.inference_report("a"), "it has an owner")
     heir.start()
-    name = victim.worker.ownership.claims.name
-    assert bus.infer_report("a").worker == name  # type: ignore[union-attr]
+    name = victim.worker.ownership.assignment.name
+    assert bus.inference_report("a").worker == name  # type: ignore[union-attr]
     victim.die()
     died = time.monotonic()
     try:
         add_frames(bus, *frames(count=8))
-        wait_until(lambda: heir.worker.ownership.leases.mine() == {"a"}, "owned by the other")
+        wait_until(lambda: heir.worker.ownership.leases.owned() == {"a"}, "owned by the other")
         assert time.monotonic() - died < 2 * settings.lease_s
         wait_until(lambda: bus.cursor("a") == (5, 7), "scored by the other")
         assert time.monotonic() - died < 2 * settings.lease_s
-        wait_until(lambda: bus.infer_report("a").worker != name, "the other says so")  # type: ignore[union-attr]
+        wait_until(lambda: bus.inference_report("a").worker != name, "the other says so")  # type: ignore[union-attr]
     finally:
         heir.die()
 
@@ -208,7 +211,7 @@ def test_who_wakes_after_its_lease_ran_out_writes_neither_score_nor_snapshot(
         )  # nobody renews it here
         link = stack.enter_context(StoreLink(store))
         sleeper = Worker(
-            settings, bus, Ownership(Claims(STAGE, bus, leases), link), link, "cpu", "fp32"
+            settings, bus, Ownership(Assignment(STAGE, bus, leases), link), link, "cpu", "fp32"
         )
         stop = threading.Event()
         wait_until(
@@ -235,12 +238,14 @@ def test_the_last_snapshot_is_saved_before_a_new_epoch_and_before_the_lease_goes
     bus: Bus, store: Store, settings: Settings
 ) -> None:
     store.add_camera(camera())
-    epoch, _ = store.take_over("a")
+    epoch, _ = store.begin_ownership("a")
     link, leases = (
         StoreLink(store),
         open_leases(settings, STAGE),
     )  # its thread does not run: the test takes its steps
-    worker = Worker(settings, bus, Ownership(Claims(STAGE, bus, leases), link), link, "cpu", "fp32")
+    worker = Worker(
+        settings, bus, Ownership(Assignment(STAGE, bus, leases), link), link, "cpu", "fp32"
+    )
     worker.ownership.going.add("a")
     first, last = (Snapshot(FrameId(5, seq), {}) for seq in (1, 2))
     link.save("a", epoch, first)
@@ -259,21 +264,21 @@ def test_the_last_snapshot_is_saved_before_a_new_epoch_and_before_the_lease_goes
     assert saved.cursor == last.cursor
 
 
-def replace_seq(bus: Bus, frame_id: FrameId) -> Scored:
+def replace_seq(bus: Bus, frame_id: FrameId) -> ScoredFrame:
     """The newest score and heatmap under another id."""
     score, heat = bus.newest_scores("a", 1)[0], bus.heat("a")
     assert heat is not None
-    return Scored(replace(score, seq=frame_id.seq), replace(heat, seq=frame_id.seq))
+    return ScoredFrame(replace(score, seq=frame_id.seq), replace(heat, seq=frame_id.seq))
 
 
 def test_a_snapshot_of_an_earlier_frame_is_refused(store: Store) -> None:
-    epoch, nothing = store.take_over("a")
+    epoch, nothing = store.begin_ownership("a")
     assert nothing is None
     assert store.save_snapshot("a", epoch, Snapshot(FrameId(5, 9), {"x": 1}))
     assert not store.save_snapshot("a", epoch, Snapshot(FrameId(5, 8), {"x": 2}))
     assert not store.save_snapshot("a", epoch, Snapshot(FrameId(4, 99), {"x": 2}))
     assert store.save_snapshot("a", epoch, Snapshot(FrameId(6, 0), {"x": 3}))
-    later, known = store.take_over("a")
+    later, known = store.begin_ownership("a")
     assert (later, known) == (epoch + 1, Snapshot(FrameId(6, 0), {"x": 3}))
     assert not store.save_snapshot("a", epoch, Snapshot(FrameId(7, 0), {"x": 4}))
 
@@ -282,7 +287,7 @@ def test_a_removed_camera_takes_its_snapshot_along_and_its_owner_cannot_bring_it
     store: Store,
 ) -> None:
     store.add_camera(camera())
-    epoch, _ = store.take_over("a")
+    epoch, _ = store.begin_ownership("a")
     store.save_snapshot("a", epoch, Snapshot(FrameId(5, 9), {"x": 1}))
     store.remove_camera("a")
     assert store.snapshot("a") is None
@@ -310,7 +315,7 @@ def test_a_snapshot_that_cannot_be_used_costs_what_was_learned_and_nothing_else(
         wait_until(lambda: bus.cursor("a") == (5, 9), "it scores")
     snapshot = store.snapshot("a")
     assert snapshot is not None
-    epoch, _ = store.take_over("a")
+    epoch, _ = store.begin_ownership("a")
     store.save_snapshot("a", epoch, Snapshot(snapshot.cursor, spoil(snapshot.state)))
     add_frames(bus, *frames(count=20)[10:])
     with working(settings):
@@ -350,7 +355,7 @@ def test_three_workers_share_the_cameras_and_a_fourth_gets_its_part(
         store.add_camera(camera(name))
 
     def owners() -> list[int]:
-        reports = [bus.infer_report(name) for name in names]
+        reports = [bus.inference_report(name) for name in names]
         workers = [report.worker for report in reports if report is not None]
         return sorted(workers.count(worker) for worker in set(workers)) if len(workers) == 8 else []
 
@@ -360,7 +365,7 @@ def test_three_workers_share_the_cameras_and_a_fourth_gets_its_part(
         wait_until(lambda: owners() == [2, 3, 3], "all are shared", 30)
         stack.enter_context(working(settings))
         wait_until(lambda: owners() == [2, 2, 2, 2], "the fourth has its part", 30)
-    assert not bus.beats(STAGE)
+    assert not bus.has_workers(STAGE)
 
 
 def begin_and_lose_the_bus(bus: Bus, urls: Urls, count: int) -> None:

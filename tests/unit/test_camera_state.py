@@ -9,7 +9,7 @@ import pytest
 from lookout.service.api.camera_status import Beats, Status, status
 from lookout.service.core.camera import Camera
 from lookout.service.core.messages import FrameId, InferenceReport, IngestReport
-from lookout.service.storage.bus.bus import Overview
+from lookout.service.storage.bus.reports import Overview
 
 NOW = 2_000_000.0
 BOTH, NONE = Beats(ingest=True, inference=True), Beats(ingest=False, inference=False)

@@ -11,7 +11,7 @@ import yaml
 from lookout.service.api.app import create_app
 from lookout.service.cli.settings_page import page
 from lookout.service.core.settings import Settings
-from lookout.service.storage.redis.connections import open_bus, open_store
+from lookout.service.storage.connections import open_bus, open_store
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"

@@ -19,7 +19,7 @@ from lookout.service.core.messages import Frame, FrameId, Gap
 from lookout.service.inference import snapshots
 from lookout.service.inference.batch import score_batch
 from lookout.service.inference.camera_line import CameraLine
-from lookout.service.storage.bus.bus import Scored
+from lookout.service.storage.bus.outcomes import ScoredFrame
 from tests.tiny import EASY_BOUNDS, TINY_OF, street, tiny_checkpoint, untrained
 
 
@@ -298,7 +298,7 @@ def test_a_live_series_is_that_of_an_evaluation_under_its_frames_ids(
     line.offer(Frame("a", 1, seq, 100 + seq / 10, street(seq)) for seq in range(24))
     while (frame := line.next_frame()) is not None:
         score_batch([(line, frame)])
-    scores = [one.score for one in line.unsent if isinstance(one, Scored)]
+    scores = [one.score for one in line.unsent if isinstance(one, ScoredFrame)]
     assert [score.seq for score in scores] == list(
         range(expected.first, expected.first + len(expected.psnr_db))
     )

@@ -14,7 +14,7 @@ from lookout.models.scoring.normalizer import Learner
 from lookout.service.core.messages import Frame
 from lookout.service.inference.batch import groups, score_batch
 from lookout.service.inference.camera_line import CameraLine
-from lookout.service.storage.bus import bus
+from lookout.service.storage.bus.outcomes import ScoredFrame
 from tests import reference
 from tests.tiny import EASY_BOUNDS, street, tiny_checkpoint
 from tests.unit.test_inference_line import camera
@@ -72,9 +72,9 @@ def ready(name: str, scorer: Scorer, seed: int) -> tuple[CameraLine, Frame]:
     return line, frame
 
 
-def outcome(line: CameraLine) -> bus.Scored:
+def outcome(line: CameraLine) -> ScoredFrame:
     last = line.unsent[-1]
-    assert isinstance(last, bus.Scored)
+    assert isinstance(last, ScoredFrame)
     return last
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from lookout.service.core import logging as logs
 from lookout.service.core.messages import IngestReport
-from lookout.service.core.throttle import Rarely
+from lookout.service.core.throttle import Throttle
 from lookout.service.core.urls import mask
 from lookout.service.ingest import worker
 
@@ -168,7 +168,7 @@ def test_a_camera_that_flaps_is_told_of_now_and_then_and_at_last(
     """Up and down every second for an hour, then it stays: some lines, none of the others forgotten."""
     caplog.set_level(logging.INFO, worker.LOG.name)
     clock = Clock()
-    lines = Rarely(worker.LINE_EVERY_S, worker.LINES_AT_ONCE, clock)
+    lines = Throttle(worker.LINE_EVERY_S, worker.LINES_AT_ONCE, clock)
     for second in range(3600):
         clock.now_s += 1
         state = "reconnecting" if second % 2 else "online"
@@ -198,7 +198,7 @@ def test_a_camera_that_flaps_is_told_of_now_and_then_and_at_last(
 
 def test_after_a_calm_everything_is_said_again() -> None:
     clock = Clock()
-    rarely = Rarely(60.0, 2, clock)
+    rarely = Throttle(60.0, 2, clock)
     answers = []
     for _ in range(4):
         rarely.note()

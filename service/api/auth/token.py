@@ -21,7 +21,7 @@ from fastapi.security.utils import get_authorization_scheme_param
 from starlette.requests import HTTPConnection
 
 from lookout.service.api.problems import ProblemResponse, problem
-from lookout.service.core.throttle import Rarely
+from lookout.service.core.throttle import Throttle
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +57,7 @@ class Door:
         self._digest = _digest(token)
         self._clock = clock
         self._pausing = 0
-        self._rarely = Rarely(TELL_EVERY_S)
+        self._rarely = Throttle(TELL_EVERY_S)
 
     def refusals(self) -> dict[str, int]:
         """How many so far, by why."""

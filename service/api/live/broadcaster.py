@@ -19,8 +19,9 @@ from lookout.service.api.live.changes import (
     event_news,
 )
 from lookout.service.core.camera import Camera
-from lookout.service.core.outage import Outage
-from lookout.service.storage.bus.bus import UNAVAILABLE, Bus
+from lookout.service.core.throttle import OutageLog
+from lookout.service.storage.bus.bus import Bus
+from lookout.service.storage.redis.connect import UNAVAILABLE
 from lookout.service.storage.store.store import Store
 
 log = logging.getLogger(__name__)
@@ -151,7 +152,7 @@ class Hub:
     # In the threads
 
     def _follow(self, news: News, wake: threading.Event) -> None:
-        outage = Outage()
+        outage = OutageLog()
         while not self._stop.is_set():
             try:
                 news.turn(self._tell)

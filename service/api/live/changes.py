@@ -18,7 +18,7 @@ from lookout.service.api.views import AlertView, CameraView, EventView, ScoreVie
 from lookout.service.core.camera import Camera
 from lookout.service.core.messages import AlertEvent, CameraEvent, FrameId
 from lookout.service.storage.bus.bus import Bus
-from lookout.service.storage.bus.score_follower import ScoreFollower
+from lookout.service.storage.bus.outcomes import ScoreFollower
 from lookout.service.storage.store.store import Store
 
 AFTERWARDS_S = 30.0  # a removed camera's last alert closes after it is gone
@@ -189,11 +189,15 @@ class LogNews(Generic[Entry]):
 
 
 def alert_news(store: Store, known: Known) -> News:
-    return LogNews("alerts", known, store.newest_event, store.events_after, _of_alert)
+    return LogNews(
+        "alerts", known, store.newest_alert_event_id, store.alert_events_after, _of_alert
+    )
 
 
 def event_news(store: Store, known: Known) -> News:
-    return LogNews("events", known, store.newest_camera_event, store.camera_events_after, _of_event)
+    return LogNews(
+        "events", known, store.newest_camera_event_id, store.camera_events_after, _of_event
+    )
 
 
 def _of_alert(entry: AlertEvent) -> Message:

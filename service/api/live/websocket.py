@@ -13,7 +13,7 @@ from starlette.websockets import WebSocketDisconnected
 
 from lookout.service.api.dependencies import Here, Services
 from lookout.service.api.live.broadcaster import Client
-from lookout.service.storage.bus.bus import UNAVAILABLE
+from lookout.service.storage.redis.connect import UNAVAILABLE
 
 router = APIRouter()
 

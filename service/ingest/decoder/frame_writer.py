@@ -11,16 +11,11 @@ from lookout.service.core.camera import Camera
 from lookout.service.core.errors import SourceLostError
 from lookout.service.core.messages import Frame, FrameId, Pixels
 from lookout.service.ingest.decoder.reporter import Talk
-from lookout.service.storage.bus.bus import (
-    DROPPED,
-    FENCED,
-    LOST,
-    REPEATED,
-    UNAVAILABLE,
-    UNOWNED,
-    Bus,
-)
-from lookout.service.storage.store.store import Session, Store
+from lookout.service.storage.bus.bus import FENCED, LOST, REPEATED, UNOWNED, Bus
+from lookout.service.storage.bus.counters import DROPPED
+from lookout.service.storage.redis.connect import UNAVAILABLE
+from lookout.service.storage.store.sessions import Session
+from lookout.service.storage.store.store import Store
 
 NAP_S = 0.2
 

@@ -34,7 +34,7 @@ from lookout.service.ingest.decoder.protocol import EXIT_CODES, Job, Kind
 from lookout.service.ingest.decoder.reporter import Talk
 from lookout.service.ingest.decoder.restart_limit import Cuts
 from lookout.service.ingest.decoder.resume import REPLAY_FRAMES, Position, patiently, position
-from lookout.service.storage.redis.connections import open_bus, open_store
+from lookout.service.storage.connections import open_bus, open_store
 
 LEAST_BACKLOG = (
     16  # frames of the longest clip that a model takes: with fewer both would wait for each other

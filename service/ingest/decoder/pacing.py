@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from lookout.service.core.messages import FrameId
-from lookout.service.storage.bus.bus import UNAVAILABLE, Bus
+from lookout.service.storage.bus.bus import Bus
+from lookout.service.storage.redis.connect import UNAVAILABLE
 
 NAP_S = 0.02
 CHECK_EVERY_S = 1.0
@@ -103,7 +104,7 @@ class Fast:
         if self._ahead(frame_id) < self.backlog:
             return True
         try:
-            self._saved = self.bus.saved(self.camera) or self._saved
+            self._saved = self.bus.snapshot_cursor(self.camera) or self._saved
         except UNAVAILABLE:
             return False
         return self._ahead(frame_id) < self.backlog

@@ -9,8 +9,10 @@ from typing import TypeVar
 
 from lookout.service.core.camera import Camera
 from lookout.service.core.messages import FrameId
-from lookout.service.storage.bus.bus import UNAVAILABLE, Bus
-from lookout.service.storage.store.store import Session, Store
+from lookout.service.storage.bus.bus import Bus
+from lookout.service.storage.redis.connect import UNAVAILABLE
+from lookout.service.storage.store.sessions import Session
+from lookout.service.storage.store.store import Store
 
 T = TypeVar("T")
 

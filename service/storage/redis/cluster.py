@@ -1,6 +1,7 @@
-"""A Redis Cluster in the place of one server: `redis+cluster://HOST:PORT`, or `rediss+cluster://`, of any of its nodes.
+"""A Redis Cluster in place of one server: `redis+cluster://HOST:PORT` of any of its nodes.
 
-Every key of a camera has the camera as its hash tag, and no command spans two cameras' keys (keys.py).
+`rediss+cluster://` is the same over TLS. Every key of a camera has the camera as its hash tag, and
+no command spans two cameras' keys (keys.py).
 """
 
 from __future__ import annotations
@@ -13,17 +14,14 @@ from redis.cluster import RedisCluster
 from redis.exceptions import RedisClusterException
 
 MARK = "+cluster"
-FAILURES = (redis.RedisError, RedisClusterException)
-"""What any command may raise; the cluster's own exception is no RedisError."""
 
 
 class Cluster:
-    """redis-py's client of a cluster; as the one of a single server does, it connects with its first command."""
+    """redis-py's cluster client, which connects with its first command as the plain client does."""
 
     def __init__(self, url: str, **options: Any) -> None:
-        self.connection_pool = redis.ConnectionPool.from_url(
-            url, **options
-        )  # tells where the named node is, no more
+        # The pool gives the address of the named node; no command goes through it.
+        self.connection_pool = redis.ConnectionPool.from_url(url, **options)
         self._url = url
         self._options = options
         self._mutex = threading.Lock()
@@ -36,24 +34,20 @@ class Cluster:
         if self._client is not None:
             self._client.close()
 
-    def name(self) -> bytes:
-        """Another one as soon as any of its nodes was started anew, or replaced by its replica."""
-        found = cast(
+    def run_ids(self) -> bytes:
+        """Return a name that changes as soon as any node restarts or a replica replaces it."""
+        nodes = cast(
             dict[str, dict[str, str]], self.info("server", target_nodes=RedisCluster.PRIMARIES)
         )
-        return ",".join(sorted(info["run_id"] for info in found.values())).encode()
+        return ",".join(sorted(info["run_id"] for info in nodes.values())).encode()
 
     def _connected(self) -> RedisCluster:
         with self._mutex:
             if self._client is None:
-                self._client = _open(self._url, self._options)
+                try:
+                    self._client = RedisCluster.from_url(self._url, **self._options)
+                except RedisClusterException as error:  # of the last node that was tried
+                    if isinstance(error.__cause__, redis.RedisError):
+                        raise error.__cause__ from None
+                    raise
             return self._client
-
-
-def _open(url: str, options: dict[str, Any]) -> RedisCluster:
-    try:
-        return RedisCluster.from_url(url, **options)
-    except RedisClusterException as error:  # of the last node that was tried
-        if isinstance(error.__cause__, redis.RedisError):
-            raise error.__cause__ from None
-        raise

@@ -92,6 +92,14 @@ def _time(text: bytes) -> float:
     return seconds
 
 
+def float_or_nan(text: bytes) -> float:
+    """Return a number, or nan for what is none."""
+    try:
+        return float(text)
+    except ValueError:
+        return float("nan")
+
+
 def unreadable_frame(camera: str, frame_id: FrameId) -> Frame:
     """In the place of a frame that cannot be read: no pixels, no time."""
     return Frame(
@@ -201,7 +209,7 @@ def camera_event_fields(event: CameraEvent) -> Fields:
     return {"kind": event.kind, "frame": str(frame), "at": repr(event.at), "detail": event.detail}
 
 
-def read_camera_event(camera: str, row: Row) -> CameraEvent:
+def read_camera_event(camera: str, _entry: FrameId, row: Row) -> CameraEvent:
     """Raises BrokenMessageError where the fields are not a camera event's."""
     try:
         kind, frame = row[b"kind"].decode(), FrameId.parse(row[b"frame"].decode())
@@ -210,11 +218,11 @@ def read_camera_event(camera: str, row: Row) -> CameraEvent:
         raise BrokenMessageError(f"camera event cannot be read: {error!r}") from error
 
 
-def event_fields(event: AlertEvent) -> Fields:
+def alert_event_fields(event: AlertEvent) -> Fields:
     return {"event": event.event, "alert": dump(event.alert)}
 
 
-def read_event(row: Row) -> AlertEvent:
+def read_alert_event(_camera: str, _entry: FrameId, row: Row) -> AlertEvent:
     """Raises BrokenMessageError where the fields are not an alert event's."""
     try:
         return AlertEvent(row[b"event"].decode(), load(Alert, row[b"alert"]))  # type: ignore[arg-type]

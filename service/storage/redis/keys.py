@@ -33,7 +33,7 @@ def cursor(camera: str) -> str:
     return f"cursor:{{{camera}}}"
 
 
-def saved(camera: str) -> str:
+def snapshot_cursor(camera: str) -> str:
     """String: the frame up to which the store holds what the camera learned. A source that waits follows it."""
     return f"saved:{{{camera}}}"
 
@@ -52,7 +52,7 @@ def ingest_report(camera: str) -> str:
     return f"ingest:{{{camera}}}"
 
 
-def infer_report(camera: str) -> str:
+def inference_report(camera: str) -> str:
     return f"infer:{{{camera}}}"
 
 

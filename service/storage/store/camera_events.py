@@ -1,83 +1,56 @@
-"""What happened to the cameras themselves (a scene change, tampering), kept in the store: a bounded stream a camera."""
+"""Events of the cameras themselves (a scene change, tampering): a bounded stream a camera."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
-from typing import Any, cast
+from collections.abc import Mapping
 
 import redis
 
 from lookout.service.core.errors import BrokenMessageError
 from lookout.service.core.messages import CameraEvent, FrameId
-from lookout.service.storage.redis import codec, keys
+from lookout.service.storage.redis import codec, keys, scripts
+from lookout.service.storage.redis.connect import Server
+from lookout.service.storage.redis.streams import MessageStream
 
 log = logging.getLogger(__name__)
 
 EVENTS_KEPT = 1000  # of a camera
 
-# KEYS: events. ARGV: how many are kept, then the event's fields: 'kind', its kind, 'frame', its frame's id, and so on.
-# A new owner that replays frames tells the same events again: the newest lines are searched for them.
-_ADD = """
-for _, line in ipairs(redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 64)) do
-    if line[2][2] == ARGV[3] and line[2][4] == ARGV[5] then return 0 end
-end
-redis.call('XADD', KEYS[1], 'MAXLEN', ARGV[1], '*', unpack(ARGV, 2))
-return 1
-"""
 
-Rows = Iterable[tuple[bytes, dict[bytes, bytes]]]
-
-
-class CameraEventLog:
-    """The part of the store that holds them. Every method may raise one of bus.UNAVAILABLE."""
+class CameraEvents(Server):
+    """The events of every camera. One that cannot be read is logged and removed."""
 
     def __init__(self, client: redis.Redis) -> None:
-        self._redis = client
+        super().__init__(client)
+        self._events = MessageStream(client, keys.events, codec.read_camera_event, log_broken)
 
-    def add_event(self, event: CameraEvent) -> None:
-        """The oldest drops where there are too many; told again, it changes nothing."""
+    def add_camera_event(self, event: CameraEvent) -> None:
+        """Append an event; the oldest drops where there are too many. A repetition is ignored."""
         fields = codec.flat(codec.camera_event_fields(event))
-        self._redis.eval(_ADD, 1, keys.events(event.camera), str(EVENTS_KEPT), *fields)
+        key = keys.events(event.camera)
+        self._redis.eval(scripts.ADD_CAMERA_EVENT, 1, key, str(EVENTS_KEPT), *fields)
 
-    def events(self, camera: str, limit: int) -> list[CameraEvent]:
-        """The newest `limit`, newest first."""
-        rows = cast(Rows, self._redis.xrevrange(keys.events(camera), count=limit))
-        return [event for _, event in self._camera_events(camera, rows)]
+    def camera_events(self, camera: str, limit: int) -> list[CameraEvent]:
+        """Return the newest `limit` events, newest first."""
+        return [event for _, event in self._events.newest(camera, limit)]
 
-    def newest_camera_event(self, camera: str) -> FrameId | None:
-        """Where the stream ends now (no frame's id, but of the same form): a listener starts behind it."""
-        found = cast(list[tuple[bytes, Any]], self._redis.xrevrange(keys.events(camera), count=1))
-        return FrameId.parse(found[0][0].decode()) if found else None
+    def newest_camera_event_id(self, camera: str) -> FrameId | None:
+        """Return the id at which the stream ends now: a listener starts behind it.
+
+        It has the form of a frame's id, and names no frame.
+        """
+        return self._events.newest_id(camera)
 
     def camera_events_after(
         self, after: Mapping[str, FrameId | None], count: int
     ) -> dict[str, list[tuple[FrameId, CameraEvent]]]:
-        """Up to `count` events of each camera behind a place in its stream."""
-        pipe = self._redis.pipeline(transaction=False)
-        for camera, last in after.items():
-            pipe.xrange(keys.events(camera), min=f"({last}" if last else "-", count=count)
-        answers = cast(list[Rows], pipe.execute())
-        found = {
-            camera: self._camera_events(camera, rows)
-            for camera, rows in zip(after, answers, strict=True)
-        }
-        return {camera: events for camera, events in found.items() if events}
+        """Return up to `count` events of each camera behind an id of its stream."""
+        return self._events.after(after, count)
 
-    def _camera_events(self, camera: str, rows: Rows) -> list[tuple[FrameId, CameraEvent]]:
-        """One that cannot be read is removed, so that nobody meets it again."""
-        events = []
-        for entry, row in rows:
-            try:
-                events.append((FrameId.parse(entry.decode()), codec.read_camera_event(camera, row)))
-            except BrokenMessageError as error:
-                about = {"camera": camera}
-                log.warning(
-                    "event %s of camera %r is left out: %s",
-                    entry.decode(),
-                    camera,
-                    error,
-                    extra=about,
-                )
-                self._redis.xdel(keys.events(camera), entry)
-        return events
+
+def log_broken(camera: str, entry: FrameId, error: BrokenMessageError) -> None:
+    """Log an event that is left out."""
+    log.warning(
+        "event %s of camera %r is left out: %s", entry, camera, error, extra={"camera": camera}
+    )

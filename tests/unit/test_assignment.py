@@ -6,7 +6,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lookout.service.core.camera import Camera, Pace
-from lookout.service.ownership.sharing import FAST_FPS, USUAL_FPS, load_of, to_give, to_take
+from lookout.service.ownership.assignment import (
+    FAST_FPS,
+    USUAL_FPS,
+    camera_to_give,
+    cameras_to_take,
+    load_of,
+)
 
 Shares = list[dict[str, float]]
 
@@ -34,17 +40,17 @@ def test_a_cameras_load_is_its_frame_rate_as_far_as_it_is_known() -> None:
 
 def test_a_worker_alone_takes_everything() -> None:
     free = {"a": 10.0, "b": 25.0, "c": 5.0}
-    assert sorted(to_take({}, free, {}, 40.0)) == ["a", "b", "c"]
+    assert sorted(cameras_to_take({}, free, {}, 40.0)) == ["a", "b", "c"]
 
 
 def test_a_worker_that_joins_is_given_its_share() -> None:
     mine = dict.fromkeys("abcd", 10.0)
-    assert to_give(mine, {"new": 0.0}, 40.0) == "a"
-    assert to_give({"a": 10.0, "b": 10.0}, {"new": 20.0}, 40.0) is None
+    assert camera_to_give(mine, {"new": 0.0}, 40.0) == "a"
+    assert camera_to_give({"a": 10.0, "b": 10.0}, {"new": 20.0}, 40.0) is None
 
 
 def test_nothing_is_given_for_half_a_camera() -> None:
-    assert to_give({"a": 10.0, "b": 10.0}, {"new": 10.0}, 30.0) is None
+    assert camera_to_give({"a": 10.0, "b": 10.0}, {"new": 10.0}, 30.0) is None
 
 
 def settled(shares: Shares, free: dict[str, float], rounds: int) -> int:
@@ -54,9 +60,9 @@ def settled(shares: Shares, free: dict[str, float], rounds: int) -> int:
         moved = False
         for me, mine in enumerate(shares):
             others = {str(i): sum(share.values()) for i, share in enumerate(shares) if i != me}
-            for name in to_take(mine, free, others, total):
+            for name in cameras_to_take(mine, free, others, total):
                 mine[name], moved = free.pop(name), True
-            given_up = to_give(mine, others, total)
+            given_up = camera_to_give(mine, others, total)
             if given_up is not None:
                 free[given_up], moved = mine.pop(given_up), True
         if not moved:

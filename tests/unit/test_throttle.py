@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from lookout.service.core.outage import Outage
+from lookout.service.core.throttle import OutageLog
 from tests.waiting import wait_until
 
 
 def test_it_is_told_once_however_many_attempts_fail() -> None:
-    outage = Outage()
+    outage = OutageLog()
     assert [outage.failed() for _ in range(3)] == [True, False, False]
 
 
 def test_a_success_between_two_failures_is_no_end_of_it() -> None:
-    outage = Outage(calm_s=60)
+    outage = OutageLog(calm_s=60)
     assert not outage.worked()
     assert outage.failed()
     assert not outage.worked()
@@ -20,7 +20,7 @@ def test_a_success_between_two_failures_is_no_end_of_it() -> None:
 
 
 def test_it_is_over_after_a_while_without_failures() -> None:
-    outage = Outage(calm_s=0.05)
+    outage = OutageLog(calm_s=0.05)
     outage.failed()
     wait_until(outage.worked, "the end")
     assert not outage.worked()

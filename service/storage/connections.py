@@ -1,0 +1,72 @@
+"""From settings to an open bus and store: the first step of every stage."""
+
+from __future__ import annotations
+
+import logging
+import threading
+
+from lookout.service.core.errors import SettingsError
+from lookout.service.core.settings import Settings
+from lookout.service.storage.bus.bus import Bus
+from lookout.service.storage.redis.connect import (
+    BUS_URL,
+    REJECTED,
+    STORE_URL,
+    UNAVAILABLE,
+    Server,
+    open_client,
+)
+from lookout.service.storage.store.store import Store
+
+log = logging.getLogger(__name__)
+
+RETRY_EVERY_S = 0.2
+
+
+def open_bus(settings: Settings) -> Bus:
+    """Return the bus. Does not connect yet. Raises SettingsError without a usable URL."""
+    return Bus(
+        open_client(settings.bus_url, BUS_URL),
+        frames_kept=settings.frames_kept,
+        scores_kept=settings.scores_kept,
+        heats_kept=settings.heats_kept,
+    )
+
+
+def open_store(settings: Settings) -> Store:
+    """Return the store. Does not connect yet. Raises SettingsError without a usable URL."""
+    return Store(open_client(settings.store_url, STORE_URL), alerts_kept=settings.alerts_kept)
+
+
+def wait_until_up(bus: Bus, store: Store, stop: threading.Event) -> bool:
+    """Wait until both servers answer; return False where `stop` came first.
+
+    Raises SettingsError where a server wants another user or password.
+    """
+    return wait_for_server("bus", BUS_URL, bus, stop) and wait_for_server(
+        "store", STORE_URL, store, stop
+    )
+
+
+def wait_for_server(role: str, variable: str, server: Server, stop: threading.Event) -> bool:
+    """Wait until a server answers, with one log line. See `wait_until_up`."""
+    is_logged = False
+    while not stop.is_set():
+        try:
+            server.ping()
+        except REJECTED:
+            raise SettingsError(
+                f"{variable}: the Redis at {server.address} wants another user or password"
+            ) from None
+        except UNAVAILABLE as error:
+            if not is_logged:
+                log.warning(
+                    "waiting for the %s (%s, at %s): %s", role, variable, server.address, error
+                )
+            is_logged = True
+            stop.wait(RETRY_EVERY_S)
+        else:
+            if is_logged:
+                log.info("the %s answers", role)
+            return True
+    return False

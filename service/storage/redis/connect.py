@@ -1,0 +1,98 @@
+"""From an address to a client. One client serves all threads of a process."""
+
+from __future__ import annotations
+
+from typing import cast
+from urllib.parse import urlsplit
+
+import redis
+from redis.backoff import ExponentialWithJitterBackoff
+from redis.exceptions import RedisClusterException
+from redis.retry import Retry
+
+from lookout.service.core import urls
+from lookout.service.core.errors import SettingsError
+from lookout.service.storage.redis.cluster import MARK, Cluster
+
+BUS_URL = "LOOKOUT_BUS_URL"
+STORE_URL = "LOOKOUT_STORE_URL"
+
+UNAVAILABLE = (redis.RedisError, RedisClusterException)
+"""Raised by a call while its Redis does not answer or refuses: away, starting, full, with a full
+disk (MISCONF) or without its replicas. Most of these come as plain ResponseErrors, from a script
+always; the cluster's own exception is no RedisError. Wait and try again.
+"""
+
+REJECTED = (redis.AuthenticationError, redis.exceptions.NoPermissionError)
+"""Raised by a server that wants another user or password: waiting does not help."""
+
+
+class Server:
+    """A Redis server, seen through its client."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self._redis = client
+
+    @property
+    def address(self) -> str:
+        """Return the server's address for a message, without user and password."""
+        return urls.of_server(self._redis.connection_pool.connection_kwargs)
+
+    def ping(self) -> None:
+        """Raise one of UNAVAILABLE where the server does not answer."""
+        self._redis.ping()
+
+
+def connect(url: str) -> redis.Redis:
+    """Return a client that gives up on a silent server after seconds. Does not connect yet."""
+    scheme, _, rest = url.partition("://")
+    options = {
+        "protocol": 2,
+        "socket_timeout": 10,
+        "socket_connect_timeout": 3,
+        "health_check_interval": 15,
+        "retry": Retry(ExponentialWithJitterBackoff(cap=0.5, base=0.05), 2),
+    }
+    if scheme.endswith(MARK):
+        return cast(redis.Redis, Cluster(f"{scheme.removesuffix(MARK)}://{rest}", **options))
+    return redis.Redis.from_url(url, **options)
+
+
+def open_client(url: str | None, variable: str) -> redis.Redis:
+    """Return a client for the address that a setting gives. Does not connect yet.
+
+    Raises SettingsError, which names the variable and never a part of a password.
+    """
+    if not url:
+        raise SettingsError(
+            f"{variable} is not set (a single stage needs both; "
+            "`lookout serve` starts its own Redis)"
+        )
+    try:
+        _check_url(url)
+        client = connect(url)
+        # The first connection would raise for an unknown option or an impossible host name.
+        pool = client.connection_pool
+        pool.connection_class(**pool.connection_kwargs)
+        str(pool.connection_kwargs.get("host", "")).encode("idna")
+    except (ValueError, TypeError, redis.RedisError):  # its text may repeat a part of the password
+        raise SettingsError(
+            f"{variable} is no usable Redis address: redis://, rediss:// or unix:// with known "
+            "options, redis+cluster:// or rediss+cluster://; "
+            "percent-encode @ / : ? # % in its user and password"
+        ) from None
+    return client
+
+
+def _check_url(url: str) -> None:
+    """Raise ValueError for what redis-py would misread.
+
+    redis-py takes what follows a / or ? in a password for a path or options, and ignores what it
+    cannot use.
+    """
+    parts = urlsplit(url)
+    database = parts.path.removeprefix("/") if parts.scheme != "unix" else ""
+    if parts.scheme.endswith(MARK) and database not in ("", "0"):
+        raise ValueError("a cluster has one database")
+    if "@" in parts.path + parts.query + parts.fragment or (database and not database.isdecimal()):
+        raise ValueError("a password is not percent-encoded, or the database is no number")

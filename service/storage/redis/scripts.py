@@ -1,0 +1,261 @@
+"""Every Lua script. Redis runs each as one step: nobody sees half of it.
+
+A script touches the keys of one camera or of one stage alone, so that each works on a Cluster.
+Scripts that write for an owner compare the token of its lease first and return -1 where somebody
+else holds the lease, -2 where nobody does (it ran out, or the bus was restarted). A stream refuses
+an id that is not newer: a repeated write changes nothing and returns 0. A write that is done
+returns 1.
+"""
+
+from __future__ import annotations
+
+_CHECK_LEASE = """
+local owner = redis.call('GET', KEYS[1])
+if not owner then return -2 end
+if owner ~= ARGV[1] then return -1 end
+"""
+
+_ADD_TO_STREAM = """
+local function add(key, id, kept, first, last)
+    local answer = redis.pcall('XADD', key, 'MAXLEN', kept, id, unpack(ARGV, first, last))
+    if type(answer) ~= 'table' then return 1 end
+    if string.find(answer.err, 'equal or smaller', 1, true) then return 0 end
+    return answer
+end
+"""
+
+ADD_FRAME = (
+    _CHECK_LEASE
+    + _ADD_TO_STREAM
+    + """
+if ARGV[4] ~= '' then
+    local last = '0-0'
+    if redis.call('EXISTS', KEYS[2]) == 1 then
+        local info = redis.call('XINFO', 'STREAM', KEYS[2])
+        for i = 1, #info, 2 do if info[i] == 'last-generated-id' then last = info[i + 1] end end
+    end
+    if last ~= ARGV[4] and last ~= ARGV[2] then return -3 end
+end
+local added = add(KEYS[2], ARGV[2], ARGV[3], 5, #ARGV)
+if added == 1 then redis.call('HINCRBY', KEYS[3], 'frames', 1) end
+return added
+"""
+)
+"""Append a frame.
+
+KEYS: lease, frames, counters.
+ARGV: token, id, frames kept, the id that must be the newest ('': any), the frame's fields.
+Returns -3 where another id is the newest.
+"""
+
+ADD_SCORE = (
+    _CHECK_LEASE
+    + _ADD_TO_STREAM
+    + """
+local counted = 6 + tonumber(ARGV[6])
+local pictured = counted + tonumber(ARGV[5])
+local added = add(KEYS[2], ARGV[2], ARGV[3], pictured + 1, #ARGV)
+if added ~= 1 then return added end
+add(KEYS[3], ARGV[2], ARGV[4], counted + 1, pictured)
+redis.call('SET', KEYS[4], ARGV[2])
+for at = 7, counted, 2 do redis.call('HINCRBY', KEYS[5], ARGV[at], ARGV[at + 1]) end
+return 1
+"""
+)
+"""Append a score with its heatmap, move the cursor and add to the counters.
+
+KEYS: lease, scores, heat, cursor, counters.
+ARGV: token, id, scores kept, heatmaps kept, number of words (names and values) of the heatmap,
+number of words of the counters, the counters, the heatmap's fields, the score's fields.
+"""
+
+ADD_GAP = (
+    _CHECK_LEASE
+    + """
+local session, first, last = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local at, seq = string.match(redis.call('GET', KEYS[3]) or '0-0', '(%d+)-(%d+)')
+at, seq = tonumber(at), tonumber(seq)
+if at > session or (at == session and seq >= last) then return 0 end
+if at == session and seq >= first then first = seq + 1 end
+redis.call('SET', KEYS[3], ARGV[2] .. '-' .. ARGV[4])
+redis.call('HINCRBY', KEYS[4], ARGV[7], last - first + 1)
+redis.call('XADD', KEYS[2], 'MAXLEN', ARGV[6], '*', 'session', ARGV[2],
+    'first', string.format('%.0f', first), 'frames', string.format('%.0f', last - first + 1),
+    'reason', ARGV[5])
+return 1
+"""
+)
+"""Record frames that were never scored, move the cursor and count them.
+
+KEYS: lease, gaps, cursor, counters.
+ARGV: token, session, first seq, last seq, reason, gaps kept, counter.
+Frames that the cursor has passed are recorded already: by the former owner, in a replay.
+"""
+
+RESTORE_CURSORS = (
+    _CHECK_LEASE
+    + """
+if ARGV[2] ~= '' then redis.call('SET', KEYS[2], ARGV[2], 'NX') end
+if ARGV[3] ~= '' then redis.call('SET', KEYS[3], ARGV[3]) end
+return 1
+"""
+)
+"""Set the cursor where the bus has none, and the snapshot's cursor in any case.
+
+KEYS: lease, cursor, snapshot's cursor. ARGV: token, cursor, snapshot's cursor ('': unknown).
+"""
+
+FRAME_TIMES = """
+local times = {}
+for _, row in ipairs(redis.call('XRANGE', KEYS[1], ARGV[1], '+', 'COUNT', ARGV[2])) do
+    local at = ''
+    for i = 1, #row[2], 2 do if row[2][i] == 'captured_at' then at = row[2][i + 1] end end
+    times[#times + 1] = row[1]
+    times[#times + 1] = at
+end
+return times
+"""
+"""Return id and captured_at of frames in turn; the pixels stay on the server.
+
+KEYS: frames. ARGV: start of the range, number of frames.
+"""
+
+_LIST_WORKERS = """
+local function workers(since)
+    local present = {}
+    for _, name in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], since, '+inf')) do
+        present[#present + 1] = name
+        present[#present + 1] = redis.call('HGET', KEYS[2], name) or '0'
+    end
+    return present
+end
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+"""
+
+HEARTBEAT = (
+    _LIST_WORKERS
+    + """
+redis.call('ZADD', KEYS[1], now, ARGV[1])
+redis.call('HSET', KEYS[2], ARGV[1], ARGV[2])
+for _, name in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now - 60000)) do
+    redis.call('ZREM', KEYS[1], name)
+    redis.call('HDEL', KEYS[2], name)
+end
+return workers(now - ARGV[3])
+"""
+)
+"""Record that a worker is present, and return the workers present: name and load in turn.
+
+KEYS: workers, loads. ARGV: worker, load, milliseconds since its last heartbeat for which a worker
+counts as present.
+"""
+
+PRESENT_WORKERS = _LIST_WORKERS + "return workers(now - ARGV[1])"
+"""Return the workers present: name and load in turn.
+
+KEYS: workers, loads. ARGV: milliseconds for which a worker counts as present.
+"""
+
+BEGIN_SESSION = """
+local last = tonumber(redis.call('HGET', KEYS[1], 'last') or '0')
+local session = string.format('%.0f', math.max(tonumber(ARGV[1]), last + 1))
+redis.call('HSET', KEYS[1], 'last', session, 'revision', ARGV[2], 'first', ARGV[3],
+    'began', ARGV[4])
+redis.call('HDEL', KEYS[1], 'ended')
+return session
+"""
+"""Return a new session number: the time, or the last number plus one where the clock went back.
+
+KEYS: session. ARGV: now (ms), revision of the camera, which of the file's frames is the session's
+first, when the file's time began (s).
+"""
+
+END_SESSION = """
+if redis.call('HGET', KEYS[1], 'last') == ARGV[1] then
+    redis.call('HSET', KEYS[1], 'ended', ARGV[2])
+end
+return 1
+"""
+"""Record that a file was read to its end, unless a later session has begun.
+
+KEYS: session. ARGV: session number, number of its frames.
+"""
+
+SAVE_SNAPSHOT = """
+local epoch, cursor = unpack(redis.call('HMGET', KEYS[1], 'epoch', 'cursor'))
+if tonumber(ARGV[1]) < tonumber(epoch or '0') then return 0 end
+local s1, q1 = string.match(cursor or '0-0', '(%d+)-(%d+)')
+local s2, q2 = string.match(ARGV[2], '(%d+)-(%d+)')
+s1, q1, s2, q2 = tonumber(s1), tonumber(q1), tonumber(s2), tonumber(q2)
+if s2 < s1 or (s2 == s1 and q2 < q1) then return 0 end
+redis.call('HSET', KEYS[1], 'epoch', ARGV[1], 'cursor', ARGV[2], 'state', ARGV[3])
+return 1
+"""
+"""Save a snapshot. Returns 0 for a former owner's epoch or an older cursor than the stored one.
+
+KEYS: snapshot. ARGV: epoch, cursor, state.
+"""
+
+REPLACE_CAMERA = """
+local now = redis.call('HGET', KEYS[1], ARGV[1])
+if not now then return 0 end
+local stored, expected = cjson.decode(now), cjson.decode(ARGV[4])
+if stored['revision'] ~= tonumber(ARGV[3]) then return 0 end
+for name, value in pairs(expected) do
+    local found = (stored['alert'] or {})[name]
+    if found == nil then found = cjson.null end
+    if found ~= value then return 0 end
+end
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
+return 1
+"""
+"""Replace a camera. Returns 0 where the stored camera is another than the expected one.
+
+KEYS: cameras. ARGV: id, camera, and of the camera that it replaces: revision, alert settings.
+"""
+
+SAVE_ALERTING = """
+local function logged(event, text)
+    for _, row in ipairs(redis.call('XREVRANGE', KEYS[5], '+', '-', 'COUNT', 16)) do
+        if row[2][2] == event and row[2][4] == text then return true end
+    end
+    return false
+end
+local function over(event, id)
+    if redis.call('HEXISTS', KEYS[2], id) == 0 then return false end
+    return event == 'new' or redis.call('SISMEMBER', KEYS[3], id) == 0
+end
+redis.call('SET', KEYS[1], ARGV[1])
+for at = 3, #ARGV, 7 do
+    local id, state, opened_at, _, event, _, text = unpack(ARGV, at, at + 6)
+    if not over(event, id) and not logged(event, text) then
+        redis.call('HSET', KEYS[2], id, text)
+        redis.call(state == 'open' and 'SADD' or 'SREM', KEYS[3], id)
+        redis.call('ZADD', KEYS[4], opened_at, id)
+        redis.call('XADD', KEYS[5], 'MAXLEN', ARGV[2], '*', unpack(ARGV, at + 3, at + 6))
+        if event == 'new' then redis.call('INCR', KEYS[6]) end
+    end
+end
+return 1
+"""
+"""Save the alerting state with the alert events of the step.
+
+KEYS: alerting state, alerts, open alerts, alerts by time, alert log, number of alerts opened.
+ARGV: state, length of the log, then of each event: the alert's id, state and opening time, and its
+fields in the log ('event', its name, 'alert', the text).
+Repeated (the answer was lost, or scores are replayed) it changes nothing: an alert is new once, its
+end is its last event, and an update is left out where it is among the newest entries of the log.
+"""
+
+ADD_CAMERA_EVENT = """
+for _, row in ipairs(redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 64)) do
+    if row[2][2] == ARGV[3] and row[2][4] == ARGV[5] then return 0 end
+end
+redis.call('XADD', KEYS[1], 'MAXLEN', ARGV[1], '*', unpack(ARGV, 2))
+return 1
+"""
+"""Append a camera event, unless the newest entries hold it: a new owner replays frames.
+
+KEYS: events. ARGV: events kept, then the event's fields: 'kind', its kind, 'frame', its frame, …
+"""

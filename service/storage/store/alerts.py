@@ -1,0 +1,199 @@
+"""Alerts, the log of their events, and the state from which alerting continues."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+import redis
+
+from lookout.service.core.errors import BrokenMessageError, NotFoundError
+from lookout.service.core.messages import Alert, AlertEvent, FrameId
+from lookout.service.core.throttle import OnceLog
+from lookout.service.storage.redis import codec, keys, scripts
+from lookout.service.storage.redis.connect import Server
+from lookout.service.storage.redis.streams import MessageStream
+
+log = logging.getLogger(__name__)
+
+LOG_KEPT = 1000  # alert events that a camera's log holds for its listeners
+
+
+@dataclass(frozen=True, slots=True)
+class AlertingOverview:
+    """How far alerting is with one camera."""
+
+    open: int
+    opened: int  # ever
+    cursor: FrameId | None  # the last score that it has handled and saved
+
+
+class Alerts(Server):
+    """The alerts of every camera. An alert that cannot be read is logged once and left out."""
+
+    def __init__(self, client: redis.Redis, *, alerts_kept: int) -> None:
+        super().__init__(client)
+        self._alerts_kept = alerts_kept
+        self._logged_alerts = OnceLog()
+        self._alert_log = MessageStream(client, keys.alert_log, codec.read_alert_event, log_broken)
+
+    # Written by alerting
+
+    def alerting_state(self, camera: str) -> dict[str, Any] | None:
+        """Return what alerting saved with its last step: its cursor and the policy's state."""
+        text = cast(bytes | None, self._redis.get(keys.alerting(camera)))
+        return json.loads(text) if text else None
+
+    def save_alerting(
+        self, camera: str, state: Mapping[str, Any], events: list[AlertEvent]
+    ) -> None:
+        """Save alerts, their log and the alerting state in one step. A repetition is ignored."""
+        if any(event.event == "new" for event in events):
+            # Another slot of a Cluster than the camera's keys: first, so that none is missed.
+            self._redis.sadd(keys.ALERTED, camera)
+        of_camera = (
+            keys.alerting,
+            keys.alerts,
+            keys.open_alerts,
+            keys.alerts_by_time,
+            keys.alert_log,
+            keys.alerts_opened,
+        )
+        words: list[str | bytes] = [json.dumps(state), str(LOG_KEPT)]
+        for event in events:
+            alert = event.alert
+            words += [alert.id, alert.state, repr(alert.opened_at)]
+            words += codec.flat(codec.alert_event_fields(event))
+        names = [key(camera) for key in of_camera]
+        self._redis.eval(scripts.SAVE_ALERTING, len(names), *names, *words)
+
+    def forget_alerting(self, camera: str) -> None:
+        """Drop the alerting state of a camera that is gone; its alerts stay."""
+        self._redis.delete(keys.alerting(camera))
+
+    def drop_old_alerts(self, camera: str) -> list[str]:
+        """Remove the oldest alerts beyond the bound; return their ids for removing their pictures."""
+        surplus = self._redis.zcard(keys.alerts_by_time(camera)) - self._alerts_kept
+        if surplus <= 0:
+            return []
+        old = cast(list[bytes], self._redis.zrange(keys.alerts_by_time(camera), 0, surplus - 1))
+        pipe = self._redis.pipeline(transaction=True)
+        pipe.hdel(keys.alerts(camera), *old)
+        pipe.zrem(keys.alerts_by_time(camera), *old)
+        pipe.srem(keys.open_alerts(camera), *old)
+        pipe.execute()
+        return [alert.decode() for alert in old]
+
+    # Read by everybody
+
+    def alert(self, camera: str, alert_id: str) -> Alert:
+        """Return one alert. Raises NotFoundError, BrokenMessageError."""
+        text = cast(bytes | None, self._redis.hget(keys.alerts(camera), alert_id))
+        if text is None:
+            raise NotFoundError(f"there is no alert {alert_id!r}")
+        return codec.load(Alert, text)
+
+    def alerts(self, camera: str, *, before: tuple[float, str] | None, limit: int) -> list[Alert]:
+        """Return the newest `limit` alerts before a place, newest first.
+
+        before: (opening time in s, id); ids settle a tie. None: from the newest alert.
+        """
+        alerts: list[Alert] = []
+        while len(alerts) < limit and (places := self._places(camera, before, limit)):
+            alerts += self._load_alerts(camera, [alert_id for _, alert_id in places])
+            before = places[-1]
+        return alerts[:limit]
+
+    def _places(
+        self, camera: str, before: tuple[float, str] | None, limit: int
+    ) -> list[tuple[float, str]]:
+        """Return (opening time in s, id) of the newest `limit` alerts before a place."""
+        index = keys.alerts_by_time(camera)
+        newest = "+inf"
+        ties = 0
+        if before is not None:
+            newest = repr(before[0])
+            ties = self._redis.zcount(index, before[0], before[0])
+        rows = cast(
+            list[tuple[bytes, float]],
+            self._redis.zrevrangebyscore(
+                index, newest, "-inf", start=0, num=limit + ties, withscores=True
+            ),
+        )
+        places = [(opened_at, alert_id.decode()) for alert_id, opened_at in rows]
+        return [place for place in places if before is None or place < before][:limit]
+
+    def open_alerts(self, camera: str) -> list[Alert]:
+        """Return the open alerts of a camera (one, as a rule), newest first."""
+        ids = cast(set[bytes], self._redis.smembers(keys.open_alerts(camera)))
+        alerts = self._load_alerts(camera, [alert_id.decode() for alert_id in ids])
+        return sorted(alerts, key=lambda alert: (alert.opened_at, alert.id), reverse=True)
+
+    def _load_alerts(self, camera: str, ids: list[str]) -> list[Alert]:
+        if not ids:
+            return []
+        texts = cast(list[bytes | None], self._redis.hmget(keys.alerts(camera), ids))
+        alerts = []
+        for alert_id, text in zip(ids, texts, strict=True):
+            try:
+                if text:
+                    alerts.append(codec.load(Alert, text))
+            except BrokenMessageError as error:
+                if self._logged_alerts.is_new(alert_id):
+                    log.warning("alert %r is left out: %s", alert_id, error)
+        return alerts
+
+    def alerting_overview(self, cameras: Iterable[str]) -> dict[str, AlertingOverview]:
+        """Return the overview of many cameras in one round trip.
+
+        A state that cannot be read has no cursor.
+        """
+        names = list(cameras)
+        pipe = self._redis.pipeline(transaction=False)
+        for camera in names:
+            pipe.scard(keys.open_alerts(camera))
+            pipe.get(keys.alerts_opened(camera))
+            pipe.get(keys.alerting(camera))
+        answers = iter(pipe.execute())
+        return {
+            camera: AlertingOverview(
+                next(answers), int(next(answers) or 0), alerting_cursor(next(answers))
+            )
+            for camera in names
+        }
+
+    def alerted_cameras(self) -> list[str]:
+        """Return every camera that has alerts or had any, removed ones too."""
+        names = cast(set[bytes], self._redis.smembers(keys.ALERTED))
+        return sorted(name.decode() for name in names)
+
+    def newest_alert_event_id(self, camera: str) -> FrameId | None:
+        """Return the id at which the alert log ends now: a listener starts behind it."""
+        return self._alert_log.newest_id(camera)
+
+    def alert_events_after(
+        self, after: Mapping[str, FrameId | None], count: int
+    ) -> dict[str, list[tuple[FrameId, AlertEvent]]]:
+        """Return up to `count` alert events of each camera behind an id of its log.
+
+        The id has the form of a frame's, and names no frame. An event that cannot be read is
+        removed from the log, so that no listener meets it again.
+        """
+        return self._alert_log.after(after, count)
+
+
+def alerting_cursor(state: bytes | None) -> FrameId | None:
+    """Return the cursor in an alerting state; None where it has none that can be read."""
+    try:
+        cursor = json.loads(state)["cursor"] if state else None
+        return FrameId.parse(cursor) if cursor else None
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return None
+
+
+def log_broken(camera: str, entry: FrameId, error: BrokenMessageError) -> None:
+    """Log an event that is left out."""
+    log.warning("event %s of %r is left out: %s", entry, camera, error)

@@ -1,0 +1,54 @@
+"""The last session of each camera."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import cast
+
+from lookout.service.storage.redis import keys, scripts
+from lookout.service.storage.redis.connect import Server
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """The last session of a camera. A file that has not been read to its end continues it."""
+
+    number: int
+    revision: int  # of the camera
+    first: int = 0  # which of the file's kept frames is the session's frame 0
+    began: float = 0.0  # when the file's own time was 0 (s, UTC)
+    frames: int | None = None  # number of frames at the file's end; None until that is reached
+
+
+class Sessions(Server):
+    """The session numbers, which never repeat and never decrease."""
+
+    def begin_session(
+        self, camera: str, now_s: float, revision: int, first: int = 0, began: float = 0.0
+    ) -> int:
+        """Return a number greater than any before: the time in ms, or the last plus one.
+
+        See Session for `revision`, `first` and `began`.
+        """
+        words = (str(int(now_s * 1000)), str(revision), str(first), repr(began))
+        return int(
+            cast(bytes, self._redis.eval(scripts.BEGIN_SESSION, 1, keys.session(camera), *words))
+        )
+
+    def end_session(self, camera: str, session: int, frames: int) -> None:
+        """Record that a file was read to its end: it is played again only when its camera changes."""
+        words = (str(session), str(frames))
+        self._redis.eval(scripts.END_SESSION, 1, keys.session(camera), *words)
+
+    def session(self, camera: str) -> Session | None:
+        """Return the last session of a camera; None where it had none."""
+        fields = cast(dict[bytes, bytes], self._redis.hgetall(keys.session(camera)))
+        if b"last" not in fields:
+            return None
+        return Session(
+            int(fields[b"last"]),
+            int(fields[b"revision"]),
+            int(fields[b"first"]),
+            float(fields[b"began"]),
+            int(fields[b"ended"]) if b"ended" in fields else None,
+        )

@@ -1,0 +1,68 @@
+"""What each camera has learned, fenced by an epoch of ownership."""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import dataclass
+from typing import Any, cast
+
+from lookout.service.core.messages import FrameId
+from lookout.service.storage.redis import keys, scripts
+from lookout.service.storage.redis.connect import Server
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What a camera had learned when all frames up to `cursor` were scored or dropped."""
+
+    cursor: FrameId
+    state: dict[str, Any]
+
+
+class Snapshots(Server):
+    """One snapshot a camera. Only the last owner, by its epoch, can save one."""
+
+    def begin_ownership(self, camera: str) -> tuple[int, Snapshot | None]:
+        """Begin a new epoch, in which former owners' snapshots are refused.
+
+        Returns the epoch and what the former owners saved.
+        """
+        epoch = self._redis.hincrby(keys.snapshot(camera), "epoch", 1)
+        return epoch, self.snapshot(camera)
+
+    def save_snapshot(self, camera: str, epoch: int, snapshot: Snapshot) -> bool:
+        """Save; return False where a later epoch has begun or a later frame is saved already."""
+        state = json.dumps(snapshot.state, separators=(",", ":"))
+        words = (str(epoch), str(snapshot.cursor), state)
+        return bool(self._redis.eval(scripts.SAVE_SNAPSHOT, 1, keys.snapshot(camera), *words))
+
+    def snapshot(self, camera: str) -> Snapshot | None:
+        """Return the snapshot; None where there is none that can be read.
+
+        Without one the camera starts from its trained memory.
+        """
+        cursor, state = cast(
+            list[bytes | None], self._redis.hmget(keys.snapshot(camera), ["cursor", "state"])
+        )
+        if cursor is None or state is None:
+            return None
+        try:
+            return Snapshot(FrameId.parse(cursor.decode()), json.loads(state))
+        except ValueError as error:
+            log.warning(
+                "the snapshot of camera %s cannot be read and is left out: %s",
+                camera,
+                error,
+                extra={"camera": camera},
+            )
+            return None
+
+    def forget_snapshot(self, camera: str) -> None:
+        """Drop the snapshot and begin a new epoch, in which its owner cannot save it again."""
+        pipe = self._redis.pipeline(transaction=True)
+        pipe.hincrby(keys.snapshot(camera), "epoch", 1)
+        pipe.hdel(keys.snapshot(camera), "state", "cursor")
+        pipe.execute()
