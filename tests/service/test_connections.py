@@ -186,7 +186,7 @@ def test_the_right_password_opens(urls: Urls, guarded: str) -> None:
 def test_a_stage_with_a_wrong_password_ends_with_one_line(urls: Urls, guarded: str) -> None:
     wrong = {"LOOKOUT_BUS_URL": with_password(guarded, "wr0ng"), "LOOKOUT_STORE_URL": urls.store}
     done = subprocess.run(
-        [sys.executable, "-P", "-m", "lookout", "alert"],
+        [sys.executable, "-P", "-m", "lookout", "alerting"],
         env={**os.environ, **wrong},
         capture_output=True,
         text=True,
