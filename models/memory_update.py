@@ -24,7 +24,6 @@ import torch.nn.functional as F  # noqa: N812  torch's own convention
 from torch import Tensor
 
 from lookout.models import memory
-from lookout.models.scoring.calibration import Bounds
 
 RATE = 3e-4
 """Of the way, an update. At 10 frames/s with half of the normal frames passing, a change is followed in ten minutes,
@@ -63,15 +62,18 @@ class UpdateRule:
         return cls(gamma, 1.0, None)
 
     @classmethod
-    def guarded_by(cls, bounds: Bounds, dim: int, gamma: float) -> UpdateRule:
+    def guarded_by(
+        cls, gate_error: float | None, distance_high: float, dim: int, gamma: float
+    ) -> UpdateRule:
         """A small step, and never far, in the measures of the camera's own normal footage.
 
-        dim: D. gamma: the gate where the bounds hold none (they were taken by an older version).
+        gate_error, distance_high: of its bounds. dim: D. gamma: the gate where the bounds hold none (they were taken by
+        an older version).
         """
-        gate = gamma if bounds.gate_error is None else bounds.gate_error
+        gate = gamma if gate_error is None else gate_error
         # A distance is a mean over D of squares, so 1 - cosine = D distance / 2; and 1 - cos(k x) ≈ k² (1 - cos x).
-        drift_most = NORMAL_ANGLES**2 * dim * bounds.distance_high / 2
-        return cls(gate, RATE, min(drift_most, _NO_BOUND), bounds.distance_high)
+        drift_most = NORMAL_ANGLES**2 * dim * distance_high / 2
+        return cls(gate, RATE, min(drift_most, _NO_BOUND), distance_high)
 
     @classmethod
     def fixed(cls) -> UpdateRule:

@@ -17,8 +17,9 @@ from lookout.models.checkpoint.file import Checkpoint
 from lookout.models.device import Precision
 from lookout.models.input_spec import InputSpec
 from lookout.models.memory_update import Rules, UpdateRule
+from lookout.models.scoring.camera_state import StepOutput
 from lookout.models.scoring.metrics import gate_error, psnr_db
-from lookout.models.vision.heatmap import heatmap
+from lookout.models.vision.heatmap import as_levels, heatmap
 from lookout.models.vision.tensors import to_clips
 
 Pixels = npt.NDArray[np.uint8]
@@ -37,6 +38,23 @@ class Scored:
     )
     drift: Tensor  # (B,) float32, of those items from the trained ones: the largest 1 - cosine
     heat: Tensor  # (B, 64, 64) float32 in [0, 1]
+
+    def samples(self) -> list[StepOutput]:
+        """Return each sample's output, moved to the host in two transfers: (B, 5) and (B, 64, 64)."""
+        columns = (
+            self.psnr_db,
+            self.distance,
+            self.gate_error,
+            self.memory_updated.float(),
+            self.drift,
+        )
+        cells = as_levels(self.heat)
+        return [
+            StepOutput(psnr_db, distance, gate_error, bool(updated), drift, self.items[i], cells[i])
+            for i, (psnr_db, distance, gate_error, updated, drift) in enumerate(
+                torch.stack(columns, dim=1).tolist()
+            )
+        ]
 
 
 class Followed(NamedTuple):

@@ -11,7 +11,7 @@ import numpy as np
 from lookout.models.checkpoint.file import Checkpoint
 from lookout.models.data.clips import STRICT, Reading, Room, clip_parts
 from lookout.models.device import Precision
-from lookout.models.evaluation.clip_scores import ClipScores, score_clip
+from lookout.models.evaluation.clip_scores import ClipScorer, ClipScores
 from lookout.models.scorer import Scorer
 from lookout.models.scoring.calibration import Bounds
 
@@ -56,4 +56,4 @@ def _scored(
     for path, room in zip(clips, rooms, strict=True):
         parts = clip_parts(path, preprocess, scorer.t_length, reading, room)
         while parts:
-            yield score_clip(scorer, path.stem, parts.pop(0), on_frame=on_frame)
+            yield ClipScorer(scorer).score(path.stem, parts.pop(0), on_frame=on_frame)

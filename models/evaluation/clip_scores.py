@@ -1,45 +1,123 @@
-"""Scoring whole clips, frame by frame, exactly as the live line does: what calibrate and evaluate share."""
+"""Score whole clips frame by frame, with the `CameraState` that the live service runs."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from math import isfinite
+from itertools import count
+from math import isfinite, nan
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from lookout.models.data.clips import whole_clip
 from lookout.models.errors import CheckpointError
 from lookout.models.media.decode import Pixels
-from lookout.models.memory_update import Rollback, UpdateRule
+from lookout.models.memory_update import UpdateRule
 from lookout.models.scorer import Scorer
-from lookout.models.scoring.local import LocalScore
-from lookout.models.vision.heatmap import as_levels
+from lookout.models.scoring.camera_state import CameraState, FrameScore
+from lookout.models.scoring.normalizer import Normalizer
 
 Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
 class ClipScores:
-    """One entry a scored frame: consecutive frames of a clip."""
+    """Scores of the consecutive scored frames of one clip; arrays have one entry a scored frame."""
 
     name: str
     frames: int  # N, of the clip
-    first: int  # 0-based, of those scored
+    first: int  # 0-based number of the first scored frame
     psnr_db: Floats
     distance: Floats
     gate_error: Floats
     memory_updated: npt.NDArray[np.bool_]
-    drift: Floats  # of the memory from the trained items, after the frame: the largest 1 - cosine
-    local_db: Floats  # the local score
+    value: Floats  # what a camera with the same normalizer shows; nan while learning
+    drift: Floats  # of the memory after the frame: largest 1 - cosine to the trained items
+    local_db: Floats
     rollbacks: int  # how often a guarded memory went back to the trained items in this clip
     heat: npt.NDArray[np.uint16] | None = (
-        None  # (scored frames, 64, 64): RMSE a cell times 65535; None: not asked for
+        None  # (scored frames, 64, 64): RMSE of a cell times 65535
     )
+
+
+class ClipScorer:
+    """Scores clips one after the other, as one camera whose sessions they are."""
+
+    def __init__(
+        self,
+        scorer: Scorer,
+        *,
+        rule: UpdateRule | None = None,
+        normalizer: Normalizer | None = None,
+    ) -> None:
+        """rule: of the memory's update; None: as published.
+
+        normalizer: source of the values; None: one that learns from the first frames. It is used by
+            all clips, even where the memory starts again for each.
+        """
+        self._scorer = scorer
+        self._rule = rule or UpdateRule.paper(scorer.gamma)
+        self._normalizer = normalizer or Normalizer()
+        self._clip_numbers = count()
+        self.reset_memory()
+
+    def reset_memory(self) -> None:
+        """Start the next clip from the trained memory."""
+        self._state = CameraState(
+            self._scorer.fresh_items(),
+            self._normalizer,
+            gamma=self._scorer.gamma,
+            rule=self._rule,
+        )
+
+    def score(
+        self,
+        name: str,
+        clip: Pixels,
+        *,
+        keep_heat: bool = False,
+        on_frame: Callable[[], None] = lambda: None,
+    ) -> ClipScores:
+        """Score one clip, (N, H, W, 3) uint8 RGB with N >= T.
+
+        Raises CheckpointError where a score is not finite: a metric over the remaining frames would
+        describe another set.
+        """
+        scorer = self._scorer
+        first = scorer.input_spec.scored
+        session = next(self._clip_numbers)
+        scores: list[FrameScore] = []
+        heat: list[npt.NDArray[np.uint16]] = []
+        for start in range(len(clip) - scorer.t_length + 1):
+            window = clip[start : start + scorer.t_length]
+            step = scorer.step([window], self._state.items[None], [self._state.rule])
+            (output,) = step.samples()
+            score = self._state.update(output, (session, start))
+            if not (isfinite(score.psnr_db) and isfinite(score.distance)):
+                raise CheckpointError(
+                    f"clip {name}, frame {start + first}: the model gives no finite score "
+                    f"(PSNR {score.psnr_db:.3g} dB, distance {score.distance:.3g})"
+                )
+            scores.append(score)
+            if keep_heat:
+                heat.append(output.cells)
+            on_frame()
+        return ClipScores(
+            name=name,
+            frames=len(clip),
+            first=first,
+            psnr_db=np.array([score.psnr_db for score in scores]),
+            distance=np.array([score.distance for score in scores]),
+            gate_error=np.array([score.gate_error for score in scores]),
+            memory_updated=np.array([score.memory_updated for score in scores]),
+            value=np.array([nan if score.value is None else score.value for score in scores]),
+            drift=np.array([score.drift for score in scores]),
+            local_db=np.array([score.local_db for score in scores]),
+            rollbacks=sum(score.rolled_back for score in scores),
+            heat=np.stack(heat) if keep_heat else None,
+        )
 
 
 def score_clips(
@@ -48,113 +126,24 @@ def score_clips(
     *,
     carry_memory: bool,
     rule: UpdateRule | None = None,
+    normalizer: Normalizer | None = None,
     keep_heat: bool = False,
     on_frame: Callable[[], None] = lambda: None,
 ) -> Iterator[ClipScores]:
-    """Score clip after clip; the memory is carried from each to the next, as the authors do, or starts anew.
+    """Score clip after clip; the memory is carried on, as the authors do, or starts again for each.
 
-    rule: of the memory's update; None: as published. keep_heat: the heatmaps too, 8 KB a frame. Raises VideoError for
-    an unreadable clip, DataError for one shorter than T frames, CheckpointError where a score is no finite number.
+    rule, normalizer: see `ClipScorer`. keep_heat: keep the heatmaps too, 8 KB a frame.
+    Raises VideoError for an unreadable clip, DataError for one shorter than T frames,
+    CheckpointError where a score is not finite.
     """
-    camera = _Camera(scorer, rule or UpdateRule.paper(scorer.gamma))
+    clip_scorer = ClipScorer(scorer, rule=rule, normalizer=normalizer)
     for path in paths:
         if not carry_memory:
-            camera = _Camera(scorer, camera.rule)
-        # without a name here: while the next clip is decoded, this one is not there any more
-        yield _score(
-            camera,
+            clip_scorer.reset_memory()
+        # The pixels get no name here: they are freed before the next clip is decoded.
+        yield clip_scorer.score(
             path.stem,
             whole_clip(path, scorer.checkpoint.preprocess, scorer.t_length),
-            keep_heat,
-            on_frame,
-        )
-
-
-def score_clip(
-    scorer: Scorer,
-    name: str,
-    clip: Pixels,
-    *,
-    rule: UpdateRule | None = None,
-    keep_heat: bool = False,
-    on_frame: Callable[[], None] = lambda: None,
-) -> ClipScores:
-    """Score one clip, (N, H, W, 3) uint8 RGB with N >= T, beginning with the trained memory."""
-    return _score(
-        _Camera(scorer, rule or UpdateRule.paper(scorer.gamma)), name, clip, keep_heat, on_frame
-    )
-
-
-class _Row(NamedTuple):
-    """What one step says of its frame."""
-
-    psnr_db: float
-    distance: float
-    gate_error: float  # nan without a memory that adapts
-    memory_updated: bool
-    drift: float
-
-
-class _Camera:
-    """One camera's memory from frame to frame: each frame's update decides what the next one reads."""
-
-    def __init__(self, scorer: Scorer, rule: UpdateRule) -> None:
-        self.scorer, self.rule = scorer, rule
-        self.items = scorer.fresh_items()  # (M, D)
-        self.rollback = Rollback()
-        self.heat = torch.empty(0, 0)  # (64, 64), of the frame scored last
-
-    def row(self, clip: Pixels) -> _Row:
-        """Score one frame of a clip, (T, H, W, 3) uint8 RGB."""
-        scored = self.scorer.step([clip], self.items[None], [self.rule])
-        self.heat = scored.heat[0]
-        row = _Row(
-            psnr_db=scored.psnr_db.item(),
-            distance=scored.distance.item(),
-            gate_error=scored.gate_error.item(),
-            memory_updated=bool(scored.memory_updated.item()),
-            drift=scored.drift.item(),
-        )
-        back = self.rollback.saw(row.drift, row.distance, row.memory_updated, self.rule)
-        self.items = self.scorer.fresh_items() if back else scored.items[0]
-        return row
-
-
-def _score(
-    camera: _Camera, name: str, clip: Pixels, keep_heat: bool, on_frame: Callable[[], None]
-) -> ClipScores:
-    """One clip, one frame at a time."""
-    rows, heats, before = list[_Row](), list[npt.NDArray[np.uint16]](), camera.rollback.rollbacks
-    local, local_db = LocalScore(), []
-    t_length, first = camera.scorer.t_length, camera.scorer.input_spec.scored
-    for start in range(len(clip) - t_length + 1):
-        end = start + t_length
-        row = camera.row(clip[start:end])
-        _check_finite(row, name, start + first)
-        rows.append(row)
-        cells = as_levels(camera.heat)
-        local_db.append(local.see((0, end), cells))
-        heats += [cells] if keep_heat else []
-        on_frame()
-    return ClipScores(
-        name=name,
-        frames=len(clip),
-        first=first,
-        psnr_db=np.array([row.psnr_db for row in rows]),
-        distance=np.array([row.distance for row in rows]),
-        gate_error=np.array([row.gate_error for row in rows]),
-        memory_updated=np.array([row.memory_updated for row in rows]),
-        drift=np.array([row.drift for row in rows]),
-        local_db=np.array(local_db),
-        rollbacks=camera.rollback.rollbacks - before,
-        heat=np.stack(heats) if keep_heat else None,
-    )
-
-
-def _check_finite(row: _Row, clip: str, frame: int) -> None:
-    """Raises CheckpointError: a metric over the frames that are left would tell of another set."""
-    if not (isfinite(row.psnr_db) and isfinite(row.distance)):
-        scores = f"PSNR {row.psnr_db:.3g} dB, distance {row.distance:.3g}"
-        raise CheckpointError(
-            f"clip {clip}, frame {frame}: the model gives no finite score ({scores})"
+            keep_heat=keep_heat,
+            on_frame=on_frame,
         )

@@ -34,9 +34,8 @@ from lookout.models.evaluation.regions import Pictured, RegionMetrics, region_me
 from lookout.models.memory_update import UpdateRule
 from lookout.models.scorer import Scorer
 from lookout.models.scoring.alert_policy import AlertPolicy
-from lookout.models.scoring.calibration import Bounds
 from lookout.models.scoring.metrics import value_minmax, value_none
-from lookout.models.scoring.normalizer import Learner, Scheme, Scores
+from lookout.models.scoring.normalizer import LEARN_FRAMES, Normalizer, RawScores, Scheme
 
 Floats = npt.NDArray[np.float64]
 
@@ -115,7 +114,7 @@ def evaluate(
     carry_memory: bool = True,
     rule: UpdateRule | None = None,
     fusion_weight: float | None = None,
-    learn_frames: int = 300,
+    learn_frames: int = LEARN_FRAMES,
     scheme: Scheme = "paper",
     alarm: AlertPolicy | None = None,
     keep_heat: bool = False,
@@ -145,18 +144,40 @@ def evaluate(
     )
     pictured = masks if regions else None
     keep_heat = keep_heat or pictured is not None
+    bounds = scorer.checkpoint.calibration
+    has_local_bounds = bounds is not None and bounds.local_db is not None
+    normalizers: dict[Scheme, Normalizer] = {
+        "paper": Normalizer(bounds, learn_frames, "paper", fusion_weight),
+        "local": Normalizer(
+            bounds if has_local_bounds else None, learn_frames, "local", fusion_weight
+        ),
+    }
     clips = list(
         score_clips(
             scorer,
             paths,
             carry_memory=carry_memory,
             rule=rule,
+            normalizer=normalizers[scheme],
             keep_heat=keep_heat,
             on_frame=on_frame,
         )
     )
-    bounds = scorer.checkpoint.calibration
-    values = _values(clips, bounds, learn_frames, fusion_weight)
+    other: Scheme = "local" if scheme == "paper" else "paper"
+    live = {
+        scheme: {clip.name: clip.value for clip in clips},
+        other: live_values(clips, normalizers[other]),
+    }
+    values = {}
+    for clip in clips:
+        minmax = value_minmax(clip.psnr_db, clip.distance, fusion_weight)
+        values[clip.name] = Values(
+            minmax=minmax,
+            none=value_none(clip.psnr_db, clip.distance, fusion_weight),
+            causal=live["paper"][clip.name],
+            local=live["local"][clip.name],
+            fused=value_fused(minmax, clip.local_db),
+        )
     labels = _labels(clips, truths) if truths else None
     ahead = scorer.input_spec.frames - 1 - scorer.input_spec.scored
     watched = _watched(clips, values, scheme, labels, rates, ahead) if labels else None
@@ -165,7 +186,7 @@ def evaluate(
         values=values,
         labels=labels,
         calibration="learn" if bounds is None else "model",
-        local_calibration="learn" if bounds is None or bounds.local_db is None else "model",
+        local_calibration="model" if has_local_bounds else "learn",
         scheme=scheme,
         fusion_weight=fusion_weight,
         frames=_frames(values, labels) if labels else None,
@@ -198,7 +219,7 @@ def guarded_rule(checkpoint: Checkpoint) -> UpdateRule:
         raise CheckpointError(
             "a guarded memory needs a calibration with a gate error: run `lookout calibrate` first"
         )
-    return UpdateRule.guarded_by(bounds, spec.items[1], spec.gate)
+    return UpdateRule.guarded_by(bounds.gate_error, bounds.distance_high, spec.items[1], spec.gate)
 
 
 def _labels(clips: list[ClipScores], truths: dict[str, Truth]) -> dict[str, Labels]:
@@ -207,29 +228,14 @@ def _labels(clips: list[ClipScores], truths: dict[str, Truth]) -> dict[str, Labe
     return {clip.name: found[clip.name][clip.first :][: len(clip.psnr_db)] for clip in clips}
 
 
-def _values(
-    clips: list[ClipScores], bounds: Bounds | None, learn_frames: int, fusion_weight: float
-) -> dict[str, Values]:
-    with_local = bounds if bounds is not None and bounds.local_db is not None else None
-    paper, local = Learner(bounds, learn_frames), Learner(with_local, learn_frames, "local")
-    found = {}
+def live_values(clips: list[ClipScores], normalizer: Normalizer) -> dict[str, Floats]:
+    """Return the values that a camera with another normalizer shows; nan while it learns."""
+    values = {}
     for clip in clips:
-        minmax = value_minmax(clip.psnr_db, clip.distance, fusion_weight)
-        found[clip.name] = Values(
-            minmax=minmax,
-            none=value_none(clip.psnr_db, clip.distance, fusion_weight),
-            causal=_live(paper, clip, fusion_weight),
-            local=_live(local, clip, fusion_weight),
-            fused=value_fused(minmax, clip.local_db),
-        )
-    return found
-
-
-def _live(learner: Learner, clip: ClipScores, fusion_weight: float) -> Floats:
-    frames = zip(clip.psnr_db, clip.distance, clip.gate_error, clip.local_db, strict=True)
-    return np.array(
-        [learner.value(Scores(*scores), fusion_weight) for scores in frames], np.float64
-    )  # None becomes nan
+        frames = zip(clip.psnr_db, clip.distance, clip.gate_error, clip.local_db, strict=True)
+        found = [normalizer.value(RawScores(*scores)) for scores in frames]
+        values[clip.name] = np.array(found, np.float64)  # None becomes nan
+    return values
 
 
 def _frames(values: dict[str, Values], labels: dict[str, Labels]) -> dict[str, FrameMetrics]:

@@ -50,41 +50,47 @@ def score_db(lasting: Sums) -> float:
 
 
 class LocalScore:
-    """Of one camera, frame by frame; one that does not follow on the last begins anew."""
+    """The local score of one camera's consecutive frames."""
 
     def __init__(self) -> None:
         self._cells: deque[Cells] = deque(maxlen=LASTS)
         self._sums: deque[Sums] = deque(maxlen=LASTS)
-        self._at: tuple[int, int] | None = None  # session and number of the newest frame
+        self._newest_id: tuple[int, int] | None = None  # session and sequence number
 
-    def see(self, at: tuple[int, int], cells: Cells) -> float:
-        """The score of this frame in dB; at: its session and number."""
-        if self._at is None or at != (self._at[0], self._at[1] + 1):
+    def update(self, frame_id: tuple[int, int], cells: Cells) -> float:
+        """Return the score of this frame in dB; one that does not follow on the last restarts it.
+
+        frame_id: session and sequence number.
+        """
+        newest = self._newest_id
+        if newest is None or frame_id != (newest[0], newest[1] + 1):
             self._cells.clear()
             self._sums.clear()
-        self._at = at
-        self._add(cells)
-        return score_db(np.minimum.reduce(list(self._sums)))
-
-    def _add(self, cells: Cells) -> None:
+        self._newest_id = frame_id
         self._cells.append(cells)
         self._sums.append(window_sums(cells))
+        return score_db(np.minimum.reduce(list(self._sums)))
 
-    def as_json(self) -> dict[str, Any]:
-        """Where it stands, for a snapshot: the frames that the next score still looks at."""
+    def to_json(self) -> dict[str, Any]:
+        """Return the state for a snapshot: the frames that the next score depends on."""
         cells = [
             b64encode(cells.astype("<u2").tobytes()).decode()
             for cells in list(self._cells)[1 - LASTS :]
         ]
-        return {"at": self._at, "cells": cells}
+        return {"at": self._newest_id, "cells": cells}
 
     @classmethod
-    def of_json(cls, data: dict[str, Any]) -> LocalScore:
-        """Goes on where `as_json` was taken. Raises ValueError, TypeError or KeyError for anything else."""
+    def from_json(cls, state: dict[str, Any]) -> LocalScore:
+        """Continue from `to_json`'s result.
+
+        Raises ValueError, TypeError or KeyError for anything else.
+        """
         score = cls()
-        for text in data["cells"]:
-            score._add(np.frombuffer(b64decode(text, validate=True), "<u2").reshape(SIDE, SIDE))
-        if data["at"] is not None:
-            session, number = data["at"]
-            score._at = int(session), int(number)
+        for text in state["cells"]:
+            cells = np.frombuffer(b64decode(text, validate=True), "<u2").reshape(SIDE, SIDE)
+            score._cells.append(cells)
+            score._sums.append(window_sums(cells))
+        if state["at"] is not None:
+            session, number = state["at"]
+            score._newest_id = (int(session), int(number))
         return score

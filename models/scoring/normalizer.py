@@ -1,4 +1,4 @@
-"""From scores to values, with what is normal learned first where nobody has said it."""
+"""From scores to values in (0, 1), with bounds that are given or learned from the first frames."""
 
 from __future__ import annotations
 
@@ -11,11 +11,14 @@ import numpy as np
 from lookout.models.scoring.calibration import Bounds, causal_value, local_value
 
 Scheme = Literal["paper", "local"]
-"""What a value is made of: PSNR and memory distance as published, or the local score."""
+"""Source of a value: PSNR and memory distance as published, or the local score."""
+
+LEARN_FRAMES = 300
+"""Frames that set the bounds where none are given: 30 s at 10 frames/s."""
 
 
-class Scores(NamedTuple):
-    """Of one frame."""
+class RawScores(NamedTuple):
+    """Scores of one frame before they are normalized."""
 
     psnr_db: float
     distance: float
@@ -23,59 +26,80 @@ class Scores(NamedTuple):
     local_db: float
 
 
-class Learner:
-    """From scores to values: with given bounds at once, else after the first `needed` frames have set them.
+class Normalizer:
+    """Turns scores into causal values: at once with given bounds, else after `learn_frames`."""
 
-    `lookout evaluate` and the live line share this, so that both give the same value for the same scores.
-    """
+    def __init__(
+        self,
+        bounds: Bounds | None = None,
+        learn_frames: int = LEARN_FRAMES,
+        scheme: Scheme = "paper",
+        fusion_weight: float = 1.0,
+    ) -> None:
+        """fusion_weight: share of PSNR in a value of the "paper" scheme, the λ of eq. 15.
 
-    def __init__(self, bounds: Bounds | None, needed: int, scheme: Scheme = "paper") -> None:
-        """Raises ValueError where the scheme needs bounds that the given ones do not hold."""
+        Raises ValueError where the scheme needs bounds that the given ones do not hold.
+        """
         if bounds is not None and bounds.local_db is None and scheme == "local":
             raise ValueError("its calibration holds no bounds of the local score")
-        self.bounds = bounds
-        self.needed = needed
-        self.scheme = scheme
-        self._seen: list[Scores] = []
-
-    def anew(self) -> Learner:
-        """One that has learned nothing yet."""
-        return Learner(None, self.needed, self.scheme)
+        self._bounds = bounds
+        self._learn_frames = learn_frames
+        self._scheme = scheme
+        self._fusion_weight = fusion_weight
+        self._learned: list[RawScores] = []
 
     @property
-    def learned(self) -> int:
-        """Frames taken in so far, of `needed`."""
-        return self.needed if self.bounds else len(self._seen)
+    def bounds(self) -> Bounds | None:
+        """None while they are being learned."""
+        return self._bounds
 
-    def value(self, scores: Scores, fusion_weight: float) -> float | None:
-        """The causal value of the next frame; None while learning, the frame that completes the bounds included."""
-        if self.bounds is not None:
-            return self._value(self.bounds, scores, fusion_weight)
+    @property
+    def learn_frames(self) -> int:
+        """Number of frames that set the bounds."""
+        return self._learn_frames
+
+    @property
+    def learned_frames(self) -> int:
+        """Number of frames learned so far, of `learn_frames`."""
+        return self._learn_frames if self._bounds else len(self._learned)
+
+    def reset(self) -> Normalizer:
+        """Return one with the same settings that has learned nothing."""
+        return Normalizer(None, self._learn_frames, self._scheme, self._fusion_weight)
+
+    def value(self, scores: RawScores) -> float | None:
+        """Return the causal value of the next frame, in (0, 1); None while learning.
+
+        The frame that completes the bounds has no value either. Frames with a score that is not
+        finite teach nothing.
+        """
+        if self._bounds is not None:
+            if self._scheme == "local":
+                return local_value(scores.local_db, self._bounds)
+            return causal_value(scores.psnr_db, scores.distance, self._bounds, self._fusion_weight)
         if all(map(isfinite, (scores.psnr_db, scores.distance, scores.local_db))):
-            self._seen.append(scores)
-        if len(self._seen) >= self.needed:
-            self.bounds = Bounds.of(*np.array(self._seen).T)
-            self._seen.clear()
+            self._learned.append(scores)
+        if len(self._learned) >= self._learn_frames:
+            self._bounds = Bounds.of(*np.array(self._learned).T)
+            self._learned.clear()
         return None
 
-    def _value(self, bounds: Bounds, scores: Scores, fusion_weight: float) -> float:
-        if self.scheme == "local":
-            return local_value(scores.local_db, bounds)
-        return causal_value(scores.psnr_db, scores.distance, bounds, fusion_weight)
-
-    def as_json(self) -> dict[str, Any]:
-        """Where it stands, for a snapshot; JSON keeps every bit of a float. It has no nan: None instead."""
-        seen = [
-            [number if isfinite(number) else None for number in scores] for scores in self._seen
+    def to_json(self) -> dict[str, Any]:
+        """Return the state for a snapshot: every bit of a float; None in place of nan."""
+        learned = [
+            [number if isfinite(number) else None for number in scores] for scores in self._learned
         ]
-        return {"bounds": asdict(self.bounds) if self.bounds else None, "seen": seen}
+        return {"bounds": asdict(self._bounds) if self._bounds else None, "seen": learned}
 
-    @classmethod
-    def of_json(cls, data: dict[str, Any], needed: int, scheme: Scheme = "paper") -> Learner:
-        """Goes on where `as_json` was taken. Raises ValueError, TypeError or KeyError for anything else."""
-        learner = cls(Bounds.of_json(data["bounds"]) if data["bounds"] else None, needed, scheme)
-        learner._seen = [
-            Scores(psnr_db, distance, nan if gate_error is None else gate_error, local_db)
-            for psnr_db, distance, gate_error, local_db in data["seen"]
+    def restored(self, state: dict[str, Any]) -> Normalizer:
+        """Return one with the same settings that continues from `to_json`'s result.
+
+        Raises ValueError, TypeError or KeyError for anything else.
+        """
+        bounds = Bounds.of_json(state["bounds"]) if state["bounds"] else None
+        restored = Normalizer(bounds, self._learn_frames, self._scheme, self._fusion_weight)
+        restored._learned = [
+            RawScores(psnr_db, distance, nan if gate_error is None else gate_error, local_db)
+            for psnr_db, distance, gate_error, local_db in state["seen"]
         ]
-        return learner
+        return restored

@@ -8,9 +8,8 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-from lookout.models.scorer import Scored, Scorer
-from lookout.models.scoring.normalizer import Scores
-from lookout.models.vision.heatmap import as_levels
+from lookout.models.scorer import Scorer
+from lookout.models.scoring.camera_state import FrameScore
 from lookout.service.core.messages import Frame, Heat, HeatMap, Score
 from lookout.service.inference.camera_line import CameraLine
 from lookout.service.storage.bus.outcomes import ScoredFrame
@@ -30,37 +29,18 @@ def score_batch(batch: Sequence[Ready], now: Callable[[], float] = time.time) ->
     """Score one clip of each camera (all of one checkpoint); each line then has its outcome, memory and bounds."""
     scorer: Scorer = batch[0][0].scorer
     clips = scorer.normalise(torch.stack([line.window.clip() for line, _ in batch]))
-    items = torch.stack([line.items for line, _ in batch])
-    scored = scorer.step_normalised(clips, items, [line.rule for line, _ in batch])
-    _deal_out(batch, scored, now())
+    items = torch.stack([line.state.items for line, _ in batch])
+    step = scorer.step_normalised(clips, items, [line.state.rule for line, _ in batch])
+    scored_at = now()
+    for (line, frame), output in zip(batch, step.samples(), strict=True):
+        found = line.state.update(output, frame.id)
+        outcome = ScoredFrame(
+            _score(line, frame, found, scored_at), _heat(frame, output.cells), line.camera.live
+        )
+        line.scored(outcome, rolled_back=found.rolled_back)
 
 
-def _deal_out(batch: Sequence[Ready], scored: Scored, scored_at: float) -> None:
-    # One transfer a step: everything that leaves the device, (B, 5) and (B, 64, 64).
-    numbers = torch.stack(
-        (
-            scored.psnr_db,
-            scored.distance,
-            scored.gate_error,
-            scored.memory_updated.float(),
-            scored.drift,
-        ),
-        dim=1,
-    ).tolist()
-    cells = as_levels(scored.heat)
-    for i, (line, frame) in enumerate(batch):
-        score = _score(line, frame, numbers[i][:4], cells[i], scored_at)
-        outcome = ScoredFrame(score, _heat(frame, cells[i]), line.camera.live)
-        line.scored(outcome, scored.items[i], drift=numbers[i][4])
-
-
-def _score(
-    line: CameraLine, frame: Frame, numbers: list[float], cells: HeatMap, scored_at: float
-) -> Score:
-    psnr, distance, gate, updated = numbers
-    local_db = line.local.see(frame.id, cells)
-    scores = Scores(psnr, distance, gate, local_db)
-    value = line.learner.value(scores, line.scorer.checkpoint.config.fusion_weight)
+def _score(line: CameraLine, frame: Frame, found: FrameScore, scored_at: float) -> Score:
     spec = line.scorer.input_spec
     return Score(
         camera=frame.camera,
@@ -69,12 +49,12 @@ def _score(
         captured_at=frame.captured_at,
         scored_at=scored_at,
         model=line.camera.model,
-        psnr_db=_finite(psnr),
-        distance=_finite(distance) if spec.distance else None,
-        gate_error=_finite(gate),
-        memory_updated=bool(updated) if spec.memory == "adapts" else None,
-        value=None if value is None else _finite(value),
-        local_db=local_db,
+        psnr_db=_finite(found.psnr_db),
+        distance=_finite(found.distance) if spec.distance else None,
+        gate_error=_finite(found.gate_error),
+        memory_updated=found.memory_updated if spec.memory == "adapts" else None,
+        value=None if found.value is None else _finite(found.value),
+        local_db=found.local_db,
     )
 
 

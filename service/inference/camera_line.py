@@ -11,12 +11,8 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from torch import Tensor
-
-from lookout.models.memory_update import Rollback, UpdateRule
 from lookout.models.scorer import Scorer
-from lookout.models.scoring.local import LocalScore
-from lookout.models.scoring.normalizer import Learner
+from lookout.models.scoring.camera_state import CameraState
 from lookout.models.vision.frame_window import Window
 from lookout.service.core.camera import Camera
 from lookout.service.core.messages import CameraEvent, Frame, FrameId, Gap
@@ -35,8 +31,7 @@ class CameraLine:
 
     camera: Camera
     scorer: Scorer
-    items: Tensor  # (M, D), this camera's memory as its own frames have changed it
-    learner: Learner
+    state: CameraState
     done: FrameId | None  # every frame up to here is accounted for, here or by a former owner
     epoch: int = 0  # how often the camera's owner changed before us
     signature: Signature | None = None  # of the checkpoint's file as it was loaded
@@ -49,9 +44,6 @@ class CameraLine:
         default_factory=deque
     )  # what the bus is still to be told, in order
     watch: SceneWatch = field(default_factory=SceneWatch)
-    rollback: Rollback = field(default_factory=Rollback)
-    local: LocalScore = field(default_factory=LocalScore)
-    drift: float = 0.0  # of the memory from the trained items, 1 - cosine
     recent: Recent = field(default_factory=Recent)
     events: list[CameraEvent] = field(default_factory=list)  # still to be told to the store
     told: FrameId | None = None  # up to here the bus knows what became of the frames
@@ -70,16 +62,6 @@ class CameraLine:
         self.window = Window(self.scorer.t_length, self.scorer.device)
         self.told = self.saved = self.saved_or_saving = self.done
         self.rewind()
-
-    @property
-    def rule(self) -> UpdateRule:
-        """How the memory follows what this camera sees; a guarded one waits until it knows what is normal."""
-        if self.camera.memory == "paper":
-            return UpdateRule.paper(self.scorer.gamma)
-        bounds, (_, dim) = self.learner.bounds, self.scorer.input_spec.items
-        return (
-            UpdateRule.guarded_by(bounds, dim, self.scorer.gamma) if bounds else UpdateRule.fixed()
-        )
 
     def rewind(self) -> None:
         """Read again, from the first frame of the window of the next one that is to be scored."""
@@ -143,17 +125,16 @@ class CameraLine:
         """What was on it is lost, what we hold is not."""
         self.loss = "bus_restart"
 
-    def scored(self, outcome: ScoredFrame, items: Tensor, drift: float) -> None:
-        """The next frame's score is ready to be sent; `items`, (M, D), are as that frame left them."""
+    def scored(self, outcome: ScoredFrame, *, rolled_back: bool) -> None:
+        """The next frame's score is ready to be sent."""
         self.unsent.append(outcome)
-        self.items, self.drift, self.loss = items, drift, "lag"
+        self.loss = "lag"
         score = outcome.score
         self.recent.see(score)
-        if self.rollback.saw(drift, score.distance or 0.0, bool(score.memory_updated), self.rule):
+        if rolled_back:
             about = {"camera": score.camera, "session": score.session, "seq": score.seq}
             reason = "its memory was held at its bound for long; back to the trained one"
             log.warning("camera %s: %s", score.camera, reason, extra=about)
-            self.items, self.drift = self.scorer.fresh_items(), 0.0
 
     def sent(self) -> None:
         """The bus has all of it."""
@@ -208,9 +189,7 @@ class CameraLine:
         verdict = self.watch.see(frame)
         self.events += verdict.events
         if verdict.changed and self.camera.calibration == "learn":
-            self.learner = (
-                self.learner.anew()
-            )  # what was usual in the former picture is not in this one
+            self.state.reset_normalizer()  # what was usual in the former picture is not in this one
         return "" if verdict.settled else "scene_change"
 
     def _push_again(self, frame: Frame) -> None:

@@ -8,9 +8,11 @@ import time
 from collections.abc import Iterable
 
 from lookout.models.errors import CheckpointError
+from lookout.models.memory_update import UpdateRule
 from lookout.models.scorer import Scorer
 from lookout.models.scoring.calibration import Bounds
-from lookout.models.scoring.normalizer import Learner
+from lookout.models.scoring.camera_state import CameraState
+from lookout.models.scoring.normalizer import Normalizer
 from lookout.service.core.camera import Camera
 from lookout.service.core.errors import BrokenMessageError
 from lookout.service.core.messages import FrameId
@@ -82,8 +84,7 @@ class Lines:
             line = CameraLine(
                 camera,
                 scorer,
-                scorer.fresh_items(),
-                self._fresh_learner(camera, scorer),
+                self._fresh_state(camera, scorer),
                 self._position(camera.id, snapshot, known),
                 epoch=epoch,
                 signature=signature,
@@ -134,7 +135,7 @@ class Lines:
             return known.cursor if known else None
         return max(snapshot.cursor, self._bus.cursor(name) or snapshot.cursor)
 
-    def _fresh_learner(self, camera: Camera, scorer: Scorer) -> Learner:
+    def _fresh_state(self, camera: Camera, scorer: Scorer) -> CameraState:
         """Bounds from the checkpoint where the camera wants them, else none. Raises CheckpointError without any."""
         bounds: Bounds | None = None
         if camera.calibration == "model":
@@ -143,11 +144,18 @@ class Lines:
                 reason = f"model {camera.model!r} holds no calibration: run `lookout calibrate`"
                 raise CheckpointError(reason)
         try:
-            return Learner(bounds, self._settings.learn_frames, camera.score)
+            normalizer = Normalizer(
+                bounds,
+                self._settings.learn_frames,
+                camera.score,
+                scorer.checkpoint.config.fusion_weight,
+            )
         except ValueError as error:
             raise CheckpointError(
                 f"model {camera.model!r}: {error}: run `lookout calibrate`"
             ) from None
+        rule = UpdateRule.paper(scorer.gamma) if camera.memory == "paper" else None
+        return CameraState(scorer.fresh_items(), normalizer, gamma=scorer.gamma, rule=rule)
 
     def _restore(self, line: CameraLine, snapshot: Snapshot) -> None:
         try:

@@ -26,14 +26,14 @@ def report(bus: Bus, lines: Lines, ownership: Ownership) -> None:
 
 def _of(line: CameraLine, worker: str, now: float) -> InferenceReport:
     return InferenceReport(
-        state="online" if line.learner.bounds else "learning",
+        state="online" if line.state.normalizer.bounds else "learning",
         at=now,
         revision=line.camera.revision,
         last_error=line.note,
-        learned=line.learner.learned,
-        to_learn=line.learner.needed,
-        drift=line.drift if line.scorer.input_spec.memory == "adapts" else None,
-        rollbacks=line.rollback.rollbacks,
+        learned=line.state.normalizer.learned_frames,
+        to_learn=line.state.normalizer.learn_frames,
+        drift=line.state.drift if line.scorer.input_spec.memory == "adapts" else None,
+        rollbacks=line.state.rollbacks,
         tampered=line.watch.tampered,
         score=line.recent.newest,
         score_peak=line.recent.peak(now),

@@ -23,7 +23,7 @@ from lookout.models.checkpoint.file import load_checkpoint
 from lookout.models.data.clips import evaluation_clips, train_clips, whole_clip
 from lookout.models.data.labels import read_labels
 from lookout.models.data.synthetic_anomalies import KINDS, draw, with_anomaly
-from lookout.models.evaluation.clip_scores import ClipScores, score_clip, score_clips
+from lookout.models.evaluation.clip_scores import ClipScorer, ClipScores, score_clips
 from lookout.models.media.decode import Pixels
 from lookout.models.memory_update import UpdateRule
 from lookout.models.scorer import Scorer
@@ -136,7 +136,7 @@ class Ensemble:
             yield self._video(dict(zip(self.scorers, clips, strict=True)), truth, "")
 
     def _of_clip(self, name: str, clip: str, pixels: Pixels) -> ClipScores:
-        return score_clip(self.scorers[name], clip, pixels, rule=self.rules.get(name))
+        return ClipScorer(self.scorers[name], rule=self.rules.get(name)).score(clip, pixels)
 
     def _video(
         self, scores: dict[str, ClipScores], truth: npt.NDArray[np.uint8], kind: str

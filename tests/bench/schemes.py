@@ -25,7 +25,7 @@ from lookout.models.checkpoint.file import load_checkpoint
 from lookout.models.data.clips import evaluation_clips, train_clips, whole_clip
 from lookout.models.data.labels import read_labels
 from lookout.models.data.synthetic_anomalies import KINDS
-from lookout.models.evaluation.clip_scores import ClipScores, score_clip, score_clips
+from lookout.models.evaluation.clip_scores import ClipScorer, ClipScores, score_clips
 from lookout.models.scorer import Scorer
 from lookout.models.scoring.metrics import minmax, value_minmax
 from lookout.models.vision.quantize import PEAK
@@ -126,7 +126,7 @@ def _made(scorer: Scorer, path: Path, draws: int) -> Iterator[Clip]:
                 start, min(len(clip), anomaly.abnormal.stop + scorer.t_length - 1 - first)
             )
             pixels = np.stack([anomaly.frame(clip, index) for index in frames])
-            found = Clip.of(score_clip(scorer, path.stem, pixels, keep_heat=True))
+            found = Clip.of(ClipScorer(scorer).score(path.stem, pixels, keep_heat=True))
             begins = anomaly.abnormal.start - start - first
             yield Clip(found.psnr_db, found.distance, found.cells, kind=kind, begins=begins)
 
@@ -134,7 +134,7 @@ def _made(scorer: Scorer, path: Path, draws: int) -> Iterator[Clip]:
 def _normal(scorer: Scorer, paths: list[Path]) -> list[Clip]:
     size, frames = scorer.checkpoint.preprocess, scorer.t_length
     clips = ((path.stem, whole_clip(path, size, frames)) for path in paths)
-    return [Clip.of(score_clip(scorer, *clip, keep_heat=True)) for clip in clips]
+    return [Clip.of(ClipScorer(scorer).score(*clip, keep_heat=True)) for clip in clips]
 
 
 def _auc(normal: Floats, abnormal: Floats) -> float:

@@ -18,7 +18,7 @@ def some_clip(levels: np.ndarray[tuple[int, ...], np.dtype[np.uint16]]) -> Clip:
 def test_the_chosen_way_is_the_local_score() -> None:
     levels = np.random.default_rng(0).integers(0, PEAK, (9, SIDE, SIDE)).astype(np.uint16)
     local = LocalScore()
-    expected = [local.see((0, number), cells) for number, cells in enumerate(levels)]
+    expected = [local.update((0, number), cells) for number, cells in enumerate(levels)]
     found = Way(WINDOW, LASTS).scores(some_clip(levels), usual=np.ones((SIDE, SIDE)))
     assert found == pytest.approx(expected, abs=1e-5)
 

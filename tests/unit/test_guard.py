@@ -120,14 +120,16 @@ def test_drift_is_the_largest_1_minus_cosine() -> None:
 def test_a_guarded_rule_in_the_measures_of_a_camera() -> None:
     """An item may turn half as far as normal queries lie from it: at 1 - cosine = 16 · 1e-4 / 2, a quarter of that."""
     bounds = Bounds(30.0, 40.0, 1e-5, 1e-4, 100, gate_error=0.02)
-    rule = UpdateRule.guarded_by(bounds, 16, 0.01)
+    rule = UpdateRule.guarded_by(bounds.gate_error, bounds.distance_high, 16, 0.01)
     assert (rule.gate, rule.rate) == (0.02, RATE)
     assert rule.drift_most == pytest.approx(16 * 1e-4 / 2 / 4)
     assert rule.distance_high == 1e-4
     before = Bounds(30.0, 40.0, 1e-5, 1e-4, 100)  # from a checkpoint without a gate error
-    assert UpdateRule.guarded_by(before, 16, 0.01).gate == 0.01
+    assert UpdateRule.guarded_by(before.gate_error, before.distance_high, 16, 0.01).gate == 0.01
     wide = Bounds(30.0, 40.0, 0.0, 1.0, 100)
-    assert UpdateRule.guarded_by(wide, 512, 0.01).drift_most == 2.0  # more there is not
+    assert (
+        UpdateRule.guarded_by(wide.gate_error, wide.distance_high, 512, 0.01).drift_most == 2.0
+    )  # more there is not
 
 
 # In the scorer

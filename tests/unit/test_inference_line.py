@@ -12,8 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lookout.models.evaluation.clip_scores import score_clips
+from lookout.models.memory_update import UpdateRule
 from lookout.models.scorer import Scorer
-from lookout.models.scoring.normalizer import Learner
+from lookout.models.scoring.camera_state import CameraState
+from lookout.models.scoring.normalizer import Normalizer
 from lookout.service.core.camera import Camera
 from lookout.service.core.messages import Frame, FrameId, Gap
 from lookout.service.inference import snapshots
@@ -37,6 +39,15 @@ def camera(name: str = "a") -> Camera:
     )
 
 
+def fresh_state(scorer: Scorer) -> CameraState:
+    return CameraState(
+        scorer.fresh_items(),
+        Normalizer(EASY_BOUNDS, 20, "paper", scorer.checkpoint.config.fusion_weight),
+        gamma=scorer.gamma,
+        rule=UpdateRule.paper(scorer.gamma),
+    )
+
+
 @pytest.fixture(scope="module")
 def scorer() -> Scorer:
     return Scorer(tiny_checkpoint())
@@ -50,7 +61,7 @@ def memae() -> Scorer:
 
 @pytest.fixture
 def line(scorer: Scorer) -> CameraLine:
-    return CameraLine(camera(), scorer, scorer.fresh_items(), Learner(EASY_BOUNDS, 20), None)
+    return CameraLine(camera(), scorer, fresh_state(scorer), None)
 
 
 def frame(seq: int, session: int = 1, size: int = 32) -> Frame:
@@ -134,9 +145,7 @@ def test_a_frame_of_another_size_or_revision_or_without_pixels_is_never_scored(
 
 
 def test_a_new_owner_fills_its_window_with_frames_that_are_dealt_with(scorer: Scorer) -> None:
-    line = CameraLine(
-        camera(), scorer, scorer.fresh_items(), Learner(EASY_BOUNDS, 20), FrameId(1, 9)
-    )
+    line = CameraLine(camera(), scorer, fresh_state(scorer), FrameId(1, 9))
     assert line.cursor == (1, 5)
     assert scored(line, [frame(seq) for seq in range(6, 12)]) == [(1, 10), (1, 11)]
     assert gaps(line) == []
@@ -145,9 +154,7 @@ def test_a_new_owner_fills_its_window_with_frames_that_are_dealt_with(scorer: Sc
 def test_a_new_owner_near_the_start_of_a_session_reads_it_from_its_first_frame(
     scorer: Scorer,
 ) -> None:
-    line = CameraLine(
-        camera(), scorer, scorer.fresh_items(), Learner(EASY_BOUNDS, 20), FrameId(7, 2)
-    )
+    line = CameraLine(camera(), scorer, fresh_state(scorer), FrameId(7, 2))
     assert line.cursor is not None
     assert FrameId(6, 10**9) < line.cursor < FrameId(7, 0)
 
@@ -165,9 +172,7 @@ def test_only_a_live_camera_has_stale_frames(scorer: Scorer) -> None:
         (camera(), True),
         (camera().model_copy(update={"url": "/x", "pace": "fast"}), False),
     ):
-        line = CameraLine(
-            made, scorer, scorer.fresh_items(), Learner(EASY_BOUNDS, 20), FrameId(1, 9)
-        )
+        line = CameraLine(made, scorer, fresh_state(scorer), FrameId(1, 9))
         line.offer([frame(9), frame(10)])
         assert line.stale(1.0 + 2.1, 2.0) is is_stale
         assert not line.stale(1.0 + 1.9, 2.0)
@@ -192,21 +197,21 @@ def test_frames_of_a_scene_change_are_not_scored_and_a_camera_that_learns_learns
     scorer: Scorer,
 ) -> None:
     learning = camera().model_copy(update={"calibration": "learn"})
-    line = CameraLine(learning, scorer, scorer.fresh_items(), Learner(EASY_BOUNDS, 20), None)
+    line = CameraLine(learning, scorer, fresh_state(scorer), None)
     assert scored_only(line, [day(seq) for seq in range(30)]) == list(range(4, 30))
     later = scored_only(line, [night(seq) for seq in range(30, 60)])
     assert later == list(range(later[0], 60))
     assert gaps(line)[1:] == [(1, 30, later[0] - 30, "scene_change")]
     assert later[0] >= 30 + 4 + 1
     assert [event.kind for event in line.events] == ["scene_change"]
-    assert line.learner.bounds is None
+    assert line.state.normalizer.bounds is None
 
 
 def test_a_camera_with_the_models_bounds_keeps_them_over_a_scene_change(scorer: Scorer) -> None:
-    line = CameraLine(camera(), scorer, scorer.fresh_items(), Learner(EASY_BOUNDS, 20), None)
+    line = CameraLine(camera(), scorer, fresh_state(scorer), None)
     scored_only(line, [*(day(seq) for seq in range(30)), *(night(seq) for seq in range(30, 60))])
     assert line.events
-    assert line.learner.bounds == EASY_BOUNDS
+    assert line.state.normalizer.bounds == EASY_BOUNDS
 
 
 @pytest.mark.parametrize("cut", range(28, 46))
@@ -226,9 +231,7 @@ def check_take_over(scorer: Scorer, cut: int) -> None:
     frames = [*(day(seq) for seq in range(30)), *(night(seq) for seq in range(30, 60))]
 
     def fresh(done: FrameId | None) -> CameraLine:
-        return CameraLine(
-            camera(), scorer, scorer.fresh_items(), Learner(EASY_BOUNDS, 20), done, identity="x"
-        )
+        return CameraLine(camera(), scorer, fresh_state(scorer), done, identity="x")
 
     whole = fresh(None)
     undisturbed = scored_only(whole, frames)
@@ -256,7 +259,7 @@ def test_every_number_is_scored_or_told_once_whatever_comes(names: list[tuple[in
 
 
 def check_account(scorer: Scorer, names: list[tuple[int, int]]) -> None:
-    line = CameraLine(camera(), scorer, scorer.fresh_items(), Learner(EASY_BOUNDS, 20), None)
+    line = CameraLine(camera(), scorer, fresh_state(scorer), None)
     seen = sorted(set(names))
     done = scored(line, [frame(seq, session) for session, seq in seen])
     told = [
@@ -313,7 +316,7 @@ def test_a_live_series_is_that_of_an_evaluation_under_its_frames_ids(
 
 
 def line_of(scorer: Scorer, done: FrameId | None = None) -> CameraLine:
-    return CameraLine(camera(), scorer, scorer.fresh_items(), Learner(EASY_BOUNDS, 20), done)
+    return CameraLine(camera(), scorer, fresh_state(scorer), done)
 
 
 def test_a_score_of_an_earlier_frame_comes_with_the_last_of_its_clip(memae: Scorer) -> None:

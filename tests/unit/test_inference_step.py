@@ -10,14 +10,13 @@ from lookout.models.checkpoint.file import Checkpoint
 from lookout.models.checkpoint.import_mnad import convert
 from lookout.models.device import Precision
 from lookout.models.scorer import Scored, Scorer
-from lookout.models.scoring.normalizer import Learner
 from lookout.service.core.messages import Frame
 from lookout.service.inference.batch import groups, score_batch
 from lookout.service.inference.camera_line import CameraLine
 from lookout.service.storage.bus.outcomes import ScoredFrame
 from tests import reference
-from tests.tiny import EASY_BOUNDS, street, tiny_checkpoint
-from tests.unit.test_inference_line import camera
+from tests.tiny import street, tiny_checkpoint
+from tests.unit.test_inference_line import camera, fresh_state
 
 
 def random_clips(
@@ -65,7 +64,7 @@ def test_the_full_network_in_batches_of_1_to_3(precision: Precision) -> None:
 
 
 def ready(name: str, scorer: Scorer, seed: int) -> tuple[CameraLine, Frame]:
-    line = CameraLine(camera(name), scorer, scorer.fresh_items(), Learner(EASY_BOUNDS, 20), None)
+    line = CameraLine(camera(name), scorer, fresh_state(scorer), None)
     line.offer(Frame(name, 7, seq, seq / 10, street(seq + 9 * seed)) for seq in range(5))
     frame = line.next_frame()
     assert frame is not None
@@ -91,7 +90,7 @@ def test_each_camera_keeps_its_own_memory_and_gets_scores_under_its_frames_ids()
     assert score_a.memory_updated
     assert score_a.value is not None
     assert 0 < score_a.value < 1
-    assert not torch.equal(batch[0][0].items, batch[1][0].items)
+    assert not torch.equal(batch[0][0].state.items, batch[1][0].state.items)
 
 
 def test_batches_are_per_checkpoint_and_bounded() -> None:
@@ -105,7 +104,7 @@ def test_batches_are_per_checkpoint_and_bounded() -> None:
 def test_a_number_that_is_not_finite_never_reaches_a_score() -> None:
     scorer = Scorer(tiny_checkpoint())
     line, frame = ready("a", scorer, 1)
-    line.items = torch.full_like(line.items, torch.nan)
+    line.state._items = torch.full_like(line.state.items, torch.nan)
     score_batch([(line, frame)])
     score = outcome(line).score
     assert score.value is None

@@ -34,12 +34,12 @@ def test_a_window_holds_the_sum_of_the_squares_of_its_cells() -> None:
 
 
 def test_all_wrong_is_0_db_and_all_right_100_below() -> None:
-    assert LocalScore().see((1, 0), np.full((SIDE, SIDE), PEAK, np.uint16)) == 0.0
-    assert LocalScore().see((1, 0), np.zeros((SIDE, SIDE), np.uint16)) == pytest.approx(-100.0)
+    assert LocalScore().update((1, 0), np.full((SIDE, SIDE), PEAK, np.uint16)) == 0.0
+    assert LocalScore().update((1, 0), np.zeros((SIDE, SIDE), np.uint16)) == pytest.approx(-100.0)
 
 
 def test_the_score_is_that_of_the_worst_window() -> None:
-    score = LocalScore().see((1, 0), with_a_spot(PEAK // 10) + with_a_spot(PEAK // 100, 2, 2))
+    score = LocalScore().update((1, 0), with_a_spot(PEAK // 10) + with_a_spot(PEAK // 100, 2, 2))
     assert score == pytest.approx(-20.0, abs=0.01)
 
 
@@ -51,13 +51,13 @@ def test_a_window_counts_with_its_least_error_over_the_last_frames() -> None:
             [window_sums(one) for one in frames[max(0, number - LASTS + 1) : number + 1]], axis=0
         )
         slow = 10 * math.log10(lasting.max() / (PEAK * WINDOW) ** 2)
-        assert local.see((5, number), cells) == pytest.approx(slow)
+        assert local.update((5, number), cells) == pytest.approx(slow)
 
 
 def test_a_flicker_does_not_count() -> None:
     local = LocalScore()
     seen = [
-        local.see((1, number), with_a_spot(PEAK if number == 5 else 100)) for number in range(10)
+        local.update((1, number), with_a_spot(PEAK if number == 5 else 100)) for number in range(10)
     ]
     assert len(set(seen)) == 1
 
@@ -65,10 +65,10 @@ def test_a_flicker_does_not_count() -> None:
 @pytest.mark.parametrize("after", [(5, 3), (5, 1), (6, 2), (6, 0)])
 def test_a_frame_that_does_not_follow_begins_anew(after: tuple[int, int]) -> None:
     local = LocalScore()
-    local.see((5, 0), with_a_spot(100))
-    local.see((5, 1), with_a_spot(100))
-    assert local.see(after, with_a_spot(PEAK)) == 0.0
-    assert local.see((after[0], after[1] + 1), with_a_spot(PEAK)) == 0.0
+    local.update((5, 0), with_a_spot(100))
+    local.update((5, 1), with_a_spot(100))
+    assert local.update(after, with_a_spot(PEAK)) == 0.0
+    assert local.update((after[0], after[1] + 1), with_a_spot(PEAK)) == 0.0
 
 
 @pytest.mark.parametrize("cut", range(6))
@@ -77,10 +77,10 @@ def test_a_local_score_goes_on_from_its_snapshot_bit_for_bit(cut: int) -> None:
         ((1, number + (number > 3)), some_cells(number)) for number in range(6)
     ]  # number 4 is missing
     whole, first = LocalScore(), LocalScore()
-    scores = [whole.see(*frame) for frame in frames]
-    before = [first.see(*frame) for frame in frames[:cut]]
-    second = LocalScore.of_json(json.loads(json.dumps(first.as_json())))
-    assert before + [second.see(*frame) for frame in frames[cut:]] == scores
+    scores = [whole.update(*frame) for frame in frames]
+    before = [first.update(*frame) for frame in frames[:cut]]
+    second = LocalScore.from_json(json.loads(json.dumps(first.to_json())))
+    assert before + [second.update(*frame) for frame in frames[cut:]] == scores
 
 
 @pytest.mark.parametrize(
@@ -88,4 +88,4 @@ def test_a_local_score_goes_on_from_its_snapshot_bit_for_bit(cut: int) -> None:
 )
 def test_what_is_no_snapshot_is_refused(data: dict[str, object]) -> None:
     with pytest.raises((ValueError, TypeError, KeyError)):
-        LocalScore.of_json(data)
+        LocalScore.from_json(data)

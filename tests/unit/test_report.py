@@ -170,6 +170,7 @@ def made(labels: Labels, values: Floats) -> Evaluation:
         nothing,
         nothing,
         nothing > 0,
+        values,
         nothing,
         nothing,
         0,

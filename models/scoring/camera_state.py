@@ -1,0 +1,167 @@
+"""The scoring state of one camera: memory items, normalizer, local score and rollback.
+
+The live service and `lookout evaluate` both advance it with `CameraState.update`, frame by frame,
+so that the same frames give the same scores.
+"""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass
+from math import isfinite
+from typing import Any, NamedTuple
+
+import numpy as np
+from torch import Tensor, from_numpy
+
+from lookout.models.memory_update import Rollback, UpdateRule
+from lookout.models.scoring.local import Cells, LocalScore
+from lookout.models.scoring.normalizer import Normalizer, RawScores
+
+
+class StepOutput(NamedTuple):
+    """Output of a scorer's step for one frame of one camera."""
+
+    psnr_db: float
+    distance: float
+    gate_error: float  # nan without a memory that adapts
+    memory_updated: bool
+    drift: float  # of `items` from the trained ones: the largest 1 - cosine, in [0, 2]
+    items: Tensor  # (M, D) float32 on the scorer's device, after the gated update
+    cells: Cells  # (64, 64) uint16 heatmap: root mean squared error of a cell times 65535
+
+
+@dataclass(frozen=True, slots=True)
+class FrameScore:
+    """Score of one frame; numbers may be nan or infinite where the model overflows."""
+
+    psnr_db: float
+    distance: float
+    gate_error: float  # nan without a memory that adapts
+    memory_updated: bool
+    value: float | None  # in (0, 1), higher is more abnormal; None while learning
+    local_db: float
+    drift: float  # after the frame's update, before a rollback
+    rolled_back: bool  # the memory went back to the trained items after this frame
+
+
+class CameraState:
+    """The state that carries over from one scored frame of a camera to the next."""
+
+    def __init__(
+        self,
+        trained_items: Tensor,
+        normalizer: Normalizer,
+        *,
+        gamma: float,
+        rule: UpdateRule | None,
+    ) -> None:
+        """Start from the trained memory.
+
+        trained_items: (M, D) float32; (0, 0) without a memory that adapts.
+        gamma: the published gate γ, for a guarded memory whose bounds hold no gate error.
+        rule: fixed rule of the memory's update; None: guarded by the normalizer's bounds, and no
+            update until there are some.
+        """
+        self._trained_items = trained_items
+        self._gamma = gamma
+        self._rule = rule
+        self._items = trained_items
+        self._normalizer = normalizer
+        self._local = LocalScore()
+        self._rollback = Rollback()
+        self._drift = 0.0
+
+    @property
+    def items(self) -> Tensor:
+        """The memory that the next frame reads: (M, D) float32."""
+        return self._items
+
+    @property
+    def normalizer(self) -> Normalizer:
+        """Where the camera's bounds come from."""
+        return self._normalizer
+
+    @property
+    def drift(self) -> float:
+        """The largest 1 - cosine between an item and its trained self, in [0, 2]."""
+        return self._drift
+
+    @property
+    def rollbacks(self) -> int:
+        """How often the memory went back to the trained items."""
+        return self._rollback.rollbacks
+
+    @property
+    def rule(self) -> UpdateRule:
+        """The rule by which the next frame updates the memory."""
+        if self._rule is not None:
+            return self._rule
+        bounds = self._normalizer.bounds
+        if bounds is None:
+            return UpdateRule.fixed()
+        return UpdateRule.guarded_by(
+            bounds.gate_error, bounds.distance_high, self._trained_items.shape[1], self._gamma
+        )
+
+    def update(self, output: StepOutput, frame_id: tuple[int, int]) -> FrameScore:
+        """Take in the next frame's output, computed with `items` and `rule`; return its score.
+
+        frame_id: session and sequence number; a frame that does not follow on the last one
+            restarts the local score.
+        """
+        rule = self.rule
+        local_db = self._local.update(frame_id, output.cells)
+        raw = RawScores(output.psnr_db, output.distance, output.gate_error, local_db)
+        value = self._normalizer.value(raw)
+        distance = output.distance if isfinite(output.distance) else 0.0
+        rolled_back = self._rollback.saw(output.drift, distance, output.memory_updated, rule)
+        self._items = self._trained_items if rolled_back else output.items
+        self._drift = 0.0 if rolled_back else output.drift
+        return FrameScore(
+            psnr_db=output.psnr_db,
+            distance=output.distance,
+            gate_error=output.gate_error,
+            memory_updated=output.memory_updated,
+            value=value,
+            local_db=local_db,
+            drift=output.drift,
+            rolled_back=rolled_back,
+        )
+
+    def reset_normalizer(self) -> None:
+        """Learn the bounds again: the scene has changed."""
+        self._normalizer = self._normalizer.reset()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state as JSON-able values; `load_state_dict` continues from it bit for bit."""
+        packed = self._items.cpu().numpy().astype("<f4").tobytes()
+        return {
+            "items": base64.b64encode(packed).decode(),
+            "learner": self._normalizer.to_json(),
+            "rollback": self._rollback.as_json(),
+            "local": self._local.to_json(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from `state_dict`'s result; further keys are ignored.
+
+        Raises ValueError, KeyError or TypeError where the state is broken or of another model, and
+        then changes nothing.
+        """
+        items = self._unpack_items(state["items"])
+        normalizer = self._normalizer.restored(state["learner"])
+        rollback = Rollback.of_json(state["rollback"])
+        local = LocalScore.from_json(state["local"])
+        self._items = items
+        self._normalizer = normalizer
+        self._rollback = rollback
+        self._local = local
+
+    def _unpack_items(self, text: str) -> Tensor:
+        """Return the items (M, D) on the trained ones' device. Raises ValueError for a misfit."""
+        numbers = np.frombuffer(base64.b64decode(text, validate=True), "<f4")
+        trained = self._trained_items
+        if numbers.size != trained.numel() or not np.isfinite(numbers).all():
+            raise ValueError("the memory is not this model's")
+        return from_numpy(numbers.reshape(tuple(trained.shape)).copy()).to(trained.device)

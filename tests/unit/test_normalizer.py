@@ -1,0 +1,118 @@
+"""From scores to values, with given or learned bounds."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lookout.models.scoring.calibration import HIGH, LOW, Bounds, causal_value, local_value
+from lookout.models.scoring.normalizer import Normalizer, RawScores, Scheme
+
+
+def scores(
+    psnr_db: float = 40.0, gate_error: float = math.nan, local_db: float = -30.0
+) -> RawScores:
+    return RawScores(psnr_db, 1e-6, gate_error, local_db)
+
+
+def test_a_normalizer_gives_no_value_until_it_has_seen_enough() -> None:
+    normalizer = Normalizer(None, 3, fusion_weight=0.6)
+    assert [normalizer.value(scores(psnr)) for psnr in (40.0, math.nan, 39.0, 41.0)] == [None] * 4
+    assert normalizer.bounds is not None
+    assert normalizer.bounds.frames == 3  # the broken one does not count
+    assert normalizer.value(scores(30.0)) == causal_value(30.0, 1e-6, normalizer.bounds, 0.6)
+    assert normalizer.learned_frames == normalizer.learn_frames == 3
+
+
+def test_a_normalizer_learns_the_gate_as_well() -> None:
+    normalizer = Normalizer(None, 3, fusion_weight=0.6)
+    for gate in (0.01, 0.02, 0.09):
+        normalizer.value(scores(gate_error=gate))
+    assert normalizer.bounds is not None
+    assert normalizer.bounds.gate_error == 0.02
+
+
+def test_values_are_made_of_the_local_score_where_that_is_wanted() -> None:
+    normalizer = Normalizer(None, 101, "local")
+    for local_db in np.linspace(-30, -25, 101):
+        assert normalizer.value(scores(local_db=float(local_db))) is None
+    bounds = normalizer.bounds
+    assert bounds is not None
+    assert bounds.local_db == pytest.approx((-29.95, -25.05))
+    low, middle, strange = (
+        normalizer.value(scores(psnr, local_db=at))
+        for psnr, at in ((9, -30), (99, -27.5), (40, -20))
+    )
+    assert low is not None
+    assert low < LOW  # whatever its PSNR
+    assert middle == pytest.approx((LOW + HIGH) / 2)
+    assert strange == local_value(-20.0, bounds)
+    assert strange > 0.7
+
+
+def test_a_reset_keeps_the_scheme_and_the_number_of_frames() -> None:
+    bounds = Bounds(30.0, 40.0, 0.0, 1e-6, 9, local_db=(-30.0, -25.0))
+    normalizer = Normalizer(bounds, 2, "local").reset()
+    assert (normalizer.bounds, normalizer.learn_frames) == (None, 2)
+    for local_db in (-30.0, -20.0, -25.0):
+        value = normalizer.value(scores(99.0, local_db=local_db))
+    assert normalizer.bounds is not None
+    assert value == local_value(-25.0, normalizer.bounds)
+
+
+def test_bounds_without_local_ones_are_enough_for_the_published_score_only() -> None:
+    bounds = Bounds(30.0, 40.0, 0.0, 1e-6, 9)
+    assert Normalizer(bounds, 9, fusion_weight=0.6).value(scores()) == causal_value(
+        40.0, 1e-6, bounds, 0.6
+    )
+    with pytest.raises(ValueError, match="no bounds of the local score"):
+        Normalizer(bounds, 9, "local")
+
+
+NUMBERS = st.floats(0, 100)
+FRAMES = st.lists(st.tuples(NUMBERS, NUMBERS, NUMBERS | st.just(math.nan), NUMBERS), max_size=12)
+
+
+@given(FRAMES, st.integers(0, 12), st.sampled_from(["paper", "local"]))
+def test_a_normalizer_goes_on_from_its_snapshot_bit_for_bit(
+    frames: list[tuple[float, float, float, float]], cut: int, scheme: Scheme
+) -> None:
+    whole = Normalizer(None, 6, scheme, 0.6)
+    first = Normalizer(None, 6, scheme, 0.6)
+    values = [whole.value(RawScores(*frame)) for frame in frames]
+    before = [first.value(RawScores(*frame)) for frame in frames[:cut]]
+    snapshot = json.loads(json.dumps(first.to_json(), allow_nan=False))
+    second = Normalizer(None, 6, scheme, 0.6).restored(snapshot)
+    assert second.learned_frames == first.learned_frames
+    assert before + [second.value(RawScores(*frame)) for frame in frames[cut:]] == values
+    assert second.bounds == whole.bounds
+
+
+def test_bounds_saved_without_a_gate_error_or_local_bounds_still_load() -> None:
+    saved = {
+        "psnr_low_db": 30.0,
+        "psnr_high_db": 40.0,
+        "distance_low": 0.0,
+        "distance_high": 1e-6,
+        "frames": 9,
+    }
+    normalizer = Normalizer(None, 9).restored({"bounds": saved, "seen": []})
+    assert normalizer.bounds == Bounds(30.0, 40.0, 0.0, 1e-6, 9, gate_error=None, local_db=None)
+
+
+@pytest.mark.parametrize("local_db", [[1.0], [9.0, 1.0], [math.nan, 1.0], 3.0])
+def test_local_bounds_that_are_none_are_refused(local_db: object) -> None:
+    saved = {
+        "psnr_low_db": 30.0,
+        "psnr_high_db": 40.0,
+        "distance_low": 0.0,
+        "distance_high": 1e-6,
+        "frames": 9,
+    }
+    with pytest.raises((ValueError, TypeError)):
+        Normalizer(None, 9).restored({"bounds": saved | {"local_db": local_db}, "seen": []})
