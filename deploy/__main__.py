@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from deploy import metrics_page
+from deploy import api_page, metrics_page
 from deploy.dashboards import dashboards
 
 ROOT = Path(__file__).parents[1]
@@ -16,7 +16,12 @@ def generated() -> dict[Path, str]:
         ROOT / "deploy" / "grafana" / "dashboards" / name: text
         for name, text in dashboards().items()
     }
-    return {ROOT / "docs" / "metrics.md": metrics_page.page()} | boards
+    api = ROOT / "docs" / "api.md"
+    pages = {
+        ROOT / "docs" / "metrics.md": metrics_page.page(),
+        api: api_page.page(api.read_text()),
+    }
+    return pages | boards
 
 
 if __name__ == "__main__":

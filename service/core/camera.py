@@ -77,12 +77,6 @@ class CameraSpec(BaseModel):
 
     model_config = STRICT
 
-    id: CameraId | None = Field(
-        default=None,
-        title="Name",
-        description="letters, digits, `_` and `-`, up to 64; unset: generated",
-        examples=["gate"],
-    )
     url: str = Field(
         title="Address",
         min_length=1,
@@ -92,11 +86,18 @@ class CameraSpec(BaseModel):
         "percent-encode `@ / : %` in passwords",
         examples=["rtsp://user:password@10.0.0.7/stream1"],
     )
+    id: CameraId | None = Field(
+        default=None,
+        title="Name",
+        description="letters, digits, `_` and `-`, up to 64; unset: generated",
+        examples=["gate"],
+    )
     model: ModelName | None = Field(
         default=None,
         title="Model",
         description="a checkpoint's name, from `/models`; unset: the only one",
         examples=["square"],
+        json_schema_extra={"x-choices": "/models"},  # the list that the page's form offers
     )
     fps: Fps | None = Field(
         default=None,

@@ -14,6 +14,7 @@ from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 
+from lookout.service.core.camera import AlertSettings, CameraSpec
 from lookout.service.core.messages import (
     Alert,
     AlertEvent,
@@ -26,6 +27,7 @@ from lookout.service.storage.bus.bus import Bus
 from lookout.service.storage.store.store import Store
 from tests.conftest import Urls
 from tests.e2e.browser import browser, complaints
+from tests.owning import add_frames
 from tests.service.api_server import (
     TOKEN,
     Api,
@@ -105,6 +107,30 @@ def an_alert(number: int = 5, state: Any = "open") -> Alert:
     return Alert(f"gate:{SESSION}-{number}", "gate", state, at, None, 0.75, 0.9, at)
 
 
+def shown_frame(driver: Chrome) -> str:
+    """The id of the frame that the server sent for the picture of `gate`."""
+    script = """
+    const picture = document.querySelector("#camera-gate .picture");
+    const answer = await fetch(picture.src, { cache: "force-cache" });
+    return answer.headers.get("X-Frame-Id");"""
+    return str(driver.execute_script(script))
+
+
+def test_a_picture_is_the_frame_of_its_score_while_newer_frames_come(
+    page: Chrome, bus: Bus
+) -> None:
+    for seq in (50, 60, 70):
+        show(bus, "gate", seq, session=SESSION)
+        add_frames(bus, frame("gate", seq + 5, session=SESSION))  # not scored
+        last = f"{SESSION}-{seq}"
+        picture = one(page, "#camera-gate .picture")
+        wait_until(lambda: picture.get_attribute("data-frame") == last, "its picture")  # noqa: B023
+        assert shown_frame(page) == last
+    one(page, "#camera-gate .heat").click()
+    wait_until(lambda: picture.get_attribute("data-kind") == "frame", "the plain frame")
+    assert shown_frame(page) == last
+
+
 def test_the_curve_moves_and_the_picture_shows(page: Chrome, bus: Bus) -> None:
     assert points(page) == 50
     assert wait_until(lambda: ink(page), "a drawn curve") > 500
@@ -118,8 +144,10 @@ def test_the_curve_moves_and_the_picture_shows(page: Chrome, bus: Bus) -> None:
     wait_until(lambda: points(page) == 51, "the new point")
     assert text(page, "#camera-gate .reading") == "0.91"
     wait_until(lambda: picture.get_attribute("src") != first, "a new picture")
+    assert shown_frame(page) == f"{SESSION}-50"
     one(page, "#camera-gate .heat").click()
     wait_until(lambda: picture.get_attribute("data-kind") == "frame", "the plain frame")
+    assert shown_frame(page) == f"{SESSION}-50"
     assert text(page, "#summary") == "All quiet, 1 camera"
     loaded = page.execute_script(
         "return performance.getEntriesByType('resource').map((entry) => entry.name)"
@@ -239,6 +267,37 @@ def test_a_camera_is_added_paused_and_removed(page: Chrome, store: Store) -> Non
     assert ["/etc/passwd" in line or "422" in line for line in complaints(page)] == [
         True
     ]  # the refused form
+
+
+def test_the_form_offers_every_field_of_a_camera(page: Chrome, store: Store) -> None:
+    one(page, "#add-open").click()
+    wait_until(lambda: page.find_elements(By.CSS_SELECTOR, "#add-fields [name=url]"), "the fields")
+    names = {
+        str(control.get_attribute("name"))
+        for control in page.find_elements(By.CSS_SELECTOR, "#add-fields :is(input, select)")
+    }
+    alert = {f"alert.{name}" for name in AlertSettings.model_fields}
+    assert names == set(CameraSpec.model_fields) - {"alert"} | alert
+    labels = texts(page, "#add-fields :is(label, legend)")
+    for field in (*CameraSpec.model_fields.values(), *AlertSettings.model_fields.values()):
+        assert any(label.startswith(str(field.title)) for label in labels)
+    choices = texts(page, "select[name=memory] option")
+    assert choices == ["paper", "guarded"]
+    for name, entered in (
+        ("url", "rtsp://h/"),
+        ("id", "yard"),
+        ("fps", "12.5"),
+        ("alert.threshold", "0.7"),
+    ):
+        one(page, f"[name='{name}']").send_keys(entered)
+    one(page, "[name=memory] [value=guarded]").click()
+    one(page, "[name=enabled]").click()
+    one(page, "#add-submit").click()
+    wait_until(lambda: "yard" in store.cameras(), "the camera")
+    made = store.camera("yard")
+    assert (made.fps, made.memory, made.enabled) == (12.5, "guarded", False)
+    assert made.alert == AlertSettings(threshold=0.7)
+    assert complaints(page) == []
 
 
 def test_a_lost_connection_is_said_and_mended(

@@ -1,0 +1,43 @@
+// What every part of the page uses: the REST API, and small helpers for the document.
+
+export const API = "/api/v1";
+
+export const $ = (selector, inside = document) => inside.querySelector(selector);
+
+export const cameraPath = (id) => `/cameras/${encodeURIComponent(id)}`;
+
+/** Call the REST API and return the JSON of its answer, null for none. Throws with the reason. */
+export async function call(path, method = "GET", body = undefined) {
+  const options = { method, headers: {} };
+  if (body !== undefined) {
+    options.body = JSON.stringify(body);
+    options.headers["Content-Type"] = "application/json";
+  }
+  const answer = await fetch(API + path, options);
+  if (answer.ok) return answer.status === 204 ? null : answer.json();
+  if (answer.status === 401) location.reload(); // the login has ended: the server answers with its form
+  const problem = await answer.json().catch(() => ({}));
+  throw new Error(problem.detail || `the server answered ${answer.status}`);
+}
+
+/** Return a copy of the one element that a <template> holds. */
+export const fromTemplate = (selector) => $(selector).content.firstElementChild.cloneNode(true);
+
+/** Show a time (s, UTC epoch) in local time, with its date if that is not today. */
+export function clock(seconds) {
+  const at = new Date(seconds * 1000);
+  const isToday = at.toDateString() === new Date().toDateString();
+  return isToday ? at.toLocaleTimeString() : `${at.toLocaleDateString()} ${at.toLocaleTimeString()}`;
+}
+
+/** Set a <time> element. */
+export function showTime(node, seconds) {
+  node.textContent = clock(seconds);
+  node.dateTime = new Date(seconds * 1000).toISOString();
+}
+
+/** Show a text, or hide the element if there is none. */
+export function showText(node, text) {
+  node.hidden = !text;
+  node.textContent = text || "";
+}

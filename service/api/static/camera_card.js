@@ -1,0 +1,224 @@
+// A camera's card: state, picture, curve and events.
+
+import { $, API, call, cameraPath, clock, fromTemplate, showText, showTime } from "./api.js";
+import { newCurve } from "./curve.js";
+
+const POINTS_KEPT = 900; // of a curve
+const EVENTS_SHOWN = 3;
+const PICTURE_EVERY_MS = 1000;
+const CONFIRM_MS = 4000;
+const NOT_LIVE = new Set(["reconnecting", "stalled", "failed", "disabled", "ended"]);
+const EVENT_NAMES = {
+  scene_change: "Scene change",
+  tampered: "Tampered with",
+  restored: "Restored",
+};
+
+export class CameraCard {
+  /** `onChange` is called after an operator changed the camera. */
+  constructor(camera, onChange) {
+    this.id = camera.id;
+    this.onChange = onChange;
+    this.node = fromTemplate("#camera-template");
+    this.node.dataset.camera = camera.id;
+    this.node.id = `camera-${camera.id}`;
+    $(".name", this.node).textContent = camera.id;
+    this.times = [];
+    this.values = [];
+    this.threshold = 0.5;
+    this.newestId = null; // of the newest score
+    this.showsHeat = true;
+    this.visible = false;
+    this.pictureDue = false; // there is a newer picture than the one that is shown
+    this.pictureLoading = false;
+    this.pictureAt = 0; // performance.now() of the last request
+    $(".heat", this.node).onclick = () => this.toggleHeat();
+    $(".pause", this.node).onclick = () => this.togglePause();
+    $(".remove", this.node).onclick = (event) => this.remove(event.currentTarget);
+    this.update(camera);
+  }
+
+  // State
+
+  update(camera) {
+    this.camera = camera;
+    const isStill = NOT_LIVE.has(camera.state);
+    this.node.dataset.state = camera.state;
+    this.node.classList.toggle("stale", isStill);
+    $(".state", this.node).textContent = camera.state;
+    $(".tampered", this.node).hidden = !camera.tampered;
+    $(".pause", this.node).textContent = pauseLabel(camera);
+    $(".url", this.node).textContent = camera.url;
+    $(".facts", this.node).textContent = facts(camera);
+    showText($(".error", this.node), camera.last_error);
+    this.showProgress(camera.progress);
+    if (isStill) this.showValue(null);
+  }
+
+  showProgress(progress) {
+    const learning = $(".learning", this.node);
+    learning.hidden = !progress;
+    if (!progress) return;
+    const { learned, needed } = progress;
+    $("progress", learning).value = needed ? learned / needed : 0;
+    $("span", learning).textContent = `learning what is normal: ${learned} of ${needed} frames; no alerts yet`;
+  }
+
+  showValue(value) {
+    const reading = $(".reading", this.node);
+    reading.textContent = value === null ? "" : value.toFixed(2);
+    reading.classList.toggle("high", value !== null && value >= this.threshold);
+  }
+
+  // Buttons
+
+  async change(request) {
+    try {
+      await request();
+      this.onChange();
+    } catch (error) {
+      showText($(".error", this.node), error.message);
+    }
+  }
+
+  togglePause() {
+    const enabled = !this.camera.enabled || this.camera.state === "ended";
+    this.change(() => call(cameraPath(this.id), "PATCH", { enabled }));
+  }
+
+  /** The first click asks, the second removes. */
+  remove(button) {
+    if (button.classList.contains("sure")) {
+      this.change(() => call(cameraPath(this.id), "DELETE"));
+      return;
+    }
+    button.classList.add("sure");
+    button.textContent = "Really remove?";
+    setTimeout(() => {
+      button.classList.remove("sure");
+      button.textContent = "Remove";
+    }, CONFIRM_MS);
+  }
+
+  toggleHeat() {
+    this.showsHeat = !this.showsHeat;
+    $(".heat", this.node).setAttribute("aria-pressed", String(this.showsHeat));
+    this.pictureAt = 0;
+    this.pictureDue = this.newestId !== null;
+  }
+
+  // Scores
+
+  /** Add a score; one that is not newer (REST and the socket both bring it) changes nothing. */
+  addScore(score) {
+    if (this.newestId && !isNewer(score.id, this.newestId)) return;
+    this.newestId = score.id;
+    const last = this.times[this.times.length - 1];
+    if (last !== undefined && score.captured_at <= last) this.times.length = this.values.length = 0; // played again
+    this.times.push(score.captured_at);
+    this.values.push(score.value);
+    const surplus = this.times.length - POINTS_KEPT;
+    if (surplus > 0) {
+      this.times.splice(0, surplus);
+      this.values.splice(0, surplus);
+    }
+    this.curveDue = true;
+    this.pictureDue = true;
+    this.node.dataset.points = this.times.length;
+    this.node.dataset.last = score.id;
+    this.showValue(score.value);
+  }
+
+  draw() {
+    if (!this.curveDue || !this.visible) return;
+    this.curveDue = false;
+    const limit = new Array(this.times.length).fill(this.threshold);
+    const data = [this.times, this.values, limit];
+    if (this.plot) this.plot.setData(data);
+    else this.plot = newCurve($(".curve", this.node), data, this.threshold);
+  }
+
+  resize() {
+    const box = $(".curve", this.node);
+    if (this.plot && box.clientWidth) this.plot.setSize({ width: box.clientWidth, height: box.clientHeight });
+  }
+
+  /** Load the picture of the newest score, at most one a second. */
+  loadPicture(now) {
+    if (!this.visible || !this.pictureDue || this.pictureLoading) return;
+    if (now - this.pictureAt < PICTURE_EVERY_MS) return;
+    this.pictureAt = now;
+    this.pictureLoading = true;
+    this.pictureDue = false;
+    const frameId = this.newestId;
+    const kind = this.showsHeat ? "heatmap" : "frame";
+    const next = new Image();
+    next.onload = () => {
+      this.pictureLoading = false;
+      const picture = $(".picture", this.node);
+      picture.src = next.src;
+      picture.hidden = false;
+      picture.dataset.kind = kind;
+      picture.dataset.frame = frameId;
+    };
+    next.onerror = () => {
+      this.pictureLoading = false; // the bus has dropped it: the next score brings another
+    };
+    next.src = `${API}${cameraPath(this.id)}/${kind}?format=jpeg&id=${encodeURIComponent(frameId)}`;
+  }
+
+  // Events
+
+  /** Show events, newest first; one that is shown already changes nothing. */
+  addEvents(events) {
+    const list = $(".events", this.node);
+    for (const event of events) {
+      const key = `${event.session}-${event.seq} ${event.kind}`;
+      const rows = [...list.children];
+      if (rows.some((row) => row.dataset.event === key)) continue;
+      const older = rows.find((row) => Number(row.dataset.at) <= event.at);
+      list.insertBefore(newEventRow(event, key), older || null);
+    }
+    [...list.children].slice(EVENTS_SHOWN).forEach((row) => row.remove());
+    list.hidden = !list.children.length;
+  }
+
+  close() {
+    this.plot?.destroy();
+    this.node.remove();
+  }
+}
+
+function newEventRow(event, key) {
+  const row = fromTemplate("#event-template");
+  row.dataset.event = key;
+  row.dataset.kind = event.kind;
+  row.dataset.at = event.at;
+  showTime($("time", row), event.at);
+  $(".kind", row).textContent = EVENT_NAMES[event.kind] || event.kind;
+  $(".detail", row).textContent = event.detail;
+  return row;
+}
+
+/** Whether the frame id `a` is newer than `b`; both are `<session>-<seq>`. */
+function isNewer(a, b) {
+  const [sessionA, seqA] = a.split("-").map(Number);
+  const [sessionB, seqB] = b.split("-").map(Number);
+  return sessionA > sessionB || (sessionA === sessionB && seqA > seqB);
+}
+
+function pauseLabel(camera) {
+  if (!camera.enabled) return "Resume";
+  return camera.state === "ended" ? "Play again" : "Pause";
+}
+
+function facts(camera) {
+  const parts = [camera.model];
+  if (camera.measured_fps !== null) parts.push(`${camera.measured_fps.toFixed(1)} frames/s`);
+  if (camera.waiting) parts.push("waiting for its scores");
+  const dropped = Object.entries(camera.dropped).filter(([, frames]) => frames > 0);
+  if (dropped.length) parts.push(`dropped ${dropped.map(([reason, frames]) => `${frames} ${reason}`).join(", ")}`);
+  if (camera.reconnects) parts.push(`${camera.reconnects} reconnects`);
+  if (camera.retry_at) parts.push(`next attempt ${clock(camera.retry_at)}`);
+  return parts.join(" · ");
+}
