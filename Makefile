@@ -4,11 +4,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 TESTS ?= tests
+# Parallel test processes: more than cores, since many tests wait.
+WORKERS ?= 3
 
 # As the command line sets it for itself: threads that wait soon sleep, also while something else is busy here.
 export GOMP_SPINCOUNT ?= 2000
 
-.PHONY: setup demo test lint types bench load soak chaos generate format clean
+.PHONY: setup demo test test-all lint types bench load soak chaos generate format clean
 
 setup: $(READY)
 
@@ -25,9 +27,16 @@ demo: export LOOKOUT_DEMO_VIDEO := $(VIDEO)
 demo: $(READY)
 	@exec $(BIN)/lookout demo
 
+# make test                            all but the long forms; tests in parallel, one thread each
+# make test TESTS=tests/unit           one folder
+test: export OMP_NUM_THREADS ?= 1
 test: $(READY) lint types
 	@sh tests/debian-packages.sh
-	@exec $(BIN)/pytest $(TESTS)
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m 'not long' $(TESTS)
+
+# make test-all                        the long forms too, one after another
+test-all: test
+	$(BIN)/pytest -m long $(TESTS)
 
 lint: $(READY)
 	$(BIN)/ruff check .

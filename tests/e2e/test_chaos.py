@@ -16,6 +16,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 MUST_NOT_BE = ("doubles", "unexplained", "alerts_lost", "differing", "owned_late")
 
 
+@pytest.mark.long
 @pytest.mark.timeout(420)
 def test_no_double_no_unexplained_gap_and_no_lost_alert(tmp_path: Path) -> None:
     out = tmp_path / "chaos.json"

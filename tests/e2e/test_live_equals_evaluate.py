@@ -76,6 +76,7 @@ def assert_alert_with_picture(service: Service, camera: str) -> None:
     assert picture.content[:2] == b"\xff\xd8"
 
 
+@pytest.mark.long
 def test_a_file_camera(half_gated: Checkpoint, first_clip: Evaluation, tmp_path: Path) -> None:
     save_checkpoint(tmp_path / "ped2.safetensors", half_gated)
     settings = {"models_dir": tmp_path, "media_dir": PED2 / "test", "precision": "fp32"}
@@ -89,6 +90,7 @@ def test_a_file_camera(half_gated: Checkpoint, first_clip: Evaluation, tmp_path:
         assert_alert_with_picture(service, "ped2")
 
 
+@pytest.mark.long
 @pytest.mark.rtsp
 def test_an_rtsp_camera(compact: Checkpoint, tmp_path: Path) -> None:
     (tmp_path / "one").mkdir()

@@ -1,8 +1,8 @@
 """`lookout evaluate` on the authors' checkpoint against what the authors' code gave (reference/ped2_mnad_pred).
 
-The short form scores the first clip, where the memory starts as trained: to its end with the gate that half of the
-frames pass, 90 frames of it with the published one and in bf16. The long one (--slow) scores all twelve to their ends,
-with AUC.
+`make test` scores the first 90 frames of the first clip, where the memory starts as trained. The
+long forms score them in bf16 too, and the clip to its end with the gate that half of the frames
+pass. With `--slow` all twelve clips are scored to their ends, with AUC.
 """
 
 from __future__ import annotations
@@ -67,10 +67,12 @@ def test_the_first_clip_frame_by_frame(checkpoint: Checkpoint, beginning: Path) 
     assert_clip(found, 0.01, BEGINNING)
 
 
+@pytest.mark.long
 def test_with_a_gate_that_half_of_the_frames_pass(first_clip: Evaluation) -> None:
     assert_clip(first_clip.clips[0], HALF_GATE)
 
 
+@pytest.mark.long
 def test_bf16_stays_close(checkpoint: Checkpoint, beginning: Path) -> None:
     (found,) = score_clips(Scorer(checkpoint, precision="bf16"), [beginning], carry_memory=True)
     with np.load(REFERENCE / "expected.npz") as expected:

@@ -228,22 +228,24 @@ def test_a_model_without_a_memory_that_adapts_carries_none_and_guards_none(name:
         guarded_rule(checkpoint)
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
-@pytest.mark.parametrize(
-    ("name", "sizes"),
-    [
-        ("mnad-recon", {"width": 16, "items": 4}),
-        ("memae", {}),  # narrower ones take other convolutions for other batches
-        ("std", {"width": 8, "items": 8}),
-        ("ae", {"width": 16}),
-        ("vae", {"width": 16}),
-    ],
-)
-def test_a_batch_gives_what_each_clip_gives_alone(
-    name: str, sizes: dict[str, int], precision: Precision
-) -> None:
+SIZES: dict[str, dict[str, int]] = {
+    "mnad-recon": {"width": 16, "items": 4},
+    "memae": {},  # narrower ones take other convolutions for other batches
+    "std": {"width": 8, "items": 8},
+    "ae": {"width": 16},
+    "vae": {"width": 16},
+}
+IN_BF16 = [
+    pytest.param(name, "bf16", marks=[pytest.mark.long] if name == "memae" else [])
+    for name in SIZES
+]
+"""3D convolutions in bf16 take minutes on a CPU that does not compute in it."""
+
+
+@pytest.mark.parametrize(("name", "precision"), [*((name, "fp32") for name in SIZES), *IN_BF16])
+def test_a_batch_gives_what_each_clip_gives_alone(name: str, precision: Precision) -> None:
     """Bit for bit on a CPU; sizes for which torch takes the same convolutions: see test_inference_step."""
-    scorer = Scorer(untrained(sized(name, **sizes)), precision=precision)
+    scorer = Scorer(untrained(sized(name, **SIZES[name])), precision=precision)
     shape = (2, scorer.t_length, 256, 256, 3)
     clips = list(np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8))
     items = torch.stack([scorer.fresh_items()] * 2)

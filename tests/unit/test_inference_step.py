@@ -46,7 +46,11 @@ def check_all_batch_sizes(
             assert_row(together, row, alone[row])
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+LONG_BF16 = pytest.param("bf16", marks=pytest.mark.long)
+"""Minutes on a CPU that does not compute in bf16."""
+
+
+@pytest.mark.parametrize("precision", ["fp32", LONG_BF16])
 def test_a_small_model_in_batches_of_1_to_8(precision: Precision) -> None:
     # Width and size as shipped: where channels are no multiple of 8, or a layer holds fewer than 20,480 numbers, torch
     # takes another convolution for other batches, and the last bits differ.
@@ -56,7 +60,7 @@ def test_a_small_model_in_batches_of_1_to_8(precision: Precision) -> None:
 
 
 @pytest.mark.footage
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("precision", ["fp32", LONG_BF16])
 def test_the_full_network_in_batches_of_1_to_3(precision: Precision) -> None:
     tensors = reference.filled_weights(reference.figures("mnad_pred"))
     checkpoint = convert({**tensors, "m_items": reference.filled_items(10, 512)}, "reference", {})
