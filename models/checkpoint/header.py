@@ -106,6 +106,7 @@ def stored_precision(path: Path) -> str:
     return "float16" if "F16" in found else "float32"
 
 
-def find_checkpoints(folder: Path) -> dict[str, Path]:
-    """The checkpoints of a folder by their names (file stems), sorted."""
-    return {path.stem: path for path in sorted(folder.glob(f"*{SUFFIX}"))}
+def find_checkpoints(*folders: Path) -> dict[str, Path]:
+    """Return the checkpoints of all folders by name (file stem), sorted. The first folder that has a name wins."""
+    found = {path.stem: path for folder in reversed(folders) for path in folder.glob(f"*{SUFFIX}")}
+    return dict(sorted(found.items()))

@@ -48,7 +48,7 @@ def add_camera(
     record = {
         **dict(spec),
         "id": spec.id or f"cam-{secrets.token_hex(3)}",
-        "model": choose_model(here.settings.models_dir, spec.model, spec.calibration, spec.score),
+        "model": choose_model(here.settings.model_folders, spec.model, spec.calibration, spec.score),
         "created_at": now,
         # Above every revision of a removed camera of the same name, so that no stage takes the new
         # camera for the old one.
@@ -119,7 +119,7 @@ def check_change(here: Services, before: Camera, new: Camera) -> None:
         urls.check(new.url, here.settings.media_dir)
     chosen = (new.model, new.calibration, new.score)
     if chosen != (before.model, before.calibration, before.score):
-        choose_model(here.settings.models_dir, *chosen)
+        choose_model(here.settings.model_folders, *chosen)
 
 
 @router.delete("/{camera}", status_code=204)

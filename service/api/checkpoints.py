@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from fastapi import APIRouter
@@ -18,17 +19,17 @@ router = APIRouter(prefix="/models", tags=["models"])
 
 @router.get("")
 def list_models(here: Here) -> ModelList:
-    """Every checkpoint of the models folder; a damaged one says why it cannot be used."""
+    """Every checkpoint of the models folders; a damaged one says why it cannot be used."""
     return ModelList(
-        items=[_view(*found) for found in find_checkpoints(here.settings.models_dir).items()]
+        items=[_view(*found) for found in find_checkpoints(*here.settings.model_folders).items()]
     )
 
 
 def choose_model(
-    folder: Path, name: str | None, calibration: Calibration, score: ScoreScheme
+    folders: Sequence[Path], name: str | None, calibration: Calibration, score: ScoreScheme
 ) -> str:
     """The checkpoint to use: the one asked for, or the only one. Raises RequestError with what there is instead."""
-    known = find_checkpoints(folder)
+    known = find_checkpoints(*folders)
     names = ", ".join(known) or "none"
     if name is None:
         if len(known) != 1:

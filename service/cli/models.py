@@ -226,13 +226,12 @@ def import_mnad(
 
 @models_app.command("models")
 def list_models() -> None:
-    """The checkpoints in the models folder, what each is and needs; and the models that can be trained."""
+    """The checkpoints in the models folders, what each is and needs; and the models that can be trained."""
     from lookout.models.checkpoint.header import find_checkpoints, read_header  # noqa: PLC0415
     from lookout.models.errors import CheckpointError  # noqa: PLC0415
     from lookout.models.registry import MODELS, make_config  # noqa: PLC0415
 
-    folder = load_settings().models_dir
-    for name, path in find_checkpoints(folder).items():
+    for name, path in find_checkpoints(*load_settings().model_folders).items():
         try:
             header = read_header(path)
             spec = make_config(header.model, header.config).input_spec

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lookout.service.core.settings import SHIPPED_MODELS, Settings
+from lookout.service.core.settings import Settings
 
 INTRODUCTION = """\
 # Configuration
@@ -60,9 +60,9 @@ def _type(name: str, schema: Schema) -> str:
 
 
 def _default(schema: Schema) -> str:
+    if "default_text" in schema:
+        return str(schema["default_text"])
     default = schema.get("default")
-    if default == str(SHIPPED_MODELS):
-        return "`models/checkpoints` beside the code"
     return (
         "unset"
         if default is None

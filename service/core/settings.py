@@ -41,10 +41,16 @@ class Settings(BaseSettings):
     # Where things lie
     data_dir: Path = Field(default=Path("lookout-data"), description="everything Lookout writes")
     media_dir: Path = Field(
-        default=Path("lookout-data/media"), description="where file cameras may lie"
+        default=Path("lookout-data/media"),
+        description="where file cameras may lie",
+        json_schema_extra={"default_text": "`media` in `LOOKOUT_DATA_DIR`"},
     )
-    models_dir: Path = Field(
-        default=SHIPPED_MODELS, description="checkpoints; a model's name is its file's stem"
+    models_dir: Path | None = Field(
+        default=None,
+        description="the one folder of checkpoints; a model's name is its file's stem",
+        json_schema_extra={
+            "default_text": "`models` in `LOOKOUT_DATA_DIR`, then the checkpoints that come with Lookout"
+        },
     )
     bus_url: str | None = Field(
         default=None, description="Redis for frames and scores; unset: an embedded server"
@@ -188,6 +194,23 @@ class Settings(BaseSettings):
             )
             raise ValueError(f"LOOKOUT_TOKEN_FILE: {path} cannot be read: {reason}") from None
         return {**given, "token": token, "token_file": None}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _media_below_data(cls, given: dict[str, Any]) -> dict[str, Any]:
+        if "data_dir" not in given:
+            return given
+        return {"media_dir": Path(given["data_dir"]) / "media", **given}
+
+    @property
+    def model_folders(self) -> tuple[Path, ...]:
+        """The folders of checkpoints; where two have the same name, the first one counts.
+
+        A user's checkpoints stand before those of the package, which stay as they were installed.
+        """
+        if self.models_dir is not None:
+            return (self.models_dir,)
+        return (self.data_dir / "models", SHIPPED_MODELS)
 
     @model_validator(mode="after")
     def _thresholds_fit(self) -> Settings:

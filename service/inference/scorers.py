@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,8 +28,8 @@ class Loaded:
 class Scorers:
     """Scorers by model name."""
 
-    def __init__(self, models_dir: Path, device: str, precision: Precision) -> None:
-        self._models_dir = models_dir
+    def __init__(self, folders: Sequence[Path], device: str, precision: Precision) -> None:
+        self._folders = folders
         self._device = device
         self._precision = precision
         self._loaded: dict[str, Loaded] = {}
@@ -51,9 +52,8 @@ class Scorers:
         try:
             stat = self._path(name).stat()
         except OSError:
-            raise CheckpointError(
-                f"there is no model {name!r} in the models folder (LOOKOUT_MODELS_DIR)"
-            ) from None
+            places = " or ".join(str(folder) for folder in self._folders)
+            raise CheckpointError(f"there is no model {name!r} in {places}") from None
         return stat.st_ino, stat.st_size, stat.st_mtime_ns
 
     def keep_only(self, names: set[str]) -> None:
@@ -62,7 +62,9 @@ class Scorers:
             del self._loaded[name]
 
     def _path(self, name: str) -> Path:
-        return self._models_dir / f"{name}{SUFFIX}"
+        """The first folder's file of that name; raises no error where there is none."""
+        paths = [folder / f"{name}{SUFFIX}" for folder in self._folders]
+        return next((path for path in paths if path.exists()), paths[0])
 
     def _load(self, name: str, signature: Signature) -> Loaded:
         try:

@@ -83,7 +83,7 @@ class Worker:
         self.batch_wait_s = (
             settings.batch_wait_ms if settings.batch_wait_ms is not None else 5 * on_gpu
         ) / 1000
-        self.lines = Lines(settings, bus, Scorers(settings.models_dir, device, precision))
+        self.lines = Lines(settings, bus, Scorers(settings.model_folders, device, precision))
         self.tally = Tally(STAGE)
         self._next_round = 0.0
         self._rounds = 0

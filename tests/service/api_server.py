@@ -65,7 +65,7 @@ def write_checkpoint(
     header = Header("mnad-pred", {}, Preprocess(), bounds, input_spec=input_spec)
     save_file(
         {"x": np.zeros(1, np.float32)},
-        settings.models_dir / f"{name}.safetensors",
+        settings.model_folders[0] / f"{name}.safetensors",
         header.metadata(),
     )
 
@@ -172,7 +172,7 @@ def one_api(redis_urls: Urls, tmp_path_factory: pytest.TempPathFactory) -> Itera
 @pytest.fixture
 def api(one_api: Api, urls: Urls) -> Api:
     """One server for a module's tests; servers and models folder are as new for each."""
-    for path in one_api.settings.models_dir.iterdir():
+    for path in one_api.settings.model_folders[0].iterdir():
         path.unlink()
     write_checkpoint(one_api.settings, "square")
     return one_api

@@ -184,7 +184,7 @@ def test_models_are_listed_and_a_camera_without_one_needs_the_choice_to_be_clear
     write_checkpoint(
         api.settings, "yard", calibrated=True, input_spec=InputSpec(16, scored=8, memory="fixed")
     )
-    (api.settings.models_dir / "broken.safetensors").write_bytes(b"nonsense")
+    (api.settings.model_folders[0] / "broken.safetensors").write_bytes(b"nonsense")
     listed = {item["name"]: item for item in api.get("/models").json()["items"]}
     assert list(listed) == ["broken", "square", "yard"]
     assert "broken" in listed["broken"]["error"]

@@ -12,11 +12,13 @@ import pytest
 import redis
 
 from lookout.models.checkpoint.file import save_checkpoint
+from lookout.models.errors import CheckpointError
 from lookout.models.scorer import Scored, Scorer
 from lookout.service.core.camera import Camera
 from lookout.service.core.messages import Frame, FrameId, IngestReport
 from lookout.service.core.settings import Settings
 from lookout.service.inference.camera_lines import Lines
+from lookout.service.inference.scorers import Scorers
 from lookout.service.inference.worker import run
 from lookout.service.storage.bus.bus import Bus
 from lookout.service.storage.bus.outcomes import Outcome
@@ -123,7 +125,8 @@ def test_every_model_scores_live_under_the_ids_of_its_frames(
     """Restarted in the middle; and a camera whose memory is to be guarded, though the model may have none."""
     spec = TINY_OF[model].input_spec
     save_checkpoint(
-        settings.models_dir / "tiny.safetensors", untrained(TINY_OF[model], calibration=EASY_BOUNDS)
+        settings.model_folders[0] / "tiny.safetensors",
+        untrained(TINY_OF[model], calibration=EASY_BOUNDS),
     )
     store.add_camera(camera("a", memory="guarded"))
     later = spec.frames - 1 - spec.scored
@@ -150,7 +153,7 @@ def test_the_last_frames_of_a_file_are_told_when_it_has_ended(
 ) -> None:
     """MemAE scores the ninth of sixteen frames: the last seven of a file never get a score."""
     save_checkpoint(
-        settings.models_dir / "tiny.safetensors",
+        settings.model_folders[0] / "tiny.safetensors",
         untrained(TINY_OF["memae"], calibration=EASY_BOUNDS),
     )
     store.add_camera(camera("a"))
@@ -235,10 +238,10 @@ def test_a_calibration_without_the_local_score_fails_a_camera_that_wants_it(
 def test_a_model_that_cannot_be_used_fails_its_camera_alone(
     bus: Bus, store: Store, settings: Settings, change: dict[str, str], reason: str
 ) -> None:
-    (settings.models_dir / "broken.safetensors").write_bytes(
+    (settings.model_folders[0] / "broken.safetensors").write_bytes(
         b"\x10\x00\x00\x00\x00\x00\x00\x00{no json here!}!"
     )
-    write_tiny(settings.models_dir, "raw", calibrated=False)
+    write_tiny(settings.model_folders[0], "raw", calibrated=False)
     store.add_camera(camera("bad", **change))
     store.add_camera(camera("good"))
     feed(bus, *frames("good", range(8)), *frames("bad", range(8)))
@@ -252,7 +255,7 @@ def test_a_model_that_cannot_be_used_fails_its_camera_alone(
         assert report is not None
         assert reason in (report.last_error or "")
         write_tiny(
-            settings.models_dir, change["model"]
+            settings.model_folders[0], change["model"]
         )  # mended: no restart, no change of the camera needed
         wait_until(lambda: bus.cursor("bad") == (5, 7), "the mended one is scored")
 
@@ -309,7 +312,7 @@ def reports(bus: Bus, name: str, state: str) -> bool:
 def test_a_camera_that_was_removed_and_added_again_is_another(
     bus: Bus, store: Store, settings: Settings
 ) -> None:
-    write_tiny(settings.models_dir, "other")
+    write_tiny(settings.model_folders[0], "other")
     store.add_camera(camera("a"))
     with working(settings):
         wait_until(lambda: reports(bus, "a", "online"), "it is followed")
@@ -342,7 +345,7 @@ def test_a_checkpoint_replaced_under_its_name_is_loaded_and_its_bounds_are_learn
     with working(settings):
         before = wait_until(lambda: bounds_of(store), "the bounds are learned")
         save_checkpoint(
-            settings.models_dir / "tiny.safetensors", tiny_checkpoint(seed=9, side_px=64)
+            settings.model_folders[0] / "tiny.safetensors", tiny_checkpoint(seed=9, side_px=64)
         )
         wait_until(lambda: reports(bus, "a", "learning"), "it learns anew")
         feed(bus, *frames("a", range(60, 90), side_px=64))
@@ -434,3 +437,18 @@ def test_a_store_that_hangs_holds_up_no_score(bus: Bus, settings: Settings, tmp_
                 )
             finally:
                 server.process.send_signal(signal.SIGCONT)
+
+
+def test_a_users_checkpoint_stands_beside_those_of_the_package(tmp_path: Path) -> None:
+    shipped = tmp_path / "shipped"
+    users = tmp_path / "users"
+    shipped.mkdir()
+    write_tiny(shipped, "tiny")
+    scorers = Scorers((users, shipped), "cpu", "fp32")
+    _, of_package = scorers.get("tiny")
+    users.mkdir()
+    save_checkpoint(users / "tiny.safetensors", tiny_checkpoint(seed=9))
+    _, of_user = scorers.get("tiny")
+    assert of_user != of_package
+    with pytest.raises(CheckpointError, match=r"no model 'other' in .*users or .*shipped"):
+        scorers.get("other")

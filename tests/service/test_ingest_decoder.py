@@ -248,7 +248,7 @@ def test_a_checkpoint_that_is_missing_or_half_copied_may_come_yet(
     settings: Settings, bus: Bus
 ) -> None:
     clip = write_clip(settings.media_dir / "clip.mp4", range(3))
-    broken = write_header_only(settings.models_dir, "broken")
+    broken = write_header_only(settings.model_folders[0], "broken")
     broken.write_bytes(broken.read_bytes()[:40])
     for model, error in (
         ("other", "there is no model 'other'"),

@@ -243,8 +243,8 @@ def test_trouble_of_every_kind_leaves_the_others_alone(
 def test_a_checkpoint_that_comes_late_mends_its_camera(
     work: None, settings: Settings, bus: Bus, store: Store
 ) -> None:
-    whole = write_header_only(settings.models_dir, "late").read_bytes()
-    half = settings.models_dir / "late.safetensors"
+    whole = write_header_only(settings.model_folders[0], "late").read_bytes()
+    half = settings.model_folders[0] / "late.safetensors"
     half.write_bytes(whole[:40])
     store.add_camera(
         camera("a", write_clip(settings.media_dir / "clip.mp4", range(5)), model="late")

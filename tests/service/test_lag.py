@@ -153,7 +153,7 @@ def test_a_file_that_waits_gives_way_to_live_cameras_but_is_not_forgotten(
 def test_a_bus_that_fails_while_one_camera_catches_up_costs_no_other_a_frame(
     bus: Bus, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lines = Lines(settings, bus, Scorers(settings.models_dir, "cpu", "fp32"))
+    lines = Lines(settings, bus, Scorers(settings.model_folders, "cpu", "fp32"))
     for name, captured_at in (("fresh", time.time()), ("stale", time.time() - 60)):
         lines.start(
             Camera(

@@ -6,6 +6,7 @@ import copy
 import json
 import math
 import operator
+import shutil
 from collections.abc import Iterator
 from functools import reduce
 from pathlib import Path
@@ -57,6 +58,18 @@ def test_the_header_reads_without_the_weights(saved: Path) -> None:
     assert header.model == "mnad-pred"
     assert header.config["width"] == 4
     assert find_checkpoints(saved.parent) == {"tiny": saved}
+
+
+def test_the_first_folder_that_has_a_name_wins(saved: Path) -> None:
+    other = saved.parent / "other"
+    other.mkdir()
+    for name in ("tiny", "another"):
+        shutil.copy(saved, other / f"{name}.safetensors")
+    both = find_checkpoints(saved.parent, other)
+    assert both == {"another": other / "another.safetensors", "tiny": saved}
+    assert list(both) == ["another", "tiny"]
+    assert find_checkpoints(other, saved.parent)["tiny"] == other / "tiny.safetensors"
+    assert find_checkpoints(saved.parent / "none", other) == find_checkpoints(other)
 
 
 @pytest.mark.parametrize("name", MODELS)

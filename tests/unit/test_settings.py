@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lookout.service.core.errors import SettingsError
-from lookout.service.core.settings import Settings, load_settings
+from lookout.service.core.settings import SHIPPED_MODELS, Settings, load_settings
 from lookout.service.ingest.decoder.protocol import Job
 from lookout.service.supervisor.supervisor import environment_of
 from tests.service.api_server import TOKEN, camera
@@ -83,3 +83,29 @@ def test_a_stage_gets_the_token_as_it_is_and_a_decoder_none(
     job = Job(camera("gate"), settings, os.getpid(), "lease").dump()
     assert TOKEN.encode() not in job
     assert read(Job.load(job).settings) is None
+
+
+def test_media_and_models_lie_in_the_data_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in ("LOOKOUT_DATA_DIR", "LOOKOUT_MEDIA_DIR", "LOOKOUT_MODELS_DIR"):
+        monkeypatch.delenv(variable, raising=False)
+    assert (SHIPPED_MODELS / "square.safetensors").is_file()
+    assert load_settings().media_dir == Path("lookout-data/media")
+    assert load_settings().model_folders == (Path("lookout-data/models"), SHIPPED_MODELS)
+    monkeypatch.setenv("LOOKOUT_DATA_DIR", "/srv/data")
+    assert load_settings().media_dir == Path("/srv/data/media")
+    assert load_settings().model_folders == (Path("/srv/data/models"), SHIPPED_MODELS)
+    monkeypatch.setenv("LOOKOUT_MEDIA_DIR", "/srv/clips")
+    monkeypatch.setenv("LOOKOUT_MODELS_DIR", "/srv/models")
+    assert load_settings().media_dir == Path("/srv/clips")
+    assert load_settings().model_folders == (Path("/srv/models"),)
+
+
+def test_stages_get_the_same_folders_as_the_parent(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("LOOKOUT_MODELS_DIR", raising=False)
+    parent = Settings(data_dir=tmp_path)
+    for name, value in environment_of(parent).items():
+        monkeypatch.setenv(name, value)
+    assert load_settings().model_folders == parent.model_folders
+    assert load_settings().media_dir == tmp_path / "media"

@@ -13,7 +13,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NoReturn, TextIO
 
@@ -88,7 +88,7 @@ def play(job: Job, talk: Talk) -> None:
     """One run of a source, from opening it to its end. Raises SourceError for any other end."""
     camera, settings = job.camera, job.settings
     urls.check(camera.url, settings.media_dir)
-    preprocess = _preprocess(settings.models_dir, camera.model)
+    preprocess = _preprocess(settings.model_folders, camera.model)
     is_file = urls.is_file(camera.url)
     bus, store = open_bus(settings), open_store(settings)
     resume = patiently(lambda: position(camera, bus, store), talk.alive) if is_file else None
@@ -141,9 +141,9 @@ def frames_to_keep(settings: Settings, fps: float) -> int:
     return max(settings.frames_kept, min(wanted, MOST_KEPT))
 
 
-def _preprocess(models_dir: Path, model: str) -> Preprocess:
+def _preprocess(folders: Sequence[Path], model: str) -> Preprocess:
     """Raises SourceLostError: a checkpoint that is missing or half-copied may be there in a moment."""
-    path = find_checkpoints(models_dir).get(model)
+    path = find_checkpoints(*folders).get(model)
     if path is None:
         raise SourceLostError(f"there is no model {model!r}")
     try:
