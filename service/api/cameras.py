@@ -48,7 +48,9 @@ def add_camera(
     record = {
         **dict(spec),
         "id": spec.id or f"cam-{secrets.token_hex(3)}",
-        "model": choose_model(here.settings.model_folders, spec.model, spec.calibration, spec.score),
+        "model": choose_model(
+            here.settings.model_folders, spec.model, spec.calibration, spec.score
+        ),
         "created_at": now,
         # Above every revision of a removed camera of the same name, so that no stage takes the new
         # camera for the old one.

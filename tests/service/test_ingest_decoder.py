@@ -353,5 +353,5 @@ def test_an_unforeseen_error_is_one_line_without_its_words(settings: Settings, b
     wrong = camera("a", "rtsp://me:s3cr3t@127.0.0.1:1/x", model=["s3cr3t"])
     code, said = play(wrong, settings, Reader(bus, "a"))
     assert code == EXIT_CODES["lost"]
-    assert error_of(said).startswith("the decoder failed: TypeError in decoder.py")
+    assert error_of(said).startswith("the decoder failed: TypeError in main.py")
     assert "s3cr3t" not in str(said)
