@@ -1,4 +1,4 @@
-"""The alerting stage: follows the scores of all cameras, opens and closes alerts, keeps their pictures."""
+"""The alerting stage: owns cameras by lease, follows their scores, opens and closes their alerts."""
 
 from __future__ import annotations
 
@@ -6,20 +6,22 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from lookout.models.scoring.alert_policy import AlertPolicy
+from lookout.service.alerting.alert_pictures import AlertPictures, about
 from lookout.service.alerting.camera_policy import CameraAlerts, policy_of
-from lookout.service.core.camera import Camera
-from lookout.service.core.errors import BrokenMessageError
-from lookout.service.core.messages import Alert, AlertEvent, FrameId, Heat, Score
+from lookout.service.alerting.deliveries import SINK_LEASES, Delivery
+from lookout.service.alerting.sinks import open_sinks
+from lookout.service.core.camera import AlertSettings, Camera
+from lookout.service.core.messages import AlertEvent, FrameId, Score
 from lookout.service.core.settings import Settings
 from lookout.service.core.stages import ALERTING
 from lookout.service.core.throttle import OutageLog
-from lookout.service.ownership.assignment import new_worker_name
-from lookout.service.storage import pictures
+from lookout.service.ownership.assignment import Assignment
+from lookout.service.ownership.camera_watcher import CameraList
+from lookout.service.ownership.leases import open_leases
 from lookout.service.storage.bus.bus import Bus
 from lookout.service.storage.bus.outcomes import ScoreFollower
 from lookout.service.storage.connections import open_bus, open_store, wait_until_up
@@ -29,262 +31,262 @@ from lookout.service.storage.store.store import Store
 log = logging.getLogger(__name__)
 
 IDLE_S = 0.05
-AWAY_S = 0.5  # until the next attempt: a server that answers a ping may still refuse what we write
-LOOK_AROUND_S = 1.0  # how often cameras are looked up, quiet ones noticed, and cursors saved
-READ_OUT = 500  # scores in one go
-HEAT_PATIENCE_S = 0.2  # a heatmap is written right behind its score
+RETRY_AFTER_S = 0.5  # a server that answers a ping may still refuse writes
+FOLLOW_EVERY_S = 0.5  # cameras, leases, quiet cameras, cursors
+ABANDONED_EVERY_S = 5.0
+MAX_SCORES = 500  # read at once
+
+Cameras = Callable[[], Mapping[str, Camera] | None]
+"""The cameras of the store by id; None until the store has answered once."""
 
 
 def run(settings: Settings, stop: threading.Event) -> None:
-    """Work until `stop` is set; a Redis that is away is waited for."""
-    bus, store = open_bus(settings), open_store(settings)
-    alerting = Alerting(settings, bus, store)
-    outage = OutageLog()
-    _say_where_pictures_cannot_be_kept(settings)
-    if wait_until_up(bus, store, stop):
+    """Work until `stop` is set; wait for a Redis that is away."""
+    bus = open_bus(settings)
+    store = open_store(settings)
+    pictures = AlertPictures(settings.data_dir, bus)
+    pictures.log_unwritable()
+    if not wait_until_up(bus, store, stop):
+        return
+    with contextlib.ExitStack() as stack:
+        leases = stack.enter_context(open_leases(settings, ALERTING.name))
+        cameras = stack.enter_context(CameraList(store))
+        for sink in open_sinks(settings):
+            stack.enter_context(Delivery(sink, bus, store, open_leases(settings, SINK_LEASES)))
+        assignment = Assignment(ALERTING.name, bus, leases)
+        worker = Worker(settings, bus, store, assignment, lambda: cameras.cameras, pictures)
         log.info("alerting is up")
-    while not stop.is_set():
-        try:
-            busy = alerting.turn()
-        except UNAVAILABLE as error:
-            if outage.failed():
-                log.warning("Redis is away or refuses, waiting: %s", error)
-            alerting.start_over()
-            stop.wait(AWAY_S)
-            wait_until_up(bus, store, stop)
-        else:
-            if outage.worked():
-                log.info("Redis is back")
-            stop.wait(0 if busy else IDLE_S)
-    alerting.save_all()
+        outage = OutageLog()
+        while not stop.is_set():
+            try:
+                busy = worker.step()
+            except UNAVAILABLE as error:
+                if outage.failed():
+                    log.warning("Redis is away or refuses, waiting: %s", error)
+                worker.start_over()
+                stop.wait(RETRY_AFTER_S)
+                wait_until_up(bus, store, stop)
+            else:
+                if outage.worked():
+                    log.info("Redis is back")
+                stop.wait(0 if busy else IDLE_S)
+        worker.end()
 
 
 @dataclass
-class _Watched:
-    """One camera as alerting follows it."""
+class FollowedCamera:
+    """A camera that this worker owns."""
 
-    alerts: CameraAlerts
+    epoch: int  # of its ownership, which every write shows
     policy: AlertPolicy
-    heard_at: float = field(default_factory=time.monotonic)
-    saved: FrameId | None = None  # the cursor in the store
+    alerts: CameraAlerts
+    saved: FrameId | None  # the cursor in the store
+    scored_at: float = field(default_factory=time.monotonic)  # when its last score was read
 
 
-def _say_where_pictures_cannot_be_kept(settings: Settings) -> None:
-    """Once, at the start, before an alert needs it. Alerts open all the same."""
-    try:
-        pictures.check_room(settings.data_dir)
-    except OSError as error:
-        log.error(
-            "alerts open without pictures: nothing can be written to %s: %s",
-            settings.data_dir,
-            error.strerror,
-        )
+class Worker:
+    """Follows the cameras it owns. After a loss of Redis or of a camera nothing is kept here: the
+    store has the state, and replayed scores cause the same alerts under the same ids.
+    """
 
-
-class Alerting:
-    """One turn is one look at the bus. What a turn has not saved, the next process does again, with the same result."""
-
-    def __init__(self, settings: Settings, bus: Bus, store: Store) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        bus: Bus,
+        store: Store,
+        assignment: Assignment,
+        cameras: Cameras,
+        pictures: AlertPictures,
+    ) -> None:
         self._settings = settings
-        self._data_dir = settings.data_dir
         self._bus = bus
         self._store = store
-        self._name = new_worker_name()
+        self._assignment = assignment
+        self._leases = assignment.leases
+        self._cameras = cameras
+        self._pictures = pictures
+        self._abandoned_due = 0.0
         self.start_over()
 
     def start_over(self) -> None:
-        """Forget everything that is not in the store, and take it from there again."""
+        """Forget the state of every camera; the next step reads it from the store."""
+        self.followed: dict[str, FollowedCamera] = {}
         self._follower = ScoreFollower(self._bus)
-        self._watched: dict[str, _Watched] = {}
-        self._looked_at = float("-inf")
-        self._first_look = True
+        self._follow_due = 0.0
 
-    def turn(self) -> bool:
-        """Handle what is new; True where there was something. Raises one of UNAVAILABLE."""
-        if time.monotonic() - self._looked_at >= LOOK_AROUND_S:
-            self._looked_at = time.monotonic()
-            self._look_around()
-        found = self._follower.poll()
-        for camera, scores in found.items():
-            self._take(camera, scores)
-        return bool(found)
+    def step(self) -> bool:
+        """Handle the new scores; return False where there is none. Raises one of UNAVAILABLE."""
+        now = time.monotonic()
+        if now >= self._follow_due:
+            self._follow_due = now + FOLLOW_EVERY_S
+            self.follow(now)
+        scores = self._follower.poll()
+        for camera, new in scores.items():
+            self.handle(camera, new)
+        return bool(scores)
 
-    def save_all(self) -> None:
-        """Save every cursor that moved; a Redis that is away costs only a replay."""
+    def end(self) -> None:
+        """Save every cursor and hand the cameras over."""
         try:
-            for camera in self._watched:
-                self._save_cursor(camera)
-        except UNAVAILABLE as error:
+            for camera in list(self.followed):
+                self.hand_over(camera)
+            self._assignment.leave_stage()
+        except UNAVAILABLE as error:  # then the next owner replays some scores
             log.warning("the last cursors were not saved: %s", error)
 
-    # Cameras come, go and fall silent
+    def follow(self, now: float) -> None:
+        """Follow leases and cameras: take over, give up, notice quiet cameras, save cursors."""
+        changes = self._leases.poll()
+        for camera in changes.lost & self.followed.keys():
+            self.lose(camera)
+        cameras = self._cameras()
+        enabled = {name: one for name, one in (cameras or {}).items() if one.enabled}
+        _, surplus = self._assignment.rebalance(enabled, set(), may_give=True)
+        if cameras is None:
+            return
+        for camera in self.followed.keys() - enabled.keys():
+            self.finish(camera, removed=camera not in cameras)
+        for camera in self._leases.owned() - self.followed.keys():
+            if camera in enabled:
+                self.take_over(camera, policy_of(enabled[camera].alert, self._settings))
+            else:
+                self._leases.release(camera)
+        if surplus in self.followed:
+            log.info("camera %s: given to another worker", surplus, extra={"camera": surplus})
+            self.hand_over(surplus)
+        if now >= self._abandoned_due:
+            self._abandoned_due = now + ABANDONED_EVERY_S
+            self.finish_abandoned(cameras)
+        for camera, followed in list(self.followed.items()):
+            followed.policy = policy_of(enabled[camera].alert, self._settings)
+            is_quiet = now - followed.scored_at >= followed.policy.quiet_after_s
+            if not is_quiet or self.close_alert(camera):
+                self.save_cursor(camera)
 
-    def _look_around(self) -> None:
-        self._bus.heartbeat(ALERTING.name, self._name)
-        cameras = self._store.cameras()
-        wanted = {camera.id for camera in cameras.values() if camera.enabled}
-        for camera in (cameras.keys() if self._first_look else wanted) - self._watched.keys():
-            self._begin(camera, policy_of(cameras[camera].alert, self._settings))
-        for camera in self._watched.keys() & cameras.keys():  # an open alert continues under it
-            self._watched[camera].policy = policy_of(cameras[camera].alert, self._settings)
-        for camera in self._watched.keys() - wanted:
-            self._end(camera, removed=camera not in cameras)
-        if self._first_look:
-            self._close_left_open(cameras)
-            self._first_look = False
-        for camera, watched in self._watched.items():
-            if time.monotonic() - watched.heard_at >= self._settings.alert_quiet_after_s:
-                self._close_quiet(camera)
-            self._save_cursor(camera)
+    # Ownership
 
-    def _begin(self, camera: str, policy: AlertPolicy) -> None:
-        cursor, alerts = self._stored(camera)
-        self._end_open(camera, cursor, alerts)
-        self._watched[camera] = _Watched(alerts, policy, saved=cursor)
-        self._follower.cursors[camera] = cursor
-
-    def _stored(self, camera: str) -> tuple[FrameId | None, CameraAlerts]:
+    def take_over(self, camera: str, policy: AlertPolicy) -> None:
+        """Begin a new epoch of ownership and continue from what the former owner saved."""
+        epoch = self._store.begin_alerting(camera)
         try:
             state = self._store.alerting_state(camera) or {}
-            cursor = state.get("cursor")
-            return FrameId.parse(cursor) if cursor else None, CameraAlerts.from_json(
-                state.get("rule") or {}
-            )
+            cursor = FrameId.parse(state["cursor"]) if state.get("cursor") else None
+            alerts = CameraAlerts.from_json(state.get("rule") or {})
         except (ValueError, TypeError, AttributeError) as error:
-            reason = "cannot be read, starting anew"
             log.warning(
-                "the alerting state of %s %s: %s", camera, reason, error, extra={"camera": camera}
+                "the alerting state of %s cannot be read, it starts empty: %s",
+                camera,
+                error,
+                extra={"camera": camera},
             )
-            return None, CameraAlerts()
+            cursor = None
+            alerts = CameraAlerts()
+        self.followed[camera] = FollowedCamera(epoch, policy, alerts, saved=cursor)
+        self._follower.cursors[camera] = cursor
+        self.close_orphans(camera)
 
-    def _end(self, camera: str, *, removed: bool) -> None:
-        """The camera was removed or disabled; what was scored before and not read yet counts all the same."""
-        self._read_out(camera)
-        self._close_quiet(camera)
-        self._save_cursor(camera)
-        del self._watched[camera], self._follower.cursors[camera]
-        if removed:
-            self._store.forget_alerting(camera)
-
-    def _read_out(self, camera: str) -> None:
-        while scores := self._bus.scores_after(
-            {camera: self._follower.cursors[camera]}, READ_OUT
-        ).get(camera):
-            self._follower.cursors[camera] = scores[-1].id
-            self._take(camera, scores)
-
-    def _close_quiet(self, camera: str) -> None:
-        watched = self._watched[camera]
-        alerts, events = watched.alerts.close(watched.policy)
-        self._write(camera, alerts, self._follower.cursors[camera], events)
-
-    def _close_left_open(self, cameras: Mapping[str, Camera]) -> None:
-        """Alerts of cameras that were removed or disabled while nobody was at this stage."""
-        for camera in self._store.alerted_cameras():
-            if camera in self._watched:
-                continue
-            cursor, alerts = self._stored(camera)
-            self._end_open(camera, cursor, CameraAlerts(), alerts.state.last_at)
-            if camera not in cameras:
-                self._store.forget_alerting(camera)
-
-    def _end_open(
-        self,
-        camera: str,
-        cursor: FrameId | None,
-        alerts: CameraAlerts,
-        last_at: float | None = None,
-    ) -> None:
-        """Close every open alert but the alerts's own: its state is gone, and nobody else would close it."""
+    def close_orphans(self, camera: str) -> None:
+        """Close the open alerts that the camera's state does not know: nothing else would."""
+        own = self.followed[camera].alerts.alert
         for alert in self._store.open_alerts(camera):
-            if alerts.alert is None or alert.id != alerts.alert.id:
-                closed_at = max(alert.opened_at, alert.peak_at if last_at is None else last_at)
-                ended = AlertEvent("end", replace(alert, state="closed", closed_at=closed_at))
-                self._store.save_alerting(camera, _state(alerts, cursor), [ended])
-                log.info("alert %s was left open: closed", alert.id, extra=_about(alert))
+            if own is None or alert.id != own.id:
+                closed_at = max(alert.opened_at, alert.peak_at)
+                closed = replace(alert, state="closed", closed_at=closed_at)
+                log.info("alert %s was left open: closed", alert.id, extra=about(alert))
+                if not self.save(camera, [AlertEvent("end", closed)]):
+                    return
+
+    def hand_over(self, camera: str) -> None:
+        """Save the cursor and give the camera back."""
+        self.save_cursor(camera)
+        self.forget(camera)
+
+    def lose(self, camera: str) -> None:
+        """Stop following a camera that another worker owns."""
+        log.warning("camera %s: its lease is lost", camera, extra={"camera": camera})
+        self.forget(camera)
+
+    def forget(self, camera: str) -> None:
+        """Drop what this worker knows of the camera, and its lease."""
+        self.followed.pop(camera, None)
+        self._follower.cursors.pop(camera, None)
+        self._leases.release(camera)
+
+    # Cameras that are removed or disabled
+
+    def finish(self, camera: str, *, removed: bool, unread: bool = True) -> None:
+        """Close the alert of a camera that was removed or disabled.
+
+        unread: handle the scores first that were written before and not read yet.
+        """
+        while unread and camera in self.followed:
+            after = {camera: self._follower.cursors[camera]}
+            scores = self._bus.scores_after(after, MAX_SCORES).get(camera)
+            if not scores:
+                break
+            self._follower.cursors[camera] = scores[-1].id
+            self.handle(camera, scores)
+        if camera in self.followed and self.close_alert(camera):
+            self.save_cursor(camera)
+        if removed and camera in self.followed:
+            self._store.forget_alerting(camera)
+        self.forget(camera)
+
+    def finish_abandoned(self, cameras: Mapping[str, Camera]) -> None:
+        """Finish cameras that were removed or disabled while no worker owned them."""
+        disabled = {name for name, one in cameras.items() if not one.enabled}
+        removed = set(self._store.alerted_cameras()) - cameras.keys()
+        overviews = self._store.alerting_overview(disabled | removed)
+        newest = self._bus.newest_score_ids(disabled)
+        for camera, overview in overviews.items():
+            cursor = overview.cursor
+            unread = camera in newest and (cursor is None or cursor < newest[camera])
+            if (overview.open or unread) and self._leases.take(camera):
+                own = cameras[camera].alert if camera in cameras else AlertSettings()
+                self.take_over(camera, policy_of(own, self._settings))
+                self.finish(camera, removed=camera in removed, unread=unread)
 
     # Scores
 
-    def _take(self, camera: str, scores: list[Score]) -> None:
-        watched = self._watched[camera]
-        watched.heard_at = time.monotonic()
+    def handle(self, camera: str, scores: list[Score]) -> None:
+        """Run the policy over new scores and save what it causes."""
         for score in scores:
-            alerts, events = watched.alerts.step(watched.policy, score)
-            if events:
-                self._tell(score, alerts, events)
-            watched.alerts = alerts
-
-    def _tell(self, score: Score, alerts: CameraAlerts, events: list[AlertEvent]) -> None:
-        opened = [event.alert for event in events if event.event == "new"]
-        for alert in opened:
-            self._keep_picture(alert, score)
-        self._write(score.camera, alerts, score.id, events)
-        if opened:
-            for alert_id in self._store.drop_old_alerts(score.camera):
-                pictures.drop(pictures.picture_path(self._data_dir, alert_id))
-
-    def _write(
-        self, camera: str, alerts: CameraAlerts, cursor: FrameId | None, events: list[AlertEvent]
-    ) -> None:
-        """The alert, its log and the cursor: all of it or nothing."""
-        watched = self._watched[camera]
-        if events:
-            self._store.save_alerting(camera, _state(alerts, cursor), events)
-            watched.saved = cursor
-        for event in events:
-            if event.event != "update":
-                alert = event.alert
-                log.info(
-                    "alert %s: %s, peak %.3f",
-                    alert.id,
-                    alert.state,
-                    alert.peak_value,
-                    extra=_about(alert),
-                )
-        watched.alerts = alerts
-
-    def _save_cursor(self, camera: str) -> None:
-        watched, cursor = self._watched[camera], self._follower.cursors[camera]
-        if cursor != watched.saved:
-            self._store.save_alerting(camera, _state(watched.alerts, cursor), [])
-            watched.saved = cursor
-
-    # Pictures
-
-    def _keep_picture(self, alert: Alert, score: Score) -> None:
-        """Before the alert is written: who hears of it finds the picture. Without one the alert opens all the same."""
-        try:
-            frame = self._bus.frame(score.camera, score.id)
-            if frame is None:
-                reason = "its frame is no longer on the bus"
-                log.warning(
-                    "alert %s opens without a picture: %s", alert.id, reason, extra=_about(alert)
-                )
+            followed = self.followed.get(camera)
+            if followed is None:  # another worker owns it
                 return
-            heat = self._heat(score)
-            pixels = frame.pixels if heat is None else pictures.overlay(frame.pixels, heat.cells)
-            pictures.keep(pictures.picture_path(self._data_dir, alert.id), pictures.jpeg(pixels))
-        except (OSError, ValueError, BrokenMessageError) as error:
-            log.warning(
-                "alert %s opens without a picture: %s", alert.id, error, extra=_about(alert)
-            )
+            followed.scored_at = time.monotonic()
+            followed.alerts, events = followed.alerts.step(followed.policy, score)
+            opened = [event.alert for event in events if event.event == "new"]
+            for alert in opened:  # first: a listener that hears of the alert finds the picture
+                self._pictures.keep(alert, score)
+            if events and self.save(camera, events, score.id) and opened:
+                self._pictures.drop(self._store.drop_old_alerts(camera))
 
-    def _heat(self, score: Score) -> Heat | None:
-        deadline = time.monotonic() + HEAT_PATIENCE_S
-        while (
-            heat := self._bus.heat(score.camera, score.id)
-        ) is None and time.monotonic() < deadline:
-            time.sleep(0.01)
-        return heat
+    def close_alert(self, camera: str) -> bool:
+        """Close an open alert at the last score; return False where the camera was lost."""
+        followed = self.followed[camera]
+        followed.alerts, events = followed.alerts.close(followed.policy)
+        return not events or self.save(camera, events)
 
+    def save_cursor(self, camera: str) -> None:
+        """Save the cursor where it moved since the last save."""
+        if self.followed[camera].saved != self._follower.cursors[camera]:
+            self.save(camera, [])
 
-def _about(alert: Alert) -> dict[str, object]:
-    """For a log line: the camera, and the frame at which the alert opened."""
-    about: dict[str, object] = {"camera": alert.camera}
-    with contextlib.suppress(ValueError):  # somebody else's alert
-        about |= FrameId.parse(alert.id.rpartition(":")[2])._asdict()
-    return about
+    def save(self, camera: str, events: list[AlertEvent], cursor: FrameId | None = None) -> bool:
+        """Save state, cursor and events in one step.
 
-
-def _state(alerts: CameraAlerts, cursor: FrameId | None) -> dict[str, Any]:
-    return {"cursor": str(cursor) if cursor else None, "rule": alerts.as_json()}
+        cursor: None: behind the last score read. Returns False where another worker took the
+        camera over: nothing is written then, and the camera is no longer followed here.
+        """
+        followed = self.followed[camera]
+        cursor = self._follower.cursors[camera] if cursor is None else cursor
+        state = {
+            "cursor": str(cursor) if cursor else None,
+            "rule": followed.alerts.as_json(),
+        }
+        if not self._store.save_alerting(camera, followed.epoch, state, events):
+            self.lose(camera)
+            return False
+        followed.saved = cursor
+        return True

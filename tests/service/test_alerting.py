@@ -11,12 +11,16 @@ import cv2
 import pytest
 
 from lookout.service.alerting import worker
-from lookout.service.alerting.worker import Alerting
+from lookout.service.alerting.alert_pictures import AlertPictures
+from lookout.service.alerting.worker import Worker
 from lookout.service.core.camera import AlertSettings
 from lookout.service.core.messages import Alert, AlertEvent, FrameId
 from lookout.service.core.settings import Settings
+from lookout.service.ownership.assignment import Assignment
+from lookout.service.ownership.leases import open_leases
 from lookout.service.storage.bus.bus import Bus
 from lookout.service.storage.pictures import check_room, picture_path
+from lookout.service.storage.redis import keys
 from lookout.service.storage.redis.connect import connect
 from lookout.service.storage.store.store import Store
 from tests import stage
@@ -28,15 +32,37 @@ from tests.waiting import wait_until
 __all__ = ["apart"]
 
 
+NEWEST = 1_000_000  # an epoch after those of all workers
+
+
 @pytest.fixture
 def settings(urls: Urls, tmp_path: Path) -> Settings:
     return settings_for(urls, tmp_path)
 
 
 @pytest.fixture
-def alerting(settings: Settings, bus: Bus, store: Store) -> Alerting:
+def alerting(settings: Settings, bus: Bus, store: Store) -> Worker:
     store.add_camera(camera("gate"))
-    return Alerting(settings, bus, store)
+    return new_worker(settings, bus, store)
+
+
+def new_worker(settings: Settings, bus: Bus, store: Store) -> Worker:
+    """A worker that works when a test calls `step`. Its leases are not renewed."""
+    assignment = Assignment("alerting", bus, open_leases(settings, "alerting"))
+    pictures = AlertPictures(settings.data_dir, bus)
+    return Worker(settings, bus, store, assignment, store.cameras, pictures)
+
+
+def successor(settings: Settings, bus: Bus, store: Store) -> Worker:
+    """A worker that comes after the former one was killed and its leases ran out."""
+    expire_leases(bus, store)
+    return new_worker(settings, bus, store)
+
+
+def expire_leases(bus: Bus, store: Store) -> None:
+    names = [*store.cameras(), *store.alerted_cameras(), "gate"]
+    bus._redis.delete(*(keys.lease("alerting", name) for name in names))
+    bus._redis.delete(keys.workers("alerting"))
 
 
 def burst(bus: Bus, name: str, first: int, values: list[float], session: int = 1000) -> None:
@@ -53,10 +79,10 @@ def log_of(store: Store, name: str = "gate") -> list[AlertEvent]:
 
 
 def test_an_alert_opens_with_its_picture_and_closes(
-    alerting: Alerting, bus: Bus, store: Store, tmp_path: Path
+    alerting: Worker, bus: Bus, store: Store, tmp_path: Path
 ) -> None:
     burst(bus, "gate", 0, [0.2] * 3 + [0.9] * 10)
-    assert alerting.turn()
+    assert alerting.step()
     (alert,) = alerts(store)
     assert (alert.id, alert.state, alert.opened_at) == ("gate:1000-8", "open", 1000.8)
     assert store.open_alerts("gate") == [alert]
@@ -65,32 +91,32 @@ def test_an_alert_opens_with_its_picture_and_closes(
     assert picture.shape == (96, 128, 3)
     assert not list(tmp_path.rglob("*.part"))
     burst(bus, "gate", 13, [0.1] * 25)
-    alerting.turn()
+    alerting.step()
     (alert,) = alerts(store)
     assert (alert.state, alert.closed_at) == ("closed", 1003.3)
     assert store.open_alerts("gate") == []
     assert [event.event for event in log_of(store)] == ["new", "end"]
 
 
-def test_cameras_do_not_mix(alerting: Alerting, bus: Bus, store: Store) -> None:
+def test_cameras_do_not_mix(alerting: Worker, bus: Bus, store: Store) -> None:
     store.add_camera(camera("yard"))
     burst(bus, "gate", 0, [0.9] * 4)
     burst(bus, "yard", 0, [0.9] * 4)
-    alerting.turn()
+    alerting.step()
     burst(bus, "yard", 4, [0.9] * 4)
-    alerting.turn()
+    alerting.step()
     assert alerts(store) == []
     assert [alert.id for alert in alerts(store, "yard")] == ["yard:1000-5"]
 
 
 def test_killed_at_any_score_it_loses_and_doubles_nothing(
-    settings: Settings, bus: Bus, store: Store, alerting: Alerting
+    settings: Settings, bus: Bus, store: Store, alerting: Worker
 ) -> None:
     """A new process for each few scores; none says goodbye."""
     values = ([0.9] * 12 + [0.1] * 25) * 3
     for first in range(0, len(values), 3):
         burst(bus, "gate", first, values[first : first + 3])
-        Alerting(settings, bus, store).turn()
+        successor(settings, bus, store).step()
     events = log_of(store)
     assert [event.event for event in events] == ["new", "end"] * 3
     assert [event.alert.id for event in events[::2]] == [
@@ -105,7 +131,7 @@ def test_killed_between_picture_and_alert_it_opens_the_same_alert(
     settings: Settings,
     bus: Bus,
     store: Store,
-    alerting: Alerting,
+    alerting: Worker,
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
@@ -116,35 +142,35 @@ def test_killed_between_picture_and_alert_it_opens_the_same_alert(
 
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
         patched.setattr(store, "save_alerting", killed)
-        alerting.turn()
+        alerting.step()
     assert alerts(store) == []
     assert picture_path(tmp_path, "gate:1000-5").is_file()
-    Alerting(settings, bus, store).turn()
+    successor(settings, bus, store).step()
     assert [event.alert.id for event in log_of(store)] == ["gate:1000-5"]
 
 
 def test_the_cursor_is_saved_when_it_ends(
-    settings: Settings, bus: Bus, store: Store, alerting: Alerting
+    settings: Settings, bus: Bus, store: Store, alerting: Worker
 ) -> None:
     burst(bus, "gate", 0, [0.2] * 5)
-    alerting.turn()
-    alerting.save_all()
+    alerting.step()
+    alerting.end()
     state = store.alerting_state("gate")
     assert state is not None
     assert state["cursor"] == "1000-4"
 
 
 def test_a_bus_that_came_back_empty_is_gone_on_with(
-    alerting: Alerting, bus: Bus, store: Store, urls: Urls
+    alerting: Worker, bus: Bus, store: Store, urls: Urls
 ) -> None:
     burst(bus, "gate", 0, [0.9] * 8, session=2000)
-    alerting.turn()
+    alerting.step()
     client = connect(urls.bus)
     client.flushall()
     client.close()
-    assert not alerting.turn()
+    assert not alerting.step()
     burst(bus, "gate", 0, [0.9] * 8, session=3000)
-    alerting.turn()
+    alerting.step()
     assert [event.event for event in log_of(store)] == ["new", "end", "new"]
 
 
@@ -160,13 +186,13 @@ def test_silence_closes(settings: Settings, bus: Bus, store: Store) -> None:
 @pytest.mark.parametrize("removed", [True, False])
 @pytest.mark.parametrize("looking", [True, False])
 def test_a_camera_that_goes_takes_its_open_alert_with_it(
-    settings: Settings, bus: Bus, store: Store, alerting: Alerting, removed: bool, looking: bool
+    settings: Settings, bus: Bus, store: Store, alerting: Worker, removed: bool, looking: bool
 ) -> None:
     """Whether somebody was at this stage when it went, or comes later."""
     burst(bus, "gate", 0, [0.9] * 7)
-    alerting.turn()
+    alerting.step()
     _go(store, removed)
-    look_around(alerting if looking else Alerting(settings, bus, store))
+    look_around(alerting if looking else successor(settings, bus, store))
     closed_at = (
         1000.5 if removed and not looking else 1000.6
     )  # a later process knows what was saved, or can be read
@@ -176,19 +202,20 @@ def test_a_camera_that_goes_takes_its_open_alert_with_it(
 
 @pytest.mark.parametrize("looking", [True, False])
 def test_what_was_scored_before_a_camera_was_disabled_opens_its_alert(
-    settings: Settings, bus: Bus, store: Store, alerting: Alerting, looking: bool
+    settings: Settings, bus: Bus, store: Store, alerting: Worker, looking: bool
 ) -> None:
     """Nobody had read it yet when the camera went."""
-    alerting.turn()
+    alerting.step()
     burst(bus, "gate", 0, [0.9] * 7)
     _go(store, removed=False)
-    look_around(alerting if looking else Alerting(settings, bus, store))
+    look_around(alerting if looking else successor(settings, bus, store))
     assert [(alert.id, alert.state) for alert in alerts(store)] == [("gate:1000-5", "closed")]
 
 
-def look_around(alerting: Alerting) -> None:
-    alerting._looked_at = float("-inf")
-    alerting.turn()
+def look_around(alerting: Worker) -> None:
+    alerting._follow_due = 0.0
+    alerting._abandoned_due = 0.0
+    alerting.step()
 
 
 def _go(store: Store, removed: bool) -> None:
@@ -202,44 +229,44 @@ def _go(store: Store, removed: bool) -> None:
 
 
 def test_an_alert_that_nobody_remembers_is_closed_when_its_camera_is_back(
-    settings: Settings, bus: Bus, store: Store, alerting: Alerting
+    settings: Settings, bus: Bus, store: Store, alerting: Worker
 ) -> None:
     """Removed and added again while nobody was at this stage: its state went with it, its open alert did not."""
     burst(bus, "gate", 0, [0.9] * 7)
-    alerting.turn()
+    alerting.step()
     store.remove_camera("gate")
     bus.forget("gate")
     store.add_camera(camera("gate", revision=2))
-    later = Alerting(settings, bus, store)
-    later.turn()
+    later = successor(settings, bus, store)
+    later.step()
     assert [(alert.state, alert.closed_at) for alert in alerts(store)] == [("closed", 1000.5)]
     burst(bus, "gate", 0, [0.9] * 7, session=2000)
-    later.turn()
+    later.step()
     assert [alert.id for alert in store.open_alerts("gate")] == ["gate:2000-5"]
     assert [event.event for event in log_of(store)] == ["new", "end", "new"]
 
 
 def test_an_alert_whose_state_cannot_be_read_is_closed(
-    settings: Settings, bus: Bus, store: Store, alerting: Alerting
+    settings: Settings, bus: Bus, store: Store, alerting: Worker
 ) -> None:
     burst(bus, "gate", 0, [0.9] * 7)
-    alerting.turn()
-    store.save_alerting("gate", {"cursor": 5, "rule": []}, [])
+    alerting.step()
+    store.save_alerting("gate", NEWEST, {"cursor": 5, "rule": []}, [])
     bus.forget("gate")
-    Alerting(settings, bus, store).turn()
+    successor(settings, bus, store).step()
     assert [alert.state for alert in alerts(store)] == ["closed"]
 
 
 def test_a_restart_leaves_the_alert_that_is_remembered_open(
-    settings: Settings, bus: Bus, store: Store, alerting: Alerting
+    settings: Settings, bus: Bus, store: Store, alerting: Worker
 ) -> None:
     burst(bus, "gate", 0, [0.9] * 7)
-    alerting.turn()
+    alerting.step()
     forgotten = Alert("gate:900-1", "gate", "open", 900.1, None, 0.5, 0.9, 900.2)
     state = store.alerting_state("gate")
     assert state is not None
-    store.save_alerting("gate", state, [AlertEvent("new", forgotten)])
-    Alerting(settings, bus, store).turn()
+    store.save_alerting("gate", NEWEST, state, [AlertEvent("new", forgotten)])
+    successor(settings, bus, store).step()
     assert [(alert.id, alert.closed_at) for alert in alerts(store)] == [
         ("gate:1000-5", None),
         ("gate:900-1", 900.2),
@@ -247,7 +274,7 @@ def test_a_restart_leaves_the_alert_that_is_remembered_open(
 
 
 def test_without_its_frame_or_heatmap_an_alert_opens_all_the_same(
-    alerting: Alerting,
+    alerting: Worker,
     bus: Bus,
     store: Store,
     tmp_path: Path,
@@ -255,7 +282,7 @@ def test_without_its_frame_or_heatmap_an_alert_opens_all_the_same(
     urls: Urls,
 ) -> None:
     add_scores(bus, [(score("gate", seq, 0.9), heat("gate", seq)) for seq in range(7)])
-    alerting.turn()
+    alerting.step()
     assert len(store.open_alerts("gate")) == 1
     assert "no longer on the bus" in caplog.text
     assert not list(tmp_path.rglob("*.jpg"))
@@ -270,7 +297,7 @@ def test_without_its_frame_or_heatmap_an_alert_opens_all_the_same(
 
 @pytest.mark.parametrize("broken", ["frames", "heat"])
 def test_broken_bytes_cost_the_picture_only(
-    alerting: Alerting, bus: Bus, store: Store, urls: Urls, broken: str
+    alerting: Worker, bus: Bus, store: Store, urls: Urls, broken: str
 ) -> None:
     client = connect(urls.bus)
     for seq in range(7):
@@ -280,16 +307,16 @@ def test_broken_bytes_cost_the_picture_only(
     client.delete(f"{broken}:{{gate}}")
     client.xadd(f"{broken}:{{gate}}", {"nonsense": "1"}, id="1000-5")
     client.close()
-    alerting.turn()
+    alerting.step()
     assert len(store.open_alerts("gate")) == 1
 
 
 def test_a_disk_that_takes_nothing_costs_the_picture_only(
-    alerting: Alerting, bus: Bus, store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    alerting: Worker, bus: Bus, store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "pictures").write_text("a file where the folder should be")
     burst(bus, "gate", 0, [0.9] * 7)
-    alerting.turn()
+    alerting.step()
     assert len(store.open_alerts("gate")) == 1
     assert "without a picture" in caplog.text
 
@@ -309,28 +336,28 @@ def test_a_folder_that_takes_pictures_is_as_it_was(settings: Settings, tmp_path:
 
 
 def test_one_unreadable_score_holds_nobody_up(
-    alerting: Alerting, bus: Bus, store: Store, urls: Urls, caplog: pytest.LogCaptureFixture
+    alerting: Worker, bus: Bus, store: Store, urls: Urls, caplog: pytest.LogCaptureFixture
 ) -> None:
     store.add_camera(camera("yard"))
     client = connect(urls.bus)
     burst(bus, "gate", 0, [0.9] * 3)
     client.xadd("scores:{gate}", {"nonsense": "1"}, id="1000-3")
     burst(bus, "yard", 0, [0.9] * 7)
-    alerting.turn()
-    assert not alerting.turn()
+    alerting.step()
+    assert not alerting.step()
     for seq in range(4, 8):
         add_scores(bus, [(score("gate", seq, 0.9), heat("gate", seq))])
-    alerting.turn()
+    alerting.step()
     client.close()
     assert [alert.id for alert in alerts(store)] == ["gate:1000-5"]
     assert [alert.id for alert in alerts(store, "yard")] == ["yard:1000-5"]
     assert "cannot be read" in caplog.text
 
 
-def test_an_unreadable_state_begins_anew(alerting: Alerting, bus: Bus, store: Store) -> None:
-    store.save_alerting("gate", {"cursor": 5, "rule": []}, [])
+def test_an_unreadable_state_begins_anew(alerting: Worker, bus: Bus, store: Store) -> None:
+    store.save_alerting("gate", NEWEST, {"cursor": 5, "rule": []}, [])
     burst(bus, "gate", 0, [0.9] * 7)
-    alerting.turn()
+    alerting.step()
     assert len(store.open_alerts("gate")) == 1
 
 
@@ -340,7 +367,7 @@ def test_the_oldest_alerts_drop_with_their_pictures(urls: Urls, tmp_path: Path, 
     store = Store(client, alerts_kept=2)
     store.add_camera(camera("gate"))
     burst(bus, "gate", 0, ([0.9] * 7 + [0.1] * 25) * 4)
-    Alerting(settings, bus, store).turn()
+    successor(settings, bus, store).step()
     client.close()
     kept = [alert.id for alert in alerts(store)]
     assert kept == ["gate:1000-101", "gate:1000-69"]
@@ -393,12 +420,12 @@ def test_a_quiet_stage_costs_little(settings: Settings, store: Store) -> None:
 
 
 def test_a_camera_has_its_own_policy_and_a_change_of_it_leaves_an_open_alert_open(
-    settings: Settings, bus: Bus, store: Store, alerting: Alerting
+    settings: Settings, bus: Bus, store: Store, alerting: Worker
 ) -> None:
     burst(bus, "gate", 0, [0.7] * 7)
     store.add_camera(camera("yard", alert=AlertSettings(threshold=0.8)))
     burst(bus, "yard", 0, [0.7] * 7)
-    alerting.turn()
+    alerting.step()
     assert [alert.id for alert in store.open_alerts("gate")] == ["gate:1000-5"]
     assert store.open_alerts("yard") == []
     now = store.camera("gate")
@@ -406,9 +433,93 @@ def test_a_camera_has_its_own_policy_and_a_change_of_it_leaves_an_open_alert_ope
     store.replace_camera(now.model_copy(update={"alert": own}), now)
     look_around(alerting)
     burst(bus, "gate", 7, [0.81] * 10)
-    alerting.turn()
+    alerting.step()
     assert [alert.id for alert in store.open_alerts("gate")] == ["gate:1000-5"]
     burst(bus, "gate", 17, [0.7] * 4)
-    alerting.turn()
+    alerting.step()
     assert [(alert.closed_at, alert.threshold) for alert in alerts(store)] == [(1002.0, 0.5)]
     assert [event.event for event in log_of(store)] == ["new", "update", "end"]
+
+
+def test_two_workers_share_the_cameras_and_the_death_of_one_loses_and_doubles_nothing(
+    settings: Settings, bus: Bus, store: Store
+) -> None:
+    settings = settings.model_copy(update={"lease_s": 0.5})
+    for name in ("gate", "yard"):
+        store.add_camera(camera(name))
+    one = new_worker(settings, bus, store)
+    two = new_worker(settings, bus, store)
+    two._assignment.rebalance({}, set(), may_give=False)  # at work, before the first takes all
+    one.step()
+    two.step()
+    assert sorted([*one.followed, *two.followed]) == ["gate", "yard"]
+    for name in ("gate", "yard"):
+        burst(bus, name, 0, [0.9] * 8 + [0.1] * 25 + [0.9] * 4)
+    one.step()
+    two.step()
+    killed, other = (one, two) if "gate" in one.followed else (two, one)
+    for name in ("gate", "yard"):
+        burst(bus, name, 37, [0.9] * 4 + [0.1] * 25)
+
+    def both() -> bool:
+        look_around(other)
+        return len(other.followed) == 2
+
+    wait_until(both, "the other to have both cameras")
+    other.step()
+    for name in ("gate", "yard"):
+        assert [event.event for event in log_of(store, name)] == ["new", "end"] * 2
+        assert [(alert.id, alert.opened_at, alert.closed_at) for alert in alerts(store, name)] == [
+            (f"{name}:1000-38", 1003.8, 1006.1),
+            (f"{name}:1000-5", 1000.5, 1002.8),
+        ]
+    state = store.alerting_state("gate")
+    burst(bus, "gate", 66, [0.9] * 8)
+    killed._follow_due = float("inf")  # it wakes in the middle of its work
+    killed.step()
+    assert killed.followed == {}
+    assert store.alerting_state("gate") == state
+    assert len(log_of(store)) == 4
+    other.step()
+    assert [alert.id for alert in store.open_alerts("gate")] == ["gate:1000-71"]
+
+
+def test_a_worker_whose_lease_is_lost_follows_the_camera_no_longer(
+    settings: Settings, bus: Bus, store: Store, alerting: Worker
+) -> None:
+    alerting.step()
+    later = successor(settings, bus, store)
+    later.step()
+    assert list(later.followed) == ["gate"]
+    assert alerting._leases.renew("gate") == "lost"
+    look_around(alerting)
+    assert alerting.followed == {}
+
+
+def test_a_clean_stop_hands_the_cameras_over_at_once(
+    settings: Settings, bus: Bus, store: Store
+) -> None:
+    settings = settings.model_copy(update={"lease_s": 60.0})
+    store.add_camera(camera("gate"))
+    with running(settings):
+        wait_until(lambda: store.alerting_epoch("gate") == 1, "the first worker to take it")
+    with running(settings):
+        burst(bus, "gate", 0, [0.9] * 7)
+        wait_until(lambda: store.open_alerts("gate"), "the second worker's alert")
+    assert store.alerting_epoch("gate") == 2
+
+
+def test_a_heatmap_that_was_trimmed_is_not_waited_for(
+    alerting: Worker, bus: Bus, store: Store, urls: Urls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ["gate", *(f"yard{number}" for number in range(4))]
+    for name in names[1:]:
+        store.add_camera(camera(name))
+    for name in names:
+        burst(bus, name, 0, [0.9] * 7)
+        bus._redis.delete(keys.heat(name))
+    asked: list[str] = []
+    monkeypatch.setattr(bus, "heat", lambda name, _: asked.append(name))
+    alerting.step()
+    assert sorted(asked) == sorted(names)
+    assert all(store.open_alerts(name) for name in names)

@@ -159,7 +159,7 @@ def add_alerts(store: Store, name: str, times: list[float], state: Any = "closed
         Alert(f"{name}:1000-{i}", name, state, at, None, 0.75, 0.9, at)
         for i, at in enumerate(times)
     ]
-    store.save_alerting(name, {}, [AlertEvent("new", alert) for alert in made])
+    store.save_alerting(name, 0, {}, [AlertEvent("new", alert) for alert in made])
     return [alert.id for alert in made]
 
 
@@ -248,7 +248,7 @@ def test_an_alert_that_is_not_there_opens_no_file(api: Api, store: Store, alert:
 
 def test_an_alert_with_a_foreign_id_opens_no_file(api: Api, store: Store) -> None:
     evil = Alert("..:../../etc/passwd", "..", "open", 1.0, None, 0.75, 0.9, 1.0)
-    store.save_alerting("..", {}, [AlertEvent("new", evil)])
+    store.save_alerting("..", 0, {}, [AlertEvent("new", evil)])
     assert is_problem(api.get("/alerts/..:1-2/picture"), 404)
 
 

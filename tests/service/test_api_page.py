@@ -33,7 +33,7 @@ def see_something(api: Api, bus: Bus, store: Store) -> None:
         show(bus, "gate", seq)
     for seq in (8, 9):
         alert = Alert(f"gate:1000-{seq}", "gate", "open", 1000.0 + seq, None, 0.5, 0.9, 1001.0)
-        store.save_alerting("gate", {}, [AlertEvent("new", alert)])
+        store.save_alerting("gate", 0, {}, [AlertEvent("new", alert)])
         keep(picture_path(api.settings.data_dir, alert.id), jpeg(frame("gate", seq).pixels))
 
 

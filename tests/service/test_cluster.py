@@ -81,7 +81,7 @@ def test_everything_that_the_store_does(client: redis.Redis) -> None:
         Alert(f"gate:1000-{seq}", "gate", "open", 1000.0 + seq, None, 0.5, 0.9, 1001.0)
         for seq in (1, 2)
     ]
-    store.save_alerting("gate", {}, [AlertEvent("new", alert) for alert in alerts])
+    store.save_alerting("gate", 0, {}, [AlertEvent("new", alert) for alert in alerts])
     assert store.drop_old_alerts("gate") == ["gate:1000-1"]
     assert store.open_alerts("gate") == alerts[1:]
     assert [

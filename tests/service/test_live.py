@@ -124,7 +124,7 @@ def test_a_score_is_told_soon(api: Api, bus: Bus) -> None:
 
 def test_alerts_come_as_they_are_written(api: Api, store: Store) -> None:
     with api.listen() as socket:
-        store.save_alerting("gate", {}, [AlertEvent("new", an_alert("gate"))])
+        store.save_alerting("gate", 0, {}, [AlertEvent("new", an_alert("gate"))])
         assert next_of(socket, "alert") == {
             "type": "alert",
             "event": "new",
@@ -143,7 +143,7 @@ def test_alerts_come_as_they_are_written(api: Api, store: Store) -> None:
             AlertEvent("update", an_alert("gate")),
             AlertEvent("end", an_alert("gate", "closed")),
         ]
-        store.save_alerting("gate", {}, closed)
+        store.save_alerting("gate", 0, {}, closed)
         assert [next_of(socket, "alert")["event"] for _ in closed] == ["update", "end"]
 
 
@@ -210,7 +210,7 @@ def test_who_names_cameras_hears_of_them_only(api: Api, bus: Bus, store: Store) 
         for name in ("yard", "gate", "hall"):
             add_scores(bus, [(score(name, 3), heat(name, 3))])
         for name in ("yard", "hall"):
-            store.save_alerting(name, {}, [AlertEvent("new", an_alert(name))])
+            store.save_alerting(name, 0, {}, [AlertEvent("new", an_alert(name))])
             store.add_camera_event(an_event(name, 3))
         missing = {("score", "gate"), ("score", "hall"), ("alert", "hall"), ("event", "hall")}
         while missing:
@@ -341,7 +341,7 @@ def test_scores_are_told_while_the_store_is_away(
         assert slowest_s(before, apart.bus, range(25)) < 0.5
         with api.listen("?camera=gate") as later:
             assert slowest_s(later, apart.bus, range(25, 30)) < 0.5
-        apart.store.save_alerting("gate", {}, [AlertEvent("new", an_alert("gate"))])
+        apart.store.save_alerting("gate", 0, {}, [AlertEvent("new", an_alert("gate"))])
         apart.store_plug.mend()
         assert next_of(before, "alert")["data"]["id"] == "gate:1000-5"
     assert said_away(caplog) == ["live alerts", "live cameras", "live events"]
@@ -354,7 +354,7 @@ def test_scores_are_told_while_the_store_hangs(apart: Apart) -> None:
             assert slowest_s(before, apart.bus, range(25)) < 0.5
             with api.listen("?camera=gate") as later:
                 assert slowest_s(later, apart.bus, range(25, 30)) < 0.5
-        apart.store.save_alerting("gate", {}, [AlertEvent("new", an_alert("gate"))])
+        apart.store.save_alerting("gate", 0, {}, [AlertEvent("new", an_alert("gate"))])
         assert next_of(before, "alert")["data"]["id"] == "gate:1000-5"
 
 
@@ -367,7 +367,7 @@ def test_alerts_are_told_while_the_bus_is_away(
         assert is_problem(api.get("/cameras"), 503)
         apart.store.add_camera(camera("yard", created_at=1.0))
         for name in ("gate", "yard"):
-            apart.store.save_alerting(name, {}, [AlertEvent("new", an_alert(name))])
+            apart.store.save_alerting(name, 0, {}, [AlertEvent("new", an_alert(name))])
             assert next_of(socket, "alert")["data"]["camera"] == name
             apart.store.add_camera_event(an_event(name, 3))
             assert next_of(socket, "event")["data"]["camera"] == name

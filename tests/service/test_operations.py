@@ -54,7 +54,7 @@ def test_a_store_comes_back_from_its_backup(server: RedisServer, tmp_path: Path)
     store.add_camera(gate)
     epoch, _ = store.begin_ownership("gate")
     assert store.save_snapshot("gate", epoch, LEARNED)
-    store.save_alerting("gate", {"cursor": "1000-42"}, [AlertEvent("new", ALERT)])
+    store.save_alerting("gate", 0, {"cursor": "1000-42"}, [AlertEvent("new", ALERT)])
     keep(picture_path(tmp_path / "data", ALERT.id), b"picture")
     run(
         commands("Back up"), tmp_path, STORE=f"-s {server.url.removeprefix('unix://')}", DATA="data"

@@ -163,7 +163,7 @@ def test_an_alert_appears_with_its_picture_and_ends(
     alert = an_alert()
     path = pictures.picture_path(fresh_api.settings.data_dir, alert.id)
     pictures.keep(path, pictures.jpeg(frame("gate", 5).pixels))
-    store.save_alerting("gate", {}, [AlertEvent("new", alert)])
+    store.save_alerting("gate", 0, {}, [AlertEvent("new", alert)])
     wait_until(lambda: text(page, ".alert .badge") == "open now", "the alert")
     wait_until(lambda: one(page, ".alert img").get_property("naturalWidth") == 128, "its picture")
     wait_until(lambda: "not normal: gate" in text(page, "#summary"), "the summary")
@@ -171,7 +171,7 @@ def test_an_alert_appears_with_its_picture_and_ends(
     one(page, ".alert .thumb").click()
     wait_until(lambda: one(page, "#large-picture").is_displayed(), "the large picture")
     one(page, "#large button").click()
-    store.save_alerting("gate", {}, [AlertEvent("end", an_alert(state="closed"))])
+    store.save_alerting("gate", 0, {}, [AlertEvent("end", an_alert(state="closed"))])
     wait_until(lambda: text(page, ".alert .badge") == "over", "the end of the alert")
     wait_until(lambda: "All quiet" in text(page, "#summary"), "the quiet summary")
     assert complaints(page) == []
@@ -222,7 +222,7 @@ def test_what_comes_from_outside_is_text(page: Chrome, store: Store, bus: Bus) -
     bus.report_ingest(EVIL, IngestReport("reconnecting", time.time(), 1, f"cannot open {EVIL}"))
     bus.count(EVIL, f"dropped_{EVIL}")
     store.save_alerting(
-        EVIL, {}, [AlertEvent("new", Alert("x:1-2", EVIL, "open", 1.0, None, 0.75, 0.9, 1.0))]
+        EVIL, 0, {}, [AlertEvent("new", Alert("x:1-2", EVIL, "open", 1.0, None, 0.75, 0.9, 1.0))]
     )
     wait_until(
         lambda: any(EVIL in error for error in texts(page, ".camera .error")),

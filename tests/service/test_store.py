@@ -49,7 +49,7 @@ def lossy(urls: Urls, tmp_path: Path) -> Iterator[LosesAnswers]:
 
 def test_a_story_is_written_as_it_was_told(store: Store) -> None:
     for number, event in enumerate(STORY):
-        store.save_alerting("gate", {"cursor": f"1000-{number}"}, [event])
+        store.save_alerting("gate", 0, {"cursor": f"1000-{number}"}, [event])
         assert store.alert("gate", NEW.alert.id) == event.alert
         assert store.open_alerts("gate") == ([] if event is END else [event.alert])
     assert log_of(store) == STORY
@@ -64,9 +64,9 @@ def test_a_step_whose_answer_was_lost_is_logged_once(
 ) -> None:
     through = Store(lossy.client())
     for event in story[:-1]:
-        through.save_alerting("gate", {}, [event])
+        through.save_alerting("gate", 0, {}, [event])
     lossy.lose_answer(after=1 if story == [NEW] else 0)  # of a new alert, the camera is noted first
-    through.save_alerting("gate", {"cursor": "1000-9"}, story[-1:])
+    through.save_alerting("gate", 0, {"cursor": "1000-9"}, story[-1:])
     assert lossy.lost == 1
     assert log_of(store) == story
     assert store.alerting_state("gate") == {"cursor": "1000-9"}
@@ -75,8 +75,8 @@ def test_a_step_whose_answer_was_lost_is_logged_once(
 def test_a_story_that_is_told_again_is_not_doubled(store: Store) -> None:
     for _ in range(3):
         for event in STORY:
-            store.save_alerting("gate", {"cursor": "1000-5"}, [event])
-        store.save_alerting("gate", {"cursor": "1000-5"}, STORY)
+            store.save_alerting("gate", 0, {"cursor": "1000-5"}, [event])
+        store.save_alerting("gate", 0, {"cursor": "1000-5"}, STORY)
     assert log_of(store) == STORY
     assert store.alert("gate", NEW.alert.id) == END.alert
     assert store.open_alerts("gate") == []
@@ -86,7 +86,7 @@ def test_a_story_that_is_told_again_is_not_doubled(store: Store) -> None:
 
 def test_a_step_that_comes_late_does_not_open_what_is_closed(store: Store) -> None:
     for event in (NEW, END, UPDATE):
-        store.save_alerting("gate", {}, [event])
+        store.save_alerting("gate", 0, {}, [event])
     assert log_of(store) == [NEW, END]
     assert store.alert("gate", NEW.alert.id) == END.alert
     assert store.open_alerts("gate") == []
@@ -94,9 +94,9 @@ def test_a_step_that_comes_late_does_not_open_what_is_closed(store: Store) -> No
 
 def test_one_step_may_end_an_alert_and_open_the_next(store: Store) -> None:
     following = AlertEvent("new", an_alert(9, id="gate:2000-0", opened_at=2000.0))
-    store.save_alerting("gate", {}, [NEW])
+    store.save_alerting("gate", 0, {}, [NEW])
     for _ in range(2):
-        store.save_alerting("gate", {}, [END, following])
+        store.save_alerting("gate", 0, {}, [END, following])
     assert log_of(store) == [NEW, END, following]
     assert store.open_alerts("gate") == [following.alert]
 
@@ -105,7 +105,7 @@ def test_a_step_that_was_acknowledged_outlives_its_server(tmp_path: Path) -> Non
     with RedisServer("store", tmp_path) as server, closing(connect(server.url)) as client:
         store = Store(client)
         for number, event in enumerate([NEW, UPDATE]):
-            store.save_alerting("gate", {"cursor": f"1000-{number}"}, [event])
+            store.save_alerting("gate", 0, {"cursor": f"1000-{number}"}, [event])
         before = store.alert_events_after({"gate": None}, 10)
         assert server.process is not None
         server.process.kill()
@@ -128,10 +128,10 @@ def test_a_server_that_refuses_is_unavailable_and_holds_nothing_by_halves(
             with pytest.raises(UNAVAILABLE):
                 store.begin_session("gate", 1.0, revision=1)
             with pytest.raises(UNAVAILABLE):
-                store.save_alerting("gate", {}, [NEW])
+                store.save_alerting("gate", 0, {}, [NEW])
         server.mend()
         assert (log_of(store), store.alerting_state("gate")) == ([], None)
-        store.save_alerting("gate", {}, [NEW])
+        store.save_alerting("gate", 0, {}, [NEW])
         assert log_of(store) == [NEW]
         assert store.begin_session("gate", 1.0, revision=1) == session + 1
 
@@ -143,7 +143,7 @@ def test_an_alert_that_cannot_be_read_is_left_out_and_told_once(
     store: Store, urls: Urls, caplog: pytest.LogCaptureFixture, bad: str | bytes
 ) -> None:
     made = [an_alert(seq) for seq in range(6)]
-    store.save_alerting("gate", {}, [AlertEvent("new", one) for one in made])
+    store.save_alerting("gate", 0, {}, [AlertEvent("new", one) for one in made])
     with closing(connect(urls.store)) as client:
         for seq in (2, 3, 5):
             client.hset(keys.alerts("gate"), made[seq].id, bad)
@@ -174,7 +174,7 @@ def test_events_that_cannot_be_read_hold_no_listener_up(
         for row in rows:
             client.xadd(keys.alert_log("gate"), row)
         assert store.alert_events_after({"gate": None}, 2) == {}
-        store.save_alerting("gate", {}, [NEW])
+        store.save_alerting("gate", 0, {}, [NEW])
         assert log_of(store) == [NEW]
         assert client.xlen(keys.alert_log("gate")) == 1
     assert sum("is left out" in record.message for record in caplog.records) == 3

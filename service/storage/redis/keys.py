@@ -128,4 +128,17 @@ def alerting(camera: str) -> str:
     return f"alerting:{{{camera}}}"
 
 
+def alerting_epoch(camera: str) -> str:
+    """String: how often ownership at alerting changed. Stays when the camera is removed, so that
+    a late writer stays refused.
+    """
+    return f"alerting_epoch:{{{camera}}}"
+
+
+def deliveries(sink: str) -> str:
+    """Hash: camera → the id in its alert log up to which its events are delivered to a sink."""
+    return f"deliveries:{sink}"
+
+
+DELIVERIES_BEGUN = "*"  # field of `deliveries`, no camera's name: the sink is no longer new
 ALERTED = "alerted"  # set: cameras that ever had an alert

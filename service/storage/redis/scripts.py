@@ -226,8 +226,9 @@ local function over(event, id)
     if redis.call('HEXISTS', KEYS[2], id) == 0 then return false end
     return event == 'new' or redis.call('SISMEMBER', KEYS[3], id) == 0
 end
+if tonumber(ARGV[3]) < tonumber(redis.call('GET', KEYS[7]) or '0') then return 0 end
 redis.call('SET', KEYS[1], ARGV[1])
-for at = 3, #ARGV, 7 do
+for at = 4, #ARGV, 7 do
     local id, state, opened_at, _, event, _, text = unpack(ARGV, at, at + 6)
     if not over(event, id) and not logged(event, text) then
         redis.call('HSET', KEYS[2], id, text)
@@ -239,11 +240,11 @@ for at = 3, #ARGV, 7 do
 end
 return 1
 """
-"""Save the alerting state with the alert events of the step.
+"""Save the alerting state with the alert events of the step. Returns 0 in a later epoch.
 
-KEYS: alerting state, alerts, open alerts, alerts by time, alert log, number of alerts opened.
-ARGV: state, length of the log, then of each event: the alert's id, state and opening time, and its
-fields in the log ('event', its name, 'alert', the text).
+KEYS: alerting state, alerts, open alerts, alerts by time, alert log, number of alerts opened, epoch.
+ARGV: state, length of the log, epoch, then of each event: the alert's id, state and opening time,
+and its fields in the log ('event', its name, 'alert', the text).
 Repeated (the answer was lost, or scores are replayed) it changes nothing: an alert is new once, its
 end is its last event, and an update is left out where it is among the newest entries of the log.
 """

@@ -47,10 +47,21 @@ class Alerts(Server):
         text = cast(bytes | None, self._redis.get(keys.alerting(camera)))
         return json.loads(text) if text else None
 
+    def begin_alerting(self, camera: str) -> int:
+        """Begin a new epoch of ownership and return it: former owners' writes are refused."""
+        return self._redis.incr(keys.alerting_epoch(camera))
+
+    def alerting_epoch(self, camera: str) -> int:
+        """Return the epoch of ownership at alerting; 0 before the first owner."""
+        return int(cast(bytes | None, self._redis.get(keys.alerting_epoch(camera))) or 0)
+
     def save_alerting(
-        self, camera: str, state: Mapping[str, Any], events: list[AlertEvent]
-    ) -> None:
-        """Save alerts, their log and the alerting state in one step. A repetition is ignored."""
+        self, camera: str, epoch: int, state: Mapping[str, Any], events: list[AlertEvent]
+    ) -> bool:
+        """Save alerts, their log and the alerting state in one step. A repetition is ignored.
+
+        Returns False, and saves nothing, where a later epoch has begun.
+        """
         if any(event.event == "new" for event in events):
             # Another slot of a Cluster than the camera's keys: first, so that none is missed.
             self._redis.sadd(keys.ALERTED, camera)
@@ -61,14 +72,15 @@ class Alerts(Server):
             keys.alerts_by_time,
             keys.alert_log,
             keys.alerts_opened,
+            keys.alerting_epoch,
         )
-        words: list[str | bytes] = [json.dumps(state), str(LOG_KEPT)]
+        words: list[str | bytes] = [json.dumps(state), str(LOG_KEPT), str(epoch)]
         for event in events:
             alert = event.alert
             words += [alert.id, alert.state, repr(alert.opened_at)]
             words += codec.flat(codec.alert_event_fields(event))
         names = [key(camera) for key in of_camera]
-        self._redis.eval(scripts.SAVE_ALERTING, len(names), *names, *words)
+        return bool(self._redis.eval(scripts.SAVE_ALERTING, len(names), *names, *words))
 
     def forget_alerting(self, camera: str) -> None:
         """Drop the alerting state of a camera that is gone; its alerts stay."""
@@ -86,6 +98,26 @@ class Alerts(Server):
         pipe.srem(keys.open_alerts(camera), *old)
         pipe.execute()
         return [alert.decode() for alert in old]
+
+    # How far the sinks of alerting are with the log
+
+    def begin_delivery(self, sink: str) -> dict[str, FrameId]:
+        """Return the id up to which each camera's log is delivered to a sink.
+
+        For a sink that is new, that is the end of every log.
+        """
+        key = keys.deliveries(sink)
+        if self._redis.hsetnx(key, keys.DELIVERIES_BEGUN, "1"):
+            ends = self._alert_log.newest_ids(self.alerted_cameras())
+            if ends:
+                self._redis.hset(key, mapping={name: str(end) for name, end in ends.items()})
+        rows = cast(dict[bytes, bytes], self._redis.hgetall(key))
+        del rows[keys.DELIVERIES_BEGUN.encode()]
+        return {name.decode(): FrameId.parse(end.decode()) for name, end in rows.items()}
+
+    def save_delivery(self, sink: str, camera: str, delivered: FrameId) -> None:
+        """Record that the events of a camera up to an id of its log are delivered to a sink."""
+        self._redis.hset(keys.deliveries(sink), camera, str(delivered))
 
     # Read by everybody
 
