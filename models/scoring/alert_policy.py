@@ -106,7 +106,7 @@ class AlertPolicy:
         if self.breaks_off(state, score):
             state, events = self.close(state)
         now = score.captured_at
-        value = 0.0 if score.value is None else score.value
+        value = score.value or 0.0
         state = self.track(replace(state, session=score.session, last_at=now), value)
         if not state.is_open:
             if value >= self.threshold and lasts(state.above_since, now, self.min_duration_s):

@@ -65,6 +65,8 @@ class Delivery:
                     self.step()
                 except UNAVAILABLE as error:
                     log.debug("sink %s waits for Redis: %s", self._sink.name, error)
+                except Exception as error:  # nothing else would notice that this thread ended
+                    self.log_failure("the alert log was not read", error)
 
     def step(self) -> None:
         """Deliver what is new where this worker owns the sink. Raises one of UNAVAILABLE."""
@@ -100,7 +102,7 @@ class Delivery:
             try:
                 self._sink.deliver(event)
             except Exception as error:  # whatever a sink raises: the next events are delivered
-                self.log_failure(event, error)
+                self.log_failure(f"{event.alert.id} was not delivered", error)
             else:
                 return "delivered"
             if wait_s is not None and self._stop.wait(wait_s):
@@ -109,10 +111,9 @@ class Delivery:
                 return None
         return "failed"
 
-    def log_failure(self, event: AlertEvent, error: Exception) -> None:
-        """Log a failed attempt; of many, some."""
+    def log_failure(self, what: str, error: Exception) -> None:
+        """Log a failure; of many, some."""
         self._failures.note()
         more = self._failures.due()
         if more is not None:
-            name = self._sink.name
-            log.warning("sink %s: %s not delivered: %s%s", name, event.alert.id, error, more)
+            log.warning("sink %s: %s: %s%s", self._sink.name, what, error, more)

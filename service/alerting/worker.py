@@ -1,4 +1,4 @@
-"""The alerting stage: owns cameras by lease, follows their scores, opens and closes their alerts."""
+"""The alerting stage: owns cameras by lease, follows their scores, opens and closes alerts."""
 
 from __future__ import annotations
 
@@ -280,7 +280,8 @@ class Worker:
         camera over: nothing is written then, and the camera is no longer followed here.
         """
         followed = self.followed[camera]
-        cursor = self._follower.cursors[camera] if cursor is None else cursor
+        if cursor is None:
+            cursor = self._follower.cursors[camera]
         state = {
             "cursor": str(cursor) if cursor else None,
             "rule": followed.alerts.as_json(),

@@ -64,12 +64,10 @@ class Lines:
         signature = self._signature(camera.model)
         line, failed = self.running.get(camera.id), self.failed.get(camera.id)
         if line is not None:
-            return (line.camera, line.signature) != (camera, signature)
+            return (line.camera.revision, line.signature) != (camera.revision, signature)
         if failed is not None:
-            return (failed.camera, failed.signature) != (
-                camera,
-                signature,
-            ) or time.monotonic() >= failed.retry_at
+            is_same = (failed.camera.revision, failed.signature) == (camera.revision, signature)
+            return not is_same or time.monotonic() >= failed.retry_at
         return True
 
     def start(self, camera: Camera, epoch: int, snapshot: Snapshot | None) -> None:

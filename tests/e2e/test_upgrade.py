@@ -1,4 +1,4 @@
-"""An upgrade as docs/operations.md has it: every stage replaced while a camera is watched, from the line's end."""
+"""An upgrade as in docs/operations.md: every stage is replaced while a camera is watched."""
 
 from __future__ import annotations
 
@@ -104,8 +104,13 @@ def test_every_stage_is_replaced_and_no_alert_is_lost(
             assert session.frames is None, f"the clip was over before {name} was replaced"
             line.stop(name)
             if name == "alerting":
-                before, goal = len(alerts()), scored() + UNREAD
-                wait_until(lambda goal=goal: scored() > goal, "scores that nobody reads", LIMIT_S)  # type: ignore[misc]
+                before = len(alerts())
+                unread = scored() + UNREAD
+                wait_until(
+                    lambda unread=unread: scored() > unread,  # type: ignore[misc]
+                    "scores that nobody reads",
+                    LIMIT_S,
+                )
                 assert len(alerts()) == before
             line.start(name)
         assert session is not None

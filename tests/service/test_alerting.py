@@ -231,7 +231,7 @@ def _go(store: Store, removed: bool) -> None:
 def test_an_alert_that_nobody_remembers_is_closed_when_its_camera_is_back(
     settings: Settings, bus: Bus, store: Store, alerting: Worker
 ) -> None:
-    """Removed and added again while nobody was at this stage: its state went with it, its open alert did not."""
+    """Removed and added again without a worker: its state is gone, its open alert is not."""
     burst(bus, "gate", 0, [0.9] * 7)
     alerting.step()
     store.remove_camera("gate")
@@ -354,7 +354,7 @@ def test_one_unreadable_score_holds_nobody_up(
     assert "cannot be read" in caplog.text
 
 
-def test_an_unreadable_state_begins_anew(alerting: Worker, bus: Bus, store: Store) -> None:
+def test_an_unreadable_state_counts_as_none(alerting: Worker, bus: Bus, store: Store) -> None:
     store.save_alerting("gate", NEWEST, {"cursor": 5, "rule": []}, [])
     burst(bus, "gate", 0, [0.9] * 7)
     alerting.step()
@@ -393,10 +393,10 @@ def test_it_beats_and_outlives_its_redis(apart: Apart, caplog: pytest.LogCapture
     assert FrameId.parse(state["cursor"]) == (1000, 7)
 
 
-def test_a_store_that_refuses_is_waited_for_and_told_once(
+def test_a_store_that_refuses_is_waited_for_and_logged_once(
     apart: Apart, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It answers a ping and every read, but takes no write: -NOREPLICAS here, -MISCONF with a full disk."""
+    """It answers reads and takes no write: -NOREPLICAS here, -MISCONF with a full disk."""
     apart.store.add_camera(camera("gate"))
     with running(apart.settings):
         wait_until(lambda: apart.bus.has_workers("alerting"), "alerting to beat")
@@ -457,7 +457,8 @@ def test_two_workers_share_the_cameras_and_the_death_of_one_loses_and_doubles_no
         burst(bus, name, 0, [0.9] * 8 + [0.1] * 25 + [0.9] * 4)
     one.step()
     two.step()
-    killed, other = (one, two) if "gate" in one.followed else (two, one)
+    killed = one if "gate" in one.followed else two
+    other = two if killed is one else one
     for name in ("gate", "yard"):
         burst(bus, name, 37, [0.9] * 4 + [0.1] * 25)
 

@@ -57,7 +57,7 @@ def test_a_hysteresis_that_leaves_no_room_below_the_threshold_counts_as_half_of_
     assert 0 < policy.low == policy.threshold / 2
 
 
-def test_it_opens_at_the_frame_at_which_the_rule_is_met() -> None:
+def test_it_opens_at_the_frame_at_which_the_policy_is_met() -> None:
     _, events = events_of([0.1, 0.1] + [0.8, 0.9] + [0.8] * 4)
     assert names(events) == ["new"]
     alert = events[0].alert
@@ -108,7 +108,7 @@ def test_a_rise_within_the_while_holds_it_open() -> None:
     assert names(events_of([0.9] * 6 + ([0.1] * 19 + [0.6]) * 3)[1]) == ["new"]
 
 
-def test_a_rising_peak_is_told_at_most_once_a_second_and_the_end_knows_it() -> None:
+def test_a_rising_peak_is_reported_at_most_once_a_second_and_the_end_has_it() -> None:
     rising = [0.8] * 6 + [0.81 + i / 1000 for i in range(25)]
     state, events = events_of(rising)
     assert names(events) == ["new", "update", "update"]
@@ -117,7 +117,7 @@ def test_a_rising_peak_is_told_at_most_once_a_second_and_the_end_knows_it() -> N
     assert (events[0].alert.peak_value, events[0].alert.closed_at) == (rising[-1], 3.0)
 
 
-def test_a_peak_that_rose_in_between_is_told_when_the_second_is_over() -> None:
+def test_a_peak_that_rose_in_between_is_reported_when_the_second_is_over() -> None:
     _, events = events_of([0.8] * 6 + [0.9] + [0.8] * 12)
     assert names(events) == ["new", "update"]
     assert (events[1].alert.peak_value, events[1].alert.peak_at) == (0.9, 0.6)
@@ -227,7 +227,7 @@ def test_alerts_open_and_close_in_turn_and_a_restart_at_any_score_changes_nothin
 def test_an_alert_opens_only_behind_half_a_second_that_was_never_low(
     values: list[float | None],
 ) -> None:
-    """The slow, obvious state: six scores in a row, none below `low`, the first and the last at the threshold."""
+    """Six scores in a row, none of them low, the first and the last at the threshold."""
     opening = [event.alert.opened_at for event in events_of(values)[1] if event.event == "new"]
     for at in opening:
         seq = round(at * 10)

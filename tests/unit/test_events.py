@@ -103,30 +103,31 @@ def test_runs_cover_what_is_marked_and_nothing_else(marked: list[bool]) -> None:
     assert all(b[0] > a[1] + 1 for a, b in itertools.pairwise(found))
 
 
-def test_an_event_is_noticed_when_the_alarm_is_told() -> None:
+def test_an_event_is_detected_when_the_alarm_opens() -> None:
     values = [0.1] * 10 + [0.9] * 10 + [0.1] * 20
     labels = [0] * 8 + [1] * 12 + [0] * 20
-    found = event_metrics({"01": watched(values, labels, first=4)}, POLICY)
-    (event,), (alarm,) = found.events, found.alarms
+    metrics = event_metrics({"01": watched(values, labels, first=4)}, POLICY)
+    (event,) = metrics.events
+    (alarm,) = metrics.alarms
     assert (event.first, event.last) == (12, 23)
     assert (alarm.since, alarm.opened, alarm.last, alarm.false) == (14, 17, 23, False)
     assert event.delay_s == pytest.approx(0.5)  # 0.2 s until the value rose, 0.3 s at the threshold
-    assert (found.recall_percent, found.false_alarms) == (100.0, 0)
-    assert found.normal_hours == pytest.approx(28 / FPS / 3600)
-    assert found.false_alarms_per_hour == 0.0
+    assert (metrics.recall_percent, metrics.false_alarms) == (100.0, 0)
+    assert metrics.normal_hours == pytest.approx(28 / FPS / 3600)
+    assert metrics.false_alarms_per_hour == 0.0
 
 
-def test_an_alarm_told_before_its_event_has_no_delay_and_one_told_after_it_counts_for_it() -> None:
+def test_an_alarm_open_before_its_event_has_no_delay_and_one_opened_after_it_counts() -> None:
     early = watched([0.9] * 10, [0] * 5 + [1] * 5)
     short = watched([0.1, 0.9, 0.9, 0.9, 0.9, 0.9], [0, 1, 1, 0, 0, 0])
-    found = event_metrics({"01": early, "02": short}, POLICY)
-    assert found.delays_s == [0.0, pytest.approx(0.3)]
-    assert found.false_alarms == 0
+    metrics = event_metrics({"01": early, "02": short}, POLICY)
+    assert metrics.delays_s == [0.0, pytest.approx(0.3)]
+    assert metrics.false_alarms == 0
 
 
-def test_a_camera_that_always_alarms_notices_nothing() -> None:
-    found = event_metrics({"01": watched([0.9] * 40, [0] * 20 + [1] * 10 + [0] * 10)}, POLICY)
-    assert (found.recall_percent, found.false_alarms, found.normal_in_alarm_percent) == (
+def test_a_camera_that_always_alarms_detects_nothing() -> None:
+    metrics = event_metrics({"01": watched([0.9] * 40, [0] * 20 + [1] * 10 + [0] * 10)}, POLICY)
+    assert (metrics.recall_percent, metrics.false_alarms, metrics.normal_in_alarm_percent) == (
         0.0,
         1,
         100.0,
@@ -136,18 +137,18 @@ def test_a_camera_that_always_alarms_notices_nothing() -> None:
 @pytest.mark.parametrize(("early", "false"), [(0, False), (10, False), (11, True)])
 def test_an_alarm_may_begin_a_second_before_the_label(early: int, false: bool) -> None:
     values, labels = [0.1] * (20 - early) + [0.9] * (early + 5), [0] * 20 + [1] * 5
-    found = event_metrics({"01": watched(values, labels)}, POLICY)
-    assert (found.alarms[0].false, found.delays_s == []) == (false, false)
+    metrics = event_metrics({"01": watched(values, labels)}, POLICY)
+    assert (metrics.alarms[0].false, metrics.delays_s == []) == (false, false)
 
 
 def test_an_alarm_that_is_over_before_the_event_is_false() -> None:
     values, labels = [0.9] * 5 + [0.1] * 10, [0] * 6 + [1] * 9
-    found = event_metrics({"01": watched(values, labels)}, POLICY)
-    assert (found.recall_percent, found.false_alarms) == (0.0, 1)
-    assert found.normal_in_alarm_percent == pytest.approx(100 * 5 / 6)
+    metrics = event_metrics({"01": watched(values, labels)}, POLICY)
+    assert (metrics.recall_percent, metrics.false_alarms) == (0.0, 1)
+    assert metrics.normal_in_alarm_percent == pytest.approx(100 * 5 / 6)
 
 
-def test_a_score_that_needs_later_frames_is_told_later() -> None:
+def test_a_score_that_needs_later_frames_opens_later() -> None:
     values, labels = [0.1] * 5 + [0.9] * 5, [0] * 5 + [1] * 5
     (event,) = event_metrics({"01": watched(values, labels, ahead=8)}, POLICY).events
     assert event.delay_s == pytest.approx(0.3 + 0.8)
@@ -155,27 +156,27 @@ def test_a_score_that_needs_later_frames_is_told_later() -> None:
 
 def test_a_missed_event_and_a_false_alarm() -> None:
     values = [0.9] * 6 + [0.1] * 14
-    found = event_metrics({"01": watched(values, [0] * 15 + [1] * 5)}, POLICY)
-    assert (found.recall_percent, found.false_alarms) == (0.0, 1)
-    assert found.false_alarms_per_hour == pytest.approx(3600 / 1.5)
-    assert found.events[0].delay_s is None
-    summary = found.as_json()
+    metrics = event_metrics({"01": watched(values, [0] * 15 + [1] * 5)}, POLICY)
+    assert (metrics.recall_percent, metrics.false_alarms) == (0.0, 1)
+    assert metrics.false_alarms_per_hour == pytest.approx(3600 / 1.5)
+    assert metrics.events[0].delay_s is None
+    summary = metrics.as_json()
     assert (summary["delay_median_s"], summary["delay_max_s"]) == (None, None)
 
 
-def test_two_events_of_one_alarm_are_both_noticed() -> None:
+def test_two_events_of_one_alarm_are_both_detected() -> None:
     labels = [1] * 5 + [0] * 5 + [1] * 5
-    found = event_metrics({"01": watched([0.9] * 15, labels)}, POLICY)
-    assert (len(found.alarms), found.recall_percent) == (1, 100.0)
-    assert found.delays_s == [pytest.approx(0.3), 0.0]
+    metrics = event_metrics({"01": watched([0.9] * 15, labels)}, POLICY)
+    assert (len(metrics.alarms), metrics.recall_percent) == (1, 100.0)
+    assert metrics.delays_s == [pytest.approx(0.3), 0.0]
 
 
 def test_frames_while_the_bounds_are_learned_count_for_nothing() -> None:
     values, labels = [NONE] * 10 + [0.1] * 10, [1] * 5 + [0] * 3 + [1] * 4 + [0] * 8
-    found = event_metrics({"01": watched(values, labels)}, POLICY)
-    (event,) = found.events  # the first was over before there was a value
+    metrics = event_metrics({"01": watched(values, labels)}, POLICY)
+    (event,) = metrics.events  # the first was over before there was a value
     assert (event.first, event.last, event.delay_s) == (10, 11, None)
-    assert found.normal_hours == pytest.approx(8 / FPS / 3600)
+    assert metrics.normal_hours == pytest.approx(8 / FPS / 3600)
 
 
 def test_without_events_or_normal_footage_there_is_no_number() -> None:

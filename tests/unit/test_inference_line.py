@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,11 +17,13 @@ from lookout.models.memory_update import UpdateRule
 from lookout.models.scorer import Scorer
 from lookout.models.scoring.camera_state import CameraState
 from lookout.models.scoring.normalizer import Normalizer
-from lookout.service.core.camera import Camera
+from lookout.service.core.camera import AlertSettings, Camera
 from lookout.service.core.messages import Frame, FrameId, Gap
+from lookout.service.core.settings import load_settings
 from lookout.service.inference import snapshots
 from lookout.service.inference.batch import score_batch
 from lookout.service.inference.camera_line import CameraLine
+from lookout.service.inference.camera_lines import Lines
 from lookout.service.storage.bus.outcomes import ScoredFrame
 from tests.tiny import EASY_BOUNDS, TINY_OF, street, tiny_checkpoint, untrained
 
@@ -345,3 +348,19 @@ def test_what_waits_for_later_frames_is_read_again_after_a_skip(memae: Scorer) -
     assert line.cursor == (1, 9)
     assert scored(line, [frame(seq) for seq in range(10, 26)]) == [(1, 18)]
     assert gaps(line) == [(1, 0, 8, "window"), (1, 13, 5, "lag")]
+
+
+class OneCheckpoint:
+    """Stands for the checkpoints of a folder."""
+
+    def signature(self, _model: str) -> str:
+        return "same"
+
+
+def test_a_change_of_the_alert_settings_alone_restarts_no_line() -> None:
+    record = camera()
+    lines = Lines(load_settings(), None, OneCheckpoint())  # type: ignore[arg-type]
+    lines.running[record.id] = SimpleNamespace(camera=record, signature="same")  # type: ignore[assignment]
+    own = record.model_copy(update={"alert": AlertSettings(threshold=0.9)})
+    assert not lines.is_outdated(own)
+    assert lines.is_outdated(own.model_copy(update={"revision": own.revision + 1}))
