@@ -13,7 +13,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from fastapi.responses import FileResponse
 
-from lookout.service.api.dependencies import Here, Services
+from lookout.service.api.dependencies import Services, ServicesDep
 from lookout.service.api.views import AlertList, AlertRule, AlertView
 from lookout.service.core.errors import NotFoundError, RequestError
 from lookout.service.core.messages import Alert, AlertState
@@ -28,7 +28,7 @@ Place = tuple[float, str]  # opening time and id: the order of the list, without
 
 @router.get("/alerts")
 def list_alerts(
-    here: Here,
+    services: ServicesDep,
     camera: str | None = None,
     state: AlertState | None = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
@@ -36,9 +36,9 @@ def list_alerts(
 ) -> AlertList:
     """Alerts of every camera, removed ones too, or of one; newest first."""
     before = _parse(cursor) if cursor else None
-    cameras = [camera] if camera is not None else _all(here)
+    cameras = [camera] if camera is not None else _all(services)
     newest_first = heapq.merge(
-        *(_alerts(here.store, name, state, before, min(limit + 1, PAGE)) for name in cameras),
+        *(_alerts(services.store, name, state, before, min(limit + 1, PAGE)) for name in cameras),
         key=_place,
         reverse=True,
     )
@@ -52,9 +52,9 @@ def list_alerts(
 
 
 @router.get("/alert-rule")
-def alert_rule(here: Here) -> AlertRule:
+def alert_rule(services: ServicesDep) -> AlertRule:
     """When an alert opens and closes, as this process is set."""
-    at = here.settings
+    at = services.settings
     return AlertRule(
         threshold=at.alert_threshold,
         hysteresis=at.alert_hysteresis,
@@ -64,8 +64,8 @@ def alert_rule(here: Here) -> AlertRule:
     )
 
 
-def _all(here: Services) -> list[str]:
-    return sorted({*here.store.alerted_cameras(), *here.store.cameras()})
+def _all(services: Services) -> list[str]:
+    return sorted({*services.store.alerted_cameras(), *services.store.cameras()})
 
 
 def _place(alert: Alert) -> Place:
@@ -102,9 +102,9 @@ def _parse(cursor: str) -> Place:
 
 
 @router.get("/alerts/{alert}")
-def get_alert(alert: str, here: Here) -> AlertView:
+def get_alert(alert: str, services: ServicesDep) -> AlertView:
     """One alert."""
-    return AlertView.of(here.store.alert(alert.rpartition(":")[0], alert))
+    return AlertView.of(services.store.alert(alert.rpartition(":")[0], alert))
 
 
 @router.get(
@@ -112,11 +112,11 @@ def get_alert(alert: str, here: Here) -> AlertView:
     response_class=FileResponse,
     responses={200: {"content": {"image/jpeg": {}}}},
 )
-def alert_picture(alert: str, here: Here) -> FileResponse:
+def alert_picture(alert: str, services: ServicesDep) -> FileResponse:
     """The frame at which the alert opened, with its heatmap."""
-    here.store.alert(alert.rpartition(":")[0], alert)
+    services.store.alert(alert.rpartition(":")[0], alert)
     try:
-        path = pictures.picture_path(here.settings.data_dir, alert)
+        path = pictures.picture_path(services.settings.data_dir, alert)
     except ValueError as error:
         raise NotFoundError(f"there is no alert {alert!r}") from error
     if not path.is_file():

@@ -1,4 +1,4 @@
-"""The application: routes, errors and the live hub put together."""
+"""The application: routes, errors and the broadcaster put together."""
 
 from __future__ import annotations
 
@@ -8,15 +8,19 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from lookout.service.api import alerts, cameras, checkpoints, events, health, page, problems, scores
-from lookout.service.api.auth import login as session
-from lookout.service.api.auth.middleware import Lock
-from lookout.service.api.auth.same_origin import SameOrigin
-from lookout.service.api.auth.token import ASKED, Door
-from lookout.service.api.body_limit import BodyLimit
-from lookout.service.api.dependencies import Services, look
+from lookout.service.api import alerts, cameras, checkpoints, health, page, problems, scores
+from lookout.service.api.auth import login
+from lookout.service.api.auth.token import TOKEN_SCHEMES, AuthMiddleware, TokenAuth
+from lookout.service.api.dependencies import Services
 from lookout.service.api.live import websocket as live
-from lookout.service.api.live.broadcaster import Hub
+from lookout.service.api.live.broadcaster import Broadcaster
+from lookout.service.api.middleware import (
+    BodyLimitMiddleware,
+    HostMiddleware,
+    SafeHeadersMiddleware,
+    SameOriginMiddleware,
+    allowed_hosts,
+)
 from lookout.service.core.settings import Settings
 from lookout.service.storage.bus.bus import Bus
 from lookout.service.storage.store.store import Store
@@ -32,21 +36,21 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
         503: "the database is away or refuses",
     }.items()
 }
-OPEN = {"/healthz", "/readyz", f"{API}/healthz", f"{API}/readyz", f"{API}/session"}
-"""Behind no lock, as are the page's own files: what a supervisor asks, and the way in."""
+HEALTH = {"/healthz", "/readyz", f"{API}/healthz", f"{API}/readyz"}
+"""What supervisors ask, without token and by address."""
 
 
 def create_app(settings: Settings, bus: Bus, store: Store) -> FastAPI:
-    hub = Hub(bus, store, look, settings.live_queue)
-    door = Door(settings.token.get_secret_value()) if settings.token else None
+    broadcaster = Broadcaster(bus, store, settings.live_queue)
+    auth = TokenAuth(settings.token.get_secret_value()) if settings.token else None
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        hub.start()
+        broadcaster.start()
         try:
             yield
         finally:
-            await hub.aclose()
+            await broadcaster.aclose()
 
     app = FastAPI(
         title="Lookout",
@@ -57,18 +61,24 @@ def create_app(settings: Settings, bus: Bus, store: Store) -> FastAPI:
         redoc_url=None,
         lifespan=lifespan,
     )
-    app.state.services = Services(settings, bus, store, hub, door)
-    for router in (cameras.router, scores.router, events.router, alerts.router, checkpoints.router):
-        app.include_router(router, prefix=API, responses=PROBLEMS, dependencies=ASKED)
-    app.include_router(session.router, prefix=API)
+    app.state.services = Services(settings, bus, store, broadcaster, auth)
+    for router in (cameras.router, scores.router, alerts.router, checkpoints.router):
+        app.include_router(router, prefix=API, responses=PROBLEMS, dependencies=TOKEN_SCHEMES)
+    app.include_router(login.router, prefix=API)
     app.include_router(live.router, prefix=API)
     app.include_router(health.router)
     app.include_router(health.router, prefix=API, include_in_schema=False)
     page.mount(app)
     problems.install(app)
-    app.add_middleware(BodyLimit, limit_bytes=BODY_LIMIT_BYTES)
-    if door is not None:
-        app.add_middleware(Lock, door=door, open_paths=OPEN)
-    app.add_middleware(SameOrigin)
-    app.add_middleware(page.SafeHeaders)
+    # The last one added is the first that a request meets.
+    app.add_middleware(BodyLimitMiddleware, limit_bytes=BODY_LIMIT_BYTES)
+    if auth is not None:
+        app.add_middleware(AuthMiddleware, auth=auth, open_paths=HEALTH | {f"{API}/session"})
+    app.add_middleware(SameOriginMiddleware)
+    app.add_middleware(
+        HostMiddleware,
+        hosts=allowed_hosts(settings),
+        open_paths=HEALTH | {"/metrics", f"{API}/metrics"},
+    )
+    app.add_middleware(SafeHeadersMiddleware)
     return app

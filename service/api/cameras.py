@@ -6,12 +6,12 @@ import secrets
 import time
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Response
+from fastapi import APIRouter, Body, Query, Response
 from pydantic import ValidationError
 
 from lookout.service.api.checkpoints import choose_model
-from lookout.service.api.dependencies import Here, Services, look
-from lookout.service.api.views import CameraList, CameraView
+from lookout.service.api.dependencies import Services, ServicesDep
+from lookout.service.api.views import CameraList, CameraView, EventList, EventView, camera_views
 from lookout.service.core import urls
 from lookout.service.core.camera import Camera, CameraChange, CameraSpec
 from lookout.service.core.errors import ConflictError, NotFoundError, RequestError
@@ -40,16 +40,16 @@ CHANGE_EXAMPLES: dict[str, Any] = {
 def add_camera(
     spec: Annotated[CameraSpec, Body(openapi_examples=NEW_EXAMPLES)],
     response: Response,
-    here: Here,
+    services: ServicesDep,
 ) -> CameraView:
     """Watch one more camera."""
-    urls.check(spec.url, here.settings.media_dir)
+    urls.check(spec.url, services.settings.media_dir)
     now = time.time()
     record = {
         **dict(spec),
         "id": spec.id or f"cam-{secrets.token_hex(3)}",
         "model": choose_model(
-            here.settings.model_folders, spec.model, spec.calibration, spec.score
+            services.settings.model_folders, spec.model, spec.calibration, spec.score
         ),
         "created_at": now,
         # Above every revision of a removed camera of the same name, so that no stage takes the new
@@ -57,79 +57,91 @@ def add_camera(
         "revision": int(now * 1000),
     }
     camera = Camera.model_validate(record)
-    _clear_the_way(here, camera.id)
-    here.store.add_camera(camera)
+    _clear_the_way(services, camera.id)
+    services.store.add_camera(camera)
     response.headers["Location"] = f"/api/v1/cameras/{camera.id}"
-    return _seen(here, camera)
+    return _seen(services, camera)
 
 
-def _clear_the_way(here: Services, camera: str) -> None:
+def _clear_the_way(services: Services, camera: str) -> None:
     """Whatever a late writer left on the bus of a removed camera of the same name."""
     try:
-        here.store.camera(camera)
+        services.store.camera(camera)
     except NotFoundError:
-        here.bus.forget(camera)
+        services.bus.forget(camera)
     else:
         raise ConflictError(f"there is a camera {camera!r} already")
 
 
 @router.get("")
-def list_cameras(here: Here) -> CameraList:
+def list_cameras(services: ServicesDep) -> CameraList:
     """Every camera and what it is doing."""
-    return CameraList(items=list(look(here.bus, here.store.cameras().values()).values()))
+    return CameraList(
+        items=list(camera_views(services.bus, services.store.cameras().values()).values())
+    )
 
 
 @router.get("/{camera}")
-def get_camera(camera: str, here: Here) -> CameraView:
+def get_camera(camera: str, services: ServicesDep) -> CameraView:
     """One camera and what it is doing."""
-    return _seen(here, here.store.camera(camera))
+    return _seen(services, services.store.camera(camera))
 
 
 @router.patch("/{camera}")
 def change_camera(
     camera: str,
     change: Annotated[CameraChange, Body(openapi_examples=CHANGE_EXAMPLES)],  # type: ignore[valid-type]
-    here: Here,
+    services: ServicesDep,
 ) -> CameraView:
     """Change a camera and restart it; `{"enabled": true}` plays a file that has ended again.
 
     A change of `alert` alone does not restart it.
     """
-    before = here.store.camera(camera)
+    before = services.store.camera(camera)
     try:
         new = before.changed(change)
     except ValidationError as error:
         raise RequestError("; ".join(part["msg"] for part in error.errors())) from error
     if new == before:
-        return _seen(here, before)
-    check_change(here, before, new)
-    here.store.replace_camera(new, before)
+        return _seen(services, before)
+    check_change(services, before, new)
+    services.store.replace_camera(new, before)
     if new.revision != before.revision:
         if any(getattr(before, name) != getattr(new, name) for name in RELEARN):
-            here.store.forget_snapshot(camera)
-        here.bus.forget_reports(camera)
-    return _seen(here, new)
+            services.store.forget_snapshot(camera)
+        services.bus.forget_reports(camera)
+    return _seen(services, new)
 
 
-def check_change(here: Services, before: Camera, new: Camera) -> None:
+def check_change(services: Services, before: Camera, new: Camera) -> None:
     """Check against settings and files what has changed.
 
     The rest is not checked: a camera whose file is gone can still be disabled.
     Raises RequestError or SourceRefusedError.
     """
     if new.url != before.url:
-        urls.check(new.url, here.settings.media_dir)
+        urls.check(new.url, services.settings.media_dir)
     chosen = (new.model, new.calibration, new.score)
     if chosen != (before.model, before.calibration, before.score):
-        choose_model(here.settings.model_folders, *chosen)
+        choose_model(services.settings.model_folders, *chosen)
 
 
 @router.delete("/{camera}", status_code=204)
-def remove_camera(camera: str, here: Here) -> None:
+def remove_camera(camera: str, services: ServicesDep) -> None:
     """Watch it no longer, and forget what it learned; its alerts stay listed."""
-    here.store.remove_camera(camera)
-    here.bus.forget(camera)
+    services.store.remove_camera(camera)
+    services.bus.forget(camera)
 
 
-def _seen(here: Services, camera: Camera) -> CameraView:
-    return look(here.bus, [camera])[camera.id]
+def _seen(services: Services, camera: Camera) -> CameraView:
+    return camera_views(services.bus, [camera])[camera.id]
+
+
+@router.get("/{camera}/events", tags=["events"])
+def list_events(
+    camera: str, services: ServicesDep, limit: Annotated[int, Query(ge=1, le=1000)] = 100
+) -> EventList:
+    """Scene changes, tampering and its end, newest first. They are not anomalies, nor alerts."""
+    services.store.camera(camera)
+    events = services.store.camera_events(camera, limit)
+    return EventList(items=[EventView.of(event) for event in events])

@@ -9,7 +9,7 @@ from fastapi import APIRouter
 
 from lookout.models.checkpoint.header import Header, find_checkpoints, read_header
 from lookout.models.errors import CheckpointError
-from lookout.service.api.dependencies import Here
+from lookout.service.api.dependencies import ServicesDep
 from lookout.service.api.views import ModelList, ModelView
 from lookout.service.core.camera import Calibration, ScoreScheme
 from lookout.service.core.errors import RequestError
@@ -18,10 +18,12 @@ router = APIRouter(prefix="/models", tags=["models"])
 
 
 @router.get("")
-def list_models(here: Here) -> ModelList:
+def list_models(services: ServicesDep) -> ModelList:
     """Every checkpoint of the models folders; a damaged one says why it cannot be used."""
     return ModelList(
-        items=[_view(*found) for found in find_checkpoints(*here.settings.model_folders).items()]
+        items=[
+            _view(*found) for found in find_checkpoints(*services.settings.model_folders).items()
+        ]
     )
 
 

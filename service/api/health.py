@@ -9,8 +9,8 @@ from prometheus_client import generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from lookout.service.api import metrics
-from lookout.service.api.auth.token import ASKED
-from lookout.service.api.dependencies import Here
+from lookout.service.api.auth.token import TOKEN_SCHEMES
+from lookout.service.api.dependencies import ServicesDep
 from lookout.service.api.problems import problem
 from lookout.service.api.views import Health
 from lookout.service.core.stages import REPORTING_NAMES
@@ -28,15 +28,15 @@ async def healthz() -> Health:
 @router.get(
     "/readyz", response_model=Health, responses={503: {"description": "something is missing"}}
 )
-def readyz(here: Here) -> Health | Response:
+def readyz(services: ServicesDep) -> Health | Response:
     """200 when both servers answer and somebody works at every stage; else 503 and what is missing."""
     missing = [
         server
-        for server, ask in (("bus", here.bus.ping), ("store", here.store.ping))
+        for server, ask in (("bus", services.bus.ping), ("store", services.store.ping))
         if not _answers(ask)
     ]
     if "bus" not in missing:
-        missing += [name for name in REPORTING_NAMES if not here.bus.has_workers(name)]
+        missing += [name for name in REPORTING_NAMES if not services.bus.has_workers(name)]
     if missing:
         return problem(503, f"not ready, missing: {', '.join(missing)}", missing=missing)
     return Health()
@@ -54,10 +54,10 @@ def _answers(ask: Callable[[], None]) -> bool:
     "/metrics",
     response_class=Response,
     responses={200: {"content": {"text/plain": {}}}},
-    dependencies=ASKED,
+    dependencies=TOKEN_SCHEMES,
 )
-def get_metrics(here: Here) -> Response:
+def get_metrics(services: ServicesDep) -> Response:
     """Counters and states in Prometheus' form, read from Redis now: right however many processes there are."""
     return Response(
-        generate_latest(metrics.registry(here)), headers={"Content-Type": CONTENT_TYPE_LATEST}
+        generate_latest(metrics.registry(services)), headers={"Content-Type": CONTENT_TYPE_LATEST}
     )

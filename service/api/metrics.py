@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client import core as prometheus
 from prometheus_client.registry import Collector
 
+from lookout.service.api.auth.token import REASONS
 from lookout.service.api.camera_status import QUIET_S, Beats, Status, status
 from lookout.service.api.dependencies import Services
 from lookout.service.core import metrics
@@ -31,20 +32,20 @@ Labels = TypeVar("Labels", bound=tuple[str, ...])  # their values
 Told = Iterator[prometheus.Metric]
 
 
-def registry(here: Services) -> CollectorRegistry:
+def registry(services: Services) -> CollectorRegistry:
     made = CollectorRegistry(auto_describe=False)
-    made.register(_Collector(here))
+    made.register(_Collector(services))
     return made
 
 
 class _Collector(Collector):
-    def __init__(self, here: Services) -> None:
-        self._here = here
+    def __init__(self, services: Services) -> None:
+        self._services = services
 
     def collect(self) -> Told:
         """What cannot be read is left out, and `lookout_up` says why."""
         bus_up, of_bus = _tried(lambda: list(self._of_bus()))
-        store_up, cameras = _tried(self._here.store.cameras)
+        store_up, cameras = _tried(self._services.store.cameras)
         yield _told(metrics.UP, {("bus",): bus_up, ("store",): store_up})
         yield from self._of_process()
         yield from of_bus or ()
@@ -53,37 +54,36 @@ class _Collector(Collector):
             yield from of_cameras or ()
 
     def _of_process(self) -> Told:
-        hub = self._here.hub
+        broadcaster = self._services.broadcaster
         yield _told(metrics.BUILD_INFO, {(_version(), platform.python_version()): 1})
-        yield _told(metrics.LISTENERS, {(): hub.listeners})
-        yield _told(metrics.LIVE_QUEUE, {(): hub.longest_queue})
-        yield _told(metrics.CLOSED_BEHIND, {(): hub.closed_behind})
-        if self._here.door is not None:
-            yield _told(
-                metrics.REFUSED, {(why,): n for why, n in self._here.door.refusals().items()}
-            )
+        yield _told(metrics.LISTENERS, {(): broadcaster.listeners})
+        yield _told(metrics.LIVE_QUEUE, {(): broadcaster.longest_queue})
+        yield _told(metrics.CLOSED_BEHIND, {(): broadcaster.closed_behind})
+        auth = self._services.auth
+        if auth is not None:
+            yield _told(metrics.REFUSED, {(reason,): auth.refused[reason] for reason in REASONS})
         try:
-            disk = shutil.disk_usage(self._here.settings.data_dir)
+            disk = shutil.disk_usage(self._services.settings.data_dir)
         except OSError:  # no such folder yet
             return
         yield _told(metrics.DATA_FREE, {(): disk.free})
         yield _told(metrics.DATA_SIZE, {(): disk.total})
 
     def _of_bus(self) -> Told:
-        present = {stage: self._here.bus.workers(stage) for stage in REPORTING_NAMES}
+        present = {stage: self._services.bus.workers(stage) for stage in REPORTING_NAMES}
         loads = {
             (stage, name): load for stage, names in present.items() for name, load in names.items()
         }
         yield _told(metrics.WORKERS, {(stage,): len(names) for stage, names in present.items()})
         yield _told(metrics.WORKER_LOAD, loads)
-        counted = self._here.bus.stage_counters(INFERENCE.name)
+        counted = self._services.bus.stage_counters(INFERENCE.name)
         for metric in (metrics.BATCH, metrics.STEP):
             yield _told_histogram(metric, {(): counted})
 
     def _of_cameras(self, cameras: Mapping[str, Camera]) -> Told:
-        bus = self._here.bus
+        bus = self._services.bus
         seen, newest = bus.overview(cameras), bus.newest_score_ids(cameras)
-        alerting = self._here.store.alerting_overview(cameras)
+        alerting = self._services.store.alerting_overview(cameras)
         beats = Beats(
             ingest=bus.has_workers(INGEST.name), inference=bus.has_workers(INFERENCE.name)
         )

@@ -8,9 +8,7 @@ from pathlib import Path
 
 from fastapi import APIRouter, FastAPI
 from fastapi.responses import FileResponse
-from starlette.datastructures import MutableHeaders
 from starlette.staticfiles import StaticFiles
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lookout.service.core.errors import LookoutError
 
@@ -20,13 +18,6 @@ FOLDERS = (
     "/assets/",
     "/uplot/",
 )  # of the page's own files: the same for everybody, and the log-in needs them
-HEADERS = {
-    "Content-Security-Policy": "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'; "
-    "frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-}
-
 router = APIRouter(include_in_schema=False)
 
 
@@ -35,7 +26,7 @@ def index() -> FileResponse:
     return FileResponse(STATIC / "index.html", headers={"Cache-Control": "no-cache"})
 
 
-def log_in(headers: Mapping[str, str]) -> FileResponse:
+def login_form(headers: Mapping[str, str]) -> FileResponse:
     """In place of the page: the form that asks for the token. `headers`: of the refusal."""
     kept = {name: headers[name] for name in ("WWW-Authenticate", "Cache-Control")}
     return FileResponse(STATIC / "login.html", status_code=401, headers=kept)
@@ -54,20 +45,3 @@ def _uplot() -> Path:
             "the package uplot-python is not installed: the page has no curves without it"
         )
     return Path(spec.submodule_search_locations[0]) / "static"
-
-
-class SafeHeaders:
-    """Adds HEADERS to every answer."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                for name, value in HEADERS.items():
-                    headers.setdefault(name, value)
-            await send(message)
-
-        await self._app(scope, receive, with_headers if scope["type"] == "http" else send)

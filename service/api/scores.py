@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Response
 
-from lookout.service.api.dependencies import Here, Services
+from lookout.service.api.dependencies import Services, ServicesDep
 from lookout.service.api.views import ScoreList, ScoreView
 from lookout.service.core.errors import NotFoundError, RequestError
 from lookout.service.core.messages import Frame, FrameId, Heat, Pixels, Score
@@ -25,17 +25,17 @@ WantedId = Annotated[
 @router.get("/scores")
 def scores(
     camera: str,
-    here: Here,
+    services: ServicesDep,
     since: Annotated[str | None, Query(description="a frame id; only newer scores")] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> ScoreList:
     """Scores in ascending order: the newest, or those behind `since`."""
     after = _frame_id(since, "since")
-    here.store.camera(camera)
+    services.store.camera(camera)
     if after is None:
-        return _page(here.bus.newest_scores(camera, limit), more=False)
+        return _page(services.bus.newest_scores(camera, limit), more=False)
     # One more than asked for: whether there is a next page.
-    found = here.bus.scores_after({camera: after}, limit + 1).get(camera, [])
+    found = services.bus.scores_after({camera: after}, limit + 1).get(camera, [])
     return _page(found[:limit], more=len(found) > limit)
 
 
@@ -48,7 +48,7 @@ def _page(found: list[Score], *, more: bool) -> ScoreList:
 @router.get("/heatmap", response_class=Response, responses=PICTURES)
 def heatmap(
     camera: str,
-    here: Here,
+    services: ServicesDep,
     wanted: WantedId = None,
     encoding: Encoding = "png",
     raw: Annotated[
@@ -58,25 +58,25 @@ def heatmap(
 ) -> Response:
     """The frame with its heatmap over it: red where the model did not expect what it saw."""
     frame_id = _frame_id(wanted, "id")
-    here.store.camera(camera)
-    heat = here.bus.heat(camera, frame_id)
+    services.store.camera(camera)
+    heat = services.bus.heat(camera, frame_id)
     if heat is None:
         raise NotFoundError(f"camera {camera!r} has no heatmap {frame_id or 'yet'}")
     if raw:
         return _answer(pictures.raw_png(heat.cells), "png", heat, fixed=frame_id is not None)
-    frame = _frame(here, camera, FrameId(heat.session, heat.seq))
+    frame = _frame(services, camera, FrameId(heat.session, heat.seq))
     pixels = pictures.overlay(frame.pixels, heat.cells)
     return _answer(_encode(pixels, encoding), encoding, frame, fixed=frame_id is not None)
 
 
 @router.get("/frame", response_class=Response, responses=PICTURES)
 def plain_frame(
-    camera: str, here: Here, wanted: WantedId = None, encoding: Encoding = "png"
+    camera: str, services: ServicesDep, wanted: WantedId = None, encoding: Encoding = "png"
 ) -> Response:
     """The frame as the model saw it."""
     frame_id = _frame_id(wanted, "id")
-    here.store.camera(camera)
-    frame = _frame(here, camera, frame_id)
+    services.store.camera(camera)
+    frame = _frame(services, camera, frame_id)
     return _answer(_encode(frame.pixels, encoding), encoding, frame, fixed=frame_id is not None)
 
 
@@ -87,8 +87,8 @@ def _frame_id(text: str | None, name: str) -> FrameId | None:
         raise RequestError(f"{name}: {error}") from error
 
 
-def _frame(here: Services, camera: str, frame_id: FrameId | None) -> Frame:
-    frame = here.bus.frame(camera, frame_id)
+def _frame(services: Services, camera: str, frame_id: FrameId | None) -> Frame:
+    frame = services.bus.frame(camera, frame_id)
     if frame is None:
         reason = "yet" if frame_id is None else f"{frame_id} any more"
         raise NotFoundError(f"camera {camera!r} has no frame {reason}")

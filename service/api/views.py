@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import time
+from collections.abc import Iterable
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
@@ -12,7 +14,9 @@ from lookout.service.api.camera_status import Beats, status
 from lookout.service.core.camera import Camera, CameraSpec, camera_example
 from lookout.service.core.messages import Alert, AlertState, CameraEvent, CameraStatus, Score
 from lookout.service.core.metrics import REASONS
+from lookout.service.core.stages import INFERENCE, INGEST
 from lookout.service.core.urls import mask
+from lookout.service.storage.bus.bus import Bus
 from lookout.service.storage.bus.reports import Overview
 
 CAMERA_EXAMPLE: dict[str, JsonValue] = {
@@ -265,3 +269,14 @@ def camera_view(camera: Camera, seen: Overview, beats: Beats, now: float) -> Cam
         rollbacks=at.rollbacks,
         workers=at.workers,
     )
+
+
+def camera_views(bus: Bus, cameras: Iterable[Camera]) -> dict[str, CameraView]:
+    """Return the views of cameras by id, as they are now."""
+    records = {camera.id: camera for camera in cameras}
+    overviews = bus.overview(records)
+    beats = Beats(ingest=bus.has_workers(INGEST.name), inference=bus.has_workers(INFERENCE.name))
+    now = time.time()
+    return {
+        name: camera_view(camera, overviews[name], beats, now) for name, camera in records.items()
+    }

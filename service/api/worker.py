@@ -54,7 +54,7 @@ def run(settings: Settings, stop: threading.Event) -> None:
 
 
 def in_one_line(record: logging.LogRecord) -> bool:
-    """uvicorn tells with a stack trace what is nobody's mistake here: only a bug may keep one."""
+    """uvicorn tells with a stack trace what is nobody's mistake services: only a bug may keep one."""
     error = record.exc_info[1] if record.exc_info else None
     if isinstance(error, ORDINARY):
         record.msg, record.args = "%s: %s", (record.getMessage().strip(), error)

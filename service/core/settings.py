@@ -68,6 +68,11 @@ class Settings(BaseSettings):
         default=None,
         description="what everybody must show; unset: nothing, and only loopback is listened on",
     )
+    allowed_hosts: str | None = Field(
+        default=None,
+        description="names, separated by commas, that a request's `Host` may have beside loopback "
+        "and `LOOKOUT_HOST`; unset: any with a token, none without",
+    )
     token_file: Path | None = Field(
         default=None, description="a file that holds the token, in place of it"
     )

@@ -165,7 +165,10 @@ def answers(api: Api) -> bool:
 
 @pytest.fixture(scope="module")
 def one_api(redis_urls: Urls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
-    with running_api(settings_for(redis_urls, tmp_path_factory.mktemp("api"))) as running:
+    settings = settings_for(
+        redis_urls, tmp_path_factory.mktemp("api"), allowed_hosts="camera-box, lookout.example"
+    )
+    with running_api(settings) as running:
         yield running
 
 

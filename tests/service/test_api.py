@@ -19,11 +19,15 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from pydantic import SecretStr
+from websockets.exceptions import InvalidStatus
 
 from lookout.service.api import worker
+from lookout.service.api.middleware import LOOPBACK_NAMES, allowed_hosts
 from lookout.service.core import metrics
 from lookout.service.core.errors import AddressError
 from lookout.service.core.messages import Alert, AlertEvent, InferenceReport
+from lookout.service.core.settings import Settings
 from lookout.service.inference.counters import Tally
 from lookout.service.storage import pictures
 from lookout.service.storage.bus.bus import Bus
@@ -348,6 +352,43 @@ def test_a_page_of_another_site_changes_nothing(
     )  # browsers keep the answer from it
 
 
+def get_as(api: Api, host: str, path: str) -> int:
+    return api.http.get(path, headers={"Host": host}).status_code
+
+
+@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example:80", "10.0.0.7", "a b"])
+def test_a_name_that_resolves_to_loopback_is_refused_without_a_token(
+    api: Api, gate: None, host: str
+) -> None:
+    """DNS rebinding: the page of another site then counts as ours."""
+    for path in ("/", "/api/v1/cameras", "/assets/page.js", "/api/v1/openapi.json"):
+        assert get_as(api, host, path) == 400
+    with pytest.raises(InvalidStatus, match="400"):
+        api.listen(additional_headers={"Host": host, "Origin": f"http://{host}"})
+    for path in ("/healthz", "/api/v1/healthz", "/metrics"):  # kubelet and Prometheus use addresses
+        assert get_as(api, host, path) == 200
+    assert get_as(api, host, "/readyz") == 503
+
+
+@pytest.mark.parametrize("host", ["localhost:8000", "127.0.0.1", "[::1]:8000", "Camera-Box"])
+def test_loopback_and_the_names_that_are_set_are_allowed(api: Api, host: str) -> None:
+    assert get_as(api, host, "/api/v1/cameras") == 200
+
+
+def test_allowed_hosts() -> None:
+    token = SecretStr("a-token-that-nobody-guesses-0123")
+    loopback = [*LOOPBACK_NAMES, "127.0.0.1"]
+    assert allowed_hosts(Settings()) == loopback
+    assert allowed_hosts(Settings(token=token, host="0.0.0.0")) == ["*"]  # noqa: S104
+    names = Settings(token=token, allowed_hosts="lookout.example, *.cameras.example,")
+    assert allowed_hosts(names) == [
+        *LOOPBACK_NAMES,
+        "lookout.example",
+        "*.cameras.example",
+        "127.0.0.1",
+    ]
+
+
 @pytest.mark.parametrize(
     ("origin", "host"),
     [
@@ -537,7 +578,7 @@ def test_ordinary_failures_are_one_line_each(
             sockets.create_connection(("127.0.0.1", api.port)).close()
         later.enter_context(apart.store_hangs())
         asking = later.enter_context(sockets.create_connection(("127.0.0.1", api.port)))
-        asking.sendall(b"GET /api/v1/cameras HTTP/1.1\r\nHost: lookout\r\n\r\n")
+        asking.sendall(b"GET /api/v1/cameras HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert [api.http.get("/healthz").status_code for _ in range(3)] == [
             200
         ] * 3  # by now it waits for the store

@@ -11,8 +11,8 @@ import pytest
 
 from lookout.models.input_spec import InputSpec
 from lookout.service.api.cameras import change_camera
-from lookout.service.api.dependencies import Services, look
-from lookout.service.api.live.broadcaster import Hub
+from lookout.service.api.dependencies import Services
+from lookout.service.api.live.broadcaster import Broadcaster
 from lookout.service.core.camera import Camera, CameraChange
 from lookout.service.core.errors import ConflictError
 from lookout.service.core.messages import FrameId, InferenceReport, IngestReport
@@ -267,7 +267,7 @@ def test_a_change_that_comes_too_late_costs_nothing_that_was_learned(
     store.save_snapshot("gate", 1, LEARNED)
     client = connect(urls.store)
     bus, contended = Bus(client, frames_kept=1, scores_kept=1, heats_kept=1), Contended(client)
-    here = Services(api.settings, bus, contended, Hub(bus, contended, look, 8))
+    here = Services(api.settings, bus, contended, Broadcaster(bus, contended, 8))
     with pytest.raises(ConflictError, match="try again"):
         change_camera("gate", CameraChange.model_validate({"url": "rtsp://other/"}), here)
     client.close()

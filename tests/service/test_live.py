@@ -13,12 +13,15 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection
 
+from lookout.service.api.live.changes import UNHEARD_EVERY_S
+from lookout.service.api.views import ScoreView
 from lookout.service.core.messages import (
     Alert,
     AlertEvent,
     CameraEvent,
     InferenceReport,
     IngestReport,
+    Score,
 )
 from lookout.service.storage.bus.bus import Bus
 from lookout.service.storage.redis.connect import connect
@@ -109,6 +112,34 @@ def test_many_scores_come_in_order_each_once(api: Api, bus: Bus) -> None:
                 bus, [(score("gate", seq), heat("gate", seq)) for seq in range(first, first + 20)]
             )
         assert [next_of(socket, "score")["data"]["seq"] for _ in range(200)] == list(range(1, 201))
+
+
+def test_no_message_is_built_for_a_camera_that_nobody_listens_to(
+    api: Api, bus: Bus, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watch(store, bus, "yard")
+    built: list[str] = []
+    view_of = ScoreView.of
+
+    def counted(score: Score) -> ScoreView:
+        built.append(str(score.id))
+        return view_of(score)
+
+    monkeypatch.setattr(ScoreView, "of", counted)
+    with api.listen("?camera=gate") as socket:
+        for seq in range(1, 6):
+            show(bus, "yard", seq)
+        show(bus, "gate", 6)
+        assert next_of(socket, "score")["data"]["seq"] == 6
+    unheard = "lookout_live_listeners 0.0"
+    wait_until(lambda: unheard in api.http.get("/metrics").text, "nobody to listen")
+    for seq in range(7, 12):
+        show(bus, "gate", seq)
+    time.sleep(2 * UNHEARD_EVERY_S)
+    with api.listen("?camera=gate") as socket:
+        show(bus, "gate", 12)
+        assert next_of(socket, "score")["data"]["seq"] == 12
+    assert built == ["1000-6", "1000-12"]
 
 
 def test_a_score_is_told_soon(api: Api, bus: Bus) -> None:
@@ -374,7 +405,7 @@ def test_alerts_are_told_while_the_bus_is_away(
     assert said_away(caplog) == ["live cameras", "live scores"]
 
 
-def test_the_hub_outlives_its_redis(apart: Apart, tmp_path: Path) -> None:
+def test_the_broadcaster_outlives_its_redis(apart: Apart, tmp_path: Path) -> None:
     """The bus goes away and comes back empty, under the same address."""
     with running_api(apart.settings) as api, api.listen() as socket:
         api.post("/cameras", {"id": "gate", "url": RTSP})

@@ -15,13 +15,14 @@ from typing import Any
 
 import httpx
 import pytest
+from itsdangerous import TimestampSigner
 from pydantic import SecretStr
 from starlette.requests import HTTPConnection
 from websockets.exceptions import InvalidStatus
 
 from lookout.service.api import worker
-from lookout.service.api.auth import token as doors
-from lookout.service.api.auth.token import COOKIE, SESSION_S, Door
+from lookout.service.api.auth import token as token_module
+from lookout.service.api.auth.token import COOKIE, LOGIN_S, TokenAuth
 from lookout.service.core.errors import UnprotectedError
 from lookout.service.core.settings import Settings, check_protected
 from lookout.service.storage.bus.bus import Bus
@@ -49,7 +50,7 @@ def locked(redis_urls: Urls, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     )
     write_checkpoint(settings, "square")
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(doors, "PAUSE_S", 0.02)
+        patched.setattr(token_module, "WRONG_TOKEN_DELAY_S", 0.02)
         with running_api(settings) as running:
             yield running
 
@@ -133,7 +134,7 @@ def test_the_folders_of_the_page_lead_nowhere_else(api: Api) -> None:
         "/assets/../api/v1/cameras",
         "/assets/%2e%2e/%2e%2e/metrics",
         "/uplot/../metrics",
-        "/assets/../door.py",
+        "/assets/../app.py",
     ):
         assert status(api, path) == 404
     for path in (
@@ -200,26 +201,26 @@ def test_the_schema_tells_how_to_come_in(api: Api) -> None:
 def test_wrong_tokens_wait_a_bounded_number_of_them_at_a_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(doors, "PAUSE_S", 0.05)
-    monkeypatch.setattr(doors, "PAUSING_MOST", 3)
-    door = Door(TOKEN)
+    monkeypatch.setattr(token_module, "WRONG_TOKEN_DELAY_S", 0.05)
+    monkeypatch.setattr(token_module, "MAX_DELAYED", 3)
+    auth = TokenAuth(TOKEN)
     wrong, right = asking(f"Bearer {WRONG}"), asking(f"Bearer {TOKEN}")
 
     async def guess() -> list[int]:
         return [
             answer.status_code
-            for answer in await asyncio.gather(*(door.refuse("wrong", wrong) for _ in range(8)))
+            for answer in await asyncio.gather(*(auth.refuse("wrong", wrong) for _ in range(8)))
         ]
 
     began = time.monotonic()
     assert sorted(asyncio.run(guess())) == [401] * 3 + [429] * 5
     assert time.monotonic() - began >= 0.05
     assert asyncio.run(guess()).count(401) == 3  # there is room again
-    assert (door.refusal(right), door.refusal(wrong)) == (
+    assert (auth.refusal(right), auth.refusal(wrong)) == (
         None,
         "wrong",
     )  # who is right is asked for nothing else
-    assert door.refused["wrong"] == 16
+    assert auth.refused["wrong"] == 16
 
 
 def test_what_was_refused_is_counted(api: Api) -> None:
@@ -263,7 +264,7 @@ def test_no_line_shows_a_token(api: Api, caplog: pytest.LogCaptureFixture) -> No
 def test_a_browser_logs_in_and_out(api: Api) -> None:
     cookie = log_in(api).headers["set-cookie"]
     assert TOKEN not in cookie
-    assert {"HttpOnly", "SameSite=strict", "Path=/", f"Max-Age={SESSION_S}"} <= set(
+    assert {"HttpOnly", "SameSite=strict", "Path=/", f"Max-Age={LOGIN_S}"} <= set(
         cookie.split("; ")
     )
     assert "Secure" not in cookie
@@ -315,22 +316,26 @@ def asking(authorization: str = "", cookie: str = "") -> HTTPConnection:
     return HTTPConnection({"type": "http", "headers": headers})
 
 
-def admitted(door: Door, session: str) -> bool:
-    return door.refusal(asking(cookie=f"{COOKIE}={session}")) is None
+def admitted(auth: TokenAuth, session: str) -> bool:
+    return auth.refusal(asking(cookie=f"{COOKIE}={session}")) is None
 
 
-def test_a_session_ends_with_its_time_and_with_its_token() -> None:
-    now = 1_700_000_000.0
-    door = Door(TOKEN, clock=lambda: now)
-    session = door.new_session()
-    until, signature = session.split(".")
-    assert admitted(door, session)
-    assert not admitted(door, f"{int(until) + 1}.{signature}")
-    assert not admitted(Door(WRONG, clock=lambda: now), session)
-    now += SESSION_S - 1
-    assert admitted(door, session)
+def test_a_login_ends_with_its_time_and_with_its_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1_700_000_000
+    monkeypatch.setattr(TimestampSigner, "get_timestamp", lambda _: now)
+    auth = TokenAuth(TOKEN)
+    login = auth.new_login()
+    value, timestamp, signature = login.split(".")
+    assert admitted(auth, login)
+    assert admitted(TokenAuth(TOKEN), login)  # another process
+    assert not admitted(auth, f"{value}.{timestamp[:-1]}B.{signature}")
+    assert not admitted(auth, f"{value}x.{timestamp}.{signature}")
+    assert not admitted(auth, TimestampSigner(TOKEN).sign("login").decode())  # for another purpose
+    assert not admitted(TokenAuth(WRONG), login)
+    now += LOGIN_S
+    assert admitted(auth, login)
     now += 1
-    assert not admitted(door, session)
+    assert not admitted(auth, login)
 
 
 def test_a_bearer_token_decides_alone(api: Api) -> None:
@@ -360,6 +365,17 @@ def test_a_page_of_another_site_does_nothing_with_the_cookie(
     with pytest.raises(InvalidStatus, match="403"):
         api.listen(additional_headers={**foreign, "Cookie": cookie})
     assert "gate" in store.cameras()
+
+
+@pytest.mark.parametrize("of", [TOKEN, WRONG])
+def test_an_expired_or_forged_login_is_refused_as_lapsed(
+    api: Api, monkeypatch: pytest.MonkeyPatch, of: str
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(TimestampSigner, "get_timestamp", lambda _: int(time.time()) - LOGIN_S - 60)
+        expired = TokenAuth(of).new_login()
+    answer = api.http.get("/api/v1/cameras", headers={"Cookie": f"{COOKIE}={expired}"})
+    assert "log in again" in is_refused(answer)
 
 
 # The WebSocket

@@ -1,1 +1,1 @@
-"""Authentication: token, cookie, login, same-origin check."""
+"""Authentication: `token` checks token and login cookie, `login` gives and deletes the cookie."""

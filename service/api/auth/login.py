@@ -1,12 +1,12 @@
-"""/session: a browser's way through the lock."""
+"""/session: the login of a browser."""
 
 from __future__ import annotations
 
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from lookout.service.api.auth.token import COOKIE, SESSION_S
-from lookout.service.api.dependencies import Here
+from lookout.service.api.auth.token import COOKIE, LOGIN_S
+from lookout.service.api.dependencies import ServicesDep
 from lookout.service.core.errors import NotFoundError
 
 router = APIRouter(prefix="/session", tags=["session"])
@@ -18,43 +18,40 @@ class Token(BaseModel):
     token: str = Field(max_length=1024)
 
 
-class SessionView(BaseModel):
+class LoginView(BaseModel):
     needed: bool = Field(description="whether this Lookout asks for a token (LOOKOUT_TOKEN)")
 
 
 @router.get("")
-async def get_session(here: Here) -> SessionView:
-    """Whether there is anything to log in to."""
-    return SessionView(needed=here.door is not None)
+async def get_login(services: ServicesDep) -> LoginView:
+    """Return whether a token is needed."""
+    return LoginView(needed=services.auth is not None)
 
 
 @router.post("", status_code=204, responses={401: {"description": "the token is wrong"}})
-async def log_in(given: Token, request: Request, here: Here) -> Response:
+async def log_in(body: Token, request: Request, services: ServicesDep) -> Response:
     """Exchange the token for a cookie that no script can read and no other site can use."""
-    if here.door is None:
+    if services.auth is None:
         raise NotFoundError("there is nothing to log in to: no token is set (LOOKOUT_TOKEN)")
-    if not here.door.knows(given.token):
-        return await here.door.refuse("wrong", request)
-    answer = Response(status_code=204)
-    answer.set_cookie(
+    if not services.auth.matches(body.token):
+        return await services.auth.refuse("wrong", request)
+    # Behind a proxy with TLS, the browser's Origin is https while our own socket is http.
+    page_scheme = request.headers.get("origin", request.url.scheme)
+    response = Response(status_code=204)
+    response.set_cookie(
         COOKIE,
-        here.door.new_session(),
-        max_age=SESSION_S,
+        services.auth.new_login(),
+        max_age=LOGIN_S,
         httponly=True,
         samesite="strict",
-        secure=_by_tls(request),
+        secure=page_scheme.startswith("https"),
     )
-    return answer
+    return response
 
 
 @router.delete("", status_code=204)
 async def log_out() -> Response:
-    """Have the browser forget its cookie."""
-    answer = Response(status_code=204)
-    answer.delete_cookie(COOKIE, httponly=True, samesite="strict")
-    return answer
-
-
-def _by_tls(request: Request) -> bool:
-    """As the browser sees it: behind a proxy that speaks TLS, its `Origin` knows and our own socket does not."""
-    return request.headers.get("origin", request.url.scheme).startswith("https")
+    """Delete the browser's cookie."""
+    response = Response(status_code=204)
+    response.delete_cookie(COOKIE, httponly=True, samesite="strict")
+    return response

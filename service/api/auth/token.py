@@ -1,7 +1,7 @@
-"""Who may come in: programs show the token with each request, a browser gets a cookie for it once.
+"""The token: programs send it with each request, a browser exchanges it for a login cookie.
 
-The cookie says until when it holds, signed with the token: nothing is kept, every API process takes it, and another
-token ends all of them. What is wrong waits before it is answered; what is right never does.
+The cookie is a time stamp signed with the token. Nothing is stored, so every API process accepts
+it, and another token ends all logins. A wrong token is answered after a delay, a right one at once.
 """
 
 from __future__ import annotations
@@ -10,116 +10,127 @@ import asyncio
 import hashlib
 import hmac
 import logging
-import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Container
 from typing import Literal
 
 from fastapi import Security
 from fastapi.security import APIKeyCookie, HTTPBearer
 from fastapi.security.utils import get_authorization_scheme_param
+from itsdangerous import BadSignature, TimestampSigner
 from starlette.requests import HTTPConnection
+from starlette.types import ASGIApp, Receive, Scope, Send
 
+from lookout.service.api import page
 from lookout.service.api.problems import ProblemResponse, problem
 from lookout.service.core.throttle import Throttle
 
 log = logging.getLogger(__name__)
 
 COOKIE = "lookout_session"
-SESSION_S = 30 * 24 * 3600
-PAUSE_S = 0.5  # before a wrong token is answered
-PAUSING_MOST = 64  # more than so many at once are turned away without a pause
-TELL_EVERY_S = 60.0
+LOGIN_S = 30 * 24 * 3600
+WRONG_TOKEN_DELAY_S = 0.5
+MAX_DELAYED = 64  # further wrong tokens are answered at once, with 429
+LOG_EVERY_S = 60.0
 
 Refusal = Literal["missing", "wrong", "lapsed"]
 REASONS: dict[Refusal, str] = {
     "missing": "the token is needed (LOOKOUT_TOKEN): send `Authorization: Bearer …`, or log in at /",
     "wrong": "the token is wrong",
-    "lapsed": "log in again: the session is over, or the token is another one now",
+    "lapsed": "log in again: the login has expired, or the token has changed",
 }
 
-ASKED = [
+TOKEN_SCHEMES = [
     Security(HTTPBearer(auto_error=False, description="LOOKOUT_TOKEN, where one is set")),
-    Security(
-        APIKeyCookie(
-            name=COOKIE, auto_error=False, description="what POST /api/v1/session gives a browser"
-        )
-    ),
+    Security(APIKeyCookie(name=COOKIE, auto_error=False, description="from POST /api/v1/session")),
 ]
-"""For the schema alone: `lock.Lock` asks, whatever a route says of itself."""
+"""Declares token and cookie in the OpenAPI schema; AuthMiddleware checks them."""
 
 
-class Door:
-    def __init__(self, token: str, clock: Callable[[], float] = time.time) -> None:
-        """`clock`: UTC seconds."""
+class TokenAuth:
+    """Checks requests against one token."""
+
+    def __init__(self, token: str) -> None:
         self.refused: Counter[Refusal] = Counter()
-        self._key = token.encode()
-        self._digest = _digest(token)
-        self._clock = clock
-        self._pausing = 0
-        self._rarely = Throttle(TELL_EVERY_S)
-
-    def refusals(self) -> dict[str, int]:
-        """How many so far, by why."""
-        return {why: self.refused[why] for why in REASONS}
-
-    def knows(self, token: str) -> bool:
-        """In constant time, of digests: neither content nor length of the right one shows."""
-        return hmac.compare_digest(_digest(token), self._digest)
-
-    def refusal(self, asking: HTTPConnection) -> Refusal | None:
-        """Why this request may not come in; None where it may. A bearer token, where there is one, decides alone."""
-        scheme, token = get_authorization_scheme_param(asking.headers.get("authorization"))
-        if scheme.lower() == "bearer":
-            return None if self.knows(token) else "wrong"
-        session = asking.cookies.get(COOKIE)
-        if session is None:
-            return "missing"
-        return None if self._holds(session) else "lapsed"
-
-    async def refuse(self, why: Refusal, asking: HTTPConnection) -> ProblemResponse:
-        """The answer, counted; after a pause where a token was tried."""
-        self.refused[why] += 1
-        if why == "wrong":
-            self._tell(asking)
-            if self._pausing >= PAUSING_MOST:
-                return problem(429, "too many wrong tokens at once", {"Retry-After": "1"})
-            await self._pause()
-        challenge = 'Bearer realm="lookout"' + (', error="invalid_token"' if why == "wrong" else "")
-        return problem(
-            401, REASONS[why], {"WWW-Authenticate": challenge, "Cache-Control": "no-store"}
+        self._digest = hashlib.sha256(token.encode()).digest()
+        self._signer = TimestampSigner(
+            token, salt="lookout login", key_derivation="hmac", digest_method=hashlib.sha256
         )
+        self._delayed = 0
+        self._throttle = Throttle(LOG_EVERY_S)
 
-    def new_session(self) -> str:
-        """A cookie's value, good for SESSION_S."""
-        until = str(int(self._clock()) + SESSION_S)
-        return f"{until}.{self._signature(until)}"
+    def matches(self, token: str) -> bool:
+        """Compare digests in constant time, so that neither content nor length leaks."""
+        return hmac.compare_digest(hashlib.sha256(token.encode()).digest(), self._digest)
 
-    def _holds(self, session: str) -> bool:
-        until, _, signature = session.partition(".")
-        signed = hmac.compare_digest(signature.encode(), self._signature(until).encode())
-        return signed and self._clock() < int(until)
+    def refusal(self, connection: HTTPConnection) -> Refusal | None:
+        """Return why the connection is refused, None if it is not.
 
-    def _signature(self, until: str) -> str:
-        return hmac.new(self._key, f"lookout session until {until}".encode(), "sha256").hexdigest()
-
-    async def _pause(self) -> None:
-        self._pausing += 1
+        A bearer token decides alone; without one the login cookie does.
+        """
+        scheme, token = get_authorization_scheme_param(connection.headers.get("authorization"))
+        if scheme.lower() == "bearer":
+            return None if self.matches(token) else "wrong"
+        login = connection.cookies.get(COOKIE)
+        if login is None:
+            return "missing"
         try:
-            await asyncio.sleep(PAUSE_S)
-        finally:
-            self._pausing -= 1
+            self._signer.unsign(login, max_age=LOGIN_S)
+        except BadSignature:
+            return "lapsed"
+        return None
 
-    def _tell(self, asking: HTTPConnection) -> None:
-        self._rarely.note()
-        more = self._rarely.due()
-        if more is not None:
-            log.warning(
-                "a wrong token came from %s%s",
-                asking.client.host if asking.client else "a socket",
-                more,
-            )
+    async def refuse(self, reason: Refusal, connection: HTTPConnection) -> ProblemResponse:
+        """Count the refusal and return its response, delayed if a token was tried."""
+        self.refused[reason] += 1
+        challenge = 'Bearer realm="lookout"'
+        if reason == "wrong":
+            challenge += ', error="invalid_token"'
+            self._log(connection)
+            if self._delayed >= MAX_DELAYED:
+                return problem(429, "too many wrong tokens at once", {"Retry-After": "1"})
+            self._delayed += 1
+            try:
+                await asyncio.sleep(WRONG_TOKEN_DELAY_S)
+            finally:
+                self._delayed -= 1
+        headers = {"WWW-Authenticate": challenge, "Cache-Control": "no-store"}
+        return problem(401, REASONS[reason], headers)
+
+    def new_login(self) -> str:
+        """Return a cookie value that is valid for LOGIN_S."""
+        return self._signer.sign("login").decode()
+
+    def _log(self, connection: HTTPConnection) -> None:
+        self._throttle.note()
+        unlogged = self._throttle.due()
+        if unlogged is not None:
+            client = connection.client.host if connection.client else "a socket"
+            log.warning("a wrong token came from %s%s", client, unlogged)
 
 
-def _digest(token: str) -> bytes:
-    return hashlib.sha256(token.encode()).digest()
+class AuthMiddleware:
+    """Refuse every request without token or login with 401; `/` answers with the login form.
+
+    Open are `open_paths` and the page's own files; a route that is added is closed.
+    """
+
+    def __init__(self, app: ASGIApp, auth: TokenAuth, open_paths: Container[str]) -> None:
+        self._app = app
+        self._auth = auth
+        self._open_paths = open_paths
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        is_open = scope["type"] == "lifespan" or (
+            scope["path"] in self._open_paths or scope["path"].startswith(page.FOLDERS)
+        )
+        reason = None if is_open else self._auth.refusal(HTTPConnection(scope))
+        if reason is None:
+            await self._app(scope, receive, send)
+            return
+        response = await self._auth.refuse(reason, HTTPConnection(scope))
+        is_page = scope["type"] == "http" and scope["path"] == page.PATH
+        if is_page and response.status_code == 401:
+            await page.login_form(response.headers)(scope, receive, send)
+        else:
+            await response(scope, receive, send)

@@ -1,115 +1,144 @@
-"""What there is to tell the listeners: cameras, scores, alerts and events, each read on its own.
+"""What changes: cameras, scores, alerts and events, each read from Redis by a reader of its own.
 
-None of the four waits for another: a store that is away or hangs keeps no score back, a bus no alert.
-All start at "now": no history.
+None of the four waits for another: a store that is away delays no score, a bus no alert. All start
+at "now", without history.
 """
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Generic, Literal, Protocol, TypeVar
 
 from pydantic import BaseModel
 
-from lookout.service.api.views import AlertView, CameraView, EventView, ScoreView
+from lookout.service.api.views import (
+    AlertView,
+    CameraView,
+    EventView,
+    ScoreView,
+    camera_views,
+)
 from lookout.service.core.camera import Camera
 from lookout.service.core.messages import AlertEvent, CameraEvent, FrameId
 from lookout.service.storage.bus.bus import Bus
 from lookout.service.storage.bus.outcomes import ScoreFollower
 from lookout.service.storage.store.store import Store
 
-AFTERWARDS_S = 30.0  # a removed camera's last alert closes after it is gone
-MOVING = {
-    "frames",
-    "scores",
-    "dropped",
-    "measured_fps",
-    "frame_age_s",
-}  # change with each frame: no news
+CAMERAS_EVERY_S = 1.0
+UNHEARD_EVERY_S = 0.25  # without listeners, only to stay at "now"
+SCORES_EVERY_S = 0.015
+LOGS_EVERY_S = 0.1
+LOG_ENTRIES = 100  # of a camera, read at once
+KEEP_REMOVED_S = 30.0  # a removed camera's last alert closes after it is gone
+VOLATILE = {"frames", "scores", "dropped", "measured_fps", "frame_age_s"}
+"""Fields of a camera's view that change with each frame: no message is sent for them."""
 
 Event = Literal["new", "update", "end"]
-Look = Callable[[Bus, Iterable[Camera]], dict[str, CameraView]]
-Known = Callable[
-    [], Mapping[str, Camera] | None
-]  # the cameras there are; None before anybody has looked
+Known = Callable[[], Mapping[str, Camera] | None]
+"""Returns the cameras there are; None before the store has answered once."""
 
 Entry = TypeVar("Entry")  # of a log
-Newest = Callable[[str], FrameId | None]  # where a camera's log ends now
+NewestId = Callable[[str], FrameId | None]  # where a camera's log ends now
+ReadAfter = Callable[[Mapping[str, FrameId | None], int], dict[str, list[tuple[FrameId, Entry]]]]
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
+class LiveMessage:
     camera: str
     text: str  # JSON
 
+    @classmethod
+    def of(cls, kind: str, camera: str, data: BaseModel, event: Event | None = None) -> LiveMessage:
+        """Build the JSON of a message."""
+        body: dict[str, object] = {"type": kind}
+        if event:
+            body["event"] = event
+        body["data"] = data.model_dump(mode="json")
+        return cls(camera, json.dumps(body, separators=(",", ":"), allow_nan=False))
 
-Tell = Callable[[list[Message]], None]
-After = Callable[[Mapping[str, FrameId | None], int], dict[str, list[tuple[FrameId, Entry]]]]
-Told = Callable[[Entry], Message]
+
+class Publisher(Protocol):
+    """Where messages go."""
+
+    def wants(self, camera: str) -> bool:
+        """Return whether somebody listens to the camera: without, no message is built."""
+
+    def publish(self, messages: list[LiveMessage]) -> None:
+        """Hand messages to their listeners."""
 
 
-class News(Protocol):
-    """One of the four. Used by one thread."""
+class Changes(Protocol):
+    """One of the four readers. Used by one thread."""
 
     name: str
-    begun: bool  # it stands at "now": from here on nothing is missed
+    started: bool  # it stands at "now": from here on nothing is missed
 
     def pause_s(self, *, heard: bool) -> float:
-        """How long until the next turn."""
+        """Return the time until the next poll; `heard`: whether there are listeners."""
 
-    def turn(self, tell: Tell) -> None:
-        """Look once and tell what is new. May raise one of UNAVAILABLE."""
+    def poll(self, publisher: Publisher) -> None:
+        """Publish what is new. Raises one of UNAVAILABLE."""
 
 
-class CameraNews:
-    """Cameras that come, change and go; and, for the others, which cameras there are."""
+class CameraChanges:
+    """Cameras that are added, change and are removed; tells the other readers which there are."""
 
     name = "cameras"
-    begun = False
+    started = False
 
-    def __init__(self, bus: Bus, store: Store, look: Look) -> None:
+    def __init__(self, bus: Bus, store: Store) -> None:
         self.known: Mapping[str, Camera] | None = None  # replaced as a whole: other threads read it
         self._bus = bus
         self._store = store
-        self._look = look
         self._views: dict[str, CameraView] = {}
 
-    def pause_s(self, *, heard: bool) -> float:  # noqa: ARG002  a state is news for the next listener too
-        return 1.0
+    def pause_s(self, *, heard: bool) -> float:  # noqa: ARG002  the next listener hears of states
+        return CAMERAS_EVERY_S
 
-    def turn(self, tell: Tell) -> None:
+    def poll(self, publisher: Publisher) -> None:
         cameras = self._store.cameras()
         try:
-            tell(
-                self._news(self._look(self._bus, cameras.values()))
-            )  # a camera is told before its first score
+            # A new camera is published before its first score.
+            self._compare(camera_views(self._bus, cameras.values()), publisher)
         finally:
-            self.known = cameras  # the bus may be away: alerts are told all the same
+            self.known = cameras  # without the bus as well: alerts are still followed
 
-    def _news(self, views: dict[str, CameraView]) -> list[Message]:
-        former, self._views = self._views, views
-        if not self.begun:
-            self.begun = True
-            return []
-        gone = [
-            _message("camera", camera, former[camera], "end")
-            for camera in former.keys() - views.keys()
-        ]
-        return gone + [
-            _message("camera", camera, view, "update" if camera in former else "new")
-            for camera, view in views.items()
-            if camera not in former or _seen(former[camera]) != _seen(view)
-        ]
+    def _compare(self, views: dict[str, CameraView], publisher: Publisher) -> None:
+        former = self._views
+        self._views = views
+        if not self.started:
+            self.started = True
+            return
+        changed: list[tuple[CameraView, Event]] = []
+        for camera in former.keys() - views.keys():
+            changed.append((former[camera], "end"))
+        for camera, view in views.items():
+            if camera not in former:
+                changed.append((view, "new"))
+            elif stable_fields(former[camera]) != stable_fields(view):
+                changed.append((view, "update"))
+        publisher.publish(
+            [
+                LiveMessage.of("camera", view.id, view, event)
+                for view, event in changed
+                if publisher.wants(view.id)
+            ]
+        )
 
 
-class ScoreNews:
-    """Scores, from the bus alone."""
+def stable_fields(view: CameraView) -> dict[str, object]:
+    """Return the fields of a view whose change is worth a message."""
+    return view.model_dump(exclude=VOLATILE)
+
+
+class ScoreChanges:
+    """New scores, from the bus alone."""
 
     name = "scores"
-    begun = False
+    started = False
 
     def __init__(self, bus: Bus, known: Known) -> None:
         self._bus = bus
@@ -117,18 +146,18 @@ class ScoreNews:
         self._follower = ScoreFollower(bus)
 
     def pause_s(self, *, heard: bool) -> float:
-        return 0.015 if heard else 0.25  # unheard: only to stay at "now"
+        return SCORES_EVERY_S if heard else UNHEARD_EVERY_S
 
-    def turn(self, tell: Tell) -> None:
+    def poll(self, publisher: Publisher) -> None:
         known = self._known()
         if known is not None:
             self._follow(known)
-        found = self._follower.poll()
-        tell(
+        publisher.publish(
             [
-                _message("score", s.camera, ScoreView.of(s))
-                for scores in found.values()
-                for s in scores
+                LiveMessage.of("score", camera, ScoreView.of(score))
+                for camera, scores in self._follower.poll().items()
+                if publisher.wants(camera)
+                for score in scores
             ]
         )
 
@@ -137,85 +166,82 @@ class ScoreNews:
         for camera in cursors.keys() - known.keys():
             del cursors[camera]
         for camera in known.keys() - cursors.keys():
-            # A camera that comes while we watch is heard from its first score.
-            cursors[camera] = None if self.begun else self._bus.newest_score_id(camera)
-        self.begun = True
+            # A camera that is added later is heard from its first score.
+            cursors[camera] = None if self.started else self._bus.newest_score_id(camera)
+        self.started = True
 
 
-class LogNews(Generic[Entry]):
-    """What is written to a log of each camera, from the store alone."""
+class LogChanges(Generic[Entry]):
+    """New entries of a log that each camera has, from the store alone."""
 
-    begun = False
+    started = False
 
     def __init__(
-        self, name: str, known: Known, newest: Newest, after: After[Entry], told: Told[Entry]
+        self,
+        name: str,
+        known: Known,
+        newest_id: NewestId,
+        read_after: ReadAfter[Entry],
+        message: Callable[[Entry], LiveMessage],
     ) -> None:
         self.name = name
         self._known = known
-        self._newest = newest
-        self._after = after
-        self._told = told
+        self._newest_id = newest_id
+        self._read_after = read_after
+        self._message = message
         self._cursors: dict[str, FrameId | None] = {}
-        self._gone: dict[
-            str, float
-        ] = {}  # removed cameras, and until when their logs are still followed
+        self._removed: dict[str, float] = {}  # camera → until when its log is still followed
 
     def pause_s(self, *, heard: bool) -> float:
-        return 0.1 if heard else 0.25
+        return LOGS_EVERY_S if heard else UNHEARD_EVERY_S
 
-    def turn(self, tell: Tell) -> None:
+    def poll(self, publisher: Publisher) -> None:
         known = self._known()
         if known is not None:
             self._follow(known, time.monotonic())
-        tell(self._news())
+        found = self._read_after(self._cursors, LOG_ENTRIES) if self._cursors else {}
+        for camera, entries in found.items():
+            self._cursors[camera] = entries[-1][0]
+        publisher.publish(
+            [
+                self._message(entry)
+                for camera, entries in found.items()
+                if publisher.wants(camera)
+                for _, entry in entries
+            ]
+        )
 
     def _follow(self, known: Mapping[str, Camera], now: float) -> None:
         for camera in known.keys() - self._cursors.keys():
             # A log's ids are times in ms; a camera of the same name may have left an old log.
             since = FrameId(int(known[camera].created_at * 1000), 0)
-            self._cursors[camera] = since if self.begun else self._newest(camera)
-        gone = self._cursors.keys() - known.keys()
-        self._gone = {camera: self._gone.get(camera, now + AFTERWARDS_S) for camera in gone}
-        for camera in gone:
-            if now > self._gone[camera]:
+            self._cursors[camera] = since if self.started else self._newest_id(camera)
+        removed = self._cursors.keys() - known.keys()
+        until = now + KEEP_REMOVED_S
+        self._removed = {camera: self._removed.get(camera, until) for camera in removed}
+        for camera in removed:
+            if now > self._removed[camera]:
                 del self._cursors[camera]
-        self.begun = True
-
-    def _news(self) -> list[Message]:
-        found = self._after(self._cursors, 100) if self._cursors else {}
-        for camera, rows in found.items():
-            self._cursors[camera] = rows[-1][0]
-        return [self._told(entry) for rows in found.values() for _, entry in rows]
+        self.started = True
 
 
-def alert_news(store: Store, known: Known) -> News:
-    return LogNews(
-        "alerts", known, store.newest_alert_event_id, store.alert_events_after, _of_alert
+def alert_changes(store: Store, known: Known) -> Changes:
+    """Return the reader of the alert logs."""
+
+    def message(entry: AlertEvent) -> LiveMessage:
+        return LiveMessage.of("alert", entry.alert.camera, AlertView.of(entry.alert), entry.event)
+
+    return LogChanges(
+        "alerts", known, store.newest_alert_event_id, store.alert_events_after, message
     )
 
 
-def event_news(store: Store, known: Known) -> News:
-    return LogNews(
-        "events", known, store.newest_camera_event_id, store.camera_events_after, _of_event
+def event_changes(store: Store, known: Known) -> Changes:
+    """Return the reader of the cameras' own events."""
+
+    def message(entry: CameraEvent) -> LiveMessage:
+        return LiveMessage.of("event", entry.camera, EventView.of(entry))
+
+    return LogChanges(
+        "events", known, store.newest_camera_event_id, store.camera_events_after, message
     )
-
-
-def _of_alert(entry: AlertEvent) -> Message:
-    return _message("alert", entry.alert.camera, AlertView.of(entry.alert), entry.event)
-
-
-def _of_event(entry: CameraEvent) -> Message:
-    return _message("event", entry.camera, EventView.of(entry))
-
-
-def _seen(view: CameraView) -> dict[str, object]:
-    return view.model_dump(exclude=MOVING)
-
-
-def _message(kind: str, camera: str, data: BaseModel, event: Event | None = None) -> Message:
-    body = {
-        "type": kind,
-        **({"event": event} if event else {}),
-        "data": data.model_dump(mode="json"),
-    }
-    return Message(camera, json.dumps(body, separators=(",", ":"), allow_nan=False))

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Query, WebSocket, WebSocketDisconnect
 from fastapi.concurrency import run_in_threadpool
 from starlette.websockets import WebSocketDisconnected
 
-from lookout.service.api.dependencies import Here, Services
+from lookout.service.api.dependencies import Services, ServicesDep
 from lookout.service.api.live.broadcaster import Client
 from lookout.service.storage.redis.connect import UNAVAILABLE
 
@@ -24,32 +24,32 @@ CLOSING_S = 2.0  # so long a client that does not read may take to read why it i
 
 @router.websocket("/live")
 async def live(
-    socket: WebSocket, here: Here, camera: Annotated[list[str] | None, Query()] = None
+    socket: WebSocket, services: ServicesDep, camera: Annotated[list[str] | None, Query()] = None
 ) -> None:
     """`?camera=` may be repeated; without it all cameras, those added later too."""
     wanted = camera or []
-    await here.hub.begun()
-    client = here.hub.join(
+    await services.broadcaster.wait_started()
+    client = services.broadcaster.join(
         wanted
     )  # before it is accepted: who is told of a connection misses nothing from then on
     try:
         with contextlib.suppress(*GONE):
             await socket.accept()
-            if refused := await _refused(here, wanted):
+            if refused := await _refused(services, wanted):
                 await socket.close(*refused)
                 return
             await _until_first(_send(socket, client), _receive(socket), client.behind.wait())
     finally:
-        here.hub.leave(client)
+        services.broadcaster.leave(client)
     if client.behind.is_set():
         await _close_behind(socket)
 
 
-async def _refused(here: Services, wanted: list[str]) -> tuple[int, str] | None:
+async def _refused(services: Services, wanted: list[str]) -> tuple[int, str] | None:
     """Why these cameras cannot be listened to. The store is asked only for those that the hub does not know (yet)."""
-    unknown = [name for name in wanted if name not in here.hub.known]
+    unknown = [name for name in wanted if name not in services.broadcaster.known]
     try:
-        known = await run_in_threadpool(here.store.cameras) if unknown else {}
+        known = await run_in_threadpool(services.store.cameras) if unknown else {}
     except UNAVAILABLE:
         return TRY_LATER, "the database is away; try again"
     missing = [name for name in unknown if name not in known]
