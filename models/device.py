@@ -1,7 +1,10 @@
-"""Where a model runs, and in which precision."""
+"""The device and the precision that a model runs in, and whether its bits can be repeated."""
 
 from __future__ import annotations
 
+import contextlib
+import os
+from collections.abc import Iterator
 from typing import Literal
 
 import torch
@@ -33,3 +36,39 @@ def choose_precision(wanted: Literal["auto", "fp32", "bf16"], device: str) -> Pr
     if device.startswith("cuda"):
         return "bf16" if torch.cuda.is_bf16_supported() else "fp32"
     return "bf16" if torch.cpu._is_avx512_bf16_supported() else "fp32"
+
+
+@contextlib.contextmanager
+def deterministic(enabled: bool) -> Iterator[None]:
+    """Use deterministic algorithms alone: the same bits for the same run on the same machine.
+
+    Enter it before CUDA is used. Within it, an operation without a deterministic form raises
+    RuntimeError. With `enabled` false nothing changes.
+    """
+    if not enabled:
+        yield
+        return
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read at cuBLAS's first call
+    algorithms = torch.are_deterministic_algorithms_enabled()
+    benchmark = torch.backends.cudnn.benchmark
+    torch.use_deterministic_algorithms(True)
+    torch.backends.cudnn.benchmark = False  # it would choose algorithms by their speed of the day
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(algorithms)
+        torch.backends.cudnn.benchmark = benchmark
+
+
+@contextlib.contextmanager
+def fastest() -> Iterator[None]:
+    """Let cuDNN try its algorithms on the first batch of a size and keep the fastest.
+
+    Two runs need not agree in their bits.
+    """
+    benchmark = torch.backends.cudnn.benchmark
+    torch.backends.cudnn.benchmark = True
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.benchmark = benchmark

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import sys
+from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,15 +32,24 @@ class Said:
         return line
 
 
-def lookout(*args: object, expect: int = 0) -> Said:
-    """The command line in this process: importing torch anew for each call would take longer than the call."""
-    out, err = io.StringIO(), io.StringIO()
+def call(main: Callable[[], None], *args: object, expect: int = 0) -> Said:
+    """Call a command line in this process: importing torch again each time would take longer.
+
+    `expect` is the exit code that it must end with.
+    """
+    out = io.StringIO()
+    err = io.StringIO()
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
         patch.setattr(sys, "argv", ["lookout", *map(str, args)])
         with pytest.raises(SystemExit) as ended:
             main()
     assert (ended.value.code or 0) == expect, err.getvalue()
     return Said(out.getvalue(), err.getvalue())
+
+
+def lookout(*args: object, expect: int = 0) -> Said:
+    """`lookout` in this process."""
+    return call(main, *args, expect=expect)
 
 
 def evaluated(

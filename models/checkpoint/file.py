@@ -114,6 +114,11 @@ def digest(path: Path) -> str:
     return sha256(path.read_bytes()).hexdigest()[:16]
 
 
+def describe_file(path: Path) -> str:
+    """Return the path of a file with its size and digest, for a message to the user."""
+    return f"{path} ({path.stat().st_size / 1e6:.1f} MB, sha256 {digest(path)})"
+
+
 def _content_sha256(header: Header, tensors: dict[str, Tensor]) -> str:
     """Of all that decides a score: the header but for provenance, and every number as it is stored."""
     found = sha256(header.deciding().encode())

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lookout.models.data.clip_length import frames_of
+from lookout.models.data.clips import count_frames
 from lookout.models.data.masks import Masked
 from lookout.models.errors import DataError
 
@@ -56,7 +56,7 @@ def read_labels(
         return None
     for path in clips:
         truth = found[path.stem]
-        truth.of(frames_of(path, len(truth.labels)))
+        truth.of(count_frames(path, len(truth.labels)))
     return found
 
 

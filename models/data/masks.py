@@ -19,8 +19,7 @@ import numpy.typing as npt
 from scipy.io import loadmat
 from scipy.ndimage import label
 
-from lookout.models.data.clip_length import frames_of
-from lookout.models.data.clips import MASKS, announced
+from lookout.models.data.clips import MASKS, clip_info, count_frames
 from lookout.models.data.image_folder import frame_images, images_at
 from lookout.models.errors import DataError
 from lookout.models.vision.quantize import SIDE
@@ -90,8 +89,8 @@ def read_masks(data: Path, clips: list[Path]) -> dict[str, Masked] | None:
 
 def _fitting(place: Path, mask: Mask, path: Path) -> Mask:
     """Raises DataError where the mask is not that of a clip of this size."""
-    clip = announced(path)
-    shape = frames_of(path, len(mask)), clip.height_px, clip.width_px
+    clip = clip_info(path)
+    shape = count_frames(path, len(mask)), clip.height_px, clip.width_px
     if mask.shape != shape:
         raise DataError(
             f"{place.name} is a mask of {mask.shape}; the clip is {shape} (frames, height, width)"

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from lookout.models.data.clips import whole_clip
 from lookout.models.errors import CheckpointError
-from lookout.models.media.decode import Pixels
+from lookout.models.media.preprocess import Pixels
 from lookout.models.memory_update import UpdateRule
 from lookout.models.scorer import Scorer
 from lookout.models.scoring.camera_state import CameraState, FrameScore

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lookout.models.checkpoint.file import Checkpoint
-from lookout.models.data.clips import announced, evaluation_clips
+from lookout.models.data.clips import clip_info, evaluation_clips
 from lookout.models.data.labels import Labels, Truth, read_labels
 from lookout.models.data.masks import Masked, read_masks
 from lookout.models.errors import CheckpointError
@@ -140,7 +140,7 @@ def evaluate(
     masks = read_masks(data, paths)
     truths, rates = (
         read_labels(data, paths, masks),
-        {path.stem: announced(path).fps or fps for path in paths},
+        {path.stem: clip_info(path).fps or fps for path in paths},
     )
     pictured = masks if regions else None
     keep_heat = keep_heat or pictured is not None
@@ -204,7 +204,7 @@ def require_clips(data: Path) -> None:
     """
     paths = evaluation_clips(data)
     for path in paths:
-        announced(path)
+        clip_info(path)
     read_labels(data, paths, read_masks(data, paths))
 
 

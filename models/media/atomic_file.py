@@ -1,4 +1,4 @@
-"""Writing a file so that it is there whole or not at all."""
+"""Write a file so that it is there whole or not at all, whatever fails on the way."""
 
 from __future__ import annotations
 
@@ -10,26 +10,34 @@ from pathlib import Path
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary name beside `path`, made `path` at the end; after an error nothing is left, and `path` is as before.
+    """Yield a temporary path beside `path`, which becomes `path` at the end.
 
-    It is on the disk before it has its name, so that a power cut cannot leave an empty file there. Raises OSError,
-    which names a file, where the folder cannot be made or written, or the disk is full.
+    The content is on the disk (fsync) before it has its name, so that a power cut cannot leave an
+    empty file there. After an error nothing is left, and `path` is as before.
+
+    Raises OSError, which names a file, where the folder cannot be made or written, or the disk is
+    full.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
     try:
         yield temporary
-        _flush(temporary)
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
-        error.filename = error.filename or str(
-            path
-        )  # a write that fails does not say of which file
+        error.filename = error.filename or str(path)  # a write that fails does not name its file
         raise
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def _flush(path: Path) -> None:
-    with path.open("rb+") as file:
-        os.fsync(file.fileno())
+def write_text(path: Path, text: str) -> None:
+    """Write a UTF-8 text file, whole or not at all. Raises OSError."""
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file, whole or not at all. Raises OSError."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)

@@ -1,56 +1,36 @@
-"""A training from where it stands to its end: step after step, with its rows, its state saved, and its stop."""
+"""The training loop: steps, log entries, saved states and the stop of a run."""
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
-from lookout.models.training.progress import Row
+from lookout.models.training.progress import LogEntry, Progress, StepRate
 from lookout.models.training.trainer import StoppedError, Trainer
 
 SAVE_EVERY_S = 30.0
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    step: int  # done, over all epochs
-    steps: int
-    epoch: int  # 0-based
-    loss: float
-    psnr_db: float  # of the batch's predictions
 
 
 def train(
     trainer: Trainer,
     state_path: Path,
     *,
-    report: Callable[[Progress], None] = lambda _: None,
-    keep: Callable[[Row], None] = lambda _: None,
+    on_progress: Callable[[Progress], None] = lambda _: None,
+    on_log_entry: Callable[[LogEntry], None] = lambda _: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> None:
-    """Run to the end of the last epoch, of patience or of the time; `keep` gets each row.
+    """Train up to the last epoch, or until patience or the time budget ends the run.
 
-    The state is saved every SAVE_EVERY_S, and before and after held-out clips are measured: that may take minutes.
+    The state is saved every SAVE_EVERY_S seconds, and before and after held-out clips are
+    measured, which may take minutes. `on_progress` is called as the run begins and after each
+    step, `on_log_entry` with each entry.
 
-    Raises StoppedError, with the state saved, once `should_stop` says so between two steps or while a row is measured;
-    TrainingError.
+    Raises StoppedError, with the state saved, once `should_stop` returns True between two steps
+    or during a measurement; TrainingError where a weight or the loss is not finite.
     """
-    try:
-        _to_the_end(trainer, state_path, report, keep, should_stop)
-    except StoppedError:
-        trainer.save(state_path)
-        raise
-
-
-def _to_the_end(
-    trainer: Trainer,
-    state_path: Path,
-    report: Callable[[Progress], None],
-    keep: Callable[[Row], None],
-    should_stop: Callable[[], bool],
-) -> None:
+    rate = StepRate(trainer.steps_done)
     saved_at = time.monotonic()
 
     def save() -> None:
@@ -58,25 +38,48 @@ def _to_the_end(
         trainer.save(state_path)
         saved_at = time.monotonic()
 
-    trainer.clock.start()
-    while not trainer.is_done():
-        if trainer.is_row_due():
-            if trainer.validation is not None:
-                save()
-            keep(trainer.write_row(should_stop))
-            if trainer.validation is not None:
-                save()
-            continue
+    def report(loss: float = math.nan, psnr_db: float = math.nan) -> None:
+        step = trainer.steps_done
+        on_progress(
+            Progress(
+                checkpoint=state_path.stem,
+                step=step,
+                steps=trainer.steps,
+                epoch=trainer.epoch,
+                epochs=trainer.options.epochs,
+                loss=loss,
+                psnr_db=psnr_db,
+                steps_per_s=rate.per_s(step),
+                left_s=rate.left_s(step, trainer.steps, trainer.budget.left_s),
+            )
+        )
+
+    def train_epoch() -> None:
+        """Train on the batches that are left of the epoch, or up to the next log entry."""
         if trainer.step_in_epoch == 0:
             trainer.begin_epoch()
         for batch in trainer.batches(trainer.step_in_epoch):
             if should_stop():
                 raise StoppedError
-            loss, psnr = trainer.step(batch)
-            report(Progress(trainer.steps_done, trainer.steps, trainer.epoch, loss, psnr))
+            report(*trainer.step(batch))
             if time.monotonic() - saved_at > SAVE_EVERY_S:
                 save()
-            if trainer.is_row_due():
-                break  # the epoch goes on once the row is written, with the batches that are left of it, if any
-        else:  # none are left, and no row is due
-            trainer.end_epoch()
+            if trainer.is_log_entry_due():
+                return
+        trainer.end_epoch()
+
+    trainer.budget.start()
+    report()
+    try:
+        while not trainer.is_done():
+            if not trainer.is_log_entry_due():
+                train_epoch()
+                continue
+            if trainer.validation is not None:
+                save()
+            on_log_entry(trainer.measure(should_stop))
+            if trainer.validation is not None:
+                save()
+    except StoppedError:
+        trainer.save(state_path)
+        raise

@@ -1,42 +1,122 @@
-"""What is noted of a training from time to time, and which of it is best."""
+"""Progress of a run: its time budget, its steps per second, and the entries of its log."""
 
 from __future__ import annotations
 
 import math
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
 Criterion = Literal["psnr", "auc"]
 
 
+class TimeBudget:
+    """Seconds that a run has taken, over every process that had a part in it, and may still take."""
+
+    def __init__(self, limit_s: float = 0.0, spent_before_s: float = 0.0) -> None:
+        """Without a limit where `limit_s` is 0. It stands still until `start`."""
+        self._limit_s = limit_s or math.inf
+        self._spent_before_s = spent_before_s
+        self._started_at_s: float | None = None  # monotonic
+
+    def start(self) -> None:
+        """Count the time from now on."""
+        self._started_at_s = time.monotonic()
+
+    @property
+    def spent_s(self) -> float:
+        """Seconds taken so far."""
+        if self._started_at_s is None:
+            return self._spent_before_s
+        return self._spent_before_s + time.monotonic() - self._started_at_s
+
+    @property
+    def left_s(self) -> float:
+        """Seconds that may still be taken; inf without a limit."""
+        return max(0.0, self._limit_s - self.spent_s)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing is left."""
+        return self.left_s == 0
+
+
 @dataclass(frozen=True, slots=True)
-class Row:
-    """How training went since the row before."""
+class LogEntry:
+    """Means over the steps since the entry before, and what held-out clips measure now."""
 
     epoch: int  # 1-based, the one it is in
     step: int  # done, over all epochs
     loss: float  # mean
     psnr_db: float  # mean, of the batches trained on
     learning_rate: float
-    held_out: dict[str, Any] | None = None  # the fields of `validation.Measured`
+    held_out: dict[str, Any] | None = None  # the fields of `validation.HeldOutMetrics`
     best: bool = False  # so far
-    ready: bool = True  # the model had all that it scores with; a row before that is never the best
+    ready: bool = True  # the model had all that it scores with; an entry before that is never best
+
+    def as_text(self, epochs: int) -> str:
+        """Return the entry as one line; `epochs` is the planned number."""
+        text = f"epoch {self.epoch} of {epochs}, step {self.step}: "
+        text += f"loss {self.loss:.5f}, PSNR {self.psnr_db:.2f} dB"
+        if self.held_out is not None:
+            text += f", held out {self.held_out['psnr_db']:.2f} dB"
+            if self.held_out["auc_percent"] is not None:
+                text += f", generated AUC {self.held_out['auc_percent']:.1f} %"
+            if not self.ready:
+                text += " (too early to be the best)"
+        if self.best:
+            text += " (best)"
+        return text
 
 
-def worth(row: Row | None, best_by: Criterion) -> float:
-    """Higher is better; no row at all, or one that did not measure it, is worth less than any."""
-    field = {"psnr": "psnr_db", "auc": "auc_percent"}[best_by]
-    found = None if row is None or row.held_out is None else row.held_out[field]
-    return -math.inf if found is None else float(found)
+def criterion_value(entry: LogEntry | None, best_by: Criterion) -> float:
+    """Return the number that decides which entry is best: higher is better.
+
+    Without an entry, or one that did not measure it: -inf.
+    """
+    if entry is None or entry.held_out is None:
+        return -math.inf
+    value = entry.held_out["psnr_db" if best_by == "psnr" else "auc_percent"]
+    return -math.inf if value is None else float(value)
 
 
-def as_text(row: Row, epochs: int) -> str:
-    """A row for a person."""
-    text = f"epoch {row.epoch} of {epochs}, step {row.step}: loss {row.loss:.5f}, PSNR {row.psnr_db:.2f} dB"
-    if row.held_out is not None:
-        auc = row.held_out["auc_percent"]
-        text += f", held out {row.held_out['psnr_db']:.2f} dB" + (
-            "" if auc is None else f", generated AUC {auc:.1f} %"
-        )
-        text += "" if row.ready else " (too early to be the best)"
-    return text + (" (best)" if row.best else "")
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """State of a run after a step, or as it begins or resumes."""
+
+    checkpoint: str  # name of the file that the run will write
+    step: int  # done, over all epochs
+    steps: int  # of the whole run
+    epoch: int  # 0-based
+    epochs: int
+    loss: float  # of this step; nan as the run begins
+    psnr_db: float  # of this batch's predictions; nan as the run begins
+    steps_per_s: float  # of this process; 0 as the run begins
+    left_s: float | None  # estimated; None while unknown
+
+    def rate_as_text(self) -> str:
+        """Return steps per second and time left."""
+        if self.left_s is None:
+            return "0 steps/s, time left unknown"
+        left_s = round(self.left_s)
+        clock = f"{left_s // 3600}:{left_s // 60 % 60:02}:{left_s % 60:02}"
+        return f"{self.steps_per_s:.3g} steps/s, {clock} left"
+
+
+class StepRate:
+    """Steps per second of this process, without those that an earlier process did."""
+
+    def __init__(self, steps_done: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._first_step = steps_done
+        self._clock = clock
+        self._since_s = clock()
+
+    def per_s(self, step: int) -> float:
+        """Return steps per second up to `step`."""
+        return (step - self._first_step) / max(self._clock() - self._since_s, 1e-9)
+
+    def left_s(self, step: int, steps: int, limit_s: float = math.inf) -> float | None:
+        """Return the seconds up to the last of `steps`, at most `limit_s`; None before a step."""
+        per_s = self.per_s(step)
+        return min((steps - step) / per_s, limit_s) if per_s else None

@@ -1,7 +1,7 @@
-"""What a training is watched by: PSNR of held-out normal clips, and AUC of anomalies that are made into them.
+"""Validation of a run: PSNR of held-out normal clips, and AUC of synthetic anomalies in them.
 
-The memory stays as trained. The anomalous frames are held against the normal ones of the held-out clips by their live
-value, with the bounds of those normal frames; test clips and their labels have no part in it.
+The memory stays as trained. Abnormal frames are compared to the normal ones of the held-out clips
+by their live value, with the bounds of those normal frames. Test clips and labels have no part.
 """
 
 from __future__ import annotations
@@ -17,150 +17,174 @@ from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
 from lookout.models.base import Config
-from lookout.models.data.clips import Footage
+from lookout.models.data.footage import Footage
 from lookout.models.data.synthetic_anomalies import KINDS, Anomaly, draw, with_anomaly
 from lookout.models.errors import DataError, TrainingError
 from lookout.models.media.preprocess import Pixels
 from lookout.models.scoring.calibration import Bounds, causal_value
 
-MOST_WINDOWS = 1000
-"""Of the normal ones, and of each kind of anomaly: of more, every n-th is taken."""
+MAX_WINDOWS = 1000
+"""Normal windows that are measured, and windows of each kind of anomaly: an even selection."""
 
 BATCH = 8
 
 Floats = npt.NDArray[np.float64]
 
-Score = Callable[[Tensor], tuple[Tensor, Tensor]]
+ScoreClips = Callable[[Tensor], tuple[Tensor, Tensor]]
 """(B, T, H, W, 3) uint8 RGB → PSNR in dB and distance, (B,) each."""
 
 
-class Measured(NamedTuple):
+class HeldOutMetrics(NamedTuple):
+    """One measurement. An AUC is None where the clips are too short for that anomaly."""
+
     psnr_db: float  # mean over the normal windows
-    auc_percent: (
-        float | None
-    )  # of all kinds together; None where the clips are too short for any anomaly
-    auc_percent_of: dict[str, float | None]
+    auc_percent: float | None  # of all kinds together
+    auc_percent_of: dict[str, float | None]  # by kind
 
 
 @dataclass(frozen=True, slots=True)
-class _Window:
+class ClipWindow:
+    """A window of held-out footage, with an anomaly or without."""
+
     clip: int
-    first: int
+    first: int  # frame
     anomaly: Anomaly | None = None
 
 
 class Validation:
-    """Held-out clips and the anomalies in them: the same windows at every measurement, which the seed decides."""
+    """Held-out clips and the anomalies in them: the same windows at every measurement."""
 
     def __init__(self, footage: Footage, config: Config, seed: int) -> None:
-        self.footage, self.fusion_weight = footage, config.fusion_weight
-        self.normal = _thinned([_Window(clip, first) for clip, first in footage.windows.tolist()])
+        """Draw the anomalies; `seed` decides them."""
+        self.footage = footage
+        self.fusion_weight = config.fusion_weight
+        self.normal = even_selection(
+            [ClipWindow(clip, first) for clip, first in footage.windows.tolist()]
+        )
         scored = config.input_spec.scored
         self.abnormal = {
-            kind: _thinned(list(self._windows(kind, (seed, number), scored)))
+            kind: even_selection(list(self.abnormal_windows(kind, number, scored, seed)))
             for number, kind in enumerate(KINDS)
         }
 
-    def _windows(self, kind: str, key: tuple[int, int], scored: int) -> Iterator[_Window]:
-        """Those whose scored frame is abnormal: one anomaly a clip."""
-        seed, of_kind = key
-        for number, clip in enumerate(self.footage.clips):
-            anomaly = draw(kind, clip, self.footage.t_length, scored, (seed, number, of_kind))
+    def abnormal_windows(
+        self, kind: str, number: int, scored: int, seed: int
+    ) -> Iterator[ClipWindow]:
+        """Yield the windows whose scored frame is abnormal, with one anomaly a clip.
+
+        `number` is that of the kind, `scored` the scored frame of a window.
+        """
+        for clip, pixels in enumerate(self.footage.clips):
+            key = (seed, clip, number)
+            anomaly = draw(kind, pixels, self.footage.t_length, scored, key)
             for frame in anomaly.abnormal:
-                yield _Window(number, frame - scored, anomaly)
+                yield ClipWindow(clip, frame - scored, anomaly)
 
-    def measure(self, score: Score) -> Measured:
-        """Raises TrainingError where the network gives something that is no number."""
-        psnr, distance = self._scores(self.normal, score)
-        bounds = Bounds.of(psnr, distance)
-        normal = self._values(psnr, distance, bounds)
-        values = {
-            kind: self._values(*self._scores(found, score), bounds)
-            for kind, found in self.abnormal.items()
+    def measure(self, score: ScoreClips) -> HeldOutMetrics:
+        """Return PSNR and AUC. Raises TrainingError where a score is not finite."""
+        psnr_db, distance = self.scores(self.normal, score)
+        bounds = Bounds.of(psnr_db, distance)
+        normal = self.values(psnr_db, distance, bounds)
+        abnormal = {
+            kind: self.values(*self.scores(windows, score), bounds)
+            for kind, windows in self.abnormal.items()
         }
-        together = np.concatenate(list(values.values()))
-        aucs = {kind: _auc_percent(normal, found) for kind, found in values.items()}
-        return Measured(float(psnr.mean()), _auc_percent(normal, together), aucs)
+        together = np.concatenate(list(abnormal.values()))
+        return HeldOutMetrics(
+            float(psnr_db.mean()),
+            auc_percent(normal, together),
+            {kind: auc_percent(normal, values) for kind, values in abnormal.items()},
+        )
 
-    def _scores(self, windows: list[_Window], score: Score) -> tuple[Floats, Floats]:
-        """PSNR and distance, one entry a window."""
+    def scores(self, windows: list[ClipWindow], score: ScoreClips) -> tuple[Floats, Floats]:
+        """Return PSNR in dB and distance, an entry a window. Raises TrainingError."""
         if not windows:
             return np.empty(0), np.empty(0)
-        batches = (windows[start : start + BATCH] for start in range(0, len(windows), BATCH))
-        found = [
-            score(torch.from_numpy(np.stack([self._pixels(window) for window in batch])))
-            for batch in batches
-        ]
-        psnr, distance = (_together(column) for column in zip(*found, strict=True))
-        if not (np.isfinite(psnr).all() and np.isfinite(distance).all()):
+        psnr: list[Tensor] = []
+        distance: list[Tensor] = []
+        for start in range(0, len(windows), BATCH):
+            clips = [self.pixels(window) for window in windows[start : start + BATCH]]
+            batch_psnr, batch_distance = score(torch.from_numpy(np.stack(clips)))
+            psnr.append(batch_psnr)
+            distance.append(batch_distance)
+        columns = [torch.cat(parts).double().cpu().numpy() for parts in (psnr, distance)]
+        if not all(np.isfinite(column).all() for column in columns):
             raise TrainingError(
                 "the scores of the held-out clips are no numbers: try a smaller learning rate"
             )
-        return psnr, distance
+        return columns[0], columns[1]
 
-    def _pixels(self, window: _Window) -> Pixels:
-        """(T, H, W, 3) uint8 RGB."""
-        clip, frames = (
-            self.footage.clips[window.clip],
-            range(window.first, window.first + self.footage.t_length),
-        )
+    def pixels(self, window: ClipWindow) -> Pixels:
+        """Return the frames of a window, (T, H, W, 3) uint8 RGB."""
+        clip = self.footage.clips[window.clip]
+        frames = range(window.first, window.first + self.footage.t_length)
         if window.anomaly is None:
             return clip[frames.start : frames.stop]
         return with_anomaly(clip, window.anomaly, frames)
 
-    def _values(self, psnr: Floats, distance: Floats, bounds: Bounds) -> Floats:
-        pairs = zip(psnr.tolist(), distance.tolist(), strict=True)
+    def values(self, psnr_db: Floats, distance: Floats, bounds: Bounds) -> Floats:
+        """Return the live value of each pair of PSNR and distance."""
+        pairs = zip(psnr_db.tolist(), distance.tolist(), strict=True)
         return np.array(
-            [causal_value(one, other, bounds, self.fusion_weight) for one, other in pairs],
+            [causal_value(psnr, other, bounds, self.fusion_weight) for psnr, other in pairs],
             np.float64,
         )
 
 
 def split(footage: Footage, share: float, seed: int) -> tuple[Footage, Footage]:
-    """To train on, and held out: `share` of the clips, at least one, which the seed chooses; of a single clip its end.
+    """Return what to train on and what to hold out.
 
-    Raises DataError where too little is left of it.
+    Held out is `share` of the clips, at least one, which the seed chooses; of a single clip its
+    end. Raises DataError where too little is left of it.
     """
     names = footage.names
     if len(names) == 1:
-        return _split_in_time(footage, share)
+        return split_in_time(footage, share)
     count = min(max(1, round(share * len(names))), len(names) - 1)
     chosen = set(np.random.default_rng(seed).permutation(len(names))[:count].tolist())
-    kept, held = (
-        {name: footage.parts(name) for i, name in enumerate(names) if (i in chosen) is wanted}
-        for wanted in (False, True)
-    )
-    return Footage.of_parts(kept, footage.t_length), Footage.of_parts(held, footage.t_length)
+    kept: dict[str, list[Pixels]] = {}
+    held_out: dict[str, list[Pixels]] = {}
+    for number, name in enumerate(names):
+        side = held_out if number in chosen else kept
+        side[name] = footage.parts(name)
+    t_length = footage.t_length
+    return Footage.of_parts(kept, t_length), Footage.of_parts(held_out, t_length)
 
 
-def _split_in_time(footage: Footage, share: float) -> tuple[Footage, Footage]:
-    """The parts before and after one frame; what is then too short for a window is left out."""
-    (name,), t_length = footage.names, footage.t_length
+def split_in_time(footage: Footage, share: float) -> tuple[Footage, Footage]:
+    """Return the parts of a single recording before and after one frame.
+
+    A part that is then too short for a window is left out. Raises DataError where no part is left
+    on one side.
+    """
+    (name,) = footage.names
+    t_length = footage.t_length
     frames = sum(map(len, footage.clips))
-    cut = frames - max(t_length, round(share * frames))
-    ends = np.cumsum([len(clip) for clip in footage.clips]).tolist()
-    at = [
-        min(max(cut - end + len(clip), 0), len(clip))
-        for clip, end in zip(footage.clips, ends, strict=True)
-    ]
-    before = [clip[:first] for clip, first in zip(footage.clips, at, strict=True)]
-    after = [clip[first:] for clip, first in zip(footage.clips, at, strict=True)]
-    kept, held = ([part for part in parts if len(part) >= t_length] for parts in (before, after))
-    if not kept or not held:
+    left = frames - max(
+        t_length, round(share * frames)
+    )  # frames to train on that are still to come
+    before: list[Pixels] = []
+    after: list[Pixels] = []
+    for clip in footage.clips:
+        cut = min(max(left, 0), len(clip))
+        before.append(clip[:cut])
+        after.append(clip[cut:])
+        left -= len(clip)
+    kept = [part for part in before if len(part) >= t_length]
+    held_out = [part for part in after if len(part) >= t_length]
+    if not kept or not held_out:
         raise DataError(f"{name} has {frames} frames: too few to train on some and hold out others")
-    return Footage.of_parts({name: kept}, t_length), Footage.of_parts({name: held}, t_length)
+    return Footage.of_parts({name: kept}, t_length), Footage.of_parts({name: held_out}, t_length)
 
 
-def _thinned(windows: list[_Window]) -> list[_Window]:
-    step = max(1, -(-len(windows) // MOST_WINDOWS))
+def even_selection(windows: list[ClipWindow]) -> list[ClipWindow]:
+    """Return every n-th window, at most MAX_WINDOWS of them."""
+    step = max(1, -(-len(windows) // MAX_WINDOWS))
     return windows[::step]
 
 
-def _together(column: tuple[Tensor, ...]) -> Floats:
-    return torch.cat(column).double().cpu().numpy()
-
-
-def _auc_percent(normal: Floats, abnormal: Floats) -> float | None:
+def auc_percent(normal: Floats, abnormal: Floats) -> float | None:
+    """Return the area under the ROC curve in percent; None without an abnormal value."""
     if not len(abnormal):
         return None
     truth = np.repeat((0, 1), (len(normal), len(abnormal)))

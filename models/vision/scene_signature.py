@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from lookout.models.media.decode import Pixels
+from lookout.models.media.preprocess import Pixels
 
 Floats = npt.NDArray[np.float32]
 

@@ -3,36 +3,51 @@
 from __future__ import annotations
 
 import importlib
-import logging
-import os
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from lookout.models.errors import ModelsError
+from lookout import __version__
+from lookout.service.cli.entry import run_app
 from lookout.service.cli.models import models_app
 from lookout.service.cli.options import Seed, finite
-from lookout.service.cli.recipe import recipe_app
 from lookout.service.cli.settings_page import page
 from lookout.service.cli.train import train_app
 from lookout.service.core import logging as logs
-from lookout.service.core.errors import LookoutError
 from lookout.service.core.lifecycle import stop_on_signals
 from lookout.service.core.settings import Settings, load_settings
 from lookout.service.core.stages import RENAMED_COMMANDS, STAGES, Stage
 
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     rich_markup_mode=None,  # with it, "[default: ...]" in a help is a tag, and not shown
     pretty_exceptions_enable=False,
-    help="Lookout: live anomaly scores for fixed cameras. Every setting is also an environment variable LOOKOUT_*.",
+    help="Lookout: live anomaly scores for fixed cameras. "
+    "Every setting is also an environment variable LOOKOUT_*.",
 )
 app.add_typer(train_app)
 app.add_typer(models_app)
-app.add_typer(recipe_app)
+
+
+def print_version(wanted: bool) -> None:
+    """Print the version and exit."""
+    if wanted:
+        typer.echo(f"lookout {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="print the version and exit", is_eager=True, callback=print_version
+        ),
+    ] = False,
+) -> None:
+    """Take the options that stand before the command."""
 
 
 @app.command()
@@ -133,24 +148,5 @@ def print_settings() -> None:
 
 
 def main() -> None:
-    """What goes wrong is one line on standard error: exit code 2 for a wrong setting, 3 for an open door
-    (errors.py), 1 for anything else.
-    """
-    # Read when torch is loaded, by every stage that we start too: threads that wait soon sleep, rather than spin on a
-    # core that a decoder or another model needs (ADR 13).
-    os.environ.setdefault("GOMP_SPINCOUNT", "2000")
-    try:
-        app()
-    except LookoutError as error:
-        _end(str(error), error.exit_code)
-    except ModelsError as error:
-        _end(str(error), 1)
-    except RuntimeError as error:  # torch's: out of memory, a broken driver
-        _end(str(error).strip().splitlines()[0], 1)
-    except OSError as error:
-        _end(f"{error.filename or 'input/output'}: {error.strerror or error}", 1)
-
-
-def _end(line: str, code: int) -> None:
-    logs.print_line(line, logging.CRITICAL)
-    sys.exit(code)
+    """Run `lookout`."""
+    run_app(app)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -14,8 +13,9 @@ from lookout.models.errors import DataError
 from lookout.service.cli.options import (
     Data,
     Device,
+    Half,
     Out,
-    PrecisionChoice,
+    Precision,
     SampleFps,
     finite,
     frames_bar,
@@ -31,21 +31,6 @@ if TYPE_CHECKING:
 models_app = typer.Typer()
 
 
-class MemoryChoice(StrEnum):
-    CARRIED = "carried"
-    PER_CLIP = "per-clip"
-
-
-class ScoreChoice(StrEnum):
-    PAPER = "paper"
-    LOCAL = "local"
-
-
-class UpdateChoice(StrEnum):
-    PAPER = "paper"
-    GUARDED = "guarded"
-
-
 CheckpointFile = Annotated[Path, typer.Option(help="a checkpoint of Lookout's")]
 
 
@@ -55,9 +40,9 @@ def calibrate(
     data: Data,
     out: Out,
     sample_fps: SampleFps = None,
-    precision: PrecisionChoice = PrecisionChoice.AUTO,
+    precision: Precision = "auto",
     device: Device = "auto",
-    half: Annotated[bool, typer.Option("--half", help="store the weights in float16")] = False,
+    half: Half = False,
 ) -> None:
     """Take the bounds of PSNR, distance and gate error from normal clips and store them in the checkpoint."""
     from lookout.models.checkpoint.file import load_checkpoint  # noqa: PLC0415
@@ -73,7 +58,7 @@ def calibrate(
             loaded,
             clips,
             device=where,
-            precision=choose_precision(precision.value, where),
+            precision=choose_precision(precision, where),
             reading=Reading(sample_fps, typer.echo),
             on_frame=on_frame,
         )
@@ -91,16 +76,17 @@ def calibrate(
 def evaluate(
     checkpoint: CheckpointFile,
     data: Data,
-    precision: PrecisionChoice = PrecisionChoice.FP32,
+    precision: Precision = "fp32",
     memory: Annotated[
-        MemoryChoice, typer.Option(help="carried over the clips, as the authors do")
-    ] = MemoryChoice.CARRIED,
+        Literal["carried", "per-clip"],
+        typer.Option(help="carried over the clips, as the authors do"),
+    ] = "carried",
     update: Annotated[
-        UpdateChoice,
+        Literal["paper", "guarded"],
         typer.Option(
             help="of the memory: as published, or guarded for cameras that run for months"
         ),
-    ] = UpdateChoice.PAPER,
+    ] = "paper",
     gate: Annotated[
         float | None,
         typer.Option(
@@ -119,8 +105,8 @@ def evaluate(
         ),
     ] = None,
     score: Annotated[
-        ScoreChoice, typer.Option(help="whose live values the alarms are of")
-    ] = ScoreChoice.PAPER,
+        Literal["paper", "local"], typer.Option(help="whose live values the alarms are of")
+    ] = "paper",
     threshold: Annotated[
         float | None,
         typer.Option(
@@ -168,7 +154,7 @@ def evaluate(
         settings.alert_clear_after_s,
     )
     where = choose_device(device)
-    chosen = choose_precision(precision.value, where)
+    chosen = choose_precision(precision, where)
     loaded = load_checkpoint(checkpoint)
     rule = _rule(loaded, update, gate)
     scorer = Scorer(loaded, where, chosen)
@@ -176,11 +162,11 @@ def evaluate(
         found = evaluate.evaluate(
             scorer,
             data,
-            carry_memory=memory is MemoryChoice.CARRIED,
+            carry_memory=memory == "carried",
             rule=rule,
             fusion_weight=alpha,
             learn_frames=settings.learn_frames,
-            scheme=score.value,
+            scheme=score,
             alarm=alarm,
             keep_heat=report is not None,
             fps=fps,
@@ -191,7 +177,7 @@ def evaluate(
         "checkpoint_sha256": digest(checkpoint),
         "precision": chosen,
     }
-    options |= {"memory": memory.value, "update": update.value, "gate": rule.gate}
+    options |= {"memory": memory, "update": update, "gate": rule.gate}
     options |= {
         "alpha": found.fusion_weight,
         "learn_frames": settings.learn_frames,
@@ -246,14 +232,14 @@ def list_models() -> None:
         typer.echo(f"{name:24} {make_config(name, {}).input_spec}")
 
 
-def _rule(checkpoint: Checkpoint, update: UpdateChoice, gate: float | None) -> UpdateRule:
+def _rule(checkpoint: Checkpoint, update: str, gate: float | None) -> UpdateRule:
     """The rule of the memory's update; a given gate goes before the published and the calibrated one."""
     from lookout.models.evaluation.evaluate import guarded_rule  # noqa: PLC0415
     from lookout.models.memory_update import UpdateRule  # noqa: PLC0415
 
     if gate is not None and checkpoint.config.input_spec.memory != "adapts":
         raise DataError(f"--gate: {checkpoint.name} has no memory that adapts")
-    paper = update is UpdateChoice.PAPER
+    paper = update == "paper"
     rule = (
         UpdateRule.paper(checkpoint.config.input_spec.gate) if paper else guarded_rule(checkpoint)
     )

@@ -1,4 +1,4 @@
-"""What the commands around checkpoints share: their options, how a checkpoint is written, a bar over frames."""
+"""Options that several commands share, provenance of a checkpoint, and a bar over frames."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ import math
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -19,27 +18,15 @@ if TYPE_CHECKING:
     from lookout.models.checkpoint.file import Checkpoint
 
 
-class PrecisionChoice(StrEnum):
-    AUTO = "auto"
-    FP32 = "fp32"
-    BF16 = "bf16"
-
-
 def finite(number: float | None) -> float | None:
-    """Of every option that takes one: infinity and nan lie within its bounds. Raises BadParameter."""
+    """Return the number of an option. Raises BadParameter for inf and nan, which pass its bounds."""
     if number is not None and not math.isfinite(number):
         raise typer.BadParameter(f"{number} is no number to work with")
     return number
 
 
-Data = Annotated[
-    Path,
-    typer.Option(help="a set's folder (train/, test/, labels), or one of clips: videos or images"),
-]
-
-
-def _a_checkpoints_name(out: Path) -> Path:
-    """Known before the work, not after it. Raises DataError."""
+def checkpoint_path(out: Path) -> Path:
+    """Return the path to write, before any work is done. Raises DataError where it is unfit."""
     from lookout.models.checkpoint.header import SUFFIX  # noqa: PLC0415
 
     if out.suffix != SUFFIX:
@@ -49,12 +36,13 @@ def _a_checkpoints_name(out: Path) -> Path:
     return out
 
 
-Out = Annotated[
+Data = Annotated[
     Path,
-    typer.Option(help="the checkpoint to write, NAME.safetensors", callback=_a_checkpoints_name),
+    typer.Option(help="a set's folder (train/, test/, labels), or one of clips: videos or images"),
 ]
-
-
+Out = Annotated[
+    Path, typer.Option(help="the checkpoint to write, NAME.safetensors", callback=checkpoint_path)
+]
 SampleFps = Annotated[
     float | None,
     typer.Option(
@@ -66,54 +54,39 @@ SampleFps = Annotated[
 ]
 Seed = Annotated[int, typer.Option(help="of what is drawn by chance", min=0, max=2**32 - 1)]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N")]
+Precision = Annotated[Literal["auto", "fp32", "bf16"], typer.Option()]
+Half = Annotated[bool, typer.Option("--half", help="store the weights in float16")]
 
 
 def save(out: Path, checkpoint: Checkpoint, half: bool) -> None:
-    """Write it and say so."""
-    write(out, checkpoint, half)
-    wrote(out)
-
-
-def write(path: Path, checkpoint: Checkpoint, half: bool) -> None:
-    """half: the weights in float16."""
+    """Write a checkpoint, in float16 where `half`, and say so."""
     import torch  # noqa: PLC0415
 
-    from lookout.models.checkpoint.file import save_checkpoint  # noqa: PLC0415
+    from lookout.models.checkpoint.file import describe_file, save_checkpoint  # noqa: PLC0415
 
-    save_checkpoint(path, checkpoint, torch.float16 if half else torch.float32)
-
-
-def wrote(path: Path) -> None:
-    """Tell which file is there now, its size and its digest."""
-    from lookout.models.checkpoint.file import digest  # noqa: PLC0415
-
-    typer.echo(f"wrote {path} ({path.stat().st_size / 1e6:.1f} MB, sha256 {digest(path)})")
+    save_checkpoint(out, checkpoint, torch.float16 if half else torch.float32)
+    typer.echo(f"wrote {describe_file(out)}")
 
 
-def provenance() -> dict[str, object]:
-    """The command as it was given, without the folders of this machine."""
-    return {
-        "lookout": __version__,
-        "command": " ".join(["lookout", *map(_without_folders, sys.argv[1:])]),
-    }
-
-
-def _without_folders(word: str) -> str:
-    """Of a command: also where an option and its value are one word."""
-    option, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
-    return option + equals + (Path(value).name if "/" in value else value)
+def provenance(program: str = "lookout") -> dict[str, object]:
+    """Return version and command, without the folders of this machine."""
+    words = [program]
+    for word in sys.argv[1:]:
+        option, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
+        words.append(option + equals + (Path(value).name if "/" in value else value))
+    return {"lookout": __version__, "command": " ".join(words)}
 
 
 @contextmanager
 def frames_bar(
-    clips: list[Path], what: str, t_length: int, sample_fps: float | None = None
+    clips: list[Path], label: str, t_length: int, sample_fps: float | None = None
 ) -> Iterator[Callable[[], None]]:
-    """A progress bar over the scored frames of some clips: all but the first T - 1 of each."""
+    """Show a progress bar over the scored frames of clips: all but the first T - 1 of each."""
     from rich.progress import Progress  # noqa: PLC0415
 
     from lookout.models.data.clips import frames_expected  # noqa: PLC0415
 
     total = sum(max(0, frames_expected(path, sample_fps) - t_length + 1) for path in clips)
     with Progress() as bar:
-        task = bar.add_task(what, total=total or None)
+        task = bar.add_task(label, total=total or None)
         yield lambda: bar.advance(task)

@@ -1,14 +1,10 @@
-"""lookout train: from a folder of normal clips to a checkpoint, told as it goes on; stopped, it goes on later."""
+"""`lookout train`: from a folder of normal clips to a checkpoint; stopped, the same command resumes."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import replace
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from types import TracebackType
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 import typer
 
@@ -16,35 +12,25 @@ from lookout.models.errors import DataError
 from lookout.service.cli.options import (
     Data,
     Device,
+    Half,
     Out,
-    PrecisionChoice,
+    Precision,
     SampleFps,
     Seed,
     finite,
     provenance,
-    write,
-    wrote,
 )
 from lookout.service.core.lifecycle import stop_on_signals
 
 if TYPE_CHECKING:
-    from lookout.models.base import Config
-    from lookout.models.data.clips import Footage
-    from lookout.models.media.preprocess import Preprocess
-    from lookout.models.training.loop import Progress
-    from lookout.models.training.progress import Row
-    from lookout.models.training.run_files import Files
-    from lookout.models.training.trainer import Trainer, TrainOptions
-    from lookout.models.training.validation import Validation
+    from rich.progress import TaskID
+
+    from lookout.models.training.progress import LogEntry, Progress
 
 train_app = typer.Typer()
 
 INTERRUPTED = 130
-
-
-class BestChoice(StrEnum):
-    PSNR = "psnr"
-    AUC = "auc"
+"""Exit code after a signal: 128 and SIGINT's number, as a shell has it."""
 
 
 @train_app.command()
@@ -86,9 +72,9 @@ def train(
         Path | None,
         typer.Option(help="a wide checkpoint of MNAD, whose queries a narrow one is to learn too"),
     ] = None,
-    precision: PrecisionChoice = PrecisionChoice.FP32,
+    precision: Precision = "fp32",
     device: Device = "auto",
-    half: Annotated[bool, typer.Option("--half", help="store the weights in float16")] = False,
+    half: Half = False,
     held_out: Annotated[
         float,
         typer.Option(
@@ -101,12 +87,14 @@ def train(
     validate: Annotated[Path | None, typer.Option(help="other normal clips to measure on")] = None,
     validate_every: Annotated[int, typer.Option(help="steps; 0: an epoch", min=0)] = 0,
     best_by: Annotated[
-        BestChoice, typer.Option(help="PSNR of held-out clips, or AUC of generated anomalies")
-    ] = BestChoice.PSNR,
+        Literal["psnr", "auc"],
+        typer.Option(help="PSNR of held-out clips, or AUC of generated anomalies"),
+    ] = "psnr",
     patience: Annotated[
         int,
         typer.Option(
-            help="end after so many measurements without a new best; 0: never before the last epoch",
+            help="end after so many measurements without a new best; "
+            "0: never before the last epoch",
             min=0,
         ),
     ] = 0,
@@ -132,201 +120,111 @@ def train(
 
     Stopped or killed, the same command goes on where it was.
     """
-    from lookout.models.checkpoint.header import read_header, stored_precision  # noqa: PLC0415
     from lookout.models.device import choose_device, choose_precision  # noqa: PLC0415
-    from lookout.models.media.preprocess import Preprocess  # noqa: PLC0415
-    from lookout.models.registry import changed, sized  # noqa: PLC0415
-    from lookout.models.training import determinism  # noqa: PLC0415
-    from lookout.models.training import run_files as session  # noqa: PLC0415
-    from lookout.models.training.trainer import TrainOptions  # noqa: PLC0415
+    from lookout.models.training import run  # noqa: PLC0415
+    from lookout.models.training.options import TrainOptions  # noqa: PLC0415
+    from lookout.models.training.trainer import StoppedError  # noqa: PLC0415
 
-    where = choose_device(device)
-    config = sized(model, width=width, dim=dim, items=items, height_px=size, width_px=size)
-    config = changed(config, _named(values or []))
-    if teacher is not None:
-        config = _taught(config, _named(values or []), compiled=compiled)
-        read_header(teacher)
-    preprocess = Preprocess(config.height_px, config.width_px)
-    footage, validation = _footage(data, preprocess, config, held_out, validate, seed, sample_fps)
-    if validation is None and (patience or best_by is BestChoice.AUC):
-        option = "--patience" if patience else "--best-by auc"
-        raise DataError(f"{option} needs clips to measure on: --held-out 0.1, or --validate FOLDER")
+    for value in values or []:
+        if "=" not in value:
+            raise DataError(f"--set takes NAME=X, for instance loss_separate=0, not {value!r}")
+    chosen_device = choose_device(device)
     options = TrainOptions(
         epochs=epochs,
         batch=batch,
         learning_rate=learning_rate,
         seed=seed,
-        precision=choose_precision(precision.value, where),
-        device=where,
-        row_every=validate_every,
+        precision=choose_precision(precision, chosen_device),
+        device=chosen_device,
+        log_every=validate_every,
         patience=patience,
-        best_by=best_by.value,
+        best_by=best_by,
         deterministic=deterministic,
         compiled=compiled,
-        most_s=60 * minutes,
+        limit_s=60 * minutes,
     )
-    files = session.Files(out)
-    sampled: dict[str, object] = {} if sample_fps is None else {"sample_fps": sample_fps}
-    runs = {k: files if seeds == 1 else files.of_seed(k) for k in range(seed, seed + seeds)}
-    with stop_on_signals() as stop, determinism.deterministic(deterministic):
-        held = f", {len(validation.footage.names)} held out" if validation else ""
-        typer.echo(
-            f"{len(footage.windows)} windows of {len(footage.names)} clips{held}, {epochs} epochs, on {where}"
-        )
-        for k, own in runs.items():
-            trainer = _trainer(config, replace(options, seed=k), footage, validation, teacher)
-            if session.finished(trainer, own):
-                stored = stored_precision(own.out)
-                typer.echo(
-                    f"{own.out} is there already, trained so, stored in {stored}; remove it to train it anew"
-                )
-                continue
-            run_training(trainer, own, preprocess, half, stop.is_set, lambda: sampled)
-    if seeds > 1:
-        _over_seeds(files, {k: own.out for k, own in runs.items()})
-
-
-def _taught(config: Config, changed: dict[str, str], *, compiled: bool) -> Config:
-    """The configuration of a network that a teacher trains: without the losses that it then has not."""
-    from lookout.models.mnad import MnadConfig  # noqa: PLC0415
-
-    if not isinstance(config, MnadConfig):
-        raise DataError(
-            "--teacher is for mnad-pred and mnad-recon: what it teaches are the queries of their memory"
-        )
-    if compiled:
-        raise DataError("--teacher and --compile: take one of them")
-    if unused := sorted({"loss_compact", "loss_separate"} & set(changed)):
-        raise DataError(
-            f"--set {unused[0]}: with --teacher the memory is the teacher's, and has no loss of its own"
-        )
-    return replace(config, loss_compact=0.0, loss_separate=0.0)
-
-
-def _trainer(
-    config: Config,
-    options: TrainOptions,
-    footage: Footage,
-    validation: Validation | None,
-    teacher: Path | None,
-) -> Trainer:
-    """Of one run: it learns alone, or from a teacher."""
-    from lookout.models.checkpoint.file import digest, load_checkpoint  # noqa: PLC0415
-    from lookout.models.mnad import MnadConfig  # noqa: PLC0415
-    from lookout.models.training.distill.student import Apprentice  # noqa: PLC0415
-    from lookout.models.training.distill.teacher import Teacher  # noqa: PLC0415
-    from lookout.models.training.trainer import Trainer  # noqa: PLC0415
-
-    if teacher is None or not isinstance(config, MnadConfig):
-        return Trainer(config, options, footage, validation)
-    wide = Teacher(load_checkpoint(teacher), digest(teacher), config, footage, options)
-    return Apprentice(config, options, footage, wide, validation)
-
-
-def _named(values: list[str]) -> dict[str, str]:
-    """NAME=X of the command line. Raises DataError for anything else."""
-    for value in values:
-        if "=" not in value:
-            raise DataError(f"--set takes NAME=X, for instance loss_separate=0, not {value!r}")
-    return dict(value.split("=", 1) for value in values)
-
-
-def _footage(
-    data: Path,
-    preprocess: Preprocess,
-    config: Config,
-    held_out: float,
-    validate: Path | None,
-    seed: int,
-    sample_fps: float | None,
-) -> tuple[Footage, Validation | None]:
-    """What to train on, and what to measure on, if anything."""
-    from lookout.models.data.clips import Footage, Reading, Room, train_clips  # noqa: PLC0415
-    from lookout.models.training.validation import Validation, split  # noqa: PLC0415
-
-    if held_out and validate:
-        raise DataError("--held-out and --validate: take one of them")
-    frames, reading = config.input_spec.frames, Reading(sample_fps, typer.echo)
-    clips, others = train_clips(data), train_clips(validate) if validate else []
-    room = Room(clips + others, preprocess, sample_fps)
-    footage = Footage.load(clips, preprocess, frames, reading, room)
-    if others:
-        return footage, Validation(
-            Footage.load(others, preprocess, frames, reading, room), config, seed
-        )
-    if not held_out:
-        return footage, None
-    footage, held = split(footage, held_out, seed)
-    return footage, Validation(held, config, seed)
-
-
-def run_training(
-    trainer: Trainer,
-    files: Files,
-    preprocess: Preprocess,
-    half: bool,
-    should_stop: Callable[[], bool],
-    note: Callable[[], dict[str, object]] = dict,
-) -> None:
-    """One run, from its state where there is one. note: what a checkpoint's provenance says besides."""
-    from lookout.models.training import run_files as session  # noqa: PLC0415
-    from lookout.models.training.trainer import StoppedError  # noqa: PLC0415
-
-    if session.begin(trainer, files):
-        typer.echo(
-            f"going on from {files.state} (epoch {trainer.epoch}, step {trainer.step_in_epoch})"
-        )
+    request = run.TrainRequest(
+        data,
+        out,
+        model=model,
+        width=width,
+        dim=dim,
+        items=items,
+        side_px=size,
+        changes=dict(value.split("=", 1) for value in values or []),
+        options=options,
+        seeds=seeds,
+        held_out=held_out,
+        validate=validate,
+        sample_fps=sample_fps,
+        teacher=teacher,
+        half=half,
+        provenance=provenance(),
+    )
     try:
-        with _steps(trainer) as (report, tell):
-            session.run(
-                trainer,
-                files,
-                lambda: trainer.checkpoint(preprocess, provenance() | note()),
-                lambda path, checkpoint: write(path, checkpoint, half),
-                report=report,
-                tell=tell,
-                should_stop=should_stop,
-            )
-    except StoppedError:
-        typer.echo(f"stopped; the same command goes on from {files.state}")
-        raise typer.Exit(INTERRUPTED) from None
-    wrote(files.out)
+        with stop_on_signals() as stop, ProgressBar() as bar:
+            run.run(request, bar, stop.is_set)
+    except StoppedError as stopped:
+        raise end_of_stopped(stopped.state) from None
 
 
-def _over_seeds(files: Files, outs: dict[int, Path]) -> None:
-    from lookout.models.evaluation.report import tables  # noqa: PLC0415
-    from lookout.models.training import run_files as session  # noqa: PLC0415
+def end_of_stopped(state: Path | None) -> typer.Exit:
+    """Print where a stopped run goes on from, and return its exit code to raise."""
+    if state is None:
+        typer.echo("stopped before the first step")
+    else:
+        typer.echo(f"stopped; the same command goes on from {state}")
+    return typer.Exit(INTERRUPTED)
 
-    found = session.over_seeds(outs)
-    tables.write_text(files.summary, json.dumps(found | provenance(), indent=1) + "\n")
-    for name, spread in found["over_seeds"].items():
-        typer.echo(
-            f"{name} over {len(outs)} seeds: {spread['mean']:.4g}, deviation {spread['deviation']:.2g}"
+
+class ProgressBar:
+    """Shows a run on the terminal: a bar over its steps, messages and log entries above it.
+
+    An `Observer` of `lookout.models.training.run`; use it as a context manager.
+    """
+
+    def __init__(self) -> None:
+        from rich import progress  # noqa: PLC0415
+
+        self._bar = progress.Progress(
+            progress.TextColumn("{task.description}"),
+            progress.BarColumn(),
+            progress.MofNCompleteColumn(),
         )
-    typer.echo(f"wrote {files.summary}")
+        self._task: TaskID | None = None
+        self._progress: Progress | None = None
 
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
 
-@contextmanager
-def _steps(trainer: Trainer) -> Iterator[tuple[Callable[[Progress], None], Callable[[Row], None]]]:
-    """A progress bar over training steps, with rate and time left, and a line for each row above it."""
-    from rich import progress  # noqa: PLC0415
+    def __exit__(
+        self,
+        _type: type[BaseException] | None,
+        _value: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        self._bar.stop()
 
-    from lookout.models.training import progress as rows  # noqa: PLC0415
-    from lookout.models.training import run_files as session  # noqa: PLC0415
+    def on_message(self, text: str) -> None:
+        """Print a line above the bar."""
+        self._bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
-    pace, text = session.Pace(trainer.steps_done), progress.TextColumn("{task.description}")
-    with progress.Progress(text, progress.BarColumn(), progress.MofNCompleteColumn()) as bar:
-        task = bar.add_task("training", completed=trainer.steps_done, total=trainer.steps)
+    def on_progress(self, progress: Progress) -> None:
+        """Move the bar; the first report of a run begins a new one."""
+        is_new = self._progress is None or self._progress.checkpoint != progress.checkpoint
+        self._progress = progress
+        if is_new or self._task is None:
+            self._task = self._bar.add_task(
+                progress.checkpoint, completed=progress.step, total=progress.steps
+            )
+            return
+        text = f"epoch {progress.epoch + 1}  loss {progress.loss:.5f}  "
+        text += f"PSNR {progress.psnr_db:.2f} dB  {progress.rate_as_text()}"
+        self._bar.update(self._task, description=text, completed=progress.step)
 
-        def going(step: int) -> str:
-            return pace(step, trainer.steps, trainer.clock.left_s)
-
-        def report(now: Progress) -> None:
-            text = f"epoch {now.epoch + 1}  loss {now.loss:.5f}  PSNR {now.psnr_db:.2f} dB"
-            bar.update(task, description=f"{text}  {going(now.step)}", completed=now.step)
-
-        def tell(row: Row) -> None:
-            line = f"{rows.as_text(row, trainer.options.epochs)}; {going(row.step)}"
-            bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
-
-        yield report, tell
+    def on_log_entry(self, entry: LogEntry) -> None:
+        """Print the entry with steps per second and time left."""
+        if self._progress is not None:
+            line = entry.as_text(self._progress.epochs)
+            self.on_message(f"{line}; {self._progress.rate_as_text()}")

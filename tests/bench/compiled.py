@@ -13,10 +13,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from lookout.models.data.clips import Footage
+from lookout.models.data.footage import Footage
 from lookout.models.device import choose_device, choose_precision
 from lookout.models.registry import sized
-from lookout.models.training.trainer import Trainer, TrainOptions
+from lookout.models.training.options import TrainOptions
+from lookout.models.training.trainer import Trainer
 
 BATCH = 4
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import av
 
-from lookout.models.media.decode import read_clip
+from lookout.models.media.clip_reader import read_clip
 from lookout.models.media.preprocess import Preprocess
 from tests.bench.footage import median_s, scene_clip
 

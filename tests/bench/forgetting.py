@@ -25,8 +25,8 @@ from torch import Tensor
 from lookout.models.checkpoint.file import Checkpoint, load_checkpoint
 from lookout.models.device import choose_precision
 from lookout.models.evaluation.evaluate import guarded_rule
-from lookout.models.media.decode import Pixels, read_clip
-from lookout.models.media.preprocess import Preprocess
+from lookout.models.media.clip_reader import read_clip
+from lookout.models.media.preprocess import Pixels, Preprocess
 from lookout.models.memory_update import Rollback, UpdateRule
 from lookout.models.scorer import Scorer
 from lookout.models.scoring.calibration import causal_value

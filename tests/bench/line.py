@@ -14,7 +14,7 @@ from websockets.sync.client import connect
 from lookout.models.checkpoint.file import load_checkpoint
 from lookout.models.device import choose_precision
 from lookout.models.evaluation.clip_scores import score_clips
-from lookout.models.media.decode import read_clip
+from lookout.models.media.clip_reader import read_clip
 from lookout.models.media.preprocess import Preprocess
 from lookout.models.scorer import Scorer
 from tests.bench.footage import MODEL, scene_clip

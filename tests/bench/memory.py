@@ -16,7 +16,7 @@ from torch import Tensor
 
 from lookout.models.checkpoint.file import load_checkpoint
 from lookout.models.data.clips import whole_clip
-from lookout.models.media.decode import Pixels
+from lookout.models.media.preprocess import Pixels
 from lookout.models.memory import attend
 from lookout.models.scorer import Scorer
 

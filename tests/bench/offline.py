@@ -24,7 +24,7 @@ from lookout.models.data.clips import evaluation_clips, train_clips, whole_clip
 from lookout.models.data.labels import read_labels
 from lookout.models.data.synthetic_anomalies import KINDS, draw, with_anomaly
 from lookout.models.evaluation.clip_scores import ClipScorer, ClipScores, score_clips
-from lookout.models.media.decode import Pixels
+from lookout.models.media.preprocess import Pixels
 from lookout.models.memory_update import UpdateRule
 from lookout.models.scorer import Scorer
 from lookout.models.scoring.metrics import minmax, value_minmax

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lookout.models.media.decode import read_clip
+from lookout.models.media.clip_reader import read_clip
 from lookout.models.media.preprocess import Preprocess
 from lookout.models.vision.scene_signature import Look, likeness, sharpness_ratio
 from lookout.service.core.messages import Pixels

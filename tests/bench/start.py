@@ -20,13 +20,15 @@ from torch import Tensor
 
 from lookout.models import memory
 from lookout.models.checkpoint.file import save_checkpoint
-from lookout.models.data.clips import Footage, train_clips
+from lookout.models.data.clips import train_clips
+from lookout.models.data.footage import Footage
 from lookout.models.kmeans import POINTS, kmeans
 from lookout.models.media.preprocess import Preprocess
 from lookout.models.mnad import Mnad, MnadConfig
 from lookout.models.registry import sized
 from lookout.models.training.loop import train
-from lookout.models.training.trainer import StoppedError, Trainer, TrainOptions
+from lookout.models.training.options import TrainOptions
+from lookout.models.training.trainer import StoppedError, Trainer
 
 STARTS_AGAIN = 1  # 0-based epoch
 

@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lookout.models.data.clips import Footage
+from lookout.models.data.footage import Footage
 from lookout.models.mnad import MnadConfig, MnadPred
 from lookout.models.training.loop import train
-from lookout.models.training.trainer import Trainer, TrainOptions
+from lookout.models.training.options import TrainOptions
+from lookout.models.training.trainer import Trainer
 from tests.bench.start import items_by_kmeans, trained
 
 TINY = MnadConfig(width=4, dim=8, items=3, height_px=32, width_px=32)

@@ -17,7 +17,7 @@ from lookout.models.checkpoint.import_mnad import import_mnad
 from lookout.models.device import Precision
 from lookout.models.evaluation.clip_scores import ClipScores, score_clips
 from lookout.models.evaluation.evaluate import Evaluation, evaluate
-from lookout.models.media.decode import read_clip
+from lookout.models.media.clip_reader import read_clip
 from lookout.models.scorer import Scorer
 from tests.conftest import SHARED
 from tests.e2e.conftest import HALF_GATE, PED2

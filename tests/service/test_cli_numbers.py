@@ -30,6 +30,6 @@ def test_what_is_no_number_is_refused(command: str, option: str, number: str) ->
 
 
 def test_there_are_such_options() -> None:
-    assert {("train", "--learning-rate"), ("evaluate", "--gate"), ("recipe", "--minutes")} < set(
+    assert {("train", "--learning-rate"), ("evaluate", "--gate"), ("train", "--minutes")} < set(
         number_options()
     )

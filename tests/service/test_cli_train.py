@@ -19,7 +19,8 @@ import torch
 from lookout.models.checkpoint.file import digest, load_checkpoint
 from lookout.models.checkpoint.header import read_header
 from lookout.models.data import clips as footage
-from lookout.models.training.trainer import Batch, Trainer
+from lookout.models.training.loader import Batch
+from lookout.models.training.trainer import Trainer
 from tests.cli import TRAIN, evaluated, lookout
 from tests.clips import damage, write_clip
 from tests.sets import write_images
@@ -216,7 +217,7 @@ def test_several_seeds_have_mean_and_deviation_and_go_on(data: Path, tmp_path: P
     assert held[0] == held[1]
     (tmp_path / "gate-seed4.safetensors").unlink()
     again = lookout(*command).out
-    assert "gate-seed3.safetensors is there already" in again
+    assert "gate-seed3.safetensors is finished" in again
     assert json.loads((tmp_path / "gate.seeds.json").read_text()) == summary
 
 
@@ -304,7 +305,7 @@ def test_several_seeds_at_a_cameras_rate_go_on_too(tmp_path: Path) -> None:
         10,
     )
     lookout(*command)
-    assert lookout(*command).out.count("is there already") == 2
+    assert lookout(*command).out.count("is finished") == 2
 
 
 def test_done_again_it_says_how_the_weights_are_stored(data: Path, tmp_path: Path) -> None:
@@ -313,10 +314,16 @@ def test_done_again_it_says_how_the_weights_are_stored(data: Path, tmp_path: Pat
     lookout(*command, "--half")
     before = out.read_bytes()
     for half in ((), ("--half",)):
-        assert "trained so, stored in float16; remove it" in lookout(*command, *half).out
+        assert (
+            "trained with these options, stored in float16; remove it"
+            in lookout(*command, *half).out
+        )
     assert out.read_bytes() == before
     lookout("calibrate", "--checkpoint", out, "--data", data, "--out", out)
-    assert "trained so, stored in float32; remove it" in lookout(*command, "--half").out
+    assert (
+        "trained with these options, stored in float32; remove it"
+        in lookout(*command, "--half").out
+    )
 
 
 def test_a_damaged_recording_is_used_and_the_damage_told(tmp_path: Path) -> None:
@@ -425,7 +432,7 @@ def test_a_training_that_came_to_its_end_is_not_done_again(data: Path, tmp_path:
     )
     there = {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
     assert (
-        "is there already, trained so, stored in float32; remove it to train it anew"
+        "is finished, trained with these options, stored in float32; remove it to train again"
         in lookout(*command).out
     )
     assert {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == there
@@ -436,7 +443,6 @@ def test_the_help_says_what_holds_where_nothing_is_given() -> None:
     for command, default in [
         ("train", "as published"),
         ("evaluate", "the checkpoint's"),
-        ("recipe", "2e-4 times the root of batch / 4"),
     ]:
         words = " ".join(lookout(command, "--help").out.split())
         assert f"[default: {default}]" in words
@@ -455,7 +461,7 @@ def test_a_loss_that_is_no_number_is_one_line(data: Path, tmp_path: Path) -> Non
         expect=1,
     )
     assert (
-        "try a smaller learning rate; remove x.safetensors.resume to start anew" in said.one_line()
+        "try a smaller learning rate; remove x.safetensors.resume to start again" in said.one_line()
     )
     assert {path.name for path in tmp_path.iterdir()} == {"x.safetensors.resume"}
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lookout.models.media.decode import read_clip
+from lookout.models.media.clip_reader import read_clip
 from lookout.models.media.preprocess import Preprocess
 from lookout.service.core.camera import Camera
 from lookout.service.core.messages import FrameId

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 
-from lookout.models.media.decode import read_clip
+from lookout.models.media.clip_reader import read_clip
 from lookout.models.media.preprocess import Preprocess
 from lookout.service.core.settings import Settings
 from lookout.service.ingest.decoder.protocol import EXIT_CODES

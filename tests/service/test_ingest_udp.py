@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lookout.models.media.decode import TORN, read_clip
+from lookout.models.media.clip_reader import read_clip
+from lookout.models.media.decode import TORN
 from lookout.models.media.preprocess import Preprocess
 from lookout.service.core.camera import Transport
 from lookout.service.core.settings import Settings

@@ -9,18 +9,12 @@ import numpy as np
 import pytest
 
 from lookout.models.data import clips as footage
-from lookout.models.data.clips import (
-    Footage,
-    Reading,
-    Room,
-    clip_parts,
-    frames_expected,
-    whole_clip,
-)
+from lookout.models.data.clips import MemoryLimit, Reading, clip_parts, frames_expected, whole_clip
+from lookout.models.data.footage import Footage
 from lookout.models.errors import DataError, VideoError
 from lookout.models.evaluation.calibrate import calibrate
-from lookout.models.media.decode import Pixels, read_parts
-from lookout.models.media.preprocess import Preprocess
+from lookout.models.media.clip_reader import read_parts
+from lookout.models.media.preprocess import Pixels, Preprocess
 from lookout.models.media.timeline import Sampler, Timeline
 from lookout.models.training.validation import split
 from tests.clips import damage, number_in, write_clip
@@ -144,19 +138,19 @@ def test_clips_that_share_a_room_share_it_to_the_end(
     )
     room_for(59, monkeypatch)
     with pytest.raises(DataError, match="about 60 frames"):
-        Room([path, other], SIZE)
+        MemoryLimit([path, other], SIZE)
     monkeypatch.setattr(footage, "frames_expected", lambda *_: 0)
-    room = Room([path, other], SIZE)
-    Footage.load([path], SIZE, 5, room=room)
+    room = MemoryLimit([path, other], SIZE)
+    Footage.load([path], SIZE, 5, memory=room)
     with pytest.raises(DataError, match="the first 60 frames"):
-        Footage.load([other], SIZE, 5, room=room)
+        Footage.load([other], SIZE, 5, memory=room)
 
 
 @pytest.mark.parametrize("name", ["camera.mp4", "camera.mkv"])
 def test_damage_is_passed_over_and_no_window_reaches_across(tmp_path: Path, name: str) -> None:
     path = damage(write_clip(tmp_path / name, range(40), size_px=(64, 48), options=GROUPS), [12])
     said = Listener()
-    loaded = Footage.load([path], SIZE, 5, Reading(tell=said))
+    loaded = Footage.load([path], SIZE, 5, Reading(on_damage=said))
     assert [numbers(clip) for clip in loaded.clips] == [[*range(12)], [*range(20, 40)]]
     assert loaded.names == (name,)
     for index in range(len(loaded.windows)):
@@ -173,7 +167,7 @@ def test_every_part_is_whole_whichever_packet_is_damaged(tmp_path: Path, number:
         tmp_path / "camera.mp4", range(60), size_px=(64, 48), options=GROUPS | {"bf": "3"}
     )
     found = read_parts(damage(path, [number]), SIZE)
-    shown = [numbers(part) for part in found.clips]
+    shown = [numbers(part) for part in found.parts]
     assert shown == [list(range(part[0], part[0] + len(part))) for part in shown]
     assert found.lost == 60 - sum(map(len, shown)) > 0
 
@@ -181,12 +175,12 @@ def test_every_part_is_whole_whichever_packet_is_damaged(tmp_path: Path, number:
 def test_a_piece_that_is_too_short_is_left_out_and_told(tmp_path: Path) -> None:
     whole = write_clip(tmp_path / "camera.mkv", range(40), size_px=(64, 48), options=GROUPS)
     path, said = damage(whole, [3]), Listener()
-    assert [numbers(part)[0] for part in clip_parts(path, SIZE, 5, Reading(tell=said))] == [10]
+    assert [numbers(part)[0] for part in clip_parts(path, SIZE, 5, Reading(on_damage=said))] == [10]
     assert said.lines == [
         "camera.mkv: 7 frames passed over for damage, 3 more in pieces of less than 5; 30 used, in 1 piece"
     ]
     with pytest.raises(DataError, match=r"camera\.mkv has 30 frames together; the model needs 31"):
-        clip_parts(path, SIZE, 31, Reading(tell=said))
+        clip_parts(path, SIZE, 31, Reading(on_damage=said))
 
 
 def test_calibration_passes_over_damage_too(tmp_path: Path) -> None:
@@ -194,7 +188,7 @@ def test_calibration_passes_over_damage_too(tmp_path: Path) -> None:
         write_clip(tmp_path / "camera.mkv", range(40), size_px=(64, 48), options=GROUPS), [12]
     )
     said = Listener()
-    bounds = calibrate(tiny_checkpoint(), [path], reading=Reading(tell=said)).calibration
+    bounds = calibrate(tiny_checkpoint(), [path], reading=Reading(on_damage=said)).calibration
     assert bounds is not None
     assert bounds.frames == (12 - 4) + (20 - 4)
     assert len(said.lines) == 1
@@ -206,12 +200,12 @@ def test_of_a_recording_in_pieces_the_end_is_held_out(tmp_path: Path) -> None:
     path = damage(
         write_clip(tmp_path / "camera.mkv", range(60), size_px=(64, 48), options=GROUPS), [12, 42]
     )
-    loaded = Footage.load([path], SIZE, 5, Reading(tell=Listener()))
+    loaded = Footage.load([path], SIZE, 5, Reading(on_damage=Listener()))
     kept, held = split(loaded, 0.4, seed=0)
     assert [(numbers(clip)[0], numbers(clip)[-1]) for clip in kept.clips] == [(0, 11), (20, 33)]
     assert [(numbers(clip)[0], numbers(clip)[-1]) for clip in held.clips] == [(34, 41), (50, 59)]
     other = write_clip(tmp_path / "other.mkv", range(20), size_px=(64, 48))
-    both = Footage.load([path, other], SIZE, 5, Reading(tell=Listener()))
+    both = Footage.load([path, other], SIZE, 5, Reading(on_damage=Listener()))
     kept, held = split(both, 0.5, seed=0)
     assert len(kept.names) == len(held.names) == 1
     assert set(kept.names) | set(held.names) == {"camera.mkv", "other.mkv"}

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from lookout.models.data import clips as footage
-from lookout.models.data.clips import Footage, evaluation_clips, read, train_clips
+from lookout.models.data.clips import evaluation_clips, train_clips, whole_clip
+from lookout.models.data.footage import Footage
 from lookout.models.errors import DataError, VideoError
 from lookout.models.media.preprocess import Preprocess
 from tests.clips import number_in, numbered, write_clip
@@ -19,7 +20,7 @@ AS_IT_IS = Preprocess(height_px=24, width_px=40)
 
 
 def numbers(path: Path) -> list[int]:
-    return [number_in(frame) for frame in read(path, AS_IT_IS)]
+    return [number_in(frame) for frame in whole_clip(path, AS_IT_IS, 1)]
 
 
 @pytest.mark.parametrize(
@@ -40,7 +41,7 @@ def test_colours_and_grays_are_as_in_the_image(tmp_path: Path) -> None:
     rgb = np.random.default_rng(0).integers(0, 256, (24, 40, 3), dtype=np.uint8)
     cv2.imwrite(str(folder / "0.png"), cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))
     cv2.imwrite(str(folder / "1.png"), rgb[..., 0])
-    colour, gray = read(folder, AS_IT_IS)
+    colour, gray = whole_clip(folder, AS_IT_IS, 1)
     assert np.array_equal(colour, rgb)
     assert np.array_equal(gray, np.repeat(rgb[..., :1], 3, axis=2))
 
@@ -94,7 +95,7 @@ def test_a_series_with_holes_or_of_two_is_refused(
     tmp_path: Path, names: list[str], reason: str
 ) -> None:
     with pytest.raises(DataError, match=reason):
-        read(write_images(tmp_path / "clip", names), AS_IT_IS)
+        whole_clip(write_images(tmp_path / "clip", names), AS_IT_IS, 1)
 
 
 def test_a_damaged_or_odd_image_is_refused_in_one_line(
@@ -105,15 +106,15 @@ def test_a_damaged_or_odd_image_is_refused_in_one_line(
     for content in (whole[: len(whole) // 2], b"", b"no image"):
         (folder / "1.png").write_bytes(content)
         with pytest.raises(VideoError, match=r"clip: 1\.png is no image"):
-            read(folder, AS_IT_IS)
+            whole_clip(folder, AS_IT_IS, 1)
     (folder / "1.png").unlink()
     (folder / "1.png").mkdir()
     with pytest.raises(VideoError, match=r"clip: 1\.png cannot be read"):
-        read(folder, AS_IT_IS)
+        whole_clip(folder, AS_IT_IS, 1)
     (folder / "1.png").rmdir()
     cv2.imwrite(str(folder / "1.png"), numbered(1, 80, 24))
     with pytest.raises(VideoError, match=r"1\.png is 80x24, the first frame 40x24"):
-        read(folder, AS_IT_IS)
+        whole_clip(folder, AS_IT_IS, 1)
     assert capfd.readouterr().err == ""
 
 

@@ -16,12 +16,12 @@ import numpy.typing as npt
 import pytest
 from scipy.io import savemat
 
-from lookout.models.data.clips import announced, evaluation_clips
+from lookout.models.data.clips import clip_info, evaluation_clips
 from lookout.models.data.labels import Truth, read_labels
 from lookout.models.data.masks import Masked, read_masks
 from lookout.models.errors import DataError
 from lookout.models.evaluation.evaluate import evaluate
-from lookout.models.media.decode import read_clip
+from lookout.models.media.clip_reader import read_clip
 from lookout.models.media.preprocess import Preprocess
 from lookout.models.scorer import Scored, Scorer
 from tests.clips import write_clip
@@ -232,7 +232,7 @@ def test_a_header_that_counts_more_frames_than_are_shown_refuses_no_labels(tmp_p
     clip = cut(
         write_clip(tmp_path / "whole.mp4", range(30)), tmp_path / "test" / "01.mp4", first_s=1.0
     )
-    assert announced(clip).frames == 30
+    assert clip_info(clip).frames == 30
     truth = np.zeros((20, 120, 160), np.uint8)
     np.savez(
         clip.with_name("01_mask.npz"), mask=np.packbits(truth, axis=-1), shape=np.array(truth.shape)

@@ -21,7 +21,7 @@ from lookout.models.evaluation.evaluate import WAYS, Evaluation, Floats, Values,
 from lookout.models.evaluation.report.charts import Chart, Line, Span
 from lookout.models.evaluation.report.html import as_html
 from lookout.models.evaluation.report.worst_frames import APART, HOW_MANY, ranked
-from lookout.models.media.decode import read_clip
+from lookout.models.media.clip_reader import read_clip
 from lookout.models.scorer import Scorer
 from lookout.models.scoring.alert_policy import AlertPolicy
 from lookout.models.vision.heatmap import as_levels

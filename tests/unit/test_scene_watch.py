@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lookout.models.media.decode import read_clip
+from lookout.models.media.clip_reader import read_clip
 from lookout.models.media.preprocess import Preprocess
 from lookout.service.core.messages import CameraEvent, FrameId, Pixels
 from lookout.service.demo.scene import Scene

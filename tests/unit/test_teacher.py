@@ -13,16 +13,22 @@ import torch.nn.functional as F  # noqa: N812  torch's own convention
 
 from lookout.models import memory
 from lookout.models.checkpoint.file import Checkpoint
-from lookout.models.data.clips import Footage
+from lookout.models.data.footage import Footage
 from lookout.models.data.synthetic_anomalies import KINDS
 from lookout.models.errors import DataError
 from lookout.models.mnad import Mnad, MnadConfig, MnadReconConfig
 from lookout.models.registry import make_model
 from lookout.models.training.distill import teacher as teaching
-from lookout.models.training.distill.student import WEIGHT, Apprentice, misses, training_step
-from lookout.models.training.distill.teacher import Altered, Directions, Teacher, directions
+from lookout.models.training.distill.student import (
+    QUERY_WEIGHT,
+    Student,
+    distillation_step,
+    query_error,
+)
+from lookout.models.training.distill.teacher import AlteredFootage, Directions, Teacher, directions
 from lookout.models.training.loop import train
-from lookout.models.training.trainer import StoppedError, TrainOptions
+from lookout.models.training.options import TrainOptions
+from lookout.models.training.trainer import StoppedError
 from lookout.models.vision.tensors import to_clips
 from tests.tiny import TINY, street, untrained
 
@@ -80,7 +86,7 @@ def test_a_query_between_two_items_does_not_decide_the_directions() -> None:
 
 def test_altered_windows_are_those_that_look_abnormal_to_the_network() -> None:
     """Of each clip and kind a third of 16 scored frames is abnormal; a window looks so while one of its four is."""
-    found = Altered(FOOTAGE, TINY, seed=0)
+    found = AlteredFootage(FOOTAGE, TINY, seed=0)
     assert len(found.windows) >= 3 * len(KINDS) * 4
     for number in range(len(found.windows)):
         window = found.window(number)
@@ -108,7 +114,7 @@ def test_an_answer_is_kept_where_there_is_room_and_the_same_where_not(
 ) -> None:
     numbers = np.array([1, 4])
     first = teacher.queries(numbers), teacher.queries(numbers, altered=True)
-    monkeypatch.setattr(teaching, "ROOM", 0.0)
+    monkeypatch.setattr(teaching, "MEMORY_SHARE", 0.0)
     forgetful = Teacher(wide, "5eed", TINY, FOOTAGE, OPTIONS)
     again = (
         forgetful.queries(numbers[::-1].copy()).flip(0),
@@ -116,7 +122,7 @@ def test_an_answer_is_kept_where_there_is_room_and_the_same_where_not(
     )
     assert not forgetful.keeps
     assert all(torch.equal(one, other) for one, other in zip(first, again, strict=True))
-    monkeypatch.setattr(Teacher, "_ask", lambda *_: pytest.fail("it was asked again"))
+    monkeypatch.setattr(Teacher, "wide_queries", lambda *_: pytest.fail("it was asked again"))
     assert torch.equal(teacher.queries(numbers), first[0])
 
 
@@ -130,7 +136,7 @@ def test_misses_are_measured_in_what_is_told_by_the_queries() -> None:
         own = min(float((other - item).square().sum()) for item in of.items)
         scale = min(max(own, 0.2 * 0.5), 5.0 * 0.5)
         found.append((float((one - other).square().sum()) / scale + 1e-3) ** 0.5)
-    assert misses(q, wanted, of).item() == pytest.approx(np.mean(found), rel=1e-5)
+    assert query_error(q, wanted, of).item() == pytest.approx(np.mean(found), rel=1e-5)
 
 
 def test_of_altered_windows_the_queries_are_learned_and_not_the_frame(teacher: Teacher) -> None:
@@ -141,24 +147,27 @@ def test_of_altered_windows_the_queries_are_learned_and_not_the_frame(teacher: T
     clips = to_clips([FOOTAGE.window(number) for number in numbers], torch.device("cpu"))
     others = to_clips([teacher.altered.window(1)], torch.device("cpu"))
     wanted = torch.cat((teacher.queries(numbers), teacher.queries(numbers[:1] + 1, altered=True)))
-    found = training_step(model, clips, others, wanted, seen)
+    found = distillation_step(model, clips, others, wanted, seen)
     own, other = (model(batch[:, :12], seen.items[None]) for batch in (clips, others))
     mse = (own.frame - clips[:, 12:]).square().mean()
     missed = torch.stack(
-        [misses(q, w, seen) for q, w in ((own.queries, wanted[:2]), (other.queries, wanted[2:]))]
+        [
+            query_error(q, w, seen)
+            for q, w in ((own.queries, wanted[:2]), (other.queries, wanted[2:]))
+        ]
     )
     assert found.loss.item() == pytest.approx(
-        (mse + WEIGHT * (2 * missed[0] + missed[1]) / 3).item(), rel=1e-5
+        (mse + QUERY_WEIGHT * (2 * missed[0] + missed[1]) / 3).item(), rel=1e-5
     )
     assert found.mse.item() == pytest.approx(mse.item() / 4, rel=1e-5)
     others[:, 12:] = -1
-    assert training_step(model, clips, others, wanted, seen).loss.item() == found.loss.item()
+    assert distillation_step(model, clips, others, wanted, seen).loss.item() == found.loss.item()
 
 
 def test_a_pupil_comes_to_measure_what_its_teacher_measures(
     teacher: Teacher, tmp_path: Path
 ) -> None:
-    apprentice = Apprentice(TINY, replace(OPTIONS, epochs=6), FOOTAGE, teacher)
+    apprentice = Student(TINY, replace(OPTIONS, epochs=6), FOOTAGE, teacher)
     items = apprentice.items.clone()
     windows = {
         False: [FOOTAGE.window(number) for number in range(24)],
@@ -170,7 +179,7 @@ def test_a_pupil_comes_to_measure_what_its_teacher_measures(
         wanted = teacher.queries(np.arange(24), altered=altered)
         with torch.no_grad():
             q = apprentice.model(batch[:, :12], apprentice.items[None]).queries
-        return misses(q, wanted, teacher.directions).item()
+        return query_error(q, wanted, teacher.directions).item()
 
     at_first = missed(altered=False), missed(altered=True)
     train(apprentice, tmp_path / "state")
@@ -178,16 +187,16 @@ def test_a_pupil_comes_to_measure_what_its_teacher_measures(
     assert missed(altered=True) < 0.5 * at_first[1]
     assert torch.equal(apprentice.items, items)
     assert torch.equal(apprentice.items, teacher.directions.items)
-    assert apprentice.rows[-1].psnr_db > apprentice.rows[0].psnr_db
+    assert apprentice.log[-1].psnr_db > apprentice.log[0].psnr_db
 
 
 def test_in_bf16_the_answers_are_those_that_are_given_outside_of_a_training(
     wide: Checkpoint, tmp_path: Path
 ) -> None:
     options = replace(OPTIONS, precision="bf16")
-    apprentice = Apprentice(TINY, options, FOOTAGE, Teacher(wide, "5eed", TINY, FOOTAGE, options))
+    apprentice = Student(TINY, options, FOOTAGE, Teacher(wide, "5eed", TINY, FOOTAGE, options))
     train(apprentice, tmp_path / "state")
-    assert apprentice.rows[-1].loss < apprentice.rows[0].loss
+    assert apprentice.log[-1].loss < apprentice.log[0].loss
     alone = Teacher(wide, "5eed", TINY, FOOTAGE, options)
     assert torch.equal(apprentice.teacher.queries(np.array([3])), alone.queries(np.array([3])))
 
@@ -195,10 +204,10 @@ def test_in_bf16_the_answers_are_those_that_are_given_outside_of_a_training(
 def test_stopped_it_goes_on_to_the_same_bits(
     teacher: Teacher, wide: Checkpoint, tmp_path: Path
 ) -> None:
-    whole = Apprentice(TINY, OPTIONS, FOOTAGE, teacher)
+    whole = Student(TINY, OPTIONS, FOOTAGE, teacher)
     train(whole, tmp_path / "whole")
     cut, steps = (
-        Apprentice(TINY, OPTIONS, FOOTAGE, Teacher(wide, "5eed", TINY, FOOTAGE, OPTIONS)),
+        Student(TINY, OPTIONS, FOOTAGE, Teacher(wide, "5eed", TINY, FOOTAGE, OPTIONS)),
         iter(range(100)),
     )
     with pytest.raises(StoppedError):
@@ -207,7 +216,7 @@ def test_stopped_it_goes_on_to_the_same_bits(
     turned.directions = turned.directions._replace(
         basis=-turned.directions.basis
     )  # as another machine may find them
-    resumed = Apprentice(TINY, OPTIONS, FOOTAGE, turned)
+    resumed = Student(TINY, OPTIONS, FOOTAGE, turned)
     resumed.resume(tmp_path / "cut")
     train(resumed, tmp_path / "cut")
     for name, weights in whole.model.state_dict().items():
@@ -215,14 +224,14 @@ def test_stopped_it_goes_on_to_the_same_bits(
 
 
 def test_another_teacher_is_another_run(teacher: Teacher, wide: Checkpoint) -> None:
-    one = Apprentice(TINY, OPTIONS, FOOTAGE, teacher)
-    other = Apprentice(TINY, OPTIONS, FOOTAGE, Teacher(wide, "other", TINY, FOOTAGE, OPTIONS))
+    one = Student(TINY, OPTIONS, FOOTAGE, teacher)
+    other = Student(TINY, OPTIONS, FOOTAGE, Teacher(wide, "other", TINY, FOOTAGE, OPTIONS))
     assert one.fingerprint() != other.fingerprint()
     assert one.fingerprint()["footage"]["teacher"] == "5eed"
 
 
 @pytest.mark.parametrize(
-    ("teaches", "pupil", "why"),
+    ("teaches", "student", "why"),
     [
         (
             replace(WIDE, height_px=64, width_px=64),
@@ -239,7 +248,7 @@ def test_another_teacher_is_another_run(teacher: Teacher, wide: Checkpoint) -> N
         ),
     ],
 )
-def test_who_cannot_teach_whom(teaches: MnadConfig, pupil: MnadConfig, why: str) -> None:
+def test_who_cannot_teach_whom(teaches: MnadConfig, student: MnadConfig, why: str) -> None:
     with pytest.raises(DataError) as raised:
-        Teacher(untrained(teaches), "x", pupil, FOOTAGE, OPTIONS)
+        Teacher(untrained(teaches), "x", student, FOOTAGE, OPTIONS)
     assert why in str(raised.value)

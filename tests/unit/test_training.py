@@ -11,17 +11,18 @@ import pytest
 import torch
 
 from lookout.models import memory
-from lookout.models.data.clips import Footage, train_clips
+from lookout.models.data.clips import train_clips
+from lookout.models.data.footage import Footage
+from lookout.models.device import deterministic
 from lookout.models.errors import CheckpointError, DataError, TrainingError
 from lookout.models.media.preprocess import Preprocess
 from lookout.models.mnad import MnadPred
-from lookout.models.training import loop
-from lookout.models.training.determinism import deterministic
-from lookout.models.training.loader import Feed, fits
+from lookout.models.training.loader import WindowLoader, fits
 from lookout.models.training.loop import train
-from lookout.models.training.progress import Row
-from lookout.models.training.trainer import StoppedError, Trainer, TrainOptions
-from lookout.models.training.validation import Measured, Validation, split
+from lookout.models.training.options import TrainOptions
+from lookout.models.training.progress import LogEntry, Progress
+from lookout.models.training.trainer import StoppedError, Trainer
+from lookout.models.training.validation import HeldOutMetrics, Validation, split
 from tests.clips import write_clip
 from tests.killed import KilledError
 from tests.tiny import TINY, TINY_OF
@@ -65,11 +66,11 @@ def test_an_epoch_is_a_permutation_that_seed_and_epoch_decide(footage: Footage) 
 
 
 def test_training_lowers_the_loss(footage: Footage, tmp_path: Path) -> None:
-    seen: list[loop.Progress] = []
-    train(Trainer(TINY, OPTIONS, footage), tmp_path / "state", report=seen.append)
-    assert [now.step for now in seen] == list(range(1, 16))
-    assert seen[-1].loss < seen[0].loss
-    assert seen[-1].psnr_db > seen[0].psnr_db
+    seen: list[Progress] = []
+    train(Trainer(TINY, OPTIONS, footage), tmp_path / "state", on_progress=seen.append)
+    assert [now.step for now in seen] == list(range(16))
+    assert seen[-1].loss < seen[1].loss
+    assert seen[-1].psnr_db > seen[1].psnr_db
 
 
 def test_the_same_seed_gives_the_same_model_another_seed_another(
@@ -107,7 +108,7 @@ def validated(footage: Footage) -> tuple[Footage, Validation]:
     return kept, Validation(held, TINY, seed=1)
 
 
-WATCHED = replace(OPTIONS, row_every=2)
+WATCHED = replace(OPTIONS, log_every=2)
 
 
 @pytest.mark.parametrize("stop_after", [1, 2, 3])
@@ -125,8 +126,8 @@ def test_rows_too_are_as_if_nothing_had_happened(
     resumed.resume(state)
     train(resumed, state)
     assert_same(undisturbed, resumed)
-    assert resumed.rows == undisturbed.rows
-    assert [row.step for row in resumed.rows] == [2, 4, 6]
+    assert resumed.log == undisturbed.log
+    assert [row.step for row in resumed.log] == [2, 4, 6]
 
 
 def test_a_stop_while_a_row_is_measured_is_heard_and_changes_nothing(
@@ -137,18 +138,18 @@ def test_a_stop_while_a_row_is_measured_is_heard_and_changes_nothing(
     state, asked = tmp_path / "state", iter(range(100))
     with pytest.raises(StoppedError):
         train(stopped, state, should_stop=lambda: stopped.steps_done == 2 and next(asked) >= 1)
-    assert (stopped.steps_done, stopped.rows) == (2, [])
+    assert (stopped.steps_done, stopped.log) == (2, [])
     resumed = Trainer(TINY, WATCHED, *validated)
     resumed.resume(state)
     train(resumed, state)
     assert_same(undisturbed, resumed)
-    assert resumed.rows == undisturbed.rows
+    assert resumed.log == undisturbed.log
 
 
 class Deadly(Validation):
     """The process is killed while it measures."""
 
-    def measure(self, score: Any) -> Measured:  # noqa: ARG002
+    def measure(self, score: Any) -> HeldOutMetrics:  # noqa: ARG002
         raise KilledError
 
 
@@ -162,10 +163,10 @@ def test_a_kill_while_a_row_is_measured_costs_the_measurement_alone(
         train(Trainer(TINY, WATCHED, kept, Deadly(validation.footage, TINY, seed=1)), state)
     resumed = Trainer(TINY, WATCHED, *validated)
     resumed.resume(state)
-    assert (resumed.steps_done, resumed.rows) == (2, [])
+    assert (resumed.steps_done, resumed.log) == (2, [])
     train(resumed, state)
     assert_same(undisturbed, resumed)
-    assert resumed.rows == undisturbed.rows
+    assert resumed.log == undisturbed.log
 
 
 def test_a_kill_after_a_row_does_not_cost_the_row(
@@ -177,16 +178,16 @@ def test_a_kill_after_a_row_does_not_cost_the_row(
         tmp_path / "state",
     )
 
-    def report(now: loop.Progress) -> None:
+    def report(now: Progress) -> None:
         if now.step == 3:
             raise KilledError
 
     with pytest.raises(KilledError):
-        train(killed, state, report=report)
+        train(killed, state, on_progress=report)
     resumed.resume(state)
     assert resumed.steps_done == 2
-    assert resumed.rows == killed.rows
-    assert [row.step for row in resumed.rows] == [2]
+    assert resumed.log == killed.log
+    assert [row.step for row in resumed.log] == [2]
 
 
 def test_measuring_changes_nothing_of_the_training(footage: Footage, tmp_path: Path) -> None:
@@ -200,12 +201,17 @@ def test_measuring_changes_nothing_of_the_training(footage: Footage, tmp_path: P
 
 
 def test_a_row_tells_of_the_steps_since_the_one_before(footage: Footage, tmp_path: Path) -> None:
-    seen: list[loop.Progress] = []
-    rows: list[Row] = []
-    train(Trainer(TINY, OPTIONS, footage), tmp_path / "state", report=seen.append, keep=rows.append)
+    seen: list[Progress] = []
+    rows: list[LogEntry] = []
+    train(
+        Trainer(TINY, OPTIONS, footage),
+        tmp_path / "state",
+        on_progress=seen.append,
+        on_log_entry=rows.append,
+    )
     assert [(row.epoch, row.step) for row in rows] == [(1, 5), (2, 10), (3, 15)]
-    assert rows[1].loss == pytest.approx(np.mean([now.loss for now in seen[5:10]]))
-    assert rows[1].psnr_db == pytest.approx(np.mean([now.psnr_db for now in seen[5:10]]))
+    assert rows[1].loss == pytest.approx(np.mean([now.loss for now in seen[6:11]]))
+    assert rows[1].psnr_db == pytest.approx(np.mean([now.psnr_db for now in seen[6:11]]))
     assert rows[0].learning_rate == OPTIONS.learning_rate > rows[1].learning_rate
     assert all(row.held_out is None and not row.best for row in rows)
 
@@ -218,10 +224,10 @@ class Foretold:
     ) -> None:
         self.footage = footage
         self._found = [
-            Measured(psnr, auc, {}) for psnr, auc in zip(psnr_db, auc_percent, strict=True)
+            HeldOutMetrics(psnr, auc, {}) for psnr, auc in zip(psnr_db, auc_percent, strict=True)
         ]
 
-    def measure(self, score: Any) -> Measured:
+    def measure(self, score: Any) -> HeldOutMetrics:
         assert score(torch.zeros(1, 5, 32, 32, 3, dtype=torch.uint8))[0].isfinite().all()
         return self._found.pop(0)
 
@@ -231,7 +237,7 @@ def best_rows(
 ) -> list[bool]:
     trainer = Trainer(TINY, options, footage, cast(Validation, foretold))
     train(trainer, state)
-    return [row.best for row in trainer.rows]
+    return [row.best for row in trainer.log]
 
 
 def test_the_best_row_has_the_highest_psnr_or_auc(footage: Footage, tmp_path: Path) -> None:
@@ -264,7 +270,7 @@ def test_what_is_no_number_is_never_saved(footage: Footage, tmp_path: Path) -> N
     with pytest.raises(TrainingError, match="no number after epoch 1"):
         trainer.save(state)
     with pytest.raises(TrainingError, match="no number"):
-        trainer.write_row()
+        trainer.measure()
     assert state.read_bytes() == before
 
 
@@ -318,7 +324,7 @@ def test_bf16_trains_and_measures(footage: Footage, tmp_path: Path) -> None:
         TINY, replace(OPTIONS, precision="bf16"), footage, Validation(footage, TINY, 1)
     )
     train(trainer, tmp_path / "state")
-    assert trainer.rows[-1].loss < trainer.rows[0].loss
+    assert trainer.log[-1].loss < trainer.log[0].loss
     assert {parameter.dtype for parameter in trainer.model.parameters()} == {torch.float32}
 
 
@@ -360,7 +366,7 @@ def test_a_state_of_another_run_or_a_damaged_one_is_refused(
 
 @pytest.mark.parametrize("resident", [True, False])
 def test_a_feed_gives_the_same_wherever_the_footage_lies(footage: Footage, resident: bool) -> None:
-    batch = Feed(footage, torch.device("cpu"), resident=resident)(np.array([10, 3]))
+    batch = WindowLoader(footage, torch.device("cpu"), resident=resident).load(np.array([10, 3]))
     assert np.array_equal(batch.numpy(), np.stack([footage.window(10), footage.window(3)]))
 
 

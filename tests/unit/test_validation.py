@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from lookout.models.data.clips import Footage
+from lookout.models.data.footage import Footage
 from lookout.models.data.synthetic_anomalies import KINDS, Anomaly, Moving, Played, Running
 from lookout.models.errors import DataError, TrainingError
 from lookout.models.media.preprocess import Pixels
@@ -133,7 +133,7 @@ def test_of_a_single_recording_the_end_is_held_out() -> None:
         split(footage_of(9), 0.2, seed=1)
 
 
-def knowing(footage: Footage, psnr_of_anomalies_db: float) -> validation.Score:
+def knowing(footage: Footage, psnr_of_anomalies_db: float) -> validation.ScoreClips:
     """A score that knows every normal window."""
     known = {footage.window(i).tobytes() for i in range(len(footage.windows))}
 

@@ -10,15 +10,8 @@ import numpy as np
 import pytest
 
 from lookout.models.errors import NoPictureError, VideoError
-from lookout.models.media.decode import (
-    TAINTED,
-    Announced,
-    Trust,
-    announced,
-    opened,
-    pictures,
-    read_clip,
-)
+from lookout.models.media.clip_reader import ClipInfo, read_clip, read_info
+from lookout.models.media.decode import TAINTED, DamageFilter, open_video, pictures
 from lookout.models.media.preprocess import Preprocess
 from tests.clips import damage, number_in, write_clip, write_sound
 from tests.conftest import SHARED
@@ -33,7 +26,7 @@ def clip(tmp_path: Path) -> Path:
 
 def test_a_rate_that_is_not_known_is_not_announced(tmp_path: Path) -> None:
     told = [
-        announced(write_clip(tmp_path / f"{fps}.mkv", range(5), fps=fps)).fps for fps in (25, 1000)
+        read_info(write_clip(tmp_path / f"{fps}.mkv", range(5), fps=fps)).fps for fps in (25, 1000)
     ]
     assert told == [25, None]  # a thousand is what libav says where it knows none
 
@@ -46,7 +39,7 @@ def test_gray_footage_of_full_range_keeps_its_values_exactly() -> None:
         luma = [
             frame.to_ndarray()[: frame.height, : frame.width] for frame in container.decode(video=0)
         ]
-    with opened(path) as container:
+    with open_video(path) as container:
         rgb = [picture.rgb for picture in pictures(container)]
     assert len(rgb) == 180
     for gray, shown in zip(luma, rgb, strict=True):
@@ -54,7 +47,7 @@ def test_gray_footage_of_full_range_keeps_its_values_exactly() -> None:
 
 
 def test_every_frame_comes_once_in_the_order_of_display_with_its_time(clip: Path) -> None:
-    with opened(clip) as container:
+    with open_video(clip) as container:
         found = list(pictures(container))
     assert [number_in(picture.rgb) for picture in found] == list(range(30))
     assert [picture.pts_s for picture in found] == pytest.approx(
@@ -63,9 +56,9 @@ def test_every_frame_comes_once_in_the_order_of_display_with_its_time(clip: Path
 
 
 def test_live_decoding_gives_the_same_pixels(clip: Path) -> None:
-    with opened(clip) as container:
+    with open_video(clip) as container:
         usual = [picture.rgb for picture in pictures(container)]
-    with opened(clip) as container:
+    with open_video(clip) as container:
         live = [picture.rgb for picture in pictures(container, live=True)]
     np.testing.assert_array_equal(np.stack(live), np.stack(usual))
 
@@ -123,7 +116,7 @@ def test_a_file_that_is_cut_off_says_so_after_its_frames(tmp_path: Path) -> None
     numbers: list[int] = []
 
     def read() -> None:
-        with opened(path) as container:
+        with open_video(path) as container:
             numbers.extend(number_in(picture.rgb) for picture in pictures(container))
 
     with pytest.raises(
@@ -138,7 +131,7 @@ def test_packets_that_cannot_be_decoded_are_told_and_passed_over(tmp_path: Path)
     path = write_clip(tmp_path / "clip.mp4", range(30), options={"bf": "0", "g": "10"})
     damage(path, [10, 11, 12])
     broken: list[None] = []
-    with opened(path) as container:
+    with open_video(path) as container:
         found = list(pictures(container, lambda: broken.append(None)))
     assert [number_in(picture.rgb) for picture in found] == [*range(10), *range(20, 30)]
     assert len(broken) >= 3
@@ -170,38 +163,38 @@ CORRUPT_KEY = FakeFrame(key_frame=True, is_corrupt=True)
 def test_what_follows_a_damaged_picture_is_not_believed_until_a_keyframe(
     frames: list[FakeFrame], believed: str
 ) -> None:
-    trust = Trust(missing=lambda: False)
-    assert "".join("y" if trust.believes(frame) else "n" for frame in frames) == believed
+    damage = DamageFilter(packets_lost=lambda: False)
+    assert "".join("y" if damage.accepts(frame) else "n" for frame in frames) == believed
 
 
 def test_after_a_packet_that_cannot_be_decoded_a_keyframe_is_waited_for() -> None:
-    trust = Trust(missing=lambda: False)
-    trust.damaged()  # before the first picture: libav waits by itself
-    assert trust.believes(PLAIN)
-    trust.damaged()
-    assert [trust.believes(frame) for frame in (PLAIN, KEY)] == [False, True]
+    damage = DamageFilter(packets_lost=lambda: False)
+    damage.packet_failed()  # before the first picture: libav waits by itself
+    assert damage.accepts(PLAIN)
+    damage.packet_failed()
+    assert [damage.accepts(frame) for frame in (PLAIN, KEY)] == [False, True]
 
 
 def test_where_pictures_are_reordered_a_keyframe_from_before_the_damage_may_come_after_it() -> None:
-    trust = Trust(missing=lambda: False, reorders=True)
-    assert trust.believes(KEY)
-    trust.damaged()
+    damage = DamageFilter(packets_lost=lambda: False, reorders=True)
+    assert damage.accepts(KEY)
+    damage.packet_failed()
     frames = [PLAIN, KEY, *[PLAIN] * 5, KEY, PLAIN]
-    assert "".join("y" if trust.believes(frame) else "n" for frame in frames) == "n" * 7 + "yy"
+    assert "".join("y" if damage.accepts(frame) else "n" for frame in frames) == "n" * 7 + "yy"
 
 
 def test_a_keyframe_that_may_have_lost_packets_itself_does_not_count() -> None:
     missing = [False, True, *[False] * 20]
-    trust = Trust(missing=lambda: missing.pop(0))
+    damage = DamageFilter(packets_lost=lambda: missing.pop(0))
     frames = [KEY, PLAIN, KEY, *[PLAIN] * 5, KEY, PLAIN]
     assert (
-        "".join("y" if trust.believes(frame) else "n" for frame in frames) == "y" + "n" * 7 + "yy"
+        "".join("y" if damage.accepts(frame) else "n" for frame in frames) == "y" + "n" * 7 + "yy"
     )
 
 
 def test_packets_without_a_picture_are_not_waited_for_for_ever(clip: Path) -> None:
     with (
-        opened(clip) as container,
+        open_video(clip) as container,
         pytest.raises(NoPictureError, match="packets come, but no whole picture for 0 s"),
     ):
         list(pictures(container, patience_s=0.0))
@@ -215,6 +208,8 @@ def test_endless_damage_ends_the_stream(tmp_path: Path) -> None:
 
 def test_a_header_announces_frames_rate_and_size(tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "clip.mp4", range(25), fps=25, size_px=(64, 48))
-    assert announced(clip) == Announced(frames=25, fps=25.0, width_px=64, height_px=48)
+    assert read_info(clip) == ClipInfo(
+        frames=25, fps=25.0, width_px=64, height_px=48, duration_s=1.0
+    )
     with pytest.raises(VideoError, match="no video in it"):
-        announced(write_sound(tmp_path / "sound.mp4"))
+        read_info(write_sound(tmp_path / "sound.mp4"))

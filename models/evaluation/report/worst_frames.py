@@ -12,7 +12,8 @@ import numpy.typing as npt
 from lookout.models.data.image_folder import images_at
 from lookout.models.evaluation.clip_scores import ClipScores
 from lookout.models.evaluation.evaluate import Evaluation
-from lookout.models.media.decode import Pixels, opened, pictures
+from lookout.models.media.decode import open_video, pictures
+from lookout.models.media.preprocess import Pixels
 from lookout.models.vision.quantize import PEAK
 
 Cells = npt.NDArray[np.int64]
@@ -104,7 +105,7 @@ def _frames(path: Path, wanted: set[int]) -> dict[int, Pixels]:
         return images_at(path, wanted)
     found: dict[int, Pixels] = {}
     if wanted:
-        with opened(path) as container:
+        with open_video(path) as container:
             for number, picture in enumerate(pictures(container)):
                 if number in wanted:
                     found[number] = picture.rgb

@@ -14,7 +14,7 @@ import av.container
 import av.error
 
 from lookout.models.errors import NoPictureError, VideoError
-from lookout.models.media.decode import FILE_OPTIONS, Picture, pictures, reason
+from lookout.models.media.decode import Picture, open_video, pictures, reason
 from lookout.service.core import urls
 from lookout.service.core.camera import Camera, Transport
 from lookout.service.core.errors import SourceLostError, SourceRefusedError, SourceStalledError
@@ -68,11 +68,9 @@ def opened(camera: Camera, settings: Settings) -> Iterator[av.container.InputCon
 def _open_file(url: str, settings: Settings) -> av.container.InputContainer:
     path = urls.file_path(url, settings.media_dir)
     try:
-        return av.open(str(path), options=FILE_OPTIONS)
-    except (*BROKEN, ValueError) as error:
-        raise SourceRefusedError(
-            f"{path.name} cannot be opened as a video: {reason(error)}"
-        ) from None
+        return open_video(path)
+    except VideoError as error:
+        raise SourceRefusedError(str(error)) from None
 
 
 def _open_rtsp(camera: Camera, settings: Settings) -> av.container.InputContainer:
@@ -115,7 +113,7 @@ def played(
         return explained(pictures(container, on_broken), camera, settings)
     missing = losses.listen().some_new if camera.transport == "udp" else lambda: False
     stream = pictures(
-        container, on_broken, live=True, missing=missing, patience_s=settings.stall_timeout_s
+        container, on_broken, live=True, packets_lost=missing, patience_s=settings.stall_timeout_s
     )
     return explained(stream, camera, settings)
 

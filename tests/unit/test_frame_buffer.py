@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from lookout.models.media import frame_buffer as pile
-from lookout.models.media.frame_buffer import Pile
+from lookout.models.media.frame_buffer import FrameBuffer
 from lookout.models.media.preprocess import Pixels
 
 
@@ -20,28 +20,28 @@ def frames(count: int) -> list[Pixels]:
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 7])
 def test_it_is_the_frames_stacked(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pile, "BLOCK_BYTES", 3 * 4 * 6 * 3)  # three frames
-    made = Pile()
+    made = FrameBuffer()
     for frame in frames(count):
         made.add(frame)
-    found = made.taken()
+    found = made.take()
     assert np.array_equal(found, np.stack(frames(count)))
     made.add(found[0])
-    assert np.array_equal(made.taken(), found[:1])  # it was empty again
+    assert np.array_equal(made.take(), found[:1])  # it was empty again
 
 
 PEAK = r"""
 import re
 from pathlib import Path
 import numpy as np
-from lookout.models.media.frame_buffer import Pile
+from lookout.models.media.frame_buffer import FrameBuffer
 
 def peak_bytes():
     return 1024 * int(re.search(r"VmHWM:\s+([0-9]+) kB", Path("/proc/self/status").read_text())[1])
 
-before, made = peak_bytes(), Pile()
+before, made = peak_bytes(), FrameBuffer()
 for number in range(2000):
     made.add(np.full((256, 256, 3), number % 256, np.uint8))
-clip = made.taken()
+clip = made.take()
 print((peak_bytes() - before) / clip.nbytes)
 """
 

@@ -10,17 +10,21 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from lookout.models.checkpoint.file import Checkpoint, load_checkpoint, save_checkpoint
 from lookout.models.checkpoint.header import read_header
-from lookout.models.data.clips import Footage
+from lookout.models.data.footage import Footage
 from lookout.models.errors import CheckpointError, TrainingError
 from lookout.models.media.preprocess import Preprocess
-from lookout.models.training import run_files as session
-from lookout.models.training.run_files import Files, Pace
-from lookout.models.training.trainer import StoppedError, Trainer, TrainOptions
-from lookout.models.training.validation import Measured, Validation
+from lookout.models.training.options import TrainOptions
+from lookout.models.training.progress import Progress, StepRate
+from lookout.models.training.run import train_to_files
+from lookout.models.training.run_files import RunFiles, summary_over_seeds
+from lookout.models.training.trainer import StoppedError, Trainer
+from lookout.models.training.validation import HeldOutMetrics, Validation
 from tests.killed import KilledError
+from tests.recorder import Recorder
 from tests.tiny import TINY, street
 
 OPTIONS = TrainOptions(epochs=3, batch=4, learning_rate=1e-3, seed=7)
@@ -35,31 +39,24 @@ class Falling(Validation):
         super().__init__(FOOTAGE, TINY, 1)
         self._psnr_db = 30.0
 
-    def measure(self, score: Any) -> Measured:  # noqa: ARG002
+    def measure(self, score: Any) -> HeldOutMetrics:  # noqa: ARG002
         self._psnr_db -= 1
-        return Measured(self._psnr_db, None, {})
+        return HeldOutMetrics(self._psnr_db, None, {})
 
 
 @pytest.fixture
-def files(tmp_path: Path) -> Files:
-    return Files(tmp_path / "gate.safetensors")
+def files(tmp_path: Path) -> RunFiles:
+    return RunFiles(tmp_path / "gate.safetensors")
 
 
-def run(
-    trainer: Trainer,
-    files: Files,
-    write: Callable[[Path, Checkpoint], None] = save_checkpoint,
-    should_stop: Callable[[], bool] = lambda: False,
-) -> bool:
-    """Gives whether it went on from a state."""
-    resumed = session.begin(trainer, files)
-    session.run(
-        trainer, files, lambda: trainer.checkpoint(PREPROCESS, {}), write, should_stop=should_stop
-    )
-    return resumed
+def run(trainer: Trainer, files: RunFiles, should_stop: Callable[[], bool] = lambda: False) -> bool:
+    """Train to the files; return whether the run was resumed."""
+    recorder = Recorder()
+    train_to_files(trainer, files, PREPROCESS, recorder, should_stop, False, dict)
+    return any(line.startswith("going on from") for line in recorder.messages)
 
 
-def left(files: Files) -> set[str]:
+def left(files: RunFiles) -> set[str]:
     return {path.name for path in files.out.parent.iterdir()}
 
 
@@ -67,7 +64,7 @@ def epoch_in(path: Path) -> Any:
     return read_header(path).provenance["row"]["epoch"]
 
 
-def test_at_the_end_the_checkpoint_is_the_best_and_the_last_lies_beside_it(files: Files) -> None:
+def test_at_the_end_the_checkpoint_is_the_best_and_the_last_lies_beside_it(files: RunFiles) -> None:
     run(Trainer(TINY, OPTIONS, FOOTAGE, Falling()), files)
     assert left(files) == {"gate.safetensors", "gate.last.safetensors", "gate.log.jsonl"}
     assert (epoch_in(files.out), epoch_in(files.last)) == (1, 3)
@@ -81,7 +78,7 @@ def test_at_the_end_the_checkpoint_is_the_best_and_the_last_lies_beside_it(files
     assert held == {"sha256": FOOTAGE.sha256, "clips": ["street.mp4"]}
 
 
-def test_without_held_out_clips_it_is_the_last(files: Files) -> None:
+def test_without_held_out_clips_it_is_the_last(files: RunFiles) -> None:
     trainer = Trainer(TINY, OPTIONS, FOOTAGE)
     run(trainer, files)
     assert left(files) == {"gate.safetensors", "gate.log.jsonl"}
@@ -92,7 +89,7 @@ def test_without_held_out_clips_it_is_the_last(files: Files) -> None:
     assert trainer.model.training  # what was saved was a copy
 
 
-def test_the_old_checkpoint_stays_until_the_new_one_is_done(files: Files) -> None:
+def test_the_old_checkpoint_stays_until_the_new_one_is_done(files: RunFiles) -> None:
     files.out.write_text("old")
     steps = iter(range(100))
     with pytest.raises(StoppedError):
@@ -108,11 +105,11 @@ def test_a_stopped_run_ends_with_the_files_of_an_undisturbed_one(
     tmp_path: Path, stop_after: int
 ) -> None:
     def trainer() -> Trainer:
-        return Trainer(TINY, replace(OPTIONS, row_every=1), FOOTAGE, Validation(FOOTAGE, TINY, 1))
+        return Trainer(TINY, replace(OPTIONS, log_every=1), FOOTAGE, Validation(FOOTAGE, TINY, 1))
 
     undisturbed, stopped = (
-        Files(tmp_path / "one" / "gate.safetensors"),
-        Files(tmp_path / "other" / "gate.safetensors"),
+        RunFiles(tmp_path / "one" / "gate.safetensors"),
+        RunFiles(tmp_path / "other" / "gate.safetensors"),
     )
     run(trainer(), undisturbed)
     steps = iter(range(100))
@@ -126,7 +123,7 @@ def test_a_stopped_run_ends_with_the_files_of_an_undisturbed_one(
         ).read_bytes(), name
 
 
-def killed_at_its_very_end(files: Files) -> None:
+def killed_at_its_very_end(files: RunFiles) -> None:
     """A run whose best is in its place, and whose state is still there."""
     unlink = Path.unlink
 
@@ -146,7 +143,7 @@ def killed_at_its_very_end(files: Files) -> None:
     }
 
 
-def test_a_kill_before_the_state_is_removed_leaves_nothing_to_do_but_that(files: Files) -> None:
+def test_a_kill_before_the_state_is_removed_leaves_nothing_to_do_but_that(files: RunFiles) -> None:
     killed_at_its_very_end(files)
     before = files.out.read_bytes()
     assert run(Trainer(TINY, OPTIONS, FOOTAGE, Falling()), files)
@@ -154,7 +151,7 @@ def test_a_kill_before_the_state_is_removed_leaves_nothing_to_do_but_that(files:
     assert files.out.read_bytes() == before
 
 
-def test_a_best_checkpoint_that_somebody_removed_is_one_line(files: Files) -> None:
+def test_a_best_checkpoint_that_somebody_removed_is_one_line(files: RunFiles) -> None:
     killed_at_its_very_end(files)
     other = Trainer(TINY, replace(OPTIONS, seed=8), FOOTAGE, Falling())
     save_checkpoint(files.out, other.checkpoint(PREPROCESS, {}))
@@ -167,14 +164,14 @@ def test_a_best_checkpoint_that_somebody_removed_is_one_line(files: Files) -> No
         run(Trainer(TINY, OPTIONS, FOOTAGE, Falling()), files)
 
 
-def test_what_an_earlier_run_left_is_not_mistaken_for_this_one(files: Files) -> None:
+def test_what_an_earlier_run_left_is_not_mistaken_for_this_one(files: RunFiles) -> None:
     for path in (files.best, files.last, files.log):
         path.write_text("old")
-    assert not session.begin(Trainer(TINY, OPTIONS, FOOTAGE), files)
+    assert not files.begin(Trainer(TINY, OPTIONS, FOOTAGE))
     assert left(files) == {"gate.safetensors.resume"}
 
 
-def test_what_a_killed_process_left_half_written_goes(files: Files) -> None:
+def test_what_a_killed_process_left_half_written_goes(files: RunFiles) -> None:
     begun = [
         ".gate.77.safetensors",
         ".gate.best.77.safetensors",
@@ -184,16 +181,16 @@ def test_what_a_killed_process_left_half_written_goes(files: Files) -> None:
     others = [".gate.night.77.safetensors", ".other.77.safetensors", "gate.77.safetensors"]
     for name in begun + others:
         files.out.with_name(name).write_text("half")
-    session.begin(Trainer(TINY, OPTIONS, FOOTAGE), files)
+    files.begin(Trainer(TINY, OPTIONS, FOOTAGE))
     assert left(files) == {"gate.safetensors.resume", *others}
 
 
 def test_a_folder_that_cannot_be_written_is_known_before_the_first_step() -> None:
     with pytest.raises(OSError, match="proc"):
-        session.begin(Trainer(TINY, OPTIONS, FOOTAGE), Files(Path("/proc/gate.safetensors")))
+        RunFiles(Path("/proc/gate.safetensors")).begin(Trainer(TINY, OPTIONS, FOOTAGE))
 
 
-def test_a_broken_training_keeps_what_was_good_and_says_so(files: Files) -> None:
+def test_a_broken_training_keeps_what_was_good_and_says_so(files: RunFiles) -> None:
     trainer = Trainer(TINY, OPTIONS, FOOTAGE, Falling())
 
     def break_after_the_second_row() -> bool:
@@ -209,7 +206,7 @@ def test_a_broken_training_keeps_what_was_good_and_says_so(files: Files) -> None
 
 
 def test_an_interrupted_write_leaves_the_checkpoint_before_it(
-    files: Files, monkeypatch: pytest.MonkeyPatch
+    files: RunFiles, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trainer = Trainer(TINY, OPTIONS, FOOTAGE)
 
@@ -217,36 +214,37 @@ def test_an_interrupted_write_leaves_the_checkpoint_before_it(
         Path(path).write_bytes(b"half")
         raise OSError(28, "No space left on device", str(path))
 
-    def write(path: Path, checkpoint: Checkpoint) -> None:
+    def write(path: Path, checkpoint: Checkpoint, dtype: torch.dtype) -> None:
         if trainer.epoch == 1:
             monkeypatch.setattr("lookout.models.checkpoint.file.save_file", full_disk)
-        save_checkpoint(path, checkpoint)
+        save_checkpoint(path, checkpoint, dtype)
 
     with pytest.raises(OSError, match="No space left"):
-        run(trainer, files, write)
+        monkeypatch.setattr("lookout.models.training.run.save_checkpoint", write)
+        run(trainer, files)
     assert epoch_in(files.last) == 1
     assert left(files) == {"gate.last.safetensors", "gate.log.jsonl", "gate.safetensors.resume"}
 
 
-def test_a_finished_run_is_known_by_its_options_footage_and_model(files: Files) -> None:
+def test_a_finished_run_is_known_by_its_options_footage_and_model(files: RunFiles) -> None:
     trainer = Trainer(TINY, OPTIONS, FOOTAGE)
-    assert not session.finished(trainer, files)
+    assert not files.is_finished(trainer)
     run(trainer, files)
-    assert session.finished(Trainer(TINY, OPTIONS, FOOTAGE), files)
-    assert not session.finished(Trainer(TINY, replace(OPTIONS, epochs=4), FOOTAGE), files)
-    assert not session.finished(Trainer(replace(TINY, items=5), OPTIONS, FOOTAGE), files)
-    assert not session.finished(Trainer(TINY, OPTIONS, FOOTAGE, Falling()), files)
+    assert files.is_finished(Trainer(TINY, OPTIONS, FOOTAGE))
+    assert not files.is_finished(Trainer(TINY, replace(OPTIONS, epochs=4), FOOTAGE))
+    assert not files.is_finished(Trainer(replace(TINY, items=5), OPTIONS, FOOTAGE))
+    assert not files.is_finished(Trainer(TINY, OPTIONS, FOOTAGE, Falling()))
     files.out.write_text("damaged")
-    assert not session.finished(Trainer(TINY, OPTIONS, FOOTAGE), files)
+    assert not files.is_finished(Trainer(TINY, OPTIONS, FOOTAGE))
 
 
-def test_over_several_seeds_there_are_mean_and_deviation(files: Files) -> None:
+def test_over_several_seeds_there_are_mean_and_deviation(files: RunFiles) -> None:
     outs = {}
     for seed in (3, 4):
-        own = files.of_seed(seed)
+        own = files.for_seed(seed)
         run(Trainer(TINY, replace(OPTIONS, seed=seed), FOOTAGE, Falling()), own)
         outs[seed] = own.out
-    found = session.over_seeds(outs)
+    found = summary_over_seeds(outs)
     losses = [run["row"]["loss"] for run in found["runs"]]
     assert [run["checkpoint"] for run in found["runs"]] == [
         "gate-seed3.safetensors",
@@ -260,16 +258,24 @@ def test_over_several_seeds_there_are_mean_and_deviation(files: Files) -> None:
     assert "auc_percent" not in found["over_seeds"]
 
 
-def test_a_state_of_another_model_is_refused(files: Files) -> None:
-    session.begin(Trainer(TINY, OPTIONS, FOOTAGE), files)
+def test_a_state_of_another_model_is_refused(files: RunFiles) -> None:
+    files.begin(Trainer(TINY, OPTIONS, FOOTAGE))
     with pytest.raises(CheckpointError, match="other options"):
-        session.begin(Trainer(replace(TINY, items=5), OPTIONS, FOOTAGE), files)
+        files.begin(Trainer(replace(TINY, items=5), OPTIONS, FOOTAGE))
 
 
-def test_the_pace_counts_the_steps_of_this_process_alone() -> None:
+def test_the_step_rate_counts_the_steps_of_this_process_alone() -> None:
     now_s = 50.0
-    pace = Pace(1000, clock=lambda: now_s)
+    rate = StepRate(1000, clock=lambda: now_s)
     now_s = 60.0
-    assert pace(1020, 9020) == "2 steps/s, 1:06:40 left"
-    assert pace(1020, 9020, most_s=90.0) == "2 steps/s, 0:01:30 left"
-    assert pace(1000, 9020) == "0 steps/s, time left unknown"
+    assert rate.per_s(1020) == 2
+    assert rate.left_s(1020, 9020) == 4000
+    assert rate.left_s(1020, 9020, limit_s=90.0) == 90
+    assert rate.left_s(1000, 9020) is None
+
+
+def test_rate_and_time_left_are_one_phrase() -> None:
+    now = Progress("gate.safetensors", 20, 9020, 0, 1, 0.1, 20.0, steps_per_s=2.0, left_s=4000.0)
+    assert now.rate_as_text() == "2 steps/s, 1:06:40 left"
+    begins = replace(now, steps_per_s=0.0, left_s=None)
+    assert begins.rate_as_text() == "0 steps/s, time left unknown"

@@ -12,13 +12,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from lookout.models.data.clips import Footage
+from lookout.models.data.footage import Footage
 from lookout.models.std import STD
-from lookout.models.training.clock import Clock
 from lookout.models.training.loop import train
-from lookout.models.training.progress import as_text
-from lookout.models.training.trainer import StoppedError, Trainer, TrainOptions
-from lookout.models.training.validation import Measured, Validation
+from lookout.models.training.options import TrainOptions
+from lookout.models.training.progress import TimeBudget
+from lookout.models.training.trainer import StoppedError, Trainer
+from lookout.models.training.validation import HeldOutMetrics, Validation
 from tests.tiny import TINY_OF, street
 
 CONFIG = TINY_OF["std"]
@@ -26,7 +26,7 @@ OPTIONS = TrainOptions(epochs=4, batch=4, learning_rate=1e-3)
 FOOTAGE = Footage.of(
     {"street.mp4": np.stack([street(seq) for seq in range(12)])}, CONFIG.input_spec.frames
 )
-SHORT = replace(OPTIONS, most_s=1e-9)
+SHORT = replace(OPTIONS, limit_s=1e-9)
 """Its time is over after the first step."""
 
 
@@ -37,11 +37,11 @@ class Falling(Validation):
         super().__init__(FOOTAGE, CONFIG, 1)
         self._psnr_db, self._meanwhile = 30.0, meanwhile
 
-    def measure(self, score: Any) -> Measured:
+    def measure(self, score: Any) -> HeldOutMetrics:
         score(torch.zeros(1, 5, 32, 32, 3, dtype=torch.uint8))
         self._meanwhile()
         self._psnr_db -= 1
-        return Measured(self._psnr_db, None, {})
+        return HeldOutMetrics(self._psnr_db, None, {})
 
 
 def centres(trainer: Trainer) -> Tensor:
@@ -57,17 +57,17 @@ def centres_by_k_means(trainer: Trainer) -> Tensor:
 def test_no_row_is_the_best_before_there_are_clusters(tmp_path: Path) -> None:
     trainer = Trainer(CONFIG, OPTIONS, FOOTAGE, Falling())
     train(trainer, tmp_path / "state")
-    assert [row.ready for row in trainer.rows] == [False, False, True, True]
-    assert [row.best for row in trainer.rows] == [False, False, True, False]
-    assert all(row.held_out for row in trainer.rows)
-    assert as_text(trainer.rows[0], 4).endswith(" dB (too early to be the best)")
-    assert as_text(trainer.rows[2], 4).endswith(" dB (best)")
+    assert [row.ready for row in trainer.log] == [False, False, True, True]
+    assert [row.best for row in trainer.log] == [False, False, True, False]
+    assert all(row.held_out for row in trainer.log)
+    assert trainer.log[0].as_text(4).endswith(" dB (too early to be the best)")
+    assert trainer.log[2].as_text(4).endswith(" dB (best)")
 
 
 def test_patience_begins_with_the_clusters(tmp_path: Path) -> None:
     trainer = Trainer(CONFIG, replace(OPTIONS, epochs=8, patience=2), FOOTAGE, Falling())
     train(trainer, tmp_path / "state")
-    assert [row.best for row in trainer.rows] == [False] * 4 + [True, False, False]
+    assert [row.best for row in trainer.log] == [False] * 4 + [True, False, False]
 
 
 @pytest.mark.parametrize("held_out", [True, False])
@@ -76,17 +76,17 @@ def test_a_training_that_the_clock_ends_before_makes_them_then(
 ) -> None:
     trainer = Trainer(CONFIG, SHORT, FOOTAGE, Falling() if held_out else None)
     train(trainer, tmp_path / "state")
-    assert [(row.step, row.ready, row.best) for row in trainer.rows] == [(1, True, held_out)]
+    assert [(row.step, row.ready, row.best) for row in trainer.log] == [(1, True, held_out)]
     assert torch.equal(centres(trainer), centres_by_k_means(trainer))
 
 
 def test_where_the_time_runs_out_in_a_measurement_one_more_counts(tmp_path: Path) -> None:
     def time_runs_out() -> None:
-        trainer.clock = Clock(1.0, before_s=2.0)
+        trainer.budget = TimeBudget(1.0, spent_before_s=2.0)
 
-    trainer = Trainer(CONFIG, replace(OPTIONS, row_every=1), FOOTAGE, Falling(time_runs_out))
+    trainer = Trainer(CONFIG, replace(OPTIONS, log_every=1), FOOTAGE, Falling(time_runs_out))
     train(trainer, tmp_path / "state")
-    assert [(row.step, row.ready, row.best) for row in trainer.rows] == [
+    assert [(row.step, row.ready, row.best) for row in trainer.log] == [
         (1, False, False),
         (2, True, True),
     ]
@@ -100,5 +100,5 @@ def test_stopped_in_its_last_measurement_it_ends_with_the_same_clusters(tmp_path
         train(stopped, tmp_path / "state", should_stop=lambda: stopped.steps_done == 1)
     resumed.resume(tmp_path / "state")
     train(resumed, tmp_path / "state")
-    assert resumed.rows == undisturbed.rows
+    assert resumed.log == undisturbed.log
     assert torch.equal(centres(resumed), centres(undisturbed))

@@ -11,17 +11,18 @@ import numpy as np
 import pytest
 import torch
 
-from lookout.models.data.clips import Footage
+from contrib import recipe
+from contrib.recipe import Throughput, fit_options
+from lookout.models.data.footage import Footage
 from lookout.models.errors import DataError, TrainingError
-from lookout.models.training import recipe
 from lookout.models.training.loop import train
-from lookout.models.training.recipe import Pace, planned
-from lookout.models.training.trainer import Trainer, TrainOptions
+from lookout.models.training.options import TrainOptions
+from lookout.models.training.trainer import Trainer
 from lookout.models.training.validation import Validation
 from tests.tiny import TINY, street
 
 FOOTAGE = Footage.of({"street.mp4": np.stack([street(seq) for seq in range(12)])}, TINY.t_length)
-OPTIONS = TrainOptions(epochs=60, batch=4, most_s=600, compiled=True)
+OPTIONS = TrainOptions(epochs=60, batch=4, limit_s=600, compiled=True)
 STEPS = FOOTAGE.batches_per_epoch(OPTIONS.batch)
 
 Planner = Callable[[TrainOptions], TrainOptions]
@@ -35,7 +36,7 @@ def said() -> list[str]:
 @pytest.fixture
 def plan(tmp_path: Path, said: list[str]) -> Planner:
     validation = Validation(FOOTAGE, TINY, 0)
-    return lambda options: planned(
+    return lambda options: fit_options(
         TINY, options, FOOTAGE, validation, tmp_path / "plan.json", said.append
     )
 
@@ -46,22 +47,24 @@ def goes(
     """So many steps a second; the compiler itself would take half a minute."""
     monkeypatch.setattr(torch, "compile", lambda step: step)
     monkeypatch.setattr(
-        recipe, "_pace", lambda it: Pace(compiled if it.options.compiled else plain, row_s)
+        recipe,
+        "throughput",
+        lambda it: Throughput(compiled if it.options.compiled else plain, row_s),
     )
 
 
 def test_as_many_epochs_as_fit_and_no_more_than_asked_for(
     monkeypatch: pytest.MonkeyPatch, plan: Planner
 ) -> None:
-    seconds = 0.9 * 600 - recipe.ROWS
+    seconds = 0.9 * 600 - recipe.MEASUREMENTS
     goes(monkeypatch, plain=20.5 * STEPS / seconds, compiled=0)
     fitted = plan(OPTIONS)
-    assert (fitted.epochs, fitted.compiled, fitted.row_every) == (
+    assert (fitted.epochs, fitted.compiled, fitted.log_every) == (
         20,
         False,
-        -(-20 * STEPS // recipe.ROWS),
+        -(-20 * STEPS // recipe.MEASUREMENTS),
     )
-    assert replace(fitted, epochs=60, compiled=True, row_every=0) == OPTIONS
+    assert replace(fitted, epochs=60, compiled=True, log_every=0) == OPTIONS
 
 
 def test_a_fast_machine_does_the_published_schedule(
@@ -102,16 +105,16 @@ def test_without_a_working_compiler_it_goes_on_without(
         raise RuntimeError("no compiler\nand a long story")
 
     monkeypatch.setattr(torch, "compile", lambda _: broken)
-    monkeypatch.setattr(recipe, "MOST_STEPS", 2)
+    monkeypatch.setattr(recipe, "MAX_PROBE_STEPS", 2)
     fitted = plan(replace(OPTIONS, epochs=1))
     assert (fitted.epochs, fitted.compiled) == (1, False)
     assert said[0] == "torch.compile does not work here: no compiler"
 
 
 def test_the_time_ends_a_training_with_a_row_wherever_it_stands(tmp_path: Path) -> None:
-    trainer = Trainer(TINY, replace(OPTIONS, most_s=1e-9, compiled=False), FOOTAGE)
+    trainer = Trainer(TINY, replace(OPTIONS, limit_s=1e-9, compiled=False), FOOTAGE)
     train(trainer, tmp_path / "state")
-    assert [row.step for row in trainer.rows] == [trainer.steps_done] == [1]
+    assert [row.step for row in trainer.log] == [trainer.steps_done] == [1]
 
 
 def test_the_clock_goes_on_after_a_kill(tmp_path: Path) -> None:
@@ -121,8 +124,8 @@ def test_the_clock_goes_on_after_a_kill(tmp_path: Path) -> None:
     trainer.save(tmp_path / "state")
     resumed = Trainer(TINY, options, FOOTAGE)
     resumed.resume(tmp_path / "state")
-    assert resumed.clock.spent_s > 0
-    assert resumed.clock.spent_s <= trainer.clock.spent_s
+    assert resumed.budget.spent_s > 0
+    assert resumed.budget.spent_s <= trainer.budget.spent_s
 
 
 def test_the_step_grows_with_the_root_of_the_batch() -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from contrib.parts import cut, join
 from lookout.models.errors import CheckpointError
-from lookout.models.training.parts import cut, join
 
 CONTENT = np.random.default_rng(0).bytes(250)
 
@@ -19,7 +19,7 @@ def manifest(tmp_path: Path) -> Path:
     """Of three parts of 100 bytes at most; the file itself is gone."""
     path = tmp_path / "gate.safetensors"
     path.write_bytes(CONTENT)
-    found = cut(path, most_bytes=100)
+    found = cut(path, max_bytes=100)
     path.unlink()
     return found
 

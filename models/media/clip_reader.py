@@ -1,0 +1,159 @@
+"""A video file as a clip in memory, and the facts that its header announces."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import av.error
+
+from lookout.models.errors import VideoError
+from lookout.models.media.decode import (
+    MAX_FPS,
+    open_video,
+    pictures,
+    reason,
+    usual_step_s,
+    video_stream,
+)
+from lookout.models.media.frame_buffer import FrameBuffer
+from lookout.models.media.preprocess import Pixels, Preprocess
+from lookout.models.media.timeline import Sampler, Timeline
+
+OnFrame = Callable[[Pixels], None]
+"""Gets each preprocessed frame before the next one is decoded. What it raises ends the reading."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """A video in parts, cut where frames are missing: no part continues the one before."""
+
+    parts: list[Pixels]  # (N, height_px, width_px, 3) uint8 RGB each
+    damaged: int  # packets and pictures
+    lost: int  # frames that were passed over for damage, by their time: up to the next keyframe
+
+    def require_undamaged(self, name: str) -> None:
+        """Raise VideoError where anything was damaged."""
+        if self.damaged:
+            raise VideoError(f"{name}: {self.damaged} of its packets or pictures are damaged")
+
+
+def read_clip(path: Path, preprocess: Preprocess, on_frame: OnFrame = lambda _: None) -> Pixels:
+    """Return a whole clip, preprocessed: (N, height_px, width_px, 3) uint8 RGB.
+
+    Raises VideoError where it cannot be read, holds no frame, is damaged or cut off.
+    """
+    recording = read_parts(path, preprocess, on_frame)
+    recording.require_undamaged(path.name)
+    return recording.parts[0]
+
+
+def read_parts(
+    path: Path,
+    preprocess: Preprocess,
+    on_frame: OnFrame = lambda _: None,
+    sample_fps: float | None = None,
+) -> Recording:
+    """Return a clip that may be damaged; damage is passed over, and the clip cut there.
+
+    sample_fps: keep so many frames a second, as for a camera, and cut where the clock jumps; None
+    keeps all. Raises VideoError where the file cannot be read, or holds no frame.
+    """
+    buffers: list[FrameBuffer] = []
+    damage = DamageCount()
+    last_s = 0.0
+    cut = True
+    with open_video(path) as container, named_errors(path):
+        timeline = Timeline(usual_step_s(container))
+        sampler = Sampler(sample_fps)
+        for picture in pictures(container, damage.add):
+            at_s = timeline.at(picture.pts_s)
+            missing = round((at_s - last_s) / timeline.step_s) - 1
+            cut |= damage.end_stretch(missing)
+            cut |= timeline.jumped and sample_fps is not None
+            last_s = at_s
+            if not sampler.keeps(at_s):
+                continue
+            if cut:
+                buffers.append(FrameBuffer())
+                cut = False
+            frame = preprocess(picture.rgb)
+            buffers[-1].add(frame)
+            on_frame(frame)
+    damage.end_stretch(0)
+    if not buffers:
+        raise VideoError(f"{path.name} holds no frame")
+    return Recording([buffer.take() for buffer in buffers], damage.damaged, damage.lost)
+
+
+@dataclass(slots=True)
+class DamageCount:
+    """Damage of one file, stretch by stretch."""
+
+    damaged: int = 0  # packets and pictures
+    lost: int = 0  # frames
+    _in_stretch: int = 0  # damaged since the last whole picture
+
+    def add(self) -> None:
+        """Count a damaged packet or picture."""
+        self.damaged += 1
+        self._in_stretch += 1
+
+    def end_stretch(self, missing: int) -> bool:
+        """Take note of a whole picture, or the end; return whether there was damage before it.
+
+        missing: frames that are missing before it by its time.
+        """
+        was_damaged = self._in_stretch > 0
+        if was_damaged:
+            self.lost += max(self._in_stretch, missing)
+        self._in_stretch = 0
+        return was_damaged
+
+
+@contextlib.contextmanager
+def named_errors(path: Path) -> Iterator[None]:
+    """Turn errors of reading into a VideoError that names the file."""
+    try:
+        yield
+    except (av.error.FFmpegError, OSError) as error:
+        raise VideoError(f"{path.name} cannot be read: {reason(error)}") from error
+    except VideoError as error:
+        raise VideoError(f"{path.name}: {error}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class ClipInfo:
+    """Facts that a clip announces before it is decoded; a header may be wrong."""
+
+    frames: int  # 0 where it does not say
+    fps: float | None  # on average; None where it does not say
+    width_px: int
+    height_px: int
+    duration_s: float = 0.0  # 0 where it does not say
+
+    def expected_frames(self, sample_fps: float | None = None) -> int:
+        """Return about how many frames will be kept; 0 where nothing says it.
+
+        By the duration where frames are not counted, and at most `sample_fps` a second.
+        """
+        frames = self.frames or round(self.duration_s * (self.fps or 0))
+        if sample_fps is None:
+            return frames
+        sampled = math.ceil(self.duration_s * sample_fps)
+        return min(frames, sampled) if frames and sampled else frames or sampled
+
+
+def read_info(path: Path) -> ClipInfo:
+    """Read a video file's header. Raises VideoError where it cannot be opened or has no video."""
+    with open_video(path) as container:
+        stream = video_stream(container)
+        duration_s = (container.duration or 0) / 1e6
+        if stream.duration:
+            duration_s = float(stream.duration * stream.time_base)
+        fps = float(stream.average_rate or 0)
+        known_fps = fps if 0 < fps < MAX_FPS else None  # libav says 0 or 1000 for an unknown one
+        return ClipInfo(int(stream.frames), known_fps, stream.width, stream.height, duration_s)
