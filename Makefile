@@ -17,7 +17,7 @@ setup: $(READY)
 $(READY): pyproject.toml constraints.txt
 	@command -v $(PYTHON) >/dev/null || { echo "make: no $(PYTHON) found; name one with PYTHON=... (3.11 or 3.12)" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[engine,test]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[engine,train,test]'
 	@touch $@
 
 # make demo                            the generated scene

@@ -163,7 +163,7 @@ def test_clips_too_short_for_a_kind_have_no_auc_of_it() -> None:
 
 
 def test_there_is_a_bound_on_the_windows(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(validation, "MOST_WINDOWS", 10)
+    monkeypatch.setattr(validation, "MAX_WINDOWS", 10)
     found = Validation(footage_of(30, 24), TINY, seed=1)
     assert 5 < len(found.normal) <= 10
     assert all(0 < len(windows) <= 10 for windows in found.abnormal.values())
