@@ -1,11 +1,12 @@
-"""Anomalies made into normal clips, so that a training can be watched without a single labelled one.
+"""Synthetic anomalies in normal clips, to validate a training without a labelled clip.
 
-Four simple kinds. Each takes a third of a clip's scored frames, at a place that the generator draws:
-- patch: a piece of the same clip, a quarter of the picture's sides, from another place and time, that moves;
-- box: a flat one of any colour, a sixth of the sides, that moves;
+There are four simple kinds. Each takes a third of a clip's scored frames, at a place that the
+generator draws:
+- patch: a piece of the same clip from another place and time, a quarter of the sides, moves;
+- box: a rectangle of any colour, a sixth of the sides, moves;
 - runner: something that moves in the clip, cut out, goes to and fro at about twice a walker's pace;
-- speed: the stretch runs at three times its rate, or backwards. A model of single frames cannot see that.
-They tell a training that learns from one that does not; how good a detector is, only real events tell.
+- speed: the stretch runs at three times its rate, or backwards, which a single frame cannot show.
+They tell a training that learns from one that does not. Only real events measure a detector.
 """
 
 from __future__ import annotations
@@ -21,34 +22,36 @@ from scipy import ndimage
 
 from lookout.models.media.preprocess import Pixels
 
-PATCH, BOX, STRANGER = 4, 6, 10
-"""The picture's sides over those of what moves in it; the last is a runner's where nothing moves in the clip."""
+PATCH_DIVISOR = 4
+BOX_DIVISOR = 6
+STILL_RUNNER_DIVISOR = 10
+"""Sides of the picture over those of a patch, a box, and a runner where nothing moves in the clip."""
 
-CROSSING = 40
-"""Frames in which it crosses the picture."""
+CROSSING_FRAMES = 40
+"""Frames in which a patch or a box crosses the picture."""
 
-RUNNER_CROSSING = (80, 160)
-"""The same of a runner, at least and at most."""
+RUNNER_CROSSING_FRAMES = (80, 160)
+"""The same for a runner, at least and at most."""
 
 RUNNER_AREA = (1 / 400, 1 / 100)
-"""Of the picture, that a thing which is cut out has at least and at most."""
+"""Share of the picture that a runner covers, at least and at most."""
 
-STANDS_OUT = 20
+MOTION_LEVELS = 20
 """Gray levels between what moves and the clip's usual picture, its median over time."""
 
 RATES = (3, -1)
-"""At which a stretch runs: thrice as fast, or backwards."""
+"""Rates of a stretch: three times as fast, or backwards."""
 
 
 class Anomaly(Protocol):
-    """A stretch of a clip, as it would look with something in it."""
+    """A stretch of a clip with something abnormal in it."""
 
     @property
     def abnormal(self) -> range:
-        """The frames, 0-based, that are not as they were."""
+        """Frames, 0-based, that are changed."""
 
     def frame(self, clip: Pixels, index: int) -> Pixels:
-        """What frame `index` of `clip` (N, H, W, 3) becomes: (H, W, 3) uint8 RGB."""
+        """Return frame `index` of `clip`, (N, H, W, 3), with the anomaly: (H, W, 3) uint8 RGB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,26 +61,24 @@ class Moving:
     abnormal: range
     piece: Pixels  # (h, w, 3)
     start_px: tuple[float, float]  # of its upper left corner: y, x
-    step_px: tuple[float, float]  # a frame
+    step_px: tuple[float, float]  # a frame: y, x
 
     def frame(self, clip: Pixels, index: int) -> Pixels:
+        """Return the frame with the piece at its place then, kept within the picture."""
         if index not in self.abnormal:
             return np.asarray(clip[index])
-        made = np.array(clip[index])
+        picture = np.array(clip[index])
         height, width = self.piece.shape[:2]
-        top, left = (
-            int(np.clip(start + (index - self.abnormal.start) * step, 0, side - own))
-            for start, step, side, own in zip(
-                self.start_px, self.step_px, made.shape, (height, width), strict=False
-            )
-        )
-        made[top : top + height, left : left + width] = self.piece
-        return made
+        steps = index - self.abnormal.start
+        top = int(np.clip(self.start_px[0] + steps * self.step_px[0], 0, picture.shape[0] - height))
+        left = int(np.clip(self.start_px[1] + steps * self.step_px[1], 0, picture.shape[1] - width))
+        picture[top : top + height, left : left + width] = self.piece
+        return picture
 
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A thing cut out that goes to and fro between two sides of the picture, smoothly and without a hard edge."""
+    """A cut-out that goes to and fro between two sides of the picture, without a hard edge."""
 
     abnormal: range
     piece: Pixels  # (h, w, 3), with a margin around the thing
@@ -87,32 +88,32 @@ class Running:
     step_px: float  # a frame
 
     def frame(self, clip: Pixels, index: int) -> Pixels:
+        """Return the frame with the thing blended in."""
         if index not in self.abnormal:
             return np.asarray(clip[index])
-        made = np.array(clip[index])
-        room = made.shape[1] - self.alpha.shape[1]
-        way = (
-            (self.start_px + (index - self.abnormal.start) * self.step_px) % (2 * room)
-            if room
-            else 0
-        )
-        shift = np.array(
-            [[1, 0, min(way, 2 * room - way)], [0, 1, self.top_px]]
-        )  # there, and back again
-        size = made.shape[1], made.shape[0]
+        picture = np.array(clip[index])
+        range_px = picture.shape[1] - self.alpha.shape[1]
+        position_px = 0.0
+        if range_px:
+            steps = index - self.abnormal.start
+            position_px = (self.start_px + steps * self.step_px) % (2 * range_px)
+        left_px = min(position_px, 2 * range_px - position_px)  # there, and back again
+        shift = np.array([[1, 0, left_px], [0, 1, self.top_px]])
+        size = (picture.shape[1], picture.shape[0])
         alpha = cv2.warpAffine(self.alpha, shift, size)[..., None]
         thing = cv2.warpAffine(self.piece, shift, size, borderMode=cv2.BORDER_REPLICATE)
-        return (made * (1 - alpha) + thing * alpha).round().astype(np.uint8)
+        return (picture * (1 - alpha) + thing * alpha).round().astype(np.uint8)
 
 
 @dataclass(frozen=True, slots=True)
 class Played:
-    """Time that runs otherwise; without a jump where it begins."""
+    """A stretch of time at another rate, without a jump where it begins."""
 
     abnormal: range
     rate: int
 
     def frame(self, clip: Pixels, index: int) -> Pixels:
+        """Return the frame that is shown then."""
         if index not in self.abnormal:
             return np.asarray(clip[index])
         begins = self.abnormal.start - 1  # still as it was
@@ -120,58 +121,76 @@ class Played:
 
 
 def patch(clip: Pixels, scored: range, rng: np.random.Generator) -> Anomaly:
-    """clip: (N, H, W, 3) uint8 RGB; scored: the frames that a model gives scores for."""
-    height, width = (side // PATCH for side in clip.shape[1:3])
-    top, left = (int(rng.integers(0, side - side // PATCH + 1)) for side in clip.shape[1:3])
+    """Draw a patch.
+
+    clip: (N, H, W, 3) uint8 RGB; scored: the frames that a model gives scores for.
+    """
+    height, width = (side // PATCH_DIVISOR for side in clip.shape[1:3])
+    top, left = (int(rng.integers(0, side - side // PATCH_DIVISOR + 1)) for side in clip.shape[1:3])
     piece = clip[rng.integers(len(clip)), top : top + height, left : left + width]
-    return _moving(clip, scored, rng, np.array(piece))
+    return moving(clip, scored, rng, np.array(piece))
 
 
 def box(clip: Pixels, scored: range, rng: np.random.Generator) -> Anomaly:
-    height, width = (side // BOX for side in clip.shape[1:3])
+    """Draw a box; see `patch` for the arguments."""
+    height, width = (side // BOX_DIVISOR for side in clip.shape[1:3])
     piece = np.broadcast_to(rng.integers(0, 256, 3, dtype=np.uint8), (height, width, 3))
-    return _moving(clip, scored, rng, np.array(piece))
+    return moving(clip, scored, rng, np.array(piece))
+
+
+def moving(clip: Pixels, scored: range, rng: np.random.Generator, piece: Pixels) -> Moving:
+    """Draw where a piece of picture begins and goes."""
+    abnormal = stretch(scored, rng)
+    sides = clip.shape[1:3]
+    top, left = (
+        float(rng.uniform(0, side - own)) for side, own in zip(sides, piece.shape, strict=False)
+    )
+    down, right = (float(rng.choice((-1, 1)) * side / CROSSING_FRAMES) for side in sides)
+    return Moving(abnormal, piece, (top, left), (down, right))
 
 
 def runner(clip: Pixels, scored: range, rng: np.random.Generator) -> Anomaly:
-    frame, (rows, columns), mask = _something_moving(clip, rng)
-    pace = float(rng.choice((-1, 1))) * clip.shape[2] / rng.uniform(*RUNNER_CROSSING)
+    """Draw a runner; see `patch` for the arguments."""
+    frame, (rows, columns), mask = moving_thing(clip, rng)
+    pace = float(rng.choice((-1, 1))) * clip.shape[2] / rng.uniform(*RUNNER_CROSSING_FRAMES)
     start = float(rng.uniform(0, 2 * clip.shape[2]))
     alpha = np.asarray(cv2.blur(mask.astype(np.float32), (3, 3)), np.float32)  # a soft edge
-    return Running(
-        _stretch(scored, rng), np.array(clip[frame, rows, columns]), alpha, rows.start, start, pace
-    )
+    piece = np.array(clip[frame, rows, columns])
+    return Running(stretch(scored, rng), piece, alpha, rows.start, start, pace)
 
 
-def _something_moving(
+def moving_thing(
     clip: Pixels, rng: np.random.Generator, tries: int = 20
 ) -> tuple[int, tuple[slice, slice], npt.NDArray[np.bool_]]:
-    """A frame, where in it, and which pixels there; of any piece of the picture, where nothing seems to move."""
+    """Find something that moves: a frame, rows and columns in it, and the thing's pixels there.
+
+    Where nothing seems to move, it is any piece of the picture.
+    """
     usual = np.median(clip[:: max(1, len(clip) // 30)], axis=0)  # (H, W, 3)
     least, most = (share * usual[..., 0].size for share in RUNNER_AREA)
     for _ in range(tries):
         frame = int(rng.integers(len(clip)))
-        differs = ndimage.binary_closing(
-            np.abs(clip[frame] - usual).mean(axis=2) > STANDS_OUT, iterations=2
-        )
+        differs = np.abs(clip[frame] - usual).mean(axis=2) > MOTION_LEVELS
+        differs = ndimage.binary_closing(differs, iterations=2)
         things, count = ndimage.label(differs)
         areas = ndimage.sum_labels(differs, things, range(1, count + 1))
         fit = [number for number, area in enumerate(areas, 1) if least <= area <= most]
         if fit:
             number = int(rng.choice(fit))
-            where = _with_margin(ndimage.find_objects(things)[number - 1], clip.shape[1:3])
+            where = with_margin(ndimage.find_objects(things)[number - 1], clip.shape[1:3])
             return frame, where, things[where] == number
-    sides = [max(1, side // STRANGER) for side in clip.shape[1:3]]
-    first = [
+    sides = [max(1, side // STILL_RUNNER_DIVISOR) for side in clip.shape[1:3]]
+    top, left = (
         int(rng.integers(side - own + 1)) for side, own in zip(clip.shape[1:3], sides, strict=True)
-    ]
-    rows, columns = (slice(start, start + own) for start, own in zip(first, sides, strict=True))
-    return int(rng.integers(len(clip))), (rows, columns), np.ones(sides, bool)
+    )
+    where = (slice(top, top + sides[0]), slice(left, left + sides[1]))
+    return int(rng.integers(len(clip))), where, np.ones(sides, bool)
 
 
-def _with_margin(
+def with_margin(
     where: tuple[slice, ...], sides: Sequence[int], margin_px: int = 2
 ) -> tuple[slice, slice]:
+    """Return rows and columns with a margin, within a picture of these sides (height, width)."""
     rows, columns = (
         slice(max(0, part.start - margin_px), min(side, part.stop + margin_px))
         for part, side in zip(where, sides, strict=True)
@@ -180,14 +199,29 @@ def _with_margin(
 
 
 def speed(clip: Pixels, scored: range, rng: np.random.Generator) -> Anomaly:
-    length, rate = _length(scored), int(rng.choice(RATES))
-    first, last = scored.start, scored.stop - length
+    """Draw a stretch at another rate; see `patch` for the arguments."""
+    length = stretch_frames(scored)
+    rate = int(rng.choice(RATES))
+    first = scored.start
+    last = scored.stop - length
     if rate > 0:
         last = min(last, len(clip) - 1 - rate * (length - 1))
     else:
         first = max(first, length - 1)
     begins = int(rng.integers(first, last, endpoint=True))
     return Played(range(begins + 1, begins + length), rate)
+
+
+def stretch_frames(scored: range) -> int:
+    """Return the length of a stretch: a third of the scored frames."""
+    return max(1, len(scored) // 3)
+
+
+def stretch(scored: range, rng: np.random.Generator) -> range:
+    """Draw the frames of an anomaly."""
+    length = stretch_frames(scored)
+    first = int(rng.integers(scored.start, scored.stop - length, endpoint=True))
+    return range(first, first + length)
 
 
 KINDS: dict[str, Callable[[Pixels, range, np.random.Generator], Anomaly]] = {
@@ -199,31 +233,14 @@ KINDS: dict[str, Callable[[Pixels, range, np.random.Generator], Anomaly]] = {
 
 
 def draw(kind: str, clip: Pixels, t_length: int, scored: int, key: Sequence[int]) -> Anomaly:
-    """One of a kind, at a place that `key` decides, for a model of T frames that scores frame `scored`."""
-    return KINDS[kind](
-        clip, range(scored, scored + len(clip) - t_length + 1), np.random.default_rng(tuple(key))
-    )
+    """Draw an anomaly for a model of `t_length` frames that scores frame `scored` of a window.
+
+    `key` decides its place.
+    """
+    scored_frames = range(scored, scored + len(clip) - t_length + 1)
+    return KINDS[kind](clip, scored_frames, np.random.default_rng(tuple(key)))
 
 
 def with_anomaly(clip: Pixels, anomaly: Anomaly, frames: range) -> Pixels:
-    """Those frames of a clip with the anomaly in it, (T, H, W, 3) uint8 RGB."""
+    """Return those frames of a clip with the anomaly in it, (T, H, W, 3) uint8 RGB."""
     return np.stack([anomaly.frame(clip, index) for index in frames])
-
-
-def _length(scored: range) -> int:
-    return max(1, len(scored) // 3)
-
-
-def _stretch(scored: range, rng: np.random.Generator) -> range:
-    length = _length(scored)
-    first = int(rng.integers(scored.start, scored.stop - length, endpoint=True))
-    return range(first, first + length)
-
-
-def _moving(clip: Pixels, scored: range, rng: np.random.Generator, piece: Pixels) -> Moving:
-    abnormal, sides = _stretch(scored, rng), clip.shape[1:3]
-    start = tuple(
-        float(rng.uniform(0, side - own)) for side, own in zip(sides, piece.shape, strict=False)
-    )
-    step = tuple(float(rng.choice((-1, 1)) * side / CROSSING) for side in sides)
-    return Moving(abnormal, piece, (start[0], start[1]), (step[0], step[1]))
