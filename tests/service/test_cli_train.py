@@ -427,7 +427,7 @@ def test_a_training_that_came_to_its_end_is_not_done_again(data: Path, tmp_path:
     command = ("train", f"--data={data}", f"--out={out}", *TRAIN, "--held-out", 0.1)
     lookout(*command)
     assert (
-        "lookout train --data=data0 --out=gate.safetensors"
+        f"lookout train --data={data.name} --out=gate.safetensors"
         in read_header(out).provenance["command"]
     )
     there = {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
