@@ -1,66 +1,49 @@
-"""One forward pass for many cameras: windows in, scores and heatmaps out, each camera's memory its own."""
+"""One forward pass for many cameras: windows in, scores and heatmaps out."""
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Sequence
 
 import torch
 
 from lookout.models.scorer import Scorer
-from lookout.models.scoring.camera_state import FrameScore
-from lookout.service.core.messages import Frame, Heat, HeatMap, Score
+from lookout.service.core.messages import Frame
 from lookout.service.inference.camera_line import CameraLine
-from lookout.service.storage.bus.outcomes import ScoredFrame
 
-Ready = tuple[CameraLine, Frame]  # the frame to be scored, and a whole window around it in its line
+ReadyFrame = tuple[CameraLine, Frame]
+"""A frame to score, and its line, whose `frames.clip` is the frame's window."""
 
 
-def groups(lines: Sequence[CameraLine], most: int) -> list[list[CameraLine]]:
-    """Who may share a forward pass: cameras of one checkpoint, at most `most`, in the given order."""
+def groups(lines: Sequence[CameraLine], largest: int) -> list[list[CameraLine]]:
+    """Return the lines that may share a forward pass, in order.
+
+    A group has one checkpoint and at most `largest` lines.
+    """
     alike: dict[int, list[CameraLine]] = {}
     for line in lines:
         alike.setdefault(id(line.scorer), []).append(line)
-    return [group[i : i + most] for group in alike.values() for i in range(0, len(group), most)]
+    return [
+        group[i : i + largest] for group in alike.values() for i in range(0, len(group), largest)
+    ]
 
 
-def score_batch(batch: Sequence[Ready], now: Callable[[], float] = time.time) -> None:
-    """Score one clip of each camera (all of one checkpoint); each line then has its outcome, memory and bounds."""
+def score_batch(
+    batch: Sequence[ReadyFrame], now: Callable[[], float] = time.time
+) -> list[tuple[CameraLine, Exception]]:
+    """Score one frame of each line, all of one checkpoint; return the lines that failed, and why.
+
+    Raises whatever the forward pass raises, and then has changed no line.
+    """
     scorer: Scorer = batch[0][0].scorer
-    clips = scorer.normalise(torch.stack([line.window.clip() for line, _ in batch]))
+    clips = scorer.normalise(torch.stack([line.frames.clip() for line, _ in batch]))
     items = torch.stack([line.state.items for line, _ in batch])
-    step = scorer.step_normalised(clips, items, [line.state.rule for line, _ in batch])
+    outputs = scorer.step_normalised(clips, items, [line.state.rule for line, _ in batch]).samples()
     scored_at = now()
-    for (line, frame), output in zip(batch, step.samples(), strict=True):
-        found = line.state.update(output, frame.id)
-        outcome = ScoredFrame(
-            _score(line, frame, found, scored_at), _heat(frame, output.cells), line.camera.live
-        )
-        line.scored(outcome, rolled_back=found.rolled_back)
-
-
-def _score(line: CameraLine, frame: Frame, found: FrameScore, scored_at: float) -> Score:
-    spec = line.scorer.input_spec
-    return Score(
-        camera=frame.camera,
-        session=frame.session,
-        seq=frame.seq,
-        captured_at=frame.captured_at,
-        scored_at=scored_at,
-        model=line.camera.model,
-        psnr_db=_finite(found.psnr_db),
-        distance=_finite(found.distance) if spec.distance else None,
-        gate_error=_finite(found.gate_error),
-        memory_updated=found.memory_updated if spec.memory == "adapts" else None,
-        value=None if found.value is None else _finite(found.value),
-        local_db=found.local_db,
-    )
-
-
-def _finite(number: float) -> float | None:
-    return number if math.isfinite(number) else None
-
-
-def _heat(frame: Frame, cells: HeatMap) -> Heat:
-    return Heat(frame.camera, frame.session, frame.seq, cells)
+    failed: list[tuple[CameraLine, Exception]] = []
+    for (line, frame), output in zip(batch, outputs, strict=True):
+        try:
+            line.record(frame, output, scored_at)
+        except Exception as error:  # of one camera: the others' scores count
+            failed.append((line, error))
+    return failed

@@ -18,11 +18,12 @@ from lookout.service.core.errors import BrokenMessageError
 from lookout.service.core.messages import FrameId
 from lookout.service.core.settings import Settings
 from lookout.service.inference import snapshots
-from lookout.service.inference.batch import Ready
+from lookout.service.inference.batch import ReadyFrame
 from lookout.service.inference.camera_line import CameraLine
+from lookout.service.inference.frame_accounting import TAKEOVER
+from lookout.service.inference.scene_watch import SceneWatch
 from lookout.service.inference.scorers import Scorers, Signature
 from lookout.service.storage.bus.bus import Bus
-from lookout.service.storage.bus.counters import WINDOW
 from lookout.service.storage.store.snapshots import Snapshot
 
 log = logging.getLogger(__name__)
@@ -38,7 +39,7 @@ STALE, FRESH = 0.75, 0.4
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Failed:
+class FailedCamera:
     """A camera that cannot be scored: why, and when that is tried again."""
 
     camera: Camera
@@ -47,12 +48,12 @@ class Failed:
     retry_at: float
 
 
-class Lines:
+class CameraLines:
     """Starts, feeds and stops lines."""
 
     def __init__(self, settings: Settings, bus: Bus, scorers: Scorers) -> None:
         self.running: dict[str, CameraLine] = {}
-        self.failed: dict[str, Failed] = {}
+        self.failed: dict[str, FailedCamera] = {}
         self._settings = settings
         self._bus = bus
         self._scorers = scorers
@@ -61,7 +62,7 @@ class Lines:
 
     def is_outdated(self, camera: Camera) -> bool:
         """The camera or its checkpoint is another than the one that runs, or has failed and may be tried again."""
-        signature = self._signature(camera.model)
+        signature = self.signature(camera.model)
         line, failed = self.running.get(camera.id), self.failed.get(camera.id)
         if line is not None:
             return (line.camera.revision, line.signature) != (camera.revision, signature)
@@ -72,18 +73,20 @@ class Lines:
 
     def start(self, camera: Camera, epoch: int, snapshot: Snapshot | None) -> None:
         """Begin where the snapshot ends, without one at the oldest frame; another checkpoint begins at the end."""
-        signature = self._signature(camera.model)
+        signature = self.signature(camera.model)
         try:
             scorer, checkpoint_digest = self._scorers.get(camera.model)
-            identity = snapshots.identity(camera, checkpoint_digest)
+            identity = snapshots.camera_identity(camera, checkpoint_digest)
             known = (
                 snapshot if snapshot is not None and snapshot.state.get("of") == identity else None
             )
+            state = self._fresh_state(camera, scorer)
             line = CameraLine(
                 camera,
                 scorer,
-                self._fresh_state(camera, scorer),
+                state,
                 self._position(camera.id, snapshot, known),
+                watch=None if known is None else self._restore(camera.id, state, known),
                 epoch=epoch,
                 signature=signature,
                 identity=identity,
@@ -91,13 +94,8 @@ class Lines:
         except CheckpointError as error:
             self.fail(camera, signature, str(error))
             return
-        if known is not None:
-            self._restore(line, known)
-        if epoch > 1 and line.done is not None:
-            line.loss = "takeover"
-            line.why = (
-                WINDOW if line.done.seq < scorer.input_spec.scored else "takeover"
-            )  # a session's first have no score
+        if epoch > 1 and line.frames.accounted_id is not None:
+            line.frames.resume_after_takeover()
         self.failed.pop(camera.id, None)
         self.running[camera.id] = line
 
@@ -111,7 +109,7 @@ class Lines:
         if known is None or (known.camera, known.reason) != (camera, reason):
             log.error("camera %s: %s", camera.id, reason, extra={"camera": camera.id})
         self.running.pop(camera.id, None)
-        self.failed[camera.id] = Failed(
+        self.failed[camera.id] = FailedCamera(
             camera, reason, signature, time.monotonic() + RETRY_FAILED_EVERY_S
         )
 
@@ -119,7 +117,7 @@ class Lines:
         """Let go of checkpoints that no camera uses."""
         self._scorers.keep_only(models)
 
-    def _signature(self, model: str) -> Signature | None:
+    def signature(self, model: str) -> Signature | None:
         try:
             return self._scorers.signature(model)
         except CheckpointError:
@@ -155,30 +153,32 @@ class Lines:
         rule = UpdateRule.paper(scorer.gamma) if camera.memory == "paper" else None
         return CameraState(scorer.fresh_items(), normalizer, gamma=scorer.gamma, rule=rule)
 
-    def _restore(self, line: CameraLine, snapshot: Snapshot) -> None:
+    def _restore(self, name: str, state: CameraState, snapshot: Snapshot) -> SceneWatch | None:
+        """Continue the state from the snapshot; where that cannot be used, log it."""
         try:
-            snapshots.restore(line, snapshot.state)
+            return snapshots.restore(state, snapshot.state)
         except (ValueError, KeyError, TypeError) as error:
             reason = "starts from its trained memory: its snapshot cannot be used"
-            log.warning(
-                "camera %s %s: %s", line.camera.id, reason, error, extra={"camera": line.camera.id}
-            )
+            log.warning("camera %s %s: %s", name, reason, error, extra={"camera": name})
+            return None
 
     # Feeding
 
     def fetch(self, lines: Iterable[CameraLine]) -> list[CameraLine]:
         """Those of `lines` that have something to look at, after one question to the bus for all that had nothing."""
-        able = {line.camera.id: line for line in lines if not line.unsent}
-        hungry = {name: line.cursor for name, line in able.items() if not line.fetched}
+        able = {line.camera.id: line for line in lines if not line.outbox.unsent}
+        hungry = {
+            name: line.frames.cursor for name, line in able.items() if not line.frames.has_fetched
+        }
         if hungry:
             for name, frames in self._bus.frames_after(hungry, FETCH).items():
-                able[name].offer(frames)
-        return [line for line in able.values() if line.fetched]
+                able[name].frames.offer(frames)
+        return [line for line in able.values() if line.frames.has_fetched]
 
     def end_sessions(self) -> None:
         """Tell the last frames of files that were read to their ends, where their scores wait for later ones."""
         for name, line in self.running.items():
-            if line.waiting_for_later is not None and line.waiting_for_later == self._end_of(name):
+            if line.frames.waiting_id is not None and line.frames.waiting_id == self._end_of(name):
                 line.end_session()
 
     def _end_of(self, name: str) -> FrameId | None:
@@ -196,7 +196,7 @@ class Lines:
             return None
         return FrameId(report.session, report.last_seq)
 
-    def ready(self, lines: Iterable[CameraLine]) -> list[Ready]:
+    def ready(self, lines: Iterable[CameraLine]) -> list[ReadyFrame]:
         """The next frame of each of `lines` that has one, with its window; to be scored at once, while it is fresh.
 
         The bus may fail only before the first frame is taken: what is taken counts as dealt with.
@@ -208,13 +208,18 @@ class Lines:
 
     def _freshen(self, line: CameraLine) -> None:
         now = time.time()
-        if line.stale(now, STALE * self._settings.live_age_s):
+        if line.frames.is_stale(now, STALE * self._settings.live_age_s):
             self._catch_up(line, now)
 
     def _catch_up(self, line: CameraLine, now: float) -> None:
         """Leave out what is too old; the next frame has its window all the same."""
-        share = STALE if line.loss == "takeover" else FRESH
+        share = STALE if line.frames.loss_reason == TAKEOVER else FRESH
         oldest = now - share * self._settings.live_age_s
-        times = self._bus.frame_times(line.camera.id, line.done, INDEX)
+        times = self._bus.frame_times(line.camera.id, line.frames.accounted_id, INDEX)
         fresh = next((i for i, (_, at) in enumerate(times) if at >= oldest), len(times))
         line.skip(frame_id for frame_id, _ in times[:fresh])
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of an error's text, or its type where it has none."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -1,4 +1,4 @@
-"""Which cameras this worker scores: claimed on the bus by lease, and in the store by epoch."""
+"""The cameras that this worker scores: owned on the bus by lease, in the store by epoch."""
 
 from __future__ import annotations
 
@@ -6,50 +6,62 @@ from collections.abc import Mapping
 
 from lookout.service.core.camera import Camera
 from lookout.service.core.stages import INFERENCE
-from lookout.service.inference.store_link import StoreLink, Taken
+from lookout.service.inference.store_link import StoreLink
 from lookout.service.ownership.assignment import Assignment
 
 STAGE = INFERENCE.name
 
 
 class Ownership:
-    """A camera is `coming` between its lease and the store's answer, and `going` until its snapshot is saved."""
+    """Cameras by lease and by epoch: owned on the bus, and taken over in the store."""
 
     def __init__(self, assignment: Assignment, link: StoreLink) -> None:
         self.assignment = assignment
         self.leases = assignment.leases
         self._link = link
-        self.coming: set[str] = set()
-        self.going: set[str] = set()
+        self._taking_over: set[str] = set()
+        self._handing_over: set[str] = set()
+
+    @property
+    def handing_over(self) -> frozenset[str]:
+        """Owned cameras whose last snapshot is on its way."""
+        return frozenset(self._handing_over)
 
     @property
     def settled(self) -> set[str]:
-        """Ours, neither coming nor going."""
-        return self.leases.owned() - self.coming - self.going
+        """Owned cameras that are neither being taken over nor handed over."""
+        return self.leases.owned() - self._taking_over - self._handing_over
 
     def share(self, cameras: Mapping[str, Camera]) -> str | None:
-        """Take what is free, up to a fair share; answers a camera to give up, if any. `cameras`: the enabled ones."""
+        """Take free cameras up to a fair share; return a camera to give up, if any.
+
+        cameras: the enabled ones.
+        """
         taken, surplus = self.assignment.rebalance(
-            cameras, self.going, may_give=not self._link.away
+            cameras, self._handing_over, may_give=not self._link.away
         )
         for camera in taken:
-            self.ask(camera)
+            self.take_over(camera)
         return surplus
 
-    def ask(self, camera: str) -> None:
-        """Have the store tell what the camera had learned, under a new epoch."""
-        self.coming.add(camera)
+    def take_over(self, camera: str) -> None:
+        """Request the camera's snapshot from the store, under a new epoch."""
+        self._taking_over.add(camera)
         self._link.take(camera)
 
-    def arrived(self, taken: Taken) -> bool:
-        """Whether the camera is still ours to begin with."""
-        known = taken.camera in self.coming
-        self.coming.discard(taken.camera)
-        return known and bool(self.leases.token(taken.camera))
+    def complete_takeover(self, camera: str) -> bool:
+        """Note the store's answer; return False where the camera is not wanted or owned any more."""
+        was_wanted = camera in self._taking_over
+        self._taking_over.discard(camera)
+        return was_wanted and bool(self.leases.token(camera))
+
+    def hand_over(self, camera: str) -> None:
+        """Keep the lease until the camera's last snapshot is saved."""
+        self._handing_over.add(camera)
 
     def drop(self, camera: str) -> None:
-        """It is ours no longer."""
-        self.coming.discard(camera)
-        self.going.discard(camera)
+        """Give the camera up now."""
+        self._taking_over.discard(camera)
+        self._handing_over.discard(camera)
         self._link.forget(camera)
         self.leases.release(camera)

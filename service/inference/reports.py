@@ -1,41 +1,63 @@
-"""What the inference worker says of its cameras, about once a second."""
+"""Reports of the inference worker about its cameras, twice a second, and its stage's counters."""
 
 from __future__ import annotations
 
 import time
+from collections import Counter
 
+from lookout.service.core import metrics
 from lookout.service.core.messages import InferenceReport
-from lookout.service.inference.camera_line import CameraLine
-from lookout.service.inference.camera_lines import Lines
+from lookout.service.inference.camera_lines import CameraLines
 from lookout.service.inference.ownership import Ownership
 from lookout.service.storage.bus.bus import Bus
 
 
-def report(bus: Bus, lines: Lines, ownership: Ownership) -> None:
-    """Of every camera of this worker, scored or failed; and again what a bus that was started anew has lost."""
-    now, worker = time.time(), ownership.assignment.name
+class StageCounters:
+    """Counts forward passes until the bus adds them to those of the other workers."""
+
+    def __init__(self, stage: str) -> None:
+        self._stage = stage
+        self._unsent: Counter[str] = Counter()
+
+    def add_step(self, frames: int, seconds: float) -> None:
+        """Count one forward pass."""
+        self._unsent.update(metrics.observed(metrics.BATCH, frames))
+        self._unsent.update(metrics.observed(metrics.STEP, seconds))
+
+    def flush(self, bus: Bus) -> None:
+        """Send the counts. Raises one of UNAVAILABLE; they are sent the next time then."""
+        if self._unsent:
+            bus.count_stage(self._stage, self._unsent)
+            self._unsent.clear()
+
+
+def report(bus: Bus, lines: CameraLines, ownership: Ownership) -> None:
+    """Report every camera of this worker, and restore the cursors that a new bus has lost."""
+    now = time.time()
+    worker = ownership.assignment.name
     for name, line in lines.running.items():
-        bus.report_inference(name, _of(line, worker, now))
-        bus.restore_cursors(name, ownership.leases.token(name), line.told, line.saved)
+        normalizer = line.state.normalizer
+        bus.report_inference(
+            name,
+            InferenceReport(
+                state="online" if normalizer.bounds else "learning",
+                at=now,
+                revision=line.camera.revision,
+                last_error=line.snapshots.error,
+                learned=normalizer.learned_frames,
+                to_learn=normalizer.learn_frames,
+                drift=line.state.drift if line.scorer.input_spec.memory == "adapts" else None,
+                rollbacks=line.state.rollbacks,
+                tampered=line.watch.tampered,
+                score=line.recent.newest,
+                score_peak=line.recent.peak(now),
+                worker=worker,
+            ),
+        )
+        token = ownership.leases.token(name)
+        bus.restore_cursors(name, token, line.outbox.acked_id, line.snapshots.snapshot_id)
     for name, failed in lines.failed.items():
         bus.report_inference(
             name,
             InferenceReport("failed", now, failed.camera.revision, failed.reason, worker=worker),
         )
-
-
-def _of(line: CameraLine, worker: str, now: float) -> InferenceReport:
-    return InferenceReport(
-        state="online" if line.state.normalizer.bounds else "learning",
-        at=now,
-        revision=line.camera.revision,
-        last_error=line.note,
-        learned=line.state.normalizer.learned_frames,
-        to_learn=line.state.normalizer.learn_frames,
-        drift=line.state.drift if line.scorer.input_spec.memory == "adapts" else None,
-        rollbacks=line.state.rollbacks,
-        tampered=line.watch.tampered,
-        score=line.recent.newest,
-        score_peak=line.recent.peak(now),
-        worker=worker,
-    )

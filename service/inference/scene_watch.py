@@ -110,7 +110,7 @@ class Memory:
             self.newer, self.newer_at = look, at
         return _passed(self.newer_at, at) >= STEADY_S
 
-    def as_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         times = {"lasting_at": self.lasting_at, "newer_at": self.newer_at}
         return {
             **times,
@@ -118,7 +118,7 @@ class Memory:
         }
 
     @classmethod
-    def of_json(cls, data: Mapping[str, Any]) -> Memory:
+    def from_json(cls, data: Mapping[str, Any]) -> Memory:
         lasting, before, newer = (
             Look.of_json(data[name]) for name in ("lasting", "before", "newer")
         )
@@ -162,11 +162,11 @@ class SceneWatch:
         return self._doubt is not None and self._doubt.tampered
 
     @property
-    def held(self) -> FrameId | None:
+    def last_unsettled_id(self) -> FrameId | None:
         """The last frame that was not settled. No window may reach back to it, a replayed one neither."""
         return self._held
 
-    def see(self, frame: Frame) -> Verdict:
+    def observe(self, frame: Frame) -> Verdict:
         """All frames of a camera are of one size. One that is read again was settled: it still waits for its score."""
         if self._seen is not None and frame.id <= self._seen:
             return Verdict(settled=True, changed=False, events=[])
@@ -250,10 +250,10 @@ class SceneWatch:
 
     # As JSON, for who goes on with the camera
 
-    def as_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """Below 4 KB; who reads it goes on exactly where this one stands."""
         return {
-            "memory": self._memory and self._memory.as_json(),
+            "memory": self._memory and self._memory.to_json(),
             "usual": self._usual and asdict(self._usual),
             "unrest": self._unrest and asdict(self._unrest),
             "doubt": self._doubt and asdict(self._doubt),
@@ -264,10 +264,10 @@ class SceneWatch:
         }
 
     @classmethod
-    def of_json(cls, data: Mapping[str, Any]) -> SceneWatch:
-        """Raises KeyError, TypeError or ValueError on anything that `as_json` did not make."""
+    def from_json(cls, data: Mapping[str, Any]) -> SceneWatch:
+        """Raises KeyError, TypeError or ValueError on anything that `to_json` did not make."""
         watch = cls()
-        watch._memory = Memory.of_json(data["memory"]) if data["memory"] else None
+        watch._memory = Memory.from_json(data["memory"]) if data["memory"] else None
         watch._usual = Usual(**data["usual"]) if data["usual"] else None
         watch._unrest = Unrest(**data["unrest"]) if data["unrest"] else None
         watch._doubt = Doubt(**data["doubt"]) if data["doubt"] else None

@@ -1,36 +1,94 @@
-"""What of a camera outlives its worker: the memory's items and what the scores are normalised with, at a frame."""
+"""Snapshots: the part of a camera's state that outlives its worker, and how far it is saved."""
 
 from __future__ import annotations
 
 import hashlib
+import time
 from typing import Any
 
+from lookout.models.scoring.camera_state import CameraState
 from lookout.service.core.camera import Camera
-from lookout.service.inference.camera_line import CameraLine
+from lookout.service.core.messages import FrameId
 from lookout.service.inference.scene_watch import SceneWatch
-from lookout.service.storage.store.snapshots import Snapshot
 
 
-def take(line: CameraLine) -> Snapshot | None:
-    """The line as its last finished frame left it. None where there is none, or where the bus is still to be told."""
-    if line.done is None or line.unsent:
-        return None
-    state = {
-        "of": line.identity,
-        "scene": line.watch.as_json(),
-        **line.state.state_dict(),
-    }
-    return Snapshot(line.done, state)
+class SnapshotProgress:
+    """The newest snapshot of one camera in the store, and the one on its way there."""
+
+    def __init__(self, snapshot_id: FrameId | None) -> None:
+        self._snapshot_id = snapshot_id
+        self._pending_id = snapshot_id
+        self._requested_at = time.monotonic()
+        self._error: str | None = None
+
+    @property
+    def snapshot_id(self) -> FrameId | None:
+        """The store holds the state after this frame."""
+        return self._snapshot_id
+
+    @property
+    def pending_snapshot_id(self) -> FrameId | None:
+        """The newest snapshot that is saved or on its way is of this frame."""
+        return self._pending_id
+
+    @property
+    def error(self) -> str | None:
+        """Reason why the last snapshot could not be saved."""
+        return self._error
+
+    def age_s(self, now: float) -> float:
+        """Return the time since a snapshot was last requested; now: `time.monotonic`."""
+        return now - self._requested_at
+
+    def unsaved_frames(self, accounted_id: FrameId | None) -> int:
+        """Return how far the pending snapshot is behind, within the session."""
+        if accounted_id is None:
+            return 0
+        pending = self._pending_id
+        if pending is None or pending.session != accounted_id.session:
+            return accounted_id.seq + 1
+        return accounted_id.seq - pending.seq
+
+    def request(self, snapshot_id: FrameId) -> bool:
+        """Note a request; return False where this snapshot is saved or on its way already."""
+        self._requested_at = time.monotonic()
+        is_new = snapshot_id != self._pending_id
+        self._pending_id = snapshot_id
+        return is_new
+
+    def confirm(self, snapshot_id: FrameId) -> None:
+        """Note that a snapshot is in the store."""
+        self._snapshot_id = snapshot_id
+        self._error = None
+
+    def fail(self, error: str) -> None:
+        """Note that a snapshot was given up: the next request is a new one."""
+        self._pending_id = self._snapshot_id
+        self._error = error
 
 
-def restore(line: CameraLine, state: dict[str, Any]) -> None:
-    """Make the line as it was, or raise ValueError, KeyError or TypeError and change nothing."""
-    watch = SceneWatch.of_json(state["scene"])
-    line.state.load_state_dict(state)
-    line.watch = watch
+def camera_identity(camera: Camera, checkpoint_digest: str) -> str:
+    """Return a digest of the camera, its view and its weights, to which a snapshot belongs.
 
-
-def identity(camera: Camera, checkpoint_digest: str) -> str:
-    """What was learned belongs to this camera, looking there, through these weights. Holds no password."""
-    text = f"{camera.id} {camera.created_at!r} {camera.url} {camera.calibration} {camera.memory} {checkpoint_digest}"
+    It holds no password.
+    """
+    text = (
+        f"{camera.id} {camera.created_at!r} {camera.url} {camera.calibration} {camera.memory} "
+        f"{checkpoint_digest}"
+    )
     return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def snapshot_state(identity: str, state: CameraState, watch: SceneWatch) -> dict[str, Any]:
+    """Return what a snapshot holds, as JSON-able values."""
+    return {"of": identity, "scene": watch.to_json(), **state.state_dict()}
+
+
+def restore(state: CameraState, saved: dict[str, Any]) -> SceneWatch:
+    """Continue a fresh state from `snapshot_state`'s result; return the scene watch.
+
+    Raises ValueError, KeyError or TypeError where it cannot be used, and then changes nothing.
+    """
+    watch = SceneWatch.from_json(saved["scene"])
+    state.load_state_dict(saved)
+    return watch

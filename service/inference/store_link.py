@@ -1,17 +1,20 @@
-"""What inference wants of the store, in a thread of its own: a store that is away or hangs holds up no score.
+"""The store's part of inference, in its own thread: a store that hangs or is away delays no score.
 
-Everything waiting here is bounded by the number of cameras: of each, the newest wish counts.
+What waits is bounded by the number of cameras: of each, the newest request counts. A request of one
+camera that fails unexpectedly is tried again a few times, then given up; the others go on.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass
+from typing import Literal
 
 from lookout.service.core.camera import Camera
 from lookout.service.core.messages import CameraEvent, FrameId
+from lookout.service.core.throttle import OutageLog
 from lookout.service.storage.redis.connect import UNAVAILABLE
 from lookout.service.storage.store.snapshots import Snapshot
 from lookout.service.storage.store.store import Store
@@ -20,29 +23,34 @@ log = logging.getLogger(__name__)
 
 FOLLOW_EVERY_S = 0.5
 EVENTS_KEPT = 1000  # while the store is away
+ATTEMPTS = 3  # of a request that fails for no known reason
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
-    """A camera is ours in the store as well: the epoch of our ownership, and what the owners before left."""
+class TakeoverAnswer:
+    """The store's answer to a take-over: the new epoch, and what the owners before left."""
 
     camera: str
     epoch: int
     snapshot: Snapshot | None
+    error: str = ""  # reason why the take-over failed; then there is no epoch
 
 
 @dataclass(frozen=True, slots=True)
-class Saved:
-    """A snapshot was saved, or refused since somebody else has owned the camera."""
+class SaveAnswer:
+    """The store's answer to a snapshot."""
 
     camera: str
     epoch: int
     cursor: FrameId
-    accepted: bool
+    result: Literal[
+        "saved", "refused", "failed"
+    ]  # refused: of a former owner, or behind the stored
+    error: str = ""  # reason why it failed
 
 
 class StoreLink:
-    """The cameras as the store last told them; take-overs and snapshots on their way. A context."""
+    """The cameras as the store last listed them; take-overs and snapshots on their way. A context."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -51,8 +59,11 @@ class StoreLink:
         self._to_take: set[str] = set()
         self._to_save: dict[str, tuple[int, Snapshot]] = {}
         self._events: deque[CameraEvent] = deque(maxlen=EVENTS_KEPT)
-        self._taken: list[Taken] = []
-        self._saved: list[Saved] = []
+        self._taken: list[TakeoverAnswer] = []
+        self._saved: list[SaveAnswer] = []
+        self._failures = 0
+        self._attempts: Counter[tuple[str, str]] = Counter()  # failed ones, by request and camera
+        self._unlisted = OutageLog()
         self._wake = threading.Event()
         self._answered = threading.Condition(self._mutex)
         self._stop = threading.Event()
@@ -69,7 +80,7 @@ class StoreLink:
         self._thread.join(2.0)
 
     def cameras(self) -> dict[str, Camera] | None:
-        """Every enabled or disabled camera; None until the store has answered once."""
+        """Return every camera, enabled or not; None until the store has answered once."""
         with self._mutex:
             return self._cameras
 
@@ -78,44 +89,51 @@ class StoreLink:
         """The store did not answer the last time: nobody could take a camera over now."""
         return self._away
 
+    @property
+    def failures(self) -> int:
+        """Number of attempts so far that failed for no known reason."""
+        return self._failures
+
     def take(self, camera: str) -> None:
-        """Ask for the camera's snapshot under a new epoch; what waits to be saved of it is saved before."""
+        """Request the camera's snapshot under a new epoch, after what waits to be saved of it."""
         with self._mutex:
             self._to_take.add(camera)
         self._wake.set()
 
     def save(self, camera: str, epoch: int, snapshot: Snapshot) -> None:
-        """Have a snapshot written, now or when the store is back."""
+        """Request that a snapshot is written, now or when the store is back."""
         with self._mutex:
             self._to_save[camera] = (epoch, snapshot)
         self._wake.set()
 
-    def tell(self, event: CameraEvent) -> None:
-        """Have a camera's event written; of very many that wait, the oldest drop."""
+    def add_event(self, event: CameraEvent) -> None:
+        """Request that an event is written; of too many that wait, the oldest drop."""
         with self._mutex:
             self._events.append(event)
         self._wake.set()
 
     def is_saving(self, camera: str) -> bool:
-        """A snapshot of this camera is on its way."""
+        """Return True while a snapshot of this camera is on its way."""
         with self._mutex:
             return camera in self._to_save
 
     def forget(self, camera: str) -> None:
-        """Nothing of this camera is wanted any more."""
+        """Drop every request of this camera."""
         with self._mutex:
             self._to_take.discard(camera)
             self._to_save.pop(camera, None)
 
-    def answers(self) -> tuple[list[Taken], list[Saved]]:
-        """What the store answered since the last call."""
+    def answers(self) -> tuple[list[TakeoverAnswer], list[SaveAnswer]]:
+        """Return the store's answers since the last call."""
         with self._mutex:
-            taken, saved = self._taken, self._saved
-            self._taken, self._saved = [], []
+            taken = self._taken
+            saved = self._saved
+            self._taken = []
+            self._saved = []
         return taken, saved
 
     def flush(self, limit_s: float) -> bool:
-        """Wait until every snapshot is saved or refused; False where the store did not answer in time."""
+        """Wait until no snapshot is on its way; return False where that takes longer."""
         with self._answered:
             return self._answered.wait_for(lambda: not self._to_save, limit_s)
 
@@ -123,64 +141,116 @@ class StoreLink:
 
     def _run(self) -> None:
         while not self._stop.is_set():
-            self._try()
+            self._do_requests()
             self._wake.wait(FOLLOW_EVERY_S)
             self._wake.clear()
-        self._try()
+        self._do_requests()
 
-    def _try(self) -> None:
+    def _do_requests(self) -> None:
         try:
-            cameras = self._store.cameras()
-            self._tell_all()  # before the snapshot that lies behind them
-            self._save_all()
-            self._take_all()
+            cameras = self._list_cameras()
+            self._write_events()  # before the snapshot that lies behind them
+            self._save_snapshots()
+            self._take_cameras()
         except UNAVAILABLE as error:
-            self._note_away(f"the store does not answer ({type(error).__name__})", trace=False)
-            return
-        except Exception:  # whatever it is: nobody would notice if this thread ended
-            self._note_away("the store's answer cannot be used", trace=True)
+            if not self._away:
+                log.warning("the store does not answer (%s); scoring goes on", type(error).__name__)
+            self._away = True
+            self._stop.wait(FOLLOW_EVERY_S)
             return
         if self._away:
             log.warning("the store is back")
         self._away = False
+        if cameras is not None:
+            with self._mutex:
+                self._cameras = cameras
+
+    def _list_cameras(self) -> dict[str, Camera] | None:
+        try:
+            cameras = self._store.cameras()
+        except UNAVAILABLE:
+            raise
+        except Exception:  # the requests of the cameras that are known must go on
+            self._failures += 1
+            if self._unlisted.failed():
+                log.exception("the store's list of cameras cannot be used; the last one holds")
+            return None
+        self._unlisted.worked()
+        return cameras
+
+    def _write_events(self) -> None:
         with self._mutex:
-            self._cameras = cameras
+            waiting = list(self._events)
+        for event in waiting:
+            try:
+                self._store.add_camera_event(
+                    event
+                )  # a second time, after a lost answer, changes nothing
+            except UNAVAILABLE:
+                raise
+            except Exception as error:
+                if not self._give_up("event", event.camera, error):
+                    continue
+            self._attempts.pop(("event", event.camera), None)
+            with self._mutex:
+                if event in self._events:
+                    self._events.remove(event)
 
-    def _note_away(self, what: str, *, trace: bool) -> None:
-        if not self._away:
-            log.warning("%s; scoring goes on", what, exc_info=trace)
-        self._away = True
-        self._stop.wait(FOLLOW_EVERY_S)
-
-    def _save_all(self) -> None:
+    def _save_snapshots(self) -> None:
         with self._mutex:
             waiting = dict(self._to_save)
-        for camera, wish in waiting.items():
-            epoch, snapshot = wish
-            accepted = self._store.save_snapshot(camera, epoch, snapshot)
+        for camera, request in waiting.items():
+            epoch, snapshot = request
+            reason = ""
+            result: Literal["saved", "refused", "failed"] = "saved"
+            try:
+                if not self._store.save_snapshot(camera, epoch, snapshot):
+                    result = "refused"
+            except UNAVAILABLE:
+                raise
+            except Exception as error:
+                if not self._give_up("snapshot", camera, error):
+                    continue
+                result = "failed"
+                reason = f"its snapshot cannot be saved: {error!r}"
+            self._attempts.pop(("snapshot", camera), None)
             with self._answered:
-                self._saved.append(Saved(camera, epoch, snapshot.cursor, accepted))
-                if self._to_save.get(camera) is wish:
+                self._saved.append(SaveAnswer(camera, epoch, snapshot.cursor, result, reason))
+                if self._to_save.get(camera) is request:
                     del self._to_save[camera]
                 self._answered.notify_all()
 
-    def _take_all(self) -> None:
+    def _take_cameras(self) -> None:
         with self._mutex:
-            waiting = (
-                self._to_take - self._to_save.keys()
-            )  # after a new epoch that snapshot would be refused
+            # After a new epoch, a snapshot that still waits would be refused.
+            waiting = self._to_take - self._to_save.keys()
         for camera in waiting:
-            epoch, snapshot = self._store.begin_ownership(camera)
+            try:
+                answer = TakeoverAnswer(camera, *self._store.begin_ownership(camera))
+            except UNAVAILABLE:
+                raise
+            except Exception as error:
+                if not self._give_up("take-over", camera, error):
+                    continue
+                answer = TakeoverAnswer(camera, 0, None, f"it cannot be taken over: {error!r}")
+            self._attempts.pop(("take-over", camera), None)
             with self._mutex:
-                self._taken += [Taken(camera, epoch, snapshot)] if camera in self._to_take else []
+                if camera in self._to_take:
+                    self._taken.append(answer)
                 self._to_take.discard(camera)
 
-    def _tell_all(self) -> None:
-        while self._events:
-            event = self._events[0]
-            self._store.add_camera_event(
-                event
-            )  # a second time, where the answer was lost, changes nothing
-            with self._mutex:
-                if self._events and self._events[0] is event:
-                    self._events.popleft()
+    def _give_up(self, request: str, camera: str, error: Exception) -> bool:
+        """Count and log a failure; return True after the last attempt."""
+        self._failures += 1
+        self._attempts[request, camera] += 1
+        attempt = self._attempts[request, camera]
+        log.error(
+            "camera %s: %s failed, attempt %d of %d",
+            camera,
+            request,
+            attempt,
+            ATTEMPTS,
+            exc_info=error,
+            extra={"camera": camera},
+        )
+        return attempt >= ATTEMPTS

@@ -7,6 +7,7 @@ import logging
 import threading
 import time
 from collections.abc import Sequence
+from itertools import islice
 
 import torch
 
@@ -15,15 +16,13 @@ from lookout.models.errors import DeviceError
 from lookout.service.core.errors import NoDeviceError
 from lookout.service.core.settings import Settings
 from lookout.service.core.throttle import OutageLog
-from lookout.service.inference import snapshots
-from lookout.service.inference.batch import Ready, groups, score_batch
+from lookout.service.inference.batch import ReadyFrame, groups, score_batch
 from lookout.service.inference.camera_line import CameraLine
-from lookout.service.inference.camera_lines import Lines
-from lookout.service.inference.counters import Tally
+from lookout.service.inference.camera_lines import CameraLines, first_line
 from lookout.service.inference.ownership import STAGE, Ownership
-from lookout.service.inference.reports import report
+from lookout.service.inference.reports import StageCounters, report
 from lookout.service.inference.scorers import Scorers
-from lookout.service.inference.store_link import Saved, StoreLink
+from lookout.service.inference.store_link import SaveAnswer, StoreLink, TakeoverAnswer
 from lookout.service.ownership.assignment import Assignment
 from lookout.service.ownership.leases import open_leases
 from lookout.service.storage.bus.bus import FENCED, UNOWNED, Bus
@@ -83,8 +82,8 @@ class Worker:
         self.batch_wait_s = (
             settings.batch_wait_ms if settings.batch_wait_ms is not None else 5 * on_gpu
         ) / 1000
-        self.lines = Lines(settings, bus, Scorers(settings.model_folders, device, precision))
-        self.tally = Tally(STAGE)
+        self.lines = CameraLines(settings, bus, Scorers(settings.model_folders, device, precision))
+        self.counters = StageCounters(STAGE)
         self._next_round = 0.0
         self._rounds = 0
         self._outage = OutageLog(calm_s=1.0)
@@ -109,13 +108,13 @@ class Worker:
         if time.monotonic() >= self._next_round:
             self._follow()
             self._next_round = time.monotonic() + ROUND_EVERY_S
-        self._hear_store()
+        self._apply_store_answers()
         self._send()
         waiting = self._waiting(stop)
         for group in groups(waiting, self.max_batch):
             self._score(self.lines.ready(group))
             self._send()
-        self._tell_events()
+        self._forward_events()
         self._save_due()
         return bool(waiting)
 
@@ -123,7 +122,7 @@ class Worker:
         """Save everything, so that the next owner loses nothing; the leases are given back by their context."""
         with contextlib.suppress(*UNAVAILABLE):
             self._send()
-            self.tally.tell(self.bus)
+            self.counters.flush(self.bus)
             self.ownership.assignment.leave_stage()
         for name in list(self.lines.running):
             self._save(name)
@@ -138,7 +137,7 @@ class Worker:
         cameras = self.link.cameras()
         if cameras is None:
             return
-        self._heed_leases()
+        self._follow_leases()
         wanted = {name: camera for name, camera in cameras.items() if camera.enabled}
         for name in self.ownership.leases.owned() - wanted.keys():
             self._retire(name, removed=name not in cameras)
@@ -146,7 +145,7 @@ class Worker:
             if self.lines.is_outdated(wanted[name]):
                 self._save(name)
                 self.lines.stop(name)
-                self.ownership.ask(name)
+                self.ownership.take_over(name)
         surplus = self.ownership.share(wanted)
         if surplus is not None:
             log.info("camera %s: given to another worker", surplus, extra={"camera": surplus})
@@ -154,63 +153,78 @@ class Worker:
         self.lines.keep_checkpoints({camera.model for camera in cameras.values()})
         self.lines.end_sessions()
         report(self.bus, self.lines, self.ownership)
-        self.tally.tell(self.bus)
+        self.counters.flush(self.bus)
 
-    def _heed_leases(self) -> None:
+    def _follow_leases(self) -> None:
         lost, bus_is_new = self.ownership.leases.poll()
         for name in lost:
             log.warning("camera %s: its lease is lost", name, extra={"camera": name})
             self._drop(name)
         for line in self.lines.running.values() if bus_is_new else ():
-            line.bus_was_lost()
+            line.frames.resume_after_bus_restart()
 
     def _retire(self, name: str, *, removed: bool) -> None:
         """The camera was removed or disabled."""
         if not removed:
-            if name not in self.ownership.going:
+            if name not in self.ownership.handing_over:
                 self._give_up(name)
             return
         self.lines.stop(name)
         self.bus.forget(name)  # what this worker wrote after the removal
         self._drop(name)
 
-    def _hear_store(self) -> None:
+    def _apply_store_answers(self) -> None:
         taken, saved = self.link.answers()
         for answer in saved:
-            self._hear_saved(answer)
-        cameras = self.link.cameras() or {}
-        for one in taken:
-            camera = cameras.get(one.camera)
-            if self.ownership.arrived(one) and camera is not None and camera.enabled:
-                # A bus that fails now must not cost the answers of the other cameras; this one is asked for again.
-                with contextlib.suppress(*UNAVAILABLE):
-                    self.lines.start(camera, one.epoch, one.snapshot)
+            self._apply_save(answer)
+        for takeover in taken:
+            self._apply_takeover(takeover)
 
-    def _hear_saved(self, answer: Saved) -> None:
-        if answer.camera in self.ownership.going:
-            if not self.link.is_saving(
-                answer.camera
-            ):  # else a later one, its last, is still on its way
+    def _apply_takeover(self, answer: TakeoverAnswer) -> None:
+        camera = (self.link.cameras() or {}).get(answer.camera)
+        if not self.ownership.complete_takeover(answer.camera):
+            return
+        if camera is None or not camera.enabled:
+            return
+        if answer.error:
+            self.lines.fail(camera, self.lines.signature(camera.model), answer.error)
+            return
+        try:
+            self.lines.start(camera, answer.epoch, answer.snapshot)
+        except UNAVAILABLE:
+            pass  # the bus failed: the camera is asked for again
+        except Exception as error:  # of one camera: the others' answers count
+            log.exception("camera %s cannot be started", camera.id, extra={"camera": camera.id})
+            reason = f"it cannot be started: {first_line(error)}"
+            self.lines.fail(camera, self.lines.signature(camera.model), reason)
+
+    def _apply_save(self, answer: SaveAnswer) -> None:
+        if answer.camera in self.ownership.handing_over:
+            if not self.link.is_saving(answer.camera):  # else its last one is still on its way
                 self._drop(answer.camera)
-        elif not answer.accepted:
-            self._begin_again(answer.camera, answer.epoch)
-        elif answer.camera in self.lines.running:
-            self.lines.running[answer.camera].saved = answer.cursor
+            return
+        line = self.lines.running.get(answer.camera)
+        if answer.result == "refused":
+            self._restart(answer.camera, answer.epoch)
+        elif line is not None and answer.result == "failed":
+            line.snapshots.fail(answer.error)
+        elif line is not None:
+            line.snapshots.confirm(answer.cursor)
 
-    def _begin_again(self, name: str, epoch: int) -> None:
+    def _restart(self, name: str, epoch: int) -> None:
         """The store knows of a later owner, or of later frames: take what it has."""
         line = self.lines.running.get(name)
         if line is not None and line.epoch == epoch:
             reason = "its snapshot was refused; starting again from the stored one"
             log.warning("camera %s: %s", name, reason, extra={"camera": name})
             self.lines.stop(name)
-            self.ownership.ask(name)
+            self.ownership.take_over(name)
 
     def _give_up(self, name: str) -> None:
         """Hand over: the lease goes when the snapshot is saved, or at once where there is nothing to save."""
         if self._save(name) or self.link.is_saving(name):
             self.lines.stop(name)
-            self.ownership.going.add(name)
+            self.ownership.hand_over(name)
         else:
             self._drop(name)
 
@@ -233,45 +247,48 @@ class Worker:
             waiting += self.lines.fetch(line for line in running if not line.camera.live)
         return waiting
 
-    def _score(self, batch: Sequence[Ready]) -> None:
+    def _score(self, batch: Sequence[ReadyFrame]) -> None:
         """One forward pass; where it fails, each camera alone, so that one cannot take the others along."""
         if not batch:
             return
         began = time.perf_counter()
         try:
-            score_batch(batch)
-        except RuntimeError as error:
+            failed = score_batch(batch)
+        except Exception as error:  # no line has changed
             if len(batch) > 1:
                 for item in batch:
                     self._score([item])
                 return
-            line = batch[0][0]
-            self.lines.fail(
-                line.camera,
-                line.signature,
-                f"the model cannot score it: {str(error).splitlines()[0]}",
-            )
+            failed = [(batch[0][0], error)]
         else:
-            self.tally.step(len(batch), time.perf_counter() - began)
+            self.counters.add_step(len(batch), time.perf_counter() - began)
+        for line, cause in failed:
+            reason = f"the model cannot score it: {first_line(cause)}"
+            self.lines.fail(line.camera, line.signature, reason)
 
     def _send(self) -> None:
         """Write what became of frames. What is not acknowledged stays, and is sent again: a repetition is none."""
-        lines = [line for line in self.lines.running.values() if line.unsent]
-        if not lines:
+        pending = [
+            (line, line.outbox.unsent) for line in self.lines.running.values() if line.outbox.unsent
+        ]
+        if not pending:
             return
-        pending = [(line, list(line.unsent)) for line in lines]
-        tokens = {line.camera.id: self.ownership.leases.token(line.camera.id) for line in lines}
-        answers = self.bus.add_outcomes(
-            [(tokens[line.camera.id], one) for line, sent in pending for one in sent]
+        tokens = {
+            line.camera.id: self.ownership.leases.token(line.camera.id) for line, _ in pending
+        }
+        answers = iter(
+            self.bus.add_outcomes(
+                [(tokens[line.camera.id], one) for line, unsent in pending for one in unsent]
+            )
         )
-        for line, sent in pending:
-            mine, answers = answers[: len(sent)], answers[len(sent) :]
-            if FENCED in mine or UNOWNED in mine:
-                self._fenced(line.camera.id)
+        for line, unsent in pending:
+            received = list(islice(answers, len(unsent)))
+            if FENCED in received or UNOWNED in received:
+                self._check_lease(line.camera.id)
             else:
-                line.sent()
+                line.outbox.acknowledge()
 
-    def _fenced(self, name: str) -> None:
+    def _check_lease(self, name: str) -> None:
         """Refused: another worker owns the camera, or the bus has forgotten that we do."""
         standing = self.ownership.leases.renew(name)
         if standing == "lost":
@@ -279,41 +296,33 @@ class Worker:
             log.warning("camera %s: %s", name, reason, extra={"camera": name})
             self._drop(name)
 
-    def _tell_events(self) -> None:
+    def _forward_events(self) -> None:
         for line in self.lines.running.values():
-            for event in line.events:
-                about = {"camera": event.camera, "session": event.session, "seq": event.seq}
+            for event in line.take_events():
                 log.warning(
                     "camera %s: %s (%s)",
                     event.camera,
                     event.kind.replace("_", " "),
                     event.detail,
-                    extra=about,
+                    extra={"camera": event.camera, "session": event.session, "seq": event.seq},
                 )
-                self.link.tell(event)
-            line.events.clear()
+                self.link.add_event(event)
 
     # Snapshots
 
     def _save_due(self) -> None:
         now = time.monotonic()
         for name, line in self.lines.running.items():
-            behind = line.unsaved_frames() if not line.camera.live else 0
-            if (
-                now - line.saved_at >= self.settings.snapshot_every_s
-                or behind >= self.settings.backlog_frames // 4
-            ):
+            behind = line.snapshots.unsaved_frames(line.frames.accounted_id)
+            is_far_behind = not line.camera.live and behind >= self.settings.backlog_frames // 4
+            if is_far_behind or line.snapshots.age_s(now) >= self.settings.snapshot_every_s:
                 self._save(name)
 
     def _save(self, name: str) -> bool:
-        """Have the line's state written; False where there is nothing new."""
+        """Request that the line's state is saved; return False where there is nothing new."""
         line = self.lines.running.get(name)
-        snapshot = snapshots.take(line) if line is not None else None
-        if line is None or snapshot is None:
+        snapshot = None if line is None else line.snapshot()
+        if line is None or snapshot is None or not line.snapshots.request(snapshot.cursor):
             return False
-        line.saved_at = time.monotonic()
-        if snapshot.cursor == line.saved_or_saving:
-            return False
-        line.saved_or_saving = snapshot.cursor
         self.link.save(name, line.epoch, snapshot)
         return True

@@ -70,12 +70,12 @@ def rates(pieces: Sequence[Pixels], what: Happening) -> tuple[int, float]:
 
 def shown(pictures: Sequence[Pixels] | Pixels) -> list[Verdict]:
     watch = SceneWatch()
-    return [watch.see(frame) for frame in frames_of(pictures, fps=FPS)]
+    return [watch.observe(frame) for frame in frames_of(pictures, fps=FPS)]
 
 
 def cost(clip: Pixels) -> str:
     watch, frames = SceneWatch(), iter(frames_of([*clip] * 3))
-    each_s = median_s(lambda: watch.see(next(frames)), len(clip))
+    each_s = median_s(lambda: watch.observe(next(frames)), len(clip))
     size = "x".join(str(side) for side in clip.shape[2:0:-1])
     return f"a frame of {size} takes {each_s * 1e6:.0f} us (median)"
 

@@ -28,7 +28,7 @@ from lookout.service.core import metrics
 from lookout.service.core.errors import AddressError
 from lookout.service.core.messages import Alert, AlertEvent, InferenceReport
 from lookout.service.core.settings import Settings
-from lookout.service.inference.counters import Tally
+from lookout.service.inference.reports import StageCounters
 from lookout.service.storage import pictures
 from lookout.service.storage.bus.bus import Bus
 from lookout.service.storage.bus.outcomes import ScoredFrame
@@ -459,9 +459,9 @@ def test_what_all_workers_do_is_told_together(api: Api, gate: None, bus: Bus, ur
     """Two processes that know nothing of each other; and one that is gone takes nothing back."""
     for frames, seconds in ((2, 0.04), (5, 0.5)):
         with closing(connect(urls.bus)) as client:
-            tally = Tally("inference")
-            tally.step(frames, seconds)
-            tally.tell(Bus(client, frames_kept=16, scores_kept=16, heats_kept=16))
+            counters = StageCounters("inference")
+            counters.add_step(frames, seconds)
+            counters.flush(Bus(client, frames_kept=16, scores_kept=16, heats_kept=16))
     token = own(bus, "gate", "inference")
     for seq in range(2):
         made = replace(score("gate", seq), captured_at=time.time() - 0.7)

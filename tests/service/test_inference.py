@@ -17,7 +17,7 @@ from lookout.models.scorer import Scored, Scorer
 from lookout.service.core.camera import Camera
 from lookout.service.core.messages import Frame, FrameId, IngestReport
 from lookout.service.core.settings import Settings
-from lookout.service.inference.camera_lines import Lines
+from lookout.service.inference.camera_lines import CameraLines
 from lookout.service.inference.scorers import Scorers
 from lookout.service.inference.worker import run
 from lookout.service.storage.bus.bus import Bus
@@ -404,14 +404,14 @@ def test_no_frame_is_lost_while_the_bus_fails_to_take_what_became_of_it(
 def test_a_bus_that_fails_while_a_camera_is_begun_costs_no_camera_more_than_another_try(
     bus: Bus, store: Store, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    failures, real = iter([redis.ConnectionError] * 2), Lines.start
+    failures, real = iter([redis.ConnectionError] * 2), CameraLines.start
 
-    def flaky(self: Lines, camera: Camera, epoch: int, snapshot: Snapshot | None) -> None:
+    def flaky(self: CameraLines, camera: Camera, epoch: int, snapshot: Snapshot | None) -> None:
         if failure := next(failures, None):
             raise failure
         real(self, camera, epoch, snapshot)
 
-    monkeypatch.setattr(Lines, "start", flaky)
+    monkeypatch.setattr(CameraLines, "start", flaky)
     for name in ("a", "b", "c"):
         store.add_camera(camera(name))
         feed(bus, *frames(name, range(8)))

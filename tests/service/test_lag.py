@@ -16,7 +16,7 @@ from lookout.models.scorer import Scored, Scorer
 from lookout.service.core.camera import Camera, Pace
 from lookout.service.core.messages import Frame, FrameId
 from lookout.service.core.settings import Settings
-from lookout.service.inference.camera_lines import Lines
+from lookout.service.inference.camera_lines import CameraLines
 from lookout.service.inference.scorers import Scorers
 from lookout.service.inference.worker import run
 from lookout.service.storage.bus.bus import Bus
@@ -153,7 +153,7 @@ def test_a_file_that_waits_gives_way_to_live_cameras_but_is_not_forgotten(
 def test_a_bus_that_fails_while_one_camera_catches_up_costs_no_other_a_frame(
     bus: Bus, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lines = Lines(settings, bus, Scorers(settings.model_folders, "cpu", "fp32"))
+    lines = CameraLines(settings, bus, Scorers(settings.model_folders, "cpu", "fp32"))
     for name, captured_at in (("fresh", time.time()), ("stale", time.time() - 60)):
         lines.start(
             Camera(
@@ -170,7 +170,7 @@ def test_a_bus_that_fails_while_one_camera_catches_up_costs_no_other_a_frame(
             1,
             None,
         )
-        lines.running[name].offer(
+        lines.running[name].frames.offer(
             [Frame(name, 5, seq, captured_at, street(seq)) for seq in range(5)]
         )
 

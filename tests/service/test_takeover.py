@@ -226,7 +226,7 @@ def test_who_wakes_after_its_lease_ran_out_writes_neither_score_nor_snapshot(
             wait_until(lambda: bus.cursor("a") == (5, 19), "the other scores")
             wait_until(lambda: (s := store.snapshot("a")) and s.cursor == (5, 19), "and saves")
             before = series(bus), bus.counters("a"), store.snapshot("a")
-            line.unsent.append(replace_seq(bus, FrameId(5, 30)))
+            line.outbox.add(replace_seq(bus, FrameId(5, 30)))
             old = Snapshot(FrameId(5, 30), {"of": line.identity})
             assert not store.save_snapshot("a", line.epoch, old), "an epoch that is over"
             sleeper._send()
@@ -246,19 +246,19 @@ def test_the_last_snapshot_is_saved_before_a_new_epoch_and_before_the_lease_goes
     worker = Worker(
         settings, bus, Ownership(Assignment(STAGE, bus, leases), link), link, "cpu", "fp32"
     )
-    worker.ownership.going.add("a")
+    worker.ownership.hand_over("a")
     first, last = (Snapshot(FrameId(5, seq), {}) for seq in (1, 2))
     link.save("a", epoch, first)
-    link._save_all()
+    link._save_snapshots()
     link.save("a", epoch, last)
-    worker._hear_store()  # of the first
-    assert worker.ownership.going == {"a"}
+    worker._apply_store_answers()  # of the first
+    assert worker.ownership.handing_over == {"a"}
     link.take("a")
-    link._take_all()
+    link._take_cameras()
     assert link.answers() == ([], [])
-    link._save_all()
-    worker._hear_store()
-    assert worker.ownership.going == set()
+    link._save_snapshots()
+    worker._apply_store_answers()
+    assert worker.ownership.handing_over == set()
     saved = store.snapshot("a")
     assert saved is not None
     assert saved.cursor == last.cursor

@@ -23,8 +23,9 @@ from lookout.service.core.settings import load_settings
 from lookout.service.inference import snapshots
 from lookout.service.inference.batch import score_batch
 from lookout.service.inference.camera_line import CameraLine
-from lookout.service.inference.camera_lines import Lines
+from lookout.service.inference.camera_lines import CameraLines
 from lookout.service.storage.bus.outcomes import ScoredFrame
+from lookout.service.storage.store.snapshots import Snapshot
 from tests.tiny import EASY_BOUNDS, TINY_OF, street, tiny_checkpoint, untrained
 
 
@@ -73,10 +74,10 @@ def frame(seq: int, session: int = 1, size: int = 32) -> Frame:
 
 def scored(line: CameraLine, frames: list[Frame]) -> list[tuple[int, int]]:
     """(session, seq) of every frame that these complete a window for; each clip holds the frames around it."""
-    line.offer(frames)
+    line.frames.offer(frames)
     spec, found = line.scorer.input_spec, []
     while (frame := line.next_frame()) is not None:
-        numbers, first = line.window.clip()[:, 0, 0, 0].tolist(), frame.seq - spec.scored
+        numbers, first = line.frames.clip()[:, 0, 0, 0].tolist(), frame.seq - spec.scored
         assert numbers == [number % 256 for number in range(first, first + spec.frames)]
         found.append((frame.session, frame.seq))
     return found
@@ -86,14 +87,14 @@ def gaps(line: CameraLine) -> list[tuple[int, int, int, str]]:
     """(session, first seq, frames, reason) of everything that is not scored."""
     return [
         (one.session, one.first_seq, one.frames, one.reason)
-        for one in line.unsent
+        for one in line.outbox.unsent
         if isinstance(one, Gap)
     ]
 
 
 def test_frame_4_is_the_first_scored_and_every_later_one_follows(line: CameraLine) -> None:
     assert scored(line, [frame(seq) for seq in range(7)]) == [(1, 4), (1, 5), (1, 6)]
-    assert line.done == line.cursor == (1, 6)
+    assert line.frames.accounted_id == line.frames.cursor == (1, 6)
     assert gaps(line) == [(1, 0, 4, "window")]
 
 
@@ -149,7 +150,7 @@ def test_a_frame_of_another_size_or_revision_or_without_pixels_is_never_scored(
 
 def test_a_new_owner_fills_its_window_with_frames_that_are_dealt_with(scorer: Scorer) -> None:
     line = CameraLine(camera(), scorer, fresh_state(scorer), FrameId(1, 9))
-    assert line.cursor == (1, 5)
+    assert line.frames.cursor == (1, 5)
     assert scored(line, [frame(seq) for seq in range(6, 12)]) == [(1, 10), (1, 11)]
     assert gaps(line) == []
 
@@ -158,14 +159,14 @@ def test_a_new_owner_near_the_start_of_a_session_reads_it_from_its_first_frame(
     scorer: Scorer,
 ) -> None:
     line = CameraLine(camera(), scorer, fresh_state(scorer), FrameId(7, 2))
-    assert line.cursor is not None
-    assert FrameId(6, 10**9) < line.cursor < FrameId(7, 0)
+    assert line.frames.cursor is not None
+    assert FrameId(6, 10**9) < line.frames.cursor < FrameId(7, 0)
 
 
 def test_frames_that_are_skipped_are_told_and_the_next_one_has_its_window(line: CameraLine) -> None:
     scored(line, [frame(seq) for seq in range(6)])
     line.skip(FrameId(1, seq) for seq in range(6, 20))
-    assert line.cursor == (1, 15)
+    assert line.frames.cursor == (1, 15)
     assert scored(line, [frame(seq) for seq in range(16, 22)]) == [(1, 20), (1, 21)]
     assert gaps(line) == [(1, 0, 4, "window"), (1, 6, 14, "lag")]
 
@@ -176,9 +177,9 @@ def test_only_a_live_camera_has_stale_frames(scorer: Scorer) -> None:
         (camera().model_copy(update={"url": "/x", "pace": "fast"}), False),
     ):
         line = CameraLine(made, scorer, fresh_state(scorer), FrameId(1, 9))
-        line.offer([frame(9), frame(10)])
-        assert line.stale(1.0 + 2.1, 2.0) is is_stale
-        assert not line.stale(1.0 + 1.9, 2.0)
+        line.frames.offer([frame(9), frame(10)])
+        assert line.frames.is_stale(1.0 + 2.1, 2.0) is is_stale
+        assert not line.frames.is_stale(1.0 + 1.9, 2.0)
 
 
 def night(seq: int) -> Frame:
@@ -192,7 +193,7 @@ def day(seq: int) -> Frame:
 
 
 def scored_only(line: CameraLine, frames: list[Frame]) -> list[int]:
-    line.offer(frames)
+    line.frames.offer(frames)
     return [frame.seq for frame in iter(line.next_frame, None)]
 
 
@@ -206,14 +207,14 @@ def test_frames_of_a_scene_change_are_not_scored_and_a_camera_that_learns_learns
     assert later == list(range(later[0], 60))
     assert gaps(line)[1:] == [(1, 30, later[0] - 30, "scene_change")]
     assert later[0] >= 30 + 4 + 1
-    assert [event.kind for event in line.events] == ["scene_change"]
+    assert [event.kind for event in line.take_events()] == ["scene_change"]
     assert line.state.normalizer.bounds is None
 
 
 def test_a_camera_with_the_models_bounds_keeps_them_over_a_scene_change(scorer: Scorer) -> None:
     line = CameraLine(camera(), scorer, fresh_state(scorer), None)
     scored_only(line, [*(day(seq) for seq in range(30)), *(night(seq) for seq in range(30, 60))])
-    assert line.events
+    assert line.take_events()
     assert line.state.normalizer.bounds == EASY_BOUNDS
 
 
@@ -233,23 +234,27 @@ def test_so_does_one_whose_scores_wait_for_later_frames(memae: Scorer, cut: int)
 def check_take_over(scorer: Scorer, cut: int) -> None:
     frames = [*(day(seq) for seq in range(30)), *(night(seq) for seq in range(30, 60))]
 
-    def fresh(done: FrameId | None) -> CameraLine:
-        return CameraLine(camera(), scorer, fresh_state(scorer), done, identity="x")
+    def fresh(saved: Snapshot | None = None) -> CameraLine:
+        state = fresh_state(scorer)
+        if saved is None:
+            return CameraLine(camera(), scorer, state, None)
+        watch = snapshots.restore(state, json.loads(json.dumps(saved.state)))
+        return CameraLine(camera(), scorer, state, saved.cursor, watch=watch)
 
-    whole = fresh(None)
+    whole = fresh()
     undisturbed = scored_only(whole, frames)
-    first = fresh(None)
+    first = fresh()
     early = scored_only(first, frames[:cut])
-    first.unsent.clear()
-    snapshot = snapshots.take(first)
+    first.outbox.acknowledge()
+    snapshot = first.snapshot()
     assert snapshot is not None
-    heir = fresh(snapshot.cursor)
-    snapshots.restore(heir, json.loads(json.dumps(snapshot.state)))
+    heir = fresh(snapshot)
     late = scored_only(
-        heir, [frame for frame in frames if heir.cursor is None or frame.id > heir.cursor]
+        heir,
+        [frame for frame in frames if heir.frames.cursor is None or frame.id > heir.frames.cursor],
     )
     assert early + late == undisturbed
-    assert first.events + heir.events == whole.events
+    assert first.take_events() + heir.take_events() == whole.take_events()
 
 
 @settings(max_examples=200, deadline=None)
@@ -301,10 +306,10 @@ def test_a_live_series_is_that_of_an_evaluation_under_its_frames_ids(
     monkeypatch.setattr("lookout.models.data.clips.frames_expected", lambda *_: 24)
     (expected,) = score_clips(scorer, [Path("street.mp4")], carry_memory=True)
     line = line_of(scorer)
-    line.offer(Frame("a", 1, seq, 100 + seq / 10, street(seq)) for seq in range(24))
+    line.frames.offer(Frame("a", 1, seq, 100 + seq / 10, street(seq)) for seq in range(24))
     while (frame := line.next_frame()) is not None:
         score_batch([(line, frame)])
-    scores = [one.score for one in line.unsent if isinstance(one, ScoredFrame)]
+    scores = [one.score for one in line.outbox.unsent if isinstance(one, ScoredFrame)]
     assert [score.seq for score in scores] == list(
         range(expected.first, expected.first + len(expected.psnr_db))
     )
@@ -326,9 +331,9 @@ def test_a_score_of_an_earlier_frame_comes_with_the_last_of_its_clip(memae: Scor
     line = line_of(memae)
     assert scored(line, [frame(seq) for seq in range(15)]) == []
     assert gaps(line) == [(1, 0, 8, "window")]
-    assert line.done == (1, 7)
+    assert line.frames.accounted_id == (1, 7)
     assert scored(line, [frame(seq) for seq in range(15, 17)]) == [(1, 8), (1, 9)]
-    assert (line.done, line.cursor) == ((1, 9), (1, 16))
+    assert (line.frames.accounted_id, line.frames.cursor) == ((1, 9), (1, 16))
 
 
 def test_frames_whose_clip_will_not_be_whole_bear_the_reason_of_the_break(memae: Scorer) -> None:
@@ -343,9 +348,9 @@ def test_frames_whose_clip_will_not_be_whole_bear_the_reason_of_the_break(memae:
 def test_what_waits_for_later_frames_is_read_again_after_a_skip(memae: Scorer) -> None:
     line = line_of(memae)
     scored(line, [frame(seq) for seq in range(20)])
-    assert line.done == (1, 12)
+    assert line.frames.accounted_id == (1, 12)
     line.skip(FrameId(1, seq) for seq in range(13, 18))
-    assert line.cursor == (1, 9)
+    assert line.frames.cursor == (1, 9)
     assert scored(line, [frame(seq) for seq in range(10, 26)]) == [(1, 18)]
     assert gaps(line) == [(1, 0, 8, "window"), (1, 13, 5, "lag")]
 
@@ -359,7 +364,7 @@ class OneCheckpoint:
 
 def test_a_change_of_the_alert_settings_alone_restarts_no_line() -> None:
     record = camera()
-    lines = Lines(load_settings(), None, OneCheckpoint())  # type: ignore[arg-type]
+    lines = CameraLines(load_settings(), None, OneCheckpoint())  # type: ignore[arg-type]
     lines.running[record.id] = SimpleNamespace(camera=record, signature="same")  # type: ignore[assignment]
     own = record.model_copy(update={"alert": AlertSettings(threshold=0.9)})
     assert not lines.is_outdated(own)

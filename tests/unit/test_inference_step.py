@@ -69,14 +69,14 @@ def test_the_full_network_in_batches_of_1_to_3(precision: Precision) -> None:
 
 def ready(name: str, scorer: Scorer, seed: int) -> tuple[CameraLine, Frame]:
     line = CameraLine(camera(name), scorer, fresh_state(scorer), None)
-    line.offer(Frame(name, 7, seq, seq / 10, street(seq + 9 * seed)) for seq in range(5))
+    line.frames.offer(Frame(name, 7, seq, seq / 10, street(seq + 9 * seed)) for seq in range(5))
     frame = line.next_frame()
     assert frame is not None
     return line, frame
 
 
 def outcome(line: CameraLine) -> ScoredFrame:
-    last = line.unsent[-1]
+    last = line.outbox.unsent[-1]
     assert isinstance(last, ScoredFrame)
     return last
 
@@ -113,3 +113,19 @@ def test_a_number_that_is_not_finite_never_reaches_a_score() -> None:
     score = outcome(line).score
     assert score.value is None
     assert score.distance is None
+
+
+def test_a_score_that_fails_for_one_camera_costs_no_other_its_score(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    scorer = Scorer(tiny_checkpoint())
+    batch = [ready("a", scorer, 1), ready("b", scorer, 2)]
+
+    def broken(*_: object) -> None:
+        raise ValueError("no such thing")
+
+    monkeypatch.setattr(batch[0][0].state, "update", broken)
+    ((line, error),) = score_batch(batch)
+    assert line is batch[0][0]
+    assert str(error) == "no such thing"
+    assert outcome(batch[1][0]).score.camera == "b"

@@ -14,7 +14,7 @@ from deploy.__main__ import generated
 from lookout.service.core import metrics
 from lookout.service.core.messages import Score
 from lookout.service.core.metrics import LATENCY, Metric
-from lookout.service.inference.recent_scores import PEAK_S, Recent
+from lookout.service.inference.outbox import PEAK_S, RecentScores
 
 EVERY = [metric for told in metrics.ALL.values() for metric in told]
 HISTOGRAMS = [metric for metric in EVERY if metric.kind == "histogram"]
@@ -58,10 +58,10 @@ def test_what_several_processes_observe_is_one_histogram(seen: list[tuple[int, f
 
 @given(st.lists(st.tuples(st.floats(0, 10), st.none() | st.floats(0, 1)), max_size=30))
 def test_the_peak_is_the_highest_of_the_last_while(steps: list[tuple[float, float | None]]) -> None:
-    recent, now, seen = Recent(), 0.0, list[tuple[float, float]]()
+    recent, now, seen = RecentScores(), 0.0, list[tuple[float, float]]()
     for pause_s, value in steps:
         now += pause_s
-        recent.see(Score("a", 1, 0, now, now, "tiny", None, None, None, None, value))
+        recent.add(Score("a", 1, 0, now, now, "tiny", None, None, None, None, value))
         seen += [] if value is None else [(now, value)]
         assert recent.newest == value
         assert recent.peak(now) == max(

@@ -45,7 +45,7 @@ def shown(
     pictures: Iterable[Pixels], *, fps: float = 10, watch: SceneWatch | None = None
 ) -> list[Verdict]:
     watch = watch or SceneWatch()
-    return [watch.see(frame) for frame in frames_of(pictures, fps=fps)]
+    return [watch.observe(frame) for frame in frames_of(pictures, fps=fps)]
 
 
 def told(verdicts: Iterable[Verdict]) -> list[CameraEvent]:
@@ -194,27 +194,30 @@ def test_who_goes_on_from_a_snapshot_decides_alike(square: list[Pixels], what: H
     pictures = list(happening(square * 2, between(0.0, 13.0, what), after=AFTER))
     undisturbed, watch, verdicts = shown(pictures), SceneWatch(), []
     for frame in frames_of(pictures):
-        text = json.dumps(watch.as_json())
+        text = json.dumps(watch.to_json())
         assert len(text) < 4096
-        watch = SceneWatch.of_json(json.loads(text))
-        verdicts.append(watch.see(frame))
+        watch = SceneWatch.from_json(json.loads(text))
+        verdicts.append(watch.observe(frame))
     assert verdicts == undisturbed
 
 
 @pytest.mark.parametrize("bad", [{}, {"memory": {}}, {"memory": None, "usual": {"level": 1}}])
 def test_a_snapshot_of_something_else_is_refused(bad: dict[str, Any]) -> None:
     with pytest.raises((KeyError, TypeError, ValueError)):
-        SceneWatch.of_json(bad)
+        SceneWatch.from_json(bad)
 
 
 def test_no_window_may_reach_back_to_the_last_frame_that_was_held_back(
     square: list[Pixels],
 ) -> None:
-    assert SceneWatch().held is None
+    assert SceneWatch().last_unsettled_id is None
     watch = SceneWatch()
     verdicts = shown(happening(square, light(0.4), after=AFTER), watch=watch)
-    assert watch.held == FrameId(1000, held(verdicts)[-1])
-    assert SceneWatch.of_json(json.loads(json.dumps(watch.as_json()))).held == watch.held
+    assert watch.last_unsettled_id == FrameId(1000, held(verdicts)[-1])
+    assert (
+        SceneWatch.from_json(json.loads(json.dumps(watch.to_json()))).last_unsettled_id
+        == watch.last_unsettled_id
+    )
 
 
 @pytest.mark.parametrize("jump_s", [-3600.0, 3600.0])
@@ -222,7 +225,7 @@ def test_a_clock_that_jumps_holds_nothing_up(square: list[Pixels], jump_s: float
     watch = SceneWatch()
     before = frames_of(happening(square[:33], light(0.4), after=AFTER))
     later = frames_of(happening(square, light(0.4), after=0), first=33, start_s=1000 + jump_s)
-    verdicts = [watch.see(frame) for frame in [*before, *later]]
+    verdicts = [watch.observe(frame) for frame in [*before, *later]]
     assert kinds(verdicts) == ["scene_change"]
     assert len(held(verdicts)) <= 10
 
