@@ -48,7 +48,7 @@ STEADY_LIGHT, STEADY_SHARE, STEADY_LIKE, STEADY_FOCUS = 5.0, 0.3, 0.65, 0.4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Look:
+class SceneSignature:
     """One picture, as it is remembered."""
 
     light: Floats  # (8, 8), mean gray of a block, whole numbers 0 to 255
@@ -57,7 +57,7 @@ class Look:
     sharpness: float  # mean absolute Laplacian at 128x128
 
     @classmethod
-    def at(cls, pixels: Pixels) -> Look:
+    def from_pixels(cls, pixels: Pixels) -> SceneSignature:
         """`pixels`: (H, W, 3) uint8 RGB."""
         gray = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
         fine, coarse = _small(gray, SHARP_PX), _small(pixels, BLOCKS).astype(np.int16)
@@ -78,8 +78,8 @@ class Look:
         """Standard deviation of the blocks' gray."""
         return float(self.light.std())
 
-    def as_json(self) -> dict[str, Any]:
-        """About 1 KB; `of_json` gives back the very same."""
+    def to_json(self) -> dict[str, Any]:
+        """About 1 KB; `from_json` gives back the very same."""
         bits = np.packbits(np.stack((self.detail > 0, self.detail < 0))).tobytes()
         return {
             "light": base64.b64encode(self.light.astype(np.uint8).tobytes()).decode(),
@@ -89,8 +89,8 @@ class Look:
         }
 
     @classmethod
-    def of_json(cls, data: Mapping[str, Any]) -> Look:
-        """Raises KeyError, TypeError or ValueError on anything that `as_json` did not make."""
+    def from_json(cls, data: Mapping[str, Any]) -> SceneSignature:
+        """Raises KeyError, TypeError or ValueError on anything that `to_json` did not make."""
         light = np.frombuffer(base64.b64decode(data["light"]), np.uint8).reshape(BLOCKS, BLOCKS)
         bits = np.frombuffer(base64.b64decode(data["detail"]), np.uint8)
         up, down = np.unpackbits(bits).reshape(2, CELLS, CELLS).astype(np.float32)
@@ -111,14 +111,14 @@ def _detail(small: npt.NDArray[Any]) -> Floats:
     return np.where(np.abs(above) > DETAIL_MIN, np.sign(above), np.float32(0)).astype(np.float32)
 
 
-def change(before: Look, now: Look) -> str | None:
+def describe_change(before: SceneSignature, now: SceneSignature) -> str | None:
     """What has changed of most of the picture, in words for a person; None where nothing has."""
     return (
         _light(before, now) or _colour(before, now) or _view(before, now) or _sharpness(before, now)
     )
 
 
-def is_steady(before: Look, now: Look) -> bool:
+def is_steady(before: SceneSignature, now: SceneSignature) -> bool:
     """Nothing goes on in most of the picture; people may walk about in it."""
     moving = float((np.abs(now.light - before.light) > STEADY_LIGHT).mean())
     focusing = abs(math.log(sharpness_ratio(before, now)))
@@ -127,7 +127,7 @@ def is_steady(before: Look, now: Look) -> bool:
     )
 
 
-def likeness(before: Look, now: Look) -> float:
+def likeness(before: SceneSignature, now: SceneSignature) -> float:
     """1 the same detail in the same places, 0 another view; 1 where neither has any."""
     return (
         float(np.vdot(before.detail, now.detail)) / _norm(before, now)
@@ -136,20 +136,20 @@ def likeness(before: Look, now: Look) -> float:
     )
 
 
-def sharpness_ratio(before: Look, now: Look) -> float:
+def sharpness_ratio(before: SceneSignature, now: SceneSignature) -> float:
     """Above 0; 1 is as sharp as before."""
     return (now.sharpness + SHARP_FLOOR) / (before.sharpness + SHARP_FLOOR)
 
 
-def _has_detail(before: Look, now: Look) -> bool:
+def _has_detail(before: SceneSignature, now: SceneSignature) -> bool:
     return bool(max(np.count_nonzero(before.detail), np.count_nonzero(now.detail)) >= 2 * FEW)
 
 
-def _norm(before: Look, now: Look) -> float:
+def _norm(before: SceneSignature, now: SceneSignature) -> float:
     return math.sqrt((np.count_nonzero(before.detail) + FEW) * (np.count_nonzero(now.detail) + FEW))
 
 
-def _light(before: Look, now: Look) -> str | None:
+def _light(before: SceneSignature, now: SceneSignature) -> str | None:
     added = now.light - before.light
     for how, blocks in ("brighter", added > LIGHT_MIN), ("darker", added < -LIGHT_MIN):
         if blocks.mean() >= LIGHT_SHARE:
@@ -157,7 +157,7 @@ def _light(before: Look, now: Look) -> str | None:
     return None
 
 
-def _colour(before: Look, now: Look) -> str | None:
+def _colour(before: SceneSignature, now: SceneSignature) -> str | None:
     if before.colour > COLOUR_MIN and now.colour < GRAY_MAX:
         return "the colours went, as when infrared light is switched on"
     if before.colour < GRAY_MAX and now.colour > COLOUR_MIN:
@@ -165,7 +165,7 @@ def _colour(before: Look, now: Look) -> str | None:
     return None
 
 
-def _view(before: Look, now: Look) -> str | None:
+def _view(before: SceneSignature, now: SceneSignature) -> str | None:
     like = likeness(before, now)
     if like >= LIKE_SURE:
         return None
@@ -176,7 +176,7 @@ def _view(before: Look, now: Look) -> str | None:
     return "the view is another" if like < LIKE_MIN else None
 
 
-def _shift(before: Look, now: Look) -> tuple[int, int, float]:
+def _shift(before: SceneSignature, now: SceneSignature) -> tuple[int, int, float]:
     """How far (cells to the right, cells down) everything has moved most likely, and how alike it then is."""
     if not _has_detail(before, now):
         return 0, 0, 1.0
@@ -190,7 +190,7 @@ def _signed(cells: int) -> int:
     return cells - CELLS if cells > CELLS // 2 else cells
 
 
-def _sharpness(before: Look, now: Look) -> str | None:
+def _sharpness(before: SceneSignature, now: SceneSignature) -> str | None:
     ratio = sharpness_ratio(before, now)
     if ratio < SHARP_RATIO:
         return "the picture became blurred"

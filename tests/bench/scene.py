@@ -13,7 +13,7 @@ import numpy as np
 
 from lookout.models.media.clip_reader import read_clip
 from lookout.models.media.preprocess import Preprocess
-from lookout.models.vision.scene_signature import Look, likeness, sharpness_ratio
+from lookout.models.vision.scene_signature import SceneSignature, likeness, sharpness_ratio
 from lookout.service.core.messages import Pixels
 from lookout.service.demo.scene import demo_scene
 from lookout.service.inference.scene_watch import SceneWatch, Verdict
@@ -56,8 +56,8 @@ def normal(clips: Sequence[Pixels]) -> str:
     )
 
 
-def about_a_second_apart(clip: Pixels) -> Iterator[tuple[Look, Look]]:
-    looks = [Look.at(picture) for picture in clip]
+def about_a_second_apart(clip: Pixels) -> Iterator[tuple[SceneSignature, SceneSignature]]:
+    looks = [SceneSignature.from_pixels(picture) for picture in clip]
     return zip(looks, looks[8:], strict=False)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Iterable
 from itertools import pairwise
@@ -199,6 +200,37 @@ def test_who_goes_on_from_a_snapshot_decides_alike(square: list[Pixels], what: H
         watch = SceneWatch.from_json(json.loads(text))
         verdicts.append(watch.observe(frame))
     assert verdicts == undisturbed
+
+
+def test_a_snapshot_of_the_first_version_loads() -> None:
+    signature = {
+        "light": base64.b64encode(bytes(64)).decode(),
+        "detail": base64.b64encode(bytes(48 * 48 * 2 // 8)).decode(),
+        "colour": 12.5,
+        "sharpness": 3.25,
+    }
+    saved = {
+        "memory": {
+            "lasting_at": 1000.0,
+            "newer_at": 1000.5,
+            "lasting": signature,
+            "before": signature,
+            "newer": signature,
+        },
+        "usual": {"at": 1000.5, "level": 90.0, "contrast": 30.0, "sharpness": 3.25},
+        "unrest": {"since": 1000.25, "held": True, "told": True},
+        "doubt": {"since": 990.0, "tampered": True, "good_since": None},
+        "free_until": 1005.0,
+        "told": [900.0, 950.0],
+        "held": [1000, 7],
+        "seen": [1000, 8],
+    }
+    watch = SceneWatch.from_json(saved)
+    assert watch.tampered
+    assert watch.last_unsettled_id == (1000, 7)
+    assert json.loads(json.dumps(watch.to_json())) == saved
+    del saved["seen"]  # the very first version
+    assert SceneWatch.from_json(saved).to_json()["seen"] is None
 
 
 @pytest.mark.parametrize("bad", [{}, {"memory": {}}, {"memory": None, "usual": {"level": 1}}])
