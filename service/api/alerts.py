@@ -1,4 +1,4 @@
-"""/alerts: what was found, newest first."""
+"""/alerts: alerts, newest first."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from fastapi.responses import FileResponse
 
-from lookout.service.api.dependencies import Services, ServicesDep
+from lookout.service.api.dependencies import ServicesDep
 from lookout.service.api.views import AlertList, AlertRule, AlertView
 from lookout.service.core.errors import NotFoundError, RequestError
 from lookout.service.core.messages import Alert, AlertState
@@ -23,7 +23,7 @@ from lookout.service.storage.store.store import Store
 router = APIRouter(tags=["alerts"])
 
 PAGE = 50  # alerts fetched from one camera at a time
-Place = tuple[float, str]  # opening time and id: the order of the list, without ties
+Position = tuple[float, str]  # opening time and id: the order of the list, without ties
 
 
 @router.get("/alerts")
@@ -34,26 +34,32 @@ def list_alerts(
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     cursor: Annotated[str | None, Query(description="`next` of the page before")] = None,
 ) -> AlertList:
-    """Alerts of every camera, removed ones too, or of one; newest first."""
-    before = _parse(cursor) if cursor else None
-    cameras = [camera] if camera is not None else _all(services)
+    """Return alerts of every camera, removed ones too, or of one; newest first."""
+    before = decode_cursor(cursor) if cursor else None
+    if camera is None:
+        cameras = {*services.store.alerted_cameras(), *services.store.cameras()}
+    else:
+        cameras = {camera}
     newest_first = heapq.merge(
-        *(_alerts(services.store, name, state, before, min(limit + 1, PAGE)) for name in cameras),
-        key=_place,
+        *(
+            alerts_before(services.store, name, state, before, min(limit + 1, PAGE))
+            for name in cameras
+        ),
+        key=position,
         reverse=True,
     )
-    # One more than asked for: whether there is a next page.
+    # One more than asked for tells whether there is a next page.
     found = list(itertools.islice(newest_first, limit + 1))
     items = found[:limit]
     return AlertList(
         items=[AlertView.of(alert) for alert in items],
-        next=_cursor(_place(items[-1])) if len(found) > limit else None,
+        next=encode_cursor(position(items[-1])) if len(found) > limit else None,
     )
 
 
 @router.get("/alert-rule")
 def alert_rule(services: ServicesDep) -> AlertRule:
-    """When an alert opens and closes, as this process is set."""
+    """Return the default alert policy, from the settings."""
     at = services.settings
     return AlertRule(
         threshold=at.alert_threshold,
@@ -64,46 +70,47 @@ def alert_rule(services: ServicesDep) -> AlertRule:
     )
 
 
-def _all(services: Services) -> list[str]:
-    return sorted({*services.store.alerted_cameras(), *services.store.cameras()})
-
-
-def _place(alert: Alert) -> Place:
+def position(alert: Alert) -> Position:
+    """Return where an alert stands in the list."""
     return (alert.opened_at, alert.id)
 
 
-def _alerts(
-    store: Store, camera: str, state: AlertState | None, before: Place | None, page: int
+def alerts_before(
+    store: Store, camera: str, state: AlertState | None, before: Position | None, page: int
 ) -> Iterator[Alert]:
-    """One camera's alerts behind a place, newest first, fetched as they are asked for."""
+    """Yield one camera's alerts after a position, newest first, a page at a time."""
     if state == "open":
         yield from (
-            alert for alert in store.open_alerts(camera) if before is None or _place(alert) < before
+            alert
+            for alert in store.open_alerts(camera)
+            if before is None or position(alert) < before
         )
         return
     while found := store.alerts(camera, before=before, limit=page):
         yield from (alert for alert in found if state is None or alert.state == state)
-        before = _place(found[-1])
+        before = position(found[-1])
 
 
-def _cursor(place: Place) -> str:
-    return base64.urlsafe_b64encode(json.dumps(place).encode()).decode()
+def encode_cursor(last: Position) -> str:
+    """Return the opaque cursor of a page that ends at `last`."""
+    return base64.urlsafe_b64encode(json.dumps(last).encode()).decode()
 
 
-def _parse(cursor: str) -> Place:
+def decode_cursor(cursor: str) -> Position:
+    """Return the position of a cursor. Raises RequestError where it is none."""
     try:
         opened_at, alert_id = json.loads(base64.urlsafe_b64decode(cursor.encode()))
-        place = float(opened_at), str(alert_id)
+        last = (float(opened_at), str(alert_id))
     except (ValueError, TypeError, OverflowError, RecursionError):
-        place = math.nan, ""
-    if not math.isfinite(place[0]):
+        last = (math.nan, "")
+    if not math.isfinite(last[0]):
         raise RequestError("cursor: not one that this list gave")
-    return place
+    return last
 
 
 @router.get("/alerts/{alert}")
 def get_alert(alert: str, services: ServicesDep) -> AlertView:
-    """One alert."""
+    """Return one alert."""
     return AlertView.of(services.store.alert(alert.rpartition(":")[0], alert))
 
 
@@ -113,7 +120,7 @@ def get_alert(alert: str, services: ServicesDep) -> AlertView:
     responses={200: {"content": {"image/jpeg": {}}}},
 )
 def alert_picture(alert: str, services: ServicesDep) -> FileResponse:
-    """The frame at which the alert opened, with its heatmap."""
+    """Return the frame at which the alert opened, with its heatmap."""
     services.store.alert(alert.rpartition(":")[0], alert)
     try:
         path = pictures.picture_path(services.settings.data_dir, alert)

@@ -1,4 +1,4 @@
-"""What a camera is doing, said in one word: the stages' reports put together. Pure functions."""
+"""The state of a camera, derived from the stages' reports. Pure functions."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from lookout.service.core.messages import CameraStatus, FrameId, InferenceReport
 from lookout.service.storage.bus.reports import Overview
 
 QUIET_S = 15.0
-"""A stage that has said nothing for so long is taken for gone."""
+"""A stage that has not reported for so long is taken for gone."""
 
 
-Said = tuple[CameraStatus, str | None] | None
+StateAndError = tuple[CameraStatus, str | None] | None
 
 
 @dataclass(frozen=True, slots=True)
 class Beats:
-    """Whether somebody works at a stage at all."""
+    """Which stages have any worker."""
 
     ingest: bool
     inference: bool
@@ -44,17 +44,20 @@ class Status:
 
 
 def status(camera: Camera, seen: Overview, beats: Beats, now: float) -> Status:
-    """The camera's state at `now`. Reports of another revision are leftovers and count as none."""
+    """Return the camera's status at `now` (s, UTC epoch).
+
+    Reports of another revision are ignored.
+    """
     ingest = seen.ingest if seen.ingest and seen.ingest.revision == camera.revision else None
     inference = (
         seen.inference if seen.inference and seen.inference.revision == camera.revision else None
     )
-    state, error = _settled(camera, ingest, inference, seen) or _running(
+    state, error = settled_state(camera, ingest, inference, seen) or running_state(
         camera, ingest, inference, beats, now
     )
     learning = inference if state is CameraStatus.LEARNING else None
     progress = (learning.learned, learning.to_learn) if learning else None
-    known = _as_inferred(Status(state, error, progress=progress), inference)
+    known = with_inference(Status(state, error, progress=progress), inference)
     if ingest is None:
         return known
     captured_at = ingest.last_captured_at
@@ -72,7 +75,7 @@ def status(camera: Camera, seen: Overview, beats: Beats, now: float) -> Status:
     )
 
 
-def _as_inferred(known: Status, inference: InferenceReport | None) -> Status:
+def with_inference(known: Status, inference: InferenceReport | None) -> Status:
     if inference is None:
         return known
     workers = {"inference": inference.worker} if inference.worker else {}
@@ -85,21 +88,21 @@ def _as_inferred(known: Status, inference: InferenceReport | None) -> Status:
     )
 
 
-def _settled(
+def settled_state(
     camera: Camera, ingest: IngestReport | None, inference: InferenceReport | None, seen: Overview
-) -> Said:
-    """States that stay until somebody changes the camera: nobody has to go on reporting them."""
+) -> StateAndError:
+    """Return a state that lasts until the camera is changed, without further reports; or None."""
     if not camera.enabled:
         return CameraStatus.DISABLED, None
     for report in (ingest, inference):
         if report and report.state == "failed":
             return CameraStatus.FAILED, report.last_error or "it failed without a reason"
-    if ingest and ingest.state == "ended" and _all_dealt_with(ingest, seen):
+    if ingest and ingest.state == "ended" and is_all_processed(ingest, seen):
         return CameraStatus.ENDED, ingest.last_error
     return None
 
 
-def _running(
+def running_state(
     camera: Camera,
     ingest: IngestReport | None,
     inference: InferenceReport | None,
@@ -114,25 +117,26 @@ def _running(
             else (CameraStatus.STARTING, None)
         )
     if ingest.state != "ended" and now - ingest.at > QUIET_S:
-        return CameraStatus.STALLED, _silent("ingest", beats.ingest)
+        return CameraStatus.STALLED, silence_error("ingest", beats.ingest)
     if ingest.state in ("reconnecting", "stalled"):
         return CameraStatus(ingest.state), ingest.last_error
-    return _scoring(ingest, inference, beats, now)
+    return scoring_state(ingest, inference, beats, now)
 
 
-def _all_dealt_with(ingest: IngestReport, seen: Overview) -> bool:
+def is_all_processed(ingest: IngestReport, seen: Overview) -> bool:
     if ingest.session is None or ingest.last_seq is None:
         return True
     if seen.cursor is None:
-        # Frames are counted as they are put on the bus. None: it was started anew since, and theirs are lost with it.
+        # Frames are counted as they are put on the bus: without a count the bus was restarted
+        # since, and the last frames went with it.
         return not seen.counters.get("frames")
     return seen.cursor >= FrameId(ingest.session, ingest.last_seq)
 
 
-def _scoring(
+def scoring_state(
     ingest: IngestReport, inference: InferenceReport | None, beats: Beats, now: float
 ) -> tuple[CameraStatus, str | None]:
-    """Frames come, or came and are not all scored: what inference makes of them."""
+    """Return the state while frames come, or came and are not all scored."""
     error = ingest.last_error or (inference.last_error if inference else None)
     if ingest.session is None or ingest.last_seq is None:
         return CameraStatus.STARTING, error
@@ -140,11 +144,11 @@ def _scoring(
         inference.at if inference else ingest.session / 1000
     )  # a session's number is its start in ms
     if now - heard_at > QUIET_S:
-        return CameraStatus.STALLED, _silent("inference", beats.inference)
+        return CameraStatus.STALLED, silence_error("inference", beats.inference)
     if inference is None:
         return CameraStatus.STARTING, error
     return CameraStatus(inference.state), error
 
 
-def _silent(stage: str, beats: bool) -> str:
+def silence_error(stage: str, beats: bool) -> str:
     return f"{stage} says nothing of this camera" if beats else f"no {stage} worker is running"

@@ -57,14 +57,17 @@ def add_camera(
         "revision": int(now * 1000),
     }
     camera = Camera.model_validate(record)
-    _clear_the_way(services, camera.id)
+    clear_leftovers(services, camera.id)
     services.store.add_camera(camera)
     response.headers["Location"] = f"/api/v1/cameras/{camera.id}"
-    return _seen(services, camera)
+    return view_now(services, camera)
 
 
-def _clear_the_way(services: Services, camera: str) -> None:
-    """Whatever a late writer left on the bus of a removed camera of the same name."""
+def clear_leftovers(services: Services, camera: str) -> None:
+    """Remove what a late writer left on the bus of a removed camera of the same name.
+
+    Raises ConflictError where the camera is there.
+    """
     try:
         services.store.camera(camera)
     except NotFoundError:
@@ -75,7 +78,7 @@ def _clear_the_way(services: Services, camera: str) -> None:
 
 @router.get("")
 def list_cameras(services: ServicesDep) -> CameraList:
-    """Every camera and what it is doing."""
+    """Return every camera and its state."""
     return CameraList(
         items=list(camera_views(services.bus, services.store.cameras().values()).values())
     )
@@ -83,8 +86,8 @@ def list_cameras(services: ServicesDep) -> CameraList:
 
 @router.get("/{camera}")
 def get_camera(camera: str, services: ServicesDep) -> CameraView:
-    """One camera and what it is doing."""
-    return _seen(services, services.store.camera(camera))
+    """Return one camera and its state."""
+    return view_now(services, services.store.camera(camera))
 
 
 @router.patch("/{camera}")
@@ -103,14 +106,14 @@ def change_camera(
     except ValidationError as error:
         raise RequestError("; ".join(part["msg"] for part in error.errors())) from error
     if new == before:
-        return _seen(services, before)
+        return view_now(services, before)
     check_change(services, before, new)
     services.store.replace_camera(new, before)
     if new.revision != before.revision:
         if any(getattr(before, name) != getattr(new, name) for name in RELEARN):
             services.store.forget_snapshot(camera)
         services.bus.forget_reports(camera)
-    return _seen(services, new)
+    return view_now(services, new)
 
 
 def check_change(services: Services, before: Camera, new: Camera) -> None:
@@ -128,12 +131,12 @@ def check_change(services: Services, before: Camera, new: Camera) -> None:
 
 @router.delete("/{camera}", status_code=204)
 def remove_camera(camera: str, services: ServicesDep) -> None:
-    """Watch it no longer, and forget what it learned; its alerts stay listed."""
+    """Remove a camera and what it learned; its alerts stay listed."""
     services.store.remove_camera(camera)
     services.bus.forget(camera)
 
 
-def _seen(services: Services, camera: Camera) -> CameraView:
+def view_now(services: Services, camera: Camera) -> CameraView:
     return camera_views(services.bus, [camera])[camera.id]
 
 

@@ -1,4 +1,4 @@
-"""/models: the checkpoints that a camera can be watched with."""
+"""/models: the checkpoints that a camera can use."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ def list_models(services: ServicesDep) -> ModelList:
     """Every checkpoint of the models folders; a damaged one says why it cannot be used."""
     return ModelList(
         items=[
-            _view(*found) for found in find_checkpoints(*services.settings.model_folders).items()
+            model_view(*found)
+            for found in find_checkpoints(*services.settings.model_folders).items()
         ]
     )
 
@@ -30,7 +31,10 @@ def list_models(services: ServicesDep) -> ModelList:
 def choose_model(
     folders: Sequence[Path], name: str | None, calibration: Calibration, score: ScoreScheme
 ) -> str:
-    """The checkpoint to use: the one asked for, or the only one. Raises RequestError with what there is instead."""
+    """Return the checkpoint's name: the one asked for, or the only one.
+
+    Raises RequestError, with what is available, where it cannot be used.
+    """
     known = find_checkpoints(*folders)
     names = ", ".join(known) or "none"
     if name is None:
@@ -54,12 +58,13 @@ def choose_model(
         and header.calibration.local_db is None
     ):
         raise RequestError(
-            f'model {name!r} was calibrated without the local score; use "calibration": "learn", or calibrate it again'
+            f"model {name!r} was calibrated without the local score; "
+            'use "calibration": "learn", or calibrate it again'
         )
     return name
 
 
-def _view(name: str, path: Path) -> ModelView:
+def model_view(name: str, path: Path) -> ModelView:
     try:
         header: Header = read_header(path)
     except CheckpointError as error:

@@ -1,4 +1,4 @@
-"""/healthz, /readyz and /metrics: for those who keep the service running."""
+"""/healthz, /readyz and /metrics: for supervisors and Prometheus."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ router = APIRouter(tags=["health"])
 
 @router.get("/healthz")
 async def healthz() -> Health:
-    """200 while this process lives. On the event loop itself: a Redis that hangs cannot hold it up."""
+    """200 while this process lives; on the event loop, so that a hanging Redis cannot delay it."""
     return Health()
 
 
@@ -29,11 +29,11 @@ async def healthz() -> Health:
     "/readyz", response_model=Health, responses={503: {"description": "something is missing"}}
 )
 def readyz(services: ServicesDep) -> Health | Response:
-    """200 when both servers answer and somebody works at every stage; else 503 and what is missing."""
+    """200 when both servers answer and every stage has a worker; else 503 and what is missing."""
     missing = [
         server
         for server, ask in (("bus", services.bus.ping), ("store", services.store.ping))
-        if not _answers(ask)
+        if not is_up(ask)
     ]
     if "bus" not in missing:
         missing += [name for name in REPORTING_NAMES if not services.bus.has_workers(name)]
@@ -42,7 +42,7 @@ def readyz(services: ServicesDep) -> Health | Response:
     return Health()
 
 
-def _answers(ask: Callable[[], None]) -> bool:
+def is_up(ask: Callable[[], None]) -> bool:
     try:
         ask()
     except UNAVAILABLE:
@@ -57,7 +57,7 @@ def _answers(ask: Callable[[], None]) -> bool:
     dependencies=TOKEN_SCHEMES,
 )
 def get_metrics(services: ServicesDep) -> Response:
-    """Counters and states in Prometheus' form, read from Redis now: right however many processes there are."""
+    """Return counters and states as Prometheus text, read from Redis now."""
     return Response(
         generate_latest(metrics.registry(services)), headers={"Content-Type": CONTENT_TYPE_LATEST}
     )

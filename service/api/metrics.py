@@ -1,4 +1,4 @@
-"""What /metrics tells, read from Redis at each scrape; `service/core/metrics.py` is the list."""
+"""The values of /metrics, read from Redis at each scrape. `core/metrics.py` lists the metrics."""
 
 from __future__ import annotations
 
@@ -29,84 +29,93 @@ from lookout.service.storage.store.alerts import AlertingOverview
 
 T = TypeVar("T")
 Labels = TypeVar("Labels", bound=tuple[str, ...])  # their values
-Told = Iterator[prometheus.Metric]
+Families = Iterator[prometheus.Metric]
 
 
 def registry(services: Services) -> CollectorRegistry:
-    made = CollectorRegistry(auto_describe=False)
-    made.register(_Collector(services))
-    return made
+    """Return a registry that reads every metric when it is scraped."""
+    collectors = CollectorRegistry(auto_describe=False)
+    collectors.register(StateCollector(services))
+    return collectors
 
 
-class _Collector(Collector):
+class StateCollector(Collector):
+    """Collects the metrics of this process, the bus and the cameras."""
+
     def __init__(self, services: Services) -> None:
         self._services = services
 
-    def collect(self) -> Told:
-        """What cannot be read is left out, and `lookout_up` says why."""
-        bus_up, of_bus = _tried(lambda: list(self._of_bus()))
-        store_up, cameras = _tried(self._services.store.cameras)
-        yield _told(metrics.UP, {("bus",): bus_up, ("store",): store_up})
-        yield from self._of_process()
+    def collect(self) -> Families:
+        """Yield what can be read; `lookout_up` says which server is away."""
+        bus_up, of_bus = attempt(lambda: list(self.of_bus()))
+        store_up, cameras = attempt(self._services.store.cameras)
+        yield family(metrics.UP, {("bus",): bus_up, ("store",): store_up})
+        yield from self.of_process()
         yield from of_bus or ()
         if bus_up and cameras:
-            _, of_cameras = _tried(lambda: list(self._of_cameras(cameras)))
+            _, of_cameras = attempt(lambda: list(self.of_cameras(cameras)))
             yield from of_cameras or ()
 
-    def _of_process(self) -> Told:
+    def of_process(self) -> Families:
+        """Yield the metrics of this API process."""
         broadcaster = self._services.broadcaster
-        yield _told(metrics.BUILD_INFO, {(_version(), platform.python_version()): 1})
-        yield _told(metrics.LISTENERS, {(): broadcaster.listeners})
-        yield _told(metrics.LIVE_QUEUE, {(): broadcaster.longest_queue})
-        yield _told(metrics.CLOSED_BEHIND, {(): broadcaster.closed_behind})
+        yield family(metrics.BUILD_INFO, {(installed_version(), platform.python_version()): 1})
+        yield family(metrics.LISTENERS, {(): broadcaster.listeners})
+        yield family(metrics.LIVE_QUEUE, {(): broadcaster.longest_queue})
+        yield family(metrics.CLOSED_BEHIND, {(): broadcaster.closed_behind})
         auth = self._services.auth
         if auth is not None:
-            yield _told(metrics.REFUSED, {(reason,): auth.refused[reason] for reason in REASONS})
+            yield family(metrics.REFUSED, {(reason,): auth.refused[reason] for reason in REASONS})
         try:
             disk = shutil.disk_usage(self._services.settings.data_dir)
         except OSError:  # no such folder yet
             return
-        yield _told(metrics.DATA_FREE, {(): disk.free})
-        yield _told(metrics.DATA_SIZE, {(): disk.total})
+        yield family(metrics.DATA_FREE, {(): disk.free})
+        yield family(metrics.DATA_SIZE, {(): disk.total})
 
-    def _of_bus(self) -> Told:
+    def of_bus(self) -> Families:
+        """Yield the metrics of workers and stages."""
         present = {stage: self._services.bus.workers(stage) for stage in REPORTING_NAMES}
         loads = {
             (stage, name): load for stage, names in present.items() for name, load in names.items()
         }
-        yield _told(metrics.WORKERS, {(stage,): len(names) for stage, names in present.items()})
-        yield _told(metrics.WORKER_LOAD, loads)
+        yield family(metrics.WORKERS, {(stage,): len(names) for stage, names in present.items()})
+        yield family(metrics.WORKER_LOAD, loads)
         counted = self._services.bus.stage_counters(INFERENCE.name)
         for metric in (metrics.BATCH, metrics.STEP):
-            yield _told_histogram(metric, {(): counted})
+            yield histogram_family(metric, {(): counted})
 
-    def _of_cameras(self, cameras: Mapping[str, Camera]) -> Told:
+    def of_cameras(self, cameras: Mapping[str, Camera]) -> Families:
+        """Yield the metrics of cameras."""
         bus = self._services.bus
-        seen, newest = bus.overview(cameras), bus.newest_score_ids(cameras)
+        seen = bus.overview(cameras)
+        newest = bus.newest_score_ids(cameras)
         alerting = self._services.store.alerting_overview(cameras)
         beats = Beats(
             ingest=bus.has_workers(INGEST.name), inference=bus.has_workers(INFERENCE.name)
         )
         now = time.time()
-        yield from _states(
+        yield from state_families(
             {name: status(camera, seen[name], beats, now) for name, camera in cameras.items()}
         )
-        yield from _counters(seen)
-        yield from _as_inferred(
-            {name: report for name, at in seen.items() if (report := _fresh(at, now))}
+        yield from counter_families(seen)
+        yield from report_families(
+            {name: report for name, at in seen.items() if (report := fresh_report(at, now))}
         )
-        yield from _alerts(alerting)
-        yield from _queues(seen, newest, alerting)
+        yield from alert_families(alerting)
+        yield from queue_families(seen, newest, alerting)
 
 
-def _version() -> str:
+def installed_version() -> str:
+    """Return the version of the installed package."""
     try:
         return importlib.metadata.version("lookout")
     except importlib.metadata.PackageNotFoundError:
         return "unknown"
 
 
-def _tried(ask: Callable[[], T]) -> tuple[bool, T | None]:
+def attempt(ask: Callable[[], T]) -> tuple[bool, T | None]:
+    """Return whether Redis answers, and the result."""
     try:
         return True, ask()
     except UNAVAILABLE:
@@ -116,49 +125,51 @@ def _tried(ask: Callable[[], T]) -> tuple[bool, T | None]:
 # One metric
 
 
-def _told(metric: Metric, values: Mapping[Labels, float]) -> prometheus.Metric:
-    kind = (
-        prometheus.CounterMetricFamily if metric.kind == "counter" else prometheus.GaugeMetricFamily
-    )
-    family = kind(metric.name, metric.text, labels=metric.labels)
+def family(metric: Metric, values: Mapping[Labels, float]) -> prometheus.Metric:
+    """Return a counter or gauge with a value for each tuple of labels."""
+    kinds: dict[str, type[prometheus.CounterMetricFamily | prometheus.GaugeMetricFamily]] = {
+        "counter": prometheus.CounterMetricFamily,
+        "gauge": prometheus.GaugeMetricFamily,
+    }
+    result = kinds[metric.kind](metric.name, metric.text, labels=metric.labels)
     for labels, value in values.items():
-        family.add_metric(labels, value)
-    return family
+        result.add_metric(labels, value)
+    return result
 
 
-def _of_each(metric: Metric, values: Mapping[str, float | None]) -> prometheus.Metric:
-    """By camera; one without a value is left out."""
-    return _told(
+def by_camera(metric: Metric, values: Mapping[str, float | None]) -> prometheus.Metric:
+    """Return a metric with a value for each camera; one without a value is left out."""
+    return family(
         metric, {(camera,): value for camera, value in values.items() if value is not None}
     )
 
 
-def _told_histogram(
+def histogram_family(
     metric: Metric, counted: Mapping[Labels, Mapping[str, int]]
 ) -> prometheus.Metric:
     family = prometheus.HistogramMetricFamily(metric.name, metric.text, labels=metric.labels)
     for labels, counters in counted.items():
         buckets, total = metrics.buckets(metric, counters)
-        family.add_metric(labels, [(_bound(bound), many) for bound, many in buckets], total)
+        family.add_metric(labels, [(bucket_label(bound), many) for bound, many in buckets], total)
     return family
 
 
-def _bound(bound: float) -> str:
+def bucket_label(bound: float) -> str:
     return "+Inf" if math.isinf(bound) else f"{bound:g}"
 
 
 # Of the cameras
 
 
-def _states(known: Mapping[str, Status]) -> Told:
+def state_families(known: Mapping[str, Status]) -> Families:
     states = {
         (name, state.value): at.state is state
         for name, at in known.items()
         for state in CameraStatus
     }
-    yield _told(metrics.STATE, states)
-    yield _of_each(metrics.TAMPERED, {name: at.tampered for name, at in known.items()})
-    yield _of_each(metrics.FRAME_AGE, {name: at.frame_age_s for name, at in known.items()})
+    yield family(metrics.STATE, states)
+    yield by_camera(metrics.TAMPERED, {name: at.tampered for name, at in known.items()})
+    yield by_camera(metrics.FRAME_AGE, {name: at.frame_age_s for name, at in known.items()})
 
 
 PLAIN = {
@@ -172,31 +183,31 @@ PLAIN = {
 }
 
 
-def _counters(seen: Mapping[str, Overview]) -> Told:
+def counter_families(seen: Mapping[str, Overview]) -> Families:
     """Each begins at 0, so that its first step is seen as one."""
     counted = {name: at.counters for name, at in seen.items()}
     for counter, metric in PLAIN.items():
-        yield _of_each(
+        yield by_camera(
             metric, {name: counters.get(counter, 0) for name, counters in counted.items()}
         )
     dropped = {
         (name, why): n
         for name, counters in counted.items()
-        for why, n in _dropped(counters).items()
+        for why, n in dropped_by_reason(counters).items()
     }
-    yield _told(metrics.DROPPED, dropped)
+    yield family(metrics.DROPPED, dropped)
     decided = {
         (name, what): counters.get(f"memory_{what}", 0)
         for name, counters in counted.items()
         for what in metrics.DECISIONS
     }
-    yield _told(metrics.MEMORY, decided)
-    yield _told_histogram(
+    yield family(metrics.MEMORY, decided)
+    yield histogram_family(
         metrics.LATENCY, {(name,): counters for name, counters in counted.items()}
     )
 
 
-def _dropped(counters: Mapping[str, int]) -> dict[str, int]:
+def dropped_by_reason(counters: Mapping[str, int]) -> dict[str, int]:
     """How many by reason; reasons that this version does not know count as one."""
     found = dict.fromkeys((*metrics.REASONS, metrics.OTHER), 0)
     for counter, value in counters.items():
@@ -206,7 +217,7 @@ def _dropped(counters: Mapping[str, int]) -> dict[str, int]:
     return found
 
 
-def _fresh(seen: Overview, now: float) -> InferenceReport | None:
+def fresh_report(seen: Overview, now: float) -> InferenceReport | None:
     return (
         seen.inference
         if seen.inference is not None and now - seen.inference.at <= QUIET_S
@@ -214,42 +225,42 @@ def _fresh(seen: Overview, now: float) -> InferenceReport | None:
     )
 
 
-def _as_inferred(reports: Mapping[str, InferenceReport]) -> Told:
-    yield _of_each(metrics.DRIFT, {name: report.drift for name, report in reports.items()})
-    yield _of_each(metrics.ROLLBACKS, {name: report.rollbacks for name, report in reports.items()})
-    yield _of_each(metrics.SCORE, {name: report.score for name, report in reports.items()})
-    yield _of_each(
+def report_families(reports: Mapping[str, InferenceReport]) -> Families:
+    yield by_camera(metrics.DRIFT, {name: report.drift for name, report in reports.items()})
+    yield by_camera(metrics.ROLLBACKS, {name: report.rollbacks for name, report in reports.items()})
+    yield by_camera(metrics.SCORE, {name: report.score for name, report in reports.items()})
+    yield by_camera(
         metrics.SCORE_PEAK, {name: report.score_peak for name, report in reports.items()}
     )
 
 
-def _alerts(alerting: Mapping[str, AlertingOverview]) -> Told:
-    yield _of_each(metrics.ALERTS, {name: at.opened for name, at in alerting.items()})
-    yield _of_each(metrics.ALERTS_OPEN, {name: at.open for name, at in alerting.items()})
+def alert_families(alerting: Mapping[str, AlertingOverview]) -> Families:
+    yield by_camera(metrics.ALERTS, {name: at.opened for name, at in alerting.items()})
+    yield by_camera(metrics.ALERTS_OPEN, {name: at.open for name, at in alerting.items()})
 
 
 # What waits
 
 
-def _queues(
+def queue_families(
     seen: Mapping[str, Overview],
     newest: Mapping[str, FrameId],
     alerting: Mapping[str, AlertingOverview],
-) -> Told:
-    frames = {name: _between(at.cursor, _last_frame(at)) for name, at in seen.items()}
-    scores = {name: _between(alerting[name].cursor, newest.get(name)) for name in seen}
-    yield _of_each(metrics.FRAMES_WAITING, frames)
-    yield _of_each(metrics.SCORES_WAITING, scores)
+) -> Families:
+    frames = {name: frames_between(at.cursor, last_frame_id(at)) for name, at in seen.items()}
+    scores = {name: frames_between(alerting[name].cursor, newest.get(name)) for name in seen}
+    yield by_camera(metrics.FRAMES_WAITING, frames)
+    yield by_camera(metrics.SCORES_WAITING, scores)
 
 
-def _last_frame(seen: Overview) -> FrameId | None:
+def last_frame_id(seen: Overview) -> FrameId | None:
     report = seen.ingest
     if report is None or report.session is None or report.last_seq is None:
         return None
     return FrameId(report.session, report.last_seq)
 
 
-def _between(done: FrameId | None, newest: FrameId | None) -> int:
+def frames_between(done: FrameId | None, newest: FrameId | None) -> int:
     """How many numbers lie behind `done` up to `newest`, of the newest session."""
     if newest is None or (done is not None and done >= newest):
         return 0

@@ -1,4 +1,4 @@
-"""The page at /: three files of ours, and uPlot from its wheel. Nothing comes from the net."""
+"""The page at /: our own files, and uPlot from its wheel. Nothing comes from the net."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def index() -> FileResponse:
 
 
 def login_form(headers: Mapping[str, str]) -> FileResponse:
-    """In place of the page: the form that asks for the token. `headers`: of the refusal."""
+    """Return the form that asks for the token, in place of the page; `headers`: the refusal's."""
     kept = {name: headers[name] for name in ("WWW-Authenticate", "Cache-Control")}
     return FileResponse(STATIC / "login.html", status_code=401, headers=kept)
 
@@ -35,11 +35,11 @@ def login_form(headers: Mapping[str, str]) -> FileResponse:
 def mount(app: FastAPI) -> None:
     app.include_router(router)
     app.mount("/assets", StaticFiles(directory=STATIC))
-    app.mount("/uplot", StaticFiles(directory=_uplot()))
+    app.mount("/uplot", StaticFiles(directory=uplot_folder()))
 
 
-def _uplot() -> Path:
-    spec = find_spec("uplot")  # found, not imported: we want its files only
+def uplot_folder() -> Path:
+    spec = find_spec("uplot")  # not imported: only its files are needed
     if spec is None or not spec.submodule_search_locations:
         raise LookoutError(
             "the package uplot-python is not installed: the page has no curves without it"

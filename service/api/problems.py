@@ -1,4 +1,4 @@
-"""Errors as RFC 9457 says: application/problem+json, a reason to act on, never a stack trace or a password."""
+"""Errors as application/problem+json (RFC 9457): a reason, no stack trace, no password."""
 
 from __future__ import annotations
 
@@ -50,53 +50,59 @@ def problem(
 
 
 def install(app: FastAPI) -> None:
-    """Have every error of `app` answered as a problem."""
-    app.add_exception_handler(HTTPException, _http)
-    app.add_exception_handler(RequestValidationError, _validation)
-    app.add_exception_handler(LookoutError, _lookout)
-    away = _away(Throttle(AWAY_LINE_EVERY_S, AWAY_LINES_AT_ONCE))
+    """Answer every error of `app` as a problem."""
+    app.add_exception_handler(HTTPException, on_http_error)
+    app.add_exception_handler(RequestValidationError, on_invalid_request)
+    app.add_exception_handler(LookoutError, on_lookout_error)
+    away = outage_handler(Throttle(AWAY_LINE_EVERY_S, AWAY_LINES_AT_ONCE))
     for kind in UNAVAILABLE:
         app.add_exception_handler(kind, away)
-    app.add_exception_handler(Exception, _unexpected)
+    app.add_exception_handler(Exception, on_unexpected_error)
 
 
-def _http(_request: Request, error: Exception) -> ProblemResponse:
+def on_http_error(_request: Request, error: Exception) -> ProblemResponse:
+    """Answer an error of the framework."""
     assert isinstance(error, HTTPException)  # noqa: S101  for mypy: handlers take any exception
     return problem(error.status_code, str(error.detail), error.headers)
 
 
-def _validation(_request: Request, error: Exception) -> ProblemResponse:
+def on_invalid_request(_request: Request, error: Exception) -> ProblemResponse:
+    """Answer a request that does not fit its schema with every field that is wrong."""
     assert isinstance(error, RequestValidationError)  # noqa: S101
     # What was sent is not repeated: it may hold a password.
     errors = [
         {"loc": [mask(str(part)) for part in e["loc"]], "msg": mask(str(e["msg"]))}
         for e in error.errors()
     ]
-    return problem(422, "; ".join(f"{_place(e['loc'])}: {e['msg']}" for e in errors), errors=errors)
+    return problem(
+        422, "; ".join(f"{field_path(e['loc'])}: {e['msg']}" for e in errors), errors=errors
+    )
 
 
-def _place(location: Sequence[str]) -> str:
+def field_path(location: Sequence[str]) -> str:
+    """Return the dotted path of a field, without the part of the request that it is in."""
     return ".".join(location[1:]) or location[0]
 
 
-def _lookout(_request: Request, error: Exception) -> ProblemResponse:
+def on_lookout_error(_request: Request, error: Exception) -> ProblemResponse:
+    """Answer an error that Lookout explains in one line."""
     status = next((code for kind, code in STATUS.items() if isinstance(error, kind)), 500)
     return problem(status, str(error))
 
 
-def _away(rarely: Throttle) -> Callable[[Request, Exception], ProblemResponse]:
-    """Every open page asks every few seconds: not each question is a line."""
+def outage_handler(throttle: Throttle) -> Callable[[Request, Exception], ProblemResponse]:
+    """Return a handler that logs few lines, since every open page asks every few seconds."""
 
     def answer(request: Request, error: Exception) -> ProblemResponse:
-        rarely.note()
-        more = rarely.due()
-        if more is not None:
+        throttle.note()
+        unlogged = throttle.due()
+        if unlogged is not None:
             log.warning(
                 "%s %s: Redis is away or refuses: %s%s",
                 request.method,
                 request.url.path,
                 error,
-                more,
+                unlogged,
             )
         return problem(
             503, "the database is away or refuses; try again", {"Retry-After": str(RETRY_AFTER_S)}
@@ -105,6 +111,7 @@ def _away(rarely: Throttle) -> Callable[[Request, Exception], ProblemResponse]:
     return answer
 
 
-def _unexpected(request: Request, error: Exception) -> ProblemResponse:
+def on_unexpected_error(request: Request, error: Exception) -> ProblemResponse:
+    """Answer a bug."""
     log.error("%s %s failed: %r", request.method, request.url.path, error)
     return problem(500, "something went wrong that should not; the log of the API says more")

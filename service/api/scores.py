@@ -1,4 +1,4 @@
-"""/cameras/{camera}/scores, heatmap and frame: what a camera shows."""
+"""/cameras/{camera}/scores, heatmap and frame."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ def scores(
     since: Annotated[str | None, Query(description="a frame id; only newer scores")] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> ScoreList:
-    """Scores in ascending order: the newest, or those behind `since`."""
-    after = _frame_id(since, "since")
+    """Return scores in ascending order: the newest, or those after `since`."""
+    after = parse_frame_id(since, "since")
     services.store.camera(camera)
     if after is None:
-        return _page(services.bus.newest_scores(camera, limit), more=False)
-    # One more than asked for: whether there is a next page.
+        return score_page(services.bus.newest_scores(camera, limit), more=False)
+    # One more than asked for tells whether there is a next page.
     found = services.bus.scores_after({camera: after}, limit + 1).get(camera, [])
-    return _page(found[:limit], more=len(found) > limit)
+    return score_page(found[:limit], more=len(found) > limit)
 
 
-def _page(found: list[Score], *, more: bool) -> ScoreList:
+def score_page(found: list[Score], *, more: bool) -> ScoreList:
     return ScoreList(
         items=[ScoreView.of(score) for score in found], next=str(found[-1].id) if more else None
     )
@@ -56,38 +56,42 @@ def heatmap(
         Query(description="the map itself, 16-bit grayscale PNG: value / 65535 = RMSE, peak 1"),
     ] = False,
 ) -> Response:
-    """The frame with its heatmap over it: red where the model did not expect what it saw."""
-    frame_id = _frame_id(wanted, "id")
+    """Return the frame with its heatmap over it: red where the prediction was wrong."""
+    frame_id = parse_frame_id(wanted, "id")
     services.store.camera(camera)
     heat = services.bus.heat(camera, frame_id)
     if heat is None:
         raise NotFoundError(f"camera {camera!r} has no heatmap {frame_id or 'yet'}")
     if raw:
-        return _answer(pictures.raw_png(heat.cells), "png", heat, fixed=frame_id is not None)
-    frame = _frame(services, camera, FrameId(heat.session, heat.seq))
+        return picture_response(
+            pictures.raw_png(heat.cells), "png", heat, fixed=frame_id is not None
+        )
+    frame = get_frame(services, camera, FrameId(heat.session, heat.seq))
     pixels = pictures.overlay(frame.pixels, heat.cells)
-    return _answer(_encode(pixels, encoding), encoding, frame, fixed=frame_id is not None)
+    return picture_response(encode(pixels, encoding), encoding, frame, fixed=frame_id is not None)
 
 
 @router.get("/frame", response_class=Response, responses=PICTURES)
 def plain_frame(
     camera: str, services: ServicesDep, wanted: WantedId = None, encoding: Encoding = "png"
 ) -> Response:
-    """The frame as the model saw it."""
-    frame_id = _frame_id(wanted, "id")
+    """Return the frame as the model received it."""
+    frame_id = parse_frame_id(wanted, "id")
     services.store.camera(camera)
-    frame = _frame(services, camera, frame_id)
-    return _answer(_encode(frame.pixels, encoding), encoding, frame, fixed=frame_id is not None)
+    frame = get_frame(services, camera, frame_id)
+    return picture_response(
+        encode(frame.pixels, encoding), encoding, frame, fixed=frame_id is not None
+    )
 
 
-def _frame_id(text: str | None, name: str) -> FrameId | None:
+def parse_frame_id(text: str | None, name: str) -> FrameId | None:
     try:
         return None if text is None else FrameId.parse(text)
     except ValueError as error:
         raise RequestError(f"{name}: {error}") from error
 
 
-def _frame(services: Services, camera: str, frame_id: FrameId | None) -> Frame:
+def get_frame(services: Services, camera: str, frame_id: FrameId | None) -> Frame:
     frame = services.bus.frame(camera, frame_id)
     if frame is None:
         reason = "yet" if frame_id is None else f"{frame_id} any more"
@@ -95,11 +99,11 @@ def _frame(services: Services, camera: str, frame_id: FrameId | None) -> Frame:
     return frame
 
 
-def _encode(pixels: Pixels, encoding: Literal["png", "jpeg"]) -> bytes:
+def encode(pixels: Pixels, encoding: Literal["png", "jpeg"]) -> bytes:
     return pictures.png(pixels) if encoding == "png" else pictures.jpeg(pixels)
 
 
-def _answer(
+def picture_response(
     data: bytes, encoding: Literal["png", "jpeg"], of: Frame | Heat, *, fixed: bool
 ) -> Response:
     headers = {

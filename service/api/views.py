@@ -1,4 +1,4 @@
-"""How cameras, scores and alerts look in JSON: the answers' types, and how they are made. No password gets through."""
+"""The JSON of cameras, scores and alerts, with every password masked."""
 
 from __future__ import annotations
 
@@ -80,12 +80,12 @@ EVENT_EXAMPLE: dict[str, JsonValue] = {
 }
 
 
-def _finite(number: float | None) -> float | None:
-    """JSON has no infinity: the PSNR of a perfect prediction is null."""
+def finite_or_none(number: float | None) -> float | None:
+    """Return None for infinity, which JSON lacks: the PSNR of a perfect prediction."""
     return number if number is not None and math.isfinite(number) else None
 
 
-Finite = Annotated[float | None, BeforeValidator(_finite)]
+Finite = Annotated[float | None, BeforeValidator(finite_or_none)]
 
 
 class Progress(BaseModel):
@@ -135,15 +135,15 @@ class CameraList(BaseModel):
     next: None = None
 
 
-class _Shown(BaseModel):
-    """Made of a message whose fields have the same names."""
+class MessageView(BaseModel):
+    """A view whose fields have the names of its message's fields."""
 
     @classmethod
     def of(cls, message: Score | Alert | CameraEvent) -> Self:
         return cls.model_validate(message, from_attributes=True)
 
 
-class ScoreView(_Shown):
+class ScoreView(MessageView):
     model_config = ConfigDict(json_schema_extra={"examples": [SCORE_EXAMPLE]})
 
     id: Annotated[str, BeforeValidator(str)]
@@ -170,7 +170,7 @@ class ScoreList(BaseModel):
     )
 
 
-class AlertView(_Shown):
+class AlertView(MessageView):
     model_config = ConfigDict(json_schema_extra={"examples": [ALERT_EXAMPLE]})
 
     id: str
@@ -188,7 +188,7 @@ class AlertList(BaseModel):
     next: str | None = Field(description="`cursor` of the next page; null on the last")
 
 
-class EventView(_Shown):
+class EventView(MessageView):
     model_config = ConfigDict(json_schema_extra={"examples": [EVENT_EXAMPLE]})
 
     kind: Literal["scene_change", "tampered", "restored"]

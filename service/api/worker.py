@@ -1,4 +1,4 @@
-"""The API stage: one uvicorn server that ends when we say so."""
+"""The API stage: one uvicorn server that ends with a stop event."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ SEND_BUFFER_BYTES = 64 * 1024
 LINGER_S = 5.0
 SHUTDOWN_S = 2
 ORDINARY = (asyncio.CancelledError, OSError, UnicodeError, *UNAVAILABLE)
-"""Cut off at the end, a client that left, bytes that are no text, a Redis that is away."""
+"""No bugs: cut off at the end, a client that left, bytes that are not text, Redis away."""
 
 
 def run(settings: Settings, stop: threading.Event) -> None:
     """Serve until `stop` is set.
 
-    Raises AddressError where the address cannot be had, UnprotectedError where it is open to anybody.
+    Raises AddressError where it cannot listen there, UnprotectedError where anybody could come in.
     """
     check_protected(settings)
     app = create_app(settings, open_bus(settings), open_store(settings))
@@ -41,29 +41,32 @@ def run(settings: Settings, stop: threading.Event) -> None:
         loop="asyncio",
         ws=LiveProtocol,
         ws_max_size=64 * 1024,
-        ws_per_message_deflate=False,  # small messages, soon: not worth the time
+        ws_per_message_deflate=False,  # messages are small
         timeout_graceful_shutdown=SHUTDOWN_S,
         log_config=None,
-        log_level="warning",  # it starts and ends in seven lines of its own; ours says where it listens
+        log_level="warning",  # its own start and end take seven lines
         access_log=False,
         server_header=False,
     )
-    with _listening(settings.host, settings.port) as listener:
-        log.info("listening on %s", _address(listener))
+    with bound_socket(settings.host, settings.port) as listener:
+        log.info("listening on %s", http_address(listener))
         Server(config, stop).run(sockets=[listener])
 
 
 def in_one_line(record: logging.LogRecord) -> bool:
-    """uvicorn tells with a stack trace what is nobody's mistake services: only a bug may keep one."""
+    """Drop the stack traces that uvicorn logs of ORDINARY errors; bugs keep theirs."""
     error = record.exc_info[1] if record.exc_info else None
     if isinstance(error, ORDINARY):
-        record.msg, record.args = "%s: %s", (record.getMessage().strip(), error)
-        record.exc_info = record.exc_text = None
+        message = record.getMessage().strip()
+        record.msg = "%s: %s"
+        record.args = (message, error)
+        record.exc_info = None
+        record.exc_text = None
     return True
 
 
 class Server(uvicorn.Server):
-    """Ends with `stop`, and leaves the signals to whoever set it."""
+    """Ends with `stop`, and leaves signals to its caller."""
 
     def __init__(self, config: uvicorn.Config, stop: threading.Event) -> None:
         super().__init__(config)
@@ -78,10 +81,10 @@ class Server(uvicorn.Server):
 
 
 class LiveProtocol(WebSocketsSansIOProtocol):
-    """A listener who does not read is noticed after little data, and after its close nothing of it stays."""
+    """Notices after little data that a client does not read, and drops all of it at its close."""
 
     def connection_made(self, transport: BaseTransport) -> None:
-        # Left alone, Linux takes megabytes: minutes of scores that the bounded queue would never see.
+        # By default Linux buffers megabytes: minutes of scores beside the bounded queue.
         transport.get_extra_info("socket").setsockopt(
             socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES
         )
@@ -95,7 +98,7 @@ class LiveProtocol(WebSocketsSansIOProtocol):
 
 
 @contextlib.contextmanager
-def _listening(host: str, port: int) -> Iterator[socket.socket]:
+def bound_socket(host: str, port: int) -> Iterator[socket.socket]:
     try:
         family, _, _, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -107,6 +110,6 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
         yield listener
 
 
-def _address(listener: socket.socket) -> str:
+def http_address(listener: socket.socket) -> str:
     host, port = listener.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

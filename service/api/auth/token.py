@@ -35,7 +35,8 @@ LOG_EVERY_S = 60.0
 
 Refusal = Literal["missing", "wrong", "lapsed"]
 REASONS: dict[Refusal, str] = {
-    "missing": "the token is needed (LOOKOUT_TOKEN): send `Authorization: Bearer …`, or log in at /",
+    "missing": "the token is needed (LOOKOUT_TOKEN): send `Authorization: Bearer …`, "
+    "or log in at /",
     "wrong": "the token is wrong",
     "lapsed": "log in again: the login has expired, or the token has changed",
 }

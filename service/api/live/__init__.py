@@ -1,1 +1,1 @@
-"""The WebSocket and what feeds it."""
+"""Live messages: `changes` reads, `broadcaster` hands out, `websocket` sends them."""

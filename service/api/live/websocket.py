@@ -35,18 +35,23 @@ async def live(
     try:
         with contextlib.suppress(*GONE):
             await socket.accept()
-            if refused := await _refused(services, wanted):
+            if refused := await refusal(services, wanted):
                 await socket.close(*refused)
                 return
-            await _until_first(_send(socket, client), _receive(socket), client.behind.wait())
+            await run_until_first(
+                send_messages(socket, client), receive_until_closed(socket), client.behind.wait()
+            )
     finally:
         services.broadcaster.leave(client)
     if client.behind.is_set():
-        await _close_behind(socket)
+        await close_behind(socket)
 
 
-async def _refused(services: Services, wanted: list[str]) -> tuple[int, str] | None:
-    """Why these cameras cannot be listened to. The store is asked only for those that the hub does not know (yet)."""
+async def refusal(services: Services, wanted: list[str]) -> tuple[int, str] | None:
+    """Return code and reason where a camera cannot be listened to.
+
+    Only the cameras that the broadcaster does not know yet are looked up in the store.
+    """
     unknown = [name for name in wanted if name not in services.broadcaster.known]
     try:
         known = await run_in_threadpool(services.store.cameras) if unknown else {}
@@ -56,19 +61,19 @@ async def _refused(services: Services, wanted: list[str]) -> tuple[int, str] | N
     return (POLICY, f"there is no camera {missing[0][:64]!r}") if missing else None
 
 
-async def _send(socket: WebSocket, client: Client) -> None:
+async def send_messages(socket: WebSocket, client: Client) -> None:
     while True:
         await socket.send_text(await client.queue.get())
 
 
-async def _receive(socket: WebSocket) -> None:
-    """Nothing is expected of a client; reading is how its leaving is noticed."""
+async def receive_until_closed(socket: WebSocket) -> None:
+    """Read until the client leaves; what it sends is ignored."""
     while (await socket.receive())["type"] != "websocket.disconnect":
         pass
 
 
-async def _until_first(*works: Coroutine[Any, Any, Any]) -> None:
-    """Run until one of them ends, whatever way, and end the others."""
+async def run_until_first(*works: Coroutine[Any, Any, Any]) -> None:
+    """Run all until one ends in any way, then cancel the others."""
     tasks = [asyncio.create_task(work) for work in works]
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -80,7 +85,7 @@ async def _until_first(*works: Coroutine[Any, Any, Any]) -> None:
                 raise ended
 
 
-async def _close_behind(socket: WebSocket) -> None:
+async def close_behind(socket: WebSocket) -> None:
     with contextlib.suppress(TimeoutError, *GONE):
         async with asyncio.timeout(CLOSING_S):
             await socket.close(TRY_LATER, "too slow: messages were piling up")
