@@ -36,10 +36,7 @@ def list_alerts(
 ) -> AlertList:
     """Return alerts of every camera, removed ones too, or of one; newest first."""
     before = decode_cursor(cursor) if cursor else None
-    if camera is None:
-        cameras = {*services.store.alerted_cameras(), *services.store.cameras()}
-    else:
-        cameras = {camera}
+    cameras = {camera} if camera is not None else alerted_or_present(services.store)
     newest_first = heapq.merge(
         *(
             alerts_before(services.store, name, state, before, min(limit + 1, PAGE))
@@ -68,6 +65,11 @@ def alert_rule(services: ServicesDep) -> AlertRule:
         clear_after_s=at.alert_clear_after_s,
         quiet_after_s=at.alert_quiet_after_s,
     )
+
+
+def alerted_or_present(store: Store) -> set[str]:
+    """Return the cameras that had an alert, removed ones too, and those there are."""
+    return {*store.alerted_cameras(), *store.cameras()}
 
 
 def position(alert: Alert) -> Position:
