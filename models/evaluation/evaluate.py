@@ -46,10 +46,10 @@ WAYS = {
     "local": "local",
     "fused": "fused",
 }
-"""How a way to normalise is called outside → the field of `Values`."""
+"""Public name of a way to normalize → the field of `Values`."""
 
 CAUSAL = ("causal", "local")
-"""Those that a camera can show: they see no future."""
+"""The ways that a camera can show: they need no future frames."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +63,29 @@ class Values:
     fused: Floats  # of the paper's and the local one, offline
 
     def live(self, scheme: Scheme) -> Floats:
-        """What a camera of this scheme would have shown."""
+        """Return what a camera of this scheme would have shown."""
         return self.local if scheme == "local" else self.causal
+
+
+COLUMNS: dict[str, Callable[[ClipScores, Values], npt.NDArray[Any]]] = {
+    "psnr_db": lambda clip, _: clip.psnr_db,
+    "distance": lambda clip, _: clip.distance,
+    "gate_error": lambda clip, _: clip.gate_error,
+    "memory_updated": lambda clip, _: clip.memory_updated,
+    "drift": lambda clip, _: clip.drift,
+    "local_db": lambda clip, _: clip.local_db,
+    "value": lambda _, values: values.causal,
+    "value_local": lambda _, values: values.local,
+    "value_minmax": lambda _, values: values.minmax,
+    "value_fused": lambda _, values: values.fused,
+}
+"""The columns of `--scores`, one entry a scored frame; with labels there is "label" too."""
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
+    """Scores of a data set's test clips, by clip name, and the metrics over them."""
+
     clips: list[ClipScores]
     values: dict[str, Values]
     labels: dict[str, Labels] | None  # of the scored frames
@@ -77,9 +94,7 @@ class Evaluation:
     scheme: Scheme  # whose values the alarms are of
     fusion_weight: float
     frames: dict[str, FrameMetrics] | None  # by the names of WAYS; None without labels
-    watched: (
-        dict[str, ClipSeries] | None
-    )  # what an alert rule sees; None without labels, or where a clip has no frame rate
+    watched: dict[str, ClipSeries] | None  # what a policy sees; None without labels or frame rates
     events: EventMetrics | None  # None where `watched` is, or without a rule
     masks: dict[str, Masked] | None  # pixel ground truth of the clips; None where they have none
     regions: RegionMetrics | None  # None without masks
@@ -91,20 +106,18 @@ class Evaluation:
 
     @property
     def gaps_percent(self) -> dict[str, float | None] | None:
-        """What is lost by not looking ahead: micro AUC minus that of the paper's protocol, by the names in CAUSAL.
+        """Micro AUC minus that of the paper's protocol, by the names in CAUSAL.
 
         None without labels; a way's is None where it, or the protocol, has no AUC.
         """
         if self.frames is None:
             return None
-        offline, aucs = (
-            self.frames["per_video_minmax"].auc_micro,
-            {way: self.frames[way].auc_micro for way in CAUSAL},
-        )
-        return {
-            way: None if auc is None or offline is None else auc - offline
-            for way, auc in aucs.items()
-        }
+        offline = self.frames["per_video_minmax"].auc_micro
+        gaps: dict[str, float | None] = {}
+        for way in CAUSAL:
+            auc = self.frames[way].auc_micro
+            gaps[way] = None if auc is None or offline is None else auc - offline
+        return gaps
 
 
 def evaluate(
@@ -122,35 +135,30 @@ def evaluate(
     regions: bool = True,
     on_frame: Callable[[], None] = lambda: None,
 ) -> Evaluation:
-    """Score the test clips of `data` and, where it has labels, take the metrics.
-
-    Raises DataError, VideoError, and CheckpointError where a score is no finite number.
+    """Score the test clips of `data` and, where it has labels, compute the metrics.
 
     rule: of the memory's update; None: as published.
-    learn_frames: how many scored frames set the bounds where the checkpoint has none.
-    scheme: whose live values the alarms are of; the others are taken all the same.
-    alarm: what counts as noticed; None: events are not looked at.
-    keep_heat: the heatmaps, 8 KB a frame; they are kept anyway where there are masks.
-    fps: of clips that do not say theirs; None: with such clips events are not looked at.
-    regions: where the anomalies are, too, if there are masks: a minute or two more.
+    fusion_weight: share of PSNR in a value; None: the checkpoint's.
+    learn_frames: number of scored frames that set the bounds where the checkpoint has none.
+    scheme: source of the live values that alarms are raised on; the others are computed too.
+    alarm: policy of the alarms; None: no event metrics.
+    keep_heat: keep the heatmaps, 8 KB a frame; they are kept anyway where there are masks.
+    fps: frame rate of clips that do not say theirs; None: no event metrics with such clips.
+    regions: compute region metrics where there are masks: a minute or two more.
+
+    Raises DataError, VideoError, and CheckpointError where a score is not finite.
     """
-    config = scorer.checkpoint.config
-    fusion_weight = config.fusion_weight if fusion_weight is None else fusion_weight
+    if fusion_weight is None:
+        fusion_weight = scorer.checkpoint.config.fusion_weight
     paths = evaluation_clips(data)
     masks = read_masks(data, paths)
-    truths, rates = (
-        read_labels(data, paths, masks),
-        {path.stem: clip_info(path).fps or fps for path in paths},
-    )
-    pictured = masks if regions else None
-    keep_heat = keep_heat or pictured is not None
+    truths = read_labels(data, paths, masks)
+    rates = {path.stem: clip_info(path).fps or fps for path in paths}
     bounds = scorer.checkpoint.calibration
-    has_local_bounds = bounds is not None and bounds.local_db is not None
+    local_bounds = bounds if bounds is not None and bounds.local_db is not None else None
     normalizers: dict[Scheme, Normalizer] = {
         "paper": Normalizer(bounds, learn_frames, "paper", fusion_weight),
-        "local": Normalizer(
-            bounds if has_local_bounds else None, learn_frames, "local", fusion_weight
-        ),
+        "local": Normalizer(local_bounds, learn_frames, "local", fusion_weight),
     }
     clips = list(
         score_clips(
@@ -159,10 +167,82 @@ def evaluate(
             carry_memory=carry_memory,
             rule=rule,
             normalizer=normalizers[scheme],
-            keep_heat=keep_heat,
+            keep_heat=keep_heat or (regions and masks is not None),
             on_frame=on_frame,
         )
     )
+    values = clip_values(clips, scheme, normalizers, fusion_weight)
+    labels = scored_labels(clips, truths) if truths else None
+    frames = None
+    watched = None
+    if labels is not None:
+        frames = {
+            way: frame_metrics(labels, {name: getattr(one, field) for name, one in values.items()})
+            for way, field in WAYS.items()
+        }
+        ahead = scorer.input_spec.frames - 1 - scorer.input_spec.scored
+        watched = clip_series(clips, values, scheme, labels, rates, ahead)
+    return Evaluation(
+        clips=clips,
+        values=values,
+        labels=labels,
+        calibration="learn" if bounds is None else "model",
+        local_calibration="learn" if local_bounds is None else "model",
+        scheme=scheme,
+        fusion_weight=fusion_weight,
+        frames=frames,
+        watched=watched,
+        events=event_metrics(watched, alarm) if watched and alarm else None,
+        masks=masks,
+        regions=region_metrics(pictured(clips, masks)) if masks and regions else None,
+    )
+
+
+def require_clips(data: Path) -> None:
+    """Check that there are clips that open, and that labels, if any, are of their lengths.
+
+    Raises DataError, VideoError.
+    """
+    paths = evaluation_clips(data)
+    for path in paths:
+        clip_info(path)
+    read_labels(data, paths, read_masks(data, paths))
+
+
+def guarded_rule(checkpoint: Checkpoint) -> UpdateRule:
+    """Return the guarded update by the checkpoint's calibration.
+
+    Raises CheckpointError without a calibration that holds a gate error.
+    """
+    bounds = checkpoint.calibration
+    spec = checkpoint.config.input_spec
+    if spec.memory != "adapts":
+        raise CheckpointError(
+            f"{checkpoint.name} has no memory that adapts: there is nothing to guard"
+        )
+    if bounds is None or bounds.gate_error is None:
+        raise CheckpointError(
+            "a guarded memory needs a calibration with a gate error: run `lookout calibrate` first"
+        )
+    return UpdateRule.guarded_by(bounds.gate_error, bounds.distance_high, spec.items[1], spec.gate)
+
+
+def scored_labels(clips: list[ClipScores], truths: dict[str, Truth]) -> dict[str, Labels]:
+    """Return the labels of the scored frames; a clip's first, and maybe last, have no score."""
+    labels = {}
+    for clip in clips:
+        whole = truths[clip.name].of(clip.frames)
+        labels[clip.name] = whole[clip.first :][: len(clip.psnr_db)]
+    return labels
+
+
+def clip_values(
+    clips: list[ClipScores],
+    scheme: Scheme,
+    normalizers: dict[Scheme, Normalizer],
+    fusion_weight: float,
+) -> dict[str, Values]:
+    """Return every clip's values; scheme: of the normalizer that scored the clips."""
     other: Scheme = "local" if scheme == "paper" else "paper"
     live = {
         scheme: {clip.name: clip.value for clip in clips},
@@ -178,54 +258,7 @@ def evaluate(
             local=live["local"][clip.name],
             fused=value_fused(minmax, clip.local_db),
         )
-    labels = _labels(clips, truths) if truths else None
-    ahead = scorer.input_spec.frames - 1 - scorer.input_spec.scored
-    watched = _watched(clips, values, scheme, labels, rates, ahead) if labels else None
-    return Evaluation(
-        clips=clips,
-        values=values,
-        labels=labels,
-        calibration="learn" if bounds is None else "model",
-        local_calibration="model" if has_local_bounds else "learn",
-        scheme=scheme,
-        fusion_weight=fusion_weight,
-        frames=_frames(values, labels) if labels else None,
-        watched=watched,
-        events=event_metrics(watched, alarm) if watched and alarm else None,
-        masks=masks,
-        regions=region_metrics(_pictured(clips, pictured)) if pictured else None,
-    )
-
-
-def require_clips(data: Path) -> None:
-    """What can be known before a frame is scored: there are clips that open, with labels of their lengths, or without.
-
-    Raises DataError, VideoError.
-    """
-    paths = evaluation_clips(data)
-    for path in paths:
-        clip_info(path)
-    read_labels(data, paths, read_masks(data, paths))
-
-
-def guarded_rule(checkpoint: Checkpoint) -> UpdateRule:
-    """The guarded update in the measures of the checkpoint's calibration. Raises CheckpointError without them."""
-    bounds, spec = checkpoint.calibration, checkpoint.config.input_spec
-    if spec.memory != "adapts":
-        raise CheckpointError(
-            f"{checkpoint.name} has no memory that adapts: there is nothing to guard"
-        )
-    if bounds is None or bounds.gate_error is None:
-        raise CheckpointError(
-            "a guarded memory needs a calibration with a gate error: run `lookout calibrate` first"
-        )
-    return UpdateRule.guarded_by(bounds.gate_error, bounds.distance_high, spec.items[1], spec.gate)
-
-
-def _labels(clips: list[ClipScores], truths: dict[str, Truth]) -> dict[str, Labels]:
-    """Labels of the scored frames: the first of a clip have no score, and with some models the last."""
-    found = {clip.name: truths[clip.name].of(clip.frames) for clip in clips}
-    return {clip.name: found[clip.name][clip.first :][: len(clip.psnr_db)] for clip in clips}
+    return values
 
 
 def live_values(clips: list[ClipScores], normalizer: Normalizer) -> dict[str, Floats]:
@@ -238,36 +271,31 @@ def live_values(clips: list[ClipScores], normalizer: Normalizer) -> dict[str, Fl
     return values
 
 
-def _frames(values: dict[str, Values], labels: dict[str, Labels]) -> dict[str, FrameMetrics]:
-    return {
-        way: frame_metrics(
-            labels, {name: getattr(of_clip, field) for name, of_clip in values.items()}
-        )
-        for way, field in WAYS.items()
-    }
-
-
-def _watched(
+def clip_series(
     clips: list[ClipScores],
     values: dict[str, Values],
     scheme: Scheme,
     labels: dict[str, Labels],
-    fps: dict[str, float | None],
+    rates: dict[str, float | None],
     ahead: int,
 ) -> dict[str, ClipSeries] | None:
-    """None where a clip does not say how long a frame lasts."""
-    found = {}
+    """Return what a policy sees of each clip; None where a clip has no frame rate.
+
+    ahead: frames that a score needs after its own.
+    """
+    series = {}
     for clip in clips:
-        rate = fps[clip.name]
+        rate = rates[clip.name]
         if rate is None:
             return None
-        found[clip.name] = ClipSeries(
+        series[clip.name] = ClipSeries(
             clip.first, ahead, rate, values[clip.name].live(scheme), labels[clip.name]
         )
-    return found
+    return series
 
 
-def _pictured(clips: list[ClipScores], masks: dict[str, Masked]) -> dict[str, Pictured]:
+def pictured(clips: list[ClipScores], masks: dict[str, Masked]) -> dict[str, Pictured]:
+    """Return the heatmaps of the clips beside their masks."""
     return {
         clip.name: Pictured.of(clip.name, masks[clip.name], clip.heat, clip.first, clip.frames)
         for clip in clips
@@ -276,7 +304,7 @@ def _pictured(clips: list[ClipScores], masks: dict[str, Masked]) -> dict[str, Pi
 
 
 def summary(evaluation: Evaluation) -> dict[str, Any]:
-    """What `--json` writes about the scores. A metric that cannot be taken is null."""
+    """Return what `--json` writes about the scores; a metric that cannot be taken is null."""
     updated = np.concatenate([clip.memory_updated for clip in evaluation.clips])
     clips = {
         clip.name: {
@@ -289,6 +317,7 @@ def summary(evaluation: Evaluation) -> dict[str, Any]:
         }
         for clip in evaluation.clips
     }
+    frames = {way: found.as_json() for way, found in (evaluation.frames or {}).items()}
     events = None
     if evaluation.events is not None and evaluation.watched is not None:
         at = at_thresholds(evaluation.watched, evaluation.events.policy)
@@ -296,8 +325,7 @@ def summary(evaluation: Evaluation) -> dict[str, Any]:
     return {
         "auc": evaluation.auc_percent,
         "auc_against_per_video_minmax": evaluation.gaps_percent,
-        "frame_metrics": {way: found.as_json() for way, found in (evaluation.frames or {}).items()}
-        or None,
+        "frame_metrics": frames or None,
         "event_metrics": events,
         "region_metrics": evaluation.regions.as_json() if evaluation.regions else None,
         "causal_bounds": evaluation.calibration,
@@ -310,20 +338,12 @@ def summary(evaluation: Evaluation) -> dict[str, Any]:
 
 
 def columns(evaluation: Evaluation) -> dict[str, npt.NDArray[Any]]:
-    """What `--scores` writes: `NN/psnr_db` and so on, one entry a scored frame."""
-    found: dict[str, npt.NDArray[Any]] = {}
+    """Return what `--scores` writes: `NN/psnr_db` and so on for each clip NN; see COLUMNS."""
+    written: dict[str, npt.NDArray[Any]] = {}
     for clip in evaluation.clips:
         values = evaluation.values[clip.name]
-        found[f"{clip.name}/psnr_db"] = clip.psnr_db
-        found[f"{clip.name}/distance"] = clip.distance
-        found[f"{clip.name}/gate_error"] = clip.gate_error
-        found[f"{clip.name}/memory_updated"] = clip.memory_updated
-        found[f"{clip.name}/drift"] = clip.drift
-        found[f"{clip.name}/local_db"] = clip.local_db
-        found[f"{clip.name}/value"] = values.causal
-        found[f"{clip.name}/value_local"] = values.local
-        found[f"{clip.name}/value_minmax"] = values.minmax
-        found[f"{clip.name}/value_fused"] = values.fused
+        for name, column in COLUMNS.items():
+            written[f"{clip.name}/{name}"] = column(clip, values)
         if evaluation.labels is not None:
-            found[f"{clip.name}/label"] = evaluation.labels[clip.name]
-    return found
+            written[f"{clip.name}/label"] = evaluation.labels[clip.name]
+    return written

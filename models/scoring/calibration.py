@@ -1,7 +1,8 @@
-"""The causal value: what is normal is known beforehand, from calibration or a camera's first frames.
+"""The causal value: scores scaled by bounds from calibration or from a camera's first frames.
 
-Its offline sister, `scoring.value_minmax`, looks at the whole clip, the future included; the two are never mixed.
-No torch here: a checkpoint's header holds bounds, and ingest and the API read headers.
+Its offline counterpart, `metrics.value_minmax`, uses the whole clip, future frames included; the
+two are never mixed. No torch here: a checkpoint's header holds bounds, and ingest and the API read
+headers.
 """
 
 from __future__ import annotations
@@ -18,11 +19,13 @@ QUANTILE = 0.01
 """Share of the normal frames left outside each bound: one broken frame must not set it."""
 
 GATE_QUANTILE = 0.5
-"""Of the normal gate errors: the gate of a guarded memory. Half of the normal frames teach it, which is plenty; an
-event that is predicted worse than the usual normal frame does not. One γ for all cameras would let through nothing of
-one and everything of another, by the noise of their pictures."""
+"""Quantile of the normal gate errors that is the gate of a guarded memory. Half of the normal frames
+teach it, which is plenty; an event that is predicted worse than the usual normal frame does not.
+One γ for all cameras would let through nothing of one and everything of another, by the noise of
+their pictures."""
 
-LOW, HIGH = 0.1, 0.5
+LOW = 0.1
+HIGH = 0.5
 """Values at the bounds: normal footage lies between, and above HIGH is what calibration never saw."""
 
 Floats = npt.NDArray[np.float64]
@@ -30,17 +33,17 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """Where PSNR (dB) and memory distance lie on normal footage: the QUANTILE and 1 - QUANTILE quantiles.
+    """The QUANTILE and 1 - QUANTILE quantiles of PSNR (dB) and memory distance on normal footage.
 
-    And the GATE_QUANTILE of its gate errors (peak 1, 0 to 1), and the quantiles of its local scores; None: not
-    measured, as in checkpoints of older versions.
+    Also the GATE_QUANTILE of its gate errors (peak 1, 0 to 1) and the quantiles of its local
+    scores; None: not measured, as in checkpoints of older versions.
     """
 
     psnr_low_db: float
     psnr_high_db: float
     distance_low: float
     distance_high: float
-    frames: int  # how many normal frames they were taken from
+    frames: int  # number of normal frames behind them
     gate_error: float | None = None
     local_db: tuple[float, float] | None = None
 
@@ -66,15 +69,17 @@ class Bounds:
         gate_error: Sequence[float] | Floats | None = None,
         local_db: Sequence[float] | Floats | None = None,
     ) -> Bounds:
-        """Bounds of normal frames, one entry a frame. Raises ValueError for none, or where a number is not finite.
+        """Return the bounds of normal frames, one entry a frame.
 
         gate_error: may be nan where it was not measured. local_db: finite, as many as the others.
+        Raises ValueError for no frames, or where a number is not finite.
         """
-        psnr, dist = np.asarray(psnr_db, np.float64), np.asarray(distance, np.float64)
+        psnr = np.asarray(psnr_db, np.float64)
+        dist = np.asarray(distance, np.float64)
         if not (psnr.size and np.isfinite(psnr).all() and np.isfinite(dist).all()):
             raise ValueError("bounds need finite scores of at least one normal frame")
-        psnr_low_db, psnr_high_db = _normal_range(psnr)
-        distance_low, distance_high = _normal_range(dist)
+        psnr_low_db, psnr_high_db = normal_range(psnr)
+        distance_low, distance_high = normal_range(dist)
         gates = np.asarray([] if gate_error is None else gate_error, np.float64)
         gates = gates[np.isfinite(gates)]
         return cls(
@@ -84,7 +89,7 @@ class Bounds:
             distance_high=distance_high,
             frames=int(psnr.size),
             gate_error=float(np.quantile(gates, GATE_QUANTILE)) if gates.size else None,
-            local_db=None if local_db is None else _normal_range(np.asarray(local_db, np.float64)),
+            local_db=None if local_db is None else normal_range(np.asarray(local_db, np.float64)),
         )
 
     @classmethod
@@ -95,29 +100,30 @@ class Bounds:
 
 
 def causal_value(psnr_db: float, distance: float, bounds: Bounds, fusion_weight: float) -> float:
-    """The live value of one frame, in (0, 1): λ (1 - P̂) + (1 - λ) D̂ with P̂, D̂ scaled by the bounds, then squashed.
+    """Return the live value of one frame, in (0, 1); higher is more abnormal.
 
-    The same fusion as the paper's eq. 15 turned so that higher is more abnormal, but with bounds that were known
-    before the frame came.
+    The paper's fusion, eq. 15: λ (1 - P̂) + (1 - λ) D̂, with P̂ and D̂ scaled by bounds that were
+    known before the frame came; then squashed.
     """
-    abnormal_psnr = _scaled(bounds.psnr_high_db - psnr_db, bounds.psnr_high_db - bounds.psnr_low_db)
-    abnormal_distance = _scaled(
+    abnormal_psnr = scale(bounds.psnr_high_db - psnr_db, bounds.psnr_high_db - bounds.psnr_low_db)
+    abnormal_distance = scale(
         distance - bounds.distance_low, bounds.distance_high - bounds.distance_low
     )
     return squash(fusion_weight * abnormal_psnr + (1 - fusion_weight) * abnormal_distance)
 
 
 def local_value(score_db: float, bounds: Bounds) -> float:
-    """The same of a local score: where it lies between its bounds, squashed to (0, 1). They must hold some."""
+    """Return the live value of a local score, in (0, 1); the bounds must hold local ones."""
     assert bounds.local_db is not None  # noqa: S101
     low, high = bounds.local_db
-    return squash(_scaled(score_db - low, high - low))
+    return squash(scale(score_db - low, high - low))
 
 
 def squash(x: float) -> float:
-    """Strictly increasing from (-inf, inf) to (0, 1): linear between the bounds, hyperbolic beyond, slope continuous.
+    """Map (-inf, inf) to (0, 1), strictly increasing and with a continuous slope.
 
-    A clip at the bounds would tie all anomalies at 1; an exponential would tie the strong ones in float64.
+    It is linear between the bounds, hyperbolic beyond. A clip at the bounds would tie all anomalies
+    at 1; an exponential would tie the strong ones in float64.
     """
     slope = HIGH - LOW
     if x > 1:
@@ -127,11 +133,12 @@ def squash(x: float) -> float:
     return LOW + slope * x
 
 
-def _normal_range(numbers: Floats) -> tuple[float, float]:
+def normal_range(numbers: Floats) -> tuple[float, float]:
+    """Return the QUANTILE and 1 - QUANTILE quantiles."""
     low, high = np.quantile(numbers, (QUANTILE, 1 - QUANTILE))
     return float(low), float(high)
 
 
-def _scaled(offset: float, width: float) -> float:
-    """A camera that shows one still picture has bounds of no width: any step beyond them counts as large."""
+def scale(offset: float, width: float) -> float:
+    """Return offset / width; a still picture has bounds of no width: any step beyond is large."""
     return offset / max(width, 1e-12)

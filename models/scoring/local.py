@@ -1,12 +1,13 @@
 """The local score: the worst predicted window of the picture, where it stays bad for a few frames.
 
-PSNR is a mean over the frame; a cyclist covers a hundredth of it, and how much else moves decides more than he does. So
-the frame counts as its worst window, and a window with the least error that it had over the last frames: a flicker, or
-an edge of a walker that is gone with the next frame, does not last. Nothing here looks ahead or is scaled by a video.
-Not from a paper; `python -m tests.bench.schemes` measures it beside others.
+PSNR is a mean over the frame: a cyclist covers a hundredth of it, and other movement outweighs him.
+Therefore a frame counts as its worst window, and a window with its least error over the last
+frames: a flicker, or the edge of a walker that is gone with the next frame, does not last. Nothing
+here uses future frames or is scaled by a video. It is not from a paper;
+`python -m tests.bench.schemes` measures it beside others.
 
-It is a function of the heatmaps alone, in whole numbers up to the logarithm: the same everywhere, bit for bit. No torch
-here.
+It depends on the heatmaps alone, in whole numbers up to the logarithm: the same bits everywhere.
+No torch here.
 """
 
 from __future__ import annotations
@@ -27,17 +28,17 @@ LASTS = 5
 """Frames, the newest included, over which a window counts with its least error."""
 
 LEAST = 1e-10
-"""Mean squared error, peak 1, of a perfect prediction: -100 dB, as for PSNR (`scoring.LEAST_MSE`)."""
+"""Mean squared error, peak 1, of a perfect prediction: -100 dB, as for PSNR (`LEAST_MSE`)."""
 
 Cells = npt.NDArray[np.uint16]
-"""(64, 64): root mean squared error a cell, peak 1, times 65535; see `levels`."""
+"""(64, 64): root mean squared error of a cell, peak 1, times 65535; see `heatmap.as_levels`."""
 
 Sums = npt.NDArray[np.int64]
-"""(59, 59): of the squares in each window."""
+"""(59, 59): sum of the squares in each window."""
 
 
 def window_sums(cells: Cells) -> Sums:
-    """Of every window, one cell apart."""
+    """Return the sum of squares of every window, one cell apart."""
     total = np.zeros((SIDE + 1, SIDE + 1), np.int64)
     total[1:, 1:] = (cells.astype(np.int64) ** 2).cumsum(axis=0).cumsum(axis=1)
     sums: Sums = total[WINDOW:, WINDOW:] - total[:-WINDOW, WINDOW:] - total[WINDOW:, :-WINDOW]
@@ -45,7 +46,10 @@ def window_sums(cells: Cells) -> Sums:
 
 
 def score_db(lasting: Sums) -> float:
-    """Mean squared error of the worst window, peak 1, in dB: 0 dB is all wrong, and higher is more abnormal."""
+    """Return the mean squared error of the worst window, peak 1, in dB.
+
+    0 dB is all wrong; higher is more abnormal.
+    """
     return float(10 * np.log10(max(int(lasting.max()) / (WINDOW * PEAK) ** 2, LEAST)))
 
 

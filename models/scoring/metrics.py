@@ -1,7 +1,8 @@
-"""From a prediction to numbers: PSNR, gate error, and the offline score. Higher score = more abnormal.
+"""PSNR, gate error, and the offline score of a prediction. A higher score is more abnormal.
 
-Park et al., CVPR 2020, section 3.3, as the authors' code computes it; the memory distance (eq. 14) is in `memory.py`,
-the causal (live) value in `bounds.py`. Frames are in [-1, 1]; errors are taken on (frame + 1) / 2, peak 1.
+Park et al., CVPR 2020, section 3.3, as the authors' code computes it; the memory distance (eq. 14)
+is in `memory.py`, the causal (live) value in `calibration.py`. Frames are in [-1, 1]; errors are
+taken on (frame + 1) / 2, peak 1.
 """
 
 from __future__ import annotations
@@ -14,25 +15,25 @@ from torch import Tensor
 Floats = npt.NDArray[np.float64]
 
 LEAST_MSE = 1e-10
-"""A perfect prediction counts as 100 dB: a still, noiseless picture must not end in a division by zero."""
+"""A perfect prediction counts as 100 dB: a still, noiseless picture must not divide by zero."""
 
 
 def squared_error(predicted: Tensor, actual: Tensor) -> Tensor:
-    """((x̂ + 1)/2 - (x + 1)/2)², peak 1: (B, C, H, W) in float32."""
+    """Return ((x̂ + 1)/2 - (x + 1)/2)², peak 1: (B, C, H, W) in float32."""
     return ((predicted.float() + 1) / 2 - (actual + 1) / 2).square()
 
 
 def sum_each(tensor: Tensor) -> Tensor:
-    """Sum of each sample, (B, C, H, W) → (B,): axis by axis, so that no batch size or thread count changes a bit.
+    """Return the sum of each sample, (B, C, H, W) → (B,), the same bits in every batch.
 
-    One sum over everything is split among threads where the batch is small, and not where it is large; the order of
-    additions, and with it the last bits, would depend on who else is in the batch.
+    It adds axis by axis: one sum over everything is split among threads in small batches and not in
+    large ones, so that the order of additions, and the last bits, would depend on the batch.
     """
     return tensor.contiguous().sum(dim=3).sum(dim=2).sum(dim=1)
 
 
 def psnr_db(error: Tensor) -> Tensor:
-    """Eq. 13 with peak 1, as the authors' code has it (the paper: the maximum of the predicted frame).
+    """Return the PSNR, eq. 13, with peak 1 as in the authors' code (paper: the prediction's maximum).
 
     error: (B, C, H, W) squared, peak 1 → (B,) in dB.
     """
@@ -41,10 +42,10 @@ def psnr_db(error: Tensor) -> Tensor:
 
 
 def gate_error(error: Tensor) -> Tensor:
-    """Regular score E_t, eq. 11 and 12: the error, weighted by where it is large. The memory is updated below γ.
+    """Return the regular score E_t, eq. 11 and 12: the mean error, weighted by where it is large.
 
-    As the authors' code: squared errors in place of norms, W = 1 - exp(-error) over its sum, (B, C, H, W) → (B,).
-    A perfect prediction has a gate error of 0.
+    The memory is updated below γ. Follows the authors' code: squared errors in place of norms,
+    W = 1 - exp(-error) over its sum, (B, C, H, W) → (B,). A perfect prediction gives 0.
     """
     weight = 1 - torch.exp(-error)  # (B, C, H, W)
     total = sum_each(weight)
@@ -53,22 +54,30 @@ def gate_error(error: Tensor) -> Tensor:
 
 
 def minmax(numbers: Floats) -> Floats:
-    """Scale one video's numbers to [0, 1], eq. 15's g; all zero where they do not differ. Sees the future."""
-    low, high = numbers.min(), numbers.max()
-    return (numbers - low) / (high - low) if high > low else np.zeros_like(numbers)
+    """Scale one video's numbers (N,) to [0, 1], eq. 15's g; all zero where they do not differ.
+
+    Uses the whole video, future frames included.
+    """
+    low = numbers.min()
+    high = numbers.max()
+    if high <= low:
+        return np.zeros_like(numbers)
+    scaled: Floats = (numbers - low) / (high - low)
+    return scaled
 
 
 def value_minmax(psnr: Floats, distance: Floats, fusion_weight: float) -> Floats:
-    """The paper's score of one video, eq. 15: λ (1 - g(P)) + (1 - λ) g(D), each part scaled over the whole video.
+    """Return the paper's score of one video, eq. 15: λ (1 - g(P)) + (1 - λ) g(D).
 
-    Offline: for tables only. psnr (N,) in dB, distance (N,) → (N,) in [0, 1]; the sum is not normalised again.
+    Each part is scaled over the whole video: offline, for tables only. psnr (N,) in dB,
+    distance (N,) → (N,) in [0, 1]; the sum is not normalized again.
     """
     return fusion_weight * (1 - minmax(psnr)) + (1 - fusion_weight) * minmax(distance)
 
 
 def value_none(psnr: Floats, distance: Floats, fusion_weight: float) -> Floats:
-    """The same fusion with nothing normalised: -λ P + (1 - λ) D, (N,), unbounded.
+    """Return the same fusion with nothing normalized: -λ P + (1 - λ) D, (N,), unbounded.
 
-    Literal, hence all but PSNR alone: P is tens of dB where D is of the order of 1e-6 to 1e-3.
+    PSNR dominates it: P is tens of dB where D is of the order of 1e-6 to 1e-3.
     """
     return -fusion_weight * psnr + (1 - fusion_weight) * distance

@@ -19,7 +19,7 @@ class Window:
 
     @property
     def count(self) -> int:
-        """Frames since it was cleared, those that have gone again included."""
+        """Number of frames since it was cleared, dropped ones included."""
         return self._count
 
     @property
@@ -27,7 +27,10 @@ class Window:
         return self._count >= self._t_length
 
     def push(self, pixels: npt.NDArray[np.uint8]) -> None:
-        """The next frame, (H, W, 3) uint8; the oldest of T goes. All frames between two `clear` have one size."""
+        """Add the next frame, (H, W, 3) uint8; of more than T the oldest drops.
+
+        All frames between two `clear` have one size.
+        """
         frame = torch.from_numpy(np.require(pixels, requirements="W"))
         if self._ring is None or self._ring.shape[1:] != frame.shape:
             self._ring = torch.empty(
@@ -37,10 +40,10 @@ class Window:
         self._count += 1
 
     def clear(self) -> None:
-        """The next frame does not follow on the last."""
+        """Empty the window: the next frame does not follow on the last."""
         self._count = 0
 
     def clip(self) -> Tensor:
-        """The frames, oldest first: (T, H, W, 3) uint8. Only when `full`."""
+        """Return the frames, oldest first: (T, H, W, 3) uint8. Only when `full`."""
         assert self._ring is not None, "no frame was pushed"  # noqa: S101
         return self._ring.roll(-(self._count % self._t_length), dims=0)

@@ -1,4 +1,4 @@
-"""How a heatmap is kept: cells a side, and the level that stands for a root mean squared error of 1."""
+"""Format of a stored heatmap: cells a side, and the level of a root mean squared error of 1."""
 
 SIDE = 64
 PEAK = 65535

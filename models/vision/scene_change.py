@@ -80,7 +80,7 @@ class UsualPicture:
         self.sharpness += weight * (now.sharpness - self.sharpness)
 
     def loss(self, now: SceneSignature) -> str | None:
-        """Return "dark", "empty" or "blurred"; None where the picture can be seen as well as ever."""
+        """Return "dark", "empty" or "blurred"; None where the picture is as visible as ever."""
         if now.level < min(DARK_MAX, DARK_SHARE * self.level):
             return "dark"
         if now.contrast < EMPTY_SHARE * self.contrast:

@@ -21,10 +21,12 @@ def to_clips(
     gray: bool = False,
     black: float = -1.0,
 ) -> Tensor:
-    """(B, T, H, W, 3) uint8 RGB → (B, C T, H, W) float32 in [black, 1], frames along the channels, oldest first.
+    """Return clips (B, T, H, W, 3) uint8 RGB as (B, C T, H, W) float32 in [black, 1].
+
+    Frames lie along the channels, oldest first.
 
     clips: B arrays, or one tensor, best on the device already.
-    channel_order: what the weights expect; frames travel as RGB, the authors' weights of MNAD take B, G, R.
+    channel_order: of the weights; frames are RGB, the authors' weights of MNAD take B, G, R.
     gray: C = 1, else 3. black: -1 or 0.
     """
     batch = (clips if isinstance(clips, Tensor) else torch.from_numpy(np.stack(clips))).to(device)

@@ -1,4 +1,4 @@
-"""The lines of the cameras that this worker owns, and those that cannot be scored."""
+"""The lines of the cameras that this worker owns, and the cameras that cannot be scored."""
 
 from __future__ import annotations
 
@@ -32,15 +32,16 @@ RETRY_FAILED_EVERY_S = 30.0
 FETCH = 8  # frames of a camera in one go
 INDEX = 4096  # frames looked at in one go when a camera lags
 
-# Shares of the bound on a live score's age: a camera whose next frame is older than STALE goes on with one that is
-# younger than FRESH, so that several are scored in a row before the next jump; after a take-over with the first one
-# that is not STALE.
-STALE, FRESH = 0.75, 0.4
+# Shares of the bound on a live score's age: a camera whose next frame is older than STALE continues
+# with one that is younger than FRESH, so that several are scored in a row before the next jump;
+# after a take-over with the first one that is not STALE.
+STALE = 0.75
+FRESH = 0.4
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class FailedCamera:
-    """A camera that cannot be scored: why, and when that is tried again."""
+    """A camera that cannot be scored, the reason, and the time of the next try."""
 
     camera: Camera
     reason: str
@@ -61,7 +62,7 @@ class CameraLines:
     # Starting and stopping
 
     def is_outdated(self, camera: Camera) -> bool:
-        """The camera or its checkpoint is another than the one that runs, or has failed and may be tried again."""
+        """Return True where camera or checkpoint changed, or a failed camera may be tried again."""
         signature = self.signature(camera.model)
         line, failed = self.running.get(camera.id), self.failed.get(camera.id)
         if line is not None:
@@ -72,7 +73,10 @@ class CameraLines:
         return True
 
     def start(self, camera: Camera, epoch: int, snapshot: Snapshot | None) -> None:
-        """Begin where the snapshot ends, without one at the oldest frame; another checkpoint begins at the end."""
+        """Start where the snapshot ends; without one at the oldest frame.
+
+        With another checkpoint than the snapshot's, start at the newest frame.
+        """
         signature = self.signature(camera.model)
         try:
             scorer, checkpoint_digest = self._scorers.get(camera.model)
@@ -104,7 +108,7 @@ class CameraLines:
         self.failed.pop(name, None)
 
     def fail(self, camera: Camera, signature: Signature | None, reason: str) -> None:
-        """Rest for a while: nobody can score this camera as it is."""
+        """Stop the camera's line; it is tried again later."""
         known = self.failed.get(camera.id)
         if known is None or (known.camera, known.reason) != (camera, reason):
             log.error("camera %s: %s", camera.id, reason, extra={"camera": camera.id})
@@ -114,7 +118,7 @@ class CameraLines:
         )
 
     def keep_checkpoints(self, models: set[str]) -> None:
-        """Let go of checkpoints that no camera uses."""
+        """Unload checkpoints that no camera uses."""
         self._scorers.keep_only(models)
 
     def signature(self, model: str) -> Signature | None:
@@ -132,7 +136,10 @@ class CameraLines:
         return max(snapshot.cursor, self._bus.cursor(name) or snapshot.cursor)
 
     def _fresh_state(self, camera: Camera, scorer: Scorer) -> CameraState:
-        """Bounds from the checkpoint where the camera wants them, else none. Raises CheckpointError without any."""
+        """Return a state with the trained memory, and the checkpoint's bounds where they are wanted.
+
+        Raises CheckpointError where the checkpoint holds none.
+        """
         bounds: Bounds | None = None
         if camera.calibration == "model":
             bounds = scorer.checkpoint.calibration
@@ -165,7 +172,7 @@ class CameraLines:
     # Feeding
 
     def fetch(self, lines: Iterable[CameraLine]) -> list[CameraLine]:
-        """Those of `lines` that have something to look at, after one question to the bus for all that had nothing."""
+        """Fetch for all lines that have no frames, in one request; return the lines that have some."""
         able = {line.camera.id: line for line in lines if not line.outbox.unsent}
         hungry = {
             name: line.frames.cursor for name, line in able.items() if not line.frames.has_fetched
@@ -176,7 +183,7 @@ class CameraLines:
         return [line for line in able.values() if line.frames.has_fetched]
 
     def end_sessions(self) -> None:
-        """Tell the last frames of files that were read to their ends, where their scores wait for later ones."""
+        """Count the last frames of files at their ends, where their scores wait for later ones."""
         for name, line in self.running.items():
             if line.frames.waiting_id is not None and line.frames.waiting_id == self._end_of(name):
                 line.end_session()
@@ -197,7 +204,7 @@ class CameraLines:
         return FrameId(report.session, report.last_seq)
 
     def ready(self, lines: Iterable[CameraLine]) -> list[ReadyFrame]:
-        """The next frame of each of `lines` that has one, with its window; to be scored at once, while it is fresh.
+        """Return the next frame of each line that has one; it must be scored now, while it is fresh.
 
         The bus may fail only before the first frame is taken: what is taken counts as dealt with.
         """

@@ -205,7 +205,7 @@ class FrameAccounting:
             self._pushed_id = frame.id
 
     def _count_missing(self, frame_id: FrameId, skipped: int = 0, skipped_for: str = "") -> None:
-        """Count the numbers before this frame that never came: `skipped` by ingest, the rest lost."""
+        """Count the numbers before this frame that never came: `skipped` by ingest, others lost."""
         last = self._waiting[-1].id if self._waiting else self._accounted_id
         session = frame_id.session
         if last is None or last.session != session:

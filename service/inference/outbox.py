@@ -1,4 +1,4 @@
-"""Outcomes of one camera's frames on their way to the bus, and the latest of them for its report."""
+"""Outcomes of one camera's frames on their way to the bus, and the latest for its report."""
 
 from __future__ import annotations
 

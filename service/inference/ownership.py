@@ -50,7 +50,7 @@ class Ownership:
         self._link.take(camera)
 
     def complete_takeover(self, camera: str) -> bool:
-        """Note the store's answer; return False where the camera is not wanted or owned any more."""
+        """Note the store's answer; return False where the camera is no longer wanted or owned."""
         was_wanted = camera in self._taking_over
         self._taking_over.discard(camera)
         return was_wanted and bool(self.leases.token(camera))

@@ -38,7 +38,7 @@ class SceneWatch:
         return self._last_unsettled_id
 
     def observe(self, frame: Frame) -> Verdict:
-        """Judge the next frame. One that is read again was settled: it still waits for its score."""
+        """Judge the next frame. One that is read again was settled: it waits for its score."""
         if self._newest_id is not None and frame.id <= self._newest_id:
             return Verdict(settled=True, changed=False, events=[])
         self._newest_id = frame.id

@@ -1,4 +1,4 @@
-"""The checkpoints in use, each loaded once, and loaded anew when its file changes."""
+"""The checkpoints in use, each loaded once, and again when its file changes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Signature = tuple[int, int, int]  # inode, size, time of change (ns)
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A checkpoint as it was read, or why it cannot be used."""
+    """A checkpoint as it was read, or the reason why it cannot be used."""
 
     signature: Signature
     scorer: Scorer | None
@@ -35,7 +35,7 @@ class Scorers:
         self._loaded: dict[str, Loaded] = {}
 
     def get(self, name: str) -> tuple[Scorer, str]:
-        """The scorer and its checkpoint's digest; loads it where the file is new or another than before.
+        """Return the scorer and its checkpoint's digest; load it where the file has changed.
 
         Raises CheckpointError where there is no such checkpoint or it cannot be used.
         """
@@ -57,7 +57,7 @@ class Scorers:
         return stat.st_ino, stat.st_size, stat.st_mtime_ns
 
     def keep_only(self, names: set[str]) -> None:
-        """Let go of checkpoints that no camera uses."""
+        """Unload checkpoints that no camera uses."""
         for name in self._loaded.keys() - names:
             del self._loaded[name]
 

@@ -50,7 +50,7 @@ class SaveAnswer:
 
 
 class StoreLink:
-    """The cameras as the store last listed them; take-overs and snapshots on their way. A context."""
+    """The store's last list of cameras; take-overs and snapshots on their way. A context."""
 
     def __init__(self, store: Store) -> None:
         self._store = store

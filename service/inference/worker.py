@@ -1,4 +1,4 @@
-"""The inference worker: owns cameras, scores their frames, says how each of them does, hands them over."""
+"""The inference worker: owns cameras, scores their frames, reports them, hands them over."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def run(settings: Settings, stop: threading.Event) -> None:
 
 
 class Worker:
-    """All cameras of one worker. A camera's trouble becomes its own report and harms no other."""
+    """All cameras of one worker. A failure of one camera is reported and stops no other."""
 
     def __init__(
         self,
@@ -89,7 +89,7 @@ class Worker:
         self._outage = OutageLog(calm_s=1.0)
 
     def work(self, stop: threading.Event) -> None:
-        """Until `stop`: follow, fetch, score, write. While the bus is away: wait."""
+        """Follow, fetch, score and send until `stop`; wait while the bus is away."""
         while not stop.is_set():
             try:
                 busy = self.turn(stop)
@@ -104,7 +104,7 @@ class Worker:
                     stop.wait(IDLE_S)
 
     def turn(self, stop: threading.Event) -> bool:
-        """One round: at most one frame of each camera. False where there was nothing to do."""
+        """Score at most one frame of each camera; return False where there was none."""
         if time.monotonic() >= self._next_round:
             self._follow()
             self._next_round = time.monotonic() + ROUND_EVERY_S
@@ -119,7 +119,7 @@ class Worker:
         return bool(waiting)
 
     def hand_over(self) -> None:
-        """Save everything, so that the next owner loses nothing; the leases are given back by their context."""
+        """Save everything, so that the next owner loses nothing; the context releases the leases."""
         with contextlib.suppress(*UNAVAILABLE):
             self._send()
             self.counters.flush(self.bus)
@@ -128,7 +128,8 @@ class Worker:
             self._save(name)
         if not self.link.flush(HAND_OVER_S):
             log.warning(
-                "the store did not take the last snapshots; the next owner replays from the ones before"
+                "the store did not take the last snapshots; "
+                "the next owner replays from the ones before"
             )
 
     # Cameras come and go
@@ -164,7 +165,7 @@ class Worker:
             line.frames.resume_after_bus_restart()
 
     def _retire(self, name: str, *, removed: bool) -> None:
-        """The camera was removed or disabled."""
+        """Stop a camera that was removed or disabled."""
         if not removed:
             if name not in self.ownership.handing_over:
                 self._give_up(name)
@@ -212,7 +213,7 @@ class Worker:
             line.snapshots.confirm(answer.cursor)
 
     def _restart(self, name: str, epoch: int) -> None:
-        """The store knows of a later owner, or of later frames: take what it has."""
+        """Continue from the stored snapshot: the store has later frames or a later owner."""
         line = self.lines.running.get(name)
         if line is not None and line.epoch == epoch:
             reason = "its snapshot was refused; starting again from the stored one"
@@ -221,7 +222,7 @@ class Worker:
             self.ownership.take_over(name)
 
     def _give_up(self, name: str) -> None:
-        """Hand over: the lease goes when the snapshot is saved, or at once where there is nothing to save."""
+        """Release the lease when the snapshot is saved, or now where there is nothing to save."""
         if self._save(name) or self.link.is_saving(name):
             self.lines.stop(name)
             self.ownership.hand_over(name)
@@ -235,7 +236,7 @@ class Worker:
     # Scoring
 
     def _waiting(self, stop: threading.Event) -> list[CameraLine]:
-        """Cameras that have frames. Files that wait come when no live camera does, or when it is time."""
+        """Return the lines that have frames; files give way to live cameras but for every few rounds."""
         self._rounds += 1
         running = self.lines.running.values()
         live = [line for line in running if line.camera.live]
@@ -248,7 +249,7 @@ class Worker:
         return waiting
 
     def _score(self, batch: Sequence[ReadyFrame]) -> None:
-        """One forward pass; where it fails, each camera alone, so that one cannot take the others along."""
+        """Run one forward pass; where it fails, one for each camera, so that one fails alone."""
         if not batch:
             return
         began = time.perf_counter()
@@ -267,7 +268,7 @@ class Worker:
             self.lines.fail(line.camera, line.signature, reason)
 
     def _send(self) -> None:
-        """Write what became of frames. What is not acknowledged stays, and is sent again: a repetition is none."""
+        """Send all outboxes. What is not acknowledged is sent again; the bus ignores repetitions."""
         pending = [
             (line, line.outbox.unsent) for line in self.lines.running.values() if line.outbox.unsent
         ]
@@ -289,7 +290,7 @@ class Worker:
                 line.outbox.acknowledge()
 
     def _check_lease(self, name: str) -> None:
-        """Refused: another worker owns the camera, or the bus has forgotten that we do."""
+        """Drop the camera if another worker owns it; else the bus had only lost the lease."""
         standing = self.ownership.leases.renew(name)
         if standing == "lost":
             reason = "its lease is lost; what was scored since is thrown away"
