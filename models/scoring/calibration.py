@@ -19,14 +19,14 @@ QUANTILE = 0.01
 """Share of the normal frames left outside each bound: one broken frame must not set it."""
 
 GATE_QUANTILE = 0.5
-"""Quantile of the normal gate errors that is the gate of a guarded memory. Half of the normal frames
-teach it, which is plenty; an event that is predicted worse than the usual normal frame does not.
-One γ for all cameras would let through nothing of one and everything of another, by the noise of
-their pictures."""
+"""Quantile of the normal gate errors that is the gate of a guarded memory. Half of the normal
+frames teach it, which is plenty; an event that is predicted worse than the usual normal frame does
+not. One γ for all cameras would let through nothing of one and everything of another, by the noise
+of their pictures."""
 
 LOW = 0.1
 HIGH = 0.5
-"""Values at the bounds: normal footage lies between, and above HIGH is what calibration never saw."""
+"""Values at the bounds: normal footage lies between; calibration has seen nothing above HIGH."""
 
 Floats = npt.NDArray[np.float64]
 
@@ -102,8 +102,8 @@ class Bounds:
 def causal_value(psnr_db: float, distance: float, bounds: Bounds, fusion_weight: float) -> float:
     """Return the live value of one frame, in (0, 1); higher is more abnormal.
 
-    The paper's fusion, eq. 15: λ (1 - P̂) + (1 - λ) D̂, with P̂ and D̂ scaled by bounds that were
-    known before the frame came; then squashed.
+    The paper's fusion, eq. 15: λ (1 - P̂) + (1 - λ) D̂, with P̂ and D̂ scaled by bounds that
+    were known before the frame came; then squashed.
     """
     abnormal_psnr = scale(bounds.psnr_high_db - psnr_db, bounds.psnr_high_db - bounds.psnr_low_db)
     abnormal_distance = scale(

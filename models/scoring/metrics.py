@@ -33,7 +33,7 @@ def sum_each(tensor: Tensor) -> Tensor:
 
 
 def psnr_db(error: Tensor) -> Tensor:
-    """Return the PSNR, eq. 13, with peak 1 as in the authors' code (paper: the prediction's maximum).
+    """Return the PSNR, eq. 13, with peak 1 as in the authors' code (paper: the frame's maximum).
 
     error: (B, C, H, W) squared, peak 1 → (B,) in dB.
     """

@@ -136,7 +136,7 @@ class CameraLines:
         return max(snapshot.cursor, self._bus.cursor(name) or snapshot.cursor)
 
     def _fresh_state(self, camera: Camera, scorer: Scorer) -> CameraState:
-        """Return a state with the trained memory, and the checkpoint's bounds where they are wanted.
+        """Return a state with the trained memory, and bounds of the checkpoint if wanted.
 
         Raises CheckpointError where the checkpoint holds none.
         """
@@ -172,7 +172,7 @@ class CameraLines:
     # Feeding
 
     def fetch(self, lines: Iterable[CameraLine]) -> list[CameraLine]:
-        """Fetch for all lines that have no frames, in one request; return the lines that have some."""
+        """Fetch for all lines that have no frames, in one request; return lines that have some."""
         able = {line.camera.id: line for line in lines if not line.outbox.unsent}
         hungry = {
             name: line.frames.cursor for name, line in able.items() if not line.frames.has_fetched
@@ -204,7 +204,7 @@ class CameraLines:
         return FrameId(report.session, report.last_seq)
 
     def ready(self, lines: Iterable[CameraLine]) -> list[ReadyFrame]:
-        """Return the next frame of each line that has one; it must be scored now, while it is fresh.
+        """Return the next frame of each line that has one; score it now, while it is fresh.
 
         The bus may fail only before the first frame is taken: what is taken counts as dealt with.
         """

@@ -119,7 +119,7 @@ class Worker:
         return bool(waiting)
 
     def hand_over(self) -> None:
-        """Save everything, so that the next owner loses nothing; the context releases the leases."""
+        """Save everything, so that the next owner loses nothing. Leases are released later."""
         with contextlib.suppress(*UNAVAILABLE):
             self._send()
             self.counters.flush(self.bus)
@@ -236,7 +236,7 @@ class Worker:
     # Scoring
 
     def _waiting(self, stop: threading.Event) -> list[CameraLine]:
-        """Return the lines that have frames; files give way to live cameras but for every few rounds."""
+        """Return the lines that have frames; files give way to live cameras in most rounds."""
         self._rounds += 1
         running = self.lines.running.values()
         live = [line for line in running if line.camera.live]
@@ -268,7 +268,7 @@ class Worker:
             self.lines.fail(line.camera, line.signature, reason)
 
     def _send(self) -> None:
-        """Send all outboxes. What is not acknowledged is sent again; the bus ignores repetitions."""
+        """Send all outboxes. What is not acknowledged is sent again; the bus ignores repeats."""
         pending = [
             (line, line.outbox.unsent) for line in self.lines.running.values() if line.outbox.unsent
         ]
