@@ -37,7 +37,7 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
     }.items()
 }
 HEALTH = {"/healthz", "/readyz", f"{API}/healthz", f"{API}/readyz"}
-"""What supervisors ask, without token and by address."""
+"""Paths that supervisors ask without a token, by address."""
 
 
 def create_app(settings: Settings, bus: Bus, store: Store) -> FastAPI:

@@ -17,7 +17,7 @@ StateAndError = tuple[CameraStatus, str | None] | None
 
 @dataclass(frozen=True, slots=True)
 class Beats:
-    """Which stages have any worker."""
+    """Stages that have any worker."""
 
     ingest: bool
     inference: bool

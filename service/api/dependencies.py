@@ -1,4 +1,4 @@
-"""What every endpoint works with."""
+"""Services that every endpoint works with."""
 
 from __future__ import annotations
 

@@ -208,7 +208,7 @@ def counter_families(seen: Mapping[str, Overview]) -> Families:
 
 
 def dropped_by_reason(counters: Mapping[str, int]) -> dict[str, int]:
-    """How many by reason; reasons that this version does not know count as one."""
+    """Return dropped frames by reason; reasons unknown to this version count as one."""
     found = dict.fromkeys((*metrics.REASONS, metrics.OTHER), 0)
     for counter, value in counters.items():
         if counter.startswith(DROPPED):
@@ -261,7 +261,7 @@ def last_frame_id(seen: Overview) -> FrameId | None:
 
 
 def frames_between(done: FrameId | None, newest: FrameId | None) -> int:
-    """How many numbers lie behind `done` up to `newest`, of the newest session."""
+    """Return how many frames of the newest session follow `done`, up to `newest`."""
     if newest is None or (done is not None and done >= newest):
         return 0
     return newest.seq - (done.seq if done is not None and done.session == newest.session else -1)

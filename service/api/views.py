@@ -196,7 +196,7 @@ class EventView(MessageView):
     session: int
     seq: int = Field(description="of the frame at which it was noticed")
     at: float = Field(description="when that frame was captured")
-    detail: str = Field(description="what was seen, for a person")
+    detail: str = Field(description="a sentence that describes it")
 
 
 class EventList(BaseModel):

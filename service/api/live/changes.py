@@ -1,4 +1,4 @@
-"""What changes: cameras, scores, alerts and events, each read from Redis by a reader of its own.
+"""Changes of cameras, scores, alerts and events, each read from Redis by its own reader.
 
 None of the four waits for another: a store that is away delays no score, a bus no alert. All start
 at "now", without history.
@@ -61,7 +61,7 @@ class LiveMessage:
 
 
 class Publisher(Protocol):
-    """Where messages go."""
+    """Receives the messages."""
 
     def wants(self, camera: str) -> bool:
         """Return whether somebody listens to the camera: without, no message is built."""
