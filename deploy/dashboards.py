@@ -277,6 +277,8 @@ def inference() -> Dashboard:
 def alerts() -> Dashboard:
     by_hour = each(f"increase(lookout_alerts_total{{{CAMERA}}}[1h])")
     today = f"sum({each('increase(lookout_alerts_total[24h])')})"
+    failed = 'increase(lookout_deliveries_total{result="failed"}[1h])'
+    undelivered = each(failed, "sink")
     panels: list[Panel] = [
         number("Open now", "At all cameras.", "none", NONE_GOOD, (ALL_OPEN, ""), width=8),
         number(
@@ -316,6 +318,12 @@ def alerts() -> Dashboard:
                 "sum by (refusal) (rate(lookout_requests_refused_total[$__rate_interval]))",
                 "{{refusal}}",
             ),
+        ),
+        lines(
+            "Not delivered",
+            "Alert events given up in the hour before, by sink.",
+            "none",
+            (f"sum by (sink) ({undelivered}) or vector(0)", "{{sink}}"),
         ),
     ]
     return board(

@@ -21,7 +21,7 @@ from lookout.service.core import metrics
 from lookout.service.core.camera import Camera
 from lookout.service.core.messages import CameraStatus, FrameId, InferenceReport
 from lookout.service.core.metrics import Metric
-from lookout.service.core.stages import INFERENCE, INGEST, REPORTING_NAMES
+from lookout.service.core.stages import ALERTING, INFERENCE, INGEST, REPORTING_NAMES
 from lookout.service.storage.bus.counters import DROPPED, WINDOW
 from lookout.service.storage.bus.reports import Overview
 from lookout.service.storage.redis.connect import UNAVAILABLE
@@ -84,6 +84,8 @@ class StateCollector(Collector):
         counted = self._services.bus.stage_counters(INFERENCE.name)
         for metric in (metrics.BATCH, metrics.STEP):
             yield histogram_family(metric, {(): counted})
+        counters = self._services.bus.stage_counters(ALERTING.name)
+        yield delivery_family(counters)
 
     def of_cameras(self, cameras: Mapping[str, Camera]) -> Families:
         """Yield the metrics of cameras."""
@@ -237,6 +239,17 @@ def report_families(reports: Mapping[str, InferenceReport]) -> Families:
 def alert_families(alerting: Mapping[str, AlertingOverview]) -> Families:
     yield by_camera(metrics.ALERTS, {name: at.opened for name, at in alerting.items()})
     yield by_camera(metrics.ALERTS_OPEN, {name: at.open for name, at in alerting.items()})
+
+
+def delivery_family(counters: Mapping[str, int]) -> prometheus.Metric:
+    """Return alerting's counters `delivery_<result>_<sink>` as one metric."""
+    deliveries: dict[tuple[str, str], float] = {}
+    for counter, value in counters.items():
+        for result in metrics.RESULTS:
+            prefix = f"delivery_{result}_"
+            if counter.startswith(prefix):
+                deliveries[counter.removeprefix(prefix), result] = value
+    return family(metrics.DELIVERIES, deliveries)
 
 
 # What waits

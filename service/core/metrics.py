@@ -31,6 +31,7 @@ REASONS = (
 REFUSALS = ("missing", "wrong", "lapsed")
 OTHER = "other"  # a reason that this version does not know
 DECISIONS = ("updated", "kept")
+RESULTS = ("delivered", "failed")
 SERVERS = ("bus", "store")
 
 LABELS: Mapping[str, str] = {
@@ -42,6 +43,8 @@ LABELS: Mapping[str, str] = {
     "server": ", ".join(SERVERS),
     "stage": ", ".join(REPORTING_NAMES),
     "worker": "name of a worker that was heard of in the last 10 s: host, process id, four random letters",
+    "sink": "name of a sink of alerting",
+    "result": ", ".join(RESULTS),
     "version": "of Lookout",
     "python": "of Python",
 }
@@ -106,6 +109,14 @@ STEP = Metric(
     "histogram",
     "Time of a forward pass with its input and output.",
     bounds=(0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 1, 2),
+)
+
+# Alerting, all workers together
+DELIVERIES = Metric(
+    "lookout_deliveries_total",
+    "counter",
+    "Alert events delivered to a sink, or given up after some attempts.",
+    ("sink", "result"),
 )
 
 # Each camera
@@ -208,6 +219,7 @@ ALL: Mapping[str, tuple[Metric, ...]] = {
         REFUSED,
     ),
     "Inference, all workers together": (BATCH, STEP),
+    "Alerting, all workers together": (DELIVERIES,),
     "Each camera": (
         STATE,
         TAMPERED,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,10 +15,13 @@ from lookout.service.core.settings import Settings
 from lookout.service.ownership.leases import open_leases
 from lookout.service.storage.bus.bus import Bus
 from lookout.service.storage.redis import keys
+from lookout.service.storage.redis.connect import connect
 from lookout.service.storage.store.store import Store
 from tests.conftest import Urls
-from tests.service.api_server import settings_for
+from tests.service.api_server import Api, api, one_api, settings_for
 from tests.waiting import wait_until
+
+__all__ = ["api", "one_api"]
 
 
 class ListSink:
@@ -136,3 +140,14 @@ def test_it_works_in_a_thread_of_its_own(settings: Settings, bus: Bus, store: St
         write(store, *story(1))
         wait_until(lambda: sink.delivered == story(1), "the events")
     assert not bus._redis.exists(keys.lease(SINK_LEASES, "list"))
+
+
+def test_deliveries_are_a_metric(api: Api) -> None:
+    with closing(connect(api.settings.bus_url or "")) as client:
+        client.hset(
+            keys.stage_counters("alerting"),
+            mapping={"delivery_delivered_log": 3, "delivery_failed_web_hook": 1},
+        )
+    shown = api.http.get("/metrics").text.splitlines()
+    assert 'lookout_deliveries_total{result="delivered",sink="log"} 3.0' in shown
+    assert 'lookout_deliveries_total{result="failed",sink="web_hook"} 1.0' in shown
