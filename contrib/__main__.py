@@ -17,7 +17,7 @@ from lookout.models.data.footage import Footage
 from lookout.models.device import choose_device, choose_precision, fastest
 from lookout.models.errors import DataError
 from lookout.models.evaluation import calibrate, evaluate
-from lookout.models.evaluation.report import tables
+from lookout.models.media.atomic_file import write_text
 from lookout.models.media.preprocess import Preprocess
 from lookout.models.registry import sized
 from lookout.models.scorer import Scorer
@@ -91,7 +91,10 @@ def recipe(
         typer.Option("--compile/--no-compile", help="try torch.compile  [default: on a GPU]"),
     ] = None,
 ) -> None:
-    """Train in a given time, calibrate, evaluate, print the table. Killed, the same command goes on."""
+    """Train in a given time, calibrate, evaluate, print the table.
+
+    Killed, the same command goes on.
+    """
     evaluate.require_clips(data)  # what the training is for must not fail after it
     chosen_device = choose_device(device)
     config = sized(model, width=width, height_px=size, width_px=size)
@@ -113,7 +116,7 @@ def recipe(
     result, calibration_clips = train_in_time(data, config, options, held_out, files)
     result |= calibrate_and_evaluate(data, calibration_clips, files.out, options)
     result |= provenance(PROGRAM)
-    tables.write_text(timed.result_file(files), json.dumps(result, indent=1) + "\n")
+    write_text(timed.result_file(files), json.dumps(result, indent=1) + "\n")
     manifest = parts.cut(files.out)
     typer.echo(timed.table(timed.results(out, typer.echo)))
     typer.echo(
@@ -172,7 +175,7 @@ def train_in_time(
 def calibrate_and_evaluate(
     data: Path, calibration_clips: list[Path], path: Path, options: TrainOptions
 ) -> dict[str, Any]:
-    """Calibrate a checkpoint in place and evaluate it; return the evaluation's part of the result."""
+    """Calibrate a checkpoint in place and evaluate it; return its part of the result."""
     checkpoint = load_checkpoint(path)
     t_length = checkpoint.config.input_spec.frames
     with frames_bar(calibration_clips, "calibrating", t_length) as on_frame:

@@ -41,7 +41,7 @@ def write_clip(
     options: dict[str, str] | None = None,
     container_options: dict[str, str] | None = None,
 ) -> Path:
-    """Write numbered frames as H.264 (width, height of `size_px`) at `fps`, or at the times given (s)."""
+    """Write numbered frames as H.264 at `fps`, or at the times given; `size_px`: width, height."""
     width_px, height_px = size_px
     with av.open(str(path), "w", options=container_options or {}) as container:
         stream = container.add_stream("libx264", rate=fps, options=options or {})
@@ -59,7 +59,7 @@ def write_clip(
 
 
 def damage(path: Path, packets: Iterable[int] | None = None) -> Path:
-    """Make these packets of an mp4 or mkv, by their order in the file, undecodable; None: all of them."""
+    """Make packets of an mp4 or mkv, by their order in the file, undecodable; None: all."""
     with av.open(str(path)) as container:
         found = [
             (packet.pos or 0, bytes(packet)) for packet in container.demux(video=0) if packet.size

@@ -1,4 +1,4 @@
-"""Small sets of images in the layouts of Ped2, Avenue and ShanghaiTech, with the ground truth that comes with each."""
+"""Small sets of images in the layouts of Ped2, Avenue and ShanghaiTech, with ground truth."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def ped2(data: Path) -> Path:
 
 
 def avenue(data: Path) -> Path:
-    """`training/frames/01/0000.jpg`, `testing/frames/01/0000.jpg`; `1_label.mat` in `ground_truth_demo/`."""
+    """`training/frames/01/0000.jpg`, `testing/frames/…`; `1_label.mat` in `ground_truth_demo/`."""
     for clip in ("training/frames/01", "training/frames/02", "testing/frames/01"):
         write_images(data / clip, [f"{number:04}.jpg" for number in range(FRAMES)], size_px=SIZE_PX)
     cells = np.empty((1, FRAMES), object)
@@ -59,8 +59,9 @@ def avenue(data: Path) -> Path:
 
 
 def shanghaitech(data: Path) -> Path:
-    """`training/frames/01_001/000.jpg`, `testing/frames/01_0014/000.jpg`; in `testing/` `test_frame_mask/01_0014.npy`
-    and `test_pixel_mask/01_0014.npy`.
+    """`training/frames/01_001/000.jpg`, `testing/frames/01_0014/000.jpg`.
+
+    In `testing/`: `test_frame_mask/01_0014.npy` and `test_pixel_mask/01_0014.npy`.
     """
     for clip in ("training/frames/01_001", "training/frames/01_002", "testing/frames/01_0014"):
         write_images(data / clip, [f"{number:03}.jpg" for number in range(FRAMES)], size_px=SIZE_PX)

@@ -1,6 +1,7 @@
 """A clip as a folder of numbered images, as Ped2, Avenue and ShanghaiTech are distributed.
 
-`Train001/001.tif`, `01/0000.jpg`, `01_001/000.jpg`: any prefix, numbers from 0 or 1, with leading zeros or not.
+`Train001/001.tif`, `01/0000.jpg`, `01_001/000.jpg`: any prefix, numbers from 0 or 1, with leading
+zeros or not.
 """
 
 from __future__ import annotations
@@ -92,7 +93,7 @@ def read_images(folder: Path, preprocess: Preprocess, on_frame: OnFrame = lambda
 
 
 def images_at(folder: Path, frames: Iterable[int]) -> dict[int, Pixels]:
-    """Return some frames by their 0-based numbers in the clip: (H, W, 3) uint8 RGB, at their size."""
+    """Return some frames by their 0-based numbers: (H, W, 3) uint8 RGB, at their own size."""
     paths = frame_images(folder)
     with silent_opencv():
         return {frame: read_image(paths[frame]) for frame in frames}

@@ -25,7 +25,7 @@ from lookout.models.media.preprocess import Pixels
 PATCH_DIVISOR = 4
 BOX_DIVISOR = 6
 STILL_RUNNER_DIVISOR = 10
-"""Sides of the picture over those of a patch, a box, and a runner where nothing moves in the clip."""
+"""Sides of the picture over those of a patch, a box, and a runner where nothing moves."""
 
 CROSSING_FRAMES = 40
 """Frames in which a patch or a box crosses the picture."""

@@ -1,4 +1,4 @@
-"""Calibration: bounds of PSNR, distance and gate error from normal clips, stored in a checkpoint."""
+"""Calibration: bounds of PSNR, distance and gate error of normal clips, in a checkpoint."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from lookout.models.data.footage import Footage
 
 MEMORY_SHARE = 0.5
-"""Of the device's free memory that footage may take; network, gradients and batches need the rest."""
+"""Of the device's free memory that footage may take; network and gradients need the rest."""
 
 WindowNumbers = npt.NDArray[np.int64]
 """(B,): indices into a footage's windows."""

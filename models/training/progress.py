@@ -12,7 +12,7 @@ Criterion = Literal["psnr", "auc"]
 
 
 class TimeBudget:
-    """Seconds that a run has taken, over every process that had a part in it, and may still take."""
+    """Seconds that a run has taken, over all its processes, and may still take."""
 
     def __init__(self, limit_s: float = 0.0, spent_before_s: float = 0.0) -> None:
         """Without a limit where `limit_s` is 0. It stands still until `start`."""

@@ -27,7 +27,7 @@ from lookout.models.data.clips import MemoryLimit, Reading, train_clips
 from lookout.models.data.footage import Footage
 from lookout.models.device import deterministic
 from lookout.models.errors import DataError, TrainingError
-from lookout.models.media.atomic_file import replacing
+from lookout.models.media.atomic_file import write_text
 from lookout.models.media.preprocess import Preprocess
 from lookout.models.mnad import MnadConfig
 from lookout.models.registry import changed, sized
@@ -115,9 +115,9 @@ def run(request: TrainRequest, observer: Observer, stop: Stop = lambda: False) -
     A run that an earlier call left, stopped or killed, is resumed and ends in the same bits on the
     same machine; a finished one is left alone.
 
-    Raises StoppedError once `stop` returns True, with the state saved if a step was done; DataError, VideoError and
-    CheckpointError for what cannot be trained on or resumed; TrainingError where the loss or a
-    weight is not finite; OSError where nothing can be written.
+    Raises StoppedError once `stop` returns True, with the state saved if training had begun;
+    DataError, VideoError and CheckpointError for what cannot be trained on or resumed;
+    TrainingError where the loss or a weight is not finite; OSError where nothing can be written.
     """
     config = request.configuration()
     if request.teacher is not None:
@@ -196,7 +196,10 @@ def make_trainer(
     validation: Validation | None,
     teacher: Path | None,
 ) -> Trainer:
-    """Return the trainer of one seed, with a teacher or without. Raises CheckpointError, DataError."""
+    """Return the trainer of one seed, with a teacher or without.
+
+    Raises CheckpointError, DataError.
+    """
     if teacher is None or not isinstance(config, MnadConfig):
         return Trainer(config, options, footage, validation)
     wide = Teacher(load_checkpoint(teacher), digest(teacher), config, footage, options)
@@ -251,10 +254,12 @@ def train_to_files(
 def write_summary(
     path: Path, outs: dict[int, Path], provenance: Mapping[str, object], observer: Observer
 ) -> None:
-    """Write mean and deviation over several seeds, and report them. Raises CheckpointError, OSError."""
+    """Write mean and deviation over several seeds, and report them.
+
+    Raises CheckpointError, OSError.
+    """
     summary = summary_over_seeds(outs)
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(summary | dict(provenance), indent=1) + "\n")
+    write_text(path, json.dumps(summary | dict(provenance), indent=1) + "\n")
     for name, spread in summary["over_seeds"].items():
         observer.on_message(
             f"{name} over {len(outs)} seeds: {spread['mean']:.4g}, "

@@ -18,7 +18,7 @@ import numpy as np
 
 from lookout.models.checkpoint.header import read_header
 from lookout.models.errors import CheckpointError
-from lookout.models.media.atomic_file import replacing
+from lookout.models.media.atomic_file import write_text
 from lookout.models.training.progress import LogEntry
 from lookout.models.training.trainer import Trainer
 
@@ -80,8 +80,7 @@ class RunFiles:
 
     def write_log(self, log: list[LogEntry]) -> None:
         """Write every entry, a line each."""
-        with replacing(self.log) as temporary:
-            temporary.write_text("".join(json.dumps(asdict(entry)) + "\n" for entry in log))
+        write_text(self.log, "".join(json.dumps(asdict(entry)) + "\n" for entry in log))
 
     def finish(self, trainer: Trainer) -> None:
         """Give the best checkpoint, or the last, its final name, and remove the state.

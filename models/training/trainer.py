@@ -65,7 +65,7 @@ class Trainer:
         resident = fits(footage.nbytes, self.device)
         self.loader = WindowLoader(footage, self.device, resident=resident)
         self.model = make_model(name_of(config), config).to(self.device).train()
-        self.model.to(memory_format=self.model.layout)  # type: ignore[call-overload]  # missing in torch's stubs
+        self.model.to(memory_format=self.model.layout)  # type: ignore[call-overload]
         self.items = self.model.initial_items().to(self.device)
         fused = True if self.device.type == "cuda" else None  # None: as torch does on a CPU
         self.optimizer = Adam(self.model.parameters(), lr=options.learning_rate, fused=fused)

@@ -1,4 +1,4 @@
-"""The command line. Builds the settings once and hands them on; a stage is imported by its own sub-command alone."""
+"""The command `lookout`. It builds the settings once; a sub-command alone imports its stage."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def serve(
     ] = None,
     port: Annotated[int | None, typer.Option(help="0: any free one  [default: 8000]")] = None,
 ) -> None:
-    """Everything in one command; embedded Redis unless LOOKOUT_BUS_URL and LOOKOUT_STORE_URL are set."""
+    """Run everything; with embedded Redis unless LOOKOUT_BUS_URL and LOOKOUT_STORE_URL are set."""
     from lookout.service.supervisor import supervisor as serve  # noqa: PLC0415
 
     settings = load_settings(host=host, port=port)
@@ -74,7 +74,7 @@ def serve(
 def demo(
     video: Annotated[
         str | None,
-        # By environment from make: an address with a password must not stand in a list of processes.
+        # make passes it by environment: a password must not stand in a list of processes.
         typer.Argument(
             envvar="LOOKOUT_DEMO_VIDEO", help="a file or rtsp:// url; none: the generated scene"
         ),
@@ -100,7 +100,7 @@ def scene(
     ] = 30.0,
     seed: Seed = 1,
 ) -> None:
-    """Draw the demo's scene: normal clips to train on, clips with anomalies to evaluate on, and their labels."""
+    """Draw the demo's scene: normal clips to train on, labelled clips with anomalies to evaluate on."""
     from lookout.service.demo.scene import write_dataset  # noqa: PLC0415
 
     write_dataset(out, train_clips=train_clips, test_clips=test_clips, seconds=seconds, seed=seed)
@@ -108,7 +108,10 @@ def scene(
 
 
 def run_stage(stage: Stage) -> None:
-    """Run one stage until a signal. Its module is imported here: an image without torch serves the API."""
+    """Run one stage until a signal.
+
+    Its module is imported here, so that an image without torch serves the API.
+    """
     settings = load_settings()
     logs.set_up(stage.name, settings.log_level, settings.log_format)
     with stop_on_signals() as stop:
@@ -124,7 +127,7 @@ def add_stage_command(stage: Stage) -> None:
 
 
 def add_renamed_command(old_name: str, stage: Stage) -> None:
-    """Add a hidden command under a stage's old name; one line on standard error names the new one."""
+    """Add a hidden command under a stage's old name; a line on standard error names the new one."""
 
     @app.command(old_name, hidden=True, help=f"One stage: {stage.summary}")
     def command() -> None:

@@ -44,7 +44,7 @@ def calibrate(
     device: Device = "auto",
     half: Half = False,
 ) -> None:
-    """Take the bounds of PSNR, distance and gate error from normal clips and store them in the checkpoint."""
+    """Store the bounds of PSNR, distance and gate error of normal clips in the checkpoint."""
     from lookout.models.checkpoint.file import load_checkpoint  # noqa: PLC0415
     from lookout.models.data.clips import Reading, train_clips  # noqa: PLC0415
     from lookout.models.device import choose_device, choose_precision  # noqa: PLC0415
@@ -67,7 +67,8 @@ def calibrate(
     if bounds is not None:
         gate = "" if bounds.gate_error is None else f", gate error {bounds.gate_error:.3g}"
         typer.echo(
-            f"normal over {bounds.frames} frames: PSNR {bounds.psnr_low_db:.2f} to {bounds.psnr_high_db:.2f} dB, "
+            f"normal over {bounds.frames} frames: "
+            f"PSNR {bounds.psnr_low_db:.2f} to {bounds.psnr_high_db:.2f} dB, "
             f"distance {bounds.distance_low:.3g} to {bounds.distance_high:.3g}{gate}"
         )
 
@@ -134,13 +135,14 @@ def evaluate(
     ] = None,
     device: Device = "auto",
 ) -> None:
-    """Score the test clips; frame AUC and AP with per-video min-max, without, and live; events and false alarms."""
+    """Score the test clips: frame AUC and AP by each normalisation, events and false alarms."""
     from lookout.models.checkpoint.file import digest, load_checkpoint  # noqa: PLC0415
     from lookout.models.data.clips import evaluation_clips  # noqa: PLC0415
     from lookout.models.device import choose_device, choose_precision  # noqa: PLC0415
     from lookout.models.evaluation import evaluate  # noqa: PLC0415
     from lookout.models.evaluation.report import tables  # noqa: PLC0415
     from lookout.models.evaluation.report.html import as_html  # noqa: PLC0415
+    from lookout.models.media.atomic_file import write_text  # noqa: PLC0415
     from lookout.models.scorer import Scorer  # noqa: PLC0415
     from lookout.models.scoring.alert_policy import AlertPolicy  # noqa: PLC0415
 
@@ -156,7 +158,7 @@ def evaluate(
     where = choose_device(device)
     chosen = choose_precision(precision, where)
     loaded = load_checkpoint(checkpoint)
-    rule = _rule(loaded, update, gate)
+    rule = update_rule(loaded, update, gate)
     scorer = Scorer(loaded, where, chosen)
     with frames_bar(evaluation_clips(data), "scoring", scorer.t_length) as on_frame:
         found = evaluate.evaluate(
@@ -187,13 +189,13 @@ def evaluate(
     typer.echo(tables.as_lines(found))  # first: what cannot be written must not cost it
     summary = evaluate.summary(found) | options
     if json_out is not None:
-        tables.write_text(json_out, json.dumps(summary, indent=1) + "\n")
+        write_text(json_out, json.dumps(summary, indent=1) + "\n")
     if scores is not None:
         tables.write_scores(scores, found)
     if plots is not None:
         tables.write_plots(plots, found)
     if report is not None:
-        tables.write_text(report, as_html(found, evaluation_clips(data), options))
+        write_text(report, as_html(found, evaluation_clips(data), options))
 
 
 @models_app.command("import-mnad")
@@ -212,7 +214,7 @@ def import_mnad(
 
 @models_app.command("models")
 def list_models() -> None:
-    """The checkpoints in the models folders, what each is and needs; and the models that can be trained."""
+    """List the checkpoints in the models folders, and the models that can be trained."""
     from lookout.models.checkpoint.header import find_checkpoints, read_header  # noqa: PLC0415
     from lookout.models.errors import CheckpointError  # noqa: PLC0415
     from lookout.models.registry import MODELS, make_config  # noqa: PLC0415
@@ -232,15 +234,13 @@ def list_models() -> None:
         typer.echo(f"{name:24} {make_config(name, {}).input_spec}")
 
 
-def _rule(checkpoint: Checkpoint, update: str, gate: float | None) -> UpdateRule:
-    """The rule of the memory's update; a given gate goes before the published and the calibrated one."""
+def update_rule(checkpoint: Checkpoint, update: str, gate: float | None) -> UpdateRule:
+    """Return the rule of the memory's update; a given gate replaces that of the rule."""
     from lookout.models.evaluation.evaluate import guarded_rule  # noqa: PLC0415
     from lookout.models.memory_update import UpdateRule  # noqa: PLC0415
 
     if gate is not None and checkpoint.config.input_spec.memory != "adapts":
         raise DataError(f"--gate: {checkpoint.name} has no memory that adapts")
-    paper = update == "paper"
-    rule = (
-        UpdateRule.paper(checkpoint.config.input_spec.gate) if paper else guarded_rule(checkpoint)
-    )
+    published = UpdateRule.paper(checkpoint.config.input_spec.gate)
+    rule = published if update == "paper" else guarded_rule(checkpoint)
     return rule if gate is None else replace(rule, gate=gate)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def finite(number: float | None) -> float | None:
-    """Return the number of an option. Raises BadParameter for inf and nan, which pass its bounds."""
+    """Return an option's number. Raises BadParameter for inf and nan, which pass its bounds."""
     if number is not None and not math.isfinite(number):
         raise typer.BadParameter(f"{number} is no number to work with")
     return number

@@ -9,9 +9,10 @@ from lookout.service.core.settings import Settings
 INTRODUCTION = """\
 # Configuration
 
-Every setting is an environment variable. This page is what `lookout settings` prints. A wrong value ends the command
-with one line that names the variable, and exit code 2; an unknown `LOOKOUT_*` variable is passed over. `lookout serve`
-hands its settings on to the stages that it starts; where each stage runs by itself, give all of them the same values.
+Every setting is an environment variable. This page is what `lookout settings` prints. A wrong value
+ends the command with one line that names the variable, and exit code 2; an unknown `LOOKOUT_*`
+variable is passed over. `lookout serve` hands its settings on to the stages that it starts; where
+each stage runs by itself, give all of them the same values.
 
 An MB is 2^20 bytes.
 
@@ -31,48 +32,41 @@ Schema = dict[str, Any]
 
 
 def page() -> str:
-    """Markdown with one row a setting, in the order of the class."""
+    """Return the page in Markdown: a row a setting, in the order of the class."""
     fields = Settings.model_json_schema()["properties"]
-    return INTRODUCTION + "".join(_row(name, _plain(schema)) for name, schema in fields.items())
+    return INTRODUCTION + "".join(row(name, schema) for name, schema in fields.items())
 
 
-def _plain(schema: Schema) -> Schema:
-    """A setting that may be unset has the schema of its value."""
+def row(name: str, schema: Schema) -> str:
+    """Return the row of one setting; one that may be unset has the schema of its value."""
     choices: list[Schema] = schema.get("anyOf", [])
-    return schema | next((choice for choice in choices if choice["type"] != "null"), {})
-
-
-def _row(name: str, schema: Schema) -> str:
+    schema = schema | next((choice for choice in choices if choice["type"] != "null"), {})
+    word = str(schema.get("format", schema["type"]))
+    units = [f", {unit}" for ending, unit in UNITS.items() if name.endswith(ending)]
     cells = [
         f"`LOOKOUT_{name.upper()}`",
-        _type(name, schema),
-        _default(schema),
-        _limits(schema),
+        "".join([TYPES.get(word, word), *units[:1]]),
+        default_cell(schema),
+        limits_cell(schema),
         schema["description"],
     ]
     return f"| {' | '.join(cells)} |\n"
 
 
-def _type(name: str, schema: Schema) -> str:
-    word = str(schema.get("format", schema["type"]))
-    units = [f", {unit}" for ending, unit in UNITS.items() if name.endswith(ending)]
-    return "".join([TYPES.get(word, word), *units[:1]])
-
-
-def _default(schema: Schema) -> str:
+def default_cell(schema: Schema) -> str:
+    """Return the default of a setting as Markdown."""
     if "default_text" in schema:
         return str(schema["default_text"])
     default = schema.get("default")
-    return (
-        "unset"
-        if default is None
-        else f"`{default:g}`"
-        if isinstance(default, float)
-        else f"`{default}`"
-    )
+    if default is None:
+        return "unset"
+    if isinstance(default, float):
+        return f"`{default:g}`"
+    return f"`{default}`"
 
 
-def _limits(schema: Schema) -> str:
+def limits_cell(schema: Schema) -> str:
+    """Return the values that a setting may have, as Markdown."""
     if "enum" in schema:
         return ", ".join(f"`{word}`" for word in schema["enum"])
     if "pattern" in schema:

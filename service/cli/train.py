@@ -1,4 +1,4 @@
-"""`lookout train`: from a folder of normal clips to a checkpoint; stopped, the same command resumes."""
+"""`lookout train`: normal clips to a checkpoint; stopped, the same command resumes."""
 
 from __future__ import annotations
 

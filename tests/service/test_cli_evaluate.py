@@ -23,7 +23,7 @@ DOCUMENTED = (Path(__file__).parents[2] / "docs" / "evaluation.md").read_text()
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    """A labelled folder with a clip whose second half is another scene, where the left half counts as anomalous."""
+    """A labelled folder; in the second half of a clip, the left half of the picture is anomalous."""
     folder = tmp_path / "data"
     (folder / "test").mkdir(parents=True)
     write_clip(folder / "test" / "01.mp4", [*range(15), *range(700, 715)], size_px=(96, 72))
@@ -252,7 +252,7 @@ def short(tmp_path: Path) -> Path:
 
 @contextmanager
 def room_for(bytes_a_file: int) -> Iterator[None]:
-    """The kernel refuses what would make a file longer, in the midst of a write, as where a disk is full."""
+    """The kernel refuses to make a file longer in the midst of a write, as on a full disk."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(
         resource.RLIMIT_FSIZE, (bytes_a_file, before[1])

@@ -1,4 +1,4 @@
-"""calibrate, evaluate, import-mnad, models: as a person calls them, with what goes wrong in one line."""
+"""calibrate, evaluate, import-mnad and models on the command line; errors are one line."""
 
 from __future__ import annotations
 

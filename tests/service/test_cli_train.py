@@ -1,4 +1,4 @@
-"""train: its checkpoint, its progress, its ends, several seeds, a teacher; with what goes wrong in one line."""
+"""train: its checkpoint, progress, ends, several seeds, a teacher; errors are one line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The recipe, shortened for a CPU: it goes on after a kill and prints its table, and its checkpoint's parts fit."""
+"""The recipe, shortened for a CPU: it resumes after a kill, prints its table, cuts its checkpoint."""
 
 from __future__ import annotations
 

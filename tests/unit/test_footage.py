@@ -1,4 +1,4 @@
-"""Recordings as footage: at a camera's rate, within memory, and cut where they are damaged. Images: test_images."""
+"""Recordings as footage: at a camera's rate, within memory, and cut where they are damaged."""
 
 from __future__ import annotations
 
@@ -177,7 +177,8 @@ def test_a_piece_that_is_too_short_is_left_out_and_told(tmp_path: Path) -> None:
     path, said = damage(whole, [3]), Listener()
     assert [numbers(part)[0] for part in clip_parts(path, SIZE, 5, Reading(on_damage=said))] == [10]
     assert said.lines == [
-        "camera.mkv: 7 frames passed over for damage, 3 more in pieces of less than 5; 30 used, in 1 piece"
+        "camera.mkv: 7 frames passed over for damage, 3 more in pieces of less than 5; "
+        "30 used, in 1 piece"
     ]
     with pytest.raises(DataError, match=r"camera\.mkv has 30 frames together; the model needs 31"):
         clip_parts(path, SIZE, 31, Reading(on_damage=said))

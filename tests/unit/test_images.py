@@ -1,4 +1,4 @@
-"""Clips as folders of images: the ways in which Ped2, Avenue and ShanghaiTech are distributed, and what is refused."""
+"""Clips as folders of images, as Ped2, Avenue and ShanghaiTech have them; what is refused."""
 
 from __future__ import annotations
 

@@ -137,7 +137,9 @@ from lookout.models.training.run import TrainRequest, run
 from tests.recorder import Recorder
 options = TrainOptions(epochs=1, batch=4)
 out = Path({str(request_.out)!r})
-run(TrainRequest(Path({str(request_.data)!r}), out, width=4, items=4, side_px=32, options=options), Recorder())
+data = Path({str(request_.data)!r})
+request = TrainRequest(data, out, width=4, items=4, side_px=32, options=options)
+run(request, Recorder())
 """
     said = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=100

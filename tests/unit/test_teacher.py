@@ -59,7 +59,7 @@ def unit(*shape: int) -> torch.Tensor:
 
 @pytest.mark.parametrize("dim", [5, 6, 40])
 def test_queries_near_their_items_are_as_far_from_them_in_fewer_dimensions(dim: int) -> None:
-    """These queries have five of forty directions: three of the items, two in which they differ from them."""
+    """These queries have five of forty directions: three of items, two of their differences."""
     torch.manual_seed(1)
     m, ways = unit(3, 40), unit(2, 40)
     q = F.normalize(m[torch.arange(200) % 3] + 0.02 * torch.randn(200, 2) @ ways, dim=1)[
@@ -85,7 +85,7 @@ def test_a_query_between_two_items_does_not_decide_the_directions() -> None:
 
 
 def test_altered_windows_are_those_that_look_abnormal_to_the_network() -> None:
-    """Of each clip and kind a third of 16 scored frames is abnormal; a window looks so while one of its four is."""
+    """A third of 16 scored frames is abnormal; a window is while one of its four frames is."""
     found = AlteredFootage(FOOTAGE, TINY, seed=0)
     assert len(found.windows) >= 3 * len(KINDS) * 4
     for number in range(len(found.windows)):

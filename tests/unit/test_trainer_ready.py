@@ -1,4 +1,4 @@
-"""STD has its clusters from the middle of a training on; what is measured before that does not count."""
+"""STD has clusters from the middle of a training on; entries before that are never best."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Training: goes on after a kill as if nothing had happened, and gives the same for the same seed."""
+"""Training resumes to the same bits after a kill, and gives the same for the same seed."""
 
 from __future__ import annotations
 

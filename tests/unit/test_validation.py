@@ -74,7 +74,7 @@ def test_what_is_pasted_moves() -> None:
 
 
 def walker_clip(frames: int = 90) -> Pixels:
-    """(N, 64, 96, 3): on a gray ground, a bright thing of 10 x 5 px that goes right by one pixel a frame."""
+    """(N, 64, 96, 3): on gray, a bright thing of 10 x 5 px goes right by one pixel a frame."""
     clip = np.full((frames, 64, 96, 3), 100, np.uint8)
     for index in range(frames):
         clip[index, 20:30, index % 80 : index % 80 + 5] = 220

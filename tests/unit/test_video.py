@@ -78,7 +78,8 @@ def test_a_clip_is_read_whole(clip: Path) -> None:
         ("list.mp4", "ffconcat version 1.0\nfile '{clip}'\n"),
         (
             "stream.sdp",
-            "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=video 5004 RTP/AVP 96\n",
+            "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\n"
+            "m=video 5004 RTP/AVP 96\n",
         ),
         ("notes.mp4", "nothing moves here"),
         ("empty.mp4", ""),

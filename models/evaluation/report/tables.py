@@ -88,12 +88,6 @@ def _signed(number: float | None) -> str:
     return "none" if number is None else f"{number:+.2f}"
 
 
-def write_text(path: Path, text: str) -> None:
-    """Atomically: whole or not at all."""
-    with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-
-
 def write_scores(path: Path, evaluation: Evaluation) -> None:
     """One entry a scored frame: `NN/psnr_db` and so on in an NPZ, or a line a frame in a CSV."""
     with replacing(path) as temporary:

@@ -27,7 +27,7 @@ NORMAL_PER_ALTERED = 2
 
 MIN_SCALE = 0.2
 MAX_SCALE = 5.0
-"""Bounds of a query's squared length of q - m over the usual one: its error is taken relative to it."""
+"""Bounds of a query's squared length of q - m over the usual one, which scales its error."""
 
 
 class Student(Trainer):

@@ -1,4 +1,4 @@
-"""A wide MNAD as the teacher of a narrow one: its queries, in as many dimensions as the narrow one has.
+"""A wide MNAD as the teacher of a narrow one: its queries in the narrow one's dimensions.
 
 The distance of the published score is how far queries lie from their items. A narrow network that
 is trained alone asks other queries than a wide one, and its distance says less. It is therefore
@@ -36,7 +36,7 @@ SAMPLE = 24
 """Windows from which the directions are computed: as many as they are, and as many altered."""
 
 FAR = 2.0
-"""Times the median length of q - m: a longer one, of a query between two items, is shortened to it."""
+"""Times the median length of q - m, to which longer ones (queries between items) are shortened."""
 
 MEMORY_SHARE = 0.25
 """Of the machine's memory that answers may take; beyond it, the teacher runs again each epoch."""
@@ -103,7 +103,7 @@ class Teacher:
         self.device = torch.device(options.device)
         self._precision = options.precision
         self._model = model.to(self.device)
-        self._model.to(memory_format=self._model.layout)  # type: ignore[call-overload]  # missing in torch's stubs
+        self._model.to(memory_format=self._model.layout)  # type: ignore[call-overload]
         self._channel_order = checkpoint.preprocess.channel_order
         self.normal = footage
         self.altered = AlteredFootage(footage, student, options.seed)
