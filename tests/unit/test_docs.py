@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+import lookout
 from lookout.service.api.app import create_app
 from lookout.service.cli.settings_page import page
 from lookout.service.core.settings import RENAMED, Settings
@@ -105,7 +106,7 @@ def test_every_cited_decision_exists() -> None:
 def test_every_named_file_exists(path: Path) -> None:
     """A page that names a source file or test by its path names one that is there."""
     folders = "service|models|tests|deploy|docker|k8s|tools|contrib|lookout"
-    for file in re.findall(rf"\b(?:{folders})/[\w./-]+\.(?:py|ya?ml|sh)\b", path.read_text()):
+    for file in re.findall(rf"\b(?:{folders})/[\w./-]+\.(?:py|ya?ml|sh)\b", prose(path)):
         assert (ROOT / file).exists(), file
 
 
@@ -114,6 +115,15 @@ def test_every_named_file_exists(path: Path) -> None:
 )
 def test_the_file_that_people_look_for_is_there(name: str) -> None:
     assert (ROOT / name).read_text().strip()
+
+
+def test_the_version_is_the_same_in_the_package_the_changelog_and_the_citation() -> None:
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    released = re.findall(
+        r"^## (\d\S*) \(([\d-]+)\)$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE
+    )
+    assert released[0] == (lookout.__version__, citation["date-released"])
+    assert citation["version"] == lookout.__version__
 
 
 def test_pre_commit_runs_the_pinned_tools_and_downloads_nothing() -> None:
