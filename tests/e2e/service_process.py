@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -19,6 +19,7 @@ import httpx
 from tests.waiting import wait_until
 
 START_LIMIT_S = 60.0
+LOOKOUT = (sys.executable, "-P", "-m", "lookout")
 
 
 class Output:
@@ -91,12 +92,14 @@ class Service:
 
 @contextlib.contextmanager
 def command(
-    words: list[str], **environment: object
+    words: list[str],
+    program: Sequence[str] = LOOKOUT,
+    **environment: object,
 ) -> Iterator[tuple[subprocess.Popen[str], Output]]:
     """A `lookout` command with only the given LOOKOUT_* settings; interrupted and waited for at the end."""
     others = {name: value for name, value in os.environ.items() if not name.startswith("LOOKOUT_")}
     process = subprocess.Popen(
-        [sys.executable, "-P", "-m", "lookout", *words],
+        [*program, *words],
         env=others | {f"LOOKOUT_{name.upper()}": str(value) for name, value in environment.items()},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -123,7 +126,10 @@ def command(
 @contextlib.contextmanager
 def running_service(data_dir: Path, **environment: object) -> Iterator[Service]:
     """`lookout serve` on a free port."""
-    with command(["serve", "--port", "0"], data_dir=data_dir, **environment) as (process, output):
+    with command(["serve", "--port", "0"], LOOKOUT, data_dir=data_dir, **environment) as (
+        process,
+        output,
+    ):
         address = output.wait_for("Lookout is at ").split()[-1]
         with httpx.Client(base_url=f"{address}/api/v1", timeout=20, trust_env=False) as http:
             yield Service(process, output, address, http)
