@@ -7,6 +7,7 @@ import logging
 from collections.abc import Iterable
 from pathlib import Path
 
+from lookout.models.vision.overlay import jpeg, overlay
 from lookout.service.core.errors import BrokenMessageError
 from lookout.service.core.messages import Alert, FrameId, Score
 from lookout.service.storage import pictures
@@ -47,9 +48,9 @@ class AlertPictures:
                 heat = self._bus.heat(score.camera, score.id)
                 pixels = frame.pixels
                 if heat is not None:
-                    pixels = pictures.overlay(pixels, heat.cells)
+                    pixels = overlay(pixels, heat.cells)
                 path = pictures.picture_path(self._data_dir, alert.id)
-                pictures.keep(path, pictures.jpeg(pixels))
+                pictures.keep(path, jpeg(pixels))
                 return
         except (OSError, ValueError, BrokenMessageError) as error:
             reason = str(error)

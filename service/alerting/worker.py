@@ -26,6 +26,7 @@ from lookout.service.storage.bus.bus import Bus
 from lookout.service.storage.bus.outcomes import ScoreFollower
 from lookout.service.storage.connections import open_bus, open_store, wait_until_up
 from lookout.service.storage.redis.connect import UNAVAILABLE
+from lookout.service.storage.retention import drop_expired
 from lookout.service.storage.store.store import Store
 
 log = logging.getLogger(__name__)
@@ -34,6 +35,8 @@ IDLE_S = 0.05
 RETRY_AFTER_S = 0.5  # a server that answers a ping may still refuse writes
 FOLLOW_EVERY_S = 0.5  # cameras, leases, quiet cameras, cursors
 ABANDONED_EVERY_S = 5.0
+FIRST_SWEEP_S = 60.0  # after the start
+SWEEP_EVERY_S = 3600.0  # expired alerts and pictures are removed
 MAX_SCORES = 500  # read at once
 
 Cameras = Callable[[], Mapping[str, Camera] | None]
@@ -106,6 +109,7 @@ class Worker:
         self._cameras = cameras
         self._pictures = pictures
         self._abandoned_due = 0.0
+        self._sweep_due = time.monotonic() + FIRST_SWEEP_S
         self.start_over()
 
     def start_over(self) -> None:
@@ -157,6 +161,9 @@ class Worker:
         if now >= self._abandoned_due:
             self._abandoned_due = now + ABANDONED_EVERY_S
             self.finish_abandoned(cameras)
+        if now >= self._sweep_due:
+            self._sweep_due = now + SWEEP_EVERY_S
+            drop_expired(self._store, self._settings.data_dir, self._settings.alerts_kept_days)
         for camera, followed in list(self.followed.items()):
             followed.policy = policy_of(enabled[camera].alert, self._settings)
             is_quiet = now - followed.scored_at >= followed.policy.quiet_after_s

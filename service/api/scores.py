@@ -6,11 +6,11 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Response
 
+from lookout.models.vision.overlay import jpeg, overlay, png, raw_png
 from lookout.service.api.dependencies import Services, ServicesDep
 from lookout.service.api.views import ScoreList, ScoreView
 from lookout.service.core.errors import NotFoundError, RequestError
 from lookout.service.core.messages import Frame, FrameId, Heat, Pixels, Score
-from lookout.service.storage import pictures
 
 router = APIRouter(prefix="/cameras/{camera}", tags=["scores"])
 
@@ -63,11 +63,9 @@ def heatmap(
     if heat is None:
         raise NotFoundError(f"camera {camera!r} has no heatmap {frame_id or 'yet'}")
     if raw:
-        return picture_response(
-            pictures.raw_png(heat.cells), "png", heat, fixed=frame_id is not None
-        )
+        return picture_response(raw_png(heat.cells), "png", heat, fixed=frame_id is not None)
     frame = get_frame(services, camera, FrameId(heat.session, heat.seq))
-    pixels = pictures.overlay(frame.pixels, heat.cells)
+    pixels = overlay(frame.pixels, heat.cells)
     return picture_response(encode(pixels, encoding), encoding, frame, fixed=frame_id is not None)
 
 
@@ -100,7 +98,7 @@ def get_frame(services: Services, camera: str, frame_id: FrameId | None) -> Fram
 
 
 def encode(pixels: Pixels, encoding: Literal["png", "jpeg"]) -> bytes:
-    return pictures.png(pixels) if encoding == "png" else pictures.jpeg(pixels)
+    return png(pixels) if encoding == "png" else jpeg(pixels)
 
 
 def picture_response(

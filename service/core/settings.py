@@ -88,6 +88,12 @@ class Settings(BaseSettings):
     alerts_kept: int = Field(
         default=10_000, ge=1, description="alerts a camera keeps; the oldest drop"
     )
+    alerts_kept_days: float = Field(
+        default=90.0,
+        gt=0,
+        le=36_500,
+        description="alerts and pictures older than this drop, of removed cameras too",
+    )
     backlog_frames: int = Field(
         default=256, ge=16, description="how far a file at full pace may run ahead of its snapshot"
     )

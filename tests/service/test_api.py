@@ -22,6 +22,7 @@ import pytest
 from pydantic import SecretStr
 from websockets.exceptions import InvalidStatus
 
+from lookout.models.vision.overlay import jpeg, overlay
 from lookout.service.api import worker
 from lookout.service.api.middleware import LOOPBACK_NAMES, allowed_hosts
 from lookout.service.core import metrics
@@ -132,7 +133,7 @@ def test_the_heatmap_lies_on_the_frame_of_the_same_id(api: Api, gate: None, bus:
     newest = api.get("/cameras/gate/heatmap")
     assert (newest.headers["content-type"], newest.headers["x-frame-id"]) == ("image/png", "1000-2")
     assert newest.headers["cache-control"] == "no-store"
-    expected = pictures.overlay(frame("gate", 2).pixels, heat("gate", 2).cells)
+    expected = overlay(frame("gate", 2).pixels, heat("gate", 2).cells)
     assert np.array_equal(image(newest)[..., ::-1], expected)
     older = api.get("/cameras/gate/heatmap", id="1000-1", format="jpeg")
     assert (older.headers["content-type"], older.headers["x-frame-id"]) == ("image/jpeg", "1000-1")
@@ -212,7 +213,7 @@ def test_an_alert_outlives_its_camera_with_its_picture(api: Api, store: Store, g
     (alert,) = add_alerts(store, "gate", [5.0], "open")
     assert "no picture" in is_problem(api.get(f"/alerts/{alert}/picture"), 404)
     pictures.keep(
-        pictures.picture_path(api.settings.data_dir, alert), pictures.jpeg(frame("gate", 0).pixels)
+        pictures.picture_path(api.settings.data_dir, alert), jpeg(frame("gate", 0).pixels)
     )
     api.delete("/cameras/gate")
     answer = api.get(f"/alerts/{alert}/picture")

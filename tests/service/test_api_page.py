@@ -9,9 +9,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+from lookout.models.vision.overlay import jpeg
 from lookout.service.core.messages import Alert, AlertEvent
 from lookout.service.storage.bus.bus import Bus
-from lookout.service.storage.pictures import jpeg, keep, picture_path
+from lookout.service.storage.pictures import keep, picture_path
 from lookout.service.storage.store.store import Store
 from tests.e2e.service_process import Output
 from tests.service.api_server import Api, api, frame, one_api, show

@@ -268,3 +268,19 @@ def test_who_is_at_work_is_known_with_what_he_carries_until_he_falls_silent(bus:
     assert bus.has_workers("inference")
     bus.remove_worker("inference", "one")
     assert not bus.has_workers("inference")
+
+
+def test_a_worker_that_stops_leaves_nothing_behind(bus: Bus) -> None:
+    bus.heartbeat("inference", "one", 20.0)
+    bus.remove_worker("inference", "one")
+    assert bus._redis.hlen(keys.loads("inference")) == 0
+    assert bus._redis.zcard(keys.workers("inference")) == 0
+
+
+def test_a_removed_camera_leaves_nothing_behind(bus: Bus) -> None:
+    for stage in ("ingest", "inference", "alerting"):
+        bus._redis.set(keys.owner(stage, "a"), "token")
+    bus._redis.set(keys.owner("ingest", "b"), "token")
+    bus.count("a", "frames")
+    bus.forget("a")
+    assert bus._redis.keys() == [keys.owner("ingest", "b").encode()]

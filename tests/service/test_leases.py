@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
+from typing import Any
 
 import pytest
 import redis
@@ -125,6 +127,42 @@ def test_after_a_restart_of_the_bus_every_camera_stays_where_it_was(
     assert not two.take("a"), "those who had a camera come first"
     assert one.renew("a") == "regained"
     assert not two.take("a")
+
+
+class MeetsAtOwner(redis.Redis):
+    """A client whose threads wait for each other, for a moment, at their first look at an owner."""
+
+    barrier: threading.Barrier
+    waited: threading.local
+
+    def get(self, name: Any) -> Any:
+        if name == keys.owner("inference", "a") and not hasattr(self.waited, "once"):
+            self.waited.once = True
+            with suppress(threading.BrokenBarrierError):
+                self.barrier.wait(0.3)
+        return super().get(name)
+
+
+def test_worker_and_renewing_thread_may_both_take_a_lease_back(urls: Urls) -> None:
+    """The second of them must not give up what the first has regained."""
+    client = MeetsAtOwner(unix_socket_path=urls.bus.removeprefix("unix://"), protocol=2)
+    client.barrier = threading.Barrier(2)
+    client.waited = threading.local()
+    one = Leases(client, "inference", LONG_S)
+    one.take("a")
+    token = one.token("a")
+    client.flushall()
+    results: list[str] = []
+    threads = [threading.Thread(target=lambda: results.append(one.renew("a"))) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert results == ["regained", "regained"]
+    assert (one.owned(), one.token("a")) == ({"a"}, token)
+    assert client.get(keys.lease("inference", "a")) == token.encode()
+    assert one.poll().lost == set()
+    client.close()
 
 
 def test_a_new_bus_is_soon_open_to_all(client: redis.Redis) -> None:

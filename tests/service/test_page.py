@@ -14,6 +14,7 @@ from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 
+from lookout.models.vision.overlay import jpeg
 from lookout.service.core.camera import AlertSettings, CameraSpec
 from lookout.service.core.messages import (
     Alert,
@@ -162,7 +163,7 @@ def test_an_alert_appears_with_its_picture_and_ends(
 ) -> None:
     alert = an_alert()
     path = pictures.picture_path(fresh_api.settings.data_dir, alert.id)
-    pictures.keep(path, pictures.jpeg(frame("gate", 5).pixels))
+    pictures.keep(path, jpeg(frame("gate", 5).pixels))
     store.save_alerting("gate", 0, {}, [AlertEvent("new", alert)])
     wait_until(lambda: text(page, ".alert .badge") == "open now", "the alert")
     wait_until(lambda: one(page, ".alert img").get_property("naturalWidth") == 128, "its picture")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lookout.service.core.throttle import OutageLog
+from lookout.service.core.throttle import OnceLog, OutageLog
 from tests.waiting import wait_until
 
 
@@ -25,3 +25,11 @@ def test_it_is_over_after_a_while_without_failures() -> None:
     wait_until(outage.worked, "the end")
     assert not outage.worked()
     assert outage.failed()
+
+
+def test_each_trouble_is_logged_once_and_their_memory_is_bounded() -> None:
+    once = OnceLog(kept=2)
+    assert [once.is_new(name) for name in "aabab"] == [True, False, True, False, False]
+    assert once.is_new("c")  # "a" is forgotten for it
+    assert [once.is_new(name) for name in "cba"] == [False, False, True]
+    assert len(once._logged) == 2

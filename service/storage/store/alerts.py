@@ -92,12 +92,34 @@ class Alerts(Server):
         if surplus <= 0:
             return []
         old = cast(list[bytes], self._redis.zrange(keys.alerts_by_time(camera), 0, surplus - 1))
-        pipe = self._redis.pipeline(transaction=True)
-        pipe.hdel(keys.alerts(camera), *old)
-        pipe.zrem(keys.alerts_by_time(camera), *old)
-        pipe.srem(keys.open_alerts(camera), *old)
-        pipe.execute()
-        return [alert.decode() for alert in old]
+        return self._drop_alerts(camera, old)
+
+    def drop_expired_alerts(self, camera: str, before_s: float) -> list[str]:
+        """Remove closed alerts opened before a time (s, UTC); return their ids."""
+        index = keys.alerts_by_time(camera)
+        old = cast(list[bytes], self._redis.zrangebyscore(index, "-inf", f"({before_s!r}"))
+        if not old:
+            return []
+        open_ids = cast(set[bytes], self._redis.smembers(keys.open_alerts(camera)))
+        return self._drop_alerts(camera, [alert for alert in old if alert not in open_ids])
+
+    def _drop_alerts(self, camera: str, ids: list[bytes]) -> list[str]:
+        if ids:
+            pipe = self._redis.pipeline(transaction=True)
+            pipe.hdel(keys.alerts(camera), *ids)
+            pipe.zrem(keys.alerts_by_time(camera), *ids)
+            pipe.srem(keys.open_alerts(camera), *ids)
+            pipe.execute()
+        return [alert_id.decode() for alert_id in ids]
+
+    def forget_alerts_of_removed(self, camera: str) -> None:
+        """Drop what is left of a removed camera that has no alert any more."""
+        if self._redis.hexists(keys.CAMERAS, camera):
+            return
+        if self._redis.zcard(keys.alerts_by_time(camera)):
+            return
+        self._redis.delete(keys.alert_log(camera), keys.alerts_opened(camera))
+        self._redis.srem(keys.ALERTED, camera)
 
     # How far the sinks of alerting are with the log
 

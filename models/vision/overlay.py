@@ -1,0 +1,69 @@
+"""The heatmap laid over its frame, and pictures encoded as JPEG and PNG."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from lookout.models.vision.quantize import PEAK
+
+if TYPE_CHECKING:  # the API encodes pictures, and decodes no video
+    from lookout.models.media.decode import Pixels
+
+FAINT_RMSE = 0.02
+FULL_RMSE = 0.20
+"""Errors up to FAINT (peak 1) are not drawn, from FULL on the colour is strongest. Both are fixed, so
+that pictures of different frames compare.
+"""
+
+FAINT_RGB = np.array([255, 210, 70], np.float32)  # yellow
+FULL_RGB = np.array([255, 45, 30], np.float32)  # red
+
+STRONGEST = 0.7
+"""Opacity of the strongest colour: the frame stays visible below it."""
+
+JPEG_QUALITY = 88
+
+
+def overlay(pixels: Pixels, cells: npt.NDArray[np.uint16]) -> Pixels:
+    """Return a frame with its heatmap over it; where the error is small the frame is unchanged.
+
+    pixels: (H, W, 3) uint8 RGB. cells: (64, 64) uint16, root mean squared error times 65535.
+    """
+    height, width, _ = pixels.shape
+    rmse = cv2.resize(
+        cells.astype(np.float32) / PEAK, (width, height), interpolation=cv2.INTER_LINEAR
+    )
+    strength = np.clip((rmse - FAINT_RMSE) / (FULL_RMSE - FAINT_RMSE), 0, 1)
+    colour = FAINT_RGB + strength[..., None] * (FULL_RGB - FAINT_RGB)
+    opacity = STRONGEST * np.sqrt(strength)[..., None]
+    return np.asarray(np.rint(pixels * (1 - opacity) + colour * opacity), np.uint8)
+
+
+def png(pixels: Pixels) -> bytes:
+    """Encode (H, W, 3) uint8 RGB as PNG."""
+    return encode(".png", np.ascontiguousarray(pixels[..., ::-1]))
+
+
+def jpeg(pixels: Pixels, quality: int = JPEG_QUALITY) -> bytes:
+    """Encode (H, W, 3) uint8 RGB as JPEG."""
+    options = [cv2.IMWRITE_JPEG_QUALITY, quality]
+    return encode(".jpg", np.ascontiguousarray(pixels[..., ::-1]), options)
+
+
+def raw_png(cells: npt.NDArray[np.uint16]) -> bytes:
+    """Encode a heatmap as 16-bit grayscale PNG: value / 65535 = RMSE of the cell, peak 1."""
+    return encode(".png", np.ascontiguousarray(cells, np.uint16))
+
+
+def encode(
+    suffix: str, image: Pixels | npt.NDArray[np.uint16], options: list[int] | None = None
+) -> bytes:
+    """Encode a picture in OpenCV's channel order. Raises ValueError where OpenCV cannot."""
+    done, data = cv2.imencode(suffix, image, options or [])
+    if not done:
+        raise ValueError(f"a picture of {image.shape} cannot be encoded as {suffix}")
+    return bytes(data)
