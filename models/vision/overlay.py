@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from lookout.models.vision.quantize import PEAK
-
-if TYPE_CHECKING:  # the API encodes pictures, and decodes no video
-    from lookout.models.media.decode import Pixels
 
 FAINT_RMSE = 0.02
 FULL_RMSE = 0.20
@@ -28,7 +23,7 @@ STRONGEST = 0.7
 JPEG_QUALITY = 88
 
 
-def overlay(pixels: Pixels, cells: npt.NDArray[np.uint16]) -> Pixels:
+def overlay(pixels: npt.NDArray[np.uint8], cells: npt.NDArray[np.uint16]) -> npt.NDArray[np.uint8]:
     """Return a frame with its heatmap over it; where the error is small the frame is unchanged.
 
     pixels: (H, W, 3) uint8 RGB. cells: (64, 64) uint16, root mean squared error times 65535.
@@ -43,12 +38,12 @@ def overlay(pixels: Pixels, cells: npt.NDArray[np.uint16]) -> Pixels:
     return np.asarray(np.rint(pixels * (1 - opacity) + colour * opacity), np.uint8)
 
 
-def png(pixels: Pixels) -> bytes:
+def png(pixels: npt.NDArray[np.uint8]) -> bytes:
     """Encode (H, W, 3) uint8 RGB as PNG."""
     return encode(".png", np.ascontiguousarray(pixels[..., ::-1]))
 
 
-def jpeg(pixels: Pixels, quality: int = JPEG_QUALITY) -> bytes:
+def jpeg(pixels: npt.NDArray[np.uint8], quality: int = JPEG_QUALITY) -> bytes:
     """Encode (H, W, 3) uint8 RGB as JPEG."""
     options = [cv2.IMWRITE_JPEG_QUALITY, quality]
     return encode(".jpg", np.ascontiguousarray(pixels[..., ::-1]), options)
@@ -60,7 +55,9 @@ def raw_png(cells: npt.NDArray[np.uint16]) -> bytes:
 
 
 def encode(
-    suffix: str, image: Pixels | npt.NDArray[np.uint16], options: list[int] | None = None
+    suffix: str,
+    image: npt.NDArray[np.uint8] | npt.NDArray[np.uint16],
+    options: list[int] | None = None,
 ) -> bytes:
     """Encode a picture in OpenCV's channel order. Raises ValueError where OpenCV cannot."""
     done, data = cv2.imencode(suffix, image, options or [])
