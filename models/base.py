@@ -1,12 +1,25 @@
-"""What a model of the family is to everyone else: what it needs, what it measures on a clip, what a batch teaches it.
+"""The seam of a model: configuration, output of a clip, loss of a batch.
 
-Scorer, training and the live line know no model by name; they ask for these.
+Scorer, training and evaluation know no model by name. To add a model, write one file and add one
+line to `registry.MODELS`. The file holds
+
+- a `Config`: a frozen dataclass of the model's sizes and constants, each with its published number
+  as the default; `__post_init__` calls `check`, and `input_spec` says what a clip of it is;
+- a `Model`, built from that configuration alone: `measure` gives the `Output` of a batch of clips,
+  `training_step` the loss of a batch. Both are all that is abstract.
+
+A model whose memory follows what each camera shows is a `MemoryModel` instead: its methods take the
+items as an argument, one memory per sample, and its `Output` carries the queries that the update
+learns from. A memory that stays as trained is a parameter of an ordinary `Model`.
+
+PSNR, gate error, heatmap, memory update, calibration and values are computed from `Output`, once for
+all models; so are zones, whose weights per pixel enter in `Scorer.step`.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
@@ -18,98 +31,143 @@ from lookout.models.input_spec import InputSpec
 
 @dataclass(frozen=True, slots=True)
 class Config(ABC):
-    """A model's sizes and constants; what the models share. Every field has a default: the published number."""
+    """Sizes and constants that all models share. Each field's default is the published number."""
 
     height_px: int = 256
     width_px: int = 256
-    fusion_weight: float = 1.0  # λ: share of PSNR in the value, the rest is the model's distance
+    fusion_weight: float = 1.0  # λ: share of PSNR in the value; the rest is the model's distance
 
     @property
     @abstractmethod
-    def input_spec(self) -> InputSpec: ...
+    def input_spec(self) -> InputSpec:
+        """The clips that the model takes, and the memory that it has."""
 
-    def check(self, multiple: int) -> None:
-        """Raises ValueError where a side is no multiple of this many pixels, or λ no share."""
-        sides = self.height_px, self.width_px
-        if min(sides) < multiple or any(side % multiple for side in sides):
-            raise ValueError(f"height and width must be multiples of {multiple}")
+    def check(self, multiple_px: int) -> None:
+        """Raise ValueError unless both sides are multiples of `multiple_px` and 0 <= λ <= 1."""
+        for side_px in (self.height_px, self.width_px):
+            if side_px < multiple_px or side_px % multiple_px:
+                raise ValueError(f"height and width must be multiples of {multiple_px}")
         if not 0 <= self.fusion_weight <= 1:
             raise ValueError("λ must lie in [0, 1]")
 
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """What a model says of each clip of a batch, in float32 whatever its convolutions ran in."""
+    """Output of a model for a batch of clips, float32 whatever its convolutions ran in."""
 
-    error: Tensor  # (B, C, H, W): squared error of the scored frame, peak 1; PSNR, gate error and heatmap come from it
-    distance: (
-        Tensor  # (B,): the model's own second number, higher is more abnormal; 0 where it has none
-    )
-    queries: Tensor | None = (
-        None  # (B, K, D): what a memory that adapts learns from; None: there is none
-    )
+    map: Tensor  # (B, C, H, W): squared error of the scored frame, peak 1
+    parts: Mapping[str, Tensor]  # name → (B,): further numbers, higher is more abnormal
+    queries: Tensor | None = None  # (B, K, D), unit length; from a `MemoryModel` alone
+
+    @property
+    def distance(self) -> Tensor:
+        """The part that is fused with PSNR, (B,); 0 for a model that has none."""
+        found = self.parts.get("distance")
+        return self.map.new_zeros(len(self.map)) if found is None else found
 
 
 class TrainingProgress(NamedTuple):
-    """How far a training is."""
+    """The point that a training has reached."""
 
     epoch: int = 0  # 0-based
     epochs: int = 1
 
     def is_past(self, share: float) -> bool:
-        """This share of the epochs, 0 to 1, is done."""
+        """Return whether this share of the epochs, in [0, 1), is done."""
         return self.epoch >= int(share * self.epochs)
 
     def begins(self, share: float) -> bool:
-        """This is the first epoch for which `is_past` holds."""
+        """Return whether this is the first epoch for which `is_past` holds."""
         return self.epoch == int(share * self.epochs)
 
 
 SINGLE_EPOCH = TrainingProgress()
-"""A training of one epoch: every share of it has begun."""
+"""A training of one epoch, of which every share has begun."""
+
+
+class TrainingBatch(NamedTuple):
+    """Input of a training step."""
+
+    clips: Tensor  # (B, C T, H, W) float32, as in `Network`
+    progress: TrainingProgress = SINGLE_EPOCH
 
 
 class TrainingStep(NamedTuple):
-    """What one batch teaches."""
+    """Output of a training step."""
 
-    loss: Tensor  # scalar, to be lowered
-    mse: Tensor  # scalar, peak 1: for the person who watches
-    items: Tensor  # (M, D), after the batch
+    loss: Tensor  # scalar, to be minimised
+    mse: Tensor  # scalar, detached: mean squared error, peak 1, for the progress display
+    items: Tensor | None = None  # (M, D): the memory after the batch; from a `MemoryModel` alone
 
 
-class Model(nn.Module, ABC):
-    """A network that scores clips. Its memory, where it adapts, is an argument: (B, M, D), one a sample.
+class Network(nn.Module, ABC):
+    """What `Model` and `MemoryModel` share.
 
-    Clips are (B, C T, H, W) float32 in [black, 1], oldest frame first; C = 1 where the model needs gray frames, else 3.
+    Clips are (B, C T, H, W) float32 in [black, 1], frames along the channels, oldest first; C is 1
+    where the model's `InputSpec` asks for gray frames, else 3.
     """
 
     layout: ClassVar[torch.memory_format] = torch.channels_last  # of the weights
 
+    @property
+    def ready_after(self) -> float:
+        """Share of the epochs, in [0, 1), after which the network can score clips.
+
+        `make_ready` runs before the first epoch past it. Checkpoints of before are never the best.
+        """
+        return 0.0
+
+    def make_ready(self, clips: Iterable[Tensor]) -> None:
+        """Set up, in train mode, what only trained features can provide; `clips` are batches.
+
+        Repeated calls without a step between them give the same weights.
+        """
+
+
+class Model(Network):
+    """A network that scores clips, each by itself."""
+
+    @abstractmethod
+    def measure(self, clips: Tensor) -> Output:
+        """Measure clips (B, C T, H, W), in eval mode and under the caller's autocast."""
+
+    @abstractmethod
+    def training_step(self, batch: TrainingBatch) -> TrainingStep:
+        """Return the loss of a batch, in train mode and under the caller's autocast."""
+
+
+class MemoryModel(Network):
+    """A network that scores clips with the help of a memory, which follows what each camera shows.
+
+    The memory is M items of D numbers, an argument and never hidden state. `memory_update` moves
+    the items by the queries of `Output`.
+    """
+
+    @abstractmethod
     def initial_items(self) -> Tensor:
-        """A memory that adapts as training starts with it, (M, D); (0, 0) without one."""
-        return torch.empty(0, 0)
+        """Return the memory that training starts with, (M, D) float32."""
 
     @abstractmethod
     def measure(self, clips: Tensor, items: Tensor) -> Output:
-        """Score the clips, in eval mode and under the caller's autocast; items (B, M, D)."""
+        """Measure clips as `Model.measure`; items (B, M, D), each sample's own memory."""
 
     @abstractmethod
-    def training_step(
-        self, clips: Tensor, items: Tensor, progress: TrainingProgress = SINGLE_EPOCH
-    ) -> TrainingStep:
-        """Loss of a batch, in train mode; one memory (M, D) for all of it."""
-
-    def begin_epoch(self, progress: TrainingProgress, clips: Iterable[Tensor]) -> None:
-        """What is to be done before an epoch, in train mode; `clips` are batches of it."""
-
-    def is_ready(self, progress: TrainingProgress) -> bool:  # noqa: ARG002  most are from their first step on
-        """All that it scores with has been made, once an epoch at this point has begun."""
-        return True
-
-    def make_ready(self, clips: Iterable[Tensor]) -> None:
-        """Make it now, in train mode: for a training that ends before `is_ready`. Done twice, it gives the same."""
+    def training_step(self, batch: TrainingBatch, items: Tensor) -> TrainingStep:
+        """Return the loss of a batch as `Model.training_step`; items (M, D), one memory for all."""
 
 
-def in_float32(tensor: Tensor) -> torch.autocast:
-    """Within an autocast, an island without: errors and distances are never taken in bf16."""
-    return torch.autocast(tensor.device.type, enabled=False)
+AnyModel = Model | MemoryModel
+
+
+def initial_items(model: AnyModel) -> Tensor:
+    """Return the memory that training starts with, (M, D); (0, 0) for a model without one."""
+    if isinstance(model, MemoryModel):
+        return model.initial_items()
+    return torch.empty(0, 0)
+
+
+def measure(model: AnyModel, clips: Tensor, items: Tensor) -> Output:
+    """Measure clips with either kind of model; items (B, M, D), or (B, 0, 0) without a memory."""
+    if isinstance(model, MemoryModel):
+        return model.measure(clips, items)
+    return model.measure(clips)

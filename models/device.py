@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Literal
 
 import torch
+from torch import Tensor
 
 from lookout.models.errors import DeviceError
 
@@ -15,7 +16,9 @@ Precision = Literal["fp32", "bf16"]
 
 
 def choose_device(wanted: str) -> str:
-    """`auto` is the first GPU where there is one, else the CPU; cpu, cuda and cuda:N are taken at their word.
+    """Return the torch device for `wanted`: auto, cpu, cuda or cuda:N.
+
+    auto is the first GPU where there is one, else the CPU.
 
     Raises DeviceError, in one line, for a device that torch cannot use here.
     """
@@ -30,7 +33,7 @@ def choose_device(wanted: str) -> str:
 
 
 def choose_precision(wanted: Literal["auto", "fp32", "bf16"], device: str) -> Precision:
-    """`auto` is bf16 where the device computes in it natively."""
+    """Return the precision for `wanted`; auto is bf16 where the device computes in it natively."""
     if wanted != "auto":
         return wanted
     if device.startswith("cuda"):
@@ -72,3 +75,13 @@ def fastest() -> Iterator[None]:
         yield
     finally:
         torch.backends.cudnn.benchmark = benchmark
+
+
+def autocast(device: torch.device, precision: Precision) -> torch.autocast:
+    """Return a context in which convolutions run in `precision`."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
+
+
+def in_float32(tensor: Tensor) -> torch.autocast:
+    """Return a context without autocast on the tensor's device, for errors and distances."""
+    return torch.autocast(tensor.device.type, enabled=False)

@@ -1,4 +1,4 @@
-"""What a model takes and has, in words that need no torch: checkpoints carry them in their headers."""
+"""What a model takes and has, in words that need no torch: checkpoints carry it in their headers."""
 
 from __future__ import annotations
 
@@ -6,35 +6,31 @@ from dataclasses import dataclass
 from typing import Literal
 
 Memory = Literal["none", "fixed", "adapts"]
-"""Whether a model keeps what is normal as items, and whether those follow what a camera sees."""
+"""Whether a model remembers what is normal, and whether that memory follows what a camera shows."""
+
+DESCRIPTIONS: dict[Memory, str] = {
+    "none": "no memory",
+    "fixed": "a memory that stays as trained",
+    "adapts": "a memory that adapts",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class InputSpec:
-    """What a model takes, and what it has."""
+    """The clips that a model takes, and the memory that it has."""
 
     frames: int  # T: consecutive frames of a clip
-    scored: int  # 0-based, in the clip: the frame that score and heatmap belong to
+    scored: int  # 0-based index in the clip: the frame that score and heatmap belong to
     memory: Memory = "none"
-    items: tuple[int, int] = (
-        0,
-        0,
-    )  # (M, D) of a memory that adapts, which each camera carries along
+    items: tuple[int, int] = (0, 0)  # (M, D) of a memory that adapts; each camera has its own
     gate: float = 0.0  # γ of a memory that adapts: gate errors below it update the items
-    gray: bool = False  # one channel a frame, else three
-    black: float = -1.0  # what black becomes; white is 1
-    distance: bool = True  # has a second number beside PSNR
+    gray: bool = False  # one channel per frame, else three
+    black: float = -1.0  # value of a black pixel; white is 1
+    distance: bool = True  # the model gives a distance beside its map
 
     def __str__(self) -> str:
-        """For a person."""
-        memory = {
-            "none": "no memory",
-            "fixed": "a memory that stays as trained",
-            "adapts": "a memory that adapts",
-        }
-        clip = (
-            "1 frame"
-            if self.frames == 1
-            else f"{self.frames} frames, the score is that of index {self.scored}"
-        )
-        return f"{clip}; {memory[self.memory]}"
+        """Return one line for `lookout models`."""
+        clip = f"{self.frames} frames, the score is that of index {self.scored}"
+        if self.frames == 1:
+            clip = "1 frame"
+        return f"{clip}; {DESCRIPTIONS[self.memory]}"

@@ -1,10 +1,11 @@
-"""MemAE: sixteen gray frames go in and come out again, put together from a memory of normal features.
+"""MemAE: an autoencoder of sixteen gray frames, put together from a memory of normal features.
 
-D. Gong et al., "Memorizing Normality to Detect Anomaly: Memory-augmented Deep Autoencoder for Unsupervised Anomaly
-Detection", ICCV 2019; 3-D convolutions for video (section 4.2). Parameter names are those of the authors' code. The
-memory is learned like any weight and fixed at test time, so it is a weight here: no camera has its own.
+D. Gong et al., "Memorizing Normality to Detect Anomaly: Memory-augmented Deep Autoencoder for
+Unsupervised Anomaly Detection", ICCV 2019; 3-D convolutions for video (section 4.2). Parameter
+names are those of the authors' code. The memory is learned like any weight and fixed at test time,
+so it is a weight here: no camera has its own.
 
-Where the authors' code departs from the paper, this follows the code:
+Departures of the authors' code from the paper, followed here:
 - eq. 4: w is a softmax over the dot products z m^T, not over their cosines (eq. 5);
 - a clip's error is the mean of |x - x̂|, not the sum of squares.
 """
@@ -18,15 +19,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812  torch's own convention
 from torch import Tensor, nn
 
-from lookout.models.base import (
-    SINGLE_EPOCH,
-    Config,
-    Model,
-    Output,
-    TrainingProgress,
-    TrainingStep,
-    in_float32,
-)
+from lookout.models.base import Config, Model, Output, TrainingBatch, TrainingStep
+from lookout.models.device import in_float32
 from lookout.models.input_spec import InputSpec
 from lookout.models.scoring.metrics import squared_error, sum_each
 
@@ -35,10 +29,10 @@ EPSILON = 1e-12  # eq. 7, and the logarithm of eq. 9
 
 @dataclass(frozen=True, slots=True)
 class MemAEConfig(Config):
-    """The published numbers are the defaults."""
+    """Configuration; the published numbers are the defaults."""
 
     t_length: int = 16  # T: frames of a clip
-    width: int = 96  # channels of the first stage; the authors' others are 4/3 and 8/3 of that
+    width: int = 96  # w: channels of the first level; the authors' others are 4/3 and 8/3 of that
     items: int = 2000  # N
     dim: int = 256  # C, of an item
     shrinkage: float = 0.0025  # λ of eq. 6
@@ -46,22 +40,24 @@ class MemAEConfig(Config):
     fusion_weight: float = 0.0  # the score is the clip's error alone
 
     def __post_init__(self) -> None:
-        """Raises ValueError for sizes that do not fit the network."""
+        """Raise ValueError for sizes that do not fit the network."""
         if min(self.width // 3, self.items - 1, self.dim) < 1:
             raise ValueError("MemAE needs width >= 3, items >= 2 and dim >= 1")
         if self.t_length < 8 or self.t_length % 8:
             raise ValueError("MemAE halves time three times: t_length must be a multiple of 8")
-        self.check(multiple=16)  # the input is halved four times
+        self.check(multiple_px=16)  # the input is halved four times
 
     @property
     def input_spec(self) -> InputSpec:
-        """The authors give a clip's score to the frame after its middle: index 8 of 16."""
+        """T gray frames; as in the authors' code the score is that of index T / 2."""
         return InputSpec(self.t_length, scored=self.t_length // 2, memory="fixed", gray=True)
 
 
 class Reconstruction(NamedTuple):
+    """Output of the network."""
+
     clip: Tensor  # x̂, (B, 1, T, H, W), about [-1, 1]: the last layer has no bound
-    weights: Tensor  # ŵ, eq. 7, of each place, (B, N, T/8, H/16, W/16)
+    weights: Tensor  # ŵ of each place, eq. 7, (B, N, T/8, H/16, W/16)
 
 
 class MemAE(Model):
@@ -72,53 +68,48 @@ class MemAE(Model):
     def __init__(self, config: MemAEConfig) -> None:
         super().__init__()
         self.config = config
-        w, c = config.width, config.dim
+        w = config.width
+        c = config.dim
         self.encoder = nn.Sequential(
-            *_stage(nn.Conv3d(1, w, 3, (1, 2, 2), 1)),
-            *_stage(nn.Conv3d(w, w * 4 // 3, 3, 2, 1)),
-            *_stage(nn.Conv3d(w * 4 // 3, c, 3, 2, 1)),
-            *_stage(nn.Conv3d(c, c, 3, 2, 1)),
+            *conv_bn_relu(nn.Conv3d(1, w, 3, (1, 2, 2), 1), w),
+            *conv_bn_relu(nn.Conv3d(w, w * 4 // 3, 3, 2, 1), w * 4 // 3),
+            *conv_bn_relu(nn.Conv3d(w * 4 // 3, c, 3, 2, 1), c),
+            *conv_bn_relu(nn.Conv3d(c, c, 3, 2, 1), c),
         )
         self.mem_rep = MemoryModule(config)
         self.decoder = nn.Sequential(
-            *_stage(nn.ConvTranspose3d(c, c, 3, 2, 1, output_padding=1)),
-            *_stage(nn.ConvTranspose3d(c, w * 4 // 3, 3, 2, 1, output_padding=1)),
-            *_stage(nn.ConvTranspose3d(w * 4 // 3, w, 3, 2, 1, output_padding=1)),
+            *conv_bn_relu(nn.ConvTranspose3d(c, c, 3, 2, 1, output_padding=1), c),
+            *conv_bn_relu(nn.ConvTranspose3d(c, w * 4 // 3, 3, 2, 1, output_padding=1), w * 4 // 3),
+            *conv_bn_relu(nn.ConvTranspose3d(w * 4 // 3, w, 3, 2, 1, output_padding=1), w),
             nn.ConvTranspose3d(w, 1, 3, (1, 2, 2), 1, output_padding=(0, 1, 1)),
         )
 
     def forward(self, x: Tensor) -> Reconstruction:
         """x: (B, 1, T, H, W) in [-1, 1]."""
         z = self.encoder(x)  # (B, C, T/8, H/16, W/16)
-        asked, weights = self.mem_rep(z)
-        return Reconstruction(self.decoder(asked), weights)
+        z_hat, weights = self.mem_rep(z)  # (B, C, …), (B, N, …)
+        return Reconstruction(self.decoder(z_hat), weights)
 
-    def measure(self, clips: Tensor, items: Tensor) -> Output:  # noqa: ARG002  no camera has a memory of its own
-        """PSNR and heatmap of the scored frame; the distance is the published error of the whole clip."""
+    def measure(self, clips: Tensor) -> Output:
+        """The map is that of the scored frame, the distance the published error of the clip."""
         x = clips[:, None]  # (B, 1, T, H, W)
-        found = self(x)
+        x_hat = self(x).clip  # (B, 1, T, H, W)
         with in_float32(clips):
-            i = self.config.input_spec.scored
-            error = squared_error(found.clip[:, :, i], x[:, :, i])  # (B, 1, H, W)
-            return Output(error, clip_error(found.clip, x))
+            scored = self.config.input_spec.scored
+            error = squared_error(x_hat[:, :, scored], x[:, :, scored])  # (B, 1, H, W)
+            return Output(error, {"distance": clip_error(x_hat, x)})
 
-    def training_step(
-        self,
-        clips: Tensor,
-        items: Tensor,
-        progress: TrainingProgress = SINGLE_EPOCH,  # noqa: ARG002
-    ) -> TrainingStep:
+    def training_step(self, batch: TrainingBatch) -> TrainingStep:
         """Eq. 10: L = mean (x - x̂)² + α E(ŵ)."""
-        x = clips[:, None]  # (B, 1, T, H, W)
-        found = self(x)
-        mse = F.mse_loss(found.clip.float(), x)
-        return TrainingStep(
-            mse + self.config.loss_entropy * entropy(found.weights.float()), mse.detach() / 4, items
-        )
+        x = batch.clips[:, None]  # (B, 1, T, H, W)
+        x_hat, weights = self(x)
+        mse = F.mse_loss(x_hat.float(), x)
+        loss = mse + self.config.loss_entropy * entropy(weights.float())
+        return TrainingStep(loss, mse.detach() / 4)  # frames span [-1, 1]: peak 1 is a quarter
 
 
 class MemoryModule(nn.Module):
-    """Each place of the feature map is replaced by a sparse mixture of the items."""
+    """Replaces each place of the feature map by a sparse mixture of the items."""
 
     def __init__(self, config: MemAEConfig) -> None:
         super().__init__()
@@ -126,8 +117,8 @@ class MemoryModule(nn.Module):
 
     def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """(B, C, t, h, w) → ẑ (B, C, t, h, w), ŵ (B, N, t, h, w)."""
-        asked, weights = self.memory(z.movedim(1, -1))  # (B, t, h, w, C), (B, t, h, w, N)
-        return asked.movedim(-1, 1), weights.movedim(-1, 1)
+        z_hat, weights = self.memory(z.movedim(1, -1))  # (B, t, h, w, C), (B, t, h, w, N)
+        return z_hat.movedim(-1, 1), weights.movedim(-1, 1)
 
 
 class Items(nn.Module):
@@ -143,16 +134,14 @@ class Items(nn.Module):
         """(…, C) → ẑ = ŵ M (…, C), ŵ (…, N)."""
         w = F.linear(z, self.weight).softmax(dim=-1)  # eq. 4
         above = F.relu(w - self.shrinkage)
-        shrunk = (
-            above * w / ((w - self.shrinkage).abs() + EPSILON)
-        )  # eq. 7: hard shrinkage, with a gradient
+        shrunk = above * w / ((w - self.shrinkage).abs() + EPSILON)  # eq. 7: hard, with a gradient
         weights = F.normalize(shrunk, p=1, dim=-1)  # ŵ
         return F.linear(weights, self.weight.T), weights  # eq. 3
 
 
-def clip_error(reconstruction: Tensor, x: Tensor) -> Tensor:
-    """e of the whole clip as the authors' code has it: the mean of |x - x̂| in [-1, 1], (B, 1, T, H, W) → (B,)."""
-    distance = (reconstruction.float() - x).abs()
+def clip_error(x_hat: Tensor, x: Tensor) -> Tensor:
+    """e of the clip in the authors' code: mean |x - x̂| in [-1, 1], (B, 1, T, H, W) → (B,)."""
+    distance = (x_hat.float() - x).abs()
     return sum_each(distance[:, 0]) / distance[0].numel()
 
 
@@ -161,8 +150,6 @@ def entropy(weights: Tensor) -> Tensor:
     return -(weights * (weights + EPSILON).log()).sum(dim=1).mean()
 
 
-def _stage(convolution: nn.Module) -> tuple[nn.Module, ...]:
+def conv_bn_relu(convolution: nn.Module, channels: int) -> tuple[nn.Module, ...]:
     """Convolution, BN, leaky ReLU with the authors' slope."""
-    channels = convolution.out_channels
-    assert isinstance(channels, int)  # noqa: S101
     return convolution, nn.BatchNorm3d(channels), nn.LeakyReLU(0.2)

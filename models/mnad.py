@@ -1,10 +1,13 @@
-"""MNAD: four frames go in and the fifth comes out (prediction), or one goes in and comes out again (reconstruction), by
-way of a memory of normal features.
+"""MNAD: a U-Net whose bottleneck reads a memory of normal features.
 
-H. Park, J. Noh, B. Ham, "Learning Memory-guided Normality for Anomaly Detection", CVPR 2020; a U-Net after Liu et al.,
-CVPR 2018, whose bottleneck asks the memory; for reconstruction without its skips, which would hand the frame to the
-decoder past the memory. Parameter names are those of the authors' code, so that their checkpoints
-load (`training.import_mnad`); their unused `encoder.moduleBatchNorm` is left out.
+H. Park, J. Noh, B. Ham, "Learning Memory-guided Normality for Anomaly Detection", CVPR 2020; the
+U-Net is that of Liu et al., CVPR 2018. Prediction takes four frames and gives the fifth.
+Reconstruction takes one frame and gives it again, without skips, which would carry the frame to the
+decoder past the memory.
+
+Parameter names are those of the authors' code, so that their checkpoints load
+(`checkpoint.import_mnad`). Their `encoder.moduleBatchNorm`, which their forward pass never calls, is
+left out.
 """
 
 from __future__ import annotations
@@ -18,16 +21,8 @@ import torch.nn.functional as F  # noqa: N812  torch's own convention
 from torch import Tensor, nn
 
 from lookout.models import memory
-from lookout.models.base import (
-    SINGLE_EPOCH,
-    Config,
-    Model,
-    Output,
-    TrainingProgress,
-    TrainingStep,
-    in_float32,
-)
-from lookout.models.blocks import double_conv, generate, last_encoding, upsample
+from lookout.models.base import Config, MemoryModel, Output, TrainingBatch, TrainingStep
+from lookout.models.device import in_float32
 from lookout.models.input_spec import InputSpec
 from lookout.models.scoring.metrics import squared_error
 
@@ -37,26 +32,26 @@ Skips = Sequence[Tensor]
 
 @dataclass(frozen=True, slots=True)
 class MnadConfig(Config):
-    """Prediction. The published numbers are the defaults."""
+    """Configuration of the prediction."""
 
     t_length: int = 5  # T: frames of a clip, T - 1 in and the last predicted
-    width: int = 64  # channels of the first stage; the others are 2, 4 and 8 times that
+    width: int = 64  # w: channels of the first level; the others have 2, 4 and 8 times that
     items: int = 10  # M
     dim: int = 512  # D
     fusion_weight: float = 0.6  # λ, eq. 15
     gamma: float = 0.01  # γ, the gate of the test-time update
-    loss_compact: float = 0.1
-    loss_separate: float = 0.1
+    loss_compact: float = 0.1  # λ_c, eq. 7
+    loss_separate: float = 0.1  # λ_s, eq. 7
 
     def __post_init__(self) -> None:
-        """Raises ValueError for sizes that do not fit the network."""
+        """Raise ValueError for sizes that do not fit the network."""
         if min(self.frames_in, self.width, self.items - 1, self.dim) < 1:
             raise ValueError("MNAD needs t_length >= 2, width >= 1, items >= 2 and dim >= 1")
-        self.check(multiple=8)  # the input is halved three times
+        self.check(multiple_px=8)  # the input is halved three times
 
     @property
     def input_spec(self) -> InputSpec:
-        """The score belongs to the last frame of the clip."""
+        """T frames; the score is that of the last."""
         return InputSpec(
             self.t_length,
             scored=self.t_length - 1,
@@ -73,7 +68,7 @@ class MnadConfig(Config):
 
 @dataclass(frozen=True, slots=True)
 class MnadReconConfig(MnadConfig):
-    """Reconstruction. The published numbers are the defaults."""
+    """Configuration of the reconstruction."""
 
     t_length: int = 1
     fusion_weight: float = 0.7
@@ -82,7 +77,7 @@ class MnadReconConfig(MnadConfig):
     loss_separate: float = 0.01
 
     def __post_init__(self) -> None:
-        """Raises ValueError for sizes that do not fit the network."""
+        """Raise ValueError for sizes that do not fit the network."""
         if self.t_length != 1:
             raise ValueError("MNAD, reconstruction, takes one frame: t_length must be 1")
         MnadConfig.__post_init__(self)
@@ -91,6 +86,48 @@ class MnadReconConfig(MnadConfig):
     def frames_in(self) -> int:
         """The frame that is reconstructed."""
         return 1
+
+
+def conv3x3(inputs: int, outputs: int) -> nn.Conv2d:
+    """(B, inputs, h, w) → (B, outputs, h, w)."""
+    return nn.Conv2d(inputs, outputs, kernel_size=3, padding=1)
+
+
+def double_conv(inputs: int, outputs: int) -> nn.Sequential:
+    """Convolution, BN, ReLU, twice: (B, inputs, h, w) → (B, outputs, h, w)."""
+    return nn.Sequential(
+        conv3x3(inputs, outputs),
+        nn.BatchNorm2d(outputs),
+        nn.ReLU(),
+        conv3x3(outputs, outputs),
+        nn.BatchNorm2d(outputs),
+        nn.ReLU(),
+    )
+
+
+def last_encoding(inputs: int, outputs: int) -> nn.Sequential:
+    """`double_conv` without the last BN and ReLU, since features may be negative."""
+    return nn.Sequential(*list(double_conv(inputs, outputs))[:4])
+
+
+def upsample(inputs: int, outputs: int) -> nn.Sequential:
+    """Transposed convolution, BN, ReLU: (B, inputs, h, w) → (B, outputs, 2 h, 2 w)."""
+    up = nn.ConvTranspose2d(inputs, outputs, kernel_size=3, stride=2, padding=1, output_padding=1)
+    return nn.Sequential(up, nn.BatchNorm2d(outputs), nn.ReLU())
+
+
+def generate(inputs: int, hidden: int) -> nn.Sequential:
+    """Give the frame: (B, inputs, H, W) → (B, 3, H, W) in [-1, 1]."""
+    return nn.Sequential(
+        conv3x3(inputs, hidden),
+        nn.BatchNorm2d(hidden),
+        nn.ReLU(),
+        conv3x3(hidden, hidden),
+        nn.BatchNorm2d(hidden),
+        nn.ReLU(),
+        conv3x3(hidden, 3),
+        nn.Tanh(),
+    )
 
 
 class Encoder(nn.Module):
@@ -114,49 +151,57 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """What was read (B, 2 D, H/8, W/8), and the skips where there are any → a frame (B, 3, H, W) in [-1, 1]."""
+    """Features with what the memory gave, (B, 2 D, H/8, W/8), and any skips → frame (B, 3, H, W).
+
+    The frame is in [-1, 1]. With skips, half of each level's channels come from them.
+    """
 
     def __init__(self, config: MnadConfig, *, skips: bool) -> None:
         super().__init__()
-        w, taken = config.width, 2 if skips else 1
+        w = config.width
+        share = 2 if skips else 1
         self.moduleConv = double_conv(2 * config.dim, 8 * w)
-        self.moduleUpsample4 = upsample(8 * w, (8 // taken) * w)
+        self.moduleUpsample4 = upsample(8 * w, (8 // share) * w)
         self.moduleDeconv3 = double_conv(8 * w, 4 * w)
-        self.moduleUpsample3 = upsample(4 * w, (4 // taken) * w)
+        self.moduleUpsample3 = upsample(4 * w, (4 // share) * w)
         self.moduleDeconv2 = double_conv(4 * w, 2 * w)
-        self.moduleUpsample2 = upsample(2 * w, (2 // taken) * w)
-        self.moduleDeconv1 = generate(2 * w, 3, hidden=w)
+        self.moduleUpsample2 = upsample(2 * w, (2 // share) * w)
+        self.moduleDeconv1 = generate(2 * w, hidden=w)
 
     def forward(self, x: Tensor, skips: Skips | None = None) -> Tensor:
         skip1, skip2, skip3 = skips or (None, None, None)
-        up4 = self.moduleUpsample4(self.moduleConv(x))  # (B, 4 w or 8 w, H/4, W/4)
-        up3 = self.moduleUpsample3(
-            self.moduleDeconv3(_beside(skip3, up4))
-        )  # (B, 2 w or 4 w, H/2, W/2)
-        up2 = self.moduleUpsample2(self.moduleDeconv2(_beside(skip2, up3)))  # (B, w or 2 w, H, W)
-        frame: Tensor = self.moduleDeconv1(_beside(skip1, up2))  # (B, 3, H, W)
+        level4 = self.moduleUpsample4(self.moduleConv(x))  # (B, 4 w or 8 w, H/4, W/4)
+        deconv3 = self.moduleDeconv3(join(skip3, level4))  # (B, 4 w, H/4, W/4)
+        level3 = self.moduleUpsample3(deconv3)  # (B, 2 w or 4 w, H/2, W/2)
+        deconv2 = self.moduleDeconv2(join(skip2, level3))  # (B, 2 w, H/2, W/2)
+        level2 = self.moduleUpsample2(deconv2)  # (B, w or 2 w, H, W)
+        frame: Tensor = self.moduleDeconv1(join(skip1, level2))  # (B, 3, H, W)
         return frame
 
 
-def _beside(skip: Tensor | None, up: Tensor) -> Tensor:
-    """The decoder's next input: 8, 4 and 2 w channels, with half of them from the skip where there is one."""
-    return up if skip is None else torch.cat((skip, up), dim=1)
+def join(skip: Tensor | None, level: Tensor) -> Tensor:
+    """Put a skip, where there is one, before a level's channels."""
+    return level if skip is None else torch.cat((skip, level), dim=1)
 
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
+    """Output of the network: the predicted or reconstructed frame, and the memory's queries."""
+
     frame: Tensor  # (B, 3, H, W) in [-1, 1]
     queries: Tensor  # (B, K, D), unit length, float32
 
 
-class Losses(NamedTuple):
-    frame: Tensor  # eq. 8 as the authors compute it: mean squared error of frames in [-1, 1]
+class MnadLosses(NamedTuple):
+    """Terms of eq. 7, scalars."""
+
+    frame: Tensor  # eq. 8 in the authors' code: mean squared error of frames in [-1, 1]
     compactness: Tensor  # eq. 9
     separateness: Tensor  # eq. 10
 
 
-class Mnad(Model):
-    """The network without its memory: `forward` takes the items and changes nothing."""
+class Mnad(MemoryModel):
+    """The network of both variants. The memory is an argument of every pass."""
 
     skips: ClassVar[bool]
 
@@ -169,67 +214,65 @@ class Mnad(Model):
     def forward(self, frames: Tensor, items: Tensor) -> Prediction:
         """Predict the frame after `frames`, or reconstruct the one that they are.
 
-        frames: (B, 3 frames_in, H, W) in [-1, 1], stacked along the channels, oldest first.
-        items: (B, M, D), a memory a sample; or (1, M, D), one that the whole batch asks.
+        frames: (B, 3 frames_in, H, W) in [-1, 1], along the channels, oldest first.
+        items: (B, M, D), a memory for each sample; or (1, M, D), one for the whole batch.
         """
         features, *skips = self.encoder(frames)
-        return self.answer(features, skips, items)
+        return self.decode(features, skips, items)
 
-    def answer(self, features: Tensor, skips: Skips, items: Tensor) -> Prediction:
-        """From what the encoder found, (B, D, h, w) and its three skips, by way of the memory."""
+    def decode(self, features: Tensor, skips: Skips, items: Tensor) -> Prediction:
+        """Read the memory and decode: features (B, D, h, w), the encoder's three skips."""
         q = memory.queries_of(features)  # (B, K, D)
-        concat = memory.read(q, items)  # (B, K, 2 D)
-        height, width = features.shape[2:]
-        asked = concat.transpose(1, 2).reshape(len(features), -1, height, width).to(features.dtype)
-        return Prediction(self.decoder(asked, skips if self.skips else None), q)
+        read = memory.read(q, items)  # (B, K, 2 D)
+        batch, _, height, width = features.shape
+        grid = read.transpose(1, 2).reshape(batch, -1, height, width)  # (B, 2 D, h, w)
+        frame = self.decoder(grid.to(features.dtype), skips if self.skips else None)
+        return Prediction(frame, q)
 
     def initial_items(self) -> Tensor:
         return memory.initial_items(self.config.items, self.config.dim)
 
     def split(self, clips: Tensor) -> tuple[Tensor, Tensor]:
-        """What goes in and what should come out: (B, 3 T, H, W) → (B, 3 frames_in, H, W), (B, 3, H, W)."""
+        """Input and target: (B, 3 T, H, W) → (B, 3 frames_in, H, W), (B, 3, H, W)."""
         return clips[:, : 3 * self.config.frames_in], clips[:, -3:]
 
     def measure(self, clips: Tensor, items: Tensor) -> Output:
-        frames, actual = self.split(clips)
+        """PSNR comes from eq. 13's error, the distance is eq. 14's."""
+        frames, target = self.split(clips)
         prediction = self(frames, items)
         with in_float32(clips):
             q = prediction.queries
-            return Output(squared_error(prediction.frame, actual), memory.distance(q, items), q)
+            error = squared_error(prediction.frame, target)
+            return Output(error, {"distance": memory.distance(q, items)}, q)
 
-    def losses(self, clips: Tensor, items: Tensor) -> tuple[Losses, Tensor, Tensor]:
-        """One forward pass in train mode: the losses, the items after the update (M, D), the frame (B, 3, H, W).
+    def losses(self, clips: Tensor, items: Tensor) -> tuple[MnadLosses, Tensor, Tensor]:
+        """Return losses, the items after the update (M, D) and the frame (B, 3, H, W).
 
-        clips: (B, 3 T, H, W) in [-1, 1]; items: (M, D). The whole batch asks one memory, the softmax over queries runs
-        over all of it.
+        clips: (B, 3 T, H, W) in [-1, 1]; items: (M, D). In training the whole batch asks one
+        memory, and the softmax over queries runs over all of it.
         """
-        frames, actual = self.split(clips)
+        frames, target = self.split(clips)
         m = items[None]  # (1, M, D)
         prediction = self(frames, m)
-        with in_float32(
-            clips
-        ):  # in bf16 cosines near 1 tie, and a tie would say which item is the nearest
+        with in_float32(clips):  # in bf16 cosines near 1 tie, and a tie decides the nearest item
             q = memory.fold_batch(prediction.queries)  # (1, B K, D)
-            losses = Losses(
-                F.mse_loss(prediction.frame.float(), actual),
+            losses = MnadLosses(
+                F.mse_loss(prediction.frame.float(), target),
                 memory.compactness(q, m),
                 memory.separateness(q, m),
             )
             return losses, memory.update(q, m)[0], prediction.frame
 
-    def training_step(
-        self,
-        clips: Tensor,
-        items: Tensor,
-        progress: TrainingProgress = SINGLE_EPOCH,  # noqa: ARG002
-    ) -> TrainingStep:
+    def training_step(self, batch: TrainingBatch, items: Tensor) -> TrainingStep:
         """Eq. 7: L = L_rec + λ_c L_compact + λ_s L_separate."""
-        losses, items, _ = self.losses(clips, items)
-        weights = self.config.loss_compact, self.config.loss_separate
-        loss = losses.frame + weights[0] * losses.compactness + weights[1] * losses.separateness
-        return TrainingStep(
-            loss, losses.frame.detach() / 4, items
-        )  # frames span [-1, 1]: peak 1 is a quarter
+        losses, updated, _ = self.losses(batch.clips, items)
+        loss = (
+            losses.frame
+            + self.config.loss_compact * losses.compactness
+            + self.config.loss_separate * losses.separateness
+        )
+        mse = losses.frame.detach() / 4  # frames span [-1, 1]: with peak 1 it is a quarter
+        return TrainingStep(loss, mse, updated)
 
 
 class MnadPred(Mnad):
@@ -239,6 +282,6 @@ class MnadPred(Mnad):
 
 
 class MnadRecon(Mnad):
-    """Reconstruction: nothing gets past the memory."""
+    """Reconstruction: nothing passes by the memory."""
 
     skips = False

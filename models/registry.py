@@ -13,7 +13,7 @@ from lookout.models.autoencoder import (
     VariationalAutoencoder,
     VariationalConfig,
 )
-from lookout.models.base import Config, Model
+from lookout.models.base import AnyModel, Config
 from lookout.models.errors import CheckpointError
 from lookout.models.memae import MemAE, MemAEConfig
 from lookout.models.mnad import MnadConfig, MnadPred, MnadRecon, MnadReconConfig
@@ -22,7 +22,7 @@ from lookout.models.std import STD, STDConfig
 
 class Entry(NamedTuple):
     config: type[Config]
-    model: Callable[[Any], Model]  # takes a config of that type
+    model: Callable[[Any], AnyModel]  # takes a config of that type
 
 
 MODELS: dict[str, Entry] = {
@@ -125,6 +125,6 @@ def name_of(config: Config) -> str:
     return next(name for name, entry in MODELS.items() if entry.config is type(config))
 
 
-def make_model(name: str, config: Config) -> Model:
+def make_model(name: str, config: Config) -> AnyModel:
     """The untrained network of model `name`."""
     return MODELS[name].model(config)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -12,13 +12,13 @@ import torch
 from torch import Tensor
 
 from lookout.models import memory_update as guard
-from lookout.models.base import Output
+from lookout.models.base import Output, measure
 from lookout.models.checkpoint.file import Checkpoint
-from lookout.models.device import Precision
+from lookout.models.device import Precision, autocast
 from lookout.models.input_spec import InputSpec
 from lookout.models.memory_update import Rules, UpdateRule
 from lookout.models.scoring.camera_state import StepOutput
-from lookout.models.scoring.metrics import gate_error, psnr_db
+from lookout.models.scoring.metrics import gate_error, psnr_db, sum_each
 from lookout.models.vision.heatmap import as_levels, heatmap
 from lookout.models.vision.tensors import to_clips
 
@@ -107,15 +107,20 @@ class Scorer:
 
     @torch.inference_mode()
     def step(
-        self, clips: Sequence[Pixels], items: Tensor, rules: Sequence[UpdateRule] | None = None
+        self,
+        clips: Sequence[Pixels],
+        items: Tensor,
+        rules: Sequence[UpdateRule] | None = None,
+        weights: Tensor | None = None,
     ) -> Scored:
-        """Score one frame of each clip, the one that `needs` says.
+        """Score one frame of each clip, the one that `input_spec` names.
 
         clips: B arrays (T, H, W, 3) uint8 RGB, oldest first, at the checkpoint's size.
         items: (B, M, D) float32, each sample's own memory.
         rules: how each sample's memory is updated; None: all as published, with the gate γ.
+        weights: of each pixel, see `weigh`; None: all count alike.
         """
-        return self.step_normalised(self.normalise(clips), items, rules)
+        return self.step_normalised(self.normalise(clips), items, rules, weights)
 
     def normalise(self, clips: Sequence[Pixels] | Tensor) -> Tensor:
         """(B, T, H, W, 3) uint8 RGB, as arrays or a tensor → (B, C T, H, W), as the weights expect them."""
@@ -126,28 +131,35 @@ class Scorer:
 
     @torch.inference_mode()
     def step_normalised(
-        self, clips: Tensor, items: Tensor, rules: Sequence[UpdateRule] | None = None
+        self,
+        clips: Tensor,
+        items: Tensor,
+        rules: Sequence[UpdateRule] | None = None,
+        weights: Tensor | None = None,
     ) -> Scored:
-        """As `step`, from what `normalise` gives."""
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
-            measured = self._model.measure(clips, items)
-        error = measured.error
-        followed = self._follow(
-            measured, items, rules or [UpdateRule.paper(self.gamma)] * len(clips)
-        )
+        """Score clips that `normalise` gave; the rest as in `step`."""
+        with autocast(self.device, self.precision):
+            output = measure(self._model, clips, items)
+        psnr_error = output.map  # (B, C, H, W)
+        if weights is not None:
+            weighted, mean_weight = weigh(output.map, weights)
+            output = replace(output, map=weighted)
+            psnr_error = weighted / mean_weight
+        followed = self._follow(output, items, rules or [UpdateRule.paper(self.gamma)] * len(clips))
         return Scored(
-            psnr_db=psnr_db(error),
-            distance=measured.distance,
+            psnr_db=psnr_db(psnr_error),
+            distance=output.distance,
             gate_error=followed.gate_error,
             memory_updated=followed.updated,
             items=followed.items,
             drift=followed.drift,
-            heat=heatmap(error),
+            heat=heatmap(output.map),
         )
 
-    def _follow(self, measured: Output, items: Tensor, rules: Sequence[UpdateRule]) -> Followed:
+    def _follow(self, output: Output, items: Tensor, rules: Sequence[UpdateRule]) -> Followed:
         """The gated update of each sample's memory."""
-        error, q = measured.error, measured.queries  # (B, C, H, W), (B, K, D)
+        error = output.map  # (B, C, H, W)
+        q = output.queries  # (B, K, D)
         if q is None:
             none = torch.zeros(len(error), device=self.device)  # (B,)
             return Followed(none + torch.nan, none.bool(), items, none)
@@ -158,3 +170,20 @@ class Scorer:
             updated[:, None, None], guard.update(q, items, self._items, given), items
         )
         return Followed(gate, updated, moved, guard.drift(moved, self._items))
+
+
+def weigh(error: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    """Weigh the pixels of an error map; return it with its samples' mean weights, (B, 1, 1, 1).
+
+    This is the one place where zones and masks enter: PSNR, gate error and heatmap come from the
+    weighted map, and a pixel of weight 0 has no influence on any of them. PSNR takes the mean over
+    the weights instead of the pixels, so that all three stay on the scale of a calibration without
+    weights. Weights of 1 change no bit. The model's own distance is not weighted.
+
+    error: (B, C, H, W); weights: in [0, 1], (H, W), or (B, H, W) for one set per sample. A sample
+    whose weights are all 0 counts as predicted without an error.
+    """
+    each = weights.to(error).reshape(-1, 1, *error.shape[2:])  # (B or 1, 1, H, W)
+    mean = sum_each(each) / each[0].numel()  # (B or 1,)
+    mean = mean.clamp_min(torch.finfo(mean.dtype).tiny)
+    return error * each, mean[:, None, None, None].expand(len(error), -1, -1, -1)

@@ -1,18 +1,20 @@
-"""STD: appearance and motion apart. One autoencoder makes the first frame, one the change up to the last; both are held
-to clusters of what they usually see.
+"""STD: appearance and motion apart, both held to clusters of their usual features.
 
-Y. Chang et al., "Video Anomaly Detection with Spatio-Temporal Dissociation", Pattern Recognition 2022, after
-"Clustering Driven Deep Autoencoder for Video Anomaly Detection", ECCV 2020. Parameter names are those of the authors'
-code.
+One autoencoder gives the first frame, one the change up to the last. Y. Chang et al., "Video
+Anomaly Detection with Spatio-Temporal Dissociation", Pattern Recognition 2022, after "Clustering
+Driven Deep Autoencoder for Video Anomaly Detection", ECCV 2020. Parameter names are those of the
+authors' code.
 
-Where the authors' code departs from the paper, this follows the code:
-- the motion branch takes frames 1 to 4 and gives x5 - x1, the appearance branch reconstructs x1: their sum predicts x5;
+Departures of the authors' code from the paper, followed here:
+- the motion branch takes frames 1 to 4 and gives x5 - x1, the appearance branch reconstructs x1:
+  their sum predicts x5;
 - the attention's softmax runs over places of a pooled map, and exp of it scales the features;
 - the anomaly's distance is averaged over the clusters, not summed: smaller by K.
-Where this departs from the code:
-- one optimiser for all losses, and the clusters pull at whole encoders, as in the paper; the code lets them pull at the
-  last layers alone, at a rate of their own;
-- k-means starts on features of unit length, which are what the clusters are then held against; the code: before that;
+Departures from the code:
+- one optimiser for all losses, and the clusters pull at whole encoders, as in the paper; the code
+  lets them pull at the last layers alone, at a rate of their own;
+- k-means starts on features of unit length, the ones that are then compared with the clusters; the
+  code starts on them before they are normalised;
 - the score itself is scaled per video, not its inverse.
 """
 
@@ -27,17 +29,10 @@ import torch
 import torch.nn.functional as F  # noqa: N812  torch's own convention
 from torch import Tensor, nn
 
-from lookout.models.base import (
-    SINGLE_EPOCH,
-    Config,
-    Model,
-    Output,
-    TrainingProgress,
-    TrainingStep,
-    in_float32,
-)
+from lookout.models.base import Config, Model, Output, TrainingBatch, TrainingStep
+from lookout.models.device import in_float32
 from lookout.models.input_spec import InputSpec
-from lookout.models.kmeans import POINTS, kmeans
+from lookout.models.kmeans import MAX_POINTS, kmeans
 from lookout.models.scoring.metrics import sum_each
 
 FRAMES = 5
@@ -45,9 +40,9 @@ FRAMES = 5
 
 @dataclass(frozen=True, slots=True)
 class STDConfig(Config):
-    """The published numbers are the defaults."""
+    """Configuration; the published numbers are the defaults."""
 
-    width: int = 32  # channels of the first stage; the others are 2, 4 and 8 times that
+    width: int = 32  # w: channels of the first level; the others have 2, 4 and 8 times that
     items: int = 32  # K, clusters
     sharpness: float = 25.0  # of the soft assignment
     loss_gradient: float = 0.01  # of the motion branch
@@ -56,43 +51,59 @@ class STDConfig(Config):
     fusion_weight: float = 0.0  # the score is the fused error times the cluster map alone
 
     def __post_init__(self) -> None:
-        """Raises ValueError for sizes that do not fit the network."""
+        """Raise ValueError for sizes that do not fit the network."""
         if min(self.width, self.items - 1) < 1:
             raise ValueError("STD needs width >= 1 and items >= 2")
         if not 0 <= self.clusters_from < 1:
             raise ValueError("clusters_from must lie in [0, 1)")
-        self.check(multiple=16)  # the attention looks at a sixteenth
+        self.check(multiple_px=16)  # the attention pools to a sixteenth
 
     @property
     def dim(self) -> int:
-        """Of a cluster's centre: the features of both branches."""
+        """Numbers of a cluster's centre: the features of both branches."""
         return 16 * self.width
 
     @property
     def input_spec(self) -> InputSpec:
-        """The score belongs to x5, which the branches predict together."""
+        """Five frames; the score is that of x5, which the branches predict together."""
         return InputSpec(FRAMES, scored=FRAMES - 1, memory="fixed", black=0.0)
 
 
+def conv3x3(inputs: int, outputs: int, stride: int = 1) -> nn.Conv2d:
+    """(B, inputs, h, w) → (B, outputs, h / stride, w / stride), without bias."""
+    return nn.Conv2d(inputs, outputs, kernel_size=3, stride=stride, padding=1, bias=False)
+
+
+def double(inputs: int, outputs: int) -> nn.Sequential:
+    """(B, inputs, h, w) → (B, outputs, 2 h, 2 w)."""
+    return nn.Sequential(nn.PixelShuffle(2), conv3x3(inputs // 4, outputs))
+
+
 class Block(nn.Module):
-    """Two convolutions beside one, without bias or BN; the first ones halve the picture, or double it: `up`."""
+    """Two convolutions beside one, without bias or BN: (B, inputs, h, w) → (B, outputs, h/2, w/2).
+
+    up: (B, outputs, 2 h, 2 w) instead.
+    """
 
     def __init__(self, inputs: int, outputs: int, *, up: bool = False) -> None:
         super().__init__()
-        step = _double if up else _halve
-        self.conv1 = step(inputs, outputs) if up else step(inputs, outputs)[0]
-        self.conv2 = _conv3x3(outputs, outputs)
-        self.downsample = step(inputs, outputs)
+        self.conv1: nn.Module
+        if up:
+            self.conv1 = double(inputs, outputs)
+            self.conv2 = conv3x3(outputs, outputs)
+            self.downsample = double(inputs, outputs)
+        else:
+            self.conv1 = conv3x3(inputs, outputs, stride=2)
+            self.conv2 = conv3x3(outputs, outputs)
+            self.downsample = nn.Sequential(conv3x3(inputs, outputs, stride=2))
 
     def forward(self, x: Tensor) -> Tensor:
-        inner: Tensor = self.conv2(
-            F.leaky_relu(self.conv1(x))
-        )  # (B, outputs, h/2 or 2 h, w/2 or 2 w)
+        inner: Tensor = self.conv2(F.leaky_relu(self.conv1(x)))  # (B, outputs, h', w')
         return F.leaky_relu(inner + self.downsample(x))
 
 
 class VarianceAttention(nn.Module):
-    """Places whose features vary, where something moves, count for more: (B, C, h, w) → the same shape."""
+    """Gives weight to places whose features vary, where something moves: (B, C, h, w)."""
 
     def __init__(self, channels: int, pool: int) -> None:
         super().__init__()
@@ -103,26 +114,28 @@ class VarianceAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         projected = F.avg_pool2d(self.flow(x), self.pool)  # (B, C, h/p, w/p)
-        variance = (
-            (projected - projected.mean(dim=1, keepdim=True)).square().sum(dim=1, keepdim=True)
-        )
+        deviation = projected - projected.mean(dim=1, keepdim=True)  # (B, C, h/p, w/p)
+        variance = deviation.square().sum(dim=1, keepdim=True)  # (B, 1, h/p, w/p)
         attention = variance.flatten(2).softmax(dim=2).view_as(variance)  # (B, 1, h/p, w/p)
         return F.interpolate(attention, scale_factor=self.pool).exp() * x
 
 
 class MotionEncoder(nn.Module):
-    """x1 to x4 (B, 12, H, W) → features (B, 8 w, H/8, W/8), sum of sizes 1 a place, and two skips."""
+    """x1 to x4 (B, 12, H, W) → features (B, 8 w, H/8, W/8) and two skips.
+
+    At each place the features' absolute values add up to 1.
+    """
 
     def __init__(self, w: int) -> None:
         super().__init__()
-        stages: list[nn.Module] = [_first(3 * (FRAMES - 1), w)]
+        levels: list[nn.Module] = [nn.Sequential(conv3x3(3 * (FRAMES - 1), w), nn.ReLU())]
         for i, channels in enumerate((w, 2 * w, 4 * w)):
-            stage = nn.Sequential()
-            stage.add_module(f"feature_ex{i}", nn.Sequential(Block(channels, 2 * channels)))
-            stage.add_module(f"att_layer{i + 1}", VarianceAttention(2 * channels, 2 ** (3 - i)))
-            stages.append(stage)
-        stages[-1].add_module("last_layer", _conv3x3(8 * w, 8 * w))
-        self.layer_list = nn.ModuleList(stages)
+            level = nn.Sequential()
+            level.add_module(f"feature_ex{i}", nn.Sequential(Block(channels, 2 * channels)))
+            level.add_module(f"att_layer{i + 1}", VarianceAttention(2 * channels, 2 ** (3 - i)))
+            levels.append(level)
+        levels[-1].add_module("last_layer", conv3x3(8 * w, 8 * w))
+        self.layer_list = nn.ModuleList(levels)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         first, one, two, three = self.layer_list
@@ -143,7 +156,7 @@ class MotionDecoder(nn.Module):
             Block(4 * w, 2 * w, up=True),
         ]
         self.layer_list = nn.ModuleList(
-            [*(nn.Sequential(block) for block in blocks), nn.Sequential(_conv3x3(2 * w, 3))]
+            [*(nn.Sequential(block) for block in blocks), nn.Sequential(conv3x3(2 * w, 3))]
         )
 
     def forward(self, features: Tensor, skip2: Tensor, skip1: Tensor) -> Tensor:
@@ -155,17 +168,15 @@ class MotionDecoder(nn.Module):
 
 
 class StaticEncoder(nn.Module):
-    """x1 (B, 3, H, W) → features (B, 8 w, H/8, W/8), none negative, sum 1 a place."""
+    """x1 (B, 3, H, W) → features (B, 8 w, H/8, W/8), none negative; at each place they sum to 1."""
 
     def __init__(self, w: int) -> None:
         super().__init__()
-        self.flow = nn.Sequential(OrderedDict(layer0=_first(3, w)))
+        self.flow = nn.Sequential(OrderedDict(layer0=nn.Sequential(conv3x3(3, w), nn.ReLU())))
         for i, channels in enumerate((w, 2 * w, 4 * w), start=1):
             self.flow.add_module(f"layer{i}_bn", nn.BatchNorm2d(channels))
             self.flow.add_module(f"layer{i}", nn.Sequential(Block(channels, 2 * channels)))
-        self.proj = nn.Sequential(
-            OrderedDict(last_layer=_conv3x3(8 * w, 8 * w), last_act=nn.ReLU())
-        )
+        self.proj = nn.Sequential(OrderedDict(last_layer=conv3x3(8 * w, 8 * w), last_act=nn.ReLU()))
 
     def forward(self, x: Tensor) -> Tensor:
         return F.normalize(self.proj(self.flow(x)), p=1, dim=1)
@@ -178,10 +189,9 @@ class StaticDecoder(nn.Module):
         super().__init__()
         self.flow = nn.Sequential()
         for i, (inputs, outputs) in enumerate(((8, 8), (8, 4), (4, 2)), start=1):
-            self.flow.add_module(
-                f"de-layer{i}", nn.Sequential(Block(inputs * w, outputs * w, up=True))
-            )
-        self.flow.add_module("back-layer", nn.Sequential(_conv3x3(2 * w, 3)))
+            block = Block(inputs * w, outputs * w, up=True)
+            self.flow.add_module(f"de-layer{i}", nn.Sequential(block))
+        self.flow.add_module("back-layer", nn.Sequential(conv3x3(2 * w, 3)))
 
     def forward(self, features: Tensor) -> Tensor:
         frame: Tensor = self.flow(features)
@@ -199,13 +209,11 @@ class Clusters(nn.Module):
         self.identity_matrix = nn.Parameter(torch.eye(config.items), requires_grad=False)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Distance to each centre times its soft assignment: (B, 2 · 8 w, h, w) → (B, K, h, w)."""
-        places = (
-            F.normalize(features, dim=1).flatten(2).transpose(1, 2).contiguous()
-        )  # (B, h w, 16 w)
-        distance = torch.stack(
-            [torch.cdist(one, self.cluster_center) for one in places]
-        )  # (B, h w, K)
+        """Distance to each centre times its soft assignment: (B, 16 w, h, w) → (B, K, h, w)."""
+        unit = F.normalize(features, dim=1)  # (B, 16 w, h, w)
+        places = unit.flatten(2).transpose(1, 2).contiguous()  # (B, h w, 16 w)
+        distances = [torch.cdist(one, self.cluster_center) for one in places]
+        distance = torch.stack(distances)  # (B, h w, K)
         # A softmax in the authors' order of steps: the map's spread is near float32's rounding.
         near = (-self.sharpness * (distance - distance.amin(dim=2, keepdim=True))).exp()
         assigned = near / near.sum(dim=2, keepdim=True)  # (B, h w, K)
@@ -213,6 +221,8 @@ class Clusters(nn.Module):
 
 
 class Dissociated(NamedTuple):
+    """Output of the network."""
+
     appearance: Tensor  # x̂1, (B, 3, H, W)
     motion: Tensor  # of x5 - x1, (B, 3, H, W)
     features: Tensor  # of both branches, (B, 16 w, H/8, W/8)
@@ -223,19 +233,19 @@ class Dissociated(NamedTuple):
         return self.appearance.float() + self.motion.float()
 
 
-class Losses(NamedTuple):
-    """Mean squares, and mean absolute differences of gradients; of x̂1, of x1 + motion, and of both branches' sum."""
+class STDLosses(NamedTuple):
+    """Errors of x̂1, of x1 + motion and of x̂5, scalars."""
 
-    appearance_l2: Tensor
+    appearance_l2: Tensor  # mean square
     motion_l2: Tensor
     fused_l2: Tensor
-    appearance_grad: Tensor
+    appearance_grad: Tensor  # `gradient_loss`
     motion_grad: Tensor
     fused_grad: Tensor
 
 
 class STD(Model):
-    """The authors' network: three stages of one block."""
+    """The authors' network: three levels of one block."""
 
     def __init__(self, config: STDConfig) -> None:
         super().__init__()
@@ -251,91 +261,76 @@ class STD(Model):
         """clips: x1 to x5, (B, 15, H, W) in [0, 1]."""
         static = self.static_encoder_func(clips[:, :3])  # (B, 8 w, H/8, W/8)
         motion, *skips = self.motion_encoder_func(clips[:, :-3])  # (B, 8 w, H/8, W/8)
-        both = torch.cat((static, motion), dim=1)  # (B, 16 w, H/8, W/8)
-        return Dissociated(
-            self.static_decoder_func(static), self.motion_decoder_func(motion, *skips), both
-        )
+        features = torch.cat((static, motion), dim=1)  # (B, 16 w, H/8, W/8)
+        appearance = self.static_decoder_func(static)  # (B, 3, H, W)
+        return Dissociated(appearance, self.motion_decoder_func(motion, *skips), features)
 
     def cluster_map(self, features: Tensor) -> Tensor:
-        """How far each place is from its clusters: (B, 16 w, H/8, W/8) → (B, 1, H, W)."""
-        return F.interpolate(
-            self.cluster(features.float()).mean(dim=1, keepdim=True), scale_factor=8
-        )
+        """Distance of each place to its clusters: (B, 16 w, H/8, W/8) → (B, 1, H, W)."""
+        distance = self.cluster(features.float()).mean(dim=1, keepdim=True)  # (B, 1, H/8, W/8)
+        return F.interpolate(distance, scale_factor=8)
 
-    def measure(self, clips: Tensor, items: Tensor) -> Output:  # noqa: ARG002  no camera has clusters of its own
-        """PSNR and heatmap of x̂5; the distance is the published score, the mean of fused error times cluster map."""
-        found = self(clips)
+    def measure(self, clips: Tensor) -> Output:
+        """The map is the error of x̂5; the distance is the published score.
+
+        That score is the mean of the error times the cluster map.
+        """
+        dissociated = self(clips)
         with in_float32(clips):
-            error = (found.fused - clips[:, -3:]).square()  # (B, 3, H, W)
-            weighted = error.mean(dim=1, keepdim=True) * self.cluster_map(
-                found.features
-            )  # (B, 1, H, W)
-            return Output(error, sum_each(weighted) / weighted[0].numel())
+            error = (dissociated.fused - clips[:, -3:]).square()  # (B, 3, H, W)
+            clusters = self.cluster_map(dissociated.features)  # (B, 1, H, W)
+            weighted = error.mean(dim=1, keepdim=True) * clusters  # (B, 1, H, W)
+            return Output(error, {"distance": sum_each(weighted) / weighted[0].numel()})
 
-    def losses(self, clips: Tensor, found: Dissociated) -> Losses:
-        first, last = clips[:, :3], clips[:, -3:]
-        made = (
-            (found.appearance.float(), first),
-            (found.motion.float() + first, last),
-            (found.fused, last),
+    def losses(self, clips: Tensor, dissociated: Dissociated) -> STDLosses:
+        """Compare both branches and their sum with clips (B, 15, H, W)."""
+        x1 = clips[:, :3]
+        x5 = clips[:, -3:]
+        pairs = (
+            (dissociated.appearance.float(), x1),
+            (dissociated.motion.float() + x1, x5),
+            (dissociated.fused, x5),
         )
-        return Losses(
-            *(F.mse_loss(*pair) for pair in made), *(gradient_loss(*pair) for pair in made)
-        )
+        squares = [F.mse_loss(*pair) for pair in pairs]
+        gradients = [gradient_loss(*pair) for pair in pairs]
+        return STDLosses(*squares, *gradients)
 
-    def training_step(
-        self, clips: Tensor, items: Tensor, progress: TrainingProgress = SINGLE_EPOCH
-    ) -> TrainingStep:
-        """Both branches learn apart; when the clusters have started, the encoders are drawn to them."""
-        found = self(clips)
-        losses = self.losses(clips, found)
+    def training_step(self, batch: TrainingBatch) -> TrainingStep:
+        """Train the branches apart; once the clusters have started, draw the encoders to them."""
+        dissociated = self(batch.clips)
+        losses = self.losses(batch.clips, dissociated)
         loss = (
             losses.appearance_l2 + losses.motion_l2 + self.config.loss_gradient * losses.motion_grad
         )
-        if progress.is_past(self.config.clusters_from):
-            loss = loss + self.config.loss_cluster * self.cluster(found.features.float()).mean()
-        return TrainingStep(loss, losses.fused_l2.detach(), items)
+        if batch.progress.is_past(self.ready_after):
+            distance = self.cluster(dissociated.features.float()).mean()
+            loss = loss + self.config.loss_cluster * distance
+        return TrainingStep(loss, losses.fused_l2.detach())
 
-    def begin_epoch(self, progress: TrainingProgress, clips: Iterable[Tensor]) -> None:
-        if progress.begins(self.config.clusters_from):
-            self.make_ready(clips)
-
-    def is_ready(self, progress: TrainingProgress) -> bool:
-        """Before that the centres are random."""
-        return progress.is_past(self.config.clusters_from)
+    @property
+    def ready_after(self) -> float:
+        """Before this share of the epochs the centres are random."""
+        return self.config.clusters_from
 
     def make_ready(self, clips: Iterable[Tensor]) -> None:
-        """Deep k-means: the clusters start as k-means finds them in the features of the branches as trained so far."""
-        self.eval()  # else the features would change the batch norms on their way
-        places: list[Tensor] = []
+        """Start the clusters by k-means in the features of the branches as trained so far."""
+        self.eval()  # the features must not change the batch norms on their way
+        points: list[Tensor] = []
         with torch.no_grad():
             for batch in clips:
                 features = F.normalize(self(batch).features.float(), dim=1)  # (B, 16 w, h, w)
-                places.append(features.movedim(1, -1).flatten(0, 2))  # (B h w, 16 w)
-                if sum(map(len, places)) >= POINTS:
+                points.append(features.movedim(1, -1).flatten(0, 2))  # (B h w, 16 w)
+                if sum(map(len, points)) >= MAX_POINTS:
                     break
-            self.cluster.cluster_center.copy_(kmeans(torch.cat(places), self.config.items))
+            self.cluster.cluster_center.copy_(kmeans(torch.cat(points), self.config.items))
         self.train()
 
 
-def gradient_loss(made: Tensor, actual: Tensor) -> Tensor:
-    """Mean absolute difference of the sizes of the gradients to the right and down; 0 at the far edges. Scalar."""
-    across = made.diff(dim=3).abs() - actual.diff(dim=3).abs()  # (B, C, H, W - 1)
-    down = made.diff(dim=2).abs() - actual.diff(dim=2).abs()  # (B, C, H - 1, W)
-    return (across.abs().sum() + down.abs().sum()) / made.numel()
+def gradient_loss(frame: Tensor, target: Tensor) -> Tensor:
+    """Mean absolute difference of the gradients' sizes, to the right and down; scalar.
 
-
-def _first(inputs: int, outputs: int) -> nn.Sequential:
-    return nn.Sequential(_conv3x3(inputs, outputs), nn.ReLU())
-
-
-def _conv3x3(inputs: int, outputs: int, stride: int = 1) -> nn.Conv2d:
-    return nn.Conv2d(inputs, outputs, kernel_size=3, stride=stride, padding=1, bias=False)
-
-
-def _halve(inputs: int, outputs: int) -> nn.Sequential:
-    return nn.Sequential(_conv3x3(inputs, outputs, stride=2))
-
-
-def _double(inputs: int, outputs: int) -> nn.Sequential:
-    return nn.Sequential(nn.PixelShuffle(2), _conv3x3(inputs // 4, outputs))
+    frame, target: (B, C, H, W). Gradients across the far edges count as 0.
+    """
+    across = frame.diff(dim=3).abs() - target.diff(dim=3).abs()  # (B, C, H, W - 1)
+    down = frame.diff(dim=2).abs() - target.diff(dim=2).abs()  # (B, C, H - 1, W)
+    return (across.abs().sum() + down.abs().sum()) / frame.numel()

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from lookout.models.base import Config
+from lookout.models.base import Config, initial_items
 from lookout.models.checkpoint.file import Checkpoint, save_checkpoint
 from lookout.models.media.preprocess import Preprocess
 from lookout.models.mnad import MnadConfig
@@ -55,7 +55,7 @@ def untrained(config: Config, seed: int = 0, calibration: Bounds | None = None) 
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model = make_model(name, config).eval().requires_grad_(False)
-        items = model.initial_items()
+        items = initial_items(model)
     return Checkpoint(
         name, model, items, config, Preprocess(config.height_px, config.width_px), calibration, {}
     )

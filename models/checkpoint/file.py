@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from lookout.models.base import Config, Model
+from lookout.models.base import AnyModel, Config
 from lookout.models.checkpoint.header import Header, read_header
 from lookout.models.errors import CheckpointError
 from lookout.models.media.atomic_file import replacing
@@ -28,7 +28,7 @@ class Checkpoint:
     """A trained model as it lies on disk, ready to use."""
 
     name: str  # the model's name in the registry
-    model: Model  # in eval mode, float32, on the CPU
+    model: AnyModel  # in eval mode, float32, on the CPU
     items: Tensor  # (M, D) float32; (0, 0) without a memory that adapts
     config: Config
     preprocess: Preprocess

@@ -22,9 +22,18 @@ from torch import Tensor
 from torch.optim import Adam
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
-from lookout.models.base import Config, TrainingProgress, TrainingStep
+from lookout.models.base import (
+    Config,
+    MemoryModel,
+    TrainingBatch,
+    TrainingProgress,
+    TrainingStep,
+    initial_items,
+    measure,
+)
 from lookout.models.checkpoint.file import Checkpoint
 from lookout.models.data.footage import Footage
+from lookout.models.device import autocast
 from lookout.models.errors import CheckpointError, TrainingError
 from lookout.models.media.atomic_file import replacing
 from lookout.models.media.preprocess import Preprocess
@@ -66,7 +75,7 @@ class Trainer:
         self.loader = WindowLoader(footage, self.device, resident=resident)
         self.model = make_model(name_of(config), config).to(self.device).train()
         self.model.to(memory_format=self.model.layout)  # type: ignore[call-overload]
-        self.items = self.model.initial_items().to(self.device)
+        self.items = initial_items(self.model).to(self.device)
         fused = True if self.device.type == "cuda" else None  # None: as torch does on a CPU
         self.optimizer = Adam(self.model.parameters(), lr=options.learning_rate, fused=fused)
         self.schedule = CosineAnnealingLR(self.optimizer, T_max=options.epochs)
@@ -75,7 +84,7 @@ class Trainer:
         self.budget = TimeBudget(options.limit_s)
         self.log: list[LogEntry] = []
         self._since_entry: list[tuple[float, float]] = []  # loss and PSNR of each step
-        self._training_step = self.model.training_step
+        self._training_step: Callable[..., TrainingStep] = self.model.training_step
         if options.compiled:
             self._training_step = torch.compile(self.model.training_step)
 
@@ -145,7 +154,8 @@ class Trainer:
 
     def begin_epoch(self) -> None:
         """Prepare the model for an epoch. Done again by a resumed run, it gives the same."""
-        self.model.begin_epoch(self.progress, (batch.clips for batch in self.batches()))
+        if self.progress.begins(self.model.ready_after):
+            self.model.make_ready(batch.clips for batch in self.batches())
 
     def end_epoch(self) -> None:
         """Step the schedule and go on to the next epoch."""
@@ -156,8 +166,11 @@ class Trainer:
         self.step_in_epoch = 0
 
     def training_step(self, batch: Batch) -> TrainingStep:
-        """Return loss and memory of a batch, under the caller's autocast."""
-        return self._training_step(batch.clips, self.items, self.progress)
+        """Return the loss of a batch, and the memory after it, under the caller's autocast."""
+        training_batch = TrainingBatch(batch.clips, self.progress)
+        if isinstance(self.model, MemoryModel):
+            return self._training_step(training_batch, self.items)
+        return self._training_step(training_batch)
 
     def step(self, batch: Batch) -> tuple[float, float]:
         """Step the optimiser and the memory; return the loss and the batch's PSNR in dB.
@@ -178,7 +191,8 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         result.loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
-        self.items = result.items
+        if result.items is not None:
+            self.items = result.items
         self.step_in_epoch += 1
         self._since_entry.append((loss, psnr))
         return loss, psnr
@@ -193,7 +207,7 @@ class Trainer:
         """
         self.require_finite()
         loss, psnr = np.mean(self._since_entry, axis=0).tolist()
-        ready = self.model.is_ready(self.progress)
+        ready = self.progress.is_past(self.model.ready_after)
         if self.budget.is_over and not ready:
             self.model.make_ready(batch.clips for batch in self.batches())
             ready = True
@@ -223,17 +237,15 @@ class Trainer:
         In eval mode; the memory stays as it is.
         """
         self.model.eval()
+        items = self.items.expand(len(clips), -1, -1)  # (B, M, D)
         with self.autocast():
-            measured = self.model.measure(
-                self.normalise(clips), self.items.expand(len(clips), -1, -1)
-            )
+            output = measure(self.model, self.normalise(clips), items)
         self.model.train()
-        return psnr_db(measured.error), measured.distance
+        return psnr_db(output.map), output.distance
 
     def autocast(self) -> torch.autocast:
         """Return the context that convolutions run in, by the options' precision."""
-        enabled = self.options.precision == "bf16"
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=enabled)
+        return autocast(self.device, self.options.precision)
 
     def require_finite(self) -> None:
         """Raise TrainingError where a weight or an item is not finite."""

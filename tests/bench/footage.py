@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from lookout.models.base import initial_items
 from lookout.models.checkpoint.file import Checkpoint, load_checkpoint, save_checkpoint
 from lookout.models.media.preprocess import Preprocess
 from lookout.models.registry import make_model, sized
@@ -21,7 +22,7 @@ def full_size(name: str = "mnad-pred") -> Checkpoint:
     """A model at its published sizes; its weights do not matter for its speed."""
     config = sized(name)
     model = make_model(name, config).eval().requires_grad_(False)
-    return Checkpoint(name, model, model.initial_items(), config, Preprocess(), None, {})
+    return Checkpoint(name, model, initial_items(model), config, Preprocess(), None, {})
 
 
 def full_size_file(folder: Path) -> Path:

@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from lookout.models.base import measure
 from lookout.models.checkpoint.file import load_checkpoint
 from lookout.models.data.clips import whole_clip
 from lookout.models.media.preprocess import Pixels
@@ -61,7 +62,7 @@ def look(scorer: Scorer, clip: Pixels) -> Use:
     for last in range(length - 1, len(clip)):
         frames = scorer.normalise([clip[last - length + 1 : last + 1]])
         with torch.autocast("cpu", torch.bfloat16, enabled=scorer.precision == "bf16"):
-            q = scorer.checkpoint.model.measure(frames, items).queries
+            q = measure(scorer.checkpoint.model, frames, items).queries
         assert q is not None, f"{scorer.checkpoint.name} has no memory that adapts"
         two.append(attend(q, items).over_items.topk(2, dim=2).indices[0])  # (K, 2)
         with torch.autocast("cpu", torch.bfloat16):

@@ -22,7 +22,7 @@ from lookout.models import memory
 from lookout.models.checkpoint.file import save_checkpoint
 from lookout.models.data.clips import train_clips
 from lookout.models.data.footage import Footage
-from lookout.models.kmeans import POINTS, kmeans
+from lookout.models.kmeans import MAX_POINTS, kmeans
 from lookout.models.media.preprocess import Preprocess
 from lookout.models.mnad import Mnad, MnadConfig
 from lookout.models.registry import sized
@@ -44,7 +44,7 @@ def items_by_kmeans(model: Mnad, clips: Iterable[Tensor]) -> Tensor:
     for batch in clips:
         features, *_ = model.encoder(model.split(batch)[0])
         places.append(memory.fold_batch(memory.queries_of(features))[0])  # (B K, D)
-        if sum(map(len, places)) >= POINTS:
+        if sum(map(len, places)) >= MAX_POINTS:
             break
     model.train()
     centres = kmeans(torch.cat(places), model.config.items)

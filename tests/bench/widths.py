@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from lookout.models.base import Model
+from lookout.models.base import AnyModel, initial_items, measure
 from lookout.models.registry import make_model, sized
 from tests.bench.footage import median_s
 
@@ -29,17 +29,15 @@ def report(width: int, size_px: int = 256, repeats: int = REPEATS) -> dict[str, 
     config = sized("mnad-pred", width=width, height_px=size_px, width_px=size_px)
     model = make_model("mnad-pred", config).eval().requires_grad_(False)
     model.to(memory_format=model.layout)  # type: ignore[call-overload]  # missing in torch's stubs
-    items, clips = (
-        model.initial_items()[None],
-        torch.rand(1, 3 * config.input_spec.frames, size_px, size_px) * 2 - 1,
-    )
+    items = initial_items(model)[None]  # (1, M, D)
+    clips = torch.rand(1, 3 * config.input_spec.frames, size_px, size_px) * 2 - 1
 
     def once(precision: torch.dtype) -> None:
         with (
             torch.inference_mode(),
             torch.autocast("cpu", torch.bfloat16, enabled=precision == torch.bfloat16),
         ):
-            model.measure(clips, items)
+            measure(model, clips, items)
 
     found = {"fp32": 1000 * median_s(lambda: once(torch.float32), repeats)}
     found["bf16"] = 1000 * median_s(lambda: once(torch.bfloat16), repeats)
@@ -49,7 +47,7 @@ def report(width: int, size_px: int = 256, repeats: int = REPEATS) -> dict[str, 
     return found
 
 
-def _fold(model: Model) -> None:
+def _fold(model: AnyModel) -> None:
     for stage in [module for module in model.modules() if isinstance(module, nn.Sequential)]:
         for (first, conv), (second, norm) in itertools.pairwise(list(stage.named_children())):
             if isinstance(norm, nn.BatchNorm2d) and isinstance(
@@ -63,18 +61,18 @@ def _fold(model: Model) -> None:
 class _Plain(nn.Module):
     """Tensors in, tensors out."""
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: AnyModel) -> None:
         super().__init__()
         self.model = model
 
     def forward(self, clips: Tensor, items: Tensor) -> tuple[Tensor, ...]:
-        measured = self.model.measure(clips, items)
-        assert measured.queries is not None
-        return measured.error, measured.distance, measured.queries
+        output = measure(self.model, clips, items)
+        assert output.queries is not None
+        return output.map, output.distance, output.queries
 
 
 def _openvino(
-    model: Model, clips: Tensor, items: Tensor, repeats: int
+    model: AnyModel, clips: Tensor, items: Tensor, repeats: int
 ) -> Iterator[tuple[str, float]]:
     """Nothing where it is not installed."""
     if importlib.util.find_spec("openvino") is None:

@@ -35,10 +35,14 @@ class Slow(Scorer):
     """A model that scores 20 frames a second, whatever the machine."""
 
     def step_normalised(
-        self, clips: Tensor, items: Tensor, rules: Sequence[UpdateRule] | None = None
+        self,
+        clips: Tensor,
+        items: Tensor,
+        rules: Sequence[UpdateRule] | None = None,
+        weights: Tensor | None = None,
     ) -> Scored:
         time.sleep(STEP_S * len(clips))
-        return super().step_normalised(clips, items, rules)
+        return super().step_normalised(clips, items, rules, weights)
 
 
 @pytest.fixture

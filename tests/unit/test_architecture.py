@@ -12,6 +12,7 @@ MODEL = """
 import numpy as np
 import torch
 from pathlib import Path
+from lookout.models.base import TrainingBatch
 from lookout.models.checkpoint.file import Checkpoint, load_checkpoint, save_checkpoint
 from lookout.models.media.preprocess import Preprocess
 from lookout.models.registry import make_model, sized
@@ -25,7 +26,7 @@ clips = torch.rand(4, 6, 32, 32) * 2 - 1
 clips[:, 3:] = clips[:, :3]
 losses = []
 for _ in range(20):
-    step = model.training_step(clips, torch.empty(0, 0))
+    step = model.training_step(TrainingBatch(clips))
     optimizer.zero_grad()
     step.loss.backward()
     optimizer.step()

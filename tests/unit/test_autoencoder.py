@@ -8,15 +8,14 @@ from torch import nn
 from torch.distributions import Normal, kl_divergence
 
 from lookout.models.autoencoder import (
-    MOST_LOG_VARIANCE,
+    LOG_VARIANCE_LIMIT,
     Autoencoder,
     AutoencoderConfig,
     VariationalAutoencoder,
     VariationalConfig,
     kl,
 )
-
-NO_ITEMS = torch.empty(2, 0, 0)
+from lookout.models.base import TrainingBatch
 
 
 @pytest.fixture
@@ -26,8 +25,8 @@ def clips() -> torch.Tensor:
 
 def test_the_plain_one_scores_by_its_error_alone(clips: torch.Tensor) -> None:
     model = Autoencoder(AutoencoderConfig(width=4, dim=8)).eval()
-    measured = model.measure(clips, NO_ITEMS)
-    assert torch.allclose(measured.error, ((model(clips) - clips) / 2).square(), atol=1e-7)
+    measured = model.measure(clips)
+    assert torch.allclose(measured.map, ((model(clips) - clips) / 2).square(), atol=1e-7)
     assert not measured.distance.any()
     assert measured.queries is None
 
@@ -45,11 +44,9 @@ def test_the_divergence_is_that_from_the_standard_normal(clips: torch.Tensor) ->
     assert torch.allclose(kl(mu, log_variance), expected, atol=1e-6)
     model = VariationalAutoencoder(VariationalConfig(width=4, dim=8, loss_kl=0.5)).eval()
     _, *latent = model(clips)
-    step = model.training_step(clips, NO_ITEMS)
+    step = model.training_step(TrainingBatch(clips))
     assert step.loss.item() == pytest.approx((4 * step.mse + 0.5 * kl(*latent).mean()).item())
-    assert model.measure(clips, NO_ITEMS).distance.mean().item() == pytest.approx(
-        kl(*latent).mean().item()
-    )
+    assert model.measure(clips).distance.mean().item() == pytest.approx(kl(*latent).mean().item())
 
 
 def test_an_encoder_that_overshoots_draws_within_bounds(clips: torch.Tensor) -> None:
@@ -59,7 +56,7 @@ def test_an_encoder_that_overshoots_draws_within_bounds(clips: torch.Tensor) -> 
     assert isinstance(last, nn.Conv2d)
     last.weight.data.mul_(1e4)
     *_, log_variance = model(clips)
-    assert log_variance.abs().max().item() == pytest.approx(MOST_LOG_VARIANCE)
+    assert log_variance.abs().max().item() == pytest.approx(LOG_VARIANCE_LIMIT)
 
 
 def test_the_bound_is_not_felt_where_the_variance_belongs() -> None:

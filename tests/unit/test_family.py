@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from lookout.models.base import MemoryModel, measure
 from lookout.models.checkpoint.file import load_checkpoint, save_checkpoint
 from lookout.models.data.clips import train_clips
 from lookout.models.data.footage import Footage
@@ -16,7 +17,7 @@ from lookout.models.errors import CheckpointError, TrainingError
 from lookout.models.evaluation.clip_scores import score_clips
 from lookout.models.evaluation.evaluate import guarded_rule
 from lookout.models.media.preprocess import Preprocess
-from lookout.models.registry import MODELS, changed, make_config, sized, stored_options
+from lookout.models.registry import MODELS, changed, make_config, make_model, sized, stored_options
 from lookout.models.scorer import Scorer
 from lookout.models.training.loop import train
 from lookout.models.training.options import TrainOptions
@@ -54,7 +55,9 @@ def test_what_each_model_needs() -> None:
         "ae": (1, 0, "none"),
         "vae": (1, 0, "none"),
     }
-    for one in spec.values():
+    for name, one in spec.items():
+        model = make_model(name, TINY_OF[name])
+        assert (one.memory == "adapts") == isinstance(model, MemoryModel)
         assert (one.memory == "adapts") == (one.items != (0, 0)) == (one.gate > 0)
 
 
@@ -205,13 +208,13 @@ def test_the_heatmap_and_psnr_are_those_of_the_scored_frame(name: str) -> None:
     scored = scorer.step_normalised(prepared, scorer.fresh_items()[None])
     channels = 1 if spec.gray else 3
     frame = prepared[:, channels * spec.scored : channels * (spec.scored + 1)]
-    measured = scorer.checkpoint.model.measure(prepared, scorer.fresh_items()[None])
-    assert measured.error.shape == frame.shape
-    assert scored.heat.square().mean().item() == pytest.approx(
-        measured.error.mean().item(), rel=1e-5
-    )
+    measured = measure(scorer.checkpoint.model, prepared, scorer.fresh_items()[None])
+    assert (measured.queries is not None) == (spec.memory == "adapts")
+    assert ("distance" in measured.parts) == spec.distance
+    assert measured.map.shape == frame.shape
+    assert scored.heat.square().mean().item() == pytest.approx(measured.map.mean().item(), rel=1e-5)
     assert scored.psnr_db.item() == pytest.approx(
-        -10 * np.log10(measured.error.mean().item()), rel=1e-5
+        -10 * np.log10(measured.map.mean().item()), rel=1e-5
     )
 
 

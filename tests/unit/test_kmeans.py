@@ -18,7 +18,7 @@ def test_it_finds_groups_that_are_apart() -> None:
 
 
 def test_many_points_are_thinned_out() -> None:
-    points = torch.arange(float(2 * module.POINTS + 1))[:, None]
+    points = torch.arange(float(2 * module.MAX_POINTS + 1))[:, None]
     centres = kmeans(points, 2).flatten().sort().values
     assert torch.allclose(centres, len(points) * torch.tensor([0.25, 0.75]), rtol=0.01)
 

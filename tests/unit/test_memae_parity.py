@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from lookout.models.base import TrainingBatch
 from lookout.models.memae import MemAE, MemAEConfig, entropy
 from lookout.models.vision.tensors import to_clips
 from tests import reference
@@ -54,15 +55,15 @@ def test_one_clip_gives_the_authors_numbers(
 def test_the_score_is_the_authors_and_belongs_to_frame_8(
     model: MemAE, clips: Tensor, figures: dict[str, Any]
 ) -> None:
-    measured = model.measure(clips, torch.empty(1, 0, 0))
+    measured = model.measure(clips)
     assert measured.distance.item() == pytest.approx(figures["expected"]["recon_error"], rel=1e-4)
     frame = model(clips[:, None]).clip[:, :, 8]
-    assert torch.equal(measured.error, ((frame + 1) / 2 - (clips[:, 8:9] + 1) / 2).square())
+    assert torch.equal(measured.map, ((frame + 1) / 2 - (clips[:, 8:9] + 1) / 2).square())
 
 
 def test_the_loss_is_the_authors(model: MemAE, clips: Tensor, figures: dict[str, Any]) -> None:
     expected = figures["expected"]
-    step = model.training_step(clips, torch.empty(0, 0))  # in eval mode, as the reference
+    step = model.training_step(TrainingBatch(clips))  # in eval mode, as the reference
     assert 4 * step.mse.item() == pytest.approx(expected["loss_reconstruction"], rel=1e-4)
     total = expected["loss_reconstruction"] + 0.0002 * expected["loss_entropy"]
     assert step.loss.item() == pytest.approx(total, rel=1e-4)

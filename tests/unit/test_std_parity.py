@@ -62,9 +62,9 @@ def test_the_losses_are_the_authors(model: STD, clips: Tensor, figures: dict[str
 
 
 def test_the_score_is_the_fused_error_times_the_cluster_map(model: STD, clips: Tensor) -> None:
-    measured = model.measure(clips, torch.empty(1, 0, 0))
+    measured = model.measure(clips)
     found = model(clips)
     fused = (found.appearance + found.motion - clips[:, 12:]).square()
-    assert torch.equal(measured.error, fused)
+    assert torch.equal(measured.map, fused)
     expected = (fused.mean(dim=1, keepdim=True) * model.cluster_map(found.features)).mean()
     assert measured.distance.item() == pytest.approx(expected.item(), rel=1e-5)

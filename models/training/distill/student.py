@@ -9,8 +9,9 @@ import torch.nn.functional as F  # noqa: N812  torch's own convention
 from torch import Tensor
 
 from lookout.models import memory
-from lookout.models.base import TrainingStep, in_float32
+from lookout.models.base import TrainingStep
 from lookout.models.data.footage import Footage
+from lookout.models.device import in_float32
 from lookout.models.mnad import Mnad, MnadConfig
 from lookout.models.training.distill.teacher import Directions, Teacher
 from lookout.models.training.loader import Batch
@@ -92,7 +93,7 @@ def distillation_step(
     others, _ = model.split(altered)
     features, *skips = model.encoder(torch.cat((frames, others)))
     count = len(frames)
-    prediction = model.answer(
+    prediction = model.decode(
         features[:count], [skip[:count] for skip in skips], directions.items[None]
     )
     with in_float32(clips):
