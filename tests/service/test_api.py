@@ -266,7 +266,7 @@ def test_the_rule_is_told(api: Api) -> None:
 
 def test_every_error_is_a_problem(api: Api) -> None:
     assert is_problem(api.get("/nothing"), 404)
-    assert is_problem(api.http.get("/assets/../api.py"), 404)
+    assert is_problem(api.http.get("/assets/../app.py"), 404)
     assert is_problem(api.http.get("/assets/%2e%2e/app.py"), 404)
     assert is_problem(api.get("/cameras/a/b/c"), 404)
     assert is_problem(api.get("/live"), 404)
@@ -596,7 +596,10 @@ def test_ordinary_failures_are_one_line_each(
 def test_a_stage_ends_soon_and_cleanly_when_it_is_told_to(
     stage: str, number: signal.Signals, urls: Urls, tmp_path: Path, bus: Bus
 ) -> None:
-    """In a process of its own, with a WebSocket open: our signal handlers and our log lines hold, not uvicorn's."""
+    """In a process of its own, with a WebSocket open.
+
+    Our signal handlers and our log lines hold, not uvicorn's.
+    """
     port = free_port()
     code = (
         f"from lookout.service.{stage}.worker import run\n"
