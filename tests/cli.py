@@ -1,4 +1,4 @@
-"""The command line as a person calls it, on small sets."""
+"""Run the command line as a user does, on small sets."""
 
 from __future__ import annotations
 

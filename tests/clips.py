@@ -1,4 +1,4 @@
-"""Small clips whose frames tell their own number, whatever encoding and scaling do to them."""
+"""Small clips whose frames carry their own number, which survives encoding and scaling."""
 
 from __future__ import annotations
 

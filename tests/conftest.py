@@ -1,4 +1,7 @@
-"""What the tests share: real Redis servers, the real footage where it is there, and the switches for what is not."""
+"""The fixtures of all tests.
+
+Real Redis servers, the real footage where it is there, and switches.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +51,8 @@ def _missing(item: pytest.Item, config: pytest.Config) -> str | None:
         "footage": ((SHARED / "data").is_dir(), "no real footage: ../shared/data is absent"),
         "rtsp": (
             _has_rtsp_server(),
-            "no RTSP server: Debian packages gir1.2-gst-rtsp-server-1.0 python3-gi gstreamer1.0-plugins-*",
+            "no RTSP server: "
+            "Debian packages gir1.2-gst-rtsp-server-1.0 python3-gi gstreamer1.0-plugins-*",
         ),
         "browser": (
             _are_there("chromium", "chromedriver"),
@@ -103,7 +107,10 @@ class Urls:
 
 @pytest.fixture(scope="session")
 def redis_urls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Urls]:
-    """The two embedded servers, one pair for the whole run; tests use `bus` and `store`, which start empty."""
+    """The two embedded servers, one pair for the whole run.
+
+    Tests use `bus` and `store`, which start empty.
+    """
     folder = tmp_path_factory.mktemp("redis")
     with RedisServer("bus", folder) as bus, RedisServer("store", folder) as store:
         yield Urls(bus.url, store.url)

@@ -4,4 +4,4 @@ from __future__ import annotations
 
 
 class KilledError(BaseException):
-    """As SIGKILL: nobody has time for anything."""
+    """Stands for SIGKILL: nothing can be cleaned up."""

@@ -1,4 +1,4 @@
-"""What an overlay comes to, as the real kustomize renders it; and the parts of two operators' types that are used."""
+"""Render overlays with the real kustomize; excerpts of two operators' types."""
 
 from __future__ import annotations
 
@@ -64,8 +64,8 @@ _COUNT: Object = {"type": "integer", "minimum": 0}
 _METADATA = _only(["name"], name=_TEXT, labels={"type": "object", "additionalProperties": _TEXT})
 
 CUSTOM = {
-    # Excerpts, field by field, of keda.sh/v1alpha1 (2.17) and monitoring.coreos.com/v1: no more than what is used here,
-    # and everything else refused. An HPA's `behavior` is checked as the HPA's own.
+    # Excerpts, field by field, of keda.sh/v1alpha1 (2.17) and monitoring.coreos.com/v1: the fields
+    # used here; all others are refused. An HPA's `behavior` is checked as the HPA's own.
     "ScaledObject": _only(
         ["apiVersion", "kind", "metadata", "spec"],
         apiVersion={"const": "keda.sh/v1alpha1"},

@@ -1,4 +1,4 @@
-"""For tests that play ingest or inference themselves: they own the camera, and write what its owner would."""
+"""Own a camera in tests that play ingest or inference, and write what its owner would."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ def own(bus: Bus, camera: str, stage: str) -> str:
 
 
 def add_frames(bus: Bus, *frames: Frame) -> None:
-    """Put frames on the bus as their camera's ingest worker. Raises ValueError for one that is refused."""
+    """Put frames on the bus as their camera's ingest worker.
+
+    Raises ValueError for one that is refused.
+    """
     for frame in frames:
         answer = bus.add_frame(frame, own(bus, frame.camera, "ingest"))
         if answer != ADDED:
@@ -34,6 +37,9 @@ def add_scores(bus: Bus, results: Sequence[tuple[Score, Heat]]) -> list[int]:
 
 
 def save(bus: Bus, camera: str, cursor: FrameId) -> None:
-    """Say, as inference does, that everything up to `cursor` is scored and saved: a file may go on."""
+    """Say, as inference does, that everything up to `cursor` is scored and saved.
+
+    A file may go on.
+    """
     bus._redis.delete(keys.cursor(camera))
     bus.restore_cursors(camera, own(bus, camera, "inference"), cursor, cursor)

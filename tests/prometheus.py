@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -34,12 +35,12 @@ class Prometheus:
             (one["metric"], float(one["value"][1]))
             for one in self.ask("query", query=expr)["result"]
         ]
-        return [(labels, value) for labels, value in found if value == value]  # noqa: PLR0124  a NaN is not itself
+        return [(labels, value) for labels, value in found if not math.isnan(value)]
 
 
 @contextlib.contextmanager
 def running_prometheus(folder: Path, target: str, token: str) -> Iterator[Prometheus]:
-    """Scrapes `target` (host:port), showing the token, and evaluates our rules; ended on the way out."""
+    """Run a Prometheus that scrapes `target` (host:port) with the token and evaluates our rules."""
     port = free_port()
     config = folder / "prometheus.yml"
     config.write_text(yaml.safe_dump(_config(folder, target, token)))

@@ -1,4 +1,7 @@
-"""The authors' figures of ../shared/reference: how their weights were filled, and how a tensor is held against them."""
+"""The authors' figures of ../shared/reference.
+
+Fill weights as the authors' run did, and compare a tensor with its figures.
+"""
 
 from __future__ import annotations
 

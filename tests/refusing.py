@@ -69,7 +69,7 @@ def refusing_redis(folder: Path, role: str = "bus") -> Iterator[Refusing]:
 
 
 class LosesAnswers:
-    """A wire to a server's socket: where the test asks for it, a command gets there, and its answer does not return."""
+    """A proxy to a server's socket: on request, a command gets through but its answer is lost."""
 
     def __init__(self, server_url: str, path: Path) -> None:
         self.lost = 0
@@ -90,7 +90,10 @@ class LosesAnswers:
             _end(one)
 
     def client(self) -> redis.Redis:
-        """A client that is connected already: what it loses next is the answer to a command of the test's."""
+        """Return a connected client.
+
+        What it loses next is the answer to a command of the test's.
+        """
         client = connect(f"unix://{self._path}")
         client.ping()
         return client

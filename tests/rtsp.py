@@ -1,4 +1,7 @@
-"""An RTSP server as a context: `with rtsp_server(clip) as url: ...`. Tests that use it are marked `rtsp`."""
+"""An RTSP server as a context: `with rtsp_server(clip) as url: ...`.
+
+Tests that use it are marked `rtsp`.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,10 @@ SCRIPT = Path(__file__).with_name("rtsp_server.py")
 def rtsp_server(
     clip: Path, user: str | None = None, password: str | None = None, port: int = 0
 ) -> Iterator[str]:
-    """Serve `clip` (H.264 in mp4) to each client from its first frame; gives the URL, login included."""
+    """Serve `clip` (H.264 in mp4) to each client from its first frame.
+
+    Yield the URL, login included.
+    """
     login = {"user": user, "password": password} if user else None
     words = ["/usr/bin/python3", str(SCRIPT), str(clip), str(port)]
     with subprocess.Popen(

@@ -1,8 +1,9 @@
-"""An RTSP server for tests: gives an H.264 mp4 to each client from its first frame, without encoding it anew.
+"""An RTSP server for tests: gives an H.264 mp4 to each client from its first frame, without
+encoding it anew.
 
 Run by Debian's own Python, which alone has GStreamer's bindings (see tests/rtsp.py):
-`/usr/bin/python3 tests/rtsp_server.py CLIP.mp4 [PORT]`; user and password come as one JSON line on standard input
-(`null`: everybody may look). Prints its port, and ends with its parent.
+`/usr/bin/python3 tests/rtsp_server.py CLIP.mp4 [PORT]`; user and password come as one JSON line on
+standard input (`null`: everybody may look). Prints its port, and ends with its parent.
 """
 
 from __future__ import annotations
@@ -41,7 +42,8 @@ def main() -> None:
 def factory_for(clip: str) -> GstRtspServer.RTSPMediaFactory:
     """Every client gets a pipeline of its own, which starts with the clip's first frame."""
     factory = GstRtspServer.RTSPMediaFactory()
-    # whole pictures (au): cut by slice, the payloader repeats the parameter sets between two slices of one picture
+    # Whole pictures (au): cut by slice, the payloader repeats the parameter sets between two slices
+    # of one picture.
     parsed = "h264parse config-interval=-1 ! video/x-h264,stream-format=byte-stream,alignment=au"
     factory.set_launch(f'( filesrc location="{clip}" ! qtdemux ! {parsed} ! rtph264pay name=pay0 )')
     factory.set_shared(False)

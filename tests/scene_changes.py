@@ -1,6 +1,6 @@
-"""What may happen to a whole picture, and what only passes by, made of any footage.
+"""Changes of a whole picture, and things that only pass by, made of any footage.
 
-Each is a function of a picture, (H, W, 3) uint8 RGB, and of the seconds since it began.
+Each is a function of a picture, (H, W, 3) uint8 RGB, and of the seconds since the change began.
 """
 
 from __future__ import annotations
@@ -20,7 +20,10 @@ Happening = Callable[[Pixels, float], Pixels]
 def frames_of(
     pictures: Iterable[Pixels], *, fps: float = 10, first: int = 0, start_s: float = 1000.0
 ) -> list[Frame]:
-    """As a camera would send them; `first` is the number of the first, and decides its time."""
+    """Yield frames as a camera sends them.
+
+    `first` is the number of the first, and sets its time.
+    """
     return [
         Frame("gate", 1000, seq, start_s + seq / fps, np.ascontiguousarray(pixels))
         for seq, pixels in enumerate(pictures, first)
@@ -61,7 +64,10 @@ def covered(level: float) -> Happening:
 
 
 def blurred(share: float, seconds: float = 0.0) -> Happening:
-    """`share`: the blur's standard deviation, of the picture's width; it takes `seconds` to get there."""
+    """`share`: the blur's standard deviation, of the picture's width.
+
+    It takes `seconds` to get there.
+    """
 
     def blur(picture: Pixels, t: float) -> Pixels:
         sigma = share * picture.shape[1] * (min(1.0, t / seconds) if seconds else 1.0)
@@ -71,7 +77,9 @@ def blurred(share: float, seconds: float = 0.0) -> Happening:
 
 
 def passing(share: float, level: int, speed: float, stops: bool = False) -> Happening:
-    """A bus as wide as `share` of the picture with windows in it, at `speed` picture widths a second."""
+    """A bus as wide as `share` of the picture with windows in it, at `speed` picture widths a
+    second.
+    """
 
     def drive(picture: Pixels, t: float) -> Pixels:
         height, width, _ = picture.shape

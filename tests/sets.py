@@ -12,7 +12,9 @@ from lookout.models.data.masks import Mask
 from tests.clips import numbered
 
 FRAMES, FIRST = 14, 8
-"""Of a test clip: how many, and the first anomalous one, 0-based; the last is anomalous too."""
+"""The number of frames of a test clip, and its first anomalous one, 0-based; the last one is
+anomalous too.
+"""
 
 SIZE_PX = (48, 36)  # width, height
 

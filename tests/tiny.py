@@ -1,4 +1,4 @@
-"""A model so small that a test can train and run it: width 4, D 16, M 4, 32x32 pixels; and pictures for it."""
+"""A model that a test can train and run: width 4, D 16, M 4, 32x32 pixels; and pictures for it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ TINY_OF = {
     )
     for name, entry in MODELS.items()
 }
-"""Every model of the family as small."""
+"""The settings of every model of the family, as small."""
 
 EASY_BOUNDS = Bounds(
     psnr_low_db=10.0, psnr_high_db=40.0, distance_low=0.0, distance_high=1e-2, frames=100
@@ -82,7 +82,7 @@ def write_overflowing(folder: Path, name: str = "overflowing") -> Path:
 
 
 def street(seq: int, side_px: int = 32) -> npt.NDArray[np.uint8]:
-    """(side, side, 3) RGB: the same place in every frame, and something small that moves through it."""
+    """Return (side, side, 3) RGB: a fixed background, and something small that moves across it."""
     picture = np.random.default_rng(0).integers(0, 256, (side_px, side_px, 3), dtype=np.uint8)
     size, left = side_px // 5, seq % (side_px - side_px // 5)
     picture[size : 2 * size, left : left + size] = (seq * 7) % 256

@@ -1,4 +1,4 @@
-"""Tests wait for what they expect, never for a while."""
+"""Wait for a condition in tests, never for a fixed time."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ T = TypeVar("T")
 def wait_until(
     holds: Callable[[], T], what: str, limit_s: float = 15.0, every_s: float = 0.02
 ) -> T:
-    """The answer of `holds()` as soon as it is true. Fails the test, naming `what`, when it does not become so."""
+    """Return the answer of `holds()` as soon as it is true.
+
+    Fail the test, naming `what`, after the limit.
+    """
     deadline = time.monotonic() + limit_s
     while not (answer := holds()):
         if time.monotonic() > deadline:

@@ -1,4 +1,7 @@
-"""`make bench`: speed, printed, never judged. Compare ratios of one run; the machine's own noise is large."""
+"""`make bench`: speed, printed, never judged.
+
+Compare ratios of one run; the machine's own noise is large.
+"""
 
 from __future__ import annotations
 

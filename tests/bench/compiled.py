@@ -1,7 +1,9 @@
-"""Does `lookout train --compile` pay on this device? `python -m tests.bench.compiled --width 16 --size 128`
+"""Measure whether `lookout train --compile` pays on this device.
 
-Steps of a training on random pictures with and without `torch.compile`, in turns: both see the same noise of the
-machine. The compiler's own time is told apart.
+    python -m tests.bench.compiled --width 16 --size 128
+
+Training steps on random pictures with and without `torch.compile`, in turns, so that both meet the
+same noise of the machine. The time of the compiler itself is printed apart.
 """
 
 from __future__ import annotations
@@ -38,8 +40,8 @@ def report(model: str, width: int, size_px: int, steps: int, device: str = "auto
     times_s = np.array([[_step_s(trainer) for trainer in trainers.values()] for _ in range(steps)])
     plain_s, compiled_s = np.median(times_s, axis=0)
     yield (
-        f"{model}, width {width}, {size_px} px, {plain.precision}, {where}: a step of {BATCH} clips {plain_s:.3f} s, "
-        f"compiled {compiled_s:.3f} s, ratio {compiled_s / plain_s:.2f}; "
+        f"{model}, width {width}, {size_px} px, {plain.precision}, {where}: "
+        f"a step of {BATCH} clips {plain_s:.3f} s, compiled {compiled_s:.3f} s, ratio {compiled_s / plain_s:.2f}; "
         f"compiling {first_s[True] - first_s[False]:.0f} s"
     )
 

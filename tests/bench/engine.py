@@ -1,4 +1,7 @@
-"""A model step (upload, predict, measure, gate, update, heatmap) against the bare forward pass; each model's step."""
+"""Measure a model step against the bare forward pass, for each model.
+
+A step is upload, predict, measure, gate, update and heatmap.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,7 @@ def report(_: Path, repeats: int = 9, batches: tuple[int, ...] = (1, 2, 4, 8)) -
 
 
 def _step_of(model: str, device: str, repeats: int) -> str:
-    """Of a model at its published sizes, one camera at a time."""
+    """Return the line about a model at its published sizes, one camera at a time."""
     scorer = Scorer(full_size(model), device, choose_precision("auto", device))
     clip = np.random.default_rng(0).integers(0, 256, (scorer.t_length, 256, 256, 3), dtype=np.uint8)
     items = scorer.fresh_items()[None]
@@ -38,7 +41,10 @@ def _step_of(model: str, device: str, repeats: int) -> str:
         return scorer.step([clip], items).psnr_db.item()
 
     step_s = median_s(step, repeats)
-    return f"{model} as published, {scorer.precision}: step {1000 * step_s:.1f} ms, {1 / step_s:.1f} frames/s"
+    return (
+        f"{model} as published, {scorer.precision}: "
+        f"step {1000 * step_s:.1f} ms, {1 / step_s:.1f} frames/s"
+    )
 
 
 def _line(name: str, scorer: Scorer, batch: int, repeats: int) -> str:

@@ -1,4 +1,4 @@
-"""What is measured on: the demo's scene and the demo's checkpoint, so that anyone can run it."""
+"""The footage of the measurements: the demo's scene and checkpoint, so that anyone can run them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,10 @@ def full_size(name: str = "mnad-pred") -> Checkpoint:
 
 
 def full_size_file(folder: Path) -> Path:
-    """The same as a file, written once; its bounds are the demo model's, and as meaningless as its weights."""
+    """Return the checkpoint as a file, written once.
+
+    Its bounds are the demo model's, and as meaningless as its weights.
+    """
     path = folder / "full.safetensors"
     if not path.exists():
         save_checkpoint(path, replace(full_size(), calibration=load_checkpoint(MODEL).calibration))

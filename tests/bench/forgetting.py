@@ -1,12 +1,16 @@
-"""Does a memory forget that an event is unusual, once it has seen it often? `python -m tests.bench.forgetting`
+"""Measure whether a memory forgets that an event is unusual once it has seen it often.
 
-A lamp fails for ten seconds of every thirty: a quarter less light. The prediction takes its light from the frames
-before and is as good as ever, so that PSNR sees nothing and a gate on the prediction's error lets the frames in; what
-knows the event is the memory. A camera sees it for half an hour, once for each way in which a memory may follow; then
-two more repetitions, in footage that was not seen before, are scored as they would be live. Printed: what each gate
-let in, and how the event still stands out.
+    python -m tests.bench.forgetting
 
-The footage is the generated square, or two normal clips of your own: one to be seen over and over, one held out.
+A lamp fails for ten seconds of every thirty: a quarter less light. The prediction takes its light
+from the frames before and stays as good as ever, so PSNR notices nothing and a gate on the
+prediction error lets the frames in; only the memory knows the event. A camera watches it for half
+an hour, once for each update rule of the memory; then two more repetitions, in footage that it has
+not seen, are scored as they would be live. Printed: the share of frames that each gate lets in, and
+how far the event still stands out.
+
+The footage is the generated square, or two normal clips of your own: one is repeated, one is held
+out.
 """
 
 from __future__ import annotations
@@ -58,7 +62,9 @@ class Followed:
 
 
 def rules_of(checkpoint: Checkpoint) -> dict[str, UpdateRule]:
-    """As published; guarded behind the same gate, so that the bound alone makes the difference; and guarded."""
+    """Return the rules: as published; guarded behind the same gate, so that only the bound differs;
+    and guarded.
+    """
     guarded, gamma = guarded_rule(checkpoint), checkpoint.config.input_spec.gate
     return {
         "paper": UpdateRule.paper(gamma),
@@ -80,7 +86,7 @@ def clip(path: Path, preprocess: Preprocess) -> FrameOf:
 
 
 def windows(frame_of: FrameOf, frames: int, period: int, t_length: int) -> Iterator[Window]:
-    """What the camera sees in its first `frames` frames."""
+    """Yield the windows of the first `frames` frames of the camera."""
     recent: list[Pixels] = []
     for index in range(frames):
         event = index % period >= period * 2 // 3
@@ -129,8 +135,14 @@ def report(
     memories = [trained, *(one.items for one in before)]
     two_more = windows(held_out, 2 * period, period, length)
     untaught, *after = follow(scorer, [UpdateRule.fixed(), *rules.values()], memories, two_more)
-    yield f"{'':17} gate     let in         drift   back  distance, 1e-6  value         AUC, event from normal"
-    yield f"{'':17}          normal  event               normal   event  normal  event  PSNR  distance  value"
+    yield (
+        f"{'':17} gate     let in         drift   back  "
+        "distance, 1e-6  value         AUC, event from normal"
+    )
+    yield (
+        f"{'':17}          normal  event               "
+        "normal   event  normal  event  PSNR  distance  value"
+    )
     yield f"{'as trained':17} {'':36} {_judged(checkpoint, untaught)}"
     for (name, rule), one, then in zip(rules.items(), before, after, strict=True):
         normal, event = (
@@ -153,7 +165,11 @@ def values(checkpoint: Checkpoint, found: Followed) -> Floats:
 
 
 def auc(found: Followed, numbers: Floats) -> float:
-    """1: the event is told from normal by these numbers; 0.5: they are blind to it; 0: it looks the more normal."""
+    """Return the AUC of the event against normal frames.
+
+    At 1 these numbers separate the two, at 0.5 they are blind to the event, and at 0 the event
+    looks more normal than the normal frames.
+    """
     return float(roc_auc_score(found.event, numbers))
 
 
@@ -162,7 +178,10 @@ def _judged(checkpoint: Checkpoint, found: Followed) -> str:
     distances = (
         f"{1e6 * found.distance[normal].mean():6.1f} {1e6 * found.distance[event].mean():7.1f}"
     )
-    aucs = f"{auc(found, -found.psnr_db):5.2f} {auc(found, found.distance):9.2f} {auc(found, value):6.2f}"
+    aucs = (
+        f"{auc(found, -found.psnr_db):5.2f} {auc(found, found.distance):9.2f} "
+        f"{auc(found, value):6.2f}"
+    )
     return f"{distances} {value[normal].mean():7.2f} {value[event].mean():6.2f} {aucs}"
 
 

@@ -33,10 +33,16 @@ def report(
     frames: int,
     threads: int | None,
 ) -> Iterator[str]:
-    """The engine is measured before and after: on a machine with other work, the one may find it quieter."""
+    """Yield the lines of the comparison.
+
+    The engine is measured before and after, since a busy machine can be quieter during one of them.
+    """
     engine = Engine(model, clip, threads)
     before = engine.best_fps()
-    yield f"bare engine {engine.how}, frames/s by batch: {engine.rates}; CPU {engine.cpu_ms:.1f} ms a frame"
+    yield (
+        f"bare engine {engine.how}, frames/s by batch: {engine.rates}; "
+        f"CPU {engine.cpu_ms:.1f} ms a frame"
+    )
     cpu_ms = engine.cpu_ms
     runs = [_measure(service, model.stem, clip, files, frames) for files in numbers]
     engine_fps = (before + engine.best_fps()) / 2
@@ -44,8 +50,13 @@ def report(
     yield f"bare engine again: {engine.rates}; CPU {engine.cpu_ms:.1f} ms a frame"
     for run in runs:
         ratio = run.fps / engine_fps
-        yield f"{run.files} files at full pace: {run.fps:.1f} frames/s; of the bare engine's best {ratio:.2f}"
-        yield f"    {run.costs()}; of this the bare engine's {cpu_ms / sum(run.cpu_ms.values()):.2f}"
+        yield (
+            f"{run.files} files at full pace: {run.fps:.1f} frames/s; "
+            f"of the bare engine's best {ratio:.2f}"
+        )
+        yield (
+            f"    {run.costs()}; of this the bare engine's {cpu_ms / sum(run.cpu_ms.values()):.2f}"
+        )
 
 
 class Engine:
@@ -92,7 +103,10 @@ class Run:
 
     def costs(self) -> str:
         each = ", ".join(f"{role} {ms:.1f}" for role, ms in self.cpu_ms.items() if ms >= 0.05)
-        return f"CPU, ms a frame: {each}; in all {sum(self.cpu_ms.values()):.1f}, {self.cores:.2f} cores busy"
+        return (
+            f"CPU, ms a frame: {each}; in all {sum(self.cpu_ms.values()):.1f}, "
+            f"{self.cores:.2f} cores busy"
+        )
 
 
 def _measure(service: Service, model: str, clip: Path, files: int, frames: int) -> Run:

@@ -1,12 +1,12 @@
-"""What int8 gives: a checkpoint of MNAD whose convolutions run in int8 by OpenVINO, beside bf16 by torch.
+"""Compare a checkpoint of MNAD whose convolutions run in int8 (OpenVINO) with bf16 in torch.
 
     pip install openvino==2026.4.1 nncf==3.4.0
     python -m tests.bench.int8 --checkpoint C --data ped2/
 
-Quantised after the training (NNCF), with normal clips to take the ranges from; queries, memory and errors stay as they
-are, in float32. Two forms: all convolutions in int8, and all but the last one, which draws the frame that PSNR is of.
-Printed for each: milliseconds a frame, one camera at a time, all in one run; and, over the labelled clips, what
-`lookout evaluate --score local` would print for it.
+NNCF quantises after the training and takes the ranges from normal clips; queries, memory and errors
+stay in float32. Two forms: all convolutions in int8, and all but the last one, which draws the
+frame that PSNR is measured on. Printed for each: milliseconds a frame, one camera at a time, all in
+one run; and, over the labelled clips, what `lookout evaluate --score local` would print.
 """
 
 from __future__ import annotations
@@ -71,7 +71,10 @@ def _flat(inputs: Any) -> Iterator[Tensor]:
 
 
 def quantised(checkpoint: Checkpoint, windows: list[Pixels], *, last_in_float: bool) -> Checkpoint:
-    """The same checkpoint with encoder and decoder in int8; ranges from windows (T, H, W, 3) uint8 RGB."""
+    """Return the checkpoint with encoder and decoder in int8.
+
+    The ranges come from windows (T, H, W, 3), uint8 RGB.
+    """
     model = deepcopy(checkpoint.model)
     assert isinstance(model, Mnad)
     seen = _seen(checkpoint, windows)
@@ -87,7 +90,7 @@ def quantised(checkpoint: Checkpoint, windows: list[Pixels], *, last_in_float: b
 def _seen(
     checkpoint: Checkpoint, windows: list[Pixels]
 ) -> list[tuple[tuple[Tensor, ...], tuple[Tensor, ...]]]:
-    """What goes into encoder and decoder at each window."""
+    """Return the inputs of encoder and decoder at each window."""
     model = checkpoint.model
     assert isinstance(model, Mnad)
     seen: dict[str, tuple[Tensor, ...]] = {}

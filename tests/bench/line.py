@@ -1,4 +1,7 @@
-"""The whole line through `lookout serve`: frames/s against the bare engine, and how old a score is when it arrives."""
+"""Measure the whole line through `lookout serve`.
+
+Printed are frames/s against the bare engine, and the age of a score on arrival.
+"""
 
 from __future__ import annotations
 
@@ -29,8 +32,8 @@ def report(folder: Path, seconds: float = 30.0, live_s: float = 30.0) -> Iterato
     with running_service(folder / "data", **settings) as service:
         line_fps = _whole_line(service, clip, round(seconds * 10))
         yield (
-            f"whole line, one file at full pace: {line_fps:.1f} frames/s; bare engine: {bare_fps:.1f} frames/s; "
-            f"ratio {line_fps / bare_fps:.2f}"
+            f"whole line, one file at full pace: {line_fps:.1f} frames/s; "
+            f"bare engine: {bare_fps:.1f} frames/s; ratio {line_fps / bare_fps:.2f}"
         )
         ages_ms = 1000 * np.array(
             _ages(service, scene_clip(folder, live_s), round(live_s * 10) - 10)

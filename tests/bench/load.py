@@ -1,6 +1,7 @@
-"""`make load`: cameras on one inference worker, doubled until it no longer holds; where a frame's time goes.
+"""`make load`: double the cameras of one inference worker until it no longer holds.
 
-Holds: no frame is dropped, and 99 of 100 scores are younger than HELD_AGE_S. All is read from outside, and printed.
+A worker holds when no frame is dropped and 99 of 100 scores are younger than HELD_AGE_S. Also
+printed is where the time of a frame goes. All is read from outside the service.
 """
 
 from __future__ import annotations
@@ -35,7 +36,10 @@ LOOK_EVERY_S = 0.01
 
 
 class Listener:
-    """A thread, as a context: when each score can first be read by others, and how old its frame is then."""
+    """A thread, as a context.
+
+    Notes when each score can first be read, and how old its frame is then.
+    """
 
     def __init__(self, socket_path: str, cameras: Sequence[str]) -> None:
         self.ages_s: dict[str, list[tuple[float, float]]] = {
@@ -74,7 +78,7 @@ class Listener:
 
 @dataclass
 class Step:
-    """What was measured of one number of cameras."""
+    """The measurements with one number of cameras."""
 
     cameras: int
     seconds: float
@@ -100,8 +104,10 @@ class Step:
         ages = np.array(self.all_ages_s or [np.nan])
         shares = [len(one) for one in self.ages_s.values()]
         return (
-            f"{self.cameras:>3} cameras: {len(self.all_ages_s) / self.seconds:5.1f} of {self.cameras * FPS} frames/s "
-            f"scored, age p50 {1000 * np.quantile(ages, 0.5):.0f} ms, p99 {1000 * np.quantile(ages, 0.99):.0f} ms, "
+            f"{self.cameras:>3} cameras: {len(self.all_ages_s) / self.seconds:5.1f} "
+            f"of {self.cameras * FPS} frames/s scored, "
+            f"age p50 {1000 * np.quantile(ages, 0.5):.0f} ms, "
+            f"p99 {1000 * np.quantile(ages, 0.99):.0f} ms, "
             f"max {1000 * ages.max():.0f} ms; dropped {self.dropped}; least/most scored camera "
             f"{min(shares) / max(1, *shares):.2f}; {'holds' if self.holds else 'does not hold'}"
         )
@@ -126,7 +132,8 @@ def report(
     *,
     published: bool = True,
 ) -> Iterator[str]:
-    """Files at full pace with the compact model and, where `published`, at the published width; then live cameras.
+    """Files at full pace with the compact model and, where `published`, at the published width;
+    then live cameras.
 
     `threads`: of the engine, alone and in the line; None: torch's choice.
     """
@@ -149,7 +156,10 @@ def report(
 
 
 def _doubling(service: Service, clip: Path, seconds: float, most: int) -> Iterator[str]:
-    """Until it no longer holds: the last number is twice what it holds, and shows what happens then."""
+    """Double the cameras until the worker no longer holds.
+
+    The last number is twice what it holds, and shows what happens then.
+    """
     cameras, held = 1, 0
     while cameras <= most:
         step = _measure(service, clip, cameras, seconds)

@@ -1,8 +1,11 @@
-"""How a checkpoint of MNAD uses its memory on a normal clip. `python -m tests.bench.memory --clip CLIP CHECKPOINT...`
+"""Show how a checkpoint of MNAD uses its memory on a normal clip.
 
-The distance is a mean over the positions of the feature map. Positions whose features waver between two items are far
-from both, now and then: a few of them can drown what the others tell. And cosines near 1 are alike in bf16: the last
-two columns say how often it would have chosen another nearest, or second nearest, item (ADR 51).
+    python -m tests.bench.memory --clip CLIP CHECKPOINT...
+
+The distance is a mean over the positions of the feature map. Positions whose features waver between
+two items are far from both now and then: a few of them can drown what the others tell. Cosines near
+1 are alike in bf16: the last two columns say how often bf16 chooses another nearest, or second
+nearest, item (ADR 51).
 """
 
 from __future__ import annotations
@@ -38,8 +41,8 @@ class Use:
 
     @classmethod
     def of(cls, two: Tensor, two_bf16: Tensor, distances: Tensor) -> Use:
-        """two: (N, K, 2) numbers of the nearest items, and as bf16 has them; distances: (N, K), mean squared, of each
-        position in each frame.
+        """two: (N, K, 2) numbers of the nearest items, and as bf16 has them; distances: (N, K),
+        mean squared, of each position in each frame.
         """
         nearest, other = two[..., 0], (two != two_bf16).float().mean(dim=(0, 1))  # (N, K), (2,)
         frames, variance = distances.mean(dim=1), distances.var(dim=0)  # (N,), (K,)
@@ -94,7 +97,10 @@ def main() -> None:
     for path in given.checkpoints:
         scorer = Scorer(load_checkpoint(path), "cpu", "bf16")
         use = look(scorer, whole_clip(given.clip, scorer.checkpoint.preprocess, scorer.t_length))
-        numbers = f"{use.items} | {use.wavering:.1%} | {use.distance:.2e} | {use.deviation:.1%} | {use.loud:.1%}"
+        numbers = (
+            f"{use.items} | {use.wavering:.1%} | {use.distance:.2e} | "
+            f"{use.deviation:.1%} | {use.loud:.1%}"
+        )
         print(
             f"| {path.stem} | {numbers} | {use.other_nearest:.1%} | {use.other_second:.1%} |",
             flush=True,

@@ -1,10 +1,12 @@
-"""What is left in the offline protocol: parts of a score, fused and smoothed, chosen without a label.
+"""Compare parts of an offline score, fused and smoothed, chosen without a label.
 
-    python -m tests.bench.offline --checkpoint C [--checkpoint D] --data ped2/ --held-out 03,12 [--test]
+    python -m tests.bench.offline --checkpoint C [--checkpoint D]
+        --data ped2/ --held-out 03,12 [--test]
 
-Each part (the paper's score and the local one of each checkpoint) is scaled over its own video, as published scores
-are: no camera can show these. Chosen is by whole held-out normal clips with an anomaly made into them, four kinds;
-`--test` adds the frame AUC over the labelled clips, which has no part in the choice.
+Each part (the paper's score and the local one of each checkpoint) is scaled over its own video, as
+published scores are; no live camera can do this. The choice is made on whole held-out normal clips
+with a synthetic anomaly of one of four kinds; `--test` adds the frame AUC over the labelled clips,
+which has no part in the choice.
 """
 
 from __future__ import annotations
@@ -99,7 +101,9 @@ def of_kinds(way: Way, made: list[Video]) -> float:
 
 
 class Ensemble:
-    """Checkpoints whose scores belong to the same frames, each with its rule of the memory's update."""
+    """Checkpoints whose scores belong to the same frames, each with its rule of the memory's
+    update.
+    """
 
     def __init__(
         self, scorers: dict[str, Scorer], rules: dict[str, UpdateRule] | None = None

@@ -1,4 +1,6 @@
-"""`python -m tests.bench.scene [CLIP...]`: what the scene watch makes of normal footage, and of changes made from it.
+"""Run the scene watch on normal footage, and on changes made from it.
+
+    python -m tests.bench.scene [CLIP...]
 
 Without clips: the generated scene, and the real footage where it is there. Printed, never judged.
 """
@@ -52,7 +54,8 @@ def normal(clips: Sequence[Pixels]) -> str:
     return (
         f"{len(verdicts)} normal frames: {sum(len(v.events) for v in verdicts)} events, "
         f"{sum(not v.settled for v in verdicts)} not scored; over 0.8 s: likeness from {like:.2f}, "
-        f"changed light in up to {brighter:.0%} of the blocks, sharpness {min(ratios):.2f} to {max(ratios):.2f} times"
+        f"changed light in up to {brighter:.0%} of the blocks, "
+        f"sharpness {min(ratios):.2f} to {max(ratios):.2f} times"
     )
 
 
@@ -62,7 +65,7 @@ def about_a_second_apart(clip: Pixels) -> Iterator[tuple[SceneSignature, SceneSi
 
 
 def rates(pieces: Sequence[Pixels], what: Happening) -> tuple[int, float]:
-    """In how many pieces a change was told of, and how many frames of a piece were not scored, in the mean."""
+    """The mean number of pieces that a change was reported in, and of frames left out in each."""
     seen = [shown(list(happening(piece, what, after=AFTER, fps=FPS))) for piece in pieces]
     told = sum(any(verdict.changed for verdict in verdicts) for verdicts in seen)
     return told, sum(not verdict.settled for verdicts in seen for verdict in verdicts) / len(seen)

@@ -1,13 +1,15 @@
-"""What a checkpoint's errors give, put together in different ways: which is chosen, and what it then gives on events.
+"""Compare ways of making a score from a checkpoint's errors: choose one, then try it on events.
 
     python -m tests.bench.schemes --checkpoint C --data ped2/ --held-out 03,12
 
-Chosen is by anomalies made into held-out normal clips (`lookout.models.data.synthetic_anomalies`), each kind of them
-`--draws` times a clip, against the normal frames of those clips; what is usual comes from the other normal clips.
-`--test` adds, for the same ways, the frame AUC over the labelled clips, which has no part in the choice.
+The choice is made on synthetic anomalies in held-out normal clips
+(`lookout.models.data.synthetic_anomalies`), each kind `--draws` times a clip, against the normal
+frames of those clips; the usual errors come from the other normal clips. `--test` adds, for the
+same ways, the frame AUC over the labelled clips, which has no part in the choice.
 
-The error of a frame is its mean (PSNR) or its worst window; windows are 4 to 12 cells (16 to 48 px of 256) wide, as
-they are or against what is usual there, at once or where they last; scores are those of a frame, or trailing means.
+The error of a frame is its mean (PSNR) or its worst window. Windows are 4 to 12 cells (16 to 48 px
+of 256) wide, absolute or relative to the usual error there, at once or where they last. Scores are
+those of a frame, or trailing means.
 """
 
 from __future__ import annotations
@@ -33,11 +35,15 @@ from lookout.models.vision.quantize import PEAK
 Floats = npt.NDArray[np.float64]
 
 BEFORE = 8
-"""Normal frames that are scored before an anomaly begins, and frames of it that do not count: no trailing mean can know
-at once, and what is to be found lasts for seconds."""
+"""The normal frames scored before an anomaly begins, and the frames of it that do not count.
+
+No trailing mean can know at once, and what is to be found lasts for seconds.
+"""
 
 FLOOR = 0.1
-"""Of the mean usual error, that a window's usual error counts with at least: nothing ever happens in some."""
+"""The least usual error of a window, as a share of the mean usual error: in some windows nothing
+ever happens.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +63,10 @@ class Clip:
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """Windows of so many cells (0: the frame's mean), against the usual or not, over frames, in a trailing mean."""
+    """A way of scoring.
+
+    Windows of `cells` (0: the frame's mean), relative or not, over frames, smoothed.
+    """
 
     cells: int
     lasts: int = 1  # a window counts with its least error over so many frames
@@ -114,7 +123,10 @@ def _trailing(scores: Floats, frames: int) -> Floats:
 
 
 def _made(scorer: Scorer, path: Path, draws: int) -> Iterator[Clip]:
-    """The clip's frames with one anomaly of each kind, so many times; from a little before it to its end."""
+    """Return the clip's frames with one anomaly of each kind, `draws` times.
+
+    From a little before the anomaly to its end.
+    """
     clip = whole_clip(path, scorer.checkpoint.preprocess, scorer.t_length)
     first = scorer.input_spec.scored
     for draw in range(draws):

@@ -1,4 +1,4 @@
-"""`make soak`: does any process grow? Resident memory of each after the warm-up, and at the end."""
+"""`make soak`: check that no process grows: resident memory after the warm-up and at the end."""
 
 from __future__ import annotations
 
@@ -20,9 +20,11 @@ START_LIMIT_S = 90.0
 LOOK_EVERY_S = 1.0
 NOISE_MB = 4.0  # allocators move so much
 
-# Bounded growth that is no leak: what fills up once. The bound of each, of tiny frames (3 KB) and four cameras.
+# Growth up to a bound is no leak: buffers fill up once. The bounds for tiny frames (3 KB) and four
+# cameras.
 EXPLAINED_MB = {
-    "redis (bus)": 60.0,  # streams fill to their bounds: 384 frames, 256 heatmaps of 8 KB, 36,000 scores a camera
+    # Streams fill to their bounds: 384 frames, 256 heatmaps of 8 KB, 36,000 scores a camera.
+    "redis (bus)": 60.0,
     "redis (store)": 10.0,  # alerts, and the buffer of the append-only file
     "api": 15.0,  # scores held back for the page's listeners, up to their bound
 }
@@ -57,8 +59,8 @@ class Growth:
 
     def line(self) -> str:
         return (
-            f"{self.role:<14} pid {self.pid:<8} {self.first_mb:7.1f} MB, then {self.last_mb:7.1f} MB: "
-            f"{self.grown_mb:+6.1f} MB  {self.verdict()}"
+            f"{self.role:<14} pid {self.pid:<8} {self.first_mb:7.1f} MB, "
+            f"then {self.last_mb:7.1f} MB: {self.grown_mb:+6.1f} MB  {self.verdict()}"
         )
 
 

@@ -1,10 +1,12 @@
-"""Does a memory that starts again from k-means keep more of its items? Two trainings that differ in nothing else.
+"""Measure whether a memory that starts again from k-means keeps more of its items.
 
-    python -m tests.bench.start --data ped2/ --held-out 03,12 --out folder/ [--width 16] [--epochs 3]
+    python -m tests.bench.start --data ped2/ --held-out 03,12 --out folder/
+        [--width 16] [--epochs 3]
 
-Both have their first epoch in common. Before the second, the items of one become the centres that k-means finds in the
-queries of normal windows (STD's clusters start so); the other keeps those that training has come to. Writes
-`folder/random.safetensors` and `folder/kmeans.safetensors`, for `lookout calibrate`, `tests.bench.updates` and
+Two trainings have their first epoch in common. Before the second, the items of one become the
+centres that k-means finds in the queries of normal windows (STD's clusters start so); the other
+keeps the items that training has reached. Nothing else differs. Writes `folder/random.safetensors`
+and `folder/kmeans.safetensors`, for `lookout calibrate`, `tests.bench.updates` and
 `tests.bench.memory`.
 """
 
@@ -35,7 +37,8 @@ STARTS_AGAIN = 1  # 0-based epoch
 
 @torch.no_grad()
 def items_by_kmeans(model: Mnad, clips: Iterable[Tensor]) -> Tensor:
-    """Centres of the queries, of unit length: (M, D). clips: batches of (B, 3 T, H, W); the model is in train mode.
+    """Centres of the queries, of unit length: (M, D). clips: batches of (B, 3 T, H, W); the model
+    is in train mode.
 
     In float32: in bf16 queries near one another would be one.
     """

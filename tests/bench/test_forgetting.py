@@ -1,4 +1,7 @@
-"""The short form of `python -m tests.bench.forgetting`: one second of the event are enough to tell the two apart."""
+"""The short form of `python -m tests.bench.forgetting`.
+
+One second of the event shows a difference.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `python -m tests.bench.memory` prints is what it says."""
+"""Check what `python -m tests.bench.memory` prints."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The comparison of schemes: the way that was chosen is what `lookout.models.scoring.local` computes."""
+"""The comparison of schemes: the chosen one is what `lookout.models.scoring.local` computes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The two trainings of `python -m tests.bench.start` differ in their memory's second start alone."""
+"""The trainings of `python -m tests.bench.start` differ only in the second start of their memory."""
 
 from __future__ import annotations
 

@@ -1,9 +1,11 @@
-"""Which update of the memory serves the score best: never, behind which gate, guarded. Chosen without a label.
+"""Compare the update rules of the memory: never, behind each gate, guarded; without a label.
 
-    python -m tests.bench.updates --checkpoint C [--checkpoint D] --data ped2/ --held-out 03,12 [--test]
+    python -m tests.bench.updates --checkpoint C [--checkpoint D]
+        --data ped2/ --held-out 03,12 [--test]
 
-Columns as in `tests.bench.offline`: whole held-out normal clips with an anomaly made into them, and with `--test` the
-labelled clips, which have no part in the choice. Checkpoints must be calibrated: the guarded rule asks for it.
+The columns are those of `tests.bench.offline`: whole held-out normal clips with a synthetic
+anomaly, and with `--test` the labelled clips, which have no part in the choice. Checkpoints must be
+calibrated: the guarded rule asks for it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the service's processes use: CPU seconds and resident memory, by what they do."""
+"""The CPU seconds and resident memory of the service's processes, by role."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ def processes(pid: int) -> dict[int, tuple[str, psutil.Process]]:
 
 
 class CpuMeter:
-    """CPU seconds used since it was made; `look` often, so that a process that ends is not forgotten."""
+    """CPU seconds used since the object was made.
+
+    Call `look` often, so that a process that ends is not forgotten.
+    """
 
     def __init__(self, pid: int) -> None:
         self._pid = pid

@@ -1,7 +1,10 @@
-"""What a forward pass of `mnad-pred` takes at different widths. `python -m tests.bench.widths 16 24 32 64`
+"""Measure a forward pass of `mnad-pred` at different widths.
 
-In float32 and bf16, with batch norm folded into the convolutions before it, and, where that is installed, by OpenVINO.
-One clip at a time, median of some, milliseconds; all in one run, since these cores are not the same from hour to hour.
+    python -m tests.bench.widths 16 24 32 64
+
+In float32 and bf16, with batch norm folded into the convolutions before it, and by OpenVINO where
+that is installed. One clip at a time, median milliseconds; all in one run, since the speed of the
+cores changes from hour to hour.
 """
 
 from __future__ import annotations

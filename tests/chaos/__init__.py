@@ -1,1 +1,4 @@
-"""`make chaos`: cameras, workers and servers are broken on purpose, over and over, and everything is counted."""
+"""`make chaos`.
+
+Break cameras, workers and servers on purpose, over and over, and count everything.
+"""

@@ -1,4 +1,4 @@
-"""One camera's books: what became of every frame, as it was seen from outside."""
+"""The accounts of one camera: the fate of every frame, observed from outside."""
 
 from __future__ import annotations
 
@@ -16,12 +16,17 @@ Told = dict[
 ]  # frame that was left out → in which lives of the bus it was said, and when
 
 LAST_MOMENT_S = 0.25
-"""Of a bus that is killed: what it was told between our last look and its end, nobody has read. That may be as much as
-was told in so long before, and one more."""
+"""The time before a bus dies whose messages nobody may have read, after our last look.
+
+As many as in this time before, and one more, may be lost.
+"""
 
 FORGOTTEN_S = SNAPSHOT_EVERY_S + 2.0
-"""What was said in the last so long before a bus was killed, the next may be told again: where another worker takes the
-camera then, it goes by the last snapshot, and no cursor on the bus tells it more. The rest is for saving one."""
+"""The time before a bus dies whose messages may come again on the next bus.
+
+Another worker that takes the camera then goes by the last snapshot, and no cursor on the bus tells
+it more. The two seconds are for saving a snapshot.
+"""
 
 
 @dataclass
@@ -45,7 +50,11 @@ class Books:
 
 
 def books_of(seen: CameraSeen, lives: Sequence[Life]) -> Books:
-    """Every number of every session, from 0 to the last that was seen, must have a score or lie in a gap."""
+    """Return the accounts of a camera.
+
+    Every number of every session, from 0 to the last that was seen, must have a score or lie in a
+    gap.
+    """
     books = Books(len(seen.frames), len(seen.scores))
     counted = _gap_lives(seen, lives, books)
     _find_doubles(seen, counted, lives, books)
@@ -62,7 +71,10 @@ def ids_of(gap: GapSeen) -> Iterator[FrameId]:
 
 
 def _gap_lives(seen: CameraSeen, lives: Sequence[Life], books: Books) -> Told:
-    """In which lives of the bus a frame was counted as left out, and when; twice in one is wrong."""
+    """Return in which lives of the bus, and when, each frame was counted as left out.
+
+    Twice in one life is wrong.
+    """
     found: Told = {}
     for gap in seen.gaps:
         books.gaps[gap.reason] += gap.frames
@@ -110,7 +122,11 @@ def _numbers(seen: CameraSeen) -> Iterator[FrameId]:
 
 
 def _is_unread(frame_id: FrameId, seen: CameraSeen, counted: Told, lives: Sequence[Life]) -> bool:
-    """Right behind the last that one bus had said, and on the next the camera's owner says that it is past it."""
+    """Return whether a frame was reported on a bus that died before anybody read it.
+
+    Such a frame follows the last one that this bus reported, and on the next bus the cursor of the
+    camera's owner is past it.
+    """
     for life, ended in enumerate(lives[:-1]):
         told, next_told = _told_in(seen, counted, life), _told_in(seen, counted, life + 1)
         cursor = seen.cursors.get(life + 1)

@@ -1,4 +1,4 @@
-"""The running service with everything around it that can be broken; how long to wait, and for what."""
+"""The running service with everything around it that can be broken; the waits of the faults."""
 
 from __future__ import annotations
 
@@ -39,7 +39,10 @@ class Arena:
         return self.service.process.pid
 
     def until(self, holds: Callable[[], bool], limit_s: float) -> bool:
-        """Whether it became so in time; the fleet is tended meanwhile. Raises ServiceEndedError."""
+        """Return whether `holds` becomes true in time, and tend the fleet meanwhile.
+
+        Raise ServiceEndedError when `lookout serve` ends.
+        """
         deadline = time.monotonic() + limit_s
         while not holds():
             if self.service.process.poll() is not None:
@@ -74,5 +77,5 @@ class Arena:
         }
 
     def said_since(self, line: int, text: str) -> bool:
-        """Whether the service's log says `text` behind that line."""
+        """Return whether the service's log contains `text` after that line."""
         return any(text in one for one in self.service.output.lines[line:])

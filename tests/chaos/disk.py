@@ -1,4 +1,7 @@
-"""A small disk of the store's own that can be filled: a tmpfs, in a mount namespace that ends with this program."""
+"""A small disk of the store's own that can be filled.
+
+A tmpfs, in a mount namespace that ends with this program.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,10 @@ NO_NAMESPACE = "no mount namespace of its own can be had (unshare --mount)"
 
 
 def enter_own_namespace(module: str, words: list[str]) -> None:
-    """Start this program again where it may mount; returns where that cannot be, or has been done."""
+    """Start this program again where it may mount.
+
+    Return where that is impossible or already done.
+    """
     if INSIDE in words:
         return
     for way in NAMESPACES:

@@ -1,4 +1,4 @@
-"""Which alerts the observed scores ask for, by the alert policy itself, and which are missing."""
+"""The alerts that the observed scores ask for, by the alert policy itself, and the missing ones."""
 
 from __future__ import annotations
 

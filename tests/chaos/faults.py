@@ -1,7 +1,8 @@
 """The faults: each breaks one thing, mends it, and writes down what it did.
 
-One after another: the next comes when scores flow again on every camera and alerting has read them. What a bus held and
-alerting had no chance to read would be no lost alert, and nothing would be tried by losing it.
+One after another: the next comes when scores flow again on every camera and alerting has read them.
+What a bus held and alerting had no chance to read would be no lost alert, and nothing would be
+tried by losing it.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ AT_WORK_LIMIT_S = 10.0
 
 @dataclass
 class Fault:
-    """What was done and seen; times are UTC seconds."""
+    """One fault: what was broken, and what was observed. Times are UTC seconds."""
 
     kind: str
     began_at: float
@@ -182,7 +183,7 @@ def kill_bus(arena: Arena, fault: Fault) -> None:
 
 
 def restart_bus(arena: Arena, fault: Fault) -> None:
-    """As above, but everything that it has ever said is read before: of every frame it is known what it became."""
+    """Kill the bus after reading everything that it ever said: the fate of every frame is known."""
     arena.bus.freeze(FREEZE_MS)
     looks = arena.bus.looks
     arena.bus.lives[-1].whole = arena.until(lambda: arena.bus.looks >= looks + 2, FREEZE_MS / 2000)
@@ -196,7 +197,7 @@ def restart_store(arena: Arena, fault: Fault) -> None:
 
 
 def fill_disk(arena: Arena, fault: Fault) -> None:
-    """Nothing more fits on the store's disk: its Redis ends, and so does each that is started; then there is room."""
+    """Fill the store's disk until its Redis ends, and each one that is started; then make room."""
     if arena.no_disk:
         fault.skipped = arena.no_disk
         return
@@ -232,7 +233,7 @@ def _kill_server(arena: Arena, fault: Fault, role: str) -> None:
 
 
 def _wait_for_work(arena: Arena) -> None:
-    """Until every live camera is being scored, or for a while: so that there is something that can go on."""
+    """Wait, up to a limit, until every live camera is being scored, so that something can go on."""
     arena.until(
         lambda: len(_at_work(arena, time.time())) == len(arena.fleet.live()), AT_WORK_LIMIT_S
     )
@@ -250,7 +251,10 @@ def _at_work(arena: Arena, at: float) -> list[str]:
 def _note_meanwhile(
     arena: Arena, fault: Fault, away_at: float, without: Collection[str] = ()
 ) -> None:
-    """What runs goes on. A camera that was changing hands then cannot, until what is away is back; most do not."""
+    """Note which live cameras are still scored.
+
+    Most go on. A camera that was changing hands cannot until the server that is away is back.
+    """
     arena.hold(away_at + WHILE_S - time.time())
     now = time.time()
     fault.others = [name for name in arena.fleet.live() if name not in without]

@@ -1,6 +1,7 @@
 """The eight cameras: three files at full pace, two at their own, three that speak RTSP.
 
-A file at full pace that has been read to its end is put aside, and another camera plays it from its beginning.
+A file at full pace that has been read to its end is put aside, and another camera plays it from its
+beginning.
 """
 
 from __future__ import annotations
@@ -71,7 +72,10 @@ class Fleet:
         return {name for name, member in self.members.items() if member.behind_proxy}
 
     def tend(self) -> None:
-        """Put finished files aside and play them again; what the service refuses now is tried again soon."""
+        """Put finished files aside and play them again.
+
+        What the service refuses now is tried again soon.
+        """
         if self.closed or time.monotonic() < self._not_before:
             return
         for name in [name for name in self.running if self._is_done(name)]:
@@ -102,7 +106,10 @@ class Fleet:
 
 
 def first_members(media: Path, rtsp_urls: list[str]) -> list[Member]:
-    """The first of `rtsp_urls` goes through the proxy; without any, files take the places of these cameras."""
+    """The first of `rtsp_urls` goes through the proxy.
+
+    Without any, files take the places of these cameras.
+    """
     fast = [
         Member(f"fast{i}", str(media / "fast.mp4"), "fast", 0, FAST_FRAMES) for i in range(FAST)
     ]

@@ -1,7 +1,7 @@
-"""What the cameras see: a still, textured wall, and every few seconds somebody large and bright in front of it.
+"""The footage of the cameras: a still, textured wall with a large, bright visitor now and then.
 
-The wall stays, so that this is never a change of scene. The tiny model has learned nothing and predicts about gray:
-whoever is bright makes its error rise, and an alert open.
+The wall stays, so the scene never changes. The tiny model has learned nothing and predicts about
+gray: a bright visitor raises its error, and an alert opens.
 """
 
 from __future__ import annotations
@@ -27,8 +27,9 @@ BOUNDS = Bounds(
 )
 """The wall alone has a value of about 0.3, with a visitor 0.6."""
 GATE = 0.035
-"""The wall alone teaches the memory, a visitor does not: a frame that is scored twice or left out is seen in all later
-scores."""
+"""The wall alone teaches the memory, a visitor does not: a frame that is scored twice or left out
+shows in all later scores.
+"""
 
 SIZE_PX = (64, 48)  # width, height
 GRAY, TEXTURE = 118.0, 45.0  # of 255: level and contrast of the wall

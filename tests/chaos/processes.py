@@ -31,12 +31,12 @@ def decoders(pid: int) -> list[int]:
 
 
 def redis(pid: int, role: str) -> int | None:
-    """The embedded server for `bus` or `store`."""
+    """Return the process id of the embedded server for `bus` or `store`; None when it is down."""
     return next((one.pid for one in _below(pid) if _socket(one, role)), None)
 
 
 def redis_socket(pid: int, role: str) -> str:
-    """Its address; it stays the same when the server is started again. Raises LookupError."""
+    """Return the address of the embedded server, which a restart keeps. Raise LookupError."""
     found = next((path for one in _below(pid) if (path := _socket(one, role))), None)
     if found is None:
         raise LookupError(f"there is no {role}")
@@ -44,7 +44,10 @@ def redis_socket(pid: int, role: str) -> str:
 
 
 def _socket(process: psutil.Process, role: str) -> str:
-    """Redis writes over its command line once it is up: the socket's path is in both forms."""
+    """Return the socket's path.
+
+    Redis rewrites its command line once it is up, and both forms have it.
+    """
     return next(
         (part for word in _words(process) for part in _paths(word) if f"lookout-{role}-" in part),
         "",

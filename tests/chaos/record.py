@@ -51,7 +51,7 @@ def record(evidence: Evidence, verdict: Verdict, settings: Mapping[str, object])
 
 
 def disagreements(report: dict[str, Any]) -> list[str]:
-    """Where the other program, of what would be written, counts otherwise."""
+    """Return where the other program counts otherwise in the record that would be written."""
     again, verdict = recount(json.loads(json.dumps(report))), report["verdict"]
     both = [name for name in again if name in verdict]
     return [
@@ -100,7 +100,7 @@ def ranges(ids: Iterable[FrameId]) -> list[list[int]]:
 
 
 def _scores(seen: CameraSeen) -> list[dict[str, Any]]:
-    """Of each life of the bus and session; one that came again is there twice."""
+    """Return the scores by life of the bus and session; a score that came again is there twice."""
     everything = sorted(
         [*seen.scores.items(), *seen.again], key=lambda item: (item[1].life, item[0])
     )

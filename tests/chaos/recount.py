@@ -1,4 +1,4 @@
-"""Counts again from `chaos.json` alone, with nothing of the harness and nothing of the service.
+"""Count again from `chaos.json` alone, without code of the harness or of the service.
 
 python -m tests.chaos.recount build/chaos.json
 """
@@ -35,7 +35,10 @@ First = dict[
 
 
 def recount(data: dict[str, Any]) -> dict[str, int]:
-    """How many, of all cameras: COUNTED, and those of killed and stopped workers that were owned again too late."""
+    """Return the counts over all cameras: COUNTED, and `owned_late`.
+
+    `owned_late` counts the cameras of killed and stopped workers that were owned again too late.
+    """
     total = dict.fromkeys(COUNTED, 0) | {"owned_late": _owned_late(data)}
     for camera in data["cameras"].values():
         for what, count in _camera(camera, data).items():
@@ -77,8 +80,11 @@ def _camera(camera: dict[str, Any], data: dict[str, Any]) -> dict[str, int]:
 def _gaps(
     camera: dict[str, Any], first: First, ends: list[float]
 ) -> tuple[list[tuple[int, Id]], int, int]:
-    """(life, frame) of every frame in a gap; how many were dealt with on a former bus shortly before its end, and how
-    many before that, or twice on one bus."""
+    """Return (life, frame) of every frame in a gap, and two counts.
+
+    The first counts frames that were dealt with on a former bus shortly before its end; the second
+    those that were dealt with before that, or twice on one bus.
+    """
     told: dict[Id, dict[int, float]] = {}
     again = doubles = 0
     for life, session, at, count, _, seen_at in camera["gaps"]:
@@ -114,9 +120,11 @@ def _numbers(camera: dict[str, Any], dealt_with: set[Id]) -> Iterator[Id]:
 def _is_unread(
     frame: Id, told: list[tuple[int, Id]], first: First, camera: dict[str, Any], lives: list[Any]
 ) -> bool:
-    """Right behind all that was said on one bus, before all that was said on the next, and its owner was past it.
+    """Return whether a frame was reported on a bus that died before anybody read it.
 
-    As many as had been scored in LAST_MOMENT_S before, and one more.
+    Such a frame follows all that was said on one bus, precedes all that was said on the next, and
+    lies before its owner's cursor there. There are at most as many as were scored in LAST_MOMENT_S
+    before, and one more.
     """
     for life, first_cursor, _ in camera["cursors"]:
         before = [one for at, one in told if at == life - 1]
@@ -144,7 +152,10 @@ def _differing(camera: dict[str, Any], first: First, reference: dict[str, Any]) 
 
 
 def _owned_late(data: dict[str, Any]) -> int:
-    """By the leases as they were seen: another token than the victim's, at most two leases after the blow."""
+    """Return how many takeovers were late, by the observed leases.
+
+    A camera must have another token than the victim's at most two leases after the blow.
+    """
     late = 0
     for fault in data["faults"]:
         began = fault["began_at"]
@@ -158,8 +169,8 @@ def _owned_late(data: dict[str, Any]) -> int:
     return late
 
 
-# Alerts: at or above the threshold, never below `low` for the minimum duration; closed when below `low` for so long, by
-# a break of the session, or by silence.
+# An alert opens at or above the threshold, never below `low` for the minimum duration. It closes when
+# below `low` for long enough, by a break of the session, or by silence.
 
 
 def _alerts_lost(camera: dict[str, Any], first: First, data: dict[str, Any]) -> int:

@@ -1,4 +1,4 @@
-"""What a person reads at the end."""
+"""The report that a run prints at its end."""
 
 from __future__ import annotations
 
@@ -13,11 +13,17 @@ from tests.chaos.verdicts import Evidence, Verdict
 
 def lines(evidence: Evidence, verdict: Verdict) -> Iterator[str]:
     yield ""
-    titles = f"{'camera':<12}{'frames in':>10}{'scores out':>11}{'doubles':>8}{'unexplained':>12}{'alerts':>7}"
+    titles = (
+        f"{'camera':<12}{'frames in':>10}{'scores out':>11}{'doubles':>8}"
+        f"{'unexplained':>12}{'alerts':>7}"
+    )
     yield f"{titles}  gaps by reason"
     for name, books in verdict.books.items():
         alerts = len(evidence.stored.get(name, []))
-        row = f"{name:<12}{books.frames:>10}{books.scored:>11}{len(books.doubles):>8}{len(books.unexplained):>12}"
+        row = (
+            f"{name:<12}{books.frames:>10}{books.scored:>11}{len(books.doubles):>8}"
+            f"{len(books.unexplained):>12}"
+        )
         yield f"{row}{alerts:>7}  {_reasons(books.gaps)}"
     yield from _totals(evidence, verdict)
     yield from _faults(evidence)
@@ -32,8 +38,9 @@ def _totals(evidence: Evidence, verdict: Verdict) -> Iterator[str]:
     yield ""
     yield f"frames in {frames}, scores out {scored}, gaps: {_reasons(verdict.gaps)}"
     yield (
-        f"doubles {verdict.count('doubles')}, unexplained {verdict.count('unexplained')}; around restarts of the bus: "
-        f"told, but died unread {verdict.count('unread')}, scored again {verdict.count('repeated')}, "
+        f"doubles {verdict.count('doubles')}, unexplained {verdict.count('unexplained')}; "
+        f"around restarts of the bus: told, but died unread {verdict.count('unread')}, "
+        f"scored again {verdict.count('repeated')}, "
         f"counted again as left out {verdict.count('recounted')}"
     )
     wanted = sum(len(alerts) for alerts in verdict.expected.values())
@@ -41,13 +48,18 @@ def _totals(evidence: Evidence, verdict: Verdict) -> Iterator[str]:
     stored = {alert["id"] for alerts in evidence.stored.values() for alert in alerts}
     exact = sum(alert.id in stored for alerts in verdict.expected.values() for alert in alerts)
     yield (
-        f"alerts: acknowledged {len(evidence.told)}, of these missing {len(verdict.acknowledged_missing)}; "
-        f"asked for by the scores {wanted} ({exact} under the same id, {gone} by scores that died with a bus), "
+        f"alerts: acknowledged {len(evidence.told)}, "
+        f"of these missing {len(verdict.acknowledged_missing)}; "
+        f"asked for by the scores {wanted} "
+        f"({exact} under the same id, {gone} by scores that died with a bus), "
         f"of these missing {len(verdict.unalerted)}"
     )
     fast = [name for name, member in evidence.members.items() if member.kind == "fast"]
     whole = [name for name in fast if verdict.books[name].scored == len(evidence.reference)]
-    yield f"files at full pace: {len(fast)}, read to the end {len(whole)}, held against an undisturbed run"
+    yield (
+        f"files at full pace: {len(fast)}, read to the end {len(whole)}, "
+        "held against an undisturbed run"
+    )
 
 
 def _faults(evidence: Evidence) -> Iterator[str]:

@@ -1,4 +1,7 @@
-"""The end of a run: the sources end, everything on its way arrives, and what was seen is gathered."""
+"""The end of a run.
+
+End the sources, wait for everything on its way, and gather the observations.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,10 @@ QUIET_S = 2.0  # no new frame for so long: the sources have ended
 
 
 def come_to_rest(arena: Arena, sources: Sources) -> bool:
-    """End the sources, not the cameras: what is on the bus is to be dealt with. False where that takes too long."""
+    """End the sources, and wait until what is on the bus is dealt with.
+
+    Return False when that is late.
+    """
     arena.fleet.closed = True
     arena.until(
         lambda: all(_is_all_there(arena, name) for name in arena.fleet.running), REST_LIMIT_S

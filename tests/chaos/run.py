@@ -1,4 +1,4 @@
-"""One run: set everything up, break it over and over, let it come to rest, and gather the evidence."""
+"""One run: set everything up, break it over and over, let it rest, and gather the evidence."""
 
 from __future__ import annotations
 
@@ -41,7 +41,11 @@ class Options:
 
 
 def run(options: Options, home: Path, say: Say) -> Evidence:
-    """Raises ServiceEndedError where `lookout serve` itself dies, TimeoutError where it does not begin to score."""
+    """Run the service, break it, and return the evidence.
+
+    Raise ServiceEndedError when `lookout serve` itself dies, TimeoutError when it does not begin to
+    score.
+    """
     for name in ("media", "models"):
         (home / name).mkdir()
     clip = write_clips(home / "media", NORMAL_FORM_S + 60 * SLACK * (options.minutes or 0))
@@ -104,7 +108,10 @@ def _begin(arena: Arena, sources: Sources, say: Say) -> None:
 
 
 def _plan(options: Options, rng: random.Random) -> Iterator[str]:
-    """Every kind once, in an order of the seed's, again and again: for so many minutes, or ROUNDS times."""
+    """Inject every kind of fault in a seeded order, again and again.
+
+    For minutes, or ROUNDS times.
+    """
     began, rounds = time.monotonic(), 0
     while (
         rounds < ROUNDS
@@ -128,6 +135,7 @@ def _commit(kind: str, arena: Arena, say: Say) -> Fault:
     owned = {name: one.owned_s for name, one in fault.takeovers.items()}
     takeover = f", owned by another after {owned}" if owned else ""
     say(
-        f"{kind}{f' (pid {fault.pid})' if fault.pid else ''}: scores on every camera again {took}{takeover}"
+        f"{kind}{f' (pid {fault.pid})' if fault.pid else ''}: "
+        f"scores on every camera again {took}{takeover}"
     )
     return fault

@@ -1,4 +1,4 @@
-"""What was seen of one camera on the bus, in the order in which it was seen. Times are UTC seconds."""
+"""The observations of one camera on the bus, in their order. Times are UTC seconds."""
 
 from __future__ import annotations
 
@@ -94,6 +94,6 @@ class CameraSeen:
 
 
 def first_after(times: list[float], at: float) -> float | None:
-    """Of times in order."""
+    """Return the first of the sorted `times` after `at`; None where there is none."""
     place = bisect_right(times, at)
     return times[place] if place < len(times) else None

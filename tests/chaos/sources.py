@@ -1,4 +1,4 @@
-"""Where the cameras' pictures come from: clips, and RTSP servers of which one lies behind the proxy."""
+"""The sources of the cameras' pictures: clips, and RTSP servers, one of them behind the proxy."""
 
 from __future__ import annotations
 
@@ -48,7 +48,10 @@ def open_sources(media: Path) -> Iterator[Sources]:
             hidden = servers.enter_context(rtsp_server(media / f"live{PACED}.mp4"))
             plain = servers.enter_context(rtsp_server(media / f"live{PACED + 1}.mp4"))
         except (AssertionError, OSError):
-            sources.no_rtsp = "no RTSP server (Debian packages gir1.2-gst-rtsp-server-1.0 python3-gi gstreamer1.0-*)"
+            sources.no_rtsp = (
+                "no RTSP server "
+                "(Debian packages gir1.2-gst-rtsp-server-1.0 python3-gi gstreamer1.0-*)"
+            )
         else:
             port = urlsplit(hidden).port
             assert port is not None

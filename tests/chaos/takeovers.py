@@ -1,7 +1,8 @@
-"""How long the cameras of a worker that was killed or stopped wait for another one. All times from the blow, in s.
+"""Measure how long the cameras of a killed or stopped worker wait for another one.
 
-Owned again is what "taken over" means: the camera's lease is in the hands of a living worker, as the bus says. That is
-held to two leases, of each camera, at both stages. Its next score or frame comes later, and has a bound of its own.
+All times are seconds after the blow. A camera is taken over when a living worker holds its lease,
+as the bus says. That may take two leases at most, for each camera, at both stages. Its next score
+or frame comes later, and has a bound of its own.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ RESUMES_S = {
     # Nothing: what is fresh is scored at once.
     ("inference", "paced"): 0.0,
     ("inference", "rtsp"): 0.0,
-    # It scores again what was not saved, of which nothing is new, and two workers do what three did.
+    # It scores unsaved frames again, none of which is new, and two workers do the work of three.
     ("inference", "fast"): 1.5 * SNAPSHOT_EVERY_S,
     # A decoder is started, and opens the source; RTSP begins with a keyframe.
     ("ingest", "paced"): CONNECT_TIMEOUT_S,
@@ -44,7 +45,7 @@ class TakeOver:
 
 
 def take_over(stage: str, seen: CameraSeen, member: Member, struck_at: float) -> TakeOver:
-    """What is known by now."""
+    """Return the takeover as far as it is known by now."""
     owned_at = _owned_at(seen.leases.get(stage, ()), struck_at)
     times, ids = (
         (seen.times, seen.scores) if stage == "inference" else (seen.frame_times, seen.frames)
@@ -59,14 +60,17 @@ def take_over(stage: str, seen: CameraSeen, member: Member, struck_at: float) ->
 
 
 def is_done(one: TakeOver) -> bool:
-    """Nothing of it is waited for."""
+    """Return whether nothing more of the takeover is to come."""
     return one.owned_s is not None and (one.resumed_s is not None or one.ended)
 
 
 def was_anothers(
     stage: str, seen: CameraSeen, struck_at: float, lease_s: float, last_look: float
 ) -> bool:
-    """Its lease lived on without the victim: a living worker had it before the blow, and the report was an old one."""
+    """Return whether the camera was not the victim's any more.
+
+    A living worker had the lease before the blow, and the report was an old one.
+    """
     at, token = seen.leases.get(stage, [(0.0, None)])[-1]
     return token is not None and at <= struck_at and last_look > struck_at + lease_s + SLACK_S
 
@@ -74,10 +78,13 @@ def was_anothers(
 def late(
     takeovers: Mapping[str, TakeOver], members: Mapping[str, Member], lease_s: float
 ) -> Iterator[str]:
-    """What of it was later than it may be."""
+    """Yield a line for each takeover that was later than allowed."""
     for name, one in takeovers.items():
         if is_late(one, lease_s):
-            yield f"{name}: {one.stage} owned by another {_after(one.owned_s)}, not within {LEASES * lease_s:g} s"
+            yield (
+                f"{name}: {one.stage} owned by another {_after(one.owned_s)}, "
+                f"not within {LEASES * lease_s:g} s"
+            )
         resumed_most_s = resumes_within_s(one.stage, members[name].kind, lease_s)
         if not one.ended and (one.resumed_s is None or one.resumed_s > resumed_most_s):
             what = "score" if one.stage == "inference" else "frame"
@@ -93,7 +100,7 @@ def resumes_within_s(stage: str, kind: str, lease_s: float) -> float:
 
 
 def _owned_at(leases: Sequence[tuple[float, str | None]], struck_at: float) -> float | None:
-    """When the lease was first seen with another token than the victim's."""
+    """Return when the lease was first seen with another token than the victim's."""
     before = [token for at, token in leases if at <= struck_at][-1:]
     return next(
         (at for at, token in leases if at > struck_at and token not in (None, *before)), None

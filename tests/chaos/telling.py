@@ -1,4 +1,4 @@
-"""Which alerts the service has acknowledged: read from the alert log in the store, by a client of its own."""
+"""Read the acknowledged alerts from the alert log in the store, by a client of its own."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LOOK_EVERY_S = 0.1
 
 
 class AlertWatch(Looking):
-    """What it reads, the store has written to disk: nobody hears of anything else."""
+    """Reads only what the store has written to disk: nobody hears of anything else."""
 
     def __init__(self, socket_path: str) -> None:
         super().__init__(socket_path, LOOK_EVERY_S)

@@ -1,4 +1,4 @@
-"""The harness finds what it is there to find: what is wrong in the record is counted, here and by the other program."""
+"""The harness and the recount find every defect that a record contains."""
 
 from __future__ import annotations
 
@@ -40,7 +40,10 @@ def gap(first: int, count: int, reason: str, life: int = 0, session: int = SESSI
 
 
 def camera(scored: range = range(4, FRAMES), life_of: int = FRAMES) -> CameraSeen:
-    """A live camera: the first frames fill the window; from frame `life_of` on, the bus is another one."""
+    """A live camera: the first frames fill the window.
+
+    From frame `life_of` on, the bus is another one.
+    """
     seen = CameraSeen(gaps=[gap(0, 4, "window")])
     for seq in range(FRAMES):
         seen.add_frame(FrameId(SESSION, seq), int(seq >= life_of), seq / 10)
@@ -82,7 +85,7 @@ def a_file() -> dict[str, Member]:
 
 
 def counts(found: Evidence) -> tuple[Verdict, dict[str, int]]:
-    """What the harness says, and what the recount of its record says; both agree."""
+    """Return the counts of the harness, and check that the recount of its record agrees."""
     verdict = judge(found)
     data = record(found, verdict, {"lease_s": LEASE_S})
     assert disagreements(data) == []
@@ -288,7 +291,10 @@ def test_what_did_not_go_on_is_found(changes: dict[str, Any], complaint: str) ->
 def of_two_owners(
     stage: str, struck_at: float, owned_at: float | None, resumes_at: float
 ) -> CameraSeen:
-    """The lease lapses a second before it is another's; the next score and frame come at `resumes_at`."""
+    """The lease lapses a second before it is another's.
+
+    The next score and frame come at `resumes_at`.
+    """
     seen = camera()
     seen.times = seen.frame_times = [
         struck_at - 0.1,

@@ -1,4 +1,4 @@
-"""Those who watch see on real servers what the harness judges by."""
+"""The observers see on real servers what the harness judges by."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a file at full pace must score, whatever happens: the same clip in one process, with no service around it."""
+"""The scores of a file at full pace without faults: the clip in one process, without a service."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What must hold after all that, and whether it does."""
+"""The conditions that a run must meet, and whether it meets them."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Verdict:
         return sum((books.gaps for books in self.books.values()), Counter[str]())
 
     def count(self, name: str) -> int:
-        """Of all cameras: `doubles`, `unexplained`, `unread`, `repeated`."""
+        """Return the sum over all cameras of `doubles`, `unexplained`, `unread` or `repeated`."""
         return sum(len(getattr(books, name)) for books in self.books.values())
 
 
@@ -82,7 +82,7 @@ def judge(evidence: Evidence) -> Verdict:
 
 
 def alerts_lost(evidence: Evidence) -> int:
-    """How many are missing now: alerting may still be on its way."""
+    """Return how many are missing now; alerting may still be on its way."""
     missing = 0
     for name, seen in evidence.seen.items():
         expected = expected_alerts(name, seen, evidence.lives, evidence.policy)
@@ -153,7 +153,10 @@ def _faults(evidence: Evidence, _: Verdict) -> Iterable[str]:
         if idle := [name for name, scores in fault.meanwhile.items() if not scores]:
             yield f"{fault.kind}: meanwhile no score of {', '.join(idle)}"
         if 2 * len(fault.meanwhile) < len(fault.others):
-            yield f"{fault.kind}: of {len(fault.others)} live cameras only {len(fault.meanwhile)} were being scored"
+            yield (
+                f"{fault.kind}: of {len(fault.others)} live cameras "
+                f"only {len(fault.meanwhile)} were being scored"
+            )
         wrong = [*fault.failed, *late(fault.takeovers, evidence.members, evidence.lease_s)]
         yield from (f"{fault.kind}: {one}" for one in wrong)
 

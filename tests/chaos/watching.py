@@ -1,7 +1,8 @@
-"""Watching the bus from outside, with a client of its own: frame ids, scores and gaps, read often and kept here.
+"""Watching the bus from outside, with a client of its own: frame ids, scores and gaps, read often
+and kept here.
 
-It trusts no counter of the service. When the bus is started anew, its streams begin anew, and so does the reading; what
-was written after the last look at the former bus, nobody has seen.
+It trusts no counter of the service. When the bus is started anew, its streams begin anew, and so
+does the reading; what was written after the last look at the former bus, nobody has seen.
 """
 
 from __future__ import annotations
@@ -65,7 +66,10 @@ class BusWatch(Looking):
             return list(self._places)
 
     def freeze(self, limit_ms: int) -> None:
-        """Let nobody write for so long: what has been written can be read to its end. Raises redis.RedisError."""
+        """Let nobody write for so long: what has been written can be read to its end.
+
+        Raises redis.RedisError.
+        """
         with client(self.socket_path) as one:
             one.execute_command("CLIENT", "PAUSE", limit_ms, "WRITE")
 

@@ -1,4 +1,7 @@
-"""Headless Chromium for tests, driven by selenium: Debian's own binaries, a fresh profile, nothing from the net."""
+"""Headless Chromium for tests, driven by selenium.
+
+Debian's own binaries, a fresh profile, nothing from the net.
+"""
 
 from __future__ import annotations
 
@@ -45,6 +48,6 @@ def browser(width: int = 1440, height: int = 900) -> Iterator[Chrome]:
 
 
 def complaints(driver: Chrome) -> list[str]:
-    """What the console says of errors and of what the page's content policy refused."""
+    """Return the console's errors, and what the page's content policy refused."""
     entries: list[dict[str, str]] = driver.get_log("browser")  # type: ignore[no-untyped-call]
     return [entry["message"] for entry in entries if entry["level"] in ("SEVERE", "WARNING")]

@@ -1,4 +1,6 @@
-"""docker-compose.yml with real containers, in a copy of the repository and under a project name of its own."""
+"""docker-compose.yml with real containers, in a copy of the repository and under a project name of
+its own.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,10 @@ class Ended:
 
 @dataclass
 class Stack:
-    """The service as compose runs it. `compose`, `engine`: the commands, for instance `docker compose` and `docker`."""
+    """The service as compose runs it.
+
+    `compose`, `engine`: the commands, for instance `docker compose` and `docker`.
+    """
 
     compose: list[str]
     engine: list[str]
@@ -77,7 +82,7 @@ class Stack:
         return _run([*self.engine, *words], self.folder, limit_s)
 
     def logs(self, container: str) -> str:
-        """What it has said so far, both streams."""
+        """Return what the container has printed so far, both streams."""
         words = [*self.engine, "logs", container]
         told = subprocess.run(
             words,
@@ -90,7 +95,9 @@ class Stack:
         return told.stdout
 
     def run(self, image: str, *options: str, limit_s: float = 60) -> Ended:
-        """A container of one of our images, with nothing but what `options` say, until it ends by itself."""
+        """A container of one of our images, with nothing but what `options` say, until it ends by
+        itself.
+        """
         return self.ended("run", "--rm", *options, f"lookout-{image}:0.1.0", limit_s=limit_s)
 
     def ended(self, *words: str, limit_s: float = 60) -> Ended:

@@ -1,4 +1,4 @@
-"""The whole service as a person starts it: `lookout serve` in a process of its own, with real signals at the end."""
+"""Run `lookout serve` as an operator does: a process of its own, ended by real signals."""
 
 from __future__ import annotations
 
@@ -23,7 +23,9 @@ LOOKOUT = (sys.executable, "-P", "-m", "lookout")
 
 
 class Output:
-    """A process's lines, read by a thread of its own so that the process never blocks on a full pipe."""
+    """A process's lines, read by a thread of its own so that the process never blocks on a full
+    pipe.
+    """
 
     def __init__(self, stream: IO[str]) -> None:
         self.lines: list[str] = []
@@ -44,7 +46,10 @@ class Output:
         assert not self._thread.is_alive(), "some process still holds the output"
 
     def wait_for(self, text: str, limit_s: float = START_LIMIT_S) -> str:
-        """The first line that holds `text`; fails when the process ends or the time is up before it."""
+        """The first line that holds `text`.
+
+        Fails when the process ends or the time is up before it.
+        """
         while (line := self._new.get(timeout=limit_s)) is not None:
             if text in line:
                 return line
@@ -96,7 +101,10 @@ def command(
     program: Sequence[str] = LOOKOUT,
     **environment: object,
 ) -> Iterator[tuple[subprocess.Popen[str], Output]]:
-    """A `lookout` command with only the given LOOKOUT_* settings; interrupted and waited for at the end."""
+    """A `lookout` command with only the given LOOKOUT_* settings.
+
+    Interrupted and waited for at the end.
+    """
     others = {name: value for name, value in os.environ.items() if not name.startswith("LOOKOUT_")}
     process = subprocess.Popen(
         [*program, *words],

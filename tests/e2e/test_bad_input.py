@@ -1,4 +1,7 @@
-"""Everything wrong at once, through the real service: a clear reason where one looks, and the good camera goes on."""
+"""Bad input of every kind at once, through the real service.
+
+Each gets a clear reason, and the good camera goes on.
+"""
 
 from __future__ import annotations
 

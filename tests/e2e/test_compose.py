@@ -1,9 +1,10 @@
-"""docker-compose.yml as an operator meets it: up, a camera, a worker lost and found again, down; and bad surroundings.
+"""docker-compose.yml as an operator uses it: up, a camera, a lost worker, down; bad surroundings.
 
     pytest tests/e2e/test_compose.py --compose 'docker compose' --engine docker
 
-Real containers of real images, which are built first: some minutes. Ports 8000, 9090 and 9093 must be free. Grafana is
-not started. Without `--compose` all of it is skipped; what the file says is then held by test_deployment_files.py.
+Real containers of real images, which are built first: some minutes. Ports 8000, 9090 and 9093 must
+be free. Grafana is not started. Without `--compose` all of it is skipped; test_deployment_files.py
+then checks what the file says.
 """
 
 from __future__ import annotations
@@ -195,7 +196,7 @@ def test_the_runbooks_first_command_mends_what_was_lost(
 
 
 def test_an_upgrade_replaces_stage_after_stage(stack: Stack) -> None:
-    """The commands of docs/operations.md; what they cost is counted by tests/e2e/test_upgrade.py."""
+    """Run the commands of docs/operations.md; tests/e2e/test_upgrade.py counts their cost."""
     for stage in ("alerting", "api", "inference", "ingest"):
         before = stack.ask_engine("inspect", "--format", "{{.Id}}", stack.container(stage))
         stack("up", "-d", "--no-deps", "--force-recreate", stage)  # as with a new image

@@ -1,6 +1,7 @@
 """The live line gives the numbers that `lookout evaluate` gives.
 
-From a file, with the authors' checkpoint at full width; and through a real RTSP server, with the shipped one.
+From a file, with the authors' checkpoint at full width; and through a real RTSP server, with the
+shipped one.
 """
 
 from __future__ import annotations
@@ -30,7 +31,9 @@ FRAMES, FIRST_ANOMALOUS = 180, 60
 
 @pytest.fixture
 def compact() -> Checkpoint:
-    """The shipped one, with a gate that some of these frames pass and bounds that its values lie in."""
+    """The shipped one, with a gate that some of these frames pass and bounds that its values lie
+    in.
+    """
     shipped = load_checkpoint(SHIPPED_MODELS / "square.safetensors")
     config = make_config(shipped.name, {"width": 16, "dim": 128, "gamma": 0.0145})
     return replace(

@@ -1,4 +1,4 @@
-"""`lookout evaluate` on the authors' checkpoint against what the authors' code gave (reference/ped2_mnad_pred).
+"""`lookout evaluate` on the authors' checkpoint against the authors' code (ped2_mnad_pred).
 
 `make test` scores the first 90 frames of the first clip, where the memory starts as trained. The
 long forms score them in bf16 too, and the clip to its end with the gate that half of the frames

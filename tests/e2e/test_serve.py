@@ -1,4 +1,7 @@
-"""`lookout serve` as a process: real signals, dead stages, and what a person reads when it cannot start."""
+"""`lookout serve` as a process.
+
+Real signals, dead stages, and its messages when it cannot start.
+"""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ class Line:
         self._running[name].__enter__()
 
     def stop(self, name: str) -> None:
-        """As SIGTERM does; fails where the stage did not end by itself."""
+        """End a stage by SIGTERM; fail where it does not end by itself."""
         self._running.pop(name).__exit__(None, None, None)
 
 

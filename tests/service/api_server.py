@@ -102,7 +102,10 @@ def free_port() -> int:
 
 @contextlib.contextmanager
 def running_api(settings: Settings, port: int | None = None) -> Iterator[Api]:
-    """The API stage in a thread, ended as `lookout serve` ends it: by its stop event, within 4 s."""
+    """Run the API stage in a thread, ended as `lookout serve` ends it.
+
+    By its stop event, within 4 s.
+    """
     port = port or free_port()
     settings = settings.model_copy(update={"port": port})
     api = Api(port, settings)
@@ -113,8 +116,9 @@ def running_api(settings: Settings, port: int | None = None) -> Iterator[Api]:
 
 @dataclass(frozen=True)
 class Apart:
-    """Two servers that a test may break, what it writes to them with, and the settings of who reaches them by a plug
-    that the test can pull."""
+    """Two servers that a test may break, what it writes to them with, and the settings of who
+    reaches them by a plug that the test can pull.
+    """
 
     bus: Bus
     store: Store

@@ -1,4 +1,4 @@
-"""What the tests of the command line share: a small set, and a model trained on it."""
+"""The fixtures of the command line's tests: a small set, and a model trained on it."""
 
 from __future__ import annotations
 

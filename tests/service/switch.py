@@ -1,4 +1,7 @@
-"""A plug between a client and a server's socket that a test can pull: connections break, new ones are refused."""
+"""A proxy between a client and a server's socket that a test can cut.
+
+While it is cut, connections break and new ones are refused.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The alerting stage on real servers: alerts, pictures, and what happens when something breaks."""
+"""The alerting stage on real servers: alerts, pictures, and faults."""
 
 from __future__ import annotations
 
@@ -188,7 +188,7 @@ def test_silence_closes(settings: Settings, bus: Bus, store: Store) -> None:
 def test_a_camera_that_goes_takes_its_open_alert_with_it(
     settings: Settings, bus: Bus, store: Store, alerting: Worker, removed: bool, looking: bool
 ) -> None:
-    """Whether somebody was at this stage when it went, or comes later."""
+    """The alert closes whether a worker of this stage runs when the camera goes, or comes later."""
     burst(bus, "gate", 0, [0.9] * 7)
     alerting.step()
     _go(store, removed)

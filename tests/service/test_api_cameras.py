@@ -232,7 +232,10 @@ def test_a_change_makes_a_new_revision_and_forgets_what_the_stages_said(
 def test_a_camera_that_takes_a_removed_ones_name_is_not_taken_for_it(
     api: Api, store: Store, bus: Bus
 ) -> None:
-    """Nobody who looks twice a second sees that the first was gone: only its revision tells them apart."""
+    """Nobody who looks twice a second sees that the first was gone.
+
+    Only its revision tells them apart.
+    """
     revisions = []
     for _ in range(5):
         assert api.post("/cameras", {"id": "gate", "url": RTSP}).status_code == 201

@@ -1,4 +1,4 @@
-"""What happened to a camera itself: listed newest first, and shown at the camera while it lasts."""
+"""The events of a camera itself: listed newest first, and shown at the camera while they last."""
 
 from __future__ import annotations
 

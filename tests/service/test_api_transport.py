@@ -1,4 +1,4 @@
-"""How a camera's pictures travel, and its troubles of the last hour, over HTTP."""
+"""The transport of a camera's pictures, and its troubles of the last hour, over HTTP."""
 
 from __future__ import annotations
 

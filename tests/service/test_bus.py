@@ -1,4 +1,7 @@
-"""The bus: nothing is doubled, nothing refused is counted, and a Redis that refuses is one that is waited for."""
+"""The bus doubles nothing and counts nothing that it refused.
+
+A Redis that refuses is waited for.
+"""
 
 from __future__ import annotations
 
@@ -228,7 +231,10 @@ def test_a_frame_that_must_follow_another_is_refused_where_that_is_missing(bus: 
 def test_a_gap_counts_only_what_lies_behind_the_cursor(
     bus: Bus, first: int, frames: int, told: tuple[int, int] | None
 ) -> None:
-    """A new owner tells again what the old one told: in a replay from the snapshot, which is older than the cursor."""
+    """A new owner repeats what the old one reported.
+
+    It replays from the snapshot, which is older than the cursor.
+    """
     token = own(bus, "a", "inference")
     bus.add_outcomes([(token, ScoredFrame(*result(4)))])
     bus.add_outcomes([(token, Gap("a", 1000, first, frames, "lag"))])

@@ -1,4 +1,4 @@
-"""evaluate: every metric in the JSON, and what goes wrong in one line."""
+"""evaluate: every metric is in the JSON, and every error is one line."""
 
 from __future__ import annotations
 
@@ -23,7 +23,10 @@ DOCUMENTED = (Path(__file__).parents[2] / "docs" / "evaluation.md").read_text()
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    """A labelled folder; in the second half of a clip, the left half of the picture is anomalous."""
+    """A labelled folder.
+
+    In the second half of a clip, the left half of the picture is anomalous.
+    """
     folder = tmp_path / "data"
     (folder / "test").mkdir(parents=True)
     write_clip(folder / "test" / "01.mp4", [*range(15), *range(700, 715)], size_px=(96, 72))

@@ -1,4 +1,4 @@
-"""No option of the command line takes a number that is none."""
+"""The options of the command line refuse NaN and other values that are not numbers."""
 
 from __future__ import annotations
 

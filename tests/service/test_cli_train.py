@@ -105,7 +105,7 @@ def assert_same_weights(one: Path, other: Path) -> None:
 
 
 class Malicious:
-    """What runs code where a pickle of it is read without care."""
+    """Runs code when a pickle of it is loaded without care."""
 
     def __init__(self, made: Path) -> None:
         self.made = made

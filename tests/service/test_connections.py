@@ -1,4 +1,7 @@
-"""From settings to open servers: what is waited for is told, what waiting does not mend ends, and no password shows."""
+"""Connect to the servers that the settings name.
+
+A wait is logged, an error that waiting does not mend ends the process, and no password shows.
+"""
 
 from __future__ import annotations
 

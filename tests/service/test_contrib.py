@@ -1,4 +1,4 @@
-"""The recipe, shortened for a CPU: it resumes after a kill, prints its table, cuts its checkpoint."""
+"""The recipe, shortened for a CPU: resumes after a kill, prints its table, cuts its checkpoint."""
 
 from __future__ import annotations
 

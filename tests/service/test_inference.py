@@ -1,4 +1,7 @@
-"""The inference worker against real Redis: follows cameras, scores, learns, and survives what is broken."""
+"""The inference worker against real Redis.
+
+It follows cameras, scores, learns, and survives faults.
+"""
 
 from __future__ import annotations
 
@@ -122,7 +125,7 @@ def test_a_restarted_worker_goes_on_without_gap_or_double(
 def test_every_model_scores_live_under_the_ids_of_its_frames(
     model: str, bus: Bus, store: Store, settings: Settings
 ) -> None:
-    """Restarted in the middle; and a camera whose memory is to be guarded, though the model may have none."""
+    """Cover a restart in the middle, and a camera whose memory is guarded, if the model has one."""
     spec = TINY_OF[model].input_spec
     save_checkpoint(
         settings.model_folders[0] / "tiny.safetensors",

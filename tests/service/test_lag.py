@@ -1,4 +1,7 @@
-"""More load than can be scored: scores stay fresh, every camera gets its part, and what drops is told."""
+"""More load than can be scored.
+
+Scores stay fresh, every camera gets its share, and dropped frames are reported.
+"""
 
 from __future__ import annotations
 
@@ -81,7 +84,7 @@ def play_live(bus: Bus, names: list[str]) -> None:
 
 
 def told(bus: Bus, name: str) -> dict[int, str]:
-    """What became of each number."""
+    """Return the fate of each number."""
     fate = {score.seq: "scored" for score in bus.newest_scores(name, 1000)}
     for gap in bus.gaps(name):
         for seq in range(gap.first_seq, gap.first_seq + gap.frames):

@@ -1,4 +1,4 @@
-"""Who owns a camera: one at a time, whatever dies, stops or is started anew. Against real Redis."""
+"""A camera has one owner at a time, whatever dies, stops or restarts. Against real Redis."""
 
 from __future__ import annotations
 

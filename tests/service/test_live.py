@@ -1,4 +1,4 @@
-"""The live WebSocket: what happens is told at once, to each who asked for it; who cannot keep up is let go."""
+"""The live WebSocket tells each listener at once what it asked for, and drops those that lag."""
 
 from __future__ import annotations
 
@@ -345,14 +345,14 @@ def test_a_burst_larger_than_the_queue_reaches_who_reads_and_closes_who_does_not
 
 
 def slowest_s(socket: ClientConnection, bus: Bus, seqs: Iterable[int]) -> float:
-    """How long the slowest of these scores of `gate` took to be told."""
+    """Return how long the slowest of these scores of `gate` took to arrive."""
     took = []
     for seq in seqs:
         show(bus, "gate", seq)
         began = time.monotonic()
         assert next_of(socket, "score")["data"]["seq"] == seq
         took.append(time.monotonic() - began)
-        wait_until(lambda: time.monotonic() - began > 0.1, "a tenth of a second")  # noqa: B023  called at once
+        wait_until(lambda: time.monotonic() - began > 0.1, "a tenth of a second")  # noqa: B023
     return max(took)
 
 

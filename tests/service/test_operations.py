@@ -1,4 +1,4 @@
-"""What docs/operations.md says of backups, run as it stands there against real servers."""
+"""Run the backup commands of docs/operations.md against real servers, as they stand there."""
 
 from __future__ import annotations
 

@@ -75,7 +75,10 @@ def one(driver: Chrome, selector: str) -> WebElement:
 
 
 def texts(driver: Chrome, selector: str) -> list[str]:
-    """What a person can read in each, all at one moment: the page may replace any of them at the next."""
+    """Return the text of each element, all at one moment.
+
+    The page may replace any of them at the next.
+    """
     script = (
         "return [...document.querySelectorAll(arguments[0])].map(node => node.innerText.trim())"
     )
@@ -92,7 +95,7 @@ def points(driver: Chrome, name: str = "gate") -> int:
 
 
 def ink(driver: Chrome) -> Any:
-    """How many pixels of the curve are drawn: an empty canvas has none."""
+    """Return how many pixels of the curve are drawn; an empty canvas has none."""
     script = """
     const canvas = document.querySelector('#camera-gate canvas');
     if (!canvas) return 0;
@@ -185,7 +188,7 @@ def an_event(seq: int, kind: Any) -> CameraEvent:
 
 
 def listed_events(driver: Chrome) -> list[str]:
-    """Of each, kind and detail."""
+    """Return the kind and the detail of each event."""
     parts = texts(driver, "#camera-gate .event .kind, #camera-gate .event .detail")
     return [" ".join(pair) for pair in zip(parts[::2], parts[1::2], strict=True)]
 
@@ -347,7 +350,8 @@ def test_a_person_logs_in_and_out(
             "",
         )
         wait_until(lambda: one(chrome, "#log-out").is_displayed(), "the way out")
-        chrome.delete_all_cookies()  # as if the session had ended: the page notices when it asks for news
+        # As if the login had ended: the page notices when it asks for news.
+        chrome.delete_all_cookies()
         chrome.execute_script("document.dispatchEvent(new Event('visibilitychange'))")
         wait_until(lambda: chrome.find_elements(By.CSS_SELECTOR, "#login"), "the form")
         type_token(chrome, TOKEN)

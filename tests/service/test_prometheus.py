@@ -1,4 +1,4 @@
-"""A real Prometheus scrapes a running Lookout: whatever a panel, a mark or a rule asks for has an answer."""
+"""A real Prometheus scrapes a running Lookout: every query of a panel or rule has an answer."""
 
 from __future__ import annotations
 
@@ -46,7 +46,9 @@ class Watched:
 
 @pytest.fixture(scope="module")
 def watched(redis_urls: Urls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
-    """Every stage at work on a minute of a live camera that alarms soon, a camera that fails, and Prometheus."""
+    """Every stage at work on a minute of a live camera that alarms soon, a camera that fails, and
+    Prometheus.
+    """
     redis_urls.emptied()
     folder = tmp_path_factory.mktemp("watched")
     write_tiny(folder)
@@ -87,7 +89,10 @@ def watched(redis_urls: Urls, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 
 def asked(path: Path) -> dict[str, str]:
-    """What a dashboard asks for, by panel; its marks too. The variables are as Grafana would fill them in."""
+    """Return the queries of a dashboard, by panel, and those of its annotations.
+
+    The variables have the values that Grafana would fill in.
+    """
     board = json.loads(path.read_text())
     found = {
         f"{panel['title']} {one['refId']}": one["expr"]

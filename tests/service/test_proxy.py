@@ -1,4 +1,4 @@
-"""TLS by a real nginx, with the configuration of the docs: REST, WebSocket and the page through it."""
+"""TLS by a real nginx with the configuration of the docs: REST, WebSocket and the page."""
 
 from __future__ import annotations
 
@@ -73,8 +73,8 @@ class Proxy:
         return httpx.Client(base_url=self.origin, verify=self.trust, timeout=10)
 
     def listen(self, **headers: str) -> connect:
-        """In one thread: the synchronous client reads and writes in two, and Python 3.11's TLS loses a request at that,
-        one in some hundred.
+        """In one thread: the synchronous client reads and writes in two, and Python 3.11's TLS
+        loses a request at that, one in some hundred.
         """
         url = f"wss://localhost:{self.port}/api/v1/live"
         return connect(url, ssl=self.trust, additional_headers=headers)

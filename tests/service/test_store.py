@@ -1,4 +1,4 @@
-"""The store: an alert's story is written once, however often it is sent, and one bad record stops nobody."""
+"""The store writes each alert event once, however often it is sent; one bad record stops nobody."""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""A camera outlives its workers: the next goes on with what one had learned, and who was replaced writes no more."""
+"""A camera outlives its workers.
+
+The next worker goes on with what the last one had learned; a worker that was replaced writes no
+more.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +44,7 @@ Numbers = list[tuple[object, ...]]
 
 @pytest.fixture
 def settings(urls: Urls, tmp_path: Path) -> Settings:
-    # A gate that lets everything through: the memory moves with each frame, and a lost one would show.
+    # A gate that lets everything through: the memory moves with each frame; a lost one shows.
     save_checkpoint(
         tmp_path / "tiny.safetensors", tiny_checkpoint(calibration=EASY_BOUNDS, gamma=1e9)
     )
@@ -85,7 +89,7 @@ def series(bus: Bus, name: str = "a") -> Numbers:
 
 
 class Mortal:
-    """An inference worker that a test can end as kill -9 would: nothing is saved and nothing is given back."""
+    """An inference worker that ends as by kill -9: it saves nothing and gives nothing back."""
 
     def __init__(self, settings: Settings) -> None:
         self._leases = open_leases(settings, STAGE)
@@ -125,7 +129,7 @@ working = partial(stage.working, run)
 
 @pytest.fixture
 def undisturbed(bus: Bus, store: Store, settings: Settings) -> Numbers:
-    """What one worker makes of the frames that are there from the start."""
+    """Return what one worker makes of the frames that are there from the start."""
     store.add_camera(camera("calm"))
     add_frames(bus, *frames("calm"))
     with working(settings):
@@ -202,7 +206,10 @@ def test_a_killed_workers_cameras_are_taken_within_two_leases(
 def test_who_wakes_after_its_lease_ran_out_writes_neither_score_nor_snapshot(
     bus: Bus, store: Store, settings: Settings, urls: Urls
 ) -> None:
-    """Stopped between scoring a frame and telling the bus, as by SIGSTOP; another has taken over meanwhile."""
+    """Stop a worker between scoring a frame and telling the bus, as by SIGSTOP.
+
+    Another has taken over meanwhile.
+    """
     store.add_camera(camera())
     add_frames(bus, *frames(count=10))
     with ExitStack() as stack:
@@ -369,7 +376,7 @@ def test_three_workers_share_the_cameras_and_a_fourth_gets_its_part(
 
 
 def begin_and_lose_the_bus(bus: Bus, urls: Urls, count: int) -> None:
-    """So many frames are scored; then the bus has forgotten everything but what its owner tells it again."""
+    """Score `count` frames; then the bus forgets everything but what its owner tells it again."""
     add_frames(bus, *frames()[:count])
     wait_until(lambda: bus.cursor("a") == (5, count - 1), "the first part is scored")
     with connect(urls.bus) as client:

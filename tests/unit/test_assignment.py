@@ -1,4 +1,4 @@
-"""Cameras are shared by load; nothing stays free, nothing goes to and fro."""
+"""Cameras are shared by load: none stays without an owner, none goes back and forth."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, whatever fails on the way."""
+"""Files are written whole or not at all, whatever fails on the way."""
 
 from __future__ import annotations
 

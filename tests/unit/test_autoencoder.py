@@ -50,7 +50,7 @@ def test_the_divergence_is_that_from_the_standard_normal(clips: torch.Tensor) ->
 
 
 def test_an_encoder_that_overshoots_draws_within_bounds(clips: torch.Tensor) -> None:
-    """As a few steps at full width did: without a bound the standard deviations were 1e5."""
+    """Without a bound the standard deviations were 1e5 after a few steps at full width."""
     model = VariationalAutoencoder(VariationalConfig(width=4, dim=8)).train()
     *_, last = model.encoder[-1].children()
     assert isinstance(last, nn.Conv2d)

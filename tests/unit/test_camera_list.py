@@ -1,4 +1,4 @@
-"""The list of cameras goes on being followed, whatever the store answers."""
+"""The camera list keeps following the store, whatever the store answers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One definition of a camera's fields: what PATCH, the record and the view derive from it."""
+"""One definition of a camera's fields: PATCH, the record and the view derive from it."""
 
 from __future__ import annotations
 

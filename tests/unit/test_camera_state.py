@@ -1,4 +1,4 @@
-"""A camera's state out of what the stages said of it."""
+"""Derive a camera's state from the reports of the stages."""
 
 from __future__ import annotations
 
@@ -173,7 +173,10 @@ def test_a_file_has_ended_when_all_of_it_is_dealt_with(cursor: FrameId | None, s
 
 
 def test_a_file_whose_frames_went_with_the_bus_has_ended() -> None:
-    """The bus was started anew after the last frame: neither cursor nor frames, and nobody will write either."""
+    """The bus restarted after the last frame.
+
+    It has neither cursor nor frames, and nobody writes any.
+    """
     assert merged(ingest("ended"), inference(), frames=0).state == "ended"
     assert (
         merged(ingest("ended"), inference(), frames=3).state == "online"

@@ -1,4 +1,7 @@
-"""Checkpoints: what is written comes back, and what is damaged or foreign is refused in one line."""
+"""Checkpoints are read back as they were written.
+
+Damaged or foreign files get a one-line refusal.
+"""
 
 from __future__ import annotations
 
@@ -213,7 +216,7 @@ NONSENSE: tuple[object, ...] = ("x", None, -1, 1.5, [], {}, [1], {"a": 1}, True,
 
 
 def places(value: object, at: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-    """Of a header: each of its entries, however deep, but for where it came from."""
+    """Return the path of each entry of a header, however deep, but for its origin."""
     if isinstance(value, dict):
         for key in value.keys() - {"provenance"}:
             yield (*at, key)

@@ -1,4 +1,4 @@
-"""What crosses the bus comes back as it went, and whatever else stands there is refused, never more than that."""
+"""Messages cross the bus unchanged; everything else there is refused with BrokenMessageError."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TIMES = st.floats(0, 1e11)
 
 
 def row(fields: Fields) -> dict[bytes, bytes]:
-    """As Redis gives it back."""
+    """Return a row as Redis gives it back."""
     return {
         name.encode(): value if isinstance(value, bytes) else value.encode()
         for name, value in fields.items()
@@ -104,7 +104,10 @@ def test_huge_and_truncated_frames_are_refused(name: bytes, value: bytes) -> Non
 @settings(max_examples=300, deadline=None)
 @given(st.integers(0, 2), st.data())
 def test_whatever_stands_there_is_read_or_refused(which: int, data: st.DataObject) -> None:
-    """Fields left out, cut, doubled in length or replaced: nothing but BrokenMessageError comes of it."""
+    """Fields left out, cut, doubled in length or replaced.
+
+    Nothing but BrokenMessageError comes of it.
+    """
     read, fields = GOOD[which]
     given = row(fields)
     for name in data.draw(st.lists(st.sampled_from(sorted(given)), max_size=3)):

@@ -16,7 +16,7 @@ CONTENT = np.random.default_rng(0).bytes(250)
 
 @pytest.fixture
 def manifest(tmp_path: Path) -> Path:
-    """Of three parts of 100 bytes at most; the file itself is gone."""
+    """Write a file in three parts of 100 bytes at most, delete it, and return the manifest."""
     path = tmp_path / "gate.safetensors"
     path.write_bytes(CONTENT)
     found = cut(path, max_bytes=100)

@@ -1,4 +1,4 @@
-"""A training in a given time: what is planned by the rate measured, and that the time ends it."""
+"""A training in a given time: planned from the measured rate, and ended on time."""
 
 from __future__ import annotations
 

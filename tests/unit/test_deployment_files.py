@@ -1,4 +1,4 @@
-"""The deployment files say nothing that the service does not know: settings, commands, stages, images."""
+"""The deployment files name only settings, commands, stages and images that exist."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which device and which precision `auto` stands for."""
+"""`auto` picks the device and the precision."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every model of the family through the same seam: needs, checkpoint, training, scoring, batches."""
+"""Every model of the family through the same seam: checkpoint, training, scoring, batches."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ def test_a_run_resumed_twice_equals_an_undisturbed_one(
     resumed = Trainer(TINY_OF[name], OPTIONS, footage)
     for steps in (epoch // 2, epoch):
         with pytest.raises(StoppedError):
-            train(resumed, state, should_stop=lambda: resumed.steps_done >= steps)  # noqa: B023  called at once
+            train(resumed, state, should_stop=lambda: resumed.steps_done >= steps)  # noqa: B023
         resumed = Trainer(TINY_OF[name], OPTIONS, footage)
         resumed.resume(state)
     train(resumed, state)
@@ -250,7 +250,10 @@ IN_BF16 = [
 
 @pytest.mark.parametrize(("name", "precision"), [*((name, "fp32") for name in SIZES), *IN_BF16])
 def test_a_batch_gives_what_each_clip_gives_alone(name: str, precision: Precision) -> None:
-    """Bit for bit on a CPU; sizes for which torch takes the same convolutions: see test_inference_step."""
+    """The same bit for bit on a CPU, at sizes for which torch takes the same convolutions.
+
+    See test_inference_step.
+    """
     scorer = Scorer(untrained(sized(name, **SIZES[name])), precision=precision)
     shape = (2, scorer.t_length, 256, 256, 3)
     clips = list(np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8))

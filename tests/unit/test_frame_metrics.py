@@ -1,4 +1,4 @@
-"""Frame AUC and AP: against a count of all pairs and of all ranks, and what they say where a class is missing."""
+"""Frame AUC and AP against a count of all pairs and of all ranks, and without one of the classes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ def labels_of(*labels: int) -> Labels:
 
 
 def slow_auc(frames: list[tuple[int, float]]) -> float | None:
-    """How often an anomalous frame has a higher value than a normal one, all pairs; a tie is half."""
+    """Return how often an anomalous frame has a higher value than a normal one, over all pairs.
+
+    A tie counts half.
+    """
     high = [value for label, value in frames if label and not math.isnan(value)]
     low = [value for label, value in frames if not label and not math.isnan(value)]
     if not high or not low:

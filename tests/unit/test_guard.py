@@ -1,4 +1,7 @@
-"""The guarded update beside a slow loop, the published one unchanged by it, the bound that holds, and the way back."""
+"""The guarded update against a slow loop: its bound holds, and rollbacks work.
+
+The published update stays unchanged by it.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +49,10 @@ def random_clips(count: int, side_px: int) -> list[npt.NDArray[np.uint8]]:
 
 
 def slow_cap(item: Tensor, trained: Tensor, drift_most: float) -> Tensor:
-    """Turn `item` towards `trained`, in their plane, until the angle between them is the bound's. (D,) float64."""
+    """Turn `item` towards `trained`, in their plane, until the angle between them is the bound's.
+
+    (D,) float64.
+    """
     angle, bound = math.acos(float(item @ trained)), math.acos(1 - drift_most)
     if angle <= bound:
         return item
@@ -118,7 +124,10 @@ def test_drift_is_the_largest_1_minus_cosine() -> None:
 
 
 def test_a_guarded_rule_in_the_measures_of_a_camera() -> None:
-    """An item may turn half as far as normal queries lie from it: at 1 - cosine = 16 · 1e-4 / 2, a quarter of that."""
+    """An item may turn half as far as normal queries lie from it.
+
+    At 1 - cosine = 16 · 1e-4 / 2, a quarter of that.
+    """
     bounds = Bounds(30.0, 40.0, 1e-5, 1e-4, 100, gate_error=0.02)
     rule = UpdateRule.guarded_by(bounds.gate_error, bounds.distance_high, 16, 0.01)
     assert (rule.gate, rule.rate) == (0.02, RATE)
@@ -170,7 +179,7 @@ def test_a_guarded_camera_gets_what_it_gets_alone_bit_for_bit() -> None:
 
 
 def differing(together: Scored, row: int, alone: Scored) -> list[str]:
-    """What of that row of a batch is not what the camera gets alone."""
+    """Return the fields of that row of a batch that differ from what the camera gets alone."""
     names = ("psnr_db", "distance", "gate_error", "memory_updated", "items", "drift")
     return [
         name
@@ -191,7 +200,7 @@ HELD_BACK = (AT_THE_BOUND, FAR)
 def rolled_back(
     rollback: Rollback, frames: list[Numbers], rule: UpdateRule = GUARDED, updated: bool = True
 ) -> int:
-    """How many of these frames ended with a rollback."""
+    """Return how many of these frames ended with a rollback."""
     return sum(rollback.saw(drift, distance, updated, rule) for drift, distance in frames)
 
 

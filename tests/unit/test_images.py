@@ -1,4 +1,4 @@
-"""Clips as folders of images, as Ped2, Avenue and ShanghaiTech have them; what is refused."""
+"""Clips as folders of images, in the layouts of Ped2, Avenue and ShanghaiTech; refusals."""
 
 from __future__ import annotations
 

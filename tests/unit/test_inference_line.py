@@ -73,7 +73,10 @@ def frame(seq: int, session: int = 1, size: int = 32) -> Frame:
 
 
 def scored(line: CameraLine, frames: list[Frame]) -> list[tuple[int, int]]:
-    """(session, seq) of every frame that these complete a window for; each clip holds the frames around it."""
+    """Return (session, seq) of every frame that these complete a window for.
+
+    Each clip holds the frames around it.
+    """
     line.frames.offer(frames)
     spec, found = line.scorer.input_spec, []
     while (frame := line.next_frame()) is not None:

@@ -1,4 +1,7 @@
-"""One pass for many cameras: what a camera gets does not depend on who else is in the batch, bit for bit on a CPU."""
+"""One pass scores many cameras; a camera's numbers do not depend on the rest of the batch.
+
+On a CPU they are the same bit for bit.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +37,7 @@ def assert_row(together: Scored, row: int, alone: Scored) -> None:
 def check_all_batch_sizes(
     checkpoint: Checkpoint, precision: Precision, sizes: list[int], side_px: int
 ) -> None:
-    # A gate in the middle of what random pictures give, so that some samples update their memory and some do not.
+    # The gate is the median over random pictures: some samples update their memory, some do not.
     scorer = Scorer(checkpoint, precision=precision)
     clips = random_clips(max(sizes), side_px)
     items = torch.stack([scorer.fresh_items()] * len(clips))
@@ -52,8 +55,8 @@ LONG_BF16 = pytest.param("bf16", marks=pytest.mark.long)
 
 @pytest.mark.parametrize("precision", ["fp32", LONG_BF16])
 def test_a_small_model_in_batches_of_1_to_8(precision: Precision) -> None:
-    # Width and size as shipped: where channels are no multiple of 8, or a layer holds fewer than 20,480 numbers, torch
-    # takes another convolution for other batches, and the last bits differ.
+    # Width and size as shipped: where channels are no multiple of 8, or a layer holds fewer than
+    # 20,480 numbers, torch takes another convolution for other batches, and the last bits differ.
     check_all_batch_sizes(
         tiny_checkpoint(width=16, dim=128, side_px=256), precision, list(range(1, 9)), 256
     )

@@ -1,4 +1,4 @@
-"""k-means: it finds what is there, gives the same each time, and has an answer to points that are all alike."""
+"""k-means finds the clusters, is repeatable, and copes with points that are all alike."""
 
 from __future__ import annotations
 

@@ -1,6 +1,8 @@
-"""The Kubernetes files: valid, as the real kustomize renders them, closed, and in agreement with one another.
+"""The Kubernetes files: valid, as the real kustomize renders them, closed, and in agreement with
+one another.
 
-No cluster is asked. KEDA's and the Prometheus operator's objects are held against excerpts of their types alone.
+No cluster is asked. KEDA's and the Prometheus operator's objects are held against excerpts of their
+types alone.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Frame labels: our own file, and those that Ped2, Avenue and ShanghaiTech are distributed with; what is refused."""
+"""Frame labels: our own file, and the formats of Ped2, Avenue and ShanghaiTech; refusals."""
 
 from __future__ import annotations
 
@@ -212,7 +212,10 @@ def test_labels_of_another_length_than_a_video_are_refused_before_a_frame_is_sco
 
 
 def cut(source: Path, out: Path, first_s: float) -> Path:
-    """As `ffmpeg -ss -c copy`: the packets of the whole clip, and a list that says from when on they are shown."""
+    """Cut a clip as `ffmpeg -ss -c copy` does.
+
+    The file keeps the packets of the whole clip, and a list that says from when on they are shown.
+    """
     with av.open(str(source)) as whole, av.open(str(out), "w") as part:
         stream = part.add_stream_from_template(whole.streams.video[0])
         for packet in whole.demux(video=0):

@@ -1,4 +1,4 @@
-"""Log lines: what stands in them, that nothing secret does, and that nobody floods them."""
+"""Log lines: their fields, no secret in any of them, and no flood."""
 
 from __future__ import annotations
 
@@ -108,7 +108,10 @@ def test_a_json_line_is_one_line_whatever_is_said(message: str) -> None:
 
 
 def said(form: str) -> list[str]:
-    """What a process writes that warns, logs, and loses a thread and then itself to errors with addresses."""
+    """Return what a process prints that warns, logs, and loses a thread and then itself to errors.
+
+    The texts contain addresses with passwords.
+    """
     code = (
         "import logging, sys, threading, warnings\n"
         "from lookout.service.core import logging as logs\n"
@@ -165,7 +168,10 @@ class Clock:
 def test_a_camera_that_flaps_is_told_of_now_and_then_and_at_last(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Up and down every second for an hour, then it stays: some lines, none of the others forgotten."""
+    """A camera goes up and down every second for an hour, then stays.
+
+    Some lines, and none forgotten.
+    """
     caplog.set_level(logging.INFO, worker.LOG.name)
     clock = Clock()
     lines = Throttle(worker.LINE_EVERY_S, worker.LINES_AT_ONCE, clock)

@@ -1,4 +1,4 @@
-"""The vectorised memory against slow loops transcribed from the equations (Park et al., CVPR 2020)."""
+"""The vectorised memory against slow loops from the equations (Park et al., CVPR 2020)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The list of metrics: names and labels are as Prometheus wants them, and histograms add up over processes."""
+"""Names and labels of the metrics follow Prometheus; histograms add up over processes."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_what_is_generated_does_not_lag(path: Path) -> None:
 
 @given(st.lists(st.tuples(st.integers(0, 2), st.floats(-1, 10)), max_size=30))
 def test_what_several_processes_observe_is_one_histogram(seen: list[tuple[int, float]]) -> None:
-    """As Redis adds it up: each process tells its own counts, in any order."""
+    """Redis adds the counts that each process sends, in any order."""
     by_process = [Counter[str]() for _ in range(3)]
     for process, value in seen:
         by_process[process].update(metrics.observed(LATENCY, value))

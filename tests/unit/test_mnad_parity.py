@@ -1,4 +1,6 @@
-"""MNAD against every figure that the authors' code gave (../shared/reference/mnad_pred.json, mnad_recon.json)."""
+"""MNAD against every figure that the authors' code gave (../shared/reference/mnad_pred.json,
+mnad_recon.json).
+"""
 
 from __future__ import annotations
 
@@ -96,8 +98,9 @@ def test_one_test_step_gives_the_authors_numbers(
 def test_one_training_step_gives_the_authors_numbers(
     checkpoint: Checkpoint, figures: dict[str, Any]
 ) -> None:
-    # This fill makes much of float32's rounding in training mode: up to 0.8e-4 of the deviation in the authors' memory
-    # format, which is within the reference's tolerance, 3e-4 with channels last, which is not.
+    # This fill amplifies float32's rounding in training mode: up to 0.8e-4 of the deviation in the
+    # authors' memory format, which is within the reference's tolerance; 3e-4 with channels last,
+    # which is not.
     expected = figures["expected"]["train_step_batch_of_two"]
     model = mnad(checkpoint).train()
     batch = [clip(checkpoint, "test/01", 40), clip(checkpoint, "train/02", 20)]

@@ -1,4 +1,4 @@
-"""What Prometheus and Grafana are given: rules with tests and a runbook, dashboards of metrics that exist."""
+"""The files for Prometheus and Grafana: tested rules with a runbook, dashboards of real metrics."""
 
 from __future__ import annotations
 

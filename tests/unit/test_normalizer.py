@@ -1,4 +1,4 @@
-"""From scores to values, with given or learned bounds."""
+"""Turn scores into values, with given or learned bounds."""
 
 from __future__ import annotations
 

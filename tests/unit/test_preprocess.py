@@ -1,4 +1,4 @@
-"""Frames are made ready exactly as the MNAD authors do it: cv2.resize of uint8, nothing else."""
+"""Preprocess frames exactly as the MNAD authors do: cv2.resize of uint8, nothing else."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""RBDC, TBDC and the AUC over pixels: against a count in pixels, frame by frame, and the edges of the definitions."""
+"""RBDC, TBDC and the pixel AUC against a count in pixels; the edges of the definitions."""
 
 from __future__ import annotations
 
@@ -53,7 +53,10 @@ def overlap(one: Bools, other: Bools) -> float:
 
 
 def slow_tracks(mask: Mask) -> list[list[tuple[int, int]]]:
-    """Lists of (frame, number of the region in it): what shares a pixel from a frame to the next, and so on."""
+    """Return tracks as lists of (frame, number of the region in it).
+
+    Regions that share a pixel from a frame to the next belong to one track.
+    """
     tracks: list[list[tuple[int, int]]] = []
     regions = [parts(frame > 0) for frame in mask]
     for frame, here in enumerate(regions):
@@ -142,7 +145,10 @@ def test_every_number_equals_its_count_in_pixels(
 
 
 def slow_pixel_auc(mask: Mask, values: Heat) -> float | None:
-    """How often an anomalous pixel is hotter than a normal one; a tie is half. Level by level, not pair by pair."""
+    """Return how often an anomalous pixel is hotter than a normal one, level by level.
+
+    A tie counts half.
+    """
     high, low = values[mask > 0], values[mask == 0]
     if not low.size:
         return None

@@ -1,4 +1,4 @@
-"""The report: one file that loads nothing, with the frames that were most wrong; and the heatmaps behind it."""
+"""The report is one file that loads nothing; it shows the worst frames and their heatmaps."""
 
 from __future__ import annotations
 

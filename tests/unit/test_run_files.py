@@ -1,4 +1,4 @@
-"""What a training leaves in its folder: checkpoints, log and state, whatever happens to it."""
+"""The files of a training run: checkpoints, log and state, whatever happens to the run."""
 
 from __future__ import annotations
 

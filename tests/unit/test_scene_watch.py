@@ -1,4 +1,7 @@
-"""A change of the whole picture is told once and its frames are held back; what only passes by is no change."""
+"""A change of the whole picture is reported once and its frames are held back.
+
+Passers-by are not.
+"""
 
 from __future__ import annotations
 
@@ -298,7 +301,7 @@ def test_no_clip_of_the_real_footage_holds_a_scene_change() -> None:
 
 
 def test_pictures_of_another_clip_are_another_scene() -> None:
-    """Of pieces put together: told at each border, and nowhere else."""
+    """Clips put together: a change is reported at each border, and nowhere else."""
     rng = np.random.default_rng(2)
     views = [
         np.kron(rng.integers(0, 256, (12, 16, 3), np.uint8), np.ones((12, 12, 1), np.uint8))

@@ -1,4 +1,4 @@
-"""The scoring state of a camera: its memory follows its rule, and a snapshot continues bit for bit."""
+"""The memory in a camera's scoring state follows its rule; a snapshot continues bit for bit."""
 
 from __future__ import annotations
 

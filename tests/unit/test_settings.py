@@ -1,4 +1,4 @@
-"""The token among the settings: what is taken, from where, and that no message shows it."""
+"""The token among the settings: its form and sources; no message shows it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The store's thread survives whatever one camera's request raises, and serves the other cameras."""
+"""The thread of the store survives every error of one camera's request, and serves the others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which frames are kept, by their time stamps."""
+"""The timeline picks the frames to keep by their time stamps."""
 
 from __future__ import annotations
 

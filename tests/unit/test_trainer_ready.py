@@ -27,7 +27,7 @@ FOOTAGE = Footage.of(
     {"street.mp4": np.stack([street(seq) for seq in range(12)])}, CONFIG.input_spec.frames
 )
 SHORT = replace(OPTIONS, limit_s=1e-9)
-"""Its time is over after the first step."""
+"""A time limit that is over after the first step."""
 
 
 class Falling(Validation):

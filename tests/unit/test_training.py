@@ -1,4 +1,4 @@
-"""Training resumes to the same bits after a kill, and gives the same for the same seed."""
+"""Training resumes to the same bits after a kill, and repeats with the same seed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which camera addresses are taken, and that no password is ever shown."""
+"""Check which camera addresses are accepted, and that no password is ever shown."""
 
 from __future__ import annotations
 
@@ -41,10 +41,13 @@ def test_passwords_are_masked_whatever_is_in_them(password: str) -> None:
 
 
 def test_every_address_of_a_text_is_masked_and_the_rest_stays() -> None:
-    text = "RTSPS://u:p@a/1, redis://:pw@b:6379/0 and 'rtsp://u@c/x' but not rtsp://d/y nor me@example.org"
-    assert (
-        mask(text)
-        == "RTSPS://***@a/1, redis://***@b:6379/0 and 'rtsp://***@c/x' but not rtsp://d/y nor me@example.org"
+    text = (
+        "RTSPS://u:p@a/1, redis://:pw@b:6379/0 and 'rtsp://u@c/x' "
+        "but not rtsp://d/y nor me@example.org"
+    )
+    assert mask(text) == (
+        "RTSPS://***@a/1, redis://***@b:6379/0 and 'rtsp://***@c/x' "
+        "but not rtsp://d/y nor me@example.org"
     )
 
 

@@ -1,4 +1,4 @@
-"""How files are opened and decoded, for training and for cameras alike."""
+"""Open and decode files, for training and for cameras alike."""
 
 from __future__ import annotations
 

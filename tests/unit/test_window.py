@@ -1,4 +1,4 @@
-"""A camera's last T frames on the device: each uploaded once."""
+"""A camera's last T frames on the device; each frame is uploaded once."""
 
 from __future__ import annotations
 
