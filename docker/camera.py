@@ -1,8 +1,8 @@
-"""The demo's camera: an RTSP server that plays one clip for ever, to everybody at once, as a camera does.
+"""The demo's camera: an RTSP server that plays one clip in a loop to all clients.
 
-Run by Debian's own Python, which alone has GStreamer's bindings: `/usr/bin/python3 camera.py FOLDER PORT [ADDRESS]`.
-FOLDER holds one file a picture (camera_clip.py): with a time stamp each, when it is sent, they go on without a jump
-where the clip begins again.
+`/usr/bin/python3 camera.py FOLDER PORT [ADDRESS]`: only Debian's own Python has GStreamer's
+bindings. FOLDER holds one file for each picture (camera_clip.py). Each is stamped with the time at
+which it is sent, so that time stamps do not jump where the clip begins again.
 """
 
 from __future__ import annotations
@@ -19,12 +19,16 @@ from gi.repository import GLib, Gst, GstRtspServer  # noqa: E402
 
 FRAME_US = 100_000  # 10 fps
 WHOLE = "video/x-h264,stream-format=byte-stream,alignment=au"
-"""Whole pictures, one a buffer."""
+"""One whole picture in each buffer."""
 
 
 def main() -> None:
-    folder, port = Path(sys.argv[1]), sys.argv[2]
-    address = sys.argv[3] if len(sys.argv) > 3 else "0.0.0.0"  # noqa: S104  nobody reaches a container's loopback
+    """Serve the clip until SIGTERM."""
+    folder = Path(sys.argv[1])
+    port = sys.argv[2]
+    address = "0.0.0.0"  # noqa: S104  a container's loopback cannot be reached from outside
+    if len(sys.argv) > 3:
+        address = sys.argv[3]
     Gst.init(None)
     factory = GstRtspServer.RTSPMediaFactory()
     factory.set_launch(

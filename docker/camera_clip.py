@@ -1,6 +1,7 @@
-"""What the demo's camera plays: the generated scene, a file a picture. `python camera_clip.py FOLDER [SECONDS]`
+"""Write the clip that the demo's camera plays: `python camera_clip.py FOLDER [SECONDS]`.
 
-H.264 as cameras send it: no picture refers to a later one, and every keyframe carries the parameter sets.
+The generated scene as H.264, one file for each picture. As in a camera's stream, no picture refers
+to a later one, and every keyframe carries the parameter sets.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ KEYFRAME_EVERY = 20
 
 
 def main() -> None:
-    folder, seconds = Path(sys.argv[1]), float(sys.argv[2]) if len(sys.argv) > 2 else DEMO_S
+    """Encode the scene into a new folder."""
+    folder = Path(sys.argv[1])
+    seconds = float(sys.argv[2]) if len(sys.argv) > 2 else DEMO_S
     folder.mkdir(parents=True)
     scene = demo_scene(seconds)
     for number, picture in enumerate(encoded(scene, round(seconds * scene.fps))):
@@ -27,12 +30,15 @@ def main() -> None:
 
 
 def encoded(scene: Scene, count: int) -> Iterator[Packet]:
-    """One packet a picture."""
+    """Yield one packet for each of the first `count` pictures."""
     encoder = av.VideoCodecContext.create("libx264", "w")
     encoder.width, encoder.height = scene.size
-    encoder.pix_fmt, encoder.gop_size, encoder.max_b_frames = "yuv420p", KEYFRAME_EVERY, 0
+    encoder.pix_fmt = "yuv420p"
+    encoder.gop_size = KEYFRAME_EVERY
+    encoder.max_b_frames = 0
     encoder.time_base = Fraction(1, scene.fps)
-    # One thread, one slice a picture: before each slice of a keyframe the server would send the parameter sets.
+    # One thread makes one slice of each picture: the server sends the parameter sets before each
+    # slice of a keyframe.
     encoder.options = {"crf": "18", "preset": "veryfast", "threads": "1"}
     for frame in video_frames(scene, count):
         yield from encoder.encode(frame)

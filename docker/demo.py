@@ -1,4 +1,4 @@
-"""Adds the demo's camera, once everything is up: `python demo.py`. One that is there already stays as it is."""
+"""Add the demo's camera once the service is ready: `python demo.py`. An existing one is kept."""
 
 from __future__ import annotations
 
@@ -18,22 +18,24 @@ CAMERA = {
     "model": "square",
     "calibration": "model",
 }
-WAIT_S = 300.0  # for all stages to be heard of
+WAIT_S = 300.0  # until all stages have reported
 ASK_EVERY_S = 2.0
 
 
 def main() -> int:
+    """Add the camera; return the exit code."""
     token = load_settings().token
     headers = {"Content-Type": "application/json"}
     if token:
         headers["Authorization"] = f"Bearer {token.get_secret_value()}"
-    if not _ready():
+    if not wait_until_ready():
         print(
             f"the service is not ready after {WAIT_S:.0f} s: {API}/readyz says what is missing",
             file=sys.stderr,
         )
         return 1
-    request = urllib.request.Request(CAMERAS, json.dumps(CAMERA).encode(), headers)  # noqa: S310  our own http address
+    body = json.dumps(CAMERA).encode()
+    request = urllib.request.Request(CAMERAS, body, headers)  # noqa: S310  our own http address
     try:
         urllib.request.urlopen(request, timeout=10).close()  # noqa: S310
         print(f"camera {CAMERA['id']} added: {CAMERA['url']}")
@@ -45,7 +47,8 @@ def main() -> int:
     return 0
 
 
-def _ready() -> bool:
+def wait_until_ready() -> bool:
+    """Wait for the service; return False if it is not ready after WAIT_S."""
     ends_at = time.monotonic() + WAIT_S
     while time.monotonic() < ends_at:
         try:

@@ -1,6 +1,7 @@
-"""For health checks: `python health.py STAGE` ends with 0 where that stage is at work, with 1 where it is not.
+"""Health check of a container: `python health.py STAGE` exits with 0 if the stage works, else 1.
 
-The API answers for the whole line (/readyz); each other stage by this container's heartbeat on the bus.
+The API answers for all stages (/readyz); every other stage is judged by this container's heartbeat
+on the bus.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`lookout demo`: everything started, one camera added, and a person told where to look."""
+"""`lookout demo`: start the service, add one camera and print what happens."""
 
 from __future__ import annotations
 
@@ -23,10 +23,11 @@ from lookout.service.supervisor import supervisor as serve
 CAMERA = "demo"
 MODEL = "square"
 PORTS_TRIED = 20
-LOOK_EVERY_S = 1.0
+POLL_EVERY_S = 1.0
 COUNT_EVERY_S = 5.0
 
 Say = Callable[[str], None]
+"""Prints one message to the user."""
 
 
 def run_demo(
@@ -34,12 +35,12 @@ def run_demo(
 ) -> None:
     """Run until `stop`. `video`: a file, an rtsp:// URL, or None for the generated scene.
 
-    Raises LookoutError where the video is not there or nothing can be started.
+    Raises LookoutError if the video does not exist or the service cannot be started.
     """
     data_dir = settings.data_dir / "demo"
     try:
-        url, media_dir = _source(video, data_dir, stop, say)
-    except _StoppedError:
+        url, media_dir = camera_source(video, data_dir, stop, say)
+    except DrawingStoppedError:
         return
     changes: dict[str, object] = {
         "data_dir": data_dir,
@@ -47,42 +48,47 @@ def run_demo(
         "models_dir": SHIPPED_MODELS,
     }
     if any_port:
-        changes["port"] = _next_free_port(settings)
+        changes["port"] = next_free_port(settings)
     guide = Guide(url, generated=video is None, say=say)
-    serve.serve(settings.model_copy(update=changes), stop, guide.start, guide.look)
+    serve.serve(settings.model_copy(update=changes), stop, guide.start, guide.poll)
 
 
-class _StoppedError(Exception):
+class DrawingStoppedError(Exception):
     """Ctrl-C while the scene was being drawn."""
 
 
-def _source(video: str | None, data_dir: Path, stop: threading.Event, say: Say) -> tuple[str, Path]:
-    """The camera's URL and the media folder that it may lie in."""
+def camera_source(
+    video: str | None, data_dir: Path, stop: threading.Event, say: Say
+) -> tuple[str, Path]:
+    """Return the camera's URL and the media folder; draw the generated scene if it is missing.
+
+    Raises LookoutError for a file that does not exist, DrawingStoppedError after `stop`.
+    """
+
+    def check_stop() -> None:
+        if stop.is_set():
+            raise DrawingStoppedError
+
     if video is None:
         path = (data_dir / "media" / "square.mp4").resolve()
         if not path.exists():
             say("Drawing the scene (once, some seconds) …")
-            write_demo_video(path, on_frame=lambda: _unless(stop))
+            write_demo_video(path, on_frame=check_stop)
         return str(path), path.parent
     if "://" in video and not video.startswith("file://"):
         return video, data_dir / "media"
-    path = (
-        Path(unquote(video.removeprefix("file://"))).resolve()
-        if "://" in video
-        else Path(video).resolve()
-    )
+    name = unquote(video.removeprefix("file://")) if "://" in video else video
+    path = Path(name).resolve()
     if not path.is_file():
         raise LookoutError(f"there is no file {video}")
     return str(path), path.parent
 
 
-def _unless(stop: threading.Event) -> None:
-    if stop.is_set():
-        raise _StoppedError
+def next_free_port(settings: Settings) -> int:
+    """Return the configured port, or the first free one after it.
 
-
-def _next_free_port(settings: Settings) -> int:
-    """The wanted port, or the first free one behind it. Raises LookoutError where there is none."""
+    Raises LookoutError if none of the first PORTS_TRIED is free.
+    """
     for port in range(settings.port, settings.port + PORTS_TRIED):
         try:
             return serve.free_port(settings.host, port)
@@ -92,7 +98,7 @@ def _next_free_port(settings: Settings) -> int:
 
 
 class Guide:
-    """Adds the camera, says where to look, and from then on what happens."""
+    """Adds the camera, prints the addresses, and then reports states, scores and alerts."""
 
     def __init__(self, url: str, *, generated: bool, say: Say) -> None:
         self._url = url
@@ -103,17 +109,37 @@ class Guide:
         self._headers = {"Content-Type": "application/json"}
         self._state: tuple[str, str | None] | None = None
         self._alerts: set[str] = set()
-        self._looked_at = 0.0
+        self._polled_at = 0.0
         self._counted_at = 0.0
 
     def start(self, settings: Settings) -> None:
-        """Once the service answers. Raises LookoutError where the camera is refused."""
+        """Add the camera to the service, which answers by now, and print the addresses.
+
+        Raises LookoutError if the camera is refused.
+        """
         page = serve.address(settings)
-        self._base, self._learn_frames = f"{page}/api/v1", settings.learn_frames
+        self._base = f"{page}/api/v1"
+        self._learn_frames = settings.learn_frames
+        curl = "curl"
         if settings.token:
             self._headers["Authorization"] = f"Bearer {settings.token.get_secret_value()}"
-        self._add_camera()
-        curl = 'curl -H "Authorization: Bearer $LOOKOUT_TOKEN"' if settings.token else "curl"
+            curl = 'curl -H "Authorization: Bearer $LOOKOUT_TOKEN"'
+        if self._generated:
+            calibration = "model"
+            outlook = (
+                "People walk on the square; the cyclist comes after about 15 s, "
+                "then a runner and a van."
+            )
+        else:
+            calibration = "learn"
+            outlook = (
+                f"The camera first learns what is normal: {self._learn_frames} frames "
+                "without alerts."
+            )
+        with contextlib.suppress(LookoutError):  # where there was no earlier demo
+            self.call("DELETE", f"/cameras/{CAMERA}")
+        camera = {"id": CAMERA, "url": self._url, "model": MODEL, "calibration": calibration}
+        self.call("POST", "/cameras", camera)
         lines = [
             f"Lookout is at {page}",
             "",
@@ -122,74 +148,69 @@ class Guide:
             f"  {curl} -o heatmap.png {self._base}/cameras/{CAMERA}/heatmap",
             f"  {curl} {self._base}/alerts",
             "",
-            "People walk on the square; the cyclist comes after about 15 s, then a runner and a van."
-            if self._generated
-            else f"The camera first learns what is normal: {self._learn_frames} frames without alerts.",
+            outlook,
             "Ctrl-C ends it.",
         ]
         self._say("\n".join(lines))
 
-    def look(self) -> None:
-        """Say what is new; start the generated scene again when it has ended."""
-        if not self._base or time.monotonic() - self._looked_at < LOOK_EVERY_S:
+    def poll(self) -> None:
+        """Report what is new; start the generated scene again when it has ended."""
+        if not self._base or time.monotonic() - self._polled_at < POLL_EVERY_S:
             return
-        self._looked_at = time.monotonic()
+        self._polled_at = time.monotonic()
         try:
-            camera = self._call("GET", f"/cameras/{CAMERA}")
-            self._say_state(camera)
-            self._say_alerts()
-            self._say_count(camera)
+            camera = self.call("GET", f"/cameras/{CAMERA}")
+            self.report_state(camera)
+            self.report_alerts()
+            self.report_count(camera)
             if self._generated and camera["state"] == "ended":
-                self._call("PATCH", f"/cameras/{CAMERA}", {"enabled": True})
+                self.call("PATCH", f"/cameras/{CAMERA}", {"enabled": True})
         except (LookoutError, OSError, http.client.HTTPException):
-            return  # the API is being restarted; the next look will tell
+            return  # the API is being restarted; the next poll asks again
 
-    def _add_camera(self) -> None:
-        with contextlib.suppress(LookoutError):  # where there was no earlier demo
-            self._call("DELETE", f"/cameras/{CAMERA}")
-        calibration = "model" if self._generated else "learn"
-        self._call(
-            "POST",
-            "/cameras",
-            {"id": CAMERA, "url": self._url, "model": MODEL, "calibration": calibration},
-        )
+    def report_state(self, camera: dict[str, Any]) -> None:
+        """Print the camera's state and error when they change."""
+        state = camera["state"]
+        error = camera["last_error"]
+        if (state, error) == self._state:
+            return
+        self._state = (state, error)
+        self._say(f"camera {CAMERA}: {state}" + (f" ({error})" if error else ""))
+        if state == "ended" and not self._generated and camera["scores"] <= self._learn_frames:
+            self._say(
+                f"The video ended after {camera['scores']} scores, "
+                f"of {self._learn_frames} to learn from."
+            )
+            self._say("Take a longer one, or learn from fewer: LOOKOUT_LEARN_FRAMES.")
 
-    def _say_state(self, camera: dict[str, Any]) -> None:
-        now = (camera["state"], camera["last_error"])
-        if now != self._state:
-            self._state = now
-            self._say(f"camera {CAMERA}: {now[0]}" + (f" ({now[1]})" if now[1] else ""))
-            if now[0] == "ended" and not self._generated and camera["scores"] <= self._learn_frames:
-                self._say(
-                    f"The video ended after {camera['scores']} scores, of {self._learn_frames} to learn from."
-                )
-                self._say("Take a longer one, or learn from fewer: LOOKOUT_LEARN_FRAMES.")
-
-    def _say_count(self, camera: dict[str, Any]) -> None:
-        """Every few seconds, while scores come: how many, and the newest value."""
-        if time.monotonic() - self._counted_at < COUNT_EVERY_S or camera["state"] not in (
-            "online",
-            "learning",
-        ):
+    def report_count(self, camera: dict[str, Any]) -> None:
+        """Print the number of scores and the newest value, every COUNT_EVERY_S."""
+        is_scored = camera["state"] in ("online", "learning")
+        if not is_scored or time.monotonic() - self._counted_at < COUNT_EVERY_S:
             return
         self._counted_at = time.monotonic()
-        for score in self._call("GET", f"/cameras/{CAMERA}/scores?limit=1")["items"]:
+        for score in self.call("GET", f"/cameras/{CAMERA}/scores?limit=1")["items"]:
             value = "learning" if score["value"] is None else f"value {score['value']:.2f}"
             self._say(
                 f"{camera['scores']} scores, the newest: {value}, PSNR {score['psnr_db']:.1f} dB"
             )
 
-    def _say_alerts(self) -> None:
-        for alert in reversed(self._call("GET", "/alerts?state=open")["items"]):
+    def report_alerts(self) -> None:
+        """Print each open alert once, oldest first."""
+        for alert in reversed(self.call("GET", "/alerts?state=open")["items"]):
             if alert["id"] not in self._alerts:
                 self._alerts.add(alert["id"])
                 picture = f"{self._base}/alerts/{alert['id']}/picture"
                 self._say(
-                    f"ALERT, value {alert['peak_value']:.2f} (threshold {alert['threshold']:.2f}): {picture}"
+                    f"ALERT, value {alert['peak_value']:.2f} "
+                    f"(threshold {alert['threshold']:.2f}): {picture}"
                 )
 
-    def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
-        """One request to our own API. Raises LookoutError with the reason that it gives."""
+    def call(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+        """Send one request to our own API; return the parsed JSON, None for an empty answer.
+
+        Raises LookoutError with the reason that the API gives.
+        """
         request = urllib.request.Request(  # noqa: S310  always our own http address
             self._base + path,
             method=method,
@@ -200,11 +221,12 @@ class Guide:
             with serve.LOCAL.open(request, timeout=5) as answer:
                 text = answer.read()
         except urllib.error.HTTPError as error:
-            raise LookoutError(mask(_reason(error))) from None
+            raise LookoutError(mask(refusal_reason(error))) from None
         return json.loads(text) if text else None
 
 
-def _reason(error: urllib.error.HTTPError) -> str:
+def refusal_reason(error: urllib.error.HTTPError) -> str:
+    """Return the reason in the body of an error response, or its status code."""
     try:
         return str(json.loads(error.read())["detail"])
     except (ValueError, KeyError):

@@ -12,28 +12,28 @@ import pytest
 
 from lookout.service.demo.scene import (
     KINDS,
-    Event,
-    Picture,
+    RgbImage,
     Scene,
+    SceneEvent,
     demo_events,
     write_clip,
     write_dataset,
     write_demo_video,
 )
-from lookout.service.demo.walks import SPEED_MPS, Kind
+from lookout.service.demo.walks import SPEED_MPS, AnomalyKind
 
 SMALL = (192, 144)
 DEMO_SIZE_PX = (384, 288)
 
 
-def decoded(path: Path) -> list[Picture]:
+def decoded(path: Path) -> list[RgbImage]:
     with av.open(str(path)) as container:
         return [
             np.asarray(it.to_ndarray(format="rgb24"), np.uint8) for it in container.decode(video=0)
         ]
 
 
-def difference(one: Picture, other: Picture) -> float:
+def difference(one: RgbImage, other: RgbImage) -> float:
     """Mean over pixels and channels, of 255."""
     return float(np.abs(one.astype(np.int16) - other.astype(np.int16)).mean())
 
@@ -108,8 +108,13 @@ def test_a_normal_scene_has_no_anomalous_frames() -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("variant", range(6))
-def test_intervals_are_the_frames_in_which_the_anomaly_is_drawn(kind: Kind, variant: int) -> None:
-    with_event, without = Scene(8, [Event(kind, 2.0, variant)], size=SMALL), Scene(8, size=SMALL)
+def test_intervals_are_the_frames_in_which_the_anomaly_is_drawn(
+    kind: AnomalyKind, variant: int
+) -> None:
+    with_event, without = (
+        Scene(8, [SceneEvent(kind, 2.0, variant)], size=SMALL),
+        Scene(8, size=SMALL),
+    )
     [(first, last)] = with_event.intervals()
     assert 20 <= first <= 30
     assert last - first >= 30
@@ -129,7 +134,11 @@ def test_intervals_are_the_frames_in_which_the_anomaly_is_drawn(kind: Kind, vari
 
 
 def test_intervals_are_cut_to_the_clip_and_overlaps_are_one() -> None:
-    scene = Scene(1, [Event("runner", 1.0), Event("van", 2.0), Event("cyclist", 30.0)], size=SMALL)
+    scene = Scene(
+        1,
+        [SceneEvent("runner", 1.0), SceneEvent("van", 2.0), SceneEvent("cyclist", 30.0)],
+        size=SMALL,
+    )
     assert len(scene.intervals()) == 2
     [(first, last)] = scene.intervals(40)
     assert 10 <= first < last == 39
