@@ -26,7 +26,7 @@ class Said:
     err: str
 
     def one_line(self) -> str:
-        """The only line on standard error."""
+        """Return the only line on standard error."""
         (line,) = self.err.strip().splitlines()
         assert line.startswith("lookout: ")
         return line
@@ -73,7 +73,7 @@ def evaluated(
 
 
 def write_set(folder: Path) -> Path:
-    """A folder like Ped2's, with a clip whose second half is another scene."""
+    """Write a folder like Ped2's, with a clip whose second half is another scene."""
     (folder / "train").mkdir()
     (folder / "test").mkdir()
     for name in ("01", "02"):

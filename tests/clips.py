@@ -17,7 +17,7 @@ TICKS = 90_000  # a second
 
 
 def numbered(number: int, width_px: int = 160, height_px: int = 120) -> Pixels:
-    """(H, W, 3) RGB: the number in binary, as black and white bars from left to right."""
+    """Return (H, W, 3) RGB: the number in binary, as black and white bars from left to right."""
     bits = [number >> bit & 1 for bit in range(BITS)]
     columns = np.arange(width_px) * BITS // width_px
     row = np.array(bits, np.uint8)[columns] * 255
@@ -25,7 +25,7 @@ def numbered(number: int, width_px: int = 160, height_px: int = 120) -> Pixels:
 
 
 def number_in(pixels: Pixels) -> int:
-    """The number that `numbered` drew."""
+    """Return the number that `numbered` drew."""
     height_px, width_px, _ = pixels.shape
     centers = ((np.arange(BITS) + 0.5) * width_px / BITS).astype(int)
     return sum(1 << bit for bit, x in enumerate(centers) if pixels[height_px // 2, x].mean() > 127)
@@ -74,7 +74,7 @@ def damage(path: Path, packets: Iterable[int] | None = None) -> Path:
 
 
 def write_sound(path: Path) -> Path:
-    """A file with sound and no picture."""
+    """Write a file with sound and no picture."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream("aac", rate=8000)
         frame = av.AudioFrame.from_ndarray(

@@ -40,7 +40,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _missing(item: pytest.Item, config: pytest.Config) -> str | None:
-    """Why the test is skipped; None: it is not."""
+    """Return the reason to skip a test; None where it can run."""
     if item.get_closest_marker("slow") and not config.getoption("--slow"):
         return "long form: run with --slow"
     there = {
@@ -86,7 +86,7 @@ def _has_rtsp_server() -> bool:
 
 @pytest.fixture(autouse=True)
 def same_threads() -> Iterator[None]:
-    """The number of threads decides the last bits of a sum: what a test sets ends with it."""
+    """Restore the number of threads after each test: it decides the last bits of a sum."""
     before = torch.get_num_threads()
     yield
     torch.set_num_threads(before)
@@ -98,7 +98,7 @@ class Urls:
     store: str
 
     def emptied(self) -> Urls:
-        """The same servers, which then know of no other test."""
+        """Return the same servers, emptied of other tests' data."""
         for url in (self.bus, self.store):
             with contextlib.closing(connect(url)) as client:
                 client.flushall()

@@ -21,7 +21,7 @@ KUSTOMIZE = next((words for words in RENDERERS if shutil.which(words[0])), None)
 
 @cache
 def rendered(folder: Path) -> list[Object]:
-    """Every object of a kustomization."""
+    """Return every object of a kustomization."""
     assert KUSTOMIZE
     done = subprocess.run(
         [*KUSTOMIZE, str(folder)], capture_output=True, text=True, timeout=60, check=False
@@ -36,14 +36,14 @@ def documents(text: str) -> list[Object]:
 
 
 def of_kind(objects: list[Object], *kinds: str) -> dict[str, Object]:
-    """By name; no two of these kinds may share one."""
+    """Return the objects of these kinds by name; no two may share one."""
     found = [(thing["metadata"]["name"], thing) for thing in objects if thing["kind"] in kinds]
     assert len(found) == len(dict(found))
     return dict(found)
 
 
 def pods(objects: list[Object]) -> dict[str, Object]:
-    """The pod templates, by the name of what makes them."""
+    """Return the pod templates, by the name of the object that makes them."""
     return {
         name: made["spec"]["template"]
         for name, made in of_kind(objects, "Deployment", "StatefulSet").items()

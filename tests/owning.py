@@ -13,16 +13,13 @@ TOKEN = "test"  # noqa: S105
 
 
 def own(bus: Bus, camera: str, stage: str) -> str:
-    """Hold the lease of a camera at a stage, whoever had it; the token to show."""
+    """Take the lease of a camera at a stage from whoever has it; return the token to show."""
     bus._redis.set(keys.lease(stage, camera), TOKEN)
     return TOKEN
 
 
 def add_frames(bus: Bus, *frames: Frame) -> None:
-    """Put frames on the bus as their camera's ingest worker.
-
-    Raises ValueError for one that is refused.
-    """
+    """Put frames on the bus as their camera's ingest worker. Raise ValueError for a refused one."""
     for frame in frames:
         answer = bus.add_frame(frame, own(bus, frame.camera, "ingest"))
         if answer != ADDED:
@@ -37,9 +34,9 @@ def add_scores(bus: Bus, results: Sequence[tuple[Score, Heat]]) -> list[int]:
 
 
 def save(bus: Bus, camera: str, cursor: FrameId) -> None:
-    """Say, as inference does, that everything up to `cursor` is scored and saved.
+    """Report, as inference does, that everything up to `cursor` is scored and saved.
 
-    A file may go on.
+    A file may go on then.
     """
     bus._redis.delete(keys.cursor(camera))
     bus.restore_cursors(camera, own(bus, camera, "inference"), cursor, cursor)

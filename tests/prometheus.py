@@ -30,7 +30,7 @@ class Prometheus:
         return answer.json()["data"]
 
     def query(self, expr: str) -> list[tuple[dict[str, str], float]]:
-        """Labels and value of each series now; what is no number (0 of 0) is none."""
+        """Return labels and value of each series now, without those that are NaN (0 of 0)."""
         found = [
             (one["metric"], float(one["value"][1]))
             for one in self.ask("query", query=expr)["result"]

@@ -27,10 +27,7 @@ def copy_tree(to: Path) -> Path:
 
 
 def follow(recipe: str, tree: Path) -> None:
-    """Apply every block below the heading `recipe`.
-
-    Raises AssertionError where one does not fit.
-    """
+    """Apply every block below the heading `recipe`. Raise AssertionError where one does not fit."""
     _, _, text = PAGE.read_text().partition(f"### {recipe}\n")
     text = re.split(r"^##", text, flags=re.MULTILINE)[0]
     blocks = BLOCK.findall(text)

@@ -34,7 +34,7 @@ class Nodes:
         return redis.Redis(port=port, protocol=2, decode_responses=True)
 
     def start(self, port: int) -> None:
-        """Start a node, empty: what it knows of the others stays in its folder."""
+        """Start an empty node; its knowledge of the others stays in its folder."""
         home = self.folder / str(port)
         home.mkdir(exist_ok=True)
         words = [
@@ -83,11 +83,11 @@ class Nodes:
         return str(client.execute_command("CLUSTER", *words))
 
     def of(self, camera: str) -> int:
-        """The port of the node that has this camera's keys."""
+        """Return the port of the node that has this camera's keys."""
         return self.ports[key_slot(camera.encode()) // (SLOTS // NODES + 1)]
 
     def restart(self, port: int) -> None:
-        """The node loses everything that it held."""
+        """Restart a node, which loses all its data."""
         self.processes[port].kill()
         self.processes[port].wait()
         self.start(port)

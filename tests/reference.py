@@ -20,13 +20,13 @@ ITEMS_TENSOR_NUMBER = 999
 
 
 def figures(model: str) -> dict[str, Any]:
-    """`reference/<model>.json`."""
+    """Return the content of `reference/<model>.json`."""
     found: dict[str, Any] = json.loads((SHARED / "reference" / f"{model}.json").read_text())
     return found
 
 
 def hashed(count: int, tensor_number: int) -> np.ndarray[Any, np.dtype[np.uint32]]:
-    """The 32-bit hash of each flat index, as the reference's README defines it."""
+    """Return the 32-bit hash of each flat index, as the reference's README defines it."""
     mask = 0xFFFFFFFF
     h = (np.arange(count, dtype=np.uint64) + (tensor_number * 0x9E3779B9 & mask)) & mask
     h ^= h >> 16
@@ -53,7 +53,7 @@ def _filled(name: str, shape: tuple[int, ...], number: int, gain: float) -> Tens
 
 
 def filled_weights(reference: dict[str, Any]) -> dict[str, Tensor]:
-    """Every tensor of the authors' state dict, filled as in the reference."""
+    """Return every tensor of the authors' state dict, filled as in the reference."""
     shapes, gains = reference["state_dict_order_and_shapes"], reference["fill_gain"]
     return {
         name: _filled(name, tuple(shape), number, gains.get(name, 1.0))
@@ -62,7 +62,7 @@ def filled_weights(reference: dict[str, Any]) -> dict[str, Tensor]:
 
 
 def filled_items(items: int, dim: int) -> Tensor:
-    """The reference's memory items, (M, D)."""
+    """Return the reference's memory items, (M, D)."""
     h = hashed(items * dim, ITEMS_TENSOR_NUMBER).astype(np.float64) / 2**32
     return torch.nn.functional.normalize(
         torch.from_numpy(h.reshape(items, dim).astype(np.float32)), dim=1
@@ -70,12 +70,12 @@ def filled_items(items: int, dim: int) -> Tensor:
 
 
 def clip(name: str, first: int, length: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """Frames of a Ped2 clip at 256x256, (length, 256, 256, 3) uint8."""
+    """Return frames of a Ped2 clip at 256x256, (length, 256, 256, 3) uint8."""
     return read_clip(SHARED / "data" / "ped2" / f"{name}.mp4", Preprocess())[first : first + length]
 
 
 def assert_tensor(tensor: Tensor, expected: dict[str, Any], tolerance: float = 1e-4) -> None:
-    """Shape, moments and samples, each to `tolerance` of the expected standard deviation."""
+    """Check shape, moments and samples, each to `tolerance` of the expected standard deviation."""
     assert list(tensor.shape) == expected["shape"]
     slack = tolerance * expected["std"]
     flat = tensor.double().flatten()

@@ -46,7 +46,7 @@ class Refusing:
         self._client.config_set("requirepass", password)
 
     def _break_the_disk(self) -> None:
-        """A snapshot that cannot be written: from then on Redis refuses every write, and PING."""
+        """Make a snapshot fail: from then on Redis refuses every write, and PING."""
         gone = self._folder / "gone"
         gone.mkdir()
         self._client.config_set("dir", str(gone))
@@ -99,7 +99,7 @@ class LosesAnswers:
         return client
 
     def lose_answer(self, after: int = 0) -> None:
-        """Lose the answer that comes after so many others."""
+        """Lose one answer, after letting `after` answers through."""
         self._left = after
 
     def _accept(self) -> None:

@@ -15,7 +15,7 @@ Run = Callable[[Settings, threading.Event], None]
 def working(
     run: Run, settings: Settings, stops_within_s: float = 10.0
 ) -> Iterator[threading.Event]:
-    """`run` in a thread: it has ended on the way out, and whatever ends it early fails the test."""
+    """Run `run` in a thread that ends with the context; an early end fails the test."""
     stop, failed = threading.Event(), list[BaseException]()
 
     def work() -> None:

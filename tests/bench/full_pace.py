@@ -72,7 +72,7 @@ class Engine:
         self.cpu_ms = 0.0
 
     def best_fps(self) -> float:
-        """Frames/s with the best number of cameras in a batch."""
+        """Return the frames/s with the best number of cameras in a batch."""
         began_s, done = time.process_time(), 0
         fps = {}
         for batch in BATCHES:
@@ -94,7 +94,7 @@ class Engine:
 
 @dataclass(frozen=True)
 class Run:
-    """So many files at once, from their first scores until most is done."""
+    """The measurements of a number of files at once, from their first scores until most is done."""
 
     files: int
     fps: float
@@ -140,13 +140,13 @@ def _scores(service: Service, names: Sequence[str]) -> int:
 
 
 def views(service: Service) -> dict[str, dict[str, Any]]:
-    """Every camera as the API shows it."""
+    """Return every camera as the API shows it."""
     items = service.http.get("/cameras").raise_for_status().json()["items"]
     return {one["id"]: one for one in items}
 
 
 def remove(service: Service, names: Sequence[str]) -> None:
-    """Until their decoders have ended too."""
+    """Remove the cameras, and wait until their decoders have ended."""
     for name in names:
         service.http.delete(f"/cameras/{name}").raise_for_status()
     pid = service.process.pid

@@ -110,7 +110,9 @@ def _seen(
 
 
 def _last_convolution(decoder: nn.Module) -> tuple[str, ...]:
-    """Its place, as OpenVINO names it: by the module it was traced from."""
+    """Return the place of the last convolution as OpenVINO names it, by the module it was traced
+    from.
+    """
     names = [name for name, module in decoder.named_modules() if isinstance(module, nn.Conv2d)]
     return (names[-1],)
 

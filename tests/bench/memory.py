@@ -29,7 +29,7 @@ LOUD = 10  # positions
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """Over the frames of a clip, with the trained items."""
+    """The use of the trained items over the frames of a clip."""
 
     items: int  # nearest to some feature at some time
     wavering: float  # share of the positions whose nearest item is not always the same

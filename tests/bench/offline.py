@@ -45,7 +45,7 @@ class Video:
 
 @dataclass(frozen=True, slots=True)
 class Smoothing:
-    """The mean of a frame, some before it and some after: the latter are a delay."""
+    """The mean of a frame, frames before it and frames after; the latter are a delay."""
 
     before: int = 0
     after: int = 0
@@ -76,7 +76,7 @@ class Way:
         return " + ".join(self.names) + str(self.smoothing)
 
     def auc_percent(self, videos: list[Video]) -> float:
-        """Micro."""
+        """Return the AUC over the frames of all videos together (micro), in percent."""
         values = [
             self.smoothing.of(sum((video.parts[name] for name in self.names), np.zeros(1)))
             for video in videos
@@ -86,13 +86,13 @@ class Way:
 
 
 def ways(names: list[str]) -> list[Way]:
-    """Every part, and every two of them with equal weights; smoothed or not."""
+    """Return every part, and every two of them with equal weights, each smoothed or not."""
     chosen = [*((name,) for name in names), *combinations(names, 2)]
     return [Way(part, smoothing) for part in chosen for smoothing in SMOOTHINGS]
 
 
 def of_kinds(way: Way, made: list[Video]) -> float:
-    """The mean over the kinds of anomaly."""
+    """Return the mean over the kinds of anomaly."""
     return float(
         np.mean(
             [way.auc_percent([video for video in made if video.kind == kind]) for kind in KINDS]
@@ -113,7 +113,7 @@ class Ensemble:
         (self.scored,) = {scorer.input_spec.scored for scorer in scorers.values()}
 
     def made(self, path: Path, draws: int) -> Iterator[Video]:
-        """A normal clip with each kind of anomaly, so many times."""
+        """Yield a normal clip with each kind of anomaly, `draws` times."""
         size = next(iter(self.scorers.values())).checkpoint.preprocess
         clip = whole_clip(path, size, self.t_length)
         for number in range(draws):
@@ -127,7 +127,7 @@ class Ensemble:
                 yield self._video(scores, abnormal, kind)
 
     def labelled(self, data: Path) -> Iterator[Video]:
-        """The memory is carried from clip to clip, as published."""
+        """Yield the labelled clips; the memory is carried from clip to clip, as published."""
         paths = evaluation_clips(data)
         truths = read_labels(data, paths, None)
         assert truths is not None, "the labelled clips have no labels"

@@ -28,7 +28,7 @@ PIECE, AFTER = 120, 30  # frames of a piece, and after how many something happen
 
 
 def report(clips: Sequence[Pixels]) -> Iterator[str]:
-    """`clips`: (N, H, W, 3) each."""
+    """Yield the lines of the report; each of `clips` is (N, H, W, 3)."""
     yield normal(clips)
     pieces = [
         clip[at : at + PIECE] for clip in clips for at in range(0, len(clip) - PIECE + 1, PIECE)

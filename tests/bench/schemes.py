@@ -171,7 +171,7 @@ def _of_kinds(
 
 
 def _test_clips(scorer: Scorer, data: Path) -> dict[str, Clip]:
-    """The memory is carried from clip to clip, as published."""
+    """Return the labelled clips by name; the memory is carried from clip to clip, as published."""
     paths = evaluation_clips(data)
     truths = read_labels(data, paths, None)
     assert truths is not None, "the labelled clips have no labels"

@@ -32,7 +32,7 @@ EXPLAINED_MB = {
 
 @dataclass
 class Growth:
-    """One process."""
+    """The resident memory of one process over time."""
 
     role: str
     pid: int
@@ -46,7 +46,7 @@ class Growth:
 
     @property
     def steady(self) -> bool:
-        """It still grew in the second half: what fills up once has stopped by then."""
+        """Return whether the second half shows no growth: bounded buffers are full by then."""
         half = self.looks[len(self.looks) // 2 :]
         return max(half) - half[0] <= NOISE_MB / 2
 

@@ -55,7 +55,7 @@ def items_by_kmeans(model: Mnad, clips: Iterable[Tensor]) -> Tensor:
 
 
 class KMeansStart(Trainer):
-    """Its memory starts again."""
+    """A trainer whose memory starts again from k-means."""
 
     def begin_epoch(self) -> None:
         super().begin_epoch()
@@ -67,7 +67,7 @@ class KMeansStart(Trainer):
 def trained(
     config: MnadConfig, options: TrainOptions, footage: Footage, folder: Path
 ) -> dict[str, Trainer]:
-    """Both, to their ends."""
+    """Train both to the end."""
     common, state = Trainer(config, options, footage), folder / "common.resume"
     with suppress(StoppedError):
         train(common, state, should_stop=lambda: common.epoch == STARTS_AGAIN)

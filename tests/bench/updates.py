@@ -34,14 +34,17 @@ RULES = (
 
 
 def rules_of(scorer: Scorer) -> dict[str, UpdateRule]:
-    """By their names; the last two are ends: no frame passes, every frame does."""
+    """Return the rules by name.
+
+    The last two are extremes: no frame passes the gate, and every frame does.
+    """
     gates = [UpdateRule.paper(times * scorer.gamma) for times in GATES]
     ends = UpdateRule.fixed(), UpdateRule.paper(math.inf)
     return dict(zip(RULES, [*gates, guarded_rule(scorer.checkpoint), *ends], strict=True))
 
 
 def scores_of(name: str) -> tuple[Way, Way]:
-    """The paper's, and `fused`."""
+    """Return the paper's score and `fused`."""
     paper, local = f"{name} paper", f"{name} local"
     return Way((paper,), Smoothing()), Way((paper, local), Smoothing(AROUND, AROUND))
 

@@ -8,7 +8,7 @@ MB = 1e6
 
 
 def processes(pid: int) -> dict[int, tuple[str, psutil.Process]]:
-    """Process id → role and process, `lookout serve` itself among them."""
+    """Return process id → role and process, with `lookout serve` itself."""
     try:
         everybody = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
     except psutil.Error:
@@ -37,7 +37,7 @@ class CpuMeter:
             self._used[number] = role, times.user + times.system
 
     def used_s(self) -> dict[str, float]:
-        """By role, the largest first."""
+        """Return the CPU seconds by role, the largest first."""
         self.look()
         found: dict[str, float] = {}
         for number, (role, seconds) in self._used.items():
@@ -46,7 +46,7 @@ class CpuMeter:
 
 
 def resident_mb(pid: int) -> dict[int, tuple[str, float]]:
-    """Process id → role and resident memory."""
+    """Return process id → role and resident memory."""
     found = {}
     for number, (role, one) in processes(pid).items():
         try:
@@ -57,7 +57,7 @@ def resident_mb(pid: int) -> dict[int, tuple[str, float]]:
 
 
 def redis_socket(pid: int, role: str) -> str:
-    """The address of the embedded server for `bus` or `store`. Raises LookupError."""
+    """Return the address of the embedded server for `bus` or `store`. Raise LookupError."""
     for found, one in processes(pid).values():
         if found == f"redis ({role})":
             return next(

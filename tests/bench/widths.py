@@ -28,7 +28,7 @@ REPEATS = 15
 
 
 def report(width: int, size_px: int = 256, repeats: int = REPEATS) -> dict[str, float]:
-    """Milliseconds by way."""
+    """Return the milliseconds of a pass by form of the model."""
     config = sized("mnad-pred", width=width, height_px=size_px, width_px=size_px)
     model = make_model("mnad-pred", config).eval().requires_grad_(False)
     model.to(memory_format=model.layout)  # type: ignore[call-overload]  # missing in torch's stubs
@@ -77,7 +77,7 @@ class _Plain(nn.Module):
 def _openvino(
     model: AnyModel, clips: Tensor, items: Tensor, repeats: int
 ) -> Iterator[tuple[str, float]]:
-    """Nothing where it is not installed."""
+    """Yield nothing where OpenVINO is not installed."""
     if importlib.util.find_spec("openvino") is None:
         return
     import openvino

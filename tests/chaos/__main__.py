@@ -1,6 +1,6 @@
-"""`make chaos`: breaks a running service on purpose, and says what it cost.
+"""`make chaos`: break a running service on purpose, and report the cost.
 
-Fails on a double, an unexplained gap, a lost alert, or where the service does not recover.
+Fail on a double, an unexplained gap, a lost alert, or where the service does not recover.
 """
 
 from __future__ import annotations

@@ -45,7 +45,7 @@ def expected_alerts(
 
 
 def lost(expected: Iterable[Expected], stored: Iterable[dict[str, Any]]) -> list[str]:
-    """Expected alerts at whose time no alert of the camera was open."""
+    """Return the ids of expected alerts at whose time no alert of the camera was open."""
     there = [(one["opened_at"], one["closed_at"] or float("inf")) for one in stored]
     return [one.id for one in expected if not one.gone and not _covered(one, there)]
 

@@ -1,8 +1,8 @@
 """The faults: each breaks one thing, mends it, and writes down what it did.
 
-One after another: the next comes when scores flow again on every camera and alerting has read them.
-What a bus held and alerting had no chance to read would be no lost alert, and nothing would be
-tried by losing it.
+The next fault comes when scores flow again on every camera and alerting has read them. A score that
+a bus held and alerting had no chance to read would be no lost alert, and its loss would test
+nothing.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ Deed = Callable[[Arena, Fault], None]
 
 
 def commit(kind: str, arena: Arena) -> Fault:
-    """Do it, and wait until scores flow again everywhere, and alerting has read them."""
+    """Inject a fault; wait until scores flow again on every camera and alerting has read them."""
     fault = Fault(kind, time.time())
     KINDS[kind](arena, fault)
     if fault.skipped:
@@ -110,7 +110,10 @@ def _kill_worker(arena: Arena, fault: Fault, stage: str) -> None:
 
 
 def _stop_worker(arena: Arena, fault: Fault, stage: str) -> None:
-    """For twice the lease; awake again, it finds that others have its cameras, and says so."""
+    """Stop a worker for twice the lease.
+
+    Awake again, it finds that others have its cameras, and says so.
+    """
     fault.pid, cameras = _victim(arena, stage)
     line = len(arena.service.output.lines)
     fault.began_at = time.time()
@@ -130,7 +133,7 @@ def _says_lost(arena: Arena, line: int, camera: str) -> bool:
 
 
 def _victim(arena: Arena, stage: str) -> tuple[int, list[str]]:
-    """A worker that has cameras, and which of them are running."""
+    """Return a worker that has cameras, and which of them are running."""
     arena.until(lambda: bool(_owners(arena, stage)), RESTART_LIMIT_S)
     owned = _owners(arena, stage)
     pid = arena.rng.choice(sorted(owned))
@@ -138,7 +141,7 @@ def _victim(arena: Arena, stage: str) -> tuple[int, list[str]]:
 
 
 def _owners(arena: Arena, stage: str) -> dict[int, list[str]]:
-    """By what they say of themselves: process id → running cameras."""
+    """Return process id → running cameras, by the reports of the workers."""
     owned: dict[int, list[str]] = {}
     for name in arena.fleet.running:
         seen = arena.bus.seen[name]
@@ -149,7 +152,7 @@ def _owners(arena: Arena, stage: str) -> dict[int, list[str]]:
 
 
 def _watch_the_takeover(arena: Arena, fault: Fault, stage: str, cameras: list[str]) -> None:
-    """Until each camera that the victim had is another's, and goes on."""
+    """Wait until each camera of the victim has another owner and goes on."""
 
     def so_far() -> dict[str, TakeOver]:
         seen, members = arena.bus.seen, arena.fleet.members
@@ -164,7 +167,10 @@ def _watch_the_takeover(arena: Arena, fault: Fault, stage: str, cameras: list[st
 
 
 def _is_no_matter(arena: Arena, fault: Fault, stage: str, name: str) -> bool:
-    """The victim did not have it any more, or nobody wanted it before it was due."""
+    """Return whether the takeover does not count.
+
+    The victim did not have the camera any more, or it was put aside before the takeover was due.
+    """
     if was_anothers(
         stage, arena.bus.seen[name], fault.began_at, arena.lease_s, arena.bus.lives[-1].last_look
     ):
@@ -176,7 +182,7 @@ def _is_no_matter(arena: Arena, fault: Fault, stage: str, name: str) -> bool:
 
 
 def kill_bus(arena: Arena, fault: Fault) -> None:
-    """In the middle of everything: what it said last, nobody may have read."""
+    """Kill the bus at any moment: nobody may have read its last messages."""
     lives = len(arena.bus.lives)
     _kill_server(arena, fault, "bus")
     arena.until(lambda: len(arena.bus.lives) > lives, RESTART_LIMIT_S)
@@ -240,7 +246,7 @@ def _wait_for_work(arena: Arena) -> None:
 
 
 def _at_work(arena: Arena, at: float) -> list[str]:
-    """Live cameras that were just being scored."""
+    """Return the live cameras that were just being scored."""
     return [
         name
         for name in arena.fleet.live()

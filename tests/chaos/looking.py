@@ -17,14 +17,17 @@ Row = tuple[bytes, dict[bytes, bytes]]
 
 
 def client(socket_path: str) -> redis.Redis:
-    """One that says at once when its server is away."""
+    """Return a client that reports at once when its server is away."""
     return redis.Redis(
         unix_socket_path=socket_path, protocol=2, socket_timeout=5, retry=Retry(NoBackoff(), 0)
     )
 
 
 class Looking(ABC):
-    """A context. While the server is away nothing is seen, and the looks go on."""
+    """A context that looks at a server.
+
+    While the server is away it sees nothing, and keeps looking.
+    """
 
     def __init__(self, socket_path: str, every_s: float) -> None:
         self.socket_path = socket_path
@@ -47,7 +50,7 @@ class Looking(ABC):
 
     @abstractmethod
     def _look(self) -> None:
-        """Raises redis.RedisError."""
+        """Look once. Raise redis.RedisError."""
 
     def _run(self) -> None:
         while not self._stop.wait(self._every_s):

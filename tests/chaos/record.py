@@ -1,4 +1,4 @@
-"""`chaos.json`: what was done and seen, so that another program can recount it."""
+"""`chaos.json`: the faults and observations of a run, so that another program can recount them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,10 @@ SCORE_COLUMNS = (
 
 
 def record(evidence: Evidence, verdict: Verdict, settings: Mapping[str, object]) -> dict[str, Any]:
-    """Plain values. Frame ids are [session, first seq, last seq]; times are UTC seconds."""
+    """Return the record as plain values.
+
+    Ids are [session, first seq, last seq], times UTC seconds.
+    """
     return {
         "settings": dict(settings),
         "policy": asdict(evidence.policy),
@@ -89,7 +92,7 @@ def _gap(gap: GapSeen) -> list[object]:
 
 
 def ranges(ids: Iterable[FrameId]) -> list[list[int]]:
-    """[session, first, last] of consecutive numbers."""
+    """Return [session, first, last] for each run of consecutive numbers."""
     found: list[list[int]] = []
     for session, seq in sorted(ids):
         if found and found[-1][0] == session and found[-1][2] == seq - 1:

@@ -144,7 +144,7 @@ def _is_unread(
 
 
 def _differing(camera: dict[str, Any], first: First, reference: dict[str, Any]) -> int:
-    """Scores of a file at full pace that are not those of the undisturbed run."""
+    """Return how many scores of a file at full pace differ from the undisturbed run."""
     if camera["kind"] != "fast":
         return 0
     expected = {reference["from_seq"] + i: row for i, row in enumerate(reference["scores"])}
@@ -191,7 +191,7 @@ def _alerts_lost(camera: dict[str, Any], first: First, data: dict[str, Any]) -> 
 
 
 def _wanted(first: First, policy: dict[str, float]) -> Iterator[tuple[Id, float, float]]:
-    """(frame, from, until) of each alert that the scores ask for."""
+    """Yield (frame, from, until) of each alert that the scores ask for."""
     high_since = low_since = None
     opened: tuple[Id, float] | None = None
     before: tuple[Id, float, float] | None = None  # frame, captured_at, seen_at

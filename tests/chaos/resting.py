@@ -48,7 +48,7 @@ def come_to_rest(arena: Arena, sources: Sources) -> bool:
 def gather(
     arena: Arena, faults: list[Fault], reference: tuple[int, Sequence[Numbers]], *, settled: bool
 ) -> Evidence:
-    """Waits until no alert is missing, a minute at most."""
+    """Gather the evidence, after waiting until no alert is missing, a minute at most."""
     service, fleet, bus = arena.service, arena.fleet, arena.bus
     evidence = Evidence(
         members=fleet.members,
@@ -75,7 +75,10 @@ def gather(
 
 
 def _is_all_there(arena: Arena, name: str) -> bool:
-    """A file that waits adds again what a former bus has lost."""
+    """Return whether the bus has everything.
+
+    A file that waits adds again what a former bus has lost.
+    """
     seen, life = arena.bus.seen[name], len(arena.bus.lives) - 1
     if arena.fleet.members[name].kind != "fast" or not seen.frames:
         return True
@@ -92,7 +95,7 @@ def _all_dealt_with(arena: Arena) -> bool:
 
 
 def _dealt_with(arena: Arena, name: str) -> bool:
-    """The camera's owner is past the newest frame that was seen in this life of the bus."""
+    """Return whether the camera's owner is past the newest frame seen in this life of the bus."""
     seen, life = arena.bus.seen[name], len(arena.bus.lives) - 1
     newest = max(
         (frame_id for frame_id, (at, _) in seen.frames.items() if at == life), default=None
@@ -101,7 +104,7 @@ def _dealt_with(arena: Arena, name: str) -> bool:
 
 
 def _on_bus(arena: Arena) -> dict[str, list[FrameId]]:
-    """The score streams as they are at the end, of cameras that were not put aside."""
+    """Return the score streams at the end, of cameras that were not put aside."""
     with contextlib.suppress(redis.RedisError):
         return {name: arena.bus.stored_score_ids(name) for name in arena.fleet.running}
     return {}

@@ -81,7 +81,7 @@ def settings(home: Path) -> dict[str, object]:
 
 @contextlib.contextmanager
 def _arena(home: Path, sources: Sources, rng: random.Random, may_mount: bool) -> Iterator[Arena]:
-    """The service, its store on a small disk where one can be had, and those who watch it."""
+    """Open the service, its store on a small disk where that is possible, and its observers."""
     store = home / "data" / "store"
     with contextlib.ExitStack() as stack:
         no_disk = disk.mount(store) if may_mount else disk.NO_NAMESPACE
@@ -108,7 +108,7 @@ def _begin(arena: Arena, sources: Sources, say: Say) -> None:
 
 
 def _plan(options: Options, rng: random.Random) -> Iterator[str]:
-    """Inject every kind of fault in a seeded order, again and again.
+    """Yield every kind of fault in a seeded order, again and again.
 
     For minutes, or ROUNDS times.
     """

@@ -38,7 +38,7 @@ class GapSeen:
 @dataclass(slots=True)
 class CameraSeen:
     leases: dict[str, list[tuple[float, str | None]]] = field(default_factory=dict)
-    """Stage → from when on whose token held the lease; None: nobody's."""
+    """Stage → the times from which on a token held the lease; None: nobody's."""
     frames: dict[FrameId, tuple[int, float]] = field(
         default_factory=dict
     )  # first seen in which life, and when
@@ -89,7 +89,7 @@ class CameraSeen:
         return bisect_right(self.times, last) - bisect_right(self.times, first)
 
     def told_late(self, life: int, since: float) -> int:
-        """Scores of this life of the bus that were seen after `since`."""
+        """Return the number of scores of this life of the bus that were seen after `since`."""
         return sum(score.life == life and score.seen_at > since for score in self.scores.values())
 
 

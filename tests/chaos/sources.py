@@ -33,7 +33,7 @@ class Sources:
 
 
 def write_clips(media: Path, live_s: float) -> Path:
-    """One for each live camera, `live_s` long; gives the one for files at full pace."""
+    """Write a clip of `live_s` for each live camera; return the clip of the files at full pace."""
     for i in range(PACED + RTSP):
         write_footage(media / f"live{i}.mp4", round(live_s * LIVE_FPS), LIVE_FPS, seed=i + 1)
     return write_footage(media / "fast.mp4", FAST_FRAMES, FILE_FPS, seed=0)
@@ -41,7 +41,7 @@ def write_clips(media: Path, live_s: float) -> Path:
 
 @contextlib.contextmanager
 def open_sources(media: Path) -> Iterator[Sources]:
-    """Two RTSP servers; none without GStreamer's bindings."""
+    """Open two RTSP servers; none without GStreamer's bindings."""
     sources = Sources(media)
     with sources.servers as servers:
         try:

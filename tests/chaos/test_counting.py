@@ -25,22 +25,22 @@ LEASE_S = 3.0
 
 
 def numbers(seq: int) -> Numbers:
-    """Frames 20 to 39 are abnormal."""
+    """Return the numbers of a score; frames 20 to 39 are abnormal."""
     return (20.0, 0.1, 0.01, 1.0, 0.9 if 20 <= seq < 40 else 0.2)
 
 
 def score(seq: int, life: int = 0) -> ScoreSeen:
-    """Ten frames a second, scored and read at once."""
+    """Return a score of a camera with ten frames a second, scored and read at once."""
     return ScoreSeen(seq / 10, seq / 10, seq / 10, life, numbers(seq))
 
 
 def gap(first: int, count: int, reason: str, life: int = 0, session: int = SESSION) -> GapSeen:
-    """Read when its last frame came."""
+    """Return a gap that is read when its last frame comes."""
     return GapSeen(session, first, count, reason, life, (first + count) / 10)
 
 
 def camera(scored: range = range(4, FRAMES), life_of: int = FRAMES) -> CameraSeen:
-    """A live camera: the first frames fill the window.
+    """Return a live camera whose first frames fill the window.
 
     From frame `life_of` on, the bus is another one.
     """
@@ -80,7 +80,7 @@ def evidence(seen: CameraSeen, lives: list[Life] | None = None, **other: Any) ->
 
 
 def a_file() -> dict[str, Member]:
-    """At full pace."""
+    """Return a file at full pace."""
     return {"gate": Member("gate", "/clip.mp4", "fast", 0, frames=FRAMES)}
 
 
@@ -212,7 +212,7 @@ def test_what_a_new_bus_counts_again_as_left_out_is_told_apart_from_a_double() -
 
 @pytest.mark.parametrize("what", ["score", "gap of a score", "gap"])
 def test_what_was_said_long_before_the_end_of_a_bus_is_not_told_again(what: str) -> None:
-    """Here of frames 3 and 4, when the bus ends 9 s later."""
+    """A repeat of frame 3 or 4 counts as a double, since the bus ends 9 s after them."""
     seen = camera(life_of=46)
     if what == "score":
         seen.add_score(FrameId(SESSION, 4), score(4, life=1))
@@ -291,7 +291,7 @@ def test_what_did_not_go_on_is_found(changes: dict[str, Any], complaint: str) ->
 def of_two_owners(
     stage: str, struck_at: float, owned_at: float | None, resumes_at: float
 ) -> CameraSeen:
-    """The lease lapses a second before it is another's.
+    """Return a camera whose lease lapses a second before another worker has it.
 
     The next score and frame come at `resumes_at`.
     """

@@ -17,7 +17,7 @@ from tests.chaos.seen import Numbers
 
 
 def undisturbed(checkpoint: Path, clip: Path) -> tuple[int, list[Numbers]]:
-    """The first scored frame, and the numbers of each from there on."""
+    """Return the first scored frame, and the numbers of each frame from there on."""
     scorer = Scorer(load_checkpoint(checkpoint))
     with _one_thread():  # as the workers have it: the number of threads decides the last bits
         (scores,) = score_clips(scorer, [clip], carry_memory=True)

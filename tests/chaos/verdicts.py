@@ -22,7 +22,7 @@ SHOWN = 8  # ids in a complaint
 
 @dataclass
 class Evidence:
-    """Everything that was seen, once the sources have ended."""
+    """All observations, once the sources have ended."""
 
     members: Mapping[str, Member]
     seen: Mapping[str, CameraSeen]
@@ -120,7 +120,7 @@ def _alerts(_: Evidence, verdict: Verdict) -> Iterable[str]:
 
 
 def _series(evidence: Evidence, verdict: Verdict) -> Iterable[str]:
-    """Files at full pace: as if nothing had happened."""
+    """Check that files at full pace were scored as in the undisturbed run."""
     for name, member in evidence.members.items():
         if member.kind != "fast":
             continue

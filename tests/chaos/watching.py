@@ -35,7 +35,7 @@ class Life:
 
 @dataclass(slots=True)
 class _Places:
-    """Up to where one camera's streams have been read in this life."""
+    """The positions up to which one camera's streams have been read in this life of the bus."""
 
     frames: str = "-"
     scores: str = "-"
@@ -43,7 +43,7 @@ class _Places:
 
 
 class BusWatch(Looking):
-    """`follow` a camera; read what was seen of it under `seen`."""
+    """Watches the bus: `follow` a camera, and read its observations under `seen`."""
 
     def __init__(self, socket_path: str) -> None:
         super().__init__(socket_path, LOOK_EVERY_S)
@@ -57,7 +57,7 @@ class BusWatch(Looking):
             self._places[camera] = _Places()
 
     def leave(self, camera: str) -> None:
-        """Nothing more is to come of it; what was seen stays."""
+        """Stop reading the camera's streams; its observations stay."""
         with self.mutex:
             self._places.pop(camera, None)
 
@@ -66,21 +66,24 @@ class BusWatch(Looking):
             return list(self._places)
 
     def freeze(self, limit_ms: int) -> None:
-        """Let nobody write for so long: what has been written can be read to its end.
+        """Stop all writes for a while, so that the rest can be read to its end.
 
-        Raises redis.RedisError.
+        Raise redis.RedisError.
         """
         with client(self.socket_path) as one:
             one.execute_command("CLIENT", "PAUSE", limit_ms, "WRITE")
 
     def stored_score_ids(self, camera: str) -> list[FrameId]:
-        """All that are on the bus now. Raises redis.RedisError."""
+        """Return the ids of all scores on the bus now. Raise redis.RedisError."""
         with client(self.socket_path) as one:
             rows = cast(list[Row], one.xrange(keys.scores(camera)))
         return [FrameId.parse(entry.decode()) for entry, _ in rows]
 
     def _look(self) -> None:
-        """All cameras at one moment of the bus: what one look sees belongs together."""
+        """Read all cameras at one moment of the bus.
+
+        The observations of one look belong together.
+        """
         with self.mutex:
             places = dict(self._places)
         pipe = self._redis.pipeline(transaction=True)
@@ -144,7 +147,7 @@ def _score(row: dict[bytes, bytes], life: int, now: float) -> ScoreSeen:
 
 
 def _worker(report: bytes | None) -> int | None:
-    """The process id in a worker's name, `<host>-<pid>-<4 hex>`."""
+    """Return the process id in a worker's name, `<host>-<pid>-<4 hex>`."""
     name = json.loads(report).get("worker", "") if report else ""
     parts = name.rsplit("-", 2)
     return int(parts[1]) if len(parts) == 3 else None

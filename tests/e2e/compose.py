@@ -59,12 +59,12 @@ class Stack:
         self.token = (self.folder / ".env").read_text().strip().removeprefix("LOOKOUT_TOKEN=")
 
     def __call__(self, *words: str, limit_s: float = 120) -> str:
-        """One command of compose; fails with what it said."""
+        """Run a command of compose; fail with its output."""
         names = {"COMPOSE_PROJECT_NAME": PROJECT, "COMPOSE_PROFILES": "demo,scale", "WORKERS": "1"}
         return _run([*self.compose, *words], self.folder, limit_s, names)
 
     def container(self, service: str) -> str:
-        """The name of its first one."""
+        """Return the name of the service's first container."""
         labels = [
             f"label=com.docker.compose.{key}={value}"
             for key, value in (("project", PROJECT), ("service", service))
@@ -95,13 +95,11 @@ class Stack:
         return told.stdout
 
     def run(self, image: str, *options: str, limit_s: float = 60) -> Ended:
-        """A container of one of our images, with nothing but what `options` say, until it ends by
-        itself.
-        """
+        """Run a container of one of our images with nothing but `options`, until it ends by itself."""
         return self.ended("run", "--rm", *options, f"lookout-{image}:0.1.0", limit_s=limit_s)
 
     def ended(self, *words: str, limit_s: float = 60) -> Ended:
-        """One command of the engine, however it ends."""
+        """Run a command of the engine, however it ends."""
         done = subprocess.run(
             [*self.engine, *words],
             cwd=self.folder,
@@ -119,7 +117,7 @@ class Stack:
 
 
 def commands(compose: str, engine: str) -> tuple[list[str], list[str]]:
-    """The two options as words; a program named by a path is found from any folder."""
+    """Return the two options as words; a program named by a path is found from any folder."""
     words = []
     for command in (compose, engine):
         program, *rest = shlex.split(command)

@@ -23,9 +23,7 @@ LOOKOUT = (sys.executable, "-P", "-m", "lookout")
 
 
 class Output:
-    """A process's lines, read by a thread of its own so that the process never blocks on a full
-    pipe.
-    """
+    """The lines of a process, read by a thread so that the process never blocks on a full pipe."""
 
     def __init__(self, stream: IO[str]) -> None:
         self.lines: list[str] = []
@@ -41,14 +39,14 @@ class Output:
         self._new.put(None)
 
     def end(self) -> None:
-        """The stream ends with the last process that holds it."""
+        """Wait for the end of the stream, which comes with the last process that holds it."""
         self._thread.join(10)
         assert not self._thread.is_alive(), "some process still holds the output"
 
     def wait_for(self, text: str, limit_s: float = START_LIMIT_S) -> str:
-        """The first line that holds `text`.
+        """Return the first line that holds `text`.
 
-        Fails when the process ends or the time is up before it.
+        Fail when the process ends or the time is up before.
         """
         while (line := self._new.get(timeout=limit_s)) is not None:
             if text in line:
@@ -82,7 +80,7 @@ class Service:
         )
 
     def all_scores(self, camera: str) -> list[dict[str, Any]]:
-        """Every score from the first on, page by page."""
+        """Return every score from the first on, page by page."""
         found: list[dict[str, Any]] = []
         since = "0-0"
         while True:
@@ -101,9 +99,9 @@ def command(
     program: Sequence[str] = LOOKOUT,
     **environment: object,
 ) -> Iterator[tuple[subprocess.Popen[str], Output]]:
-    """A `lookout` command with only the given LOOKOUT_* settings.
+    """Start a `lookout` command with only the given LOOKOUT_* settings.
 
-    Interrupted and waited for at the end.
+    Interrupt and await it at the end.
     """
     others = {name: value for name, value in os.environ.items() if not name.startswith("LOOKOUT_")}
     process = subprocess.Popen(
@@ -133,7 +131,7 @@ def command(
 
 @contextlib.contextmanager
 def running_service(data_dir: Path, **environment: object) -> Iterator[Service]:
-    """`lookout serve` on a free port."""
+    """Run `lookout serve` on a free port."""
     with command(["serve", "--port", "0"], LOOKOUT, data_dir=data_dir, **environment) as (
         process,
         output,

@@ -119,7 +119,7 @@ def test_what_turns_out_wrong_is_said_by_the_camera(
 
 
 def test_the_token_is_told_to_the_api_alone(service: Service) -> None:
-    """A decoder reads what strangers send."""
+    """No decoder has the token, since it reads input from strangers."""
     main = psutil.Process(service.process.pid)
     told = [
         process.cmdline()[-1]
@@ -130,7 +130,7 @@ def test_the_token_is_told_to_the_api_alone(service: Service) -> None:
 
 
 def test_nothing_that_was_printed_holds_a_password_or_a_stack_trace(service: Service) -> None:
-    """Last in this file: looks at everything the tests above made the service print."""
+    """Check everything that the tests above made the service print; must be last in this file."""
     printed = "\n".join(service.output.lines)
     assert "s3cret" not in printed
     assert TOKEN not in printed
@@ -138,7 +138,7 @@ def test_nothing_that_was_printed_holds_a_password_or_a_stack_trace(service: Ser
 
 
 def test_every_line_is_json_and_says_which_camera_it_is_about(service: Service) -> None:
-    """Last in this file too."""
+    """Check the same lines; must be last in this file."""
     lines = [
         json.loads(line) for line in service.output.lines if not line.startswith("Lookout is at ")
     ]

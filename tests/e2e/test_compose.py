@@ -43,7 +43,7 @@ SERVICES = (
 def stack(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Stack]:
-    """Up, and gone with its volumes afterwards."""
+    """Bring the stack up; remove it with its volumes afterwards."""
     options = (str(request.config.getoption(name)) for name in ("--compose", "--engine"))
     stack = Stack(*commands(*options), tmp_path_factory.mktemp("clone"))
     stack("build", *BUILT, limit_s=800)
@@ -63,7 +63,7 @@ def answers(url: str) -> bool:
 
 
 def live_scores(stack: Stack, camera: str, count: int, limit_s: float) -> list[dict[str, Any]]:
-    """So many scores of a camera, as they come over the WebSocket."""
+    """Return the next scores of a camera from the WebSocket."""
     found: list[dict[str, Any]] = []
     ends_at, headers = time.monotonic() + limit_s, {"Authorization": f"Bearer {stack.token}"}
     url = f"{API.replace('http', 'ws')}/api/v1/live?camera={camera}"
@@ -181,7 +181,7 @@ def test_a_lost_worker_is_told_of_and_a_new_one_goes_on(stack: Stack) -> None:
 def test_the_runbooks_first_command_mends_what_was_lost(
     stack: Stack, service: str, alert: str, about: dict[str, str]
 ) -> None:
-    """docs/runbook.md: start it again; everything else comes by itself."""
+    """Start the container again, as docs/runbook.md says; everything else recovers by itself."""
     stack("stop", service)
     wait_until(
         lambda: any(about.items() <= told.items() for told in firing(alert)),

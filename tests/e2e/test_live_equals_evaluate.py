@@ -31,8 +31,8 @@ FRAMES, FIRST_ANOMALOUS = 180, 60
 
 @pytest.fixture
 def compact() -> Checkpoint:
-    """The shipped one, with a gate that some of these frames pass and bounds that its values lie
-    in.
+    """The shipped checkpoint, with a gate that some of these frames pass and bounds around its
+    values.
     """
     shipped = load_checkpoint(SHIPPED_MODELS / "square.safetensors")
     config = make_config(shipped.name, {"width": 16, "dim": 128, "gamma": 0.0145})

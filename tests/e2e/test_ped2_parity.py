@@ -55,7 +55,7 @@ def assert_clip(found: ClipScores, gate: float, frames: int | None = None) -> No
 
 @pytest.fixture
 def beginning(monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The first clip, of which only BEGINNING is read."""
+    """Evaluate the first clip, of which only BEGINNING is read."""
     monkeypatch.setattr(
         "lookout.models.data.clips.read_clip", lambda *given: read_clip(*given)[:BEGINNING]
     )
