@@ -1,6 +1,7 @@
-"""An RTSP server in pure Python that behaves as badly as a test wants: `with hostile_server(script) as url: ...`.
+"""An RTSP server in pure Python that misbehaves on request: `with hostile_server(script) as url:`.
 
-A script is a function of one client's `Wire`, run in a thread of its own; it ends where the client hangs up.
+A script is a function of one client's `RtspClient`, run in a thread of its own; it ends where the
+client hangs up.
 """
 
 from __future__ import annotations
@@ -34,10 +35,10 @@ class HungUpError(Exception):
 
 
 @dataclass
-class Wire:
+class RtspClient:
     """One client: its requests are answered properly until the script does something else."""
 
-    client: socket.socket
+    connection: socket.socket
     over: threading.Event
     _datagrams: socket.socket | None = None  # after a SETUP over UDP
     _sequence: Iterator[int] = field(default_factory=lambda: itertools.cycle(range(65_536)))
@@ -80,7 +81,7 @@ class Wire:
 
     def say(self, data: bytes) -> None:
         try:
-            self.client.sendall(data)
+            self.connection.sendall(data)
         except OSError:
             raise HungUpError from None
 
@@ -122,7 +123,7 @@ class Wire:
         data = b""
         while len(data) < size:
             try:
-                got = self.client.recv(size - len(data))
+                got = self.connection.recv(size - len(data))
             except OSError:
                 got = b""
             if not got:
@@ -131,7 +132,7 @@ class Wire:
         return data
 
     def _transport(self, request: str) -> str:
-        """What SETUP is answered: over the same connection, or to the client's UDP port."""
+        """Return SETUP's answer: over the same connection, or to the client's UDP port."""
         ports = re.search(r"client_port=(\d+)-(\d+)", request)
         if not ports:
             return "RTP/AVP/TCP;unicast;interleaved=0-1"
@@ -142,29 +143,29 @@ class Wire:
         return f"RTP/AVP;unicast;client_port={ports[1]}-{ports[2]};server_port={port}-{port + 1}"
 
     def close(self) -> None:
-        self.client.close()
+        self.connection.close()
         if self._datagrams is not None:
             self._datagrams.close()
 
 
-Script = Callable[[Wire], None]
+Script = Callable[[RtspClient], None]
 
 
 @contextlib.contextmanager
 def hostile_server(script: Script) -> Iterator[str]:
     """Run `script` for each client; gives the URL, with a password in it."""
-    over, wires, threads = threading.Event(), list[Wire](), list[threading.Thread]()
+    over, clients, threads = threading.Event(), list[RtspClient](), list[threading.Thread]()
 
-    def serve(wire: Wire) -> None:
+    def serve(client: RtspClient) -> None:
         with contextlib.suppress(HungUpError, OSError):
-            script(wire)
-        wire.close()
+            script(client)
+        client.close()
 
     def accept(server: socket.socket) -> None:
         with contextlib.suppress(OSError):
             while True:
-                wires.append(Wire(server.accept()[0], over))
-                threads.append(threading.Thread(target=serve, args=[wires[-1]], daemon=True))
+                clients.append(RtspClient(server.accept()[0], over))
+                threads.append(threading.Thread(target=serve, args=[clients[-1]], daemon=True))
                 threads[-1].start()
 
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -175,9 +176,9 @@ def hostile_server(script: Script) -> Iterator[str]:
         finally:
             over.set()
             server.shutdown(socket.SHUT_RDWR)
-            for wire in wires:
+            for client in clients:
                 with contextlib.suppress(OSError):
-                    wire.client.shutdown(socket.SHUT_RDWR)
+                    client.connection.shutdown(socket.SHUT_RDWR)
             for thread in threads:
                 thread.join(5)
 
@@ -192,8 +193,9 @@ def sdp(media: str = "video", codec: str = "H264", fmtp: str = "") -> str:
 def encoded(
     numbers: Iterable[int], size_px: tuple[int, int] = (160, 120), slices: int = 1
 ) -> list[Unit]:
-    """Numbered pictures (see tests/clips.py) as H.264, each complete when it comes; every tenth is a keyframe, and
-    brings its headers.
+    """Return numbered pictures (see tests/clips.py) as H.264, each complete when it comes.
+
+    Every tenth is a keyframe, and brings its headers.
     """
     width_px, height_px = size_px
     codec = VideoCodecContext.create("libx264", "w")

@@ -1,5 +1,6 @@
-"""Ingest for tests: a media folder, a checkpoint that is only a header, the real worker in a thread, and a slow reader
-that plays inference.
+"""Ingest for tests: a media folder, a checkpoint that is only a header, the real worker in a thread.
+
+A slow reader plays inference.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ from lookout.models.media.preprocess import Preprocess
 from lookout.service.core.camera import Camera, Pace
 from lookout.service.core.messages import Frame, FrameId, IngestReport
 from lookout.service.core.settings import Settings, load_settings
-from lookout.service.ingest.decoder.process import Decoder
-from lookout.service.ingest.decoder.protocol import Said
+from lookout.service.ingest.decoder.process import DecoderProcess
+from lookout.service.ingest.decoder.protocol import DecoderMessage
 from lookout.service.ingest.worker import run
 from lookout.service.storage.bus.bus import Bus
 from tests import stage
@@ -108,20 +109,20 @@ class Reader:
         )
 
 
-def start_decoder(bus: Bus, record: Camera, settings: Settings) -> Decoder:
+def start_decoder(bus: Bus, record: Camera, settings: Settings) -> DecoderProcess:
     """One decoder, without a worker; it may write."""
-    return Decoder(record, settings, own(bus, record.id, "ingest"))
+    return DecoderProcess(record, settings, own(bus, record.id, "ingest"))
 
 
 def play(
     record: Camera, settings: Settings, reader: Reader, limit_s: float = 15.0
-) -> tuple[int, list[Said]]:
+) -> tuple[int, list[DecoderMessage]]:
     """Run one decoder to its end, reading along; its exit code and everything it said."""
-    decoder, said = start_decoder(reader.bus, record, settings), list[Said]()
+    decoder, said = start_decoder(reader.bus, record, settings), list[DecoderMessage]()
 
     def ended() -> bool:
         code = decoder.exit_code()
-        said.extend(decoder.hear())
+        said.extend(decoder.read_messages())
         reader.read()
         return code is not None
 

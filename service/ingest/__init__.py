@@ -1,5 +1,9 @@
-"""Ingest: cameras and files become frames on the bus. One killable process decodes each camera.
+"""Ingest: decode cameras and files, and add their frames to the bus.
 
-`worker.py` follows the cameras in the store and gives each a `runner.py` (its life as a state machine), which starts
-`child.py`: a process of `decoder.py`. The two talk in lines of JSON (`wire.py`); frames go to the bus directly.
+`worker.py` follows the cameras in the store and keeps one `camera_runner.py` for each: the state
+machine of its decoder. `retry.py` holds the delay before the next attempt. `decoder/` is the
+process that decodes one camera; it can be killed without touching another. Worker and decoder
+exchange lines of JSON (`decoder/protocol.py`); the decoder adds its frames to the bus itself.
+
+Other rooms import `worker.run` alone.
 """

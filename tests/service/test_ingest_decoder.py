@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from lookout.service.core.camera import Camera
 from lookout.service.core.messages import FrameId
 from lookout.service.core.settings import Settings, load_settings
 from lookout.service.ingest.decoder.main import backlog_frames
-from lookout.service.ingest.decoder.protocol import EXIT_CODES, Said
+from lookout.service.ingest.decoder.protocol import EXIT_CODES, DecoderMessage
 from lookout.service.ingest.decoder.resume import REPLAY_FRAMES
 from lookout.service.storage.bus.bus import Bus
 from lookout.service.storage.store.snapshots import Snapshot
@@ -44,7 +45,8 @@ def kill_when_it_waits(record: Camera, settings: Settings, bus: Bus) -> None:
     decoder = start_decoder(bus, record, settings)
     try:
         wait_until(
-            lambda: any(line.waiting for line in decoder.hear()), "the decoder waits for inference"
+            lambda: any(line.waiting for line in decoder.read_messages()),
+            "the decoder waits for inference",
         )
     finally:
         decoder.kill()
@@ -52,7 +54,7 @@ def kill_when_it_waits(record: Camera, settings: Settings, bus: Bus) -> None:
         decoder._process.wait()
 
 
-def error_of(said: list[Said]) -> str:
+def error_of(said: list[DecoderMessage]) -> str:
     return said[-1].error or ""
 
 
@@ -88,12 +90,12 @@ def test_its_pixels_are_those_that_training_sees(settings: Settings, bus: Bus) -
 def test_a_file_never_runs_further_ahead_than_the_backlog(settings: Settings, bus: Bus) -> None:
     clip = write_clip(settings.media_dir / "clip.mp4", range(40))
     decoder = start_decoder(bus, camera("a", clip), settings)
-    reader, said, ahead = Reader(bus, "a"), list[Said](), list[int]()
+    reader, said, ahead = Reader(bus, "a"), list[DecoderMessage](), list[int]()
 
     def look() -> int:
         newest = bus.frame("a")
         ahead.append((newest.seq if newest else -1) - (reader.ids[-1].seq if reader.ids else -1))
-        said.extend(decoder.hear())
+        said.extend(decoder.read_messages())
         return ahead[-1]
 
     try:
@@ -350,8 +352,10 @@ def test_another_frame_size_begins_another_session(
 
 
 def test_an_unforeseen_error_is_one_line_without_its_words(settings: Settings, bus: Bus) -> None:
-    wrong = camera("a", "rtsp://me:s3cr3t@127.0.0.1:1/x", model=["s3cr3t"])
+    valid = camera("a", "rtsp://me:s3cr3t@127.0.0.1:1/x")
+    wrong = valid.model_copy(update={"fps": -1.0})  # no record can hold it
     code, said = play(wrong, settings, Reader(bus, "a"))
     assert code == EXIT_CODES["lost"]
-    assert error_of(said).startswith("the decoder failed: TypeError in main.py")
+    pattern = r"the decoder failed: ValidationError in \w+\.py:\d+"
+    assert re.fullmatch(pattern, error_of(said))
     assert "s3cr3t" not in str(said)

@@ -1,5 +1,6 @@
-"""Servers that do not behave: each is given up in time, with a reason that a person understands, and no other camera
-notices.
+"""Servers that misbehave: each is given up in time, with a reason in plain words.
+
+No other camera notices.
 """
 
 from __future__ import annotations
@@ -17,13 +18,13 @@ import pytest
 from lookout.models.media.decode import Picture
 from lookout.service.core.errors import SourceLostError
 from lookout.service.core.settings import Settings
-from lookout.service.ingest.decoder.protocol import Said
-from lookout.service.ingest.decoder.source import explained
+from lookout.service.ingest.decoder.protocol import DecoderMessage
+from lookout.service.ingest.decoder.source import translate_errors
 from lookout.service.storage.bus.bus import Bus
 from lookout.service.storage.store.store import Store
 from tests.clips import write_clip
 from tests.conftest import Urls
-from tests.hostile_rtsp import HONEST, PASSWORD, PICTURES, Script, Wire, hostile_server, sdp
+from tests.hostile_rtsp import HONEST, PASSWORD, PICTURES, RtspClient, Script, hostile_server, sdp
 from tests.ingest_line import Reader, camera, settings_for, start_decoder, working
 from tests.waiting import wait_until
 
@@ -43,93 +44,93 @@ def settings(urls: Urls, tmp_path: Path) -> Settings:
 # The servers
 
 
-def says_nothing(wire: Wire) -> None:
-    wire.hold()
+def says_nothing(client: RtspClient) -> None:
+    client.hold()
 
 
-def says_nothing_after_play(wire: Wire) -> None:
-    wire.play(HONEST)
-    wire.hold()
+def says_nothing_after_play(client: RtspClient) -> None:
+    client.play(HONEST)
+    client.hold()
 
 
-def falls_silent(wire: Wire) -> None:
-    wire.play(HONEST)
-    wire.show_all(PICTURES[:10], itertools.count(0, 0.1))
-    wire.hold()
+def falls_silent(client: RtspClient) -> None:
+    client.play(HONEST)
+    client.show_all(PICTURES[:10], itertools.count(0, 0.1))
+    client.hold()
 
 
-def is_no_rtsp_server(wire: Wire) -> None:
-    wire.request()
-    wire.say(b"220 smtp.example.org ESMTP\r\n" * 100)
-    wire.hold()
+def is_no_rtsp_server(client: RtspClient) -> None:
+    client.request()
+    client.say(b"220 smtp.example.org ESMTP\r\n" * 100)
+    client.hold()
 
 
-def sends_garbage_after_play(wire: Wire) -> None:
-    wire.play(HONEST)
+def sends_garbage_after_play(client: RtspClient) -> None:
+    client.play(HONEST)
     while True:
-        wire.say(b"\0" + os.urandom(4096).replace(b"$", b"\0").replace(b"R", b"\0"))
-        wire.wait(0.02)
+        client.say(b"\0" + os.urandom(4096).replace(b"$", b"\0").replace(b"R", b"\0"))
+        client.wait(0.02)
 
 
-def sends_packets_of_garbage(wire: Wire) -> None:
-    wire.play(HONEST)
+def sends_packets_of_garbage(client: RtspClient) -> None:
+    client.play(HONEST)
     for index in itertools.count():
-        wire.packet(b"\x41" + os.urandom(300), 9000 * (index + 1))
-        wire.wait(0.05)
+        client.packet(b"\x41" + os.urandom(300), 9000 * (index + 1))
+        client.wait(0.05)
 
 
-def never_sends_a_keyframe(wire: Wire) -> None:
-    wire.play(HONEST)
+def never_sends_a_keyframe(client: RtspClient) -> None:
+    client.play(HONEST)
     while True:
-        wire.show_all(PICTURES[1:10], itertools.count(0, 0.1), every_s=0.05)
+        client.show_all(PICTURES[1:10], itertools.count(0, 0.1), every_s=0.05)
 
 
-def drips_its_answer(wire: Wire) -> None:
-    wire.request()
+def drips_its_answer(client: RtspClient) -> None:
+    client.request()
     while True:
-        wire.say(b"R")
-        wire.wait(0.2)
+        client.say(b"R")
+        client.wait(0.2)
 
 
-def drips_a_packet(wire: Wire) -> None:
-    wire.play(HONEST)
-    wire.show_all(PICTURES[:10], itertools.count(0, 0.1))
-    wire.say(struct.pack(">cBH", b"$", 0, 60_000))
+def drips_a_packet(client: RtspClient) -> None:
+    client.play(HONEST)
+    client.show_all(PICTURES[:10], itertools.count(0, 0.1))
+    client.say(struct.pack(">cBH", b"$", 0, 60_000))
     while True:
-        wire.say(b"\0")
-        wire.wait(0.2)
+        client.say(b"\0")
+        client.wait(0.2)
 
 
-def has_a_codec_of_its_own(wire: Wire) -> None:
-    wire.play(sdp(codec="X-OWN"))
-    wire.hold()
+def has_a_codec_of_its_own(client: RtspClient) -> None:
+    client.play(sdp(codec="X-OWN"))
+    client.hold()
 
 
-def has_only_sound(wire: Wire) -> None:
-    wire.play(sdp(media="audio", codec="PCMU"))
-    wire.hold()
+def has_only_sound(client: RtspClient) -> None:
+    client.play(sdp(media="audio", codec="PCMU"))
+    client.hold()
 
 
-def redirects_for_ever(wire: Wire) -> None:
-    here = f"rtsp://admin:{PASSWORD}@127.0.0.1:{wire.client.getsockname()[1]}/x"
-    wire.answer(wire.request(), f"Location: {here}", status="302 Moved")
+def redirects_for_ever(client: RtspClient) -> None:
+    here = f"rtsp://admin:{PASSWORD}@127.0.0.1:{client.connection.getsockname()[1]}/x"
+    client.answer(client.request(), f"Location: {here}", status="302 Moved")
 
 
-def describes_itself_for_ever(wire: Wire) -> None:
-    wire.answer(wire.request())
-    wire.request()
-    wire.say(b"RTSP/1.0 200 OK\r\nCSeq: 2\r\nContent-Length: 50000000\r\n\r\n")
+def describes_itself_for_ever(client: RtspClient) -> None:
+    client.answer(client.request())
+    client.request()
+    client.say(b"RTSP/1.0 200 OK\r\nCSeq: 2\r\nContent-Length: 50000000\r\n\r\n")
     while True:
-        wire.say(b"a=x:" + b"y" * 4000 + b"\r\n")
-        wire.wait(0.02)
+        client.say(b"a=x:" + b"y" * 4000 + b"\r\n")
+        client.wait(0.02)
 
 
-def has_no_room(wire: Wire) -> None:
-    wire.answer(wire.request(), status="503 Service Unavailable")
+def has_no_room(client: RtspClient) -> None:
+    client.answer(client.request(), status="503 Service Unavailable")
 
 
-def hangs_up(wire: Wire) -> None:
-    wire.request()
+def hangs_up(client: RtspClient) -> None:
+    client.request()
 
 
 EXPECTED: list[tuple[Script, str, str]] = [
@@ -189,11 +190,11 @@ def test_every_one_is_given_up_in_time_with_a_reason_and_the_good_camera_does_no
     assert PASSWORD not in caplog.text + str(found)
 
 
-def sends_a_picture_without_end(wire: Wire) -> None:
-    wire.play(HONEST)
-    wire.show_all(PICTURES[:10], itertools.count(0, 0.1))
+def sends_a_picture_without_end(client: RtspClient) -> None:
+    client.play(HONEST)
+    client.show_all(PICTURES[:10], itertools.count(0, 0.1))
     while True:
-        wire.packet(
+        client.packet(
             b"\x7c\x05" + bytes(60_000), 2_000_000, marker=False
         )  # the middle of a keyframe
 
@@ -201,7 +202,7 @@ def sends_a_picture_without_end(wire: Wire) -> None:
 def test_a_decoder_takes_no_more_memory_than_it_may(settings: Settings, bus: Bus) -> None:
     small, said, taken_mb = (
         settings.model_copy(update={"decoder_memory_mb": 64}),
-        list[Said](),
+        list[DecoderMessage](),
         list[int](),
     )
     with hostile_server(sends_a_picture_without_end) as url:
@@ -209,7 +210,7 @@ def test_a_decoder_takes_no_more_memory_than_it_may(settings: Settings, bus: Bus
         process = psutil.Process(decoder.pid)
 
         def ended() -> bool:
-            said.extend(decoder.hear())
+            said.extend(decoder.read_messages())
             with contextlib.suppress(psutil.Error):
                 if said:  # its libraries are loaded
                     taken_mb.append(process.memory_info().rss // 2**20)
@@ -233,4 +234,4 @@ def test_a_stream_that_needs_more_memory_says_so(settings: Settings) -> None:
             raise MemoryError
 
     with pytest.raises(SourceLostError, match="more memory than a decoder may take"):
-        list(explained(TooLarge(), camera("a", "rtsp://h/1"), settings))
+        list(translate_errors(TooLarge(), camera("a", "rtsp://h/1"), settings))

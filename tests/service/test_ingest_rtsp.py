@@ -107,7 +107,7 @@ def test_the_end_of_a_stream_is_a_lost_camera(
 
 @pytest.mark.rtsp
 def test_logins(settings: Settings, clip: Path, bus: Bus) -> None:
-    """The right password is taken with every character that an URL must escape; a wrong one is told, not shown."""
+    """A password may hold every character that a URL must escape; a wrong one is never shown."""
     with rtsp_server(clip, "admin", "p@s/s:w%rd?#") as url:
         _, said = play(camera("a", url), settings, Reader(bus, "a"))
         assert said[-1].error == "the stream ended"
@@ -132,7 +132,7 @@ def test_a_path_that_is_not_there(settings: Settings, clip: Path, bus: Bus) -> N
 
 @contextlib.contextmanager
 def tcp_server(answer: bytes = b"") -> Iterator[int]:
-    """Accepts, answers every request with the same bytes (none: says nothing at all), and never hangs up."""
+    """Answer every request with the same bytes (none: stay silent), and never hang up."""
     with socket.create_server(("127.0.0.1", 0)) as server, contextlib.ExitStack() as clients:
 
         def serve() -> None:

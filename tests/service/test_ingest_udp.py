@@ -16,7 +16,7 @@ from lookout.service.ingest.decoder.protocol import EXIT_CODES
 from lookout.service.storage.bus.bus import Bus
 from tests.clips import number_in, write_clip
 from tests.conftest import Urls
-from tests.hostile_rtsp import HONEST, Wire, encoded, headers_of, hostile_server, sdp
+from tests.hostile_rtsp import HONEST, RtspClient, encoded, headers_of, hostile_server, sdp
 from tests.ingest_line import SIDE_PX, Reader, camera, play, settings_for
 from tests.rtsp import rtsp_server
 
@@ -45,9 +45,9 @@ def test_a_real_server_over_udp_gives_the_same_pictures(
 def test_a_camera_whose_udp_packets_do_not_get_through_is_told_of_tcp(
     settings: Settings, bus: Bus
 ) -> None:
-    def behind_a_firewall(wire: Wire) -> None:
-        wire.play(HONEST)
-        wire.hold()
+    def behind_a_firewall(client: RtspClient) -> None:
+        client.play(HONEST)
+        client.hold()
 
     quick = settings.model_copy(update={"connect_timeout_s": 1.0, "stall_timeout_s": 1.0})
     with hostile_server(behind_a_firewall) as url:
@@ -62,12 +62,12 @@ def test_a_camera_whose_udp_packets_do_not_get_through_is_told_of_tcp(
 def test_a_server_that_speaks_only_the_other_transport(
     settings: Settings, bus: Bus, transport: Transport, other: str
 ) -> None:
-    def refuses(wire: Wire) -> None:
+    def refuses(client: RtspClient) -> None:
         while True:
-            request = wire.request()
+            request = client.request()
             refused = request.startswith("SETUP")
             body = HONEST if request.startswith("DESCRIBE") else ""
-            wire.answer(
+            client.answer(
                 request, body=body, status="461 Unsupported Transport" if refused else "200 OK"
             )
 
@@ -83,15 +83,15 @@ def test_what_lost_packets_spoil_is_not_scored(settings: Settings, bus: Bus) -> 
     """Up to the next keyframe pictures are made of what is missing, and libav marks few of them."""
     whole, part, units = 13, 30, encoded(range(60), slices=4)
 
-    def loses(wire: Wire) -> None:
-        wire.play(sdp(fmtp=headers_of(units[0])))
+    def loses(client: RtspClient) -> None:
+        client.play(sdp(fmtp=headers_of(units[0])))
         for index, unit in enumerate(units):
             for nal in unit:
                 last = nal is unit[-1]
                 lost = index == whole or (index == part and last)
-                wire.packet(nal, 900_000 + 9000 * index, marker=last, lost=lost)
-            wire.wait(0.02)
-        wire.wait(0.5)
+                client.packet(nal, 900_000 + 9000 * index, marker=last, lost=lost)
+            client.wait(0.02)
+        client.wait(0.5)
 
     reader = Reader(bus, "a")
     with hostile_server(loses) as url:

@@ -1,4 +1,4 @@
-"""Cameras in the wild: clocks that jump, packets that get lost, passwords, and processes that freeze."""
+"""Cameras in the wild: clocks that jump, lost packets, passwords, processes that freeze."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ import pytest
 
 from lookout.service.core.messages import Frame
 from lookout.service.core.settings import Settings, load_settings
-from lookout.service.ingest.decoder.protocol import EXIT_CODES, Said
+from lookout.service.ingest.decoder.protocol import EXIT_CODES, DecoderMessage
 from lookout.service.storage.bus.bus import Bus
 from lookout.service.storage.store.store import Store
 from tests.clips import number_in, write_clip
 from tests.conftest import Urls
-from tests.hostile_rtsp import HONEST, PICTURES, Wire, encoded, hostile_server, sdp
+from tests.hostile_rtsp import HONEST, PICTURES, RtspClient, encoded, hostile_server, sdp
 from tests.ingest_line import Reader, camera, play, settings_for, wait_for_state, working
 from tests.rtsp import rtsp_server
 from tests.waiting import wait_until
@@ -52,19 +52,19 @@ def by_session(reader: Reader) -> list[list[int]]:
     return [numbers(frames) for frames in sessions]
 
 
-def notices(said: list[Said]) -> list[str | None]:
+def notices(said: list[DecoderMessage]) -> list[str | None]:
     return [line.error for line in said if line.kind == "notice"]
 
 
 # The stream's clock
 
 
-def shows(times_s: list[float]) -> Callable[[Wire], None]:
+def shows(times_s: list[float]) -> Callable[[RtspClient], None]:
     """Numbered pictures with these time stamps, and a good-bye."""
 
-    def script(wire: Wire) -> None:
-        wire.play(HONEST)
-        wire.show_all(PICTURES, times_s)
+    def script(client: RtspClient) -> None:
+        client.play(HONEST)
+        client.show_all(PICTURES, times_s)
 
     return script
 
@@ -140,11 +140,11 @@ def test_a_jump_in_a_file_begins_a_session_and_keeps_its_time_stamps(
 def test_a_stream_that_is_joined_long_before_its_next_keyframe(
     settings: Settings, bus: Bus
 ) -> None:
-    def is_midway(wire: Wire) -> None:
-        wire.play(sdp())  # the headers come with the keyframe
+    def is_midway(client: RtspClient) -> None:
+        client.play(sdp())  # the headers come with the keyframe
         for index in range(150):
-            wire.show(PICTURES[1 + index % 9], 900_000 + 3600 * index)
-        wire.show_all(PICTURES[:10], seconds(6))
+            client.show(PICTURES[1 + index % 9], 900_000 + 3600 * index)
+        client.show_all(PICTURES[:10], seconds(6))
 
     reader = Reader(bus, "a")
     with hostile_server(is_midway) as url:
@@ -153,9 +153,9 @@ def test_a_stream_that_is_joined_long_before_its_next_keyframe(
 
 
 def test_another_frame_size_begins_another_session(settings: Settings, bus: Bus) -> None:
-    def grows(wire: Wire) -> None:
-        wire.play(HONEST)
-        wire.show_all(PICTURES[:10] + encoded(range(10, 20), size_px=(320, 240)), seconds(0, 20))
+    def grows(client: RtspClient) -> None:
+        client.play(HONEST)
+        client.show_all(PICTURES[:10] + encoded(range(10, 20), size_px=(320, 240)), seconds(0, 20))
 
     reader = Reader(bus, "a")
     with hostile_server(grows) as url:
@@ -230,9 +230,9 @@ def test_a_frozen_decoder_is_started_anew_within_15_s_and_the_others_miss_nothin
         assert len(readers[name].frames) > 80
 
 
-def never_ends(wire: Wire) -> None:
-    wire.play(HONEST)
-    wire.show_all(itertools.cycle(PICTURES), itertools.count(0, 0.1), every_s=0.1)
+def never_ends(client: RtspClient) -> None:
+    client.play(HONEST)
+    client.show_all(itertools.cycle(PICTURES), itertools.count(0, 0.1), every_s=0.1)
 
 
 def children(of: str) -> list[psutil.Process]:

@@ -1,4 +1,4 @@
-"""The ingest stage with real decoders: it follows the store, and one camera's trouble stays its own."""
+"""The ingest stage with real decoders: it follows the store, and keeps cameras apart."""
 
 from __future__ import annotations
 

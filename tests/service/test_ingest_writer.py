@@ -13,8 +13,8 @@ import pytest
 
 from lookout.service.core.errors import SourceLostError
 from lookout.service.core.messages import Frame
-from lookout.service.ingest.decoder.frame_writer import Writer
-from lookout.service.ingest.decoder.reporter import Talk
+from lookout.service.ingest.decoder.frame_writer import FrameWriter
+from lookout.service.ingest.decoder.reporter import Reporter
 from lookout.service.storage.bus.bus import Bus
 from lookout.service.storage.redis.connect import connect
 from lookout.service.storage.store.store import Store
@@ -27,13 +27,13 @@ from tests.waiting import wait_until
 PIXELS = np.zeros((4, 4, 3), np.uint8)
 
 
-def writer_for(bus: Bus, store: Store, *, patient: bool = True) -> Writer:
-    return Writer(
+def writer_for(bus: Bus, store: Store, *, patient: bool = True) -> FrameWriter:
+    return FrameWriter(
         camera("a", "x"),
         own(bus, "a", "ingest"),
         bus,
         store,
-        Talk(io.StringIO()),
+        Reporter(io.StringIO()),
         patient,
         kept=256,
     )
@@ -74,8 +74,8 @@ def test_without_a_bus_a_live_frame_is_dropped_and_its_number_is_missing(
 ) -> None:
     client = connect(f"unix://{tmp_path / 'nobody.sock'}")
     away = Bus(client, frames_kept=16, scores_kept=16, heats_kept=16)
-    writer = Writer(
-        camera("a", "x"), "token", away, store, Talk(io.StringIO()), patient=False, kept=256
+    writer = FrameWriter(
+        camera("a", "x"), "token", away, store, Reporter(io.StringIO()), patient=False, kept=256
     )
     writer.begin(wait=True)
     for _ in range(20):

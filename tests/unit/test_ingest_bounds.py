@@ -1,4 +1,4 @@
-"""How many frames lie on the bus: enough for whoever takes over, and no more than there is room for."""
+"""Bounds on the frames on the bus: enough for whoever takes over, no more than there is room for."""
 
 from __future__ import annotations
 

@@ -12,10 +12,9 @@ import pytest
 from lookout.service.core.camera import Camera
 from lookout.service.core.messages import IngestReport
 from lookout.service.core.settings import load_settings
-from lookout.service.ingest.backoff import Backoff
-from lookout.service.ingest.camera_runner import SLACK_S, START_LIMIT_S, Runner
-from lookout.service.ingest.decoder.protocol import Kind, Said
-from lookout.service.ingest.hourly import LastHour
+from lookout.service.ingest.camera_runner import SLACK_S, START_LIMIT_S, CameraRunner
+from lookout.service.ingest.decoder.protocol import DecoderMessage, MessageKind
+from lookout.service.ingest.retry import Backoff, HourlyCounter
 from tests.ingest_line import camera
 
 SETTINGS = load_settings(connect_timeout_s=10, stall_timeout_s=15, retry_first_s=1, retry_most_s=60)
@@ -23,15 +22,15 @@ SETTINGS = load_settings(connect_timeout_s=10, stall_timeout_s=15, retry_first_s
 
 @dataclass
 class FakeChild:
-    said: list[Said] = field(default_factory=list)
+    said: list[DecoderMessage] = field(default_factory=list)
     code: int | None = None
     killed: bool = False
     closed: bool = False
 
-    def say(self, *kinds: Kind, **where: object) -> None:
-        self.said += [Said(kind, **where) for kind in kinds]  # type: ignore[arg-type]
+    def say(self, *kinds: MessageKind, **where: object) -> None:
+        self.said += [DecoderMessage(kind, **where) for kind in kinds]  # type: ignore[arg-type]
 
-    def hear(self) -> list[Said]:
+    def read_messages(self) -> list[DecoderMessage]:
         said, self.said = self.said, []
         return said
 
@@ -59,7 +58,7 @@ class Life:
 
     def __post_init__(self) -> None:
         backoff = Backoff(1, 60, 60, random.Random(0))
-        self.runner = Runner(
+        self.runner = CameraRunner(
             camera("a", "rtsp://h/1", revision=3), SETTINGS, self._start, backoff, self.before
         )
 
@@ -221,7 +220,7 @@ def test_silence_while_redis_is_away_is_excused() -> None:
     child = life.online()
     for _ in range(10):
         life.now += 10
-        life.runner.excuse(life.now)
+        life.runner.extend_deadline(life.now)
         life.after(0)
     assert not child.killed
 
@@ -282,7 +281,7 @@ def test_reconnects_and_stalls_are_counted_for_an_hour() -> None:
 
 
 def test_the_counts_of_an_hour_take_no_more_room_the_more_there_is() -> None:
-    hour = LastHour()
+    hour = HourlyCounter()
     for second in range(10_000):
         hour.add(float(second))
     assert 3540 <= hour.count(10_000.0) <= 3600
@@ -334,7 +333,7 @@ def test_a_restarted_worker_starts_everything_else(state: str, revision: int) ->
 def test_a_runner_that_is_given_up_rests() -> None:
     life = Life()
     child = life.online()
-    life.runner.give_up("ingest failed: KeyError")
+    life.runner.fail("ingest failed: KeyError")
     assert child.killed
     report = life.after(0.1)
     assert (report.state, report.last_error) == ("failed", "ingest failed: KeyError")

@@ -1,4 +1,4 @@
-"""What the end of a stream means: a camera that fell silent is told from a file that ends."""
+"""Errors of a stream: a camera that fell silent is told from a file that ends."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lookout.models.media.decode import Picture
 from lookout.service.core.camera import Camera
 from lookout.service.core.errors import SourceStalledError
 from lookout.service.core.settings import Settings
-from lookout.service.ingest.decoder.source import explained
+from lookout.service.ingest.decoder.source import translate_errors
 
 STALL_S = 0.05
 PICTURE = Picture(0.0, np.zeros((8, 8, 3), np.uint8))
@@ -33,7 +33,7 @@ def camera(url: str) -> Camera:
 
 
 def held_back() -> Iterator[Picture]:
-    """As libav at its time-out: the packet that it still had, and then it waits as long again."""
+    """Do as libav at its time-out: yield the packet that it still had, then wait as long again."""
     yield PICTURE
     time.sleep(2 * STALL_S)
     yield PICTURE
@@ -41,13 +41,13 @@ def held_back() -> Iterator[Picture]:
 
 
 def test_a_picture_that_came_after_the_time_out_is_the_last() -> None:
-    stream = explained(held_back(), camera("rtsp://x"), Settings(stall_timeout_s=STALL_S))
+    stream = translate_errors(held_back(), camera("rtsp://x"), Settings(stall_timeout_s=STALL_S))
     assert [next(stream), next(stream)] == [PICTURE, PICTURE]
     with pytest.raises(SourceStalledError, match=f"silent for {STALL_S:g} s"):
         next(stream)
 
 
 def test_a_file_may_take_its_time() -> None:
-    stream = explained(held_back(), camera("/x.mp4"), Settings(stall_timeout_s=STALL_S))
+    stream = translate_errors(held_back(), camera("/x.mp4"), Settings(stall_timeout_s=STALL_S))
     with pytest.raises(AssertionError, match="asked once more"):
         list(stream)

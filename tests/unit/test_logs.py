@@ -179,14 +179,16 @@ def test_a_camera_that_flaps_is_told_of_now_and_then_and_at_last(
         clock.now_s += 1
         state = "reconnecting" if second % 2 else "online"
         lines.note()
-        worker.tell(IngestReport(state, 0.0, session=second, last_seq=5), "gate", None, lines)  # type: ignore[arg-type]
+        report = IngestReport(state, 0.0, session=second, last_seq=5)  # type: ignore[arg-type]
+        worker.log_condition(report, "gate", None, lines)
     told = list(caplog.messages)
     assert told[:2] == ["camera gate: online", "camera gate: reconnecting"]
     assert len(told) <= worker.LINES_AT_ONCE + 60
     assert "(and 59 more that went unsaid)" in told[-1]
     clock.now_s += worker.LINE_EVERY_S
     for _ in range(10):
-        worker.tell(IngestReport("online", 0.0, session=3600, last_seq=5), "gate", None, lines)
+        report = IngestReport("online", 0.0, session=3600, last_seq=5)
+        worker.log_condition(report, "gate", None, lines)
     (last,) = caplog.messages[len(told) :]
     assert last.startswith("camera gate: online (and ")
     counted = [

@@ -1,12 +1,13 @@
-"""What a decoder and its worker say to each other: a job in one line, then lines of news. JSON, bounded.
+"""Protocol of worker and decoder: one job as a line, then lines of messages. JSON, bounded.
 
-The job travels on standard input, since arguments and environment of a process are open to others, passwords and all.
+The job travels on standard input: other users can read a process's arguments and environment, and a
+camera's url may hold a password.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 from lookout.service.core.camera import Camera
@@ -14,25 +15,27 @@ from lookout.service.core.settings import Settings
 from lookout.service.storage.redis import codec
 
 MAX_LINE = 16_384
-MAX_JOB = 60_000  # fits a pipe's buffer: writing it never waits for the child
+MAX_JOB = 60_000  # fits a pipe's buffer: writing it never waits for the process
 MAX_ERROR = 500
 
-Kind = Literal[
+MessageKind = Literal[
     "ready", "opened", "session", "progress", "notice", "ended", "refused", "lost", "stalled"
 ]
-EXIT_CODES: dict[Kind, int] = {"ended": 0, "refused": 3, "lost": 4, "stalled": 5}
-"""How a decoder ends. Anything else (1, a signal) is a crash, and counts as lost."""
+EXIT_CODES: dict[MessageKind, int] = {"ended": 0, "refused": 3, "lost": 4, "stalled": 5}
+"""Exit codes of a decoder. Any other (1, a signal) is a crash, and counts as lost."""
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
+    """The one job of a decoder process."""
+
     camera: Camera
     settings: Settings
     parent_pid: int
-    token: str  # of the worker's lease: what a frame must show to be taken
+    token: str  # of the worker's lease: the bus takes a frame only with it
 
     def dump(self) -> bytes:
-        """One line. Raises ValueError for one that is too long."""
+        """Return the job as one line. Raises ValueError for more than MAX_JOB bytes."""
         data = {
             "camera": self.camera.model_dump(),
             "settings": self.settings.model_dump(mode="json", exclude={"token"}),
@@ -46,6 +49,7 @@ class Job:
 
     @classmethod
     def load(cls, line: bytes) -> Job:
+        """Return the job of a line that `dump` wrote."""
         data = json.loads(line)
         return cls(
             Camera.model_validate(data["camera"]),
@@ -56,10 +60,10 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
-    """One line of a decoder: what happened, and where it stands."""
+class DecoderMessage:
+    """One message of a decoder: an event and the decoder's progress at that time."""
 
-    kind: Kind
+    kind: MessageKind
     session: int | None = None
     seq: int | None = None
     captured_at: float | None = None
@@ -69,25 +73,29 @@ class Said:
     error: str | None = None
 
     def dump(self) -> str:
+        """Return the message as one line."""
         return codec.dump(self) + "\n"
 
     @classmethod
-    def load(cls, line: bytes) -> Said:
-        """Raises BrokenMessageError."""
+    def load(cls, line: bytes) -> DecoderMessage:
+        """Return the message of a line. Raises BrokenMessageError."""
         return codec.load(cls, line)
 
 
 @dataclass(slots=True)
-class Lines:
-    """Cuts a stream of bytes into lines; one longer than MAX_LINE is left out."""
+class LineSplitter:
+    """Split a stream of bytes into lines; one longer than MAX_LINE is left out."""
 
     _rest: bytes = b""
-    _skipping: bool = field(default=False)
+    _skipping: bool = False
 
     def feed(self, data: bytes) -> list[bytes]:
+        """Return the lines that `data` completes, without their ends."""
         *whole, self._rest = (self._rest + data).split(b"\n")
         if whole and self._skipping:
-            whole, self._skipping = whole[1:], False
+            del whole[0]
+            self._skipping = False
         if len(self._rest) > MAX_LINE:
-            self._rest, self._skipping = b"", True
+            self._rest = b""
+            self._skipping = True
         return [line for line in whole if len(line) <= MAX_LINE]

@@ -1,4 +1,4 @@
-"""The decoder's side of the line to its worker: it says where it stands, often enough and not too often."""
+"""The decoder's side of the protocol: messages to the worker, often enough and not too often."""
 
 from __future__ import annotations
 
@@ -8,46 +8,55 @@ from dataclasses import dataclass, field, replace
 from typing import TextIO
 
 from lookout.service.core.urls import mask
-from lookout.service.ingest.decoder.protocol import MAX_ERROR, Kind, Said
+from lookout.service.ingest.decoder.protocol import MAX_ERROR, DecoderMessage, MessageKind
 
-QUIET_S = 0.2  # at most five lines a second
+QUIET_S = 0.2  # at most five progress messages a second
 
 
 @dataclass(slots=True)
-class Talk:
-    """Holds what is known of the decoder and writes it. Raises SystemExit where the worker is gone."""
+class Reporter:
+    """Keep the decoder's status and write it as messages.
+
+    Every method that writes raises SystemExit where the worker is gone.
+    """
 
     out: TextIO
     clock: Callable[[], float] = time.monotonic
-    now: Said = field(default_factory=lambda: Said("ready"))
-    _said_at: float = -QUIET_S
+    status: DecoderMessage = field(default_factory=lambda: DecoderMessage("ready"))
+    _written_at: float = -QUIET_S
 
-    def say(self, kind: Kind, error: str | None = None) -> None:
-        """A line that must be heard."""
-        text = mask(error)[:MAX_ERROR] if error else None
-        self._write(replace(self.now, kind=kind, error=text))
+    def send(self, kind: MessageKind, error: str | None = None) -> None:
+        """Write a message now; passwords in `error` are masked."""
+        if error:
+            error = mask(error)[:MAX_ERROR]
+        self.write(replace(self.status, kind=kind, error=error or None))
 
-    def alive(self, waiting: bool = False) -> None:
-        """A sign of life; a line where the last is QUIET_S old or `waiting` changes."""
-        changed = waiting != self.now.waiting
-        self.now = replace(self.now, waiting=waiting)
-        if changed or self.clock() - self._said_at >= QUIET_S:
-            self._write(replace(self.now, kind="progress"))
+    def heartbeat(self, waiting: bool = False) -> None:
+        """Write a progress message if the last is QUIET_S old or `waiting` changes."""
+        changed = waiting != self.status.waiting
+        self.status = replace(self.status, waiting=waiting)
+        if changed or self.clock() - self._written_at >= QUIET_S:
+            self.write(replace(self.status, kind="progress"))
 
-    def session(self, session: int) -> None:
-        self.now = replace(self.now, session=session, seq=None, damaged=0)
-        self.say("session")
+    def begin_session(self, session: int) -> None:
+        """Write that a session has begun; its frames and damage are counted from 0."""
+        self.status = replace(self.status, session=session, seq=None, damaged=0)
+        self.send("session")
 
-    def kept(self, seq: int, captured_at: float) -> None:
-        self.now = replace(self.now, seq=seq, captured_at=captured_at, frames=self.now.frames + 1)
+    def note_frame(self, seq: int, captured_at: float) -> None:
+        """Count a frame that is done, for the next message."""
+        frames = self.status.frames + 1
+        self.status = replace(self.status, seq=seq, captured_at=captured_at, frames=frames)
 
-    def damaged(self) -> None:
-        self.now = replace(self.now, damaged=self.now.damaged + 1)
+    def note_damage(self) -> None:
+        """Count a packet that could not be decoded, for the next message."""
+        self.status = replace(self.status, damaged=self.status.damaged + 1)
 
-    def _write(self, said: Said) -> None:
-        self._said_at = self.clock()
+    def write(self, message: DecoderMessage) -> None:
+        """Write one message. Raises SystemExit where nobody reads it."""
+        self._written_at = self.clock()
         try:
-            self.out.write(said.dump())
+            self.out.write(message.dump())
             self.out.flush()
         except OSError:
             raise SystemExit(0) from None

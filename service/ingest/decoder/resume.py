@@ -1,4 +1,4 @@
-"""Where a file goes on when its decoder starts again: behind the last frame that it added, or not at all."""
+"""Find where a file goes on when its decoder starts again."""
 
 from __future__ import annotations
 
@@ -17,13 +17,15 @@ from lookout.service.storage.store.store import Store
 T = TypeVar("T")
 
 REPLAY_FRAMES = 32
-"""Kept behind the frame up to which scores are saved: more than a window, for an owner that starts from there."""
+"""Frames kept before the snapshot's cursor: more than a window, for an owner that starts there."""
 
 NAP_S = 0.2
 
 
 @dataclass(frozen=True, slots=True)
-class Position:
+class ResumePosition:
+    """The next frame of a session that goes on."""
+
     session: Session
     seq: int  # the next frame's
     behind: FrameId | None  # the newest frame on the bus; None where the bus has lost them
@@ -31,46 +33,48 @@ class Position:
 
     @property
     def index(self) -> int:
-        """Which of the file's kept frames comes next."""
+        """Index of the next frame among the file's kept frames."""
         return self.session.first + self.seq
 
 
-def position(camera: Camera, bus: Bus, store: Store) -> Position | None:
-    """None: the file is played from its beginning. Raises one of UNAVAILABLE."""
+def find_resume_position(camera: Camera, bus: Bus, store: Store) -> ResumePosition | None:
+    """Return where the camera's last session goes on, or None to play the file from its start.
+
+    It goes on behind the newest frame on the bus; where the bus has lost the frames, those that the
+    next owner needs are added again. Raises one of UNAVAILABLE.
+    """
     session = store.session(camera.id)
     if session is None or session.revision != camera.revision:
         return None
-    newest = bus.newest_frame_id(camera.id)
-    behind = newest if newest is not None and newest.session == session.number else None
-    if session.frames is not None and (
-        camera.live or _scored_to_the_end(camera, session, bus, store)
-    ):
-        return Position(session, session.frames, behind, over=True)
+    behind = bus.newest_frame_id(camera.id)
+    if behind is not None and behind.session != session.number:
+        behind = None
+    if session.frames is not None and (camera.live or is_scored(camera, session, bus, store)):
+        return ResumePosition(session, session.frames, behind, over=True)
     if behind is not None:
-        return Position(session, behind.seq + 1, behind, over=False)
-    return Position(session, _from_the_snapshot(camera, session, store), None, over=False)
+        return ResumePosition(session, behind.seq + 1, behind, over=False)
+    snapshot = store.snapshot(camera.id)
+    seq = 0
+    if snapshot is not None and snapshot.cursor.session == session.number:
+        seq = max(0, snapshot.cursor.seq + 1 - REPLAY_FRAMES)
+    return ResumePosition(session, seq, None, over=False)
 
 
-def _scored_to_the_end(camera: Camera, session: Session, bus: Bus, store: Store) -> bool:
+def is_scored(camera: Camera, session: Session, bus: Bus, store: Store) -> bool:
+    """Return whether the last frame of a session that was read to its end has been scored."""
     last = FrameId(session.number, (session.frames or 0) - 1)
     snapshot = store.snapshot(camera.id)
-    done = [snapshot.cursor if snapshot else None, bus.cursor(camera.id)]
-    return any(cursor is not None and cursor >= last for cursor in done)
+    cursors = [bus.cursor(camera.id)]
+    if snapshot is not None:
+        cursors.append(snapshot.cursor)
+    return any(cursor is not None and cursor >= last for cursor in cursors)
 
 
-def _from_the_snapshot(camera: Camera, session: Session, store: Store) -> int:
-    """The bus has lost the frames: those that the next owner needs are added again."""
-    snapshot = store.snapshot(camera.id)
-    if snapshot is None or snapshot.cursor.session != session.number:
-        return 0
-    return max(0, snapshot.cursor.seq + 1 - REPLAY_FRAMES)
-
-
-def patiently(ask: Callable[[], T], alive: Callable[[], None]) -> T:
-    """The answer, as soon as Redis gives one."""
+def wait_for_redis(ask: Callable[[], T], on_wait: Callable[[], None]) -> T:
+    """Return `ask()` as soon as Redis answers it; call `on_wait` while waiting."""
     while True:
         try:
             return ask()
         except UNAVAILABLE:
-            alive()
+            on_wait()
             time.sleep(NAP_S)

@@ -1,9 +1,13 @@
-"""Opens what a camera's url names, over exactly the protocols that it needs; says plainly what went wrong."""
+"""Open and read the source of a camera's url, over the protocols that it needs and no other.
+
+Errors become SourceError with a reason in plain words and without the address.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import logging
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -12,6 +16,7 @@ from urllib.parse import urlsplit
 import av
 import av.container
 import av.error
+import av.logging
 
 from lookout.models.errors import NoPictureError, VideoError
 from lookout.models.media.decode import Picture, open_video, pictures, reason
@@ -19,7 +24,6 @@ from lookout.service.core import urls
 from lookout.service.core.camera import Camera, Transport
 from lookout.service.core.errors import SourceLostError, SourceRefusedError, SourceStalledError
 from lookout.service.core.settings import Settings
-from lookout.service.ingest.decoder import packet_loss as losses
 
 UDP_OPTIONS = {
     "rtsp_transport": "udp",
@@ -29,8 +33,8 @@ UDP_OPTIONS = {
     "max_delay": "100000",  # microseconds that a packet is waited for; the others wait meanwhile
 }
 OUT_OF_MEMORY = "the stream needs more memory than a decoder may take (LOOKOUT_DECODER_MEMORY_MB)"
-_PROTOCOLS = {"rtsp": "tcp", "rtsps": "tls,tcp"}
-_PLAIN_WORDS: list[tuple[type[Exception], str]] = [
+PROTOCOLS = {"rtsp": "tcp", "rtsps": "tls,tcp"}
+ERROR_TEXTS: list[tuple[type[Exception], str]] = [
     (av.error.HTTPUnauthorizedError, "401 unauthorized: user or password is wrong"),
     (av.error.HTTPForbiddenError, "403 forbidden: this user may not see the stream"),
     (av.error.HTTPNotFoundError, "404 not found: the server has no such stream"),
@@ -43,7 +47,7 @@ _PLAIN_WORDS: list[tuple[type[Exception], str]] = [
     (av.error.ConnectionRefusedError, "connection refused"),
     (av.error.ConnectionResetError, "the connection was reset"),
     (av.error.InvalidDataError, "the answer is no RTSP stream that can be read"),
-    # libav's word for an address of a scheme that it may not open: nothing else in here can be one
+    # libav's error for a redirect to a scheme that it may not open; nothing else here raises it
     (
         av.error.ArgumentError,
         "the server redirects to another address, which is not followed: name that one instead",
@@ -56,84 +60,103 @@ BROKEN = (av.error.FFmpegError, OSError)
 
 
 @contextlib.contextmanager
-def opened(camera: Camera, settings: Settings) -> Iterator[av.container.InputContainer]:
-    """The open source. Raises SourceRefusedError, or SourceLostError where it may come back."""
+def open_source(camera: Camera, settings: Settings) -> Iterator[av.container.InputContainer]:
+    """Open the camera's source and close it at the end.
+
+    Raises SourceRefusedError, or SourceLostError where the source may come back.
+    """
     urls.check(camera.url, settings.media_dir)
-    is_file = urls.is_file(camera.url)
-    container = _open_file(camera.url, settings) if is_file else _open_rtsp(camera, settings)
+    if urls.is_file(camera.url):
+        try:
+            container = open_video(urls.file_path(camera.url, settings.media_dir))
+        except VideoError as error:
+            raise SourceRefusedError(str(error)) from None
+    else:
+        container = open_rtsp(camera, settings)
     with container:
         yield container
 
 
-def _open_file(url: str, settings: Settings) -> av.container.InputContainer:
-    path = urls.file_path(url, settings.media_dir)
-    try:
-        return open_video(path)
-    except VideoError as error:
-        raise SourceRefusedError(str(error)) from None
-
-
-def _open_rtsp(camera: Camera, settings: Settings) -> av.container.InputContainer:
-    limit_s, since = settings.connect_timeout_s, time.monotonic()
+def open_rtsp(camera: Camera, settings: Settings) -> av.container.InputContainer:
+    """Open an RTSP stream. Raises SourceLostError with the reason."""
+    limit_s = settings.connect_timeout_s
+    since = time.monotonic()
     timeouts = (limit_s, settings.stall_timeout_s)
     options = rtsp_options(camera.url, camera.transport, settings)
     try:
         return av.open(camera.url, format="rtsp", options=options, timeout=timeouts)
     except (*BROKEN, ValueError) as error:
-        # libav says of its own time-out that the data is invalid.
-        late = isinstance(error, TIMED_OUT) or time.monotonic() - since >= limit_s
-        raise SourceLostError(
-            f"no answer within {limit_s:g} s" if late else explain(error, camera)
-        ) from None
+        # libav reports its own time-out as invalid data.
+        if isinstance(error, TIMED_OUT) or time.monotonic() - since >= limit_s:
+            raise SourceLostError(f"no answer within {limit_s:g} s") from None
+        raise SourceLostError(explain(error, camera)) from None
 
 
 def rtsp_options(url: str, transport: Transport, settings: Settings) -> dict[str, str]:
-    """Video alone; over TCP one connection serves for everything. Nothing waits to measure the frame rate."""
+    """Return libav's options: video alone, and no wait to measure the frame rate.
+
+    Over TCP one connection serves for everything.
+    """
     scheme = urlsplit(url).scheme
+    timeout_us = int(settings.stall_timeout_s * 1e6)  # for each socket operation
     options = {
         "rtsp_transport": "tcp",
         "allowed_media_types": "video",
-        "protocol_whitelist": _PROTOCOLS[scheme],
-        "timeout": str(
-            int(settings.stall_timeout_s * 1e6)
-        ),  # microseconds, for each socket operation
+        "protocol_whitelist": PROTOCOLS[scheme],
+        "timeout": str(timeout_us),
         "fpsprobesize": "0",
     }
-    return options | UDP_OPTIONS if scheme == "rtsp" and transport == "udp" else options
+    if scheme == "rtsp" and transport == "udp":
+        options |= UDP_OPTIONS
+    return options
 
 
-def played(
+def read_pictures(
     container: av.container.InputContainer,
     camera: Camera,
     settings: Settings,
-    on_broken: Callable[[], None],
+    on_damage: Callable[[], None],
 ) -> Iterator[Picture]:
-    """The source's pictures. Raises SourceError for every end but a file's."""
+    """Return the source's pictures. Raises SourceError for any end but a file's."""
     if urls.is_file(camera.url):
-        return explained(pictures(container, on_broken), camera, settings)
-    missing = losses.listen().some_new if camera.transport == "udp" else lambda: False
+        return translate_errors(pictures(container, on_damage), camera, settings)
+    is_udp = camera.transport == "udp"
+    packets_lost = watch_packet_loss().take_lost if is_udp else lambda: False
     stream = pictures(
-        container, on_broken, live=True, packets_lost=missing, patience_s=settings.stall_timeout_s
+        container,
+        on_damage,
+        live=True,
+        packets_lost=packets_lost,
+        patience_s=settings.stall_timeout_s,
     )
-    return explained(stream, camera, settings)
+    return translate_errors(stream, camera, settings)
 
 
-def explained(stream: Iterator[Picture], camera: Camera, settings: Settings) -> Iterator[Picture]:
-    """The pictures; an error in the middle becomes the end that it means: a file is broken, a camera lost or silent."""
-    is_file, some = urls.is_file(camera.url), False
+def translate_errors(
+    stream: Iterator[Picture], camera: Camera, settings: Settings
+) -> Iterator[Picture]:
+    """Yield the pictures; turn an error in the middle into the SourceError that it means.
+
+    A file is refused as broken; a camera is lost, or stalled.
+    """
+    is_file = urls.is_file(camera.url)
+    some = False
+    broken_error = SourceRefusedError if is_file else SourceLostError
     silence = SourceStalledError(f"silent for {settings.stall_timeout_s:g} s")
     try:
         asked_at = time.monotonic()
         for picture in stream:
-            some, waited_s = True, time.monotonic() - asked_at
+            some = True
+            waited_s = time.monotonic() - asked_at
             yield picture
+            # libav's time-out was spent on a packet that it held back; the next would take another.
             if waited_s > settings.stall_timeout_s and not is_file:
-                raise silence  # libav's time-out was spent on a packet that it held back; the next would take another
+                raise silence
             asked_at = time.monotonic()
     except NoPictureError as error:
         raise SourceStalledError(str(error)) from None
     except VideoError as error:
-        raise (SourceRefusedError if is_file else SourceLostError)(str(error)) from None
+        raise broken_error(str(error)) from None
     except TIMED_OUT:
         if camera.transport == "udp" and not some:
             waited_s = settings.connect_timeout_s + settings.stall_timeout_s
@@ -142,7 +165,7 @@ def explained(stream: Iterator[Picture], camera: Camera, settings: Settings) -> 
             ) from None
         raise silence from None
     except MemoryError:
-        raise (SourceRefusedError if is_file else SourceLostError)(OUT_OF_MEMORY) from None
+        raise broken_error(OUT_OF_MEMORY) from None
     except BROKEN as error:
         if is_file:
             raise SourceRefusedError(f"the file breaks off: {reason(error)}") from None
@@ -150,24 +173,57 @@ def explained(stream: Iterator[Picture], camera: Camera, settings: Settings) -> 
 
 
 def explain(error: Exception, camera: Camera) -> str:
-    """Why a stream cannot be had, without its address."""
+    """Return why a stream cannot be had, without its address."""
     if isinstance(error, OSError) and error.errno == errno.EPROTONOSUPPORT:  # the server's 461
         other = "tcp" if camera.transport == "udp" else "udp"
         return f"the server does not send over {camera.transport.upper()}; try transport {other}"
-    for kind, words in _PLAIN_WORDS:
+    for kind, text in ERROR_TEXTS:
         if isinstance(error, kind):
-            return words
-    if isinstance(error, OSError) and not _resolves(camera.url):
+            return text
+    if isinstance(error, OSError) and not is_resolvable(camera.url):
         return "the host's name cannot be resolved"
     if isinstance(error, OSError) and camera.url.startswith("rtsps:"):
         return "no TLS connection can be made"
     return reason(error)
 
 
-def _resolves(url: str) -> bool:
+def is_resolvable(url: str) -> bool:
+    """Return whether the name of the url's host resolves to an address."""
     parts = urlsplit(url)
     try:
         socket.getaddrinfo(parts.hostname, parts.port or 554, type=socket.SOCK_STREAM)
     except OSError:
         return False
     return True
+
+
+class PacketLossHandler(logging.Handler):
+    """Find lost packets in libav's log: libav goes on without them and reports them there alone.
+
+    Nothing of the log is passed on, since it may hold an address.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self._lost = False
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Note whether the record reports lost packets."""
+        self._lost |= "RTP: missed" in record.getMessage()
+
+    def take_lost(self) -> bool:
+        """Return whether packets were lost since the last call."""
+        lost = self._lost
+        self._lost = False
+        return lost
+
+
+def watch_packet_loss() -> PacketLossHandler:
+    """Send libav's log to a new handler for the rest of the process."""
+    handler = PacketLossHandler()
+    log = logging.getLogger("libav")
+    log.handlers = [handler]
+    log.propagate = False
+    av.logging.set_skip_repeated(False)
+    av.logging.set_level(av.logging.WARNING)
+    return handler

@@ -1,10 +1,10 @@
-"""How long a lost camera waits for its next trial."""
+"""Delay before the next attempt at a lost camera."""
 
 from __future__ import annotations
 
 import random
 
-from lookout.service.ingest.backoff import Backoff
+from lookout.service.ingest.retry import Backoff
 
 
 def backoff(seed: int = 0) -> Backoff:

@@ -9,8 +9,14 @@ import pytest
 
 from lookout.service.core.errors import BrokenMessageError
 from lookout.service.core.settings import load_settings
-from lookout.service.ingest.decoder.protocol import MAX_ERROR, MAX_LINE, Job, Lines, Said
-from lookout.service.ingest.decoder.reporter import QUIET_S, Talk
+from lookout.service.ingest.decoder.protocol import (
+    MAX_ERROR,
+    MAX_LINE,
+    DecoderMessage,
+    Job,
+    LineSplitter,
+)
+from lookout.service.ingest.decoder.reporter import QUIET_S, Reporter
 from tests.ingest_line import camera
 
 
@@ -31,19 +37,23 @@ def test_a_job_that_would_not_fit_a_pipe_is_refused() -> None:
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 1000])
 def test_lines_come_whole_however_the_bytes_are_cut(size: int) -> None:
-    said = [Said("session", 17, 0, 1.5, 1), Said("lost", error="gone"), Said("ended")]
+    said = [
+        DecoderMessage("session", 17, 0, 1.5, 1),
+        DecoderMessage("lost", error="gone"),
+        DecoderMessage("ended"),
+    ]
     data = "".join(one.dump() for one in said).encode()
-    lines = Lines()
+    lines = LineSplitter()
     got = [
         line
         for start in range(0, len(data), size)
         for line in lines.feed(data[start : start + size])
     ]
-    assert [Said.load(line) for line in got] == said
+    assert [DecoderMessage.load(line) for line in got] == said
 
 
 def test_an_endless_line_is_left_out_and_takes_no_memory() -> None:
-    lines = Lines()
+    lines = LineSplitter()
     for _ in range(100):
         assert lines.feed(b"x" * MAX_LINE) == []
         assert len(lines._rest) <= MAX_LINE
@@ -53,37 +63,37 @@ def test_an_endless_line_is_left_out_and_takes_no_memory() -> None:
 def test_a_line_that_is_none_of_ours_is_a_broken_message() -> None:
     for line in (b"", b"hello", b"[1]", b"{}"):
         with pytest.raises(BrokenMessageError):
-            Said.load(line)
+            DecoderMessage.load(line)
 
 
 def test_signs_of_life_come_at_most_five_times_a_second() -> None:
     now, out = [0.0], io.StringIO()
-    talk = Talk(out, clock=lambda: now[0])
+    reporter = Reporter(out, clock=lambda: now[0])
     for _ in range(100):
         now[0] += QUIET_S / 10
-        talk.alive()
+        reporter.heartbeat()
     assert 9 <= len(out.getvalue().splitlines()) <= 11
 
 
 def test_damage_counts_anew_with_each_session() -> None:
     out = io.StringIO()
-    talk = Talk(out)
-    talk.damaged()  # before the first whole picture
-    talk.session(17)
-    talk.damaged()
-    talk.damaged()
-    talk.say("progress")
-    talk.session(18)
-    said = [Said.load(line.encode()) for line in out.getvalue().splitlines()]
+    reporter = Reporter(out)
+    reporter.note_damage()  # before the first whole picture
+    reporter.begin_session(17)
+    reporter.note_damage()
+    reporter.note_damage()
+    reporter.send("progress")
+    reporter.begin_session(18)
+    said = [DecoderMessage.load(line.encode()) for line in out.getvalue().splitlines()]
     assert [(line.session, line.damaged) for line in said] == [(17, 0), (17, 2), (18, 0)]
 
 
 def test_an_error_is_said_without_its_password_and_not_at_length() -> None:
     out = io.StringIO()
-    talk = Talk(out)
-    talk.say("lost", "rtsp://me:s3cr3t@host/1 is away " + "x" * 10_000)
+    reporter = Reporter(out)
+    reporter.send("lost", "rtsp://me:s3cr3t@host/1 is away " + "x" * 10_000)
     assert "s3cr3t" not in out.getvalue()
-    assert len(Said.load(out.getvalue().encode()).error or "") == MAX_ERROR
+    assert len(DecoderMessage.load(out.getvalue().encode()).error or "") == MAX_ERROR
 
 
 def test_a_decoder_whose_worker_is_gone_ends() -> None:
@@ -92,4 +102,4 @@ def test_a_decoder_whose_worker_is_gone_ends() -> None:
             raise BrokenPipeError
 
     with pytest.raises(SystemExit):
-        Talk(Gone()).say("ready")
+        Reporter(Gone()).send("ready")

@@ -1,0 +1,119 @@
+"""Take every decoded picture through time, sampling, session, pace, preprocessing and the bus."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+from lookout.models.media.decode import Picture
+from lookout.models.media.preprocess import Preprocess
+from lookout.models.media.timeline import Sampler, Timeline
+from lookout.service.ingest.decoder.frame_writer import FrameWriter
+from lookout.service.ingest.decoder.limits import RestartLimit
+from lookout.service.ingest.decoder.pacing import Pacing
+from lookout.service.ingest.decoder.resume import ResumePosition
+
+
+class FramePipeline:
+    """The pipeline of one source, from its first picture to its end."""
+
+    def __init__(
+        self,
+        writer: FrameWriter,
+        pacing: Pacing,
+        preprocess: Preprocess,
+        sampler: Sampler,
+        timeline: Timeline,
+        *,
+        is_file: bool,
+        resume: ResumePosition | None = None,
+    ) -> None:
+        """Set up the pipeline.
+
+        A file waits for the store before its first frame, and may go on at `resume`; a camera
+        drops frames instead.
+        """
+        self.size: tuple[int, ...] | None = None  # (height, width) of the session's pictures
+        self._writer = writer
+        self._pacing = pacing
+        self._preprocess = preprocess
+        self._sampler = sampler
+        self._timeline = timeline
+        self._is_file = is_file
+        self._resume = resume
+        self._index = -1  # of the last frame that the sampler kept
+        self._began: float | None = None  # when the source's time was 0 (UTC s)
+        self._jumped = False  # the source's clock jumped, and no session has begun since
+        self._restarts = RestartLimit()
+
+    def run(self, stream: Iterator[Picture]) -> None:
+        """Take every picture of the stream. Raises SourceLostError."""
+        for picture in stream:
+            self.take(picture)
+            self._writer.reporter.heartbeat()
+        if self._resume is not None:  # the file ends before the position: nothing is left to do
+            self.go_on(self._resume, (0, 0))
+
+    def take(self, picture: Picture) -> None:
+        """Take one picture: write it, skip it, or leave it out."""
+        at_s = self._timeline.at(picture.pts_s)
+        self._jumped |= self._timeline.jumped
+        if not self._sampler.keeps(at_s):
+            return
+        self._index += 1
+        size = picture.rgb.shape[:2]
+        if self._resume is not None:
+            if self._index < self._resume.index:  # on the bus, or scored, already
+                self._jumped = False
+                return
+            self.go_on(self._resume, size)
+        if not self.ensure_session(size):
+            return
+        assert self._writer.next_id is not None  # noqa: S101
+        if self._pacing.wait(at_s, self._writer.next_id):
+            self._writer.write(self._preprocess(picture.rgb), self._pacing.captured_at(at_s))
+        else:
+            self._writer.skip("takeover")
+
+    def go_on(self, resume: ResumePosition, size: tuple[int, ...]) -> None:
+        """Go on with the session of an earlier decoder."""
+        self._writer.resume(resume.session, resume.seq, resume.behind)
+        self.start_pacing(resume.session.began)
+        self.size = size
+        self._resume = None
+        self._jumped &= resume.seq > 0  # a jump at frame 0 is the session's own beginning
+
+    def ensure_session(self, size: tuple[int, ...]) -> bool:
+        """Return whether a session runs for pictures of this size; begin one where none does.
+
+        size: (height, width). A jump of the clock or another size needs a new session.
+        """
+        former = self.size
+        if size == former and not self._jumped:
+            return True
+        began = time.time() if self._began is None else self._began
+        if not self._writer.begin(wait=self._is_file, first=self._index, began=began):
+            self._writer.count("dropped_store")
+            return False
+        self.size = size
+        self._jumped = False
+        if former is None:
+            self.start_pacing(began)
+            return True
+        notice = "the stream's clock jumped"
+        if size != former:
+            notice = f"frame size changed from {size_text(former)} to {size_text(size)}"
+        self._writer.reporter.send("notice", notice)
+        if not self._is_file:
+            self._restarts.add(time.monotonic())
+        return True
+
+    def start_pacing(self, began: float) -> None:
+        """Pace the frames from `began`, when the source's time was 0 (UTC s)."""
+        self._began = began
+        self._pacing.start(began)
+
+
+def size_text(size: tuple[int, ...]) -> str:
+    """Return a size (height, width) as `640x480`: width first."""
+    return f"{size[1]}x{size[0]}"
