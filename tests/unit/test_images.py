@@ -135,6 +135,6 @@ def test_more_than_memory_holds_is_refused_before_it_is_decoded(
     monkeypatch.setattr(footage, "memory_bytes", lambda: 2 * 5 * 24 * 40 * 3)
     assert len(Footage.load(clips, AS_IT_IS, 2).clips) == 2
     monkeypatch.setattr(footage, "memory_bytes", lambda: 2 * 5 * 24 * 40 * 3 - 2)
-    monkeypatch.setattr(footage, "clip_parts", None)
+    monkeypatch.setattr("lookout.models.data.footage.clip_parts", None)
     with pytest.raises(DataError, match=r"5 frames of 40x24 are .* take fewer clips"):
         Footage.load(clips, AS_IT_IS, 2)
