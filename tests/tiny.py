@@ -64,7 +64,7 @@ def untrained(config: Config, seed: int = 0, calibration: Bounds | None = None) 
 def write_tiny(
     folder: Path, name: str = "tiny", *, calibrated: bool = True, gamma: float = 0.01
 ) -> Path:
-    """The same as a file in a models folder."""
+    """Write the tiny checkpoint to a file in a models folder."""
     path = folder / f"{name}.safetensors"
     save_checkpoint(
         path, tiny_checkpoint(calibration=EASY_BOUNDS if calibrated else None, gamma=gamma)
@@ -73,7 +73,7 @@ def write_tiny(
 
 
 def write_overflowing(folder: Path, name: str = "overflowing") -> Path:
-    """One whose weights are finite numbers, and whose scores are none."""
+    """Write a checkpoint whose weights are finite, and whose scores are not."""
     path, checkpoint = folder / f"{name}.safetensors", tiny_checkpoint(calibration=EASY_BOUNDS)
     for weights in checkpoint.model.parameters():
         weights.mul_(1e30)

@@ -241,7 +241,7 @@ def frame(name: str, seq: int, *, session: int = 1000, at: float | None = None) 
 
 
 def show(bus: Bus, name: str, seq: int, value: float | None = 0.3, *, session: int = 1000) -> Score:
-    """A frame with its score and heatmap, as ingest and inference would put them on the bus."""
+    """Put a frame with its score and heatmap on the bus, as ingest and inference do."""
     made = score(name, seq, value, session=session)
     add_frames(bus, frame(name, seq, session=session))
     add_scores(bus, [(made, heat(name, seq, session=session))])
@@ -267,7 +267,7 @@ def report_online(bus: Bus, name: str, *, revision: int = 1, last_error: str | N
 
 
 def watch(store: Store, bus: Bus, name: str, **more: Any) -> Camera:
-    """A camera that is in the store and online."""
+    """Put a camera in the store, and make it online."""
     made = camera(name, **more)
     store.add_camera(made)
     report_online(bus, name)
@@ -281,7 +281,7 @@ def received(socket: ClientConnection, timeout_s: float = 5.0) -> dict[str, Any]
 
 
 def next_of(socket: ClientConnection, kind: str) -> dict[str, Any]:
-    """The next message of a kind; others are passed over."""
+    """Return the next message of a kind, and pass over others."""
     while (message := received(socket))["type"] != kind:
         pass
     return message

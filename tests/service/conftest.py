@@ -11,13 +11,13 @@ from tests.cli import TRAIN, lookout, write_set
 
 @pytest.fixture(scope="session")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Nobody writes into it; a file that needs another set has a `data` of its own."""
+    """A shared set that no test writes into; a file that needs another has a `data` of its own."""
     return write_set(tmp_path_factory.mktemp("data"))
 
 
 @pytest.fixture(scope="session")
 def trained(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Not calibrated."""
+    """Train a model without calibration."""
     out = tmp_path_factory.mktemp("models") / "model.safetensors"
     lookout("train", "--model", "mnad-pred", "--data", data, "--out", out, *TRAIN)
     return out

@@ -69,7 +69,7 @@ def test_a_signal_stops_a_training_which_no_other_may_go_on_with(
 def test_training_goes_on_after_a_signal(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In the middle of an epoch, of 20 with 6 steps each."""
+    """Signal in the middle of an epoch, of 20 with 6 steps each."""
     step = Trainer.step
 
     def step_and_signal(trainer: Trainer, batch: Batch) -> tuple[float, float]:

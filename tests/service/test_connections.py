@@ -28,7 +28,7 @@ SECRET = "s3cr3t"  # noqa: S105
 
 
 class After(threading.Event):
-    """Is set after it was waited for so often."""
+    """An event that is set after `waits` waits."""
 
     def __init__(self, waits: int) -> None:
         super().__init__()

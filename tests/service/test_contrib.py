@@ -46,7 +46,7 @@ def short_probes() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def made(data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Said]:
-    """A run that was killed in its third step and done again, and what it then said."""
+    """Kill a run in its third step, run it again, and return its folder and the second output."""
     out, steps = tmp_path_factory.mktemp("out"), iter(range(10**6))
     trained = Trainer.step
 

@@ -25,7 +25,7 @@ __all__ = ["api", "one_api"]
 
 
 class ListSink:
-    """Keeps what it is given, and fails as often as it is told to."""
+    """Keeps the events, and fails as often as a test asks for."""
 
     name = "list"
 

@@ -381,7 +381,7 @@ def test_a_camera_that_the_model_cannot_score_is_failed_and_stays_so(
 def test_no_frame_is_lost_while_the_bus_fails_to_take_what_became_of_it(
     bus: Bus, store: Store, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Twice it takes nothing, twice it takes all and its answer is lost."""
+    """The bus refuses twice, and twice it takes everything and its answer is lost."""
     failures = iter([(False, True), (True, True)] * 2)
     real = Bus.add_outcomes
 

@@ -92,7 +92,7 @@ def test_who_was_stopped_for_longer_than_its_lease_has_lost_it_to_another(
 def test_what_another_had_in_between_is_not_taken_back(
     client: redis.Redis, worker: Callable[[], Leases]
 ) -> None:
-    """It is free again, but our memory of it is old."""
+    """The lease is free again, but the worker's knowledge of it is old."""
     stopped, other = worker(), worker()
     stopped.take("a")
     run_out(client, "a")
@@ -144,7 +144,7 @@ class MeetsAtOwner(redis.Redis):
 
 
 def test_worker_and_renewing_thread_may_both_take_a_lease_back(urls: Urls) -> None:
-    """The second of them must not give up what the first has regained."""
+    """The second of the two must not give up what the first has regained."""
     client = MeetsAtOwner(unix_socket_path=urls.bus.removeprefix("unix://"), protocol=2)
     client.barrier = threading.Barrier(2)
     client.waited = threading.local()

@@ -65,7 +65,7 @@ def api(gate: None, fresh_api: Api) -> Api:
 
 
 def closing(socket: ClientConnection, limit_s: float = 10) -> tuple[int, str]:
-    """The code and reason with which the server closes; what comes before is passed over."""
+    """Return the code and reason with which the server closes, and pass over earlier messages."""
     with pytest.raises(ConnectionClosed) as closed:
         while True:
             socket.recv(timeout=limit_s)

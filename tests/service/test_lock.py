@@ -57,7 +57,7 @@ def locked(redis_urls: Urls, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 @pytest.fixture
 def api(locked: Api, urls: Urls) -> Iterator[Api]:
-    """Without token and cookie."""
+    """The API, reached without token and cookie."""
     locked.http.cookies.clear()
     yield locked
     locked.http.cookies.clear()
@@ -149,7 +149,7 @@ def test_the_folders_of_the_page_lead_nowhere_else(api: Api) -> None:
 
 
 def test_every_route_of_the_schema_asks(api: Api) -> None:
-    """A new one is behind the lock without anybody thinking of it."""
+    """A new route needs the token too, without further code."""
     paths = api.http.get("/api/v1/openapi.json", headers=BEARER).json()["paths"]
     opened = {
         path
@@ -239,7 +239,7 @@ def test_what_was_refused_is_counted(api: Api) -> None:
 
 
 def test_no_line_shows_a_token(api: Api, caplog: pytest.LogCaptureFixture) -> None:
-    """Wherever somebody puts it, and however much is logged."""
+    """Log at the lowest level, and put a token in every part of a request."""
     caplog.set_level(logging.DEBUG)
     for token in (TOKEN, WRONG):
         api.http.get(f"/api/v1/cameras?token={token}", headers={"Authorization": f"Bearer {token}"})

@@ -46,9 +46,7 @@ class Watched:
 
 @pytest.fixture(scope="module")
 def watched(redis_urls: Urls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
-    """Every stage at work on a minute of a live camera that alarms soon, a camera that fails, and
-    Prometheus.
-    """
+    """Run every stage, a live camera that alarms soon, a camera that fails, and Prometheus."""
     redis_urls.emptied()
     folder = tmp_path_factory.mktemp("watched")
     write_tiny(folder)
@@ -109,7 +107,7 @@ def asked(path: Path) -> dict[str, str]:
 
 
 def finds_all(prometheus: Prometheus, exprs: dict[str, str]) -> None:
-    """Fails with the names of those that stay without an answer."""
+    """Wait until every query has an answer; fail with the names of those that have none."""
     silent = dict(exprs)
 
     def ask() -> bool:
@@ -136,7 +134,7 @@ def test_every_query_of_a_dashboard_finds_something(path: Path, watched: Watched
 
 
 def test_every_rule_looks_at_something(watched: Watched) -> None:
-    """Without its limits, which nothing here exceeds."""
+    """Ask each rule's expression without its limit, which nothing here exceeds."""
     finds_all(
         watched.prometheus,
         {rule["alert"]: re.sub(r" [=<>]+ [\d.]+", "", rule["expr"]) for rule in RULES},

@@ -80,7 +80,7 @@ class Proxy:
         return connect(url, ssl=self.trust, additional_headers=headers)
 
     async def accepts(self, **headers: str) -> None:
-        """Raises InvalidStatus."""
+        """Open a WebSocket. Raise InvalidStatus where it is refused."""
         async with self.listen(**headers):
             pass
 
@@ -169,7 +169,7 @@ def test_the_websocket_goes_through(proxy: Proxy, store: Store, bus: Bus) -> Non
     watch(store, bus, "gate")
 
     async def first_score() -> tuple[str, str]:
-        """The id of a score that is made once a connection is there, and the one heard of."""
+        """Return the id of a score that is made after the connection, and the id that arrives."""
         async with asyncio.timeout(10), proxy.listen(**BEARER) as socket:
             made = show(bus, "gate", 7)
             while (message := json.loads(await socket.recv()))["type"] != "score":
@@ -223,6 +223,6 @@ def test_the_page_goes_through(proxy: Proxy, store: Store, bus: Bus) -> None:
 
 
 def test_no_log_of_the_proxy_shows_the_token(proxy: Proxy) -> None:
-    """Last in this file: it never stands in an address."""
+    """The token never stands in an address; must be last in this file."""
     for name in ("access.log", "error.log"):
         assert TOKEN not in (proxy.folder / name).read_text()

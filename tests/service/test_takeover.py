@@ -80,7 +80,7 @@ def frames(name: str = "a", count: int = FRAMES) -> list[Frame]:
 
 
 def numbers(scores: list[Score]) -> Numbers:
-    """Everything but when it was scored."""
+    """Return everything of the scores but the time of scoring."""
     return [(s.id, s.psnr_db, s.distance, s.gate_error, s.memory_updated, s.value) for s in scores]
 
 
@@ -115,7 +115,10 @@ class Mortal:
         self._thread.start()
 
     def die(self) -> None:
-        """Wishes that had not reached the store are lost, as are the leases' renewals."""
+        """End at once.
+
+        Requests that have not reached the store are lost, and so are lease renewals.
+        """
         with self._link._mutex:
             self._link._to_save.clear()
         self._link._stop.set()
@@ -272,7 +275,7 @@ def test_the_last_snapshot_is_saved_before_a_new_epoch_and_before_the_lease_goes
 
 
 def replace_seq(bus: Bus, frame_id: FrameId) -> ScoredFrame:
-    """The newest score and heatmap under another id."""
+    """Return the newest score and heatmap under another id."""
     score, heat = bus.newest_scores("a", 1)[0], bus.heat("a")
     assert heat is not None
     return ScoredFrame(replace(score, seq=frame_id.seq), replace(heat, seq=frame_id.seq))

@@ -23,7 +23,7 @@ POLICY = AlertPolicy(
 
 
 def score(seq: int, value: float | None, *, session: int = 1000, at: float | None = None) -> Score:
-    """Ten scores a second."""
+    """Return a score of a camera with ten scores a second."""
     captured_at = seq / 10 if at is None else at
     return Score("gate", session, seq, captured_at, captured_at, "m", None, None, None, None, value)
 
@@ -157,7 +157,7 @@ def test_no_minimum_opens_at_once() -> None:
 
 @pytest.mark.parametrize("seed", range(20))
 def test_stopped_and_resumed_anywhere_it_tells_the_same(seed: int) -> None:
-    """The state goes through JSON between any two scores; what was not saved is done again."""
+    """The state passes through JSON between any two scores; unsaved scores are processed again."""
     chance = random.Random(seed)
     level, values = 0.5, []
     for _ in range(600):

@@ -54,7 +54,7 @@ def test_nothing_is_given_for_half_a_camera() -> None:
 
 
 def settled(shares: Shares, free: dict[str, float], rounds: int) -> int:
-    """Let the workers look around in turn; how many rounds until nothing moves."""
+    """Let the workers look around in turn; return the number of rounds until nothing moves."""
     total = sum(free.values()) + sum(sum(mine.values()) for mine in shares)
     for number in range(rounds):
         moved = False

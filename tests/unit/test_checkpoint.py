@@ -194,7 +194,7 @@ def test_a_changed_number_is_noticed(saved: Path, dtype: torch.dtype) -> None:
 
 
 def edited(path: Path, change: dict[str, object]) -> Path:
-    """With another header over the same numbers."""
+    """Rewrite a checkpoint with another header over the same numbers."""
     header = json.loads(read_header(path).metadata()["lookout"]) | change
     save_file(load_file(path), path, metadata={"lookout": json.dumps(header)})
     return path

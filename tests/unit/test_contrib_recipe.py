@@ -44,7 +44,7 @@ def plan(tmp_path: Path, said: list[str]) -> Planner:
 def goes(
     monkeypatch: pytest.MonkeyPatch, plain: float, compiled: float, row_s: float = 1.0
 ) -> None:
-    """So many steps a second; the compiler itself would take half a minute."""
+    """Set the measured steps per second; a real compilation would take half a minute."""
     monkeypatch.setattr(torch, "compile", lambda step: step)
     monkeypatch.setattr(
         recipe,

@@ -39,7 +39,7 @@ class Phase(Enum):
 def spans_by_counting(
     values: list[float], fps: float, policy: AlertPolicy
 ) -> list[tuple[int, int, int]]:
-    """The same rule written as a state machine that counts frames."""
+    """Return the same spans by a state machine that counts frames."""
 
     def lasts(begin: int, frame: int, duration_s: float) -> bool:
         return (frame - begin) / fps >= duration_s - 0.001

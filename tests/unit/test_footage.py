@@ -28,7 +28,7 @@ GROUPS = {"bf": "0", "g": "10", "sc_threshold": "0"}  # a keyframe every ten fra
 
 @dataclass
 class Listener:
-    """Gets the lines that a person would read."""
+    """Collects the lines that an operator would read."""
 
     lines: list[str] = field(default_factory=list)
 

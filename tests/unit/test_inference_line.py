@@ -59,7 +59,7 @@ def scorer() -> Scorer:
 
 @pytest.fixture(scope="module")
 def memae() -> Scorer:
-    """Its scores belong to frame 8 of 16, counted from 0."""
+    """A scorer whose scores belong to frame 8 of 16, counted from 0."""
     return Scorer(untrained(TINY_OF["memae"]))
 
 
@@ -87,7 +87,7 @@ def scored(line: CameraLine, frames: list[Frame]) -> list[tuple[int, int]]:
 
 
 def gaps(line: CameraLine) -> list[tuple[int, int, int, str]]:
-    """(session, first seq, frames, reason) of everything that is not scored."""
+    """Return (session, first seq, frames, reason) of everything that is not scored."""
     return [
         (one.session, one.first_seq, one.frames, one.reason)
         for one in line.outbox.unsent
@@ -225,7 +225,7 @@ def test_a_camera_with_the_models_bounds_keeps_them_over_a_scene_change(scorer: 
 def test_a_new_owner_decides_as_the_old_one_would_have_wherever_it_takes_over(
     scorer: Scorer, cut: int
 ) -> None:
-    """Around a scene change too: its window never reaches back over it."""
+    """Also around a scene change: the window never reaches back over it."""
     check_take_over(scorer, cut)
 
 
@@ -265,7 +265,7 @@ def check_take_over(scorer: Scorer, cut: int) -> None:
     st.lists(st.tuples(st.integers(1, 3), st.integers(0, 20)), max_size=60)
 )  # by 21 grays: a scene change
 def test_every_number_is_scored_or_told_once_whatever_comes(names: list[tuple[int, int]]) -> None:
-    """The slow, obvious account: of each session, each number up to the last that was seen."""
+    """Count slowly: in each session, each number up to the last that was seen."""
     check_account(Scorer(tiny_checkpoint()), names)
 
 

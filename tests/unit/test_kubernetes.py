@@ -1,8 +1,7 @@
-"""The Kubernetes files: valid, as the real kustomize renders them, closed, and in agreement with
-one another.
+"""The Kubernetes files are valid, as the real kustomize renders them, and agree with one another.
 
-No cluster is asked. KEDA's and the Prometheus operator's objects are held against excerpts of their
-types alone.
+No cluster is needed. Objects of KEDA and the Prometheus operator are checked against excerpts of
+their types alone.
 """
 
 from __future__ import annotations
@@ -54,7 +53,7 @@ needs_promtool = pytest.mark.skipif(
 
 @pytest.fixture(scope="module", autouse=True)
 def schemas_read_once() -> Iterator[None]:
-    """Some megabytes, which the validator reads anew for each object."""
+    """Cache the schemas: the validator would read some megabytes again for each object."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
             kubernetes_validate.utils,
@@ -75,7 +74,7 @@ def prod() -> list[Object]:
 
 
 def is_valid(thing: Object) -> None:
-    """Raises ValidationError."""
+    """Validate an object. Raise ValidationError."""
     if thing["kind"] in CUSTOM:
         jsonschema.validate(thing, CUSTOM[thing["kind"]])
     else:

@@ -186,7 +186,7 @@ def test_a_damaged_pixel_mask_of_shanghaitech_and_one_that_is_missing_are_one_li
 
 
 class Unasked(Scorer):
-    """It is not to score anything."""
+    """A scorer that must not be asked."""
 
     def step(self, *_: object, **__: object) -> Scored:
         raise AssertionError("a frame was scored")

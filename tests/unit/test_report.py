@@ -53,7 +53,7 @@ def evaluation(clips: Path) -> Evaluation:
 
 
 class Seen(HTMLParser):
-    """Every tag with its attributes, and what is left open."""
+    """Collects every tag with its attributes, and the tags that are still open."""
 
     def __init__(self) -> None:
         super().__init__()

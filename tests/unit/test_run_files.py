@@ -33,7 +33,7 @@ FOOTAGE = Footage.of({"street.mp4": np.stack([street(seq) for seq in range(12)])
 
 
 class Falling(Validation):
-    """The first row is the best."""
+    """A validation whose first row is the best."""
 
     def __init__(self) -> None:
         super().__init__(FOOTAGE, TINY, 1)

@@ -29,7 +29,7 @@ def model(figures: dict[str, Any]) -> STD:
 
 @pytest.fixture(scope="module")
 def clips() -> Tensor:
-    """In the authors' memory format: the cluster map's spread is near float32's rounding."""
+    """A clip in the authors' memory format: the cluster map's spread is near float32's rounding."""
     return to_clips(
         [reference.clip("test/01", 40, 5)], torch.device("cpu"), "bgr", black=0.0
     ).contiguous()

@@ -17,7 +17,7 @@ def kept(times_s: list[float | None], fps: float | None, step_s: float = 0.04) -
 
 
 def slowly(times_s: list[float], fps: float) -> list[int]:
-    """The same, said plainly: of the frames that fall into one slot of the grid, the first."""
+    """Return the first of the frames that fall into each slot of the grid, in the obvious way."""
     chosen: dict[int, int] = {}
     for index, at_s in reversed(list(enumerate(times_s))):
         slot = next(slot for slot in range(10_000) if at_s - times_s[0] < (slot + 1 - EARLY) / fps)

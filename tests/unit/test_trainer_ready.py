@@ -31,7 +31,7 @@ SHORT = replace(OPTIONS, limit_s=1e-9)
 
 
 class Falling(Validation):
-    """Each row is worse than the one before."""
+    """A validation whose rows get worse and worse."""
 
     def __init__(self, meanwhile: Callable[[], None] = lambda: None) -> None:
         super().__init__(FOOTAGE, CONFIG, 1)

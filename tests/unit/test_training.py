@@ -147,7 +147,7 @@ def test_a_stop_while_a_row_is_measured_is_heard_and_changes_nothing(
 
 
 class Deadly(Validation):
-    """The process is killed while it measures."""
+    """A validation during which the process is killed."""
 
     def measure(self, score: Any) -> HeldOutMetrics:  # noqa: ARG002
         raise KilledError
@@ -217,7 +217,7 @@ def test_a_row_tells_of_the_steps_since_the_one_before(footage: Footage, tmp_pat
 
 
 class Foretold:
-    """A validation that measures what it was told to."""
+    """A validation that returns given numbers."""
 
     def __init__(
         self, footage: Footage, psnr_db: list[float], auc_percent: list[float | None]

@@ -230,7 +230,7 @@ def test_a_name_that_no_file_can_have_is_refused(media: Path) -> None:
 
 
 def refusal(url: str, media: Path) -> str | None:
-    """Why an address is not taken; None where it is."""
+    """Return why an address is refused; None where it is accepted."""
     try:
         check(url, media)
     except SourceRefusedError as error:

@@ -134,7 +134,7 @@ def test_of_a_single_recording_the_end_is_held_out() -> None:
 
 
 def knowing(footage: Footage, psnr_of_anomalies_db: float) -> validation.ScoreClips:
-    """A score that knows every normal window."""
+    """Return a score function that knows every normal window."""
     known = {footage.window(i).tobytes() for i in range(len(footage.windows))}
 
     def score(clips: Tensor) -> tuple[Tensor, Tensor]:
