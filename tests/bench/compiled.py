@@ -41,8 +41,8 @@ def report(model: str, width: int, size_px: int, steps: int, device: str = "auto
     plain_s, compiled_s = np.median(times_s, axis=0)
     yield (
         f"{model}, width {width}, {size_px} px, {plain.precision}, {where}: "
-        f"a step of {BATCH} clips {plain_s:.3f} s, compiled {compiled_s:.3f} s, ratio {compiled_s / plain_s:.2f}; "
-        f"compiling {first_s[True] - first_s[False]:.0f} s"
+        f"a step of {BATCH} clips {plain_s:.3f} s, compiled {compiled_s:.3f} s, "
+        f"ratio {compiled_s / plain_s:.2f}; compiling {first_s[True] - first_s[False]:.0f} s"
     )
 
 

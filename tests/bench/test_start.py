@@ -1,4 +1,4 @@
-"""The trainings of `python -m tests.bench.start` differ only in the second start of their memory."""
+"""The two trainings of `tests.bench.start` differ only in the second start of their memory."""
 
 from __future__ import annotations
 

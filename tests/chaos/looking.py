@@ -1,4 +1,4 @@
-"""Look at one Redis server from outside, again and again, in a thread and with a client of its own."""
+"""Look at one Redis server from outside, repeatedly, in a thread and with a client of its own."""
 
 from __future__ import annotations
 

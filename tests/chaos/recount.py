@@ -169,8 +169,8 @@ def _owned_late(data: dict[str, Any]) -> int:
     return late
 
 
-# An alert opens at or above the threshold, never below `low` for the minimum duration. It closes when
-# below `low` for long enough, by a break of the session, or by silence.
+# An alert opens at or above the threshold, never below `low` for the minimum duration. It closes
+# when below `low` for long enough, by a break of the session, or by silence.
 
 
 def _alerts_lost(camera: dict[str, Any], first: First, data: dict[str, Any]) -> int:

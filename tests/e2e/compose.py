@@ -95,7 +95,7 @@ class Stack:
         return told.stdout
 
     def run(self, image: str, *options: str, limit_s: float = 60) -> Ended:
-        """Run a container of one of our images with nothing but `options`, until it ends by itself."""
+        """Run a container of one of our images with nothing but `options`, until it ends."""
         return self.ended("run", "--rm", *options, f"lookout-{image}:0.1.0", limit_s=limit_s)
 
     def ended(self, *words: str, limit_s: float = 60) -> Ended:

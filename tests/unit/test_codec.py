@@ -104,7 +104,7 @@ def test_huge_and_truncated_frames_are_refused(name: bytes, value: bytes) -> Non
 @settings(max_examples=300, deadline=None)
 @given(st.integers(0, 2), st.data())
 def test_whatever_stands_there_is_read_or_refused(which: int, data: st.DataObject) -> None:
-    """Messages with fields left out, cut, doubled or replaced raise nothing but BrokenMessageError."""
+    """Messages with fields left out, cut, doubled or replaced raise only BrokenMessageError."""
     read, fields = GOOD[which]
     given = row(fields)
     for name in data.draw(st.lists(st.sampled_from(sorted(given)), max_size=3)):

@@ -1,4 +1,4 @@
-"""Frame AUC and AP against a count of all pairs and of all ranks, and without one of the classes."""
+"""Frame AUC and AP against a count of all pairs and all ranks, and without one of the classes."""
 
 from __future__ import annotations
 
