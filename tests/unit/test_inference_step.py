@@ -49,7 +49,7 @@ def check_all_batch_sizes(
             assert_row(together, row, alone[row])
 
 
-LONG_BF16 = pytest.param("bf16", marks=pytest.mark.long)
+LONG_BF16 = pytest.param("bf16", marks=[pytest.mark.long, pytest.mark.timeout(900)])
 """Minutes on a CPU that does not compute in bf16."""
 
 
