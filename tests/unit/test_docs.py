@@ -95,7 +95,7 @@ def test_a_decision_has_its_number_three_headings_and_half_a_page(path: Path) ->
 
 
 def test_every_cited_decision_exists() -> None:
-    for folder in ("service", "models", "tests", "docs"):
+    for folder in ("service", "models", "contrib", "deploy", "docker", "tools", "tests", "docs"):
         for path in (ROOT / folder).rglob("*"):
             if path.suffix in (".py", ".md"):
                 cited = {int(number) for number in re.findall(r"\bADR (\d+)", path.read_text())}
