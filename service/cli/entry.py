@@ -18,7 +18,6 @@ EXTRAS = {
     "sklearn": "train",
     "scipy": "train",
     "matplotlib": "train",
-    "jinja2": "train",
 }
 """Extra of the package that installs each optional library, by the library's import name."""
 

@@ -1,8 +1,8 @@
 """`lookout evaluate` on the authors' checkpoint against the authors' code (ped2_mnad_pred).
 
-`make test` scores the first 90 frames of the first clip, where the memory starts as trained. The
-long forms score them in bf16 too, and the clip to its end with the gate that half of the frames
-pass. With `--slow` all twelve clips are scored to their ends, with AUC.
+The long form scores the first clip, where the memory starts as trained: to its end with the gate
+that half of the frames pass, 90 frames of it with the published one and in bf16. With `--slow` all
+twelve clips are scored to their ends, with AUC.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from lookout.models.scorer import Scorer
 from tests.conftest import SHARED
 from tests.e2e.conftest import HALF_GATE, PED2
 
-pytestmark = [pytest.mark.footage, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.footage, pytest.mark.timeout(1800), pytest.mark.long]
 
 REFERENCE = SHARED / "reference" / "ped2_mnad_pred"
 KEPT_CLIPS = ("01", "02", "04", "07")
@@ -67,12 +67,10 @@ def test_the_first_clip_frame_by_frame(checkpoint: Checkpoint, beginning: Path) 
     assert_clip(found, 0.01, BEGINNING)
 
 
-@pytest.mark.long
 def test_with_a_gate_that_half_of_the_frames_pass(first_clip: Evaluation) -> None:
     assert_clip(first_clip.clips[0], HALF_GATE)
 
 
-@pytest.mark.long
 def test_bf16_stays_close(checkpoint: Checkpoint, beginning: Path) -> None:
     (found,) = score_clips(Scorer(checkpoint, precision="bf16"), [beginning], carry_memory=True)
     with np.load(REFERENCE / "expected.npz") as expected:
