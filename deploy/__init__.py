@@ -1,1 +1,4 @@
-"""What an operator watches Lookout with. No part of the service: it makes files, from the service's list of metrics."""
+"""Generates dashboards and reference pages from the service's metrics and camera fields.
+
+No part of the service: nothing in it imports this package.
+"""

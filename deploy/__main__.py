@@ -1,4 +1,4 @@
-"""`python -m deploy` writes every generated file anew."""
+"""`python -m deploy` writes every generated file."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1]
 
 
 def generated() -> dict[Path, str]:
-    """Each file and what it should hold."""
+    """Return the content of each generated file."""
     boards = {
         ROOT / "deploy" / "grafana" / "dashboards" / name: text
         for name, text in dashboards().items()

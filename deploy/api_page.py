@@ -1,4 +1,4 @@
-"""The table of a camera's fields in docs/api.md, made of `CameraSpec`."""
+"""Generate the table of a camera's fields in docs/api.md from `CameraSpec`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What the four dashboards show. Every API process tells the same of cameras and stages: hence `max by` everywhere."""
+"""Contents of the four dashboards.
+
+Every API process reports the same about cameras and stages: hence `max by` everywhere.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,14 @@ from grafana_foundation_sdk.models.dashboard import Dashboard
 from deploy.panels import Panel, Query, board, lines, number, states
 from lookout.service.core.messages import CameraStatus
 
-OK, BAD, DOUBT, CALM, GONE = "green", "red", "orange", "blue", "gray"
-NONE_GOOD, SOME_GOOD, ALWAYS = ((None, OK), (1, BAD)), ((None, BAD), (1, OK)), ((None, CALM),)
+OK = "green"
+BAD = "red"
+DOUBT = "orange"
+CALM = "blue"
+GONE = "gray"
+NONE_GOOD = ((None, OK), (1, BAD))
+SOME_GOOD = ((None, BAD), (1, OK))
+ALWAYS = ((None, CALM),)
 DISK = ((None, BAD), (0.03, DOUBT), (0.1, OK))
 COLOURS = {
     CameraStatus.STARTING: CALM,
@@ -27,11 +36,10 @@ STATES = {at: (state.value, COLOURS[state]) for at, state in enumerate(CameraSta
 
 
 def dashboards() -> dict[str, str]:
-    """Each file's name, and its JSON."""
-    made = (overview(), camera(), inference(), alerts())
+    """Return the JSON of each dashboard by file name."""
     return {
-        f"{one.uid}.json": json.dumps(one, cls=JSONEncoder, indent=1, sort_keys=True) + "\n"
-        for one in made
+        f"{built.uid}.json": json.dumps(built, cls=JSONEncoder, indent=1, sort_keys=True) + "\n"
+        for built in (overview(), camera(), inference(), alerts())
     }
 
 
@@ -43,22 +51,22 @@ CAMERA = 'camera=~"$camera"'
 
 
 def each(expr: str, by: str = "camera") -> str:
-    """Once, however many API processes tell it."""
+    """Return `expr` once, however many API processes report it."""
     return f"max by ({by}) ({expr})"
 
 
 def gauge(name: str) -> str:
-    """Of each chosen camera."""
+    """Return a gauge of each chosen camera."""
     return each(f"lookout_{name}{{{CAMERA}}}")
 
 
 def rate(counter: str, chosen: str = "", by: str = "camera") -> str:
-    """A second."""
+    """Return the increase of a counter in a second."""
     return each(f"rate(lookout_{counter}{{{chosen}}}[$__rate_interval])", by)
 
 
 def state_number(chosen: str = "") -> str:
-    """Which of the states each camera is in, as its place in the list."""
+    """Return each camera's state as its position in `CameraStatus`."""
     places = [
         each(f'lookout_camera_state{{state="{state}",{chosen}}}', "camera, state") + f" * {at}"
         for at, state in enumerate(CameraStatus)
@@ -67,17 +75,19 @@ def state_number(chosen: str = "") -> str:
 
 
 def latency(chosen: str = "") -> str:
-    """Buckets, of all chosen cameras together."""
+    """Return the buckets of all chosen cameras together."""
     return f"sum by (le) ({rate('latency_seconds_bucket', chosen, 'camera, le')})"
 
 
 def quantiles(buckets: str) -> list[Query]:
+    """Return queries of the median, 95 % and 99 %."""
     return [
         (f"histogram_quantile({share}, {buckets})", f"{share:.0%}") for share in (0.5, 0.95, 0.99)
     ]
 
 
 def dropped(chosen: str = "") -> Query:
+    """Return a query of dropped frames in a second, by reason."""
     return (
         f"sum by (reason) ({rate('frames_dropped_total', chosen, 'camera, reason')})",
         "{{reason}}",
@@ -97,8 +107,9 @@ SCORE = "Score"
 
 
 def score() -> Panel:
-    """The panel on which alerts are marked."""
-    peak, newest = (gauge("score_peak"), "{{camera}} peak"), (gauge("score"), "{{camera}}")
+    """Return the panel on which alerts are marked."""
+    peak = (gauge("score_peak"), "{{camera}} peak")
+    newest = (gauge("score"), "{{camera}}")
     return lines(
         SCORE,
         "Newest, and the highest of 15 s; alerts are marked.",
@@ -111,6 +122,7 @@ def score() -> Panel:
 
 
 def overview() -> Dashboard:
+    """Return the dashboard of all cameras, stages and servers."""
     watched, unwatched = (
         f"sum({each(f'lookout_camera_state{{{which}}}')})" for which in (LIVE, DOWN)
     )
@@ -158,6 +170,7 @@ def overview() -> Dashboard:
 
 
 def camera() -> Dashboard:
+    """Return the dashboard of the chosen cameras."""
     frames, scores = (rate(f"{what}_total", CAMERA) for what in ("frames", "scores"))
     decisions = rate("memory_decisions_total", CAMERA, "camera, decision")
     reconnects, corrupt = (
@@ -217,6 +230,7 @@ def camera() -> Dashboard:
 
 
 def inference() -> Dashboard:
+    """Return the dashboard of the inference stage."""
     steps, frames = (
         f"max(rate(lookout_batch_frames_{part}[$__rate_interval]))" for part in ("count", "sum")
     )
@@ -275,6 +289,7 @@ def inference() -> Dashboard:
 
 
 def alerts() -> Dashboard:
+    """Return the dashboard of alerts and their deliveries."""
     by_hour = each(f"increase(lookout_alerts_total{{{CAMERA}}}[1h])")
     today = f"sum({each('increase(lookout_alerts_total[24h])')})"
     failed = 'increase(lookout_deliveries_total{result="failed"}[1h])'
@@ -305,7 +320,8 @@ def alerts() -> Dashboard:
         ),
         lines(
             "Live queue",
-            "Messages that wait for the slowest listener, and listeners closed a second since they were too slow.",
+            "Messages that wait for the slowest listener, "
+            "and listeners closed a second since they were too slow.",
             "none",
             ("max(lookout_live_queue_messages)", "waiting"),
             ("sum(rate(lookout_live_closed_behind_total[$__rate_interval]))", "closed"),

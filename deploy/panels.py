@@ -1,4 +1,4 @@
-"""Panels and dashboards as ours look; what they show is in dashboards.py."""
+"""Look of panels and dashboards; dashboards.py has their contents."""
 
 from __future__ import annotations
 
@@ -12,17 +12,16 @@ from grafana_foundation_sdk.builders import prometheus, stat, statetimeline, tim
 from grafana_foundation_sdk.cog.builder import Builder
 from grafana_foundation_sdk.models import common, dashboard
 
-DATASOURCE = dashboard.DataSourceRef(
-    "prometheus", "prometheus"
-)  # uid: grafana/provisioning/datasources
+DATASOURCE = dashboard.DataSourceRef("prometheus", "prometheus")
+"""Its uid is in grafana/provisioning/datasources."""
 SCRAPE = "5s"  # as prometheus.yml has it: no step is shorter
 HEIGHT = 8  # of a panel, in Grafana's grid; it is 24 wide
 TAG = "lookout"
 
-Query = tuple[str, str]  # PromQL, and what its series are called
+Query = tuple[str, str]  # PromQL, and the legend of its series
 Panel = timeseries.Panel | stat.Panel | statetimeline.Panel
 P = TypeVar("P", timeseries.Panel, stat.Panel, statetimeline.Panel)
-Steps = Sequence[tuple[float | None, str]]  # from which value on (None: always), which colour
+Steps = Sequence[tuple[float | None, str]]  # lowest value (None: any) and colour
 
 
 def lines(
@@ -34,8 +33,8 @@ def lines(
     stacked: bool = False,
     most: float | None = None,
 ) -> timeseries.Panel:
-    """Curves over time; `most`: where the axis ends."""
-    panel = _dressed(timeseries.Panel(), title, text, queries, width, HEIGHT).unit(unit).min(0)
+    """Return a panel of curves over time; `most`: end of the axis."""
+    panel = with_queries(timeseries.Panel(), title, text, queries, width, HEIGHT).unit(unit).min(0)
     if most is not None:
         panel.max(most)
     if stacked:
@@ -61,19 +60,21 @@ def number(
     width: int = 4,
     named: bool = False,
 ) -> stat.Panel:
-    """The newest value, large, on the colour of its step; `named`: its series' name instead."""
-    panel = _dressed(stat.Panel(), title, text, queries, width, HEIGHT // 2).unit(unit)
+    """Return a panel of the newest value on its step's colour; `named`: the series' name."""
+    panel = with_queries(stat.Panel(), title, text, queries, width, HEIGHT // 2).unit(unit)
     newest = build_common.ReduceDataOptions().calcs(["lastNotNull"]).values(False)
     panel.reduce_options(newest).graph_mode(common.BigValueGraphMode.NONE)
     panel.text_mode(common.BigValueTextMode.NAME if named else common.BigValueTextMode.AUTO)
-    return panel.color_mode(common.BigValueColorMode.BACKGROUND).thresholds(_thresholds(steps))
+    return panel.color_mode(common.BigValueColorMode.BACKGROUND).thresholds(
+        thresholds_config(steps)
+    )
 
 
 def states(
     title: str, text: str, names: Mapping[int, tuple[str, str]], *queries: Query, width: int = 24
 ) -> statetimeline.Panel:
-    """A row a series, coloured by its state; `names`: value → word and colour."""
-    panel = _dressed(statetimeline.Panel(), title, text, queries, width, HEIGHT)
+    """Return a panel with a row for each series; `names`: word and colour of each value."""
+    panel = with_queries(statetimeline.Panel(), title, text, queries, width, HEIGHT)
     shown = {
         str(value): dashboard.ValueMappingResult(word, colour)
         for value, (word, colour) in names.items()
@@ -94,7 +95,11 @@ def board(
     alerts_on: Sequence[str] = (),
     alerts: str = "",
 ) -> dashboard.Dashboard:
-    """by_camera: a choice of cameras, `$camera`; alerts_on: titles of panels on which `alerts` (PromQL) are marked."""
+    """Return a dashboard.
+
+    by_camera: with a choice of cameras, `$camera`.
+    alerts_on: titles of the panels on which `alerts` (PromQL) are marked.
+    """
     made = (
         build.Dashboard(title).uid(uid).description(text).tags([TAG]).timezone("browser").readonly()
     )
@@ -106,17 +111,19 @@ def board(
         .keep_time(True)
     )
     if by_camera:
-        made.with_variable(_camera_variable())
+        made.with_variable(camera_variable())
     for number_, panel in enumerate(panels, 1):
         made.with_panel(panel.id(number_))
     built = made.build()
     if alerts_on:
         ids = [panel.id_val for panel in built.panels or [] if panel.title in alerts_on]
-        built.annotations.list_val = [_Alerts(alerts, [number_ for number_ in ids if number_])]
+        built.annotations.list_val = [
+            AlertAnnotations(alerts, [number_ for number_ in ids if number_])
+        ]
     return built
 
 
-class _Alerts(dashboard.AnnotationQuery):
+class AlertAnnotations(dashboard.AnnotationQuery):
     """Marks for the time in which `expr` is not 0, on some panels alone."""
 
     def __init__(self, expr: str, panels: list[int]) -> None:
@@ -124,12 +131,13 @@ class _Alerts(dashboard.AnnotationQuery):
         super().__init__("Alerts", DATASOURCE, True, False, "red", only, expr=expr)
 
     def to_json(self) -> dict[str, object]:
-        """With what Prometheus' annotations have and the SDK does not know."""
+        """Return the JSON with the fields of Prometheus' annotations that the SDK lacks."""
         words = {"titleFormat": "alert at {{camera}}", "tagKeys": "camera", "step": SCRAPE}
         return super().to_json() | words
 
 
-def _camera_variable() -> Builder[dashboard.VariableModel]:
+def camera_variable() -> Builder[dashboard.VariableModel]:
+    """Return the choice of cameras, `$camera`."""
     choice = build.QueryVariable("camera").label("camera").datasource(DATASOURCE)
     choice.current(dashboard.VariableOption(True, "All", "$__all"))
     choice.query("label_values(lookout_camera_state, camera)").refresh(
@@ -143,9 +151,10 @@ def _camera_variable() -> Builder[dashboard.VariableModel]:
     )
 
 
-def _dressed(
+def with_queries(
     panel: P, title: str, text: str, queries: Sequence[Query], width: int, height: int
 ) -> P:
+    """Add title, description, size and queries to a panel and return it."""
     panel.title(title).description(text).datasource(DATASOURCE).span(width).height(height).interval(
         SCRAPE
     )
@@ -155,6 +164,7 @@ def _dressed(
     return panel
 
 
-def _thresholds(steps: Steps) -> build.ThresholdsConfig:
+def thresholds_config(steps: Steps) -> build.ThresholdsConfig:
+    """Return the colours of `steps` as absolute thresholds."""
     made = [dashboard.Threshold(value, colour) for value, colour in steps]
     return build.ThresholdsConfig().mode(dashboard.ThresholdsMode.ABSOLUTE).steps(made)
