@@ -31,8 +31,9 @@ def groups(lines: Sequence[CameraLine], largest: int) -> list[list[CameraLine]]:
 def score_batch(
     batch: Sequence[ReadyFrame], now: Callable[[], float] = time.time
 ) -> list[tuple[CameraLine, Exception]]:
-    """Score one frame of each line, all of one checkpoint; return the lines that failed, and why.
+    """Score one frame of each line in one forward pass; return the lines that failed with errors.
 
+    batch: lines of one checkpoint. now: Unix time in seconds.
     Raises whatever the forward pass raises, and then has changed no line.
     """
     scorer: Scorer = batch[0][0].scorer

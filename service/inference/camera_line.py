@@ -67,7 +67,7 @@ class CameraLine:
             frame_format,
             Window(scorer.t_length, scorer.device),
             accounted_id,
-            self._check_scene,
+            self.scene_drop_reason,
             self.watch.last_unsettled_id,
         )
         self.outbox = Outbox(accounted_id)
@@ -93,12 +93,12 @@ class CameraLine:
 
     def record(self, frame: Frame, output: StepOutput, scored_at: float) -> None:
         """Take the scorer's output for `next_frame`'s result."""
-        found = self.state.update(output, frame.id)
-        score = self._score(frame, found, scored_at)
+        frame_score = self.state.update(output, frame.id)
+        score = self.score_message(frame, frame_score, scored_at)
         heat = Heat(frame.camera, frame.session, frame.seq, output.cells)
         self.outbox.add(ScoredFrame(score, heat, self.camera.live))
         self.recent.add(score)
-        if found.rolled_back:
+        if frame_score.rolled_back:
             log.warning(
                 "camera %s: its memory was held at its bound for long; back to the trained one",
                 frame.camera,
@@ -121,8 +121,8 @@ class CameraLine:
             return None
         return Snapshot(accounted_id, snapshot_state(self.identity, self.state, self.watch))
 
-    def _check_scene(self, frame: Frame) -> str:
-        """Return the reason not to score the frame: the picture has just changed as a whole."""
+    def scene_drop_reason(self, frame: Frame) -> str:
+        """Return "scene_change" for a frame of a picture that has just changed, else ""."""
         verdict = self.watch.observe(frame)
         self._events += verdict.events
         if verdict.changed and self.camera.calibration == "learn":
@@ -133,7 +133,8 @@ class CameraLine:
         for gap in self.frames.take_gaps():
             self.outbox.add(gap)
 
-    def _score(self, frame: Frame, found: FrameScore, scored_at: float) -> Score:
+    def score_message(self, frame: Frame, result: FrameScore, scored_at: float) -> Score:
+        """Return the message for one score; what the model does not compute is None."""
         spec = self.scorer.input_spec
         return Score(
             camera=frame.camera,
@@ -142,12 +143,12 @@ class CameraLine:
             captured_at=frame.captured_at,
             scored_at=scored_at,
             model=self.camera.model,
-            psnr_db=finite(found.psnr_db),
-            distance=finite(found.distance) if spec.distance else None,
-            gate_error=finite(found.gate_error),
-            memory_updated=found.memory_updated if spec.memory == "adapts" else None,
-            value=finite(found.value),
-            local_db=found.local_db,
+            psnr_db=finite(result.psnr_db),
+            distance=finite(result.distance) if spec.distance else None,
+            gate_error=finite(result.gate_error),
+            memory_updated=result.memory_updated if spec.memory == "adapts" else None,
+            value=finite(result.value),
+            local_db=result.local_db,
         )
 
 

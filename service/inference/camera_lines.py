@@ -64,7 +64,8 @@ class CameraLines:
     def is_outdated(self, camera: Camera) -> bool:
         """Return True where camera or checkpoint changed, or a failed camera may be tried again."""
         signature = self.signature(camera.model)
-        line, failed = self.running.get(camera.id), self.failed.get(camera.id)
+        line = self.running.get(camera.id)
+        failed = self.failed.get(camera.id)
         if line is not None:
             return (line.camera.revision, line.signature) != (camera.revision, signature)
         if failed is not None:
@@ -81,16 +82,15 @@ class CameraLines:
         try:
             scorer, checkpoint_digest = self._scorers.get(camera.model)
             identity = snapshots.camera_identity(camera, checkpoint_digest)
-            known = (
-                snapshot if snapshot is not None and snapshot.state.get("of") == identity else None
-            )
-            state = self._fresh_state(camera, scorer)
+            is_ours = snapshot is not None and snapshot.state.get("of") == identity
+            ours = snapshot if is_ours else None
+            state = self.fresh_state(camera, scorer)
             line = CameraLine(
                 camera,
                 scorer,
                 state,
-                self._position(camera.id, snapshot, known),
-                watch=None if known is None else self._restore(camera.id, state, known),
+                self.start_position(camera.id, snapshot, ours),
+                watch=self.restore(camera.id, state, ours),
                 epoch=epoch,
                 signature=signature,
                 identity=identity,
@@ -104,6 +104,7 @@ class CameraLines:
         self.running[camera.id] = line
 
     def stop(self, name: str) -> None:
+        """Stop the camera's line, and forget a failure."""
         self.running.pop(name, None)
         self.failed.pop(name, None)
 
@@ -122,20 +123,26 @@ class CameraLines:
         self._scorers.keep_only(models)
 
     def signature(self, model: str) -> Signature | None:
+        """Return the signature of the checkpoint's file; None where there is none."""
         try:
             return self._scorers.signature(model)
         except CheckpointError:
             return None
 
-    def _position(
-        self, name: str, snapshot: Snapshot | None, known: Snapshot | None
+    def start_position(
+        self, name: str, snapshot: Snapshot | None, ours: Snapshot | None
     ) -> FrameId | None:
-        """The frame up to which everything is dealt with, as far as this line is concerned."""
-        if known is not None or snapshot is None:
-            return known.cursor if known else None
+        """Return the frame up to which everything is accounted for; None for the oldest one.
+
+        ours: the snapshot if it belongs to this camera's checkpoint.
+        """
+        if ours is not None:
+            return ours.cursor
+        if snapshot is None:
+            return None
         return max(snapshot.cursor, self._bus.cursor(name) or snapshot.cursor)
 
-    def _fresh_state(self, camera: Camera, scorer: Scorer) -> CameraState:
+    def fresh_state(self, camera: Camera, scorer: Scorer) -> CameraState:
         """Return a state with the trained memory, and bounds of the checkpoint if wanted.
 
         Raises CheckpointError where the checkpoint holds none.
@@ -160,8 +167,15 @@ class CameraLines:
         rule = UpdateRule.paper(scorer.gamma) if camera.memory == "paper" else None
         return CameraState(scorer.fresh_items(), normalizer, gamma=scorer.gamma, rule=rule)
 
-    def _restore(self, name: str, state: CameraState, snapshot: Snapshot) -> SceneWatch | None:
-        """Continue the state from the snapshot; where that cannot be used, log it."""
+    def restore(
+        self, name: str, state: CameraState, snapshot: Snapshot | None
+    ) -> SceneWatch | None:
+        """Continue the state from the snapshot; return its scene watch.
+
+        None without a snapshot, and where it cannot be used, which is logged.
+        """
+        if snapshot is None:
+            return None
         try:
             return snapshots.restore(state, snapshot.state)
         except (ValueError, KeyError, TypeError) as error:
@@ -173,53 +187,48 @@ class CameraLines:
 
     def fetch(self, lines: Iterable[CameraLine]) -> list[CameraLine]:
         """Fetch for all lines that have no frames, in one request; return lines that have some."""
-        able = {line.camera.id: line for line in lines if not line.outbox.unsent}
-        hungry = {
-            name: line.frames.cursor for name, line in able.items() if not line.frames.has_fetched
+        sent = {line.camera.id: line for line in lines if not line.outbox.unsent}
+        cursors = {
+            name: line.frames.cursor for name, line in sent.items() if not line.frames.has_fetched
         }
-        if hungry:
-            for name, frames in self._bus.frames_after(hungry, FETCH).items():
-                able[name].frames.offer(frames)
-        return [line for line in able.values() if line.frames.has_fetched]
+        if cursors:
+            for name, frames in self._bus.frames_after(cursors, FETCH).items():
+                sent[name].frames.offer(frames)
+        return [line for line in sent.values() if line.frames.has_fetched]
 
     def end_sessions(self) -> None:
         """Count the last frames of files at their ends, where their scores wait for later ones."""
         for name, line in self.running.items():
-            if line.frames.waiting_id is not None and line.frames.waiting_id == self._end_of(name):
+            if line.frames.waiting_id is not None and line.frames.waiting_id == self.file_end(name):
                 line.end_session()
 
-    def _end_of(self, name: str) -> FrameId | None:
-        """The last frame of a file that ingest has ended."""
+    def file_end(self, name: str) -> FrameId | None:
+        """Return the last frame of a file that ingest has ended; None before that."""
         try:
             report = self._bus.ingest_report(name)
         except BrokenMessageError:
             return None
-        if (
-            report is None
-            or report.state != "ended"
-            or report.session is None
-            or report.last_seq is None
-        ):
+        if report is None or report.state != "ended":
+            return None
+        if report.session is None or report.last_seq is None:
             return None
         return FrameId(report.session, report.last_seq)
 
     def ready(self, lines: Iterable[CameraLine]) -> list[ReadyFrame]:
         """Return the next frame of each line that has one; score it now, while it is fresh.
 
-        The bus may fail only before the first frame is taken: what is taken counts as dealt with.
+        The bus may fail only before the first frame is taken: a taken frame is accounted for.
         """
         lines = list(lines)
         for line in lines:
-            self._freshen(line)
+            self.skip_stale(line)
         return [(line, frame) for line in lines if (frame := line.next_frame()) is not None]
 
-    def _freshen(self, line: CameraLine) -> None:
+    def skip_stale(self, line: CameraLine) -> None:
+        """Skip the frames that are too old; the next one has its window all the same."""
         now = time.time()
-        if line.frames.is_stale(now, STALE * self._settings.live_age_s):
-            self._catch_up(line, now)
-
-    def _catch_up(self, line: CameraLine, now: float) -> None:
-        """Leave out what is too old; the next frame has its window all the same."""
+        if not line.frames.is_stale(now, STALE * self._settings.live_age_s):
+            return
         share = STALE if line.frames.loss_reason == TAKEOVER else FRESH
         oldest = now - share * self._settings.live_age_s
         times = self._bus.frame_times(line.camera.id, line.frames.accounted_id, INDEX)

@@ -18,6 +18,7 @@ from lookout.service.storage.bus.counters import WINDOW
 LAG = "lag"
 TAKEOVER = "takeover"
 BUS_RESTART = "bus_restart"
+FORMAT_REASONS = ("broken", "changed", "size")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,17 @@ class FrameFormat:
     width_px: int
     scored: int  # 0-based position in the window of the frame whose score it gives
     revision: int  # of the camera
-    is_live: bool  # frames wait for nobody; a file's wait
+    is_live: bool  # a file waits until its frames are scored, a live camera does not
+
+    def drop_reason(self, frame: Frame) -> str:
+        """Return the reason why the frame cannot be scored, one of FORMAT_REASONS, or ""."""
+        if not frame.pixels.size:
+            return "broken"
+        if frame.revision not in (0, self.revision):
+            return "changed"  # taken for a former configuration of this camera
+        if frame.pixels.shape != (self.height_px, self.width_px, 3):
+            return "size"
+        return ""
 
 
 class FrameAccounting:
@@ -106,8 +117,9 @@ class FrameAccounting:
         """Numbers that are missing now were lost when the camera changed hands."""
         self._loss_reason = TAKEOVER
         last = self._accounted_id
-        is_past_start = last is not None and last.seq >= self._format.scored
-        self._window_reason = TAKEOVER if is_past_start else WINDOW
+        self._window_reason = WINDOW
+        if last is not None and last.seq >= self._format.scored:
+            self._window_reason = TAKEOVER
 
     def resume_after_bus_restart(self) -> None:
         """Numbers that are missing now were lost with the bus; frames held here were not."""
@@ -171,7 +183,7 @@ class FrameAccounting:
     def _take(self, frame: Frame) -> bool:
         """Count what is missing before the frame, then the frame unless it waits for its score."""
         self._count_missing(frame.id, frame.skipped, frame.skipped_for)
-        reason = self._format_reason(frame) or self._judge(frame)
+        reason = self._format.drop_reason(frame) or self._judge(frame)
         if reason:
             if reason not in FORMAT_REASONS:
                 self._last_break_id = frame.id
@@ -187,15 +199,6 @@ class FrameAccounting:
         self._waiting.append(frame)
         return True
 
-    def _format_reason(self, frame: Frame) -> str:
-        if not frame.pixels.size:
-            return "broken"
-        if frame.revision not in (0, self._format.revision):
-            return "changed"  # taken for a former configuration of this camera
-        if frame.pixels.shape != (self._format.height_px, self._format.width_px, 3):
-            return "size"
-        return ""
-
     def _push(self, frame: Frame) -> None:
         last = self._pushed_id
         if last is None or frame.id != (last.session, last.seq + 1):
@@ -210,8 +213,9 @@ class FrameAccounting:
         session = frame_id.session
         if last is None or last.session != session:
             self._drop_waiting(WINDOW)
-            is_reconnect = last is not None and self._format.is_live
-            self._window_reason = "reconnect" if is_reconnect else WINDOW
+            self._window_reason = WINDOW
+            if last is not None and self._format.is_live:
+                self._window_reason = "reconnect"
             last = FrameId(session, -1)
         missing = frame_id.seq - last.seq - 1
         by_ingest = min(skipped, missing)
@@ -243,9 +247,6 @@ class FrameAccounting:
         if self._open_gap is not None:
             self._closed_gaps.append(self._open_gap)
             self._open_gap = None
-
-
-FORMAT_REASONS = ("broken", "changed", "size")
 
 
 def before_window(accounted_id: FrameId | None, scored: int) -> FrameId | None:

@@ -12,7 +12,7 @@ from lookout.service.core.messages import CameraEvent, Frame, FrameId
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What to do with one frame."""
+    """Decision about one frame."""
 
     settled: bool  # False: do not score it; the window begins again behind it
     changed: bool  # True once a scene change, at the unsettled frame at which it is sure
@@ -61,7 +61,10 @@ class SceneWatch:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> SceneWatch:
-        """Raises KeyError, TypeError or ValueError on anything that `to_json` did not make."""
+        """Return the watch that `to_json` saved.
+
+        Raises KeyError, TypeError or ValueError on anything that `to_json` did not make.
+        """
         watch = cls()
         watch._detector = SceneChangeDetector.from_json(data)
         if data["held"]:

@@ -48,7 +48,10 @@ class Scorers:
         return known.scorer, known.digest
 
     def signature(self, name: str) -> Signature:
-        """Changes whenever the file does. Raises CheckpointError where there is none."""
+        """Return a value that changes whenever the file does.
+
+        Raises CheckpointError where there is none.
+        """
         try:
             stat = self._path(name).stat()
         except OSError:
@@ -62,7 +65,7 @@ class Scorers:
             del self._loaded[name]
 
     def _path(self, name: str) -> Path:
-        """The first folder's file of that name; raises no error where there is none."""
+        """Return the path in the first folder that has the file, else in the first folder."""
         paths = [folder / f"{name}{SUFFIX}" for folder in self._folders]
         return next((path for path in paths if path.exists()), paths[0])
 

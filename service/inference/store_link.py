@@ -26,6 +26,10 @@ EVENTS_KEPT = 1000  # while the store is away
 ATTEMPTS = 3  # of a request that fails for no known reason
 
 
+SaveResult = Literal["saved", "refused", "failed"]
+"""A snapshot is refused from a former owner, and behind the stored one."""
+
+
 @dataclass(frozen=True, slots=True)
 class TakeoverAnswer:
     """The store's answer to a take-over: the new epoch, and what the owners before left."""
@@ -43,9 +47,7 @@ class SaveAnswer:
     camera: str
     epoch: int
     cursor: FrameId
-    result: Literal[
-        "saved", "refused", "failed"
-    ]  # refused: of a former owner, or behind the stored
+    result: SaveResult
     error: str = ""  # reason why it failed
 
 
@@ -148,10 +150,10 @@ class StoreLink:
 
     def _do_requests(self) -> None:
         try:
-            cameras = self._list_cameras()
-            self._write_events()  # before the snapshot that lies behind them
-            self._save_snapshots()
-            self._take_cameras()
+            cameras = self.list_cameras()
+            self.write_events()  # before the snapshot that lies behind them
+            self.save_snapshots()
+            self.take_cameras()
         except UNAVAILABLE as error:
             if not self._away:
                 log.warning("the store does not answer (%s); scoring goes on", type(error).__name__)
@@ -165,7 +167,8 @@ class StoreLink:
             with self._mutex:
                 self._cameras = cameras
 
-    def _list_cameras(self) -> dict[str, Camera] | None:
+    def list_cameras(self) -> dict[str, Camera] | None:
+        """Return the store's cameras; None, and log it, where the list cannot be used."""
         try:
             cameras = self._store.cameras()
         except UNAVAILABLE:
@@ -178,14 +181,14 @@ class StoreLink:
         self._unlisted.worked()
         return cameras
 
-    def _write_events(self) -> None:
+    def write_events(self) -> None:
+        """Write the events that wait; keep one that fails for the next attempt."""
         with self._mutex:
             waiting = list(self._events)
         for event in waiting:
             try:
-                self._store.add_camera_event(
-                    event
-                )  # a second time, after a lost answer, changes nothing
+                # Idempotent: it may be written twice, after a lost answer.
+                self._store.add_camera_event(event)
             except UNAVAILABLE:
                 raise
             except Exception as error:
@@ -196,13 +199,14 @@ class StoreLink:
                 if event in self._events:
                     self._events.remove(event)
 
-    def _save_snapshots(self) -> None:
+    def save_snapshots(self) -> None:
+        """Write the snapshots that wait and note the answers."""
         with self._mutex:
             waiting = dict(self._to_save)
         for camera, request in waiting.items():
             epoch, snapshot = request
             reason = ""
-            result: Literal["saved", "refused", "failed"] = "saved"
+            result: SaveResult = "saved"
             try:
                 if not self._store.save_snapshot(camera, epoch, snapshot):
                     result = "refused"
@@ -220,7 +224,8 @@ class StoreLink:
                     del self._to_save[camera]
                 self._answered.notify_all()
 
-    def _take_cameras(self) -> None:
+    def take_cameras(self) -> None:
+        """Take over the cameras that wait, except those with a snapshot still to save."""
         with self._mutex:
             # After a new epoch, a snapshot that still waits would be refused.
             waiting = self._to_take - self._to_save.keys()

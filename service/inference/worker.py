@@ -35,9 +35,8 @@ ROUND_EVERY_S = 0.5  # of following and reporting
 IDLE_S = 0.005
 AWAY_S = 0.2
 HAND_OVER_S = 3.0
-FILES_EVERY = (
-    4  # rounds: a file that waits gets at least one in so many, however busy the live cameras are
-)
+FILES_EVERY = 4
+"""Files get at least one round in so many, however busy the live cameras are."""
 
 
 def run(settings: Settings, stop: threading.Event) -> None:
@@ -49,11 +48,12 @@ def run(settings: Settings, stop: threading.Event) -> None:
     precision = choose_precision(settings.precision, device)
     if settings.threads:
         torch.set_num_threads(settings.threads)
-    bus, store = open_bus(settings), open_store(settings)
+    bus = open_bus(settings)
+    store = open_store(settings)
     if not wait_until_up(bus, store, stop):
         return
     with open_leases(settings, STAGE) as leases, StoreLink(store) as link:
-        worker = Worker(
+        worker = InferenceWorker(
             settings, bus, Ownership(Assignment(STAGE, bus, leases), link), link, device, precision
         )
         log.info("inference on %s in %s, batches of up to %d", device, precision, worker.max_batch)
@@ -61,7 +61,7 @@ def run(settings: Settings, stop: threading.Event) -> None:
         worker.hand_over()
 
 
-class Worker:
+class InferenceWorker:
     """All cameras of one worker. A failure of one camera is reported and stops no other."""
 
     def __init__(
@@ -79,9 +79,10 @@ class Worker:
         self.link = link
         on_gpu = device.startswith("cuda")
         self.max_batch = settings.max_batch or (32 if on_gpu else 1)
-        self.batch_wait_s = (
-            settings.batch_wait_ms if settings.batch_wait_ms is not None else 5 * on_gpu
-        ) / 1000
+        batch_wait_ms = settings.batch_wait_ms
+        if batch_wait_ms is None:
+            batch_wait_ms = 5 * on_gpu
+        self.batch_wait_s = batch_wait_ms / 1000
         self.lines = CameraLines(settings, bus, Scorers(settings.model_folders, device, precision))
         self.counters = StageCounters(STAGE)
         self._next_round = 0.0
@@ -106,26 +107,26 @@ class Worker:
     def turn(self, stop: threading.Event) -> bool:
         """Score at most one frame of each camera; return False where there was none."""
         if time.monotonic() >= self._next_round:
-            self._follow()
+            self.follow()
             self._next_round = time.monotonic() + ROUND_EVERY_S
-        self._apply_store_answers()
-        self._send()
-        waiting = self._waiting(stop)
+        self.apply_store_answers()
+        self.send()
+        waiting = self.waiting(stop)
         for group in groups(waiting, self.max_batch):
-            self._score(self.lines.ready(group))
-            self._send()
-        self._forward_events()
-        self._save_due()
+            self.score(self.lines.ready(group))
+            self.send()
+        self.forward_events()
+        self.save_due()
         return bool(waiting)
 
     def hand_over(self) -> None:
         """Save everything, so that the next owner loses nothing. Leases are released later."""
         with contextlib.suppress(*UNAVAILABLE):
-            self._send()
+            self.send()
             self.counters.flush(self.bus)
             self.ownership.assignment.leave_stage()
         for name in list(self.lines.running):
-            self._save(name)
+            self.save(name)
         if not self.link.flush(HAND_OVER_S):
             log.warning(
                 "the store did not take the last snapshots; "
@@ -134,54 +135,59 @@ class Worker:
 
     # Cameras come and go
 
-    def _follow(self) -> None:
+    def follow(self) -> None:
+        """Follow the list of cameras: start, stop and share lines; report them."""
         cameras = self.link.cameras()
         if cameras is None:
             return
-        self._follow_leases()
+        self.follow_leases()
         wanted = {name: camera for name, camera in cameras.items() if camera.enabled}
         for name in self.ownership.leases.owned() - wanted.keys():
-            self._retire(name, removed=name not in cameras)
+            self.retire(name, removed=name not in cameras)
         for name in self.ownership.settled:
             if self.lines.is_outdated(wanted[name]):
-                self._save(name)
+                self.save(name)
                 self.lines.stop(name)
                 self.ownership.take_over(name)
         surplus = self.ownership.share(wanted)
         if surplus is not None:
             log.info("camera %s: given to another worker", surplus, extra={"camera": surplus})
-            self._give_up(surplus)
+            self.give_up(surplus)
         self.lines.keep_checkpoints({camera.model for camera in cameras.values()})
         self.lines.end_sessions()
         report(self.bus, self.lines, self.ownership)
         self.counters.flush(self.bus)
 
-    def _follow_leases(self) -> None:
+    def follow_leases(self) -> None:
+        """Drop the cameras whose leases are lost; note a restart of the bus."""
         lost, bus_is_new = self.ownership.leases.poll()
         for name in lost:
             log.warning("camera %s: its lease is lost", name, extra={"camera": name})
-            self._drop(name)
-        for line in self.lines.running.values() if bus_is_new else ():
-            line.frames.resume_after_bus_restart()
+            self.drop(name)
+        if bus_is_new:
+            for line in self.lines.running.values():
+                line.frames.resume_after_bus_restart()
 
-    def _retire(self, name: str, *, removed: bool) -> None:
+    def retire(self, name: str, *, removed: bool) -> None:
         """Stop a camera that was removed or disabled."""
         if not removed:
             if name not in self.ownership.handing_over:
-                self._give_up(name)
+                self.give_up(name)
             return
         self.lines.stop(name)
         self.bus.forget(name)  # what this worker wrote after the removal
-        self._drop(name)
+        self.drop(name)
 
-    def _apply_store_answers(self) -> None:
+    def apply_store_answers(self) -> None:
+        """Apply the store's answers to snapshots and take-overs."""
         taken, saved = self.link.answers()
         for answer in saved:
-            self._apply_save(answer)
+            self.apply_save(answer)
         for takeover in taken:
-            self._apply_takeover(takeover)
+            self.apply_takeover(takeover)
 
-    def _apply_takeover(self, answer: TakeoverAnswer) -> None:
+    def apply_takeover(self, answer: TakeoverAnswer) -> None:
+        """Start the camera's line, unless it is no longer wanted."""
         camera = (self.link.cameras() or {}).get(answer.camera)
         if not self.ownership.complete_takeover(answer.camera):
             return
@@ -199,20 +205,21 @@ class Worker:
             reason = f"it cannot be started: {first_line(error)}"
             self.lines.fail(camera, self.lines.signature(camera.model), reason)
 
-    def _apply_save(self, answer: SaveAnswer) -> None:
+    def apply_save(self, answer: SaveAnswer) -> None:
+        """Note a saved snapshot; release the lease of a camera that is being handed over."""
         if answer.camera in self.ownership.handing_over:
             if not self.link.is_saving(answer.camera):  # else its last one is still on its way
-                self._drop(answer.camera)
+                self.drop(answer.camera)
             return
         line = self.lines.running.get(answer.camera)
         if answer.result == "refused":
-            self._restart(answer.camera, answer.epoch)
+            self.restart(answer.camera, answer.epoch)
         elif line is not None and answer.result == "failed":
             line.snapshots.fail(answer.error)
         elif line is not None:
             line.snapshots.confirm(answer.cursor)
 
-    def _restart(self, name: str, epoch: int) -> None:
+    def restart(self, name: str, epoch: int) -> None:
         """Continue from the stored snapshot: the store has later frames or a later owner."""
         line = self.lines.running.get(name)
         if line is not None and line.epoch == epoch:
@@ -221,21 +228,22 @@ class Worker:
             self.lines.stop(name)
             self.ownership.take_over(name)
 
-    def _give_up(self, name: str) -> None:
+    def give_up(self, name: str) -> None:
         """Release the lease when the snapshot is saved, or now where there is nothing to save."""
-        if self._save(name) or self.link.is_saving(name):
+        if self.save(name) or self.link.is_saving(name):
             self.lines.stop(name)
             self.ownership.hand_over(name)
         else:
-            self._drop(name)
+            self.drop(name)
 
-    def _drop(self, name: str) -> None:
+    def drop(self, name: str) -> None:
+        """Stop the camera's line and release its lease now."""
         self.lines.stop(name)
         self.ownership.drop(name)
 
     # Scoring
 
-    def _waiting(self, stop: threading.Event) -> list[CameraLine]:
+    def waiting(self, stop: threading.Event) -> list[CameraLine]:
         """Return the lines that have frames; files give way to live cameras in most rounds."""
         self._rounds += 1
         running = self.lines.running.values()
@@ -248,7 +256,7 @@ class Worker:
             waiting += self.lines.fetch(line for line in running if not line.camera.live)
         return waiting
 
-    def _score(self, batch: Sequence[ReadyFrame]) -> None:
+    def score(self, batch: Sequence[ReadyFrame]) -> None:
         """Run one forward pass; where it fails, one for each camera, so that one fails alone."""
         if not batch:
             return
@@ -258,7 +266,7 @@ class Worker:
         except Exception as error:  # no line has changed
             if len(batch) > 1:
                 for item in batch:
-                    self._score([item])
+                    self.score([item])
                 return
             failed = [(batch[0][0], error)]
         else:
@@ -267,7 +275,7 @@ class Worker:
             reason = f"the model cannot score it: {first_line(cause)}"
             self.lines.fail(line.camera, line.signature, reason)
 
-    def _send(self) -> None:
+    def send(self) -> None:
         """Send all outboxes. What is not acknowledged is sent again; the bus ignores repeats."""
         pending = [
             (line, line.outbox.unsent) for line in self.lines.running.values() if line.outbox.unsent
@@ -285,19 +293,20 @@ class Worker:
         for line, unsent in pending:
             received = list(islice(answers, len(unsent)))
             if FENCED in received or UNOWNED in received:
-                self._check_lease(line.camera.id)
+                self.check_lease(line.camera.id)
             else:
                 line.outbox.acknowledge()
 
-    def _check_lease(self, name: str) -> None:
+    def check_lease(self, name: str) -> None:
         """Drop the camera if another worker owns it; else the bus had only lost the lease."""
         standing = self.ownership.leases.renew(name)
         if standing == "lost":
             reason = "its lease is lost; what was scored since is thrown away"
             log.warning("camera %s: %s", name, reason, extra={"camera": name})
-            self._drop(name)
+            self.drop(name)
 
-    def _forward_events(self) -> None:
+    def forward_events(self) -> None:
+        """Log the events of all lines and send them to the store."""
         for line in self.lines.running.values():
             for event in line.take_events():
                 log.warning(
@@ -311,15 +320,16 @@ class Worker:
 
     # Snapshots
 
-    def _save_due(self) -> None:
+    def save_due(self) -> None:
+        """Request the snapshots that are due by age or, of a file, by frames."""
         now = time.monotonic()
         for name, line in self.lines.running.items():
             behind = line.snapshots.unsaved_frames(line.frames.accounted_id)
             is_far_behind = not line.camera.live and behind >= self.settings.backlog_frames // 4
             if is_far_behind or line.snapshots.age_s(now) >= self.settings.snapshot_every_s:
-                self._save(name)
+                self.save(name)
 
-    def _save(self, name: str) -> bool:
+    def save(self, name: str) -> bool:
         """Request that the line's state is saved; return False where there is nothing new."""
         line = self.lines.running.get(name)
         snapshot = None if line is None else line.snapshot()

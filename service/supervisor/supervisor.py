@@ -1,4 +1,4 @@
-"""Everything in one command: two Redis servers and the stages as child processes, watched until told to stop."""
+"""All in one command: two Redis servers and the stages run as child processes until `stop`."""
 
 from __future__ import annotations
 
@@ -31,13 +31,17 @@ from lookout.service.storage.redis.embedded import RedisServer
 
 log = logging.getLogger(__name__)
 
-HOPELESS = {wrong.exit_code: wrong for wrong in (SettingsError, UnprotectedError, NoDeviceError)}
+FATAL_EXIT_CODES = {
+    error.exit_code: error for error in (SettingsError, UnprotectedError, NoDeviceError)
+}
 """Exit codes of a stage that cannot work as configured: it is not started again."""
-PATIENCE_S = 6.0  # for stages to end by themselves; within the 10 s that an operator is promised
+STOP_LIMIT_S = 6.0  # for stages to end by themselves; operators are promised 10 s in all
 CHECK_EVERY_S = 0.2
 READY_LIMIT_S = 60.0
-STAGE_WAIT_MOST_S, SERVER_WAIT_MOST_S = 30.0, 5.0
-"""Between attempts to start one that keeps dying: nothing at all works without the servers."""
+STAGE_MAX_BACKOFF_S = 30.0
+"""Longest wait between attempts to start a stage that keeps dying."""
+SERVER_MAX_BACKOFF_S = 5.0
+"""The same for a Redis server, without which nothing works."""
 
 
 def stages(settings: Settings) -> list[str]:
@@ -49,18 +53,18 @@ def stages(settings: Settings) -> list[str]:
     ]
 
 
-class Child:
+class ChildProcess:
     """One child process that is started again when it dies, later each time."""
 
     def __init__(
         self,
         name: str,
         spawn: Callable[[], subprocess.Popen[bytes]],
-        wait_most_s: float,
+        max_backoff_s: float,
         last_words: Callable[[], str] = lambda: "",
     ) -> None:
         self.name = name
-        self._wait_most_s = wait_most_s
+        self._max_backoff_s = max_backoff_s
         self._spawn = spawn
         self._last_words = last_words
         self.process = spawn()
@@ -69,60 +73,68 @@ class Child:
         self._restart_at: float | None = None
 
     def check(self) -> None:
-        """Raises SettingsError where the child cannot work as configured."""
+        """Start the child again if it died and its backoff is over.
+
+        Raises SettingsError, UnprotectedError or NoDeviceError if it cannot work as configured.
+        """
         code = self.process.poll()
         if code is None:
             return
-        if code in HOPELESS:
-            raise HOPELESS[code](
+        if code in FATAL_EXIT_CODES:
+            raise FATAL_EXIT_CODES[code](
                 f"the stage `{self.name}` cannot work as configured (its line above says why)"
             )
         now = time.monotonic()
         if self._restart_at is None:
-            self._deaths = 1 if now - self._started_at > 60 else self._deaths + 1
-            wait_s = min(0.5 * 2 ** (self._deaths - 1), self._wait_most_s)
+            if now - self._started_at > 60:
+                self._deaths = 0
+            self._deaths += 1
+            wait_s = min(0.5 * 2 ** (self._deaths - 1), self._max_backoff_s)
             self._restart_at = now + wait_s
-            why = f"exit code {code}{self._last_words()}"
-            log.error("%s ended (%s); starting it again in %.1f s", self.name, why, wait_s)
+            reason = f"exit code {code}{self._last_words()}"
+            log.error("%s ended (%s); starting it again in %.1f s", self.name, reason, wait_s)
         elif now >= self._restart_at:
-            self.process, self._started_at, self._restart_at = self._spawn(), now, None
+            self.process = self._spawn()
+            self._started_at = now
+            self._restart_at = None
 
 
-class Children:
-    """The embedded Redis servers and the stages, all with one environment: exactly the parent's settings."""
+class ChildProcesses:
+    """The embedded Redis servers and the stages, all with exactly the parent's settings."""
 
     def __init__(
         self, servers: list[RedisServer], names: list[str], environment: dict[str, str]
     ) -> None:
-        self._servers = [
-            Child(f"redis ({server.role})", _reviver(server), SERVER_WAIT_MOST_S, _words_of(server))
-            for server in servers
-        ]
+        self._servers = [server_process(server) for server in servers]
         self._stages = [
-            Child(f"stage {name}", _spawner(name, environment), STAGE_WAIT_MOST_S) for name in names
+            ChildProcess(f"stage {name}", stage_spawner(name, environment), STAGE_MAX_BACKOFF_S)
+            for name in names
         ]
 
     def check(self) -> None:
-        """Restart what died. Raises SettingsError where a stage cannot work as configured."""
+        """Restart what died; raise what `ChildProcess.check` raises."""
         for child in (*self._servers, *self._stages):
             child.check()
 
     def stop(self) -> None:
-        """Ask all stages at once, wait, then kill what is left; the servers stop with their own contexts."""
+        """Stop all stages: SIGTERM to all, then SIGKILL to those that still run.
+
+        The servers stop with their own contexts.
+        """
         for stage in self._stages:
             stage.process.send_signal(signal.SIGTERM)
-        deadline = time.monotonic() + PATIENCE_S
+        deadline = time.monotonic() + STOP_LIMIT_S
         for stage in self._stages:
             try:
                 stage.process.wait(max(0.0, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:
-                log.warning("%s did not end in %.0f s; killed", stage.name, PATIENCE_S)
+                log.warning("%s did not end in %.0f s; killed", stage.name, STOP_LIMIT_S)
                 stage.process.kill()
                 stage.process.wait()
 
 
-def _spawner(name: str, environment: dict[str, str]) -> Callable[[], subprocess.Popen[bytes]]:
-    """Only the API is told the token: the others, and what decodes strangers' streams, have no use for it."""
+def stage_spawner(name: str, environment: dict[str, str]) -> Callable[[], subprocess.Popen[bytes]]:
+    """Return a function that starts the stage. Only the API's environment holds the token."""
     own = {
         variable: value
         for variable, value in environment.items()
@@ -140,39 +152,41 @@ def _spawner(name: str, environment: dict[str, str]) -> Callable[[], subprocess.
     return spawn
 
 
-def _reviver(server: RedisServer) -> Callable[[], subprocess.Popen[bytes]]:
-    """The first time it runs already; after that, begin anew on the same socket and files."""
+def server_process(server: RedisServer) -> ChildProcess:
+    """Return a running server as a child that starts again on the same socket and files."""
 
     def spawn() -> subprocess.Popen[bytes]:
-        running = server.process
-        return running if running is not None and running.poll() is None else server.begin()
+        process = server.process
+        if process is not None and process.poll() is None:
+            return process
+        return server.begin()
 
-    return spawn
-
-
-def _words_of(server: RedisServer) -> Callable[[], str]:
-    return lambda: f": {server.last_words()}"
+    return ChildProcess(
+        f"redis ({server.role})", spawn, SERVER_MAX_BACKOFF_S, lambda: f": {server.last_words()}"
+    )
 
 
 @contextlib.contextmanager
-def running(settings: Settings) -> Iterator[tuple[Settings, Children]]:
-    """Start everything; stop everything on the way out. Gives the settings with every address filled in.
+def running(settings: Settings) -> Iterator[tuple[Settings, ChildProcesses]]:
+    """Start all processes, and stop them at the end.
 
-    Raises AddressError for a port, LookoutError for a data folder in use, SettingsError for a folder that cannot be
-    written, and UnprotectedError.
+    Yields the settings with every address filled in.
+
+    Raises AddressError if the port cannot be used, LookoutError if the data folder is in use,
+    SettingsError if a folder cannot be written, and UnprotectedError.
     """
     check_protected(settings)
     with contextlib.ExitStack() as stack:
-        stack.enter_context(_only_one_in(settings.data_dir))
-        found: dict[str, object] = {"port": free_port(settings.host, settings.port)}
+        stack.enter_context(exclusive_data_dir(settings.data_dir))
+        addresses: dict[str, object] = {"port": free_port(settings.host, settings.port)}
         servers = []
         for role in ("bus", "store"):
             if getattr(settings, f"{role}_url") is None:
                 servers.append(stack.enter_context(RedisServer(role, settings.data_dir)))
-                found[f"{role}_url"] = servers[-1].url
-        _make(settings.media_dir)
-        full = settings.model_copy(update=found)
-        children = Children(servers, stages(full), environment_of(full))
+                addresses[f"{role}_url"] = servers[-1].url
+        create_folder(settings.media_dir)
+        full = settings.model_copy(update=addresses)
+        children = ChildProcesses(servers, stages(full), environment_of(full))
         stack.callback(children.stop)
         yield full, children
 
@@ -183,24 +197,31 @@ def serve(
     on_ready: Callable[[Settings], None],
     on_check: Callable[[], None] = lambda: None,
 ) -> None:
-    """Run until `stop`; calls `on_ready` once, when the service answers, and `on_check` every CHECK_EVERY_S."""
+    """Run until `stop`.
+
+    Call `on_ready` once, when the service is ready, and `on_check` every CHECK_EVERY_S.
+    """
     with running(settings) as (full, children):
-        told = False
+        was_ready = False
         deadline = time.monotonic() + READY_LIMIT_S
         while not stop.wait(CHECK_EVERY_S):
             children.check()
             on_check()
-            if not told and is_ready(full):
-                told = True
+            if not was_ready and is_ready(full):
+                was_ready = True
                 on_ready(full)
-            elif not told and time.monotonic() > deadline:
+            elif not was_ready and time.monotonic() > deadline:
                 raise LookoutError(f"the service is not ready after {READY_LIMIT_S:.0f} s")
 
 
 def address(settings: Settings) -> str:
-    """Where a person finds the page."""
-    host = "127.0.0.1" if settings.host in ("0.0.0.0", "::", "") else settings.host  # noqa: S104
-    return f"http://{f'[{host}]' if ':' in host else host}:{settings.port}"
+    """Return the URL of the page, as a browser on this machine reaches it."""
+    host = settings.host
+    if host in ("0.0.0.0", "::", ""):  # noqa: S104
+        host = "127.0.0.1"
+    if ":" in host:
+        host = f"[{host}]"
+    return f"http://{host}:{settings.port}"
 
 
 LOCAL = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -208,7 +229,7 @@ LOCAL = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 def is_ready(settings: Settings) -> bool:
-    """Ask /readyz."""
+    """Return whether /readyz answers 200."""
     try:
         with LOCAL.open(f"{address(settings)}/readyz", timeout=2) as answer:
             return bool(answer.status == 200)
@@ -217,16 +238,19 @@ def is_ready(settings: Settings) -> bool:
 
 
 def environment_of(settings: Settings) -> dict[str, str]:
-    """The settings as variables, so that a stage builds exactly the same."""
+    """Return an environment from which a stage builds exactly these settings."""
     own = {f"LOOKOUT_{name.upper()}": plain(value) for name, value in settings if value is not None}
     others = {name: value for name, value in os.environ.items() if not name.startswith("LOOKOUT_")}
     return {**others, **own}
 
 
 @contextlib.contextmanager
-def _only_one_in(data_dir: Path) -> Iterator[None]:
-    """Two services in one folder would write over each other's store."""
-    _make(data_dir)
+def exclusive_data_dir(data_dir: Path) -> Iterator[None]:
+    """Lock the folder: two services in one would overwrite each other's store.
+
+    Raises LookoutError if another service holds it, SettingsError if it cannot be written.
+    """
+    create_folder(data_dir)
     with (data_dir / "lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -237,7 +261,8 @@ def _only_one_in(data_dir: Path) -> Iterator[None]:
         yield
 
 
-def _make(folder: Path) -> None:
+def create_folder(folder: Path) -> None:
+    """Create the folder with its parents. Raises SettingsError if that fails."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -245,8 +270,9 @@ def _make(folder: Path) -> None:
 
 
 def free_port(host: str, port: int) -> int:
-    """The port to use; 0 means any. Raises AddressError where it is taken."""
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+    """Return `port` if it is free, a free one for 0. Raises AddressError if it is taken."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))

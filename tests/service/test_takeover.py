@@ -22,7 +22,7 @@ from lookout.service.core.messages import Frame, FrameId, Score
 from lookout.service.core.settings import Settings
 from lookout.service.inference.ownership import STAGE, Ownership
 from lookout.service.inference.store_link import StoreLink
-from lookout.service.inference.worker import Worker, run
+from lookout.service.inference.worker import InferenceWorker, run
 from lookout.service.ownership.assignment import Assignment
 from lookout.service.ownership.leases import open_leases
 from lookout.service.storage.bus.bus import Bus
@@ -95,7 +95,7 @@ class Mortal:
         self._leases = open_leases(settings, STAGE)
         self._link = StoreLink(open_store(settings))
         bus = open_bus(settings)
-        self.worker = Worker(
+        self.worker = InferenceWorker(
             settings,
             bus,
             Ownership(Assignment(STAGE, bus, self._leases), self._link),
@@ -220,7 +220,7 @@ def test_who_wakes_after_its_lease_ran_out_writes_neither_score_nor_snapshot(
             settings.model_copy(update={"lease_s": 60.0}), STAGE
         )  # nobody renews it here
         link = stack.enter_context(StoreLink(store))
-        sleeper = Worker(
+        sleeper = InferenceWorker(
             settings, bus, Ownership(Assignment(STAGE, bus, leases), link), link, "cpu", "fp32"
         )
         stop = threading.Event()
@@ -239,7 +239,7 @@ def test_who_wakes_after_its_lease_ran_out_writes_neither_score_nor_snapshot(
             line.outbox.add(replace_seq(bus, FrameId(5, 30)))
             old = Snapshot(FrameId(5, 30), {"of": line.identity})
             assert not store.save_snapshot("a", line.epoch, old), "an epoch that is over"
-            sleeper._send()
+            sleeper.send()
             assert sleeper.lines.running == {}
             assert (series(bus), bus.counters("a"), store.snapshot("a")) == before
 
@@ -253,21 +253,21 @@ def test_the_last_snapshot_is_saved_before_a_new_epoch_and_before_the_lease_goes
         StoreLink(store),
         open_leases(settings, STAGE),
     )  # its thread does not run: the test takes its steps
-    worker = Worker(
+    worker = InferenceWorker(
         settings, bus, Ownership(Assignment(STAGE, bus, leases), link), link, "cpu", "fp32"
     )
     worker.ownership.hand_over("a")
     first, last = (Snapshot(FrameId(5, seq), {}) for seq in (1, 2))
     link.save("a", epoch, first)
-    link._save_snapshots()
+    link.save_snapshots()
     link.save("a", epoch, last)
-    worker._apply_store_answers()  # of the first
+    worker.apply_store_answers()  # of the first
     assert worker.ownership.handing_over == {"a"}
     link.take("a")
-    link._take_cameras()
+    link.take_cameras()
     assert link.answers() == ([], [])
-    link._save_snapshots()
-    worker._apply_store_answers()
+    link.save_snapshots()
+    worker.apply_store_answers()
     assert worker.ownership.handing_over == set()
     saved = store.snapshot("a")
     assert saved is not None
