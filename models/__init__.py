@@ -1,1 +1,4 @@
-"""Mathematics: models, scores and footage. Knows nothing of cameras, Redis or HTTP. Imports nothing heavy here."""
+"""Mathematics: models, scores and footage.
+
+Knows nothing of cameras, Redis or HTTP. Imports nothing heavy here.
+"""

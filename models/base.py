@@ -12,8 +12,8 @@ A model whose memory follows what each camera shows is a `MemoryModel` instead: 
 items as an argument, one memory per sample, and its `Output` carries the queries that the update
 learns from. A memory that stays as trained is a parameter of an ordinary `Model`.
 
-PSNR, gate error, heatmap, memory update, calibration and values are computed from `Output`, once for
-all models; so are zones, whose weights per pixel enter in `Scorer.step`.
+PSNR, gate error, heatmap, memory update, calibration and values are computed from `Output`, once
+for all models; so are zones, whose weights per pixel enter in `Scorer.step`.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ class TrainingStep(NamedTuple):
 
 
 class Network(nn.Module, ABC):
-    """What `Model` and `MemoryModel` share.
+    """Members shared by `Model` and `MemoryModel`.
 
     Clips are (B, C T, H, W) float32 in [black, 1], frames along the channels, oldest first; C is 1
     where the model's `InputSpec` asks for gray frames, else 3.

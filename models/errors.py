@@ -1,9 +1,9 @@
-"""What can go wrong with footage and checkpoints; each message is one line for a person.
+"""Errors of footage, checkpoints and training; each message is one line for the user.
 
 ModelsError
 ├── VideoError         a file or stream is no video, or cannot be decoded further
 │   └── NoPictureError packets come, and no picture
-├── CheckpointError    damaged, foreign, of a model this version does not know, or of scores that are no numbers
+├── CheckpointError    damaged, foreign, of an unknown model, or of scores that are no numbers
 ├── DataError          a training, test or label folder is not as it should be
 ├── TrainingError      a training cannot go on
 └── DeviceError        no such device here, or it cannot do what was asked

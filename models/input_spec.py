@@ -1,4 +1,4 @@
-"""What a model takes and has, in words that need no torch: checkpoints carry it in their headers."""
+"""Clips and memory of a model, described without torch: checkpoints carry it in their headers."""
 
 from __future__ import annotations
 

@@ -1,16 +1,21 @@
 """The memory of MNAD: M items, read by queries, updated by the queries nearest to them.
 
-H. Park, J. Noh, B. Ham, "Learning Memory-guided Normality for Anomaly Detection", CVPR 2020, section 3.1.2 and 3.2.
-The memory is an argument, never a hidden state, and one per sample of the batch: at test time every camera has its own.
-For training, where the authors take the softmax over the whole batch, fold the batch into K: `fold_batch`.
+H. Park, J. Noh, B. Ham, "Learning Memory-guided Normality for Anomaly Detection", CVPR 2020,
+section 3.1.2 and 3.2.
 
-Shapes: queries q (B, K, D) and items m (B, M, D), float32, both of unit length along D; K = height x width of the
-feature map. All functions are pure.
+The memory is an argument, never a hidden state, and one per sample of the batch: at test time every
+camera has its own.
+For training, where the authors take the softmax over the whole batch, fold the batch into K:
+`fold_batch`.
+
+Shapes: queries q (B, K, D) and items m (B, M, D), float32, both of unit length along D; K = height
+x width of the feature map. All functions are pure.
 
 Where the authors' code departs from the paper, this follows the code:
-- eq. 6: v'(k, m) = v(k, m) / max_k' v(k', m) with the maximum over *all* queries k', not over k' in U_m alone;
-- eq. 8 to 12 use squared distances (MSE over the D elements), not norms; `distance` and `compactness` are means over
-  K and D, hence smaller than the paper's by the factor K D.
+- eq. 6: v'(k, m) = v(k, m) / max_k' v(k', m) with the maximum over *all* queries k', not over k' in
+  U_m alone;
+- eq. 8 to 12 use squared distances (MSE over the D elements), not norms; `distance` and
+  `compactness` are means over K and D, hence smaller than the paper's by the factor K D.
 """
 
 from __future__ import annotations
@@ -41,8 +46,8 @@ def fold_batch(q: Tensor) -> Tensor:
 def _matmul_each(a: Tensor, b: Tensor) -> Tensor:
     """(B, n, k) @ (B or 1, k, m) → (B, n, m); on a CPU one sample at a time.
 
-    A batched product adds up in an order that depends on the size of the batch: a camera's memory would change, in its
-    last bits, with who else is in the batch.
+    A batched product adds up in an order that depends on the size of the batch: a camera's memory
+    would change, in its last bits, with who else is in the batch.
     """
     if a.device.type != "cpu":
         return a @ b
@@ -67,10 +72,13 @@ def read(q: Tensor, m: Tensor) -> Tensor:
 
 
 def update(q: Tensor, m: Tensor) -> Tensor:
-    """Eq. 4 to 6: each item moves to the queries nearest to it, (B, K, D), (B, M, D) → (B, M, D), detached.
+    """Move each item to the queries nearest to it: (B, K, D), (B, M, D) → (B, M, D), detached.
 
-    m ← normalise(m + Σ_{k in U_m} v'(k, m) q_k), U_m = the queries whose nearest item is m. There is no rate: an item
-    that one query asks for is all but replaced. Training and test do the same; at test time, ask `gate_error` first.
+    Eq. 4 to 6 of the paper.
+
+    m ← normalise(m + Σ_{k in U_m} v'(k, m) q_k), U_m = the queries whose nearest item is m. There
+    is no rate: an item that one query asks for is all but replaced. Training and test do the same;
+    at test time, ask `gate_error` first.
     """
     w, v = attend(q, m)
     v = v / v.amax(dim=1, keepdim=True)  # the authors' maximum: over all queries, (B, K, M)
@@ -99,7 +107,10 @@ def compactness(q: Tensor, m: Tensor) -> Tensor:
 
 
 def separateness(q: Tensor, m: Tensor, margin: float = 1.0) -> Tensor:
-    """Feature separateness loss, eq. 10: a triplet of query, nearest and second nearest item, margin α = 1. Scalar."""
+    """Return the feature separateness loss, eq. 10: a scalar.
+
+    A triplet of query, nearest and second nearest item, margin α = 1.
+    """
     two = _nearest(q, m, 2)  # (B, K, 2, D)
     anchor = q.reshape(-1, q.shape[-1])  # (B K, D)
     return F.triplet_margin_loss(

@@ -6,8 +6,8 @@ Reconstruction takes one frame and gives it again, without skips, which would ca
 decoder past the memory.
 
 Parameter names are those of the authors' code, so that their checkpoints load
-(`checkpoint.import_mnad`). Their `encoder.moduleBatchNorm`, which their forward pass never calls, is
-left out.
+(`checkpoint.import_mnad`). Their `encoder.moduleBatchNorm`, which their forward pass never calls,
+is left out.
 """
 
 from __future__ import annotations

@@ -63,20 +63,28 @@ def make_config(name: str, options: Mapping[str, Any]) -> Config:
 
 
 def stored_options(config: Config) -> dict[str, int | float]:
-    """Return the configuration as checkpoints keep it, see `STORED_NAMES`. `make_config` takes it."""
+    """Return the configuration as checkpoints keep it, see `STORED_NAMES`.
+
+    `make_config` takes it.
+    """
     return {STORED_NAMES.get(name, name): value for name, value in asdict(config).items()}
 
 
 def _is_like(value: object, published: object) -> bool:
-    """A whole number where one is published, else a finite one. What JSON or a command gave may be anything."""
+    """Return whether a value is a whole number where one is published, else a finite one.
+
+    JSON or a command may give anything.
+    """
     if isinstance(published, float) and isinstance(value, float):
         return math.isfinite(value)
     return type(value) is int and abs(value) <= MOST
 
 
 def sized(name: str, **sizes: int | None) -> Config:
-    """The published configuration of model `name` in other sizes; what is None stays, but for `dim`: with another
-    `width` it keeps its proportion. Raises CheckpointError as `make_config` does.
+    """Return the published configuration of model `name` in other sizes.
+
+    A size of None stays as published, but for `dim`: with another `width` it keeps its proportion.
+    Raises CheckpointError as `make_config` does.
     """
     published, given = (
         make_config(name, {}),
@@ -91,7 +99,9 @@ def sized(name: str, **sizes: int | None) -> Config:
 
 
 def changed(config: Config, values: Mapping[str, str]) -> Config:
-    """The same with other numbers than the published ones: a loss's weight, λ, γ. They come as text, as from a command.
+    """Return the configuration with other numbers than the published ones: a loss's weight, λ, γ.
+
+    They come as text, as from a command.
 
     Raises CheckpointError for what is no such number of this model's, or one that it cannot take.
     """

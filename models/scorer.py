@@ -1,4 +1,7 @@
-"""One scored frame: predict, measure, ask the gate, update the memory. The live line and `evaluate` both run this."""
+"""One scored frame: predict, measure, ask the gate, update the memory.
+
+The live line and `evaluate` both run this.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,7 @@ Pixels = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """What one step gives, one entry a sample; on the scorer's device."""
+    """The result of one step, one entry a sample; on the scorer's device."""
 
     psnr_db: Tensor  # (B,) float32, dB
     distance: Tensor  # (B,) float32
@@ -40,7 +43,7 @@ class Scored:
     heat: Tensor  # (B, 64, 64) float32 in [0, 1]
 
     def samples(self) -> list[StepOutput]:
-        """Return each sample's output, moved to the host in two transfers: (B, 5) and (B, 64, 64)."""
+        """Return each sample's output, moved to the host in two transfers."""
         columns = (
             self.psnr_db,
             self.distance,
@@ -58,7 +61,7 @@ class Scored:
 
 
 class Followed(NamedTuple):
-    """What became of the memories; the fields are those of `Scored`."""
+    """The memories after a step; the fields are those of `Scored`."""
 
     gate_error: Tensor
     updated: Tensor
@@ -69,8 +72,8 @@ class Followed(NamedTuple):
 class Scorer:
     """A checkpoint on a device, in a precision, with a gate. Keeps no state between steps.
 
-    In bf16 the convolutions run under autocast, and what is read of the memory; queries, the memory's update, distances
-    and errors stay float32.
+    In bf16 the convolutions run under autocast, and what is read of the memory; queries, the
+    memory's update, distances and errors stay float32.
     """
 
     def __init__(
@@ -89,7 +92,8 @@ class Scorer:
                 False  # its default: 10 bits of mantissa, far from the authors' numbers
             )
         self._model = checkpoint.model.to(self.device)
-        self._model.to(memory_format=self._model.layout)  # type: ignore[call-overload]  # missing in torch's stubs
+        # torch's stubs lack this overload.
+        self._model.to(memory_format=self._model.layout)  # type: ignore[call-overload]
         self._items = checkpoint.items.to(self.device)
 
     @property
@@ -123,7 +127,10 @@ class Scorer:
         return self.step_normalised(self.normalise(clips), items, rules, weights)
 
     def normalise(self, clips: Sequence[Pixels] | Tensor) -> Tensor:
-        """(B, T, H, W, 3) uint8 RGB, as arrays or a tensor → (B, C T, H, W), as the weights expect them."""
+        """Return clips as the weights expect them: (B, C T, H, W) float32.
+
+        clips: (B, T, H, W, 3) uint8 RGB, as arrays or a tensor.
+        """
         order = self.checkpoint.preprocess.channel_order
         return to_clips(
             clips, self.device, order, gray=self.input_spec.gray, black=self.input_spec.black

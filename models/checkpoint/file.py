@@ -1,4 +1,7 @@
-"""One file a trained model: weights, memory items, configuration, calibration and provenance, in safetensors."""
+"""One safetensors file a trained model.
+
+It holds weights, memory items, configuration, calibration and provenance.
+"""
 
 from __future__ import annotations
 
@@ -39,9 +42,9 @@ class Checkpoint:
 def save_checkpoint(path: Path, checkpoint: Checkpoint, dtype: torch.dtype = torch.float32) -> None:
     """Write atomically: the file is there whole or not at all.
 
-    dtype: of the weights on disk; the items stay float32. float16 halves the file. Raises CheckpointError where a
-    number is not finite in it, and CheckpointError or OSError where the file cannot be written; what was there before
-    is still there then.
+    dtype: of the weights on disk; the items stay float32. float16 halves the file. Raises
+    CheckpointError where a number is not finite in it, and CheckpointError or OSError where the
+    file cannot be written; what was there before is still there then.
     """
     header = Header(
         model=checkpoint.name,
@@ -72,7 +75,11 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint, dtype: torch.dtype = tor
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
-    """Raises CheckpointError, in one line, for a file that is missing, damaged, foreign or does not fit its config."""
+    """Read a checkpoint.
+
+    Raises CheckpointError, in one line, for a file that is missing, damaged, foreign or does not
+    fit its config.
+    """
     header = read_header(path)
     config = make_config(header.model, header.config)
     try:
@@ -101,7 +108,8 @@ def load_checkpoint(path: Path) -> Checkpoint:
         raise CheckpointError(f"{path.name} holds numbers that are not finite: {broken}")
     if header.content_sha256 not in (None, _content_sha256(header, stored)):
         raise CheckpointError(
-            f"{path.name} is not what was written: its content has another digest than its header says"
+            f"{path.name} is not what was written: "
+            "its content has another digest than its header says"
         )
     model.eval().requires_grad_(False)
     return Checkpoint(
@@ -120,7 +128,10 @@ def describe_file(path: Path) -> str:
 
 
 def _content_sha256(header: Header, tensors: dict[str, Tensor]) -> str:
-    """Of all that decides a score: the header but for provenance, and every number as it is stored."""
+    """Return the SHA-256 of all that decides a score.
+
+    That is the header but for provenance, and every number as it is stored.
+    """
     found = sha256(header.deciding().encode())
     for name, tensor in sorted(tensors.items()):
         found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())

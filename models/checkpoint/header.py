@@ -1,4 +1,4 @@
-"""What a checkpoint says of itself, read without torch and without its weights."""
+"""The metadata of a checkpoint, read without torch and without its weights."""
 
 from __future__ import annotations
 
@@ -34,13 +34,16 @@ class Header:
     content_sha256: str | None = None  # of all that decides a score; None: of an older version
 
     def metadata(self) -> dict[str, str]:
-        """As safetensors keeps it: strings only."""
+        """Return the header as safetensors keeps it: strings only."""
         stored = asdict(self)
         stored["needs"] = stored.pop("input_spec")  # the key of earlier versions, too
         return {METADATA_KEY: json.dumps({"format": FORMAT, **stored}, sort_keys=True)}
 
     def deciding(self) -> str:
-        """What of it decides a score: all but where it came from, what follows from the rest, and the digest."""
+        """Return the part that decides a score, as JSON.
+
+        Left out are the provenance, what follows from the rest, and the digest.
+        """
         told = {"model": self.model, "config": self.config, "preprocess": asdict(self.preprocess)}
         bounds = asdict(self.calibration) if self.calibration else {}
         known = {
@@ -50,7 +53,10 @@ class Header:
 
 
 def read_header(path: Path) -> Header:
-    """Read `path`'s header. Raises CheckpointError: missing, damaged, not Lookout's, or from a newer version."""
+    """Read `path`'s header.
+
+    Raises CheckpointError: missing, damaged, not Lookout's, or from a newer version.
+    """
     try:
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
@@ -62,7 +68,8 @@ def read_header(path: Path) -> Header:
         raise CheckpointError(f"{path.name} is no readable checkpoint: {error}") from error
     if METADATA_KEY not in metadata:
         raise CheckpointError(
-            f"{path.name} was not written by Lookout (MNAD weights of the authors: lookout import-mnad)"
+            f"{path.name} was not written by Lookout "
+            "(MNAD weights of the authors: lookout import-mnad)"
         )
     return _parse(path, metadata[METADATA_KEY])
 
@@ -100,13 +107,20 @@ def _input_spec(data: dict[str, Any]) -> InputSpec:
 
 
 def stored_precision(path: Path) -> str:
-    """Of the weights of a checkpoint that `read_header` takes: float16 or float32."""
+    """Return the precision of the stored weights: float16 or float32.
+
+    path: a checkpoint that `read_header` takes.
+    """
     with safe_open(path, framework="numpy") as file:
-        found = {file.get_slice(name).get_dtype() for name in file.keys()}  # noqa: SIM118  it is no mapping
+        names = file.keys()
+        found = {file.get_slice(name).get_dtype() for name in names}
     return "float16" if "F16" in found else "float32"
 
 
 def find_checkpoints(*folders: Path) -> dict[str, Path]:
-    """Return the checkpoints of all folders by name (file stem), sorted. The first folder that has a name wins."""
+    """Return the checkpoints of all folders by name (file stem), sorted.
+
+    The first folder that has a name wins.
+    """
     found = {path.stem: path for folder in reversed(folders) for path in folder.glob(f"*{SUFFIX}")}
     return dict(sorted(found.items()))

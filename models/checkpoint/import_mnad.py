@@ -1,4 +1,7 @@
-"""Take over a checkpoint of the MNAD authors' code, converted to safetensors with its memory as `m_items`."""
+"""Import a checkpoint of the MNAD authors' code.
+
+It was converted to safetensors, with its memory as `m_items`.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,9 @@ _FIRST, _LAST_ENCODING = "encoder.moduleConv1.0.weight", "encoder.moduleConv4.3.
 
 
 def import_mnad(weights: Path) -> Checkpoint:
-    """Read the authors' weights for prediction; sizes are read off the tensors, inputs are B, G, R at 256x256.
+    """Read the authors' weights for prediction.
+
+    Sizes are read off the tensors; inputs are B, G, R at 256x256.
 
     Raises CheckpointError where the file is damaged or its tensors are not MNAD's.
     """

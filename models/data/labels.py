@@ -1,7 +1,7 @@
 """Frame labels: which frames of the test clips are anomalous.
 
-`labels.json` in the data folder; without it `testing/test_frame_mask/NN_MMMM.npy`, as ShanghaiTech is distributed;
-without that, what the masks of the pixels say (Ped2 and Avenue as distributed).
+`labels.json` in the data folder; without it `testing/test_frame_mask/NN_MMMM.npy`, as ShanghaiTech
+is distributed; without that, what the masks of the pixels say (Ped2 and Avenue as distributed).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ SHANGHAITECH = ("testing/test_frame_mask", "test_frame_mask")
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """What is known of one clip."""
+    """The labels of one clip, and the file they come from."""
 
     source: str  # the file that says so
     clip: str
@@ -37,7 +37,8 @@ class Truth:
         """Its labels. Raises DataError where there are not as many as the clip has frames."""
         if len(self.labels) != frames:
             raise DataError(
-                f"{self.source} says that clip {self.clip} has {len(self.labels)} frames; it has {frames}"
+                f"{self.source} says that clip {self.clip} has {len(self.labels)} frames; "
+                f"it has {frames}"
             )
         return self.labels
 
@@ -45,10 +46,10 @@ class Truth:
 def read_labels(
     data: Path, clips: list[Path], masks: Mapping[str, Masked] | None
 ) -> dict[str, Truth] | None:
-    """What is known of these clips; None where there is nothing.
+    """Return the labels of these clips by name; None where there are none.
 
-    Raises DataError where a file is damaged or missing, or does not fit its clip; VideoError where a clip that may not
-    fit cannot be decoded.
+    Raises DataError where a file is damaged or missing, or does not fit its clip; VideoError where
+    a clip that may not fit cannot be decoded.
     """
     names = [path.stem for path in clips]
     found = _own(data / "labels.json", names) or _shanghaitech(data, names) or _of_masks(masks)
@@ -79,7 +80,8 @@ def _of_intervals(name: str, entry: dict[str, Any]) -> Labels:
     for first, last in entry["anomalous_first_last_0based_inclusive"]:
         if not 0 <= first <= last < frames:
             raise DataError(
-                f"labels.json: interval {first} to {last} does not fit clip {name} of {frames} frames"
+                f"labels.json: interval {first} to {last} does not fit "
+                f"clip {name} of {frames} frames"
             )
         labels[first : last + 1] = 1
     return labels

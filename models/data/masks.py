@@ -1,8 +1,8 @@
-"""Pixel ground truth: which regions of a frame are anomalous, and which of them are one thing that moves.
+"""Pixel ground truth: the anomalous regions of each frame, and their tracks.
 
-`NN_mask.npz` beside the clip `NN`: `mask` is packed bits along the last axis, `shape` is (frames, H, W). Or as it is
-distributed: with Ped2 a folder of images `TestNNN_gt` beside the clip, with Avenue `N_label.mat`, with ShanghaiTech
-`test_pixel_mask/NN_MMMM.npy`.
+`NN_mask.npz` beside the clip `NN`: `mask` is packed bits along the last axis, `shape` is (frames,
+H, W). Or as it is distributed: with Ped2 a folder of images `TestNNN_gt` beside the clip, with
+Avenue `N_label.mat`, with ShanghaiTech `test_pixel_mask/NN_MMMM.npy`.
 """
 
 from __future__ import annotations
@@ -60,7 +60,10 @@ class Masked:
 
     @classmethod
     def of(cls, mask: Mask) -> Masked:
-        """mask: (N, H, W) 0/1. A track is what is connected over frames: regions of two frames that share a pixel."""
+        """Return the regions and tracks of a mask (N, H, W) 0/1.
+
+        A track is connected over frames: regions of two frames that share a pixel.
+        """
         tracks, _ = label(mask, LINKED)  # (N, H, W), 1-based
         cell = _cell_of_pixel(*mask.shape[1:])
         regions = [_regions(frame, tracks[i], cell) for i, frame in enumerate(mask)]
@@ -70,8 +73,8 @@ class Masked:
 def read_masks(data: Path, clips: list[Path]) -> dict[str, Masked] | None:
     """The ground truth of each clip, in the first of FORMS that is there; None where none has one.
 
-    data: the folder that the clips were found in. Raises DataError where some have one and others do not, or where a
-    mask is damaged or does not fit its clip.
+    data: the folder that the clips were found in. Raises DataError where some have one and others
+    do not, or where a mask is damaged or does not fit its clip.
     """
     for form in FORMS:
         places = {clip: form.place(data, clip) for clip in clips}
@@ -192,5 +195,5 @@ def _regions(frame: Mask, tracks: npt.NDArray[np.int32], cell: Cells) -> list[Re
 
 
 def _count(cells: Cells) -> Cells:
-    """How often each cell is named, (64, 64)."""
+    """Count how often each cell is named, (64, 64)."""
     return np.bincount(cells, minlength=SIDE * SIDE).reshape(SIDE, SIDE)

@@ -1,9 +1,10 @@
 """Frame AUC and AP five ways, events and alarms, regions, and every number behind them.
 
-`per_video_minmax` is the paper's protocol: each part scaled over its whole video, which needs the video's future.
-`none` normalises nothing. `causal` and `local` are what the live service would have shown, of the paper's parts and of
-the local score: with the bounds stored in the checkpoint, or, where it has none, with those learned from the first
-frames scored, exactly as a camera learns. `fused` is offline again: the best that we know of the same network.
+`per_video_minmax` is the paper's protocol: each part scaled over its whole video, which needs the
+video's future. `none` normalises nothing. `causal` and `local` are what the live service would have
+shown, of the paper's parts and of the local score: with the bounds stored in the checkpoint, or,
+where it has none, with those learned from the first frames scored, exactly as a camera learns.
+`fused` is offline again: the best that we know of the same network.
 """
 
 from __future__ import annotations

@@ -32,7 +32,10 @@ class FrameMetrics:
 
     @property
     def left_out(self) -> list[str]:
-        """The videos that say nothing to `auc_macro`: all their frames are of one class, or none has a value."""
+        """The videos that `auc_macro` leaves out.
+
+        All their frames are of one class, or none has a value.
+        """
         return [name for name, auc in self.auc_of_video.items() if auc is None]
 
     def as_json(self) -> dict[str, Any]:
@@ -46,7 +49,10 @@ class FrameMetrics:
 
 
 def frame_metrics(labels: dict[str, Labels], values: dict[str, Floats]) -> FrameMetrics:
-    """Labels (N,) 0/1 and values (N,) of each video's scored frames; a frame without a value (nan) is left out.
+    """Return the frame metrics of all videos.
+
+    labels: (N,) 0/1, and values: (N,), of each video's scored frames. A frame without a value (nan)
+    is left out.
 
     Raises DataError where a video has not as many labels as values.
     """

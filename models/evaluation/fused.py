@@ -1,7 +1,8 @@
-"""The best offline score of one model that we know of: the paper's and the local one, fused and smoothed.
+"""The best known offline score of one model: the paper's and the local one, fused and smoothed.
 
-Chosen among fifteen by anomalies made into held-out normal clips (ADR 50, `python -m tests.bench.offline`). It
-needs no second network, but the whole video: for tables, as the paper's own.
+Chosen among fifteen by anomalies made into held-out normal clips (ADR 50, `python -m
+tests.bench.offline`). It needs no second network, but the whole video: for tables, as the paper's
+own.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ AROUND = 8
 def value_fused(paper: Floats, local_db: Floats) -> Floats:
     """One video's scores: (N,) in [0, 1].
 
-    paper: (N,), `scoring.value_minmax`. local_db: (N,) in dB, `local.LocalScore`; scaled over the video likewise.
+    paper: (N,), `scoring.value_minmax`. local_db: (N,) in dB, `local.LocalScore`; scaled over the
+    video likewise.
     """
     both = (paper + minmax(local_db)) / 2
     return np.array([both[max(0, i - AROUND) : i + 1 + AROUND].mean() for i in range(len(both))])

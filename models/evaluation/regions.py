@@ -1,7 +1,8 @@
-"""Where in the picture: RBDC and TBDC, and the AUC over pixels.
+"""Localisation metrics: RBDC and TBDC, and the AUC over pixels.
 
-Ramachandra and Jones, "Street Scene", WACV 2020: what is found must lie where the anomaly is. The detected regions at a
-threshold are the connected components of the heatmap's cells that reach it; they are compared in pixels of the mask.
+Ramachandra and Jones, "Street Scene", WACV 2020: what is found must lie where the anomaly is. The
+detected regions at a threshold are the connected components of the heatmap's cells that reach it;
+they are compared in pixels of the mask.
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ Floats = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]
 
 LEAST_IOU = 0.1
-"""β: a true region is found, and a detected one is not false, from this intersection over union on."""
+"""β: the least intersection over union of a true region that is found, and of a detected one that
+is not false.
+"""
 
 LEAST_SHARE = 0.1
 """α: a track is found when this share of its regions is."""
@@ -34,7 +37,7 @@ LEVELS = 100
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """What one threshold on the heatmap gives."""
+    """One point of the curve: the detections at one threshold on the heatmap."""
 
     threshold: float  # RMSE a cell, peak 1
     false_regions_per_frame: float
@@ -44,7 +47,10 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class RegionMetrics:
-    """In percent; None where no scored frame has an anomalous region (for pixels: or no normal pixel)."""
+    """The localisation metrics, in percent.
+
+    None where no scored frame has an anomalous region (for pixels: or no normal pixel).
+    """
 
     regions: int  # anomalous, of all scored frames
     tracks: int
@@ -77,7 +83,12 @@ class Pictured:
 
     @classmethod
     def of(cls, name: str, masked: Masked, heat: Heat, first: int, frames: int) -> Pictured:
-        """first: 0-based, of those scored; frames: of the clip. Raises DataError where the mask has not as many."""
+        """Return one clip's heatmaps with its masks.
+
+        first: 0-based, of those scored; frames: of the clip.
+
+        Raises DataError where the mask has not as many.
+        """
         if len(masked.regions) != frames:
             raise DataError(
                 f"{name}_mask.npz has {len(masked.regions)} frames; the clip has {frames}"
@@ -119,7 +130,10 @@ def region_metrics(clips: Mapping[str, Pictured]) -> RegionMetrics:
 
 
 def _tracks(clips: Mapping[str, Pictured]) -> Counts:
-    """The track of each region, (regions,), numbered from 0 over all clips: those with a scored frame only."""
+    """Return the track of each region, (regions,), numbered from 0 over all clips.
+
+    Only tracks with a scored frame count.
+    """
     names = [
         (name, region.track)
         for name, clip in clips.items()
@@ -131,7 +145,10 @@ def _tracks(clips: Mapping[str, Pictured]) -> Counts:
 
 
 def _levels(clips: Mapping[str, Pictured]) -> list[int]:
-    """Thresholds, descending: those that 1 cell reaches, a few more, ... all cells, in steps of one factor."""
+    """Return the thresholds, descending.
+
+    They are those that 1 cell reaches, a few more, ... all cells, in steps of one factor.
+    """
     cells_at = np.sum(
         [np.bincount(clip.heat.ravel(), minlength=PEAK + 1) for clip in clips.values()], axis=0
     )
@@ -177,10 +194,12 @@ def _area(false_per_frame: list[float], found_percent: list[float]) -> float:
 
 
 def best_at(false_per_frame: list[float], found_percent: list[float]) -> tuple[Floats, Floats]:
-    """Rates of false regions from 0 to 1, and the best that a threshold with no more of them finds; a step function.
+    """Return rates of false regions, and the most that a threshold with no more of them finds.
 
-    A curve of components folds back where low thresholds melt them into one. Steps, no straight lines between
-    thresholds: never more than could be chosen.
+    A step function over rates from 0 to 1.
+
+    A curve of components folds back where low thresholds melt them into one. Steps, no straight
+    lines between thresholds: never more than could be chosen.
     """
     order = np.argsort(false_per_frame, kind="stable")
     rate, best = (

@@ -1,4 +1,4 @@
-"""When an alert opens and closes: threshold with hysteresis and minimum duration on the live value.
+"""The alert policy: threshold with hysteresis and minimum duration on the live value.
 
 Time is the frames' own `captured_at`, so that a replay of the same scores opens the same alerts.
 Alerting runs the policy on live scores, evaluation on the values of test clips.
@@ -17,7 +17,7 @@ PEAK_EVERY_S = 1.0
 
 
 class TimedValue(Protocol):
-    """What the policy reads of a score."""
+    """The part of a score that the policy reads."""
 
     @property
     def session(self) -> int: ...
@@ -60,7 +60,7 @@ PolicyEvent = AlertOpened | PeakRaised | AlertClosed
 
 @dataclass(frozen=True, slots=True)
 class PolicyState:
-    """What the policy remembers between two scores of one camera: plain values, so that it can be
+    """The policy's state between two scores of one camera: plain values, so that it can be
     stored. All times are `captured_at` of a score.
     """
 

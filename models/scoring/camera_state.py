@@ -79,7 +79,7 @@ class CameraState:
 
     @property
     def normalizer(self) -> Normalizer:
-        """Where the camera's bounds come from."""
+        """The source of the camera's bounds."""
         return self._normalizer
 
     @property
@@ -89,7 +89,7 @@ class CameraState:
 
     @property
     def rollbacks(self) -> int:
-        """How often the memory went back to the trained items."""
+        """Number of times the memory went back to the trained items."""
         return self._rollback.rollbacks
 
     @property

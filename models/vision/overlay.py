@@ -10,8 +10,9 @@ from lookout.models.vision.quantize import PEAK
 
 FAINT_RMSE = 0.02
 FULL_RMSE = 0.20
-"""Errors up to FAINT (peak 1) are not drawn, from FULL on the colour is strongest. Both are fixed, so
-that pictures of different frames compare.
+"""Errors (peak 1) up to FAINT are not drawn, from FULL on the colour is strongest.
+
+Both are fixed, so that pictures of different frames compare.
 """
 
 FAINT_RGB = np.array([255, 210, 70], np.float32)  # yellow

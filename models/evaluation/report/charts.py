@@ -55,14 +55,16 @@ class Chart:
         parts = [self._span(span) for span in spans]
         parts += self._axes()
         if level is not None:
-            parts.append(
-                f'<path class="level" d="{self._path([self.x_range[0], self.x_range[1]], [level, level])}"/>'
-            )
+            path = self._path([self.x_range[0], self.x_range[1]], [level, level])
+            parts.append(f'<path class="level" d="{path}"/>')
         for line, colour in zip(lines, COLOURS[: len(lines)], strict=True):
             x, y = np.asarray(line.x, float), np.asarray(line.y, float)
             x, y = (np.repeat(x, 2)[1:], np.repeat(y, 2)[:-1]) if line.steps else (x, y)
             parts.append(f'<path class="line" stroke="{colour}" d="{self._path(x, y)}"/>')
-        size = f'width="{self.width_px}" height="{self.height_px}" viewBox="0 0 {self.width_px} {self.height_px}"'
+        size = (
+            f'width="{self.width_px}" height="{self.height_px}" '
+            f'viewBox="0 0 {self.width_px} {self.height_px}"'
+        )
         return f"<figure><svg {size}>{''.join(parts)}</svg>{_legend(lines)}</figure>"
 
     def _x(self, x: float) -> float:

@@ -1,6 +1,7 @@
-"""One evaluation as one HTML file: numbers, curves, every clip's values, and the worst frames as pictures.
+"""One evaluation as one HTML file: numbers, curves, every clip's values, and the worst frames.
 
-It holds everything itself and loads nothing. It shows frames of the footage: it belongs where the footage may lie.
+It holds everything itself and loads nothing. It shows frames of the footage: it belongs where the
+footage may lie.
 """
 
 from __future__ import annotations
@@ -22,11 +23,15 @@ from lookout.models.evaluation.report.tables import NAMES, event_words, percent
 from lookout.models.evaluation.report.worst_frames import Ranked, Wrong, jpegs, ranked
 
 STYLE = """
-body { font: 14px/1.5 system-ui, sans-serif; max-width: 1060px; margin: 2em auto; padding: 0 1em; color: #222 }
-table { border-collapse: collapse } th, td { padding: .2em .8em .2em 0; text-align: left; font-weight: normal }
+body { font: 14px/1.5 system-ui, sans-serif; max-width: 1060px; margin: 2em auto; padding: 0 1em; \
+color: #222 }
+table { border-collapse: collapse } th, td { padding: .2em .8em .2em 0; text-align: left; \
+font-weight: normal }
 th { color: #666 } td.n { text-align: right; font-variant-numeric: tabular-nums }
-figure { display: inline-block; margin: 0 1em 1em 0; vertical-align: top } figcaption { font-size: 12px; color: #666 }
-svg text { font-size: 11px; fill: #666 } .axis { stroke: #999; fill: none } .line { fill: none; stroke-width: 1.5 }
+figure { display: inline-block; margin: 0 1em 1em 0; vertical-align: top } \
+figcaption { font-size: 12px; color: #666 }
+svg text { font-size: 11px; fill: #666 } .axis { stroke: #999; fill: none } \
+.line { fill: none; stroke-width: 1.5 }
 .level { stroke: #999; stroke-dasharray: 4 3; fill: none }
 .anomalous { fill: #fbe3e3 } .alarm { fill: #555 } .false { fill: #d22 } img { display: block }
 """
@@ -34,7 +39,11 @@ POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 
 def as_html(evaluation: Evaluation, paths: list[Path], facts: Mapping[str, object]) -> str:
-    """facts: what was run, name by name. Needs the heatmaps; `paths` are the clips, which are decoded once more."""
+    """Return the report as an HTML document.
+
+    evaluation: with its heatmaps. paths: the clips, which are decoded once more. facts: what was
+    run, name by name.
+    """
     worst = ranked(evaluation)
     parts = [
         "<h1>Evaluation</h1>",
@@ -168,7 +177,8 @@ def _figure(wrong: Wrong, jpeg: bytes) -> str:
     state = "within an alarm" if wrong.alarmed else "no alarm"
     words = escape(f"clip {wrong.clip}, frame {wrong.frame}: {wrong.value:.3f}, {state}")
     data = b64encode(jpeg).decode()
-    return f'<figure><img alt="{words}" src="data:image/jpeg;base64,{data}"><figcaption>{words}</figcaption></figure>'
+    image = f'<img alt="{words}" src="data:image/jpeg;base64,{data}">'
+    return f"<figure>{image}<figcaption>{words}</figcaption></figure>"
 
 
 def _clip(evaluation: Evaluation, clip: ClipScores) -> str:

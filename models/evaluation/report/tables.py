@@ -1,4 +1,4 @@
-"""What an evaluation leaves behind: lines for a person, numbers for programs, a plot a clip."""
+"""Results of an evaluation: lines for the user, numbers for programs, a plot a clip."""
 
 from __future__ import annotations
 
@@ -30,10 +30,11 @@ def check_suffix(option: str, path: Path | None, *suffixes: str) -> None:
 
 
 def as_lines(evaluation: Evaluation) -> str:
-    """The table that a person reads."""
+    """Return the table that the user reads."""
     updated = np.concatenate([clip.memory_updated for clip in evaluation.clips])
     lines = [
-        f"{len(evaluation.clips)} clips, {len(updated)} scored frames, {updated.mean():.1%} updated the memory"
+        f"{len(evaluation.clips)} clips, {len(updated)} scored frames, "
+        f"{updated.mean():.1%} updated the memory"
     ]
     for way, name in NAMES.items():
         lines.append(
@@ -49,7 +50,10 @@ def as_lines(evaluation: Evaluation) -> str:
         lines.append("alarms: left out, a clip does not say its frame rate (--fps)")
     if evaluation.regions is not None:
         found = evaluation.regions
-        words = f"RBDC {percent(found.rbdc)}, TBDC {percent(found.tbdc)}, AUC over pixels {percent(found.pixel_auc)}"
+        words = (
+            f"RBDC {percent(found.rbdc)}, TBDC {percent(found.tbdc)}, "
+            f"AUC over pixels {percent(found.pixel_auc)}"
+        )
         lines.append(f"{found.regions} regions, {found.tracks} tracks: {words}")
     if evaluation.calibration == "learn":
         lines.append(
@@ -57,13 +61,17 @@ def as_lines(evaluation: Evaluation) -> str:
         )
     elif evaluation.local_calibration == "learn":
         lines.append(
-            "local score's bounds: learned from the first frames scored (the calibration holds none of it)"
+            "local score's bounds: learned from the first frames scored "
+            "(the calibration holds none of it)"
         )
     return "\n".join(lines)
 
 
 def _frame_words(found: FrameMetrics) -> str:
-    words = f"{percent(found.auc_micro)} (macro {percent(found.auc_macro)}, AP {percent(found.ap_micro)})"
+    words = (
+        f"{percent(found.auc_micro)} (macro {percent(found.auc_macro)}, "
+        f"AP {percent(found.ap_micro)})"
+    )
     return words + (f", macro without {', '.join(found.left_out)}" if found.left_out else "")
 
 

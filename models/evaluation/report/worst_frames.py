@@ -1,4 +1,4 @@
-"""The frames that an evaluation got most wrong, as pictures: what was seen, beside where the error was."""
+"""The frames that an evaluation got most wrong, as pictures: each beside its heatmap."""
 
 from __future__ import annotations
 
