@@ -93,7 +93,10 @@ def get_camera(camera: str, services: ServicesDep) -> CameraView:
 @router.patch("/{camera}")
 def change_camera(
     camera: str,
-    change: Annotated[CameraChange, Body(openapi_examples=CHANGE_EXAMPLES)],  # type: ignore[valid-type]
+    change: Annotated[
+        CameraChange,  # type: ignore[valid-type]
+        Body(openapi_examples=CHANGE_EXAMPLES),
+    ],
     services: ServicesDep,
 ) -> CameraView:
     """Change a camera and restart it; `{"enabled": true}` plays a file that has ended again.

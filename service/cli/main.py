@@ -100,7 +100,7 @@ def scene(
     ] = 30.0,
     seed: Seed = 1,
 ) -> None:
-    """Draw the demo's scene: normal clips to train on, labelled clips with anomalies to evaluate on."""
+    """Draw the demo's scene: normal clips to train on, labelled clips to evaluate on."""
     from lookout.service.demo.scene import write_dataset  # noqa: PLC0415
 
     write_dataset(out, train_clips=train_clips, test_clips=test_clips, seconds=seconds, seed=seed)

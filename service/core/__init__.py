@@ -1,1 +1,1 @@
-"""What every room shares: messages, settings, errors, logging, metrics."""
+"""The ground that every room shares: messages, settings, errors, logging, metrics."""

@@ -1,4 +1,4 @@
-"""Cameras: what a client may ask for (`CameraSpec`), and the record that the store keeps (`Camera`).
+"""Cameras: the fields that a client sets (`CameraSpec`) and the store's record (`Camera`).
 
 `CameraSpec` is the one definition of a camera's fields. POST takes them all, PATCH all but the id
 (`CameraChange`), the store keeps them in `Camera` and the API shows them in `CameraView`. OpenAPI,
@@ -73,7 +73,7 @@ class AlertSettings(BaseModel):
 
 
 class CameraSpec(BaseModel):
-    """What a client may ask for. Cross-field checks that need no setting are here too."""
+    """The fields that a client sets. Cross-field checks that need no setting are here too."""
 
     model_config = STRICT
 

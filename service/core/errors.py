@@ -1,12 +1,12 @@
-"""What can go wrong outside the mathematics, and who has to read about it.
+"""Errors outside the mathematics, by who has to act on them.
 
-LookoutError                 one line for a person; never a password in it; a command that it ends has exit code 1
+LookoutError                 one line for the operator, without passwords; exit code 1 of a command
 ├── SettingsError            an environment variable or option is wrong: exit code 2
 │   ├── UnprotectedError     other machines could come in, and no token is set: exit code 3
 │   └── NoDeviceError        the GPU that is asked for is not there: exit code 5
 ├── AddressError             the address to listen on cannot be had: exit code 4
 ├── SourceError              a camera's stream cannot be used
-│   ├── SourceRefusedError   trying again will not help: the camera is `failed` until somebody changes it
+│   ├── SourceRefusedError   a retry will not help: the camera is `failed` until it is changed
 │   └── SourceLostError      it may come back: the camera is `reconnecting`
 │       └── SourceStalledError   it is there and gives no picture: the camera is `stalled`
 ├── RequestError             a request asks for something that cannot be (HTTP 422)
@@ -67,11 +67,11 @@ class RequestError(LookoutError):
 
 
 class NotFoundError(LookoutError):
-    """What was asked for is not there."""
+    """The camera, alert or frame that a request names is not there."""
 
 
 class ConflictError(LookoutError):
-    """What should be made exists already."""
+    """The thing to be created exists already."""
 
 
 class BrokenMessageError(LookoutError):

@@ -1,4 +1,4 @@
-"""Starting and stopping: signals become one Event, and children end when their parent does, however it ended."""
+"""Starting and stopping: signals set one Event, and children end with their parent."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ _PR_SET_PDEATHSIG = 1
 
 @contextlib.contextmanager
 def stop_on_signals() -> Iterator[threading.Event]:
-    """An event that SIGINT and SIGTERM set. Main thread only; the former handlers come back afterwards.
+    """Yield an event that SIGINT and SIGTERM set, and restore the former handlers afterwards.
 
-    Set explicitly, since a shell starts background commands with SIGINT ignored.
+    Main thread only. The handlers are set explicitly, since a shell starts background commands
+    with SIGINT ignored.
     """
     stop = threading.Event()
 
@@ -34,13 +35,19 @@ def stop_on_signals() -> Iterator[threading.Event]:
 
 
 def die_with_parent(with_signal: signal.Signals = signal.SIGTERM) -> None:
-    """Have the kernel end this process when its parent dies, by kill -9 too (Linux; elsewhere nothing)."""
+    """Have the kernel end this process when its parent dies, by kill -9 too.
+
+    Does nothing outside Linux.
+    """
     if sys.platform != "linux":
         return
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, int(with_signal), 0, 0, 0)
 
 
 def end_if_orphaned(parent_pid: int) -> None:
-    """Close the gap between fork and `die_with_parent`: end at once if the parent is gone already."""
+    """End at once if the parent is gone already.
+
+    This closes the gap between fork and `die_with_parent`.
+    """
     if os.getppid() != parent_pid:
         raise SystemExit(0)

@@ -1,6 +1,7 @@
 """Log lines on standard error, one a happening, and never a camera's password in them.
 
-`extra={"camera": …, "session": …, "seq": …}` says what a line is about; in JSON these are fields of their own.
+`extra={"camera": …, "session": …, "seq": …}` says what a line is about; in JSON
+these are fields of their own.
 """
 
 from __future__ import annotations
@@ -53,7 +54,9 @@ class Json(logging.Formatter):
 
 
 def set_up(stage: str, level: str, form: str = "text") -> None:
-    """Configure the logging of this process: whatever it says, warnings and what ends a thread or itself too.
+    """Configure the logging of this process.
+
+    Warnings and uncaught exceptions, of threads too, are logged like every other line.
 
     stage: of whom each line is; level: a name of logging's; form: `text` or `json`.
     """

@@ -1,4 +1,4 @@
-"""Everything that crosses a border, on one screen. Dataclasses only; `codec.py` knows how they look in Redis.
+"""Every message between stages. Dataclasses only; `codec.py` writes and reads them in Redis.
 
 Times are UTC seconds since the epoch. Higher `value` = more abnormal, everywhere.
 """
@@ -21,7 +21,8 @@ AlertState = Literal["open", "closed"]
 class FrameId(NamedTuple):
     """A frame's name; its score and heatmap carry the same. A later session or frame is greater."""
 
-    session: int  # ms since the epoch at the session's start, or more: never reused, never smaller than before
+    # ms since the epoch at the session's start, or more: never reused, never smaller than before
+    session: int
     seq: int  # 0-based, +1 a kept frame
 
     def __str__(self) -> str:
@@ -91,7 +92,7 @@ class Score:
 
 @dataclass(frozen=True, slots=True)
 class Heat:
-    """Where the prediction was wrong: root mean squared error a cell, peak 1, times 65535."""
+    """The heatmap of a frame: root mean squared error a cell, peak 1, times 65535."""
 
     camera: str
     session: int
@@ -125,7 +126,10 @@ class CameraEvent:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Consecutive frames that were never scored, and why. Every frame is either scored or in one of these."""
+    """Consecutive frames that were never scored, and the reason.
+
+    Every frame is either scored or in one of these.
+    """
 
     camera: str
     session: int
@@ -144,7 +148,7 @@ class AlertEvent:
 
 @dataclass(frozen=True, slots=True)
 class IngestReport:
-    """What the ingest worker says of one camera, about once a second."""
+    """A camera's state at the ingest worker, written about once a second."""
 
     state: Literal["starting", "online", "reconnecting", "stalled", "ended", "failed"]
     at: float
@@ -163,7 +167,7 @@ class IngestReport:
 
 @dataclass(frozen=True, slots=True)
 class InferenceReport:
-    """What the inference worker says of one camera, about once a second."""
+    """A camera's state at the inference worker, written about once a second."""
 
     state: Literal["learning", "online", "failed"]
     at: float

@@ -1,8 +1,8 @@
-"""Every metric that /metrics tells, in one list; docs/metrics.md is made of it.
+"""Every metric that /metrics serves, in one list; docs/metrics.md is generated from it.
 
-Counters lie in Redis, one for each camera or stage and none for a process: every worker adds to them, so that they are
-right however many there are, and go on when a worker ends or a camera changes hands. Those on the bus start anew when
-the bus does, as Prometheus expects of a counter.
+Counters lie in Redis, one for each camera or stage and none for a process: every worker adds to
+them, so that they are right for any number of workers, and go on when a worker ends or a camera
+moves to another. Those on the bus restart from 0 with the bus, as Prometheus expects of a counter.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ LABELS: Mapping[str, str] = {
     "state": ", ".join(CameraStatus),
     "server": ", ".join(SERVERS),
     "stage": ", ".join(REPORTING_NAMES),
-    "worker": "name of a worker that was heard of in the last 10 s: host, process id, four random letters",
+    "worker": "name of a worker that was heard of in the last 10 s: host, process id, four random "
+    "letters",
     "sink": "name of a sink of alerting",
     "result": ", ".join(RESULTS),
     "version": "of Lookout",
@@ -252,16 +253,23 @@ MILLION = 1_000_000
 
 
 def observed(metric: Metric, value: float) -> dict[str, int]:
-    """Which counters one observation raises, and by how much; a negative one (clocks apart) counts as 0."""
+    """Return the counters that one observation raises, each with its increment.
+
+    A negative value (clocks apart) counts as 0.
+    """
     value = max(0.0, value)
     bound = next((bound for bound in metric.bounds if value <= bound), math.inf)
     return {f"{metric.name}:{bound:g}": 1, f"{metric.name}:sum": round(value * MILLION)}
 
 
 def buckets(metric: Metric, counters: Mapping[str, int]) -> tuple[list[tuple[float, int]], float]:
-    """What `observed` has added up to: how many up to each bound, infinity last; and the sum."""
-    told, many = [], 0
+    """Return the cumulative count up to each bound, infinity last, and the sum.
+
+    counters: the sums of what `observed` returned.
+    """
+    cumulative = []
+    count = 0
     for bound in (*metric.bounds, math.inf):
-        many += counters.get(f"{metric.name}:{bound:g}", 0)
-        told.append((bound, many))
-    return told, counters.get(f"{metric.name}:sum", 0) / MILLION
+        count += counters.get(f"{metric.name}:{bound:g}", 0)
+        cumulative.append((bound, count))
+    return cumulative, counters.get(f"{metric.name}:sum", 0) / MILLION

@@ -20,7 +20,7 @@ Precision = Literal["auto", "fp32", "bf16"]
 SHIPPED_MODELS = Path(__file__).resolve().parents[2] / "models" / "checkpoints"
 
 RENAMED = {"infer_workers": "inference_workers"}
-"""Settings of version 0.1 and what they are called now. The old variables work for one more release."""
+"""Old name → new name of settings of version 0.1; the old variables work for one more release."""
 
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/-]{16,256}=*")  # RFC 6750: what may stand behind `Bearer`
 
@@ -28,7 +28,8 @@ _TOKEN = re.compile(r"[A-Za-z0-9._~+/-]{16,256}=*")  # RFC 6750: what may stand 
 def _usable(token: SecretStr) -> SecretStr:
     if not _TOKEN.fullmatch(token.get_secret_value()):
         raise ValueError(
-            "16 to 256 letters, digits or . _ ~ + / - are needed; `openssl rand -hex 32` makes a good one"
+            "16 to 256 letters, digits or . _ ~ + / - are needed; `openssl rand -hex 32` makes a "
+            "good one"
         )
     return token
 
@@ -49,7 +50,8 @@ class Settings(BaseSettings):
         default=None,
         description="the one folder of checkpoints; a model's name is its file's stem",
         json_schema_extra={
-            "default_text": "`models` in `LOOKOUT_DATA_DIR`, then the checkpoints that come with Lookout"
+            "default_text": "`models` in `LOOKOUT_DATA_DIR`, then the checkpoints that come with "
+            "Lookout"
         },
     )
     bus_url: str | None = Field(
@@ -235,7 +237,8 @@ class Settings(BaseSettings):
 def load_settings(**overrides: object) -> Settings:
     """Build the settings from the environment and the options given on the command line.
 
-    Raises SettingsError, naming each wrong variable on one line; values are not repeated (they may hold a password).
+    Raises SettingsError, naming each wrong variable on one line; values are not repeated, since
+    they may hold a password.
     """
     given = renamed_settings(os.environ)
     given |= {name: value for name, value in overrides.items() if value is not None}

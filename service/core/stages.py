@@ -1,8 +1,9 @@
 """The stages of Lookout, each named once.
 
-A stage is one process with one `run(settings, stop)`. Its name is the sub-command of the command line, the process that
-the supervisor starts, the word in log lines, metric labels and /readyz, the build target and image (`lookout-<name>`),
-the Compose service and the Kubernetes Deployment. Tests hold the deployment files against this list.
+A stage is one process with one `run(settings, stop)`. Its name is the sub-command of the command
+line, the process that the supervisor starts, the word in log lines, metric labels and /readyz, the
+build target and image (`lookout-<name>`), the Compose service and the Kubernetes Deployment. Tests
+hold the deployment files against this list.
 """
 
 from __future__ import annotations

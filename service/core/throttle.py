@@ -1,4 +1,4 @@
-"""How often the same thing is logged."""
+"""Limits on how often the same thing is logged."""
 
 from __future__ import annotations
 

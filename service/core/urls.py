@@ -11,7 +11,8 @@ from urllib.parse import unquote, urlsplit
 
 from lookout.service.core.errors import SourceRefusedError
 
-# ASCII whitespace alone ends an address in a text: a password may hold quotes, brackets and other spaces.
+# ASCII whitespace alone ends an address in a text: a password may hold quotes, brackets and other
+# spaces.
 _URL = re.compile(r"(?i)\b[a-z][a-z0-9+.-]{0,30}://[^ \t\n\r\f\v]*")
 _ENCODED_URL = re.compile(r"(?i)\b([a-z][a-z0-9+.-]{0,30}%3a%2f%2f)[^ \t\n\r\f\v]*")
 _ANOTHER_URL = re.compile(r"\s\S*://")
@@ -20,10 +21,11 @@ _TO_BE_ENCODED = frozenset("\"'`<>\\")
 
 
 def mask(text: str) -> str:
-    """Replace user and password in every URL of `text`, and values of its path and query that are named as such.
+    """Replace user and password in every URL of `text`.
 
-    A text that begins with an address and names no other is taken for one address, spaces and all: it may lose more
-    than its password, never show it.
+    Values of a path or query whose names say that they are secrets are replaced, too. A text that
+    begins with an address and names no other is taken for one address, spaces and all: it may lose
+    more than its password, never show it.
     """
     text = _ENCODED_URL.sub(r"\1***", text)  # a part of another address
     if _URL.match(text) and not _ANOTHER_URL.search(text):
@@ -42,7 +44,7 @@ def _masked(url: str) -> str:
 
 
 def _is_path(rest: str) -> bool:
-    """Of a file:// URL: nothing but a path, so an @ or = in it is a part of a name."""
+    """Return True where the rest of a file:// URL is a path alone: @ and = belong to its names."""
     host, slash, path = rest.partition("/")
     return (
         bool(slash)
@@ -52,7 +54,10 @@ def _is_path(rest: str) -> bool:
 
 
 def _without_secret(piece: str) -> str:
-    """`piece`: what stands between two &. Cheap cameras take `/user=admin&password=…` as well as `?token=…`."""
+    """Replace the secret in a piece between two &.
+
+    Some cameras take `/user=admin&password=…` as well as `?token=…`.
+    """
     words = piece.split("=")
     for index, word in enumerate(words[:-1]):
         name = re.split("[/?;#]", word)[-1]
@@ -62,7 +67,10 @@ def _without_secret(piece: str) -> str:
 
 
 def of_server(options: Mapping[str, Any]) -> str:
-    """Where a Redis client's server is, without user and password. `options`: those of its connections."""
+    """Return the address of a Redis client's server, without user and password.
+
+    options: the keyword arguments of its connections.
+    """
     if "path" in options:
         return str(options["path"])
     return f"{options.get('host', 'localhost')}:{options.get('port', 6379)}"
@@ -83,9 +91,10 @@ def check(url: str, media_dir: Path) -> None:
 
 
 def file_path(url: str, media_dir: Path) -> Path:
-    """The file that a `file:///` URL or absolute path names, links followed.
+    """Return the file that a `file:///` URL or absolute path names, links followed.
 
-    Raises SourceRefusedError when it is not below the media folder, or when the folder is here and the file is not.
+    Raises SourceRefusedError when it is not below the media folder, or when the folder is here and
+    the file is not.
     """
     try:
         return _file_path(url, media_dir)
@@ -119,7 +128,8 @@ def _check_rtsp(url: str) -> None:
         host, _ = parts.hostname, parts.port
     except ValueError:
         raise SourceRefusedError(
-            "the url cannot be read; percent-encode @ / : % in its user and password (%40 %2F %3A %25)"
+            "the url cannot be read; percent-encode @ / : % in its user and password "
+            "(%40 %2F %3A %25)"
         ) from None
     if parts.scheme not in ("rtsp", "rtsps"):
         raise SourceRefusedError(
@@ -135,5 +145,5 @@ def _check_rtsp(url: str) -> None:
 
 
 def _must_be_encoded(character: str) -> bool:
-    """Spaces of every kind, control and other invisible characters, and what would end the url in a text."""
+    """Return True for spaces, invisible characters, and characters that end a url in a text."""
     return character in _TO_BE_ENCODED or unicodedata.category(character)[0] in "CZ"

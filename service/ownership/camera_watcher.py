@@ -1,4 +1,4 @@
-"""The cameras as the store last told them, asked for in a thread of its own: a store that hangs holds up nobody."""
+"""The cameras as the store last listed them, read in a thread: a store that hangs blocks nobody."""
 
 from __future__ import annotations
 

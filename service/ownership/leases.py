@@ -34,7 +34,7 @@ LeaseState = Literal["held", "regained", "lost"]
 
 
 class LeaseChanges(NamedTuple):
-    """What happened since the last `poll`."""
+    """The changes since the last `poll`."""
 
     lost: set[str]  # cameras
     bus_restarted: bool

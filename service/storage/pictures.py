@@ -25,7 +25,7 @@ def picture_path(data_dir: Path, alert_id: str) -> Path:
 
 
 def keep(path: Path, data: bytes) -> None:
-    """Write a picture, which is there whole or not at all. Raises OSError (disk full, read-only)."""
+    """Write a picture, whole or not at all. Raises OSError (disk full, read-only)."""
     with replacing(path) as temporary:
         temporary.write_bytes(data)
 

@@ -1,4 +1,4 @@
-"""How long alerts and their pictures are kept: `alerts_kept_days`, of removed cameras too."""
+"""Retention of alerts and pictures: `alerts_kept_days`, of removed cameras too."""
 
 from __future__ import annotations
 

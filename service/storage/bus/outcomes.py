@@ -1,4 +1,4 @@
-"""What becomes of each frame: a score with its heatmap, or a gap. And the cursor behind both."""
+"""The outcome of each frame, a score with its heatmap or a gap, and the cursor behind both."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ GAPS_KEPT = 1000
 
 @dataclass(frozen=True, slots=True)
 class ScoredFrame:
-    """What the owner of a camera writes of one frame."""
+    """The score and heatmap that the owner of a camera writes for one frame."""
 
     score: Score
     heat: Heat

@@ -20,7 +20,7 @@ PRESENT_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """What the bus holds on one camera; a report that cannot be read counts as none."""
+    """The bus's data on one camera; a report that cannot be read counts as none."""
 
     ingest: IngestReport | None
     inference: InferenceReport | None

@@ -1,4 +1,4 @@
-"""How messages look in Redis: flat fields, readable with redis-cli; pixels and heat cells raw."""
+"""The form of messages in Redis: flat fields, readable with redis-cli; pixels and cells raw."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Row = Mapping[bytes, bytes]
 T = TypeVar("T")
 
 VERSION = b"1"
-"""Of what stands in the bus's streams. A message of another version, or of none, counts as one that cannot be read."""
+"""Version of the messages in the bus's streams; one of another version, or none, is unreadable."""
 
 
 def flat(fields: Fields) -> list[str | bytes]:
@@ -212,8 +212,11 @@ def camera_event_fields(event: CameraEvent) -> Fields:
 def read_camera_event(camera: str, _entry: FrameId, row: Row) -> CameraEvent:
     """Raises BrokenMessageError where the fields are not a camera event's."""
     try:
-        kind, frame = row[b"kind"].decode(), FrameId.parse(row[b"frame"].decode())
-        return CameraEvent(kind, camera, *frame, float(row[b"at"]), row[b"detail"].decode())  # type: ignore[arg-type]
+        kind = row[b"kind"].decode()
+        frame = FrameId.parse(row[b"frame"].decode())
+        at = float(row[b"at"])
+        detail = row[b"detail"].decode()
+        return CameraEvent(kind, camera, *frame, at, detail)  # type: ignore[arg-type]
     except (KeyError, ValueError) as error:
         raise BrokenMessageError(f"camera event cannot be read: {error!r}") from error
 
@@ -225,6 +228,7 @@ def alert_event_fields(event: AlertEvent) -> Fields:
 def read_alert_event(_camera: str, _entry: FrameId, row: Row) -> AlertEvent:
     """Raises BrokenMessageError where the fields are not an alert event's."""
     try:
-        return AlertEvent(row[b"event"].decode(), load(Alert, row[b"alert"]))  # type: ignore[arg-type]
+        event = row[b"event"].decode()
+        return AlertEvent(event, load(Alert, row[b"alert"]))  # type: ignore[arg-type]
     except (KeyError, ValueError) as error:
         raise BrokenMessageError(f"alert event cannot be read: {error!r}") from error

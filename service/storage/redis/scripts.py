@@ -242,7 +242,8 @@ return 1
 """
 """Save the alerting state with the alert events of the step. Returns 0 in a later epoch.
 
-KEYS: alerting state, alerts, open alerts, alerts by time, alert log, number of alerts opened, epoch.
+KEYS: alerting state, alerts, open alerts, alerts by time, alert log, number of alerts opened,
+epoch.
 ARGV: state, length of the log, epoch, then of each event: the alert's id, state and opening time,
 and its fields in the log ('event', its name, 'alert', the text).
 Repeated (the answer was lost, or scores are replayed) it changes nothing: an alert is new once, its

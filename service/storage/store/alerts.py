@@ -24,7 +24,7 @@ LOG_KEPT = 1000  # alert events that a camera's log holds for its listeners
 
 @dataclass(frozen=True, slots=True)
 class AlertingOverview:
-    """How far alerting is with one camera."""
+    """The progress of alerting with one camera."""
 
     open: int
     opened: int  # ever
@@ -87,7 +87,7 @@ class Alerts(Server):
         self._redis.delete(keys.alerting(camera))
 
     def drop_old_alerts(self, camera: str) -> list[str]:
-        """Remove the oldest alerts beyond the bound; return their ids for removing their pictures."""
+        """Remove the oldest alerts beyond the bound, and return their ids."""
         surplus = self._redis.zcard(keys.alerts_by_time(camera)) - self._alerts_kept
         if surplus <= 0:
             return []

@@ -36,7 +36,7 @@ class Sessions(Server):
         )
 
     def end_session(self, camera: str, session: int, frames: int) -> None:
-        """Record that a file was read to its end: it is played again only when its camera changes."""
+        """Record that a file was read to its end; only a change of its camera plays it again."""
         words = (str(session), str(frames))
         self._redis.eval(scripts.END_SESSION, 1, keys.session(camera), *words)
 

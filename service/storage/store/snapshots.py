@@ -1,4 +1,4 @@
-"""What each camera has learned, fenced by an epoch of ownership."""
+"""Snapshots of what each camera has learned, fenced by an epoch of ownership."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What a camera had learned when all frames up to `cursor` were scored or dropped."""
+    """A camera's learned state when all frames up to `cursor` were scored or dropped."""
 
     cursor: FrameId
     state: dict[str, Any]
