@@ -31,7 +31,7 @@ from lookout.service.cli.options import (
     Data,
     Device,
     Out,
-    Precision,
+    PrecisionOption,
     Seed,
     finite,
     frames_bar,
@@ -84,7 +84,7 @@ def recipe(
             callback=finite,
         ),
     ] = 0.1,
-    precision: Precision = "auto",
+    precision: PrecisionOption = "auto",
     device: Device = "auto",
     compiled: Annotated[
         bool | None,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lookout.models.training.progress import LogEntry, Progress
+from lookout.models.training.progress import LogEntry, RunProgress
 
 
 class Recorder:
@@ -10,13 +10,13 @@ class Recorder:
 
     def __init__(self) -> None:
         self.messages: list[str] = []
-        self.progress: list[Progress] = []
+        self.progress: list[RunProgress] = []
         self.entries: list[LogEntry] = []
 
     def on_message(self, text: str) -> None:
         self.messages.append(text)
 
-    def on_progress(self, progress: Progress) -> None:
+    def on_progress(self, progress: RunProgress) -> None:
         self.progress.append(progress)
 
     def on_log_entry(self, entry: LogEntry) -> None:

@@ -20,7 +20,7 @@ from lookout.models.data.masks import Masked, Region
 from lookout.models.errors import DataError
 from lookout.models.vision.quantize import PEAK
 
-Heat = npt.NDArray[np.uint16]
+HeatCells = npt.NDArray[np.uint16]
 Floats = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]
 
@@ -77,12 +77,12 @@ class RegionMetrics:
 class Pictured:
     """A clip's scored frames with their ground truth."""
 
-    heat: Heat  # (n, 64, 64): RMSE a cell times 65535
+    heat: HeatCells  # (n, 64, 64): RMSE a cell times 65535
     regions: list[list[Region]]  # n of them
     cell_pixels: Counts  # (64, 64)
 
     @classmethod
-    def of(cls, name: str, masked: Masked, heat: Heat, first: int, frames: int) -> Pictured:
+    def of(cls, name: str, masked: Masked, heat: HeatCells, first: int, frames: int) -> Pictured:
         """Return one clip's heatmaps with its masks.
 
         first: 0-based, of those scored; frames: of the clip.

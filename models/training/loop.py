@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from lookout.models.training.progress import LogEntry, Progress, StepRate
+from lookout.models.training.progress import LogEntry, RunProgress, StepRate
 from lookout.models.training.trainer import StoppedError, Trainer
 
 SAVE_EVERY_S = 30.0
@@ -17,7 +17,7 @@ def train(
     trainer: Trainer,
     state_path: Path,
     *,
-    on_progress: Callable[[Progress], None] = lambda _: None,
+    on_progress: Callable[[RunProgress], None] = lambda _: None,
     on_log_entry: Callable[[LogEntry], None] = lambda _: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> None:
@@ -41,7 +41,7 @@ def train(
     def report(loss: float = math.nan, psnr_db: float = math.nan) -> None:
         step = trainer.steps_done
         on_progress(
-            Progress(
+            RunProgress(
                 checkpoint=state_path.stem,
                 step=step,
                 steps=trainer.steps,

@@ -82,7 +82,7 @@ def criterion_value(entry: LogEntry | None, best_by: Criterion) -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class RunProgress:
     """State of a run after a step, or as it begins or resumes."""
 
     checkpoint: str  # name of the file that the run will write

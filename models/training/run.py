@@ -35,7 +35,7 @@ from lookout.models.training.distill.student import Student
 from lookout.models.training.distill.teacher import Teacher
 from lookout.models.training.loop import train
 from lookout.models.training.options import PUBLISHED, TrainOptions
-from lookout.models.training.progress import LogEntry, Progress
+from lookout.models.training.progress import LogEntry, RunProgress
 from lookout.models.training.run_files import RunFiles, summary_over_seeds
 from lookout.models.training.trainer import StoppedError, Trainer
 from lookout.models.training.validation import Validation, split
@@ -50,7 +50,7 @@ class Observer(Protocol):
     def on_message(self, text: str) -> None:
         """Take a line for the user: what is trained, resumed, passed over, written."""
 
-    def on_progress(self, progress: Progress) -> None:
+    def on_progress(self, progress: RunProgress) -> None:
         """Take the state of the run as it begins, and after each step."""
 
     def on_log_entry(self, entry: LogEntry) -> None:

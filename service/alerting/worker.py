@@ -20,7 +20,7 @@ from lookout.service.core.settings import Settings
 from lookout.service.core.stages import ALERTING
 from lookout.service.core.throttle import OutageLog
 from lookout.service.ownership.assignment import Assignment
-from lookout.service.ownership.camera_watcher import CameraList
+from lookout.service.ownership.camera_watcher import CameraWatcher
 from lookout.service.ownership.leases import open_leases
 from lookout.service.storage.bus.bus import Bus
 from lookout.service.storage.bus.outcomes import ScoreFollower
@@ -39,7 +39,7 @@ FIRST_SWEEP_S = 60.0  # after the start
 SWEEP_EVERY_S = 3600.0  # expired alerts and pictures are removed
 MAX_SCORES = 500  # read at once
 
-Cameras = Callable[[], Mapping[str, Camera] | None]
+ReadCameras = Callable[[], Mapping[str, Camera] | None]
 """The cameras of the store by id; None until the store has answered once."""
 
 
@@ -53,11 +53,11 @@ def run(settings: Settings, stop: threading.Event) -> None:
         return
     with contextlib.ExitStack() as stack:
         leases = stack.enter_context(open_leases(settings, ALERTING.name))
-        cameras = stack.enter_context(CameraList(store))
+        cameras = stack.enter_context(CameraWatcher(store))
         for sink in open_sinks(settings):
             stack.enter_context(Delivery(sink, bus, store, open_leases(settings, SINK_LEASES)))
         assignment = Assignment(ALERTING.name, bus, leases)
-        worker = Worker(settings, bus, store, assignment, lambda: cameras.cameras, pictures)
+        worker = AlertingWorker(settings, bus, store, assignment, lambda: cameras.cameras, pictures)
         log.info("alerting is up")
         outage = OutageLog()
         while not stop.is_set():
@@ -87,7 +87,7 @@ class FollowedCamera:
     scored_at: float = field(default_factory=time.monotonic)  # when its last score was read
 
 
-class Worker:
+class AlertingWorker:
     """Follows the cameras it owns. After a loss of Redis or of a camera nothing is kept here: the
     store has the state, and replayed scores cause the same alerts under the same ids.
     """
@@ -98,7 +98,7 @@ class Worker:
         bus: Bus,
         store: Store,
         assignment: Assignment,
-        cameras: Cameras,
+        cameras: ReadCameras,
         pictures: AlertPictures,
     ) -> None:
         self._settings = settings

@@ -28,7 +28,7 @@ from lookout.service.storage.redis.connect import UNAVAILABLE
 from lookout.service.storage.store.alerts import AlertingOverview
 
 T = TypeVar("T")
-Labels = TypeVar("Labels", bound=tuple[str, ...])  # their values
+LabelValues = TypeVar("LabelValues", bound=tuple[str, ...])  # their values
 Families = Iterator[prometheus.Metric]
 
 
@@ -127,7 +127,7 @@ def attempt(ask: Callable[[], T]) -> tuple[bool, T | None]:
 # One metric
 
 
-def family(metric: Metric, values: Mapping[Labels, float]) -> prometheus.Metric:
+def family(metric: Metric, values: Mapping[LabelValues, float]) -> prometheus.Metric:
     """Return a counter or gauge with a value for each tuple of labels."""
     kinds: dict[str, type[prometheus.CounterMetricFamily | prometheus.GaugeMetricFamily]] = {
         "counter": prometheus.CounterMetricFamily,
@@ -147,7 +147,7 @@ def by_camera(metric: Metric, values: Mapping[str, float | None]) -> prometheus.
 
 
 def histogram_family(
-    metric: Metric, counted: Mapping[Labels, Mapping[str, int]]
+    metric: Metric, counted: Mapping[LabelValues, Mapping[str, int]]
 ) -> prometheus.Metric:
     family = prometheus.HistogramMetricFamily(metric.name, metric.text, labels=metric.labels)
     for labels, counters in counted.items():

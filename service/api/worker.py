@@ -50,7 +50,7 @@ def run(settings: Settings, stop: threading.Event) -> None:
     )
     with bound_socket(settings.host, settings.port) as listener:
         log.info("listening on %s", http_address(listener))
-        Server(config, stop).run(sockets=[listener])
+        ApiServer(config, stop).run(sockets=[listener])
 
 
 def in_one_line(record: logging.LogRecord) -> bool:
@@ -65,7 +65,7 @@ def in_one_line(record: logging.LogRecord) -> bool:
     return True
 
 
-class Server(uvicorn.Server):
+class ApiServer(uvicorn.Server):
     """Ends with `stop`, and leaves signals to its caller."""
 
     def __init__(self, config: uvicorn.Config, stop: threading.Event) -> None:

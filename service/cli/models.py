@@ -15,7 +15,7 @@ from lookout.service.cli.options import (
     Device,
     Half,
     Out,
-    Precision,
+    PrecisionOption,
     SampleFps,
     finite,
     frames_bar,
@@ -40,7 +40,7 @@ def calibrate(
     data: Data,
     out: Out,
     sample_fps: SampleFps = None,
-    precision: Precision = "auto",
+    precision: PrecisionOption = "auto",
     device: Device = "auto",
     half: Half = False,
 ) -> None:
@@ -77,7 +77,7 @@ def calibrate(
 def evaluate(
     checkpoint: CheckpointFile,
     data: Data,
-    precision: Precision = "fp32",
+    precision: PrecisionOption = "fp32",
     memory: Annotated[
         Literal["carried", "per-clip"],
         typer.Option(help="carried over the clips, as the authors do"),

@@ -54,7 +54,7 @@ SampleFps = Annotated[
 ]
 Seed = Annotated[int, typer.Option(help="of what is drawn by chance", min=0, max=2**32 - 1)]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N")]
-Precision = Annotated[Literal["auto", "fp32", "bf16"], typer.Option()]
+PrecisionOption = Annotated[Literal["auto", "fp32", "bf16"], typer.Option()]
 Half = Annotated[bool, typer.Option("--half", help="store the weights in float16")]
 
 

@@ -14,7 +14,7 @@ from lookout.service.cli.options import (
     Device,
     Half,
     Out,
-    Precision,
+    PrecisionOption,
     SampleFps,
     Seed,
     finite,
@@ -25,7 +25,7 @@ from lookout.service.core.lifecycle import stop_on_signals
 if TYPE_CHECKING:
     from rich.progress import TaskID
 
-    from lookout.models.training.progress import LogEntry, Progress
+    from lookout.models.training.progress import LogEntry, RunProgress
 
 train_app = typer.Typer()
 
@@ -72,7 +72,7 @@ def train(
         Path | None,
         typer.Option(help="a wide checkpoint of MNAD, whose queries a narrow one is to learn too"),
     ] = None,
-    precision: Precision = "fp32",
+    precision: PrecisionOption = "fp32",
     device: Device = "auto",
     half: Half = False,
     held_out: Annotated[
@@ -192,7 +192,7 @@ class ProgressBar:
             progress.MofNCompleteColumn(),
         )
         self._task: TaskID | None = None
-        self._progress: Progress | None = None
+        self._progress: RunProgress | None = None
 
     def __enter__(self) -> Self:
         self._bar.start()
@@ -210,7 +210,7 @@ class ProgressBar:
         """Print a line above the bar."""
         self._bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
-    def on_progress(self, progress: Progress) -> None:
+    def on_progress(self, progress: RunProgress) -> None:
         """Move the bar; the first report of a run begins a new one."""
         is_new = self._progress is None or self._progress.checkpoint != progress.checkpoint
         self._progress = progress

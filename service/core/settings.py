@@ -16,7 +16,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from lookout.service.core.errors import SettingsError, UnprotectedError
 from lookout.service.core.logging import print_line
 
-Precision = Literal["auto", "fp32", "bf16"]
+PrecisionSetting = Literal["auto", "fp32", "bf16"]
 SHIPPED_MODELS = Path(__file__).resolve().parents[2] / "models" / "checkpoints"
 
 RENAMED = {"infer_workers": "inference_workers"}
@@ -144,7 +144,7 @@ class Settings(BaseSettings):
         pattern=r"^(auto|cpu|cuda(:\d+)?)$",
         description="auto: a GPU if there is one",
     )
-    precision: Precision = Field(
+    precision: PrecisionSetting = Field(
         default="auto", description="auto: bf16 where the device computes in it"
     )
     threads: int | None = Field(

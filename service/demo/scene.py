@@ -50,7 +50,7 @@ DEMO_SEED = 7
 
 
 @dataclass(frozen=True, slots=True)
-class SceneEvent:
+class StagedEvent:
     """An anomaly, visible within a second of `start_s`; the variant is its way and its colour."""
 
     kind: AnomalyKind
@@ -64,7 +64,7 @@ class Scene:
     def __init__(
         self,
         seed: int,
-        events: Sequence[SceneEvent] = (),
+        events: Sequence[StagedEvent] = (),
         *,
         size: tuple[int, int] = (384, 288),
         fps: int = 10,
@@ -218,7 +218,7 @@ def single_event_scene(seed: int, clip: int, seconds: float) -> Scene:
     seed = clip_seed(seed, FIRST_TEST_SEED + clip)
     start_s = seconds * float(np.random.default_rng((seed, 2)).uniform(0.2, 0.5))
     turn, kind = divmod(clip - 1, len(KINDS))
-    return Scene(seed, [SceneEvent(KINDS[kind], start_s, turn)])
+    return Scene(seed, [StagedEvent(KINDS[kind], start_s, turn)])
 
 
 def dataset_labels(
@@ -242,11 +242,11 @@ def dataset_labels(
     }
 
 
-def demo_events(seconds: float = DEMO_S) -> list[SceneEvent]:
+def demo_events(seconds: float = DEMO_S) -> list[StagedEvent]:
     """Return a cyclist at 15 s, a runner at 35 s, a van at 55 s, and so on, each alone."""
     starts = range(15, max(15, int(seconds) - 12), 20)
     return [
-        SceneEvent(KINDS[turn % 3], float(start_s), turn // 3)
+        StagedEvent(KINDS[turn % 3], float(start_s), turn // 3)
         for turn, start_s in enumerate(starts)
     ]
 

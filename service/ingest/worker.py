@@ -18,7 +18,7 @@ from lookout.service.ingest.camera_runner import CameraRunner
 from lookout.service.ingest.decoder.process import DecoderHandle, DecoderProcess
 from lookout.service.ingest.retry import Backoff
 from lookout.service.ownership.assignment import Assignment
-from lookout.service.ownership.camera_watcher import CameraList
+from lookout.service.ownership.camera_watcher import CameraWatcher
 from lookout.service.ownership.leases import open_leases
 from lookout.service.storage.bus.bus import Bus
 from lookout.service.storage.connections import open_bus, open_store, wait_until_up
@@ -49,7 +49,7 @@ def run(settings: Settings, stop: threading.Event) -> None:
     store = open_store(settings)
     if not wait_until_up(bus, store, stop):
         return
-    with open_leases(settings, STAGE) as leases, CameraList(store) as cameras:
+    with open_leases(settings, STAGE) as leases, CameraWatcher(store) as cameras:
         worker = IngestWorker(settings, bus, cameras, Assignment(STAGE, bus, leases))
         try:
             while not stop.is_set():
@@ -76,7 +76,7 @@ class IngestWorker:
     """
 
     def __init__(
-        self, settings: Settings, bus: Bus, cameras: CameraList, assignment: Assignment
+        self, settings: Settings, bus: Bus, cameras: CameraWatcher, assignment: Assignment
     ) -> None:
         self.runners: dict[str, CameraRunner] = {}
         self._settings = settings

@@ -14,7 +14,7 @@ log = logging.getLogger(__name__)
 FOLLOW_EVERY_S = 0.5
 
 
-class CameraList:
+class CameraWatcher:
     """A context: it ends with its block."""
 
     def __init__(self, store: Store) -> None:
@@ -24,7 +24,7 @@ class CameraList:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="cameras", daemon=True)
 
-    def __enter__(self) -> CameraList:
+    def __enter__(self) -> CameraWatcher:
         self._thread.start()
         return self
 

@@ -12,7 +12,7 @@ import pytest
 
 from lookout.service.alerting import worker
 from lookout.service.alerting.alert_pictures import AlertPictures
-from lookout.service.alerting.worker import Worker
+from lookout.service.alerting.worker import AlertingWorker
 from lookout.service.core.camera import AlertSettings
 from lookout.service.core.messages import Alert, AlertEvent, FrameId
 from lookout.service.core.settings import Settings
@@ -41,19 +41,19 @@ def settings(urls: Urls, tmp_path: Path) -> Settings:
 
 
 @pytest.fixture
-def alerting(settings: Settings, bus: Bus, store: Store) -> Worker:
+def alerting(settings: Settings, bus: Bus, store: Store) -> AlertingWorker:
     store.add_camera(camera("gate"))
     return new_worker(settings, bus, store)
 
 
-def new_worker(settings: Settings, bus: Bus, store: Store) -> Worker:
+def new_worker(settings: Settings, bus: Bus, store: Store) -> AlertingWorker:
     """A worker that works when a test calls `step`. Its leases are not renewed."""
     assignment = Assignment("alerting", bus, open_leases(settings, "alerting"))
     pictures = AlertPictures(settings.data_dir, bus)
-    return Worker(settings, bus, store, assignment, store.cameras, pictures)
+    return AlertingWorker(settings, bus, store, assignment, store.cameras, pictures)
 
 
-def successor(settings: Settings, bus: Bus, store: Store) -> Worker:
+def successor(settings: Settings, bus: Bus, store: Store) -> AlertingWorker:
     """A worker that comes after the former one was killed and its leases ran out."""
     expire_leases(bus, store)
     return new_worker(settings, bus, store)
@@ -79,7 +79,7 @@ def log_of(store: Store, name: str = "gate") -> list[AlertEvent]:
 
 
 def test_an_alert_opens_with_its_picture_and_closes(
-    alerting: Worker, bus: Bus, store: Store, tmp_path: Path
+    alerting: AlertingWorker, bus: Bus, store: Store, tmp_path: Path
 ) -> None:
     burst(bus, "gate", 0, [0.2] * 3 + [0.9] * 10)
     assert alerting.step()
@@ -98,7 +98,7 @@ def test_an_alert_opens_with_its_picture_and_closes(
     assert [event.event for event in log_of(store)] == ["new", "end"]
 
 
-def test_cameras_do_not_mix(alerting: Worker, bus: Bus, store: Store) -> None:
+def test_cameras_do_not_mix(alerting: AlertingWorker, bus: Bus, store: Store) -> None:
     store.add_camera(camera("yard"))
     burst(bus, "gate", 0, [0.9] * 4)
     burst(bus, "yard", 0, [0.9] * 4)
@@ -110,7 +110,7 @@ def test_cameras_do_not_mix(alerting: Worker, bus: Bus, store: Store) -> None:
 
 
 def test_killed_at_any_score_it_loses_and_doubles_nothing(
-    settings: Settings, bus: Bus, store: Store, alerting: Worker
+    settings: Settings, bus: Bus, store: Store, alerting: AlertingWorker
 ) -> None:
     """A new process for each few scores; none says goodbye."""
     values = ([0.9] * 12 + [0.1] * 25) * 3
@@ -131,7 +131,7 @@ def test_killed_between_picture_and_alert_it_opens_the_same_alert(
     settings: Settings,
     bus: Bus,
     store: Store,
-    alerting: Worker,
+    alerting: AlertingWorker,
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
@@ -150,7 +150,7 @@ def test_killed_between_picture_and_alert_it_opens_the_same_alert(
 
 
 def test_the_cursor_is_saved_when_it_ends(
-    settings: Settings, bus: Bus, store: Store, alerting: Worker
+    settings: Settings, bus: Bus, store: Store, alerting: AlertingWorker
 ) -> None:
     burst(bus, "gate", 0, [0.2] * 5)
     alerting.step()
@@ -161,7 +161,7 @@ def test_the_cursor_is_saved_when_it_ends(
 
 
 def test_a_bus_that_came_back_empty_is_gone_on_with(
-    alerting: Worker, bus: Bus, store: Store, urls: Urls
+    alerting: AlertingWorker, bus: Bus, store: Store, urls: Urls
 ) -> None:
     burst(bus, "gate", 0, [0.9] * 8, session=2000)
     alerting.step()
@@ -186,7 +186,12 @@ def test_silence_closes(settings: Settings, bus: Bus, store: Store) -> None:
 @pytest.mark.parametrize("removed", [True, False])
 @pytest.mark.parametrize("looking", [True, False])
 def test_a_camera_that_goes_takes_its_open_alert_with_it(
-    settings: Settings, bus: Bus, store: Store, alerting: Worker, removed: bool, looking: bool
+    settings: Settings,
+    bus: Bus,
+    store: Store,
+    alerting: AlertingWorker,
+    removed: bool,
+    looking: bool,
 ) -> None:
     """The alert closes whether a worker of this stage runs when the camera goes, or comes later."""
     burst(bus, "gate", 0, [0.9] * 7)
@@ -202,7 +207,7 @@ def test_a_camera_that_goes_takes_its_open_alert_with_it(
 
 @pytest.mark.parametrize("looking", [True, False])
 def test_what_was_scored_before_a_camera_was_disabled_opens_its_alert(
-    settings: Settings, bus: Bus, store: Store, alerting: Worker, looking: bool
+    settings: Settings, bus: Bus, store: Store, alerting: AlertingWorker, looking: bool
 ) -> None:
     """Nobody had read it yet when the camera went."""
     alerting.step()
@@ -212,7 +217,7 @@ def test_what_was_scored_before_a_camera_was_disabled_opens_its_alert(
     assert [(alert.id, alert.state) for alert in alerts(store)] == [("gate:1000-5", "closed")]
 
 
-def look_around(alerting: Worker) -> None:
+def look_around(alerting: AlertingWorker) -> None:
     alerting._follow_due = 0.0
     alerting._abandoned_due = 0.0
     alerting.step()
@@ -229,7 +234,7 @@ def _go(store: Store, removed: bool) -> None:
 
 
 def test_an_alert_that_nobody_remembers_is_closed_when_its_camera_is_back(
-    settings: Settings, bus: Bus, store: Store, alerting: Worker
+    settings: Settings, bus: Bus, store: Store, alerting: AlertingWorker
 ) -> None:
     """Removed and added again without a worker: its state is gone, its open alert is not."""
     burst(bus, "gate", 0, [0.9] * 7)
@@ -247,7 +252,7 @@ def test_an_alert_that_nobody_remembers_is_closed_when_its_camera_is_back(
 
 
 def test_an_alert_whose_state_cannot_be_read_is_closed(
-    settings: Settings, bus: Bus, store: Store, alerting: Worker
+    settings: Settings, bus: Bus, store: Store, alerting: AlertingWorker
 ) -> None:
     burst(bus, "gate", 0, [0.9] * 7)
     alerting.step()
@@ -258,7 +263,7 @@ def test_an_alert_whose_state_cannot_be_read_is_closed(
 
 
 def test_a_restart_leaves_the_alert_that_is_remembered_open(
-    settings: Settings, bus: Bus, store: Store, alerting: Worker
+    settings: Settings, bus: Bus, store: Store, alerting: AlertingWorker
 ) -> None:
     burst(bus, "gate", 0, [0.9] * 7)
     alerting.step()
@@ -274,7 +279,7 @@ def test_a_restart_leaves_the_alert_that_is_remembered_open(
 
 
 def test_without_its_frame_or_heatmap_an_alert_opens_all_the_same(
-    alerting: Worker,
+    alerting: AlertingWorker,
     bus: Bus,
     store: Store,
     tmp_path: Path,
@@ -297,7 +302,7 @@ def test_without_its_frame_or_heatmap_an_alert_opens_all_the_same(
 
 @pytest.mark.parametrize("broken", ["frames", "heat"])
 def test_broken_bytes_cost_the_picture_only(
-    alerting: Worker, bus: Bus, store: Store, urls: Urls, broken: str
+    alerting: AlertingWorker, bus: Bus, store: Store, urls: Urls, broken: str
 ) -> None:
     client = connect(urls.bus)
     for seq in range(7):
@@ -312,7 +317,11 @@ def test_broken_bytes_cost_the_picture_only(
 
 
 def test_a_disk_that_takes_nothing_costs_the_picture_only(
-    alerting: Worker, bus: Bus, store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    alerting: AlertingWorker,
+    bus: Bus,
+    store: Store,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     (tmp_path / "pictures").write_text("a file where the folder should be")
     burst(bus, "gate", 0, [0.9] * 7)
@@ -336,7 +345,7 @@ def test_a_folder_that_takes_pictures_is_as_it_was(settings: Settings, tmp_path:
 
 
 def test_one_unreadable_score_holds_nobody_up(
-    alerting: Worker, bus: Bus, store: Store, urls: Urls, caplog: pytest.LogCaptureFixture
+    alerting: AlertingWorker, bus: Bus, store: Store, urls: Urls, caplog: pytest.LogCaptureFixture
 ) -> None:
     store.add_camera(camera("yard"))
     client = connect(urls.bus)
@@ -354,7 +363,9 @@ def test_one_unreadable_score_holds_nobody_up(
     assert "cannot be read" in caplog.text
 
 
-def test_an_unreadable_state_counts_as_none(alerting: Worker, bus: Bus, store: Store) -> None:
+def test_an_unreadable_state_counts_as_none(
+    alerting: AlertingWorker, bus: Bus, store: Store
+) -> None:
     store.save_alerting("gate", NEWEST, {"cursor": 5, "rule": []}, [])
     burst(bus, "gate", 0, [0.9] * 7)
     alerting.step()
@@ -420,7 +431,7 @@ def test_a_quiet_stage_costs_little(settings: Settings, store: Store) -> None:
 
 
 def test_a_camera_has_its_own_policy_and_a_change_of_it_leaves_an_open_alert_open(
-    settings: Settings, bus: Bus, store: Store, alerting: Worker
+    settings: Settings, bus: Bus, store: Store, alerting: AlertingWorker
 ) -> None:
     burst(bus, "gate", 0, [0.7] * 7)
     store.add_camera(camera("yard", alert=AlertSettings(threshold=0.8)))
@@ -486,7 +497,7 @@ def test_two_workers_share_the_cameras_and_the_death_of_one_loses_and_doubles_no
 
 
 def test_a_worker_whose_lease_is_lost_follows_the_camera_no_longer(
-    settings: Settings, bus: Bus, store: Store, alerting: Worker
+    settings: Settings, bus: Bus, store: Store, alerting: AlertingWorker
 ) -> None:
     alerting.step()
     later = successor(settings, bus, store)
@@ -511,7 +522,7 @@ def test_a_clean_stop_hands_the_cameras_over_at_once(
 
 
 def test_a_heatmap_that_was_trimmed_is_not_waited_for(
-    alerting: Worker, bus: Bus, store: Store, urls: Urls, monkeypatch: pytest.MonkeyPatch
+    alerting: AlertingWorker, bus: Bus, store: Store, urls: Urls, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     names = ["gate", *(f"yard{number}" for number in range(4))]
     for name in names[1:]:

@@ -18,7 +18,7 @@ from lookout.models.data.footage import Footage
 from lookout.models.errors import CheckpointError, TrainingError
 from lookout.models.media.preprocess import Preprocess
 from lookout.models.training.options import TrainOptions
-from lookout.models.training.progress import Progress, StepRate
+from lookout.models.training.progress import RunProgress, StepRate
 from lookout.models.training.run import train_to_files
 from lookout.models.training.run_files import RunFiles, summary_over_seeds
 from lookout.models.training.trainer import StoppedError, Trainer
@@ -275,7 +275,7 @@ def test_the_step_rate_counts_the_steps_of_this_process_alone() -> None:
 
 
 def test_rate_and_time_left_are_one_phrase() -> None:
-    now = Progress("gate.safetensors", 20, 9020, 0, 1, 0.1, 20.0, steps_per_s=2.0, left_s=4000.0)
+    now = RunProgress("gate.safetensors", 20, 9020, 0, 1, 0.1, 20.0, steps_per_s=2.0, left_s=4000.0)
     assert now.rate_as_text() == "2 steps/s, 1:06:40 left"
     begins = replace(now, steps_per_s=0.0, left_s=None)
     assert begins.rate_as_text() == "0 steps/s, time left unknown"

@@ -14,7 +14,7 @@ from lookout.service.demo.scene import (
     KINDS,
     RgbImage,
     Scene,
-    SceneEvent,
+    StagedEvent,
     demo_events,
     write_clip,
     write_dataset,
@@ -112,7 +112,7 @@ def test_intervals_are_the_frames_in_which_the_anomaly_is_drawn(
     kind: AnomalyKind, variant: int
 ) -> None:
     with_event, without = (
-        Scene(8, [SceneEvent(kind, 2.0, variant)], size=SMALL),
+        Scene(8, [StagedEvent(kind, 2.0, variant)], size=SMALL),
         Scene(8, size=SMALL),
     )
     [(first, last)] = with_event.intervals()
@@ -136,7 +136,7 @@ def test_intervals_are_the_frames_in_which_the_anomaly_is_drawn(
 def test_intervals_are_cut_to_the_clip_and_overlaps_are_one() -> None:
     scene = Scene(
         1,
-        [SceneEvent("runner", 1.0), SceneEvent("van", 2.0), SceneEvent("cyclist", 30.0)],
+        [StagedEvent("runner", 1.0), StagedEvent("van", 2.0), StagedEvent("cyclist", 30.0)],
         size=SMALL,
     )
     assert len(scene.intervals()) == 2

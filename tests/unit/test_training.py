@@ -20,7 +20,7 @@ from lookout.models.mnad import MnadPred
 from lookout.models.training.loader import WindowLoader, fits
 from lookout.models.training.loop import train
 from lookout.models.training.options import TrainOptions
-from lookout.models.training.progress import LogEntry, Progress
+from lookout.models.training.progress import LogEntry, RunProgress
 from lookout.models.training.trainer import StoppedError, Trainer
 from lookout.models.training.validation import HeldOutMetrics, Validation, split
 from tests.clips import write_clip
@@ -66,7 +66,7 @@ def test_an_epoch_is_a_permutation_that_seed_and_epoch_decide(footage: Footage) 
 
 
 def test_training_lowers_the_loss(footage: Footage, tmp_path: Path) -> None:
-    seen: list[Progress] = []
+    seen: list[RunProgress] = []
     train(Trainer(TINY, OPTIONS, footage), tmp_path / "state", on_progress=seen.append)
     assert [now.step for now in seen] == list(range(16))
     assert seen[-1].loss < seen[1].loss
@@ -178,7 +178,7 @@ def test_a_kill_after_a_row_does_not_cost_the_row(
         tmp_path / "state",
     )
 
-    def report(now: Progress) -> None:
+    def report(now: RunProgress) -> None:
         if now.step == 3:
             raise KilledError
 
@@ -201,7 +201,7 @@ def test_measuring_changes_nothing_of_the_training(footage: Footage, tmp_path: P
 
 
 def test_a_row_tells_of_the_steps_since_the_one_before(footage: Footage, tmp_path: Path) -> None:
-    seen: list[Progress] = []
+    seen: list[RunProgress] = []
     rows: list[LogEntry] = []
     train(
         Trainer(TINY, OPTIONS, footage),

@@ -36,13 +36,13 @@ KEEP_REMOVED_S = 30.0  # a removed camera's last alert closes after it is gone
 VOLATILE = {"frames", "scores", "dropped", "measured_fps", "frame_age_s"}
 """Fields of a camera's view that change with each frame: no message is sent for them."""
 
-Event = Literal["new", "update", "end"]
+EventName = Literal["new", "update", "end"]
 Known = Callable[[], Mapping[str, Camera] | None]
 """Returns the cameras there are; None before the store has answered once."""
 
-Entry = TypeVar("Entry")  # of a log
+LogItem = TypeVar("LogItem")  # of a log
 NewestId = Callable[[str], FrameId | None]  # where a camera's log ends now
-ReadAfter = Callable[[Mapping[str, FrameId | None], int], dict[str, list[tuple[FrameId, Entry]]]]
+ReadAfter = Callable[[Mapping[str, FrameId | None], int], dict[str, list[tuple[FrameId, LogItem]]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,9 @@ class LiveMessage:
     text: str  # JSON
 
     @classmethod
-    def of(cls, kind: str, camera: str, data: BaseModel, event: Event | None = None) -> LiveMessage:
+    def of(
+        cls, kind: str, camera: str, data: BaseModel, event: EventName | None = None
+    ) -> LiveMessage:
         """Build the JSON of a message."""
         body: dict[str, object] = {"type": kind}
         if event:
@@ -112,7 +114,7 @@ class CameraChanges:
         if not self.started:
             self.started = True
             return
-        changed: list[tuple[CameraView, Event]] = []
+        changed: list[tuple[CameraView, EventName]] = []
         for camera in former.keys() - views.keys():
             changed.append((former[camera], "end"))
         for camera, view in views.items():
@@ -171,7 +173,7 @@ class ScoreChanges:
         self.started = True
 
 
-class LogChanges(Generic[Entry]):
+class LogChanges(Generic[LogItem]):
     """New entries of a log that each camera has, from the store alone."""
 
     started = False
@@ -181,8 +183,8 @@ class LogChanges(Generic[Entry]):
         name: str,
         known: Known,
         newest_id: NewestId,
-        read_after: ReadAfter[Entry],
-        message: Callable[[Entry], LiveMessage],
+        read_after: ReadAfter[LogItem],
+        message: Callable[[LogItem], LiveMessage],
     ) -> None:
         self.name = name
         self._known = known

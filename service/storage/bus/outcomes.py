@@ -13,7 +13,7 @@ from lookout.service.core import metrics
 from lookout.service.core.messages import FrameId, Gap, Heat, Score
 from lookout.service.storage.bus.counters import DROPPED, WINDOW, Counters
 from lookout.service.storage.redis import codec, keys, scripts
-from lookout.service.storage.redis.streams import Entry, MessageStream
+from lookout.service.storage.redis.streams import MessageStream, StreamEntry
 
 GAPS_KEPT = 1000
 
@@ -78,7 +78,7 @@ class OutcomeStreams(Counters):
 
     def gaps(self, camera: str) -> list[Gap]:
         """Return the newest GAPS_KEPT gaps, ascending. Raises BrokenMessageError."""
-        entries = cast(list[Entry], self._redis.xrange(keys.gaps(camera)))
+        entries = cast(list[StreamEntry], self._redis.xrange(keys.gaps(camera)))
         return [codec.read_gap(camera, row) for _, row in entries]
 
     def scores_after(

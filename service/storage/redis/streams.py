@@ -13,7 +13,7 @@ from lookout.service.storage.redis.codec import Row
 
 M = TypeVar("M")
 
-Entry = tuple[bytes, dict[bytes, bytes]]
+StreamEntry = tuple[bytes, dict[bytes, bytes]]
 
 
 class MessageStream(Generic[M]):
@@ -46,7 +46,7 @@ class MessageStream(Generic[M]):
         pipe = self._redis.pipeline(transaction=False)
         for camera, last in after.items():
             pipe.xrange(self._key(camera), min=f"({last}" if last else "-", count=count)
-        answers = cast(list[list[Entry]], pipe.execute())
+        answers = cast(list[list[StreamEntry]], pipe.execute())
         messages = {
             camera: self.readable(camera, entries)
             for camera, entries in zip(after, answers, strict=True)
@@ -55,7 +55,7 @@ class MessageStream(Generic[M]):
 
     def newest(self, camera: str, count: int) -> list[tuple[FrameId, M]]:
         """Return the newest `count` messages, newest first."""
-        entries = cast(list[Entry], self._redis.xrevrange(self._key(camera), count=count))
+        entries = cast(list[StreamEntry], self._redis.xrevrange(self._key(camera), count=count))
         return self.readable(camera, entries)
 
     def newest_ids(self, cameras: Iterable[str]) -> dict[str, FrameId]:
@@ -64,7 +64,7 @@ class MessageStream(Generic[M]):
         pipe = self._redis.pipeline(transaction=False)
         for camera in names:
             pipe.xrevrange(self._key(camera), count=1)
-        answers = cast(list[list[Entry]], pipe.execute())
+        answers = cast(list[list[StreamEntry]], pipe.execute())
         return {
             camera: FrameId.parse(entries[0][0].decode())
             for camera, entries in zip(names, answers, strict=True)
@@ -82,16 +82,16 @@ class MessageStream(Generic[M]):
         """
         key = self._key(camera)
         if message_id is None:
-            entries = cast(list[Entry], self._redis.xrevrange(key, count=1))
+            entries = cast(list[StreamEntry], self._redis.xrevrange(key, count=1))
         else:
             one = str(message_id)
-            entries = cast(list[Entry], self._redis.xrange(key, min=one, max=one))
+            entries = cast(list[StreamEntry], self._redis.xrange(key, min=one, max=one))
         if not entries:
             return None
         entry_id, row = entries[0]
         return self._decode(camera, FrameId.parse(entry_id.decode()), row)
 
-    def readable(self, camera: str, entries: Iterable[Entry]) -> list[tuple[FrameId, M]]:
+    def readable(self, camera: str, entries: Iterable[StreamEntry]) -> list[tuple[FrameId, M]]:
         """Decode entries, and remove from the stream those that cannot be read."""
         messages = []
         for entry_id, row in entries:

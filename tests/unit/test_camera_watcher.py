@@ -8,7 +8,7 @@ import pytest
 import redis
 
 from lookout.service.core.camera import Camera
-from lookout.service.ownership.camera_watcher import CameraList
+from lookout.service.ownership.camera_watcher import CameraWatcher
 from lookout.service.storage.store.store import Store
 from tests.waiting import wait_until
 
@@ -32,11 +32,11 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def follow(quick: None) -> Iterator[Callable[..., CameraList]]:
-    made: list[CameraList] = []
+def follow(quick: None) -> Iterator[Callable[..., CameraWatcher]]:
+    made: list[CameraWatcher] = []
 
-    def start(*answers: Exception | dict[str, Camera]) -> CameraList:
-        made.append(CameraList(Answers(*answers)).__enter__())
+    def start(*answers: Exception | dict[str, Camera]) -> CameraWatcher:
+        made.append(CameraWatcher(Answers(*answers)).__enter__())
         return made[-1]
 
     yield start
@@ -48,14 +48,14 @@ def follow(quick: None) -> Iterator[Callable[..., CameraList]]:
     "trouble", [redis.ConnectionError("gone"), ValueError("a record of another version")]
 )
 def test_trouble_is_told_and_passes(
-    follow: Callable[..., CameraList], trouble: Exception, caplog: pytest.LogCaptureFixture
+    follow: Callable[..., CameraWatcher], trouble: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
     cameras = follow(trouble, trouble, {})
     wait_until(lambda: cameras.cameras == {} and not cameras.away, "the store has answered")
     assert [record.levelname for record in caplog.records] == ["WARNING"]
 
 
-def test_what_the_store_told_before_is_kept(follow: Callable[..., CameraList]) -> None:
+def test_what_the_store_told_before_is_kept(follow: Callable[..., CameraWatcher]) -> None:
     cameras = follow({}, TypeError("nonsense"))
     wait_until(lambda: cameras.away, "the trouble is noticed")
     assert cameras.cameras == {}
