@@ -17,13 +17,13 @@ from typing import Any
 import numpy as np
 import torch
 
+from lookout.models.arrays import Pixels
 from lookout.models.base import Config
 from lookout.models.checkpoint.header import read_header
 from lookout.models.data.footage import Footage
 from lookout.models.errors import DataError, TrainingError
 from lookout.models.evaluation.report.tables import NAMES, percent
 from lookout.models.media.atomic_file import replacing
-from lookout.models.media.preprocess import Pixels
 from lookout.models.scorer import Scorer
 from lookout.models.training.loader import Batch
 from lookout.models.training.options import PUBLISHED, TrainOptions, fingerprint

@@ -19,7 +19,7 @@ class VideoError(ModelsError):
 
 
 class NoPictureError(VideoError):
-    """Packets come, and no picture: their keyframe never does, or nothing in them can be decoded."""
+    """Packets come, and no picture: no keyframe does, or nothing in them can be decoded."""
 
 
 class CheckpointError(ModelsError):

@@ -119,5 +119,8 @@ def separateness(q: Tensor, m: Tensor, margin: float = 1.0) -> Tensor:
 
 
 def initial_items(items: int, dim: int, generator: torch.Generator | None = None) -> Tensor:
-    """The authors' start of training: uniform in [0, 1), each item of unit length, (M, D) float32."""
+    """Return the authors' start of training: (M, D) float32.
+
+    Uniform in [0, 1), then each item of unit length.
+    """
     return F.normalize(torch.rand(items, dim, generator=generator), dim=1)

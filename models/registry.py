@@ -20,18 +20,18 @@ from lookout.models.mnad import MnadConfig, MnadPred, MnadRecon, MnadReconConfig
 from lookout.models.std import STD, STDConfig
 
 
-class Entry(NamedTuple):
+class ModelEntry(NamedTuple):
     config: type[Config]
     model: Callable[[Any], AnyModel]  # takes a config of that type
 
 
-MODELS: dict[str, Entry] = {
-    "mnad-pred": Entry(MnadConfig, MnadPred),
-    "mnad-recon": Entry(MnadReconConfig, MnadRecon),
-    "memae": Entry(MemAEConfig, MemAE),
-    "std": Entry(STDConfig, STD),
-    "ae": Entry(AutoencoderConfig, Autoencoder),
-    "vae": Entry(VariationalConfig, VariationalAutoencoder),
+MODELS: dict[str, ModelEntry] = {
+    "mnad-pred": ModelEntry(MnadConfig, MnadPred),
+    "mnad-recon": ModelEntry(MnadReconConfig, MnadRecon),
+    "memae": ModelEntry(MemAEConfig, MemAE),
+    "std": ModelEntry(STDConfig, STD),
+    "ae": ModelEntry(AutoencoderConfig, Autoencoder),
+    "vae": ModelEntry(VariationalConfig, VariationalAutoencoder),
 }
 
 STORED_NAMES = {"fusion_weight": "lambda_"}

@@ -9,12 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from lookout.models import memory_update as guard
+from lookout.models.arrays import Pixels
 from lookout.models.base import Output, measure
 from lookout.models.checkpoint.file import Checkpoint
 from lookout.models.device import Precision, autocast
@@ -24,8 +23,6 @@ from lookout.models.scoring.camera_state import StepOutput
 from lookout.models.scoring.metrics import gate_error, psnr_db, sum_each
 from lookout.models.vision.heatmap import as_levels, heatmap
 from lookout.models.vision.tensors import to_clips
-
-Pixels = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)

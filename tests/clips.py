@@ -8,9 +8,8 @@ from pathlib import Path
 
 import av
 import numpy as np
-import numpy.typing as npt
 
-Pixels = npt.NDArray[np.uint8]
+from lookout.models.arrays import Pixels
 
 BITS = 10
 TICKS = 90_000  # a second

@@ -12,7 +12,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from lookout.service.core.messages import Frame, Pixels
+from lookout.models.arrays import Pixels
+from lookout.service.core.messages import Frame
 
 Happening = Callable[[Pixels, float], Pixels]
 

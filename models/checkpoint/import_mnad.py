@@ -40,7 +40,10 @@ def import_mnad(weights: Path) -> Checkpoint:
 
 
 def convert(tensors: dict[str, Tensor], name: str, provenance: dict[str, str]) -> Checkpoint:
-    """The authors' tensors (names as in their state dict, plus `m_items` (M, D)) as a checkpoint."""
+    """Return the authors' tensors as a checkpoint.
+
+    tensors: names as in their state dict, plus `m_items` (M, D).
+    """
     kept = {
         key: tensor.float() if tensor.is_floating_point() else tensor
         for key, tensor in tensors.items()

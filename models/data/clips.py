@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from lookout.models.arrays import Pixels
 from lookout.models.data.image_folder import holds_images, natural, read_folder_info, read_images
 from lookout.models.errors import DataError
 from lookout.models.media.clip_reader import (
@@ -22,7 +23,7 @@ from lookout.models.media.clip_reader import (
     read_info,
     read_parts,
 )
-from lookout.models.media.preprocess import Pixels, Preprocess
+from lookout.models.media.preprocess import Preprocess
 
 SUFFIXES = frozenset({".mp4", ".avi", ".mkv", ".mov", ".webm", ".ts", ".m4v", ".mpg", ".mpeg"})
 

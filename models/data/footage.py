@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from lookout.models.arrays import Pixels
 from lookout.models.data.clips import STRICT, MemoryLimit, Reading, clip_parts, require_length
-from lookout.models.media.preprocess import Pixels, Preprocess
+from lookout.models.media.preprocess import Preprocess
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,10 +15,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from lookout.models.arrays import Pixels
 from lookout.models.errors import DataError, VideoError
 from lookout.models.media.clip_reader import ClipInfo, OnFrame
 from lookout.models.media.frame_buffer import FrameBuffer
-from lookout.models.media.preprocess import Pixels, Preprocess
+from lookout.models.media.preprocess import Preprocess
 
 SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 

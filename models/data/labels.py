@@ -19,7 +19,7 @@ from lookout.models.data.clips import count_frames
 from lookout.models.data.masks import Masked
 from lookout.models.errors import DataError
 
-Labels = npt.NDArray[np.uint8]
+FrameLabels = npt.NDArray[np.uint8]
 
 SHANGHAITECH = ("testing/test_frame_mask", "test_frame_mask")
 """Where ShanghaiTech's labels lie; the first one that is there counts."""
@@ -31,9 +31,9 @@ class Truth:
 
     source: str  # the file that says so
     clip: str
-    labels: Labels  # (N,) 0/1
+    labels: FrameLabels  # (N,) 0/1
 
-    def of(self, frames: int) -> Labels:
+    def of(self, frames: int) -> FrameLabels:
         """Its labels. Raises DataError where there are not as many as the clip has frames."""
         if len(self.labels) != frames:
             raise DataError(
@@ -74,7 +74,7 @@ def _own(path: Path, clips: list[str]) -> dict[str, Truth] | None:
         raise DataError(f"{path.name} is no label file: {error}") from None
 
 
-def _of_intervals(name: str, entry: dict[str, Any]) -> Labels:
+def _of_intervals(name: str, entry: dict[str, Any]) -> FrameLabels:
     frames = entry["frames"]
     labels = np.zeros(frames, np.uint8)
     for first, last in entry["anomalous_first_last_0based_inclusive"]:

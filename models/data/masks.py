@@ -19,13 +19,13 @@ import numpy.typing as npt
 from scipy.io import loadmat
 from scipy.ndimage import label
 
+from lookout.models.arrays import Cells
 from lookout.models.data.clips import MASKS, clip_info, count_frames
 from lookout.models.data.image_folder import frame_images, images_at
 from lookout.models.errors import DataError
 from lookout.models.vision.quantize import SIDE
 
 Mask = npt.NDArray[np.uint8]
-Cells = npt.NDArray[np.int64]
 
 AVENUE = "ground_truth_demo/testing_label_mask"
 
@@ -136,7 +136,7 @@ def _matlab(path: Path) -> Mask:
 
 
 def _array(path: Path) -> Mask:
-    """ShanghaiTech's: an array a clip, 0 where all is normal; read from the disk as it is needed."""
+    """Read ShanghaiTech's: an array a clip, 0 where all is normal; mapped from the disk."""
     try:
         stored = np.lib.format.open_memmap(path, mode="r")  # takes no pickles
     except (OSError, ValueError, EOFError) as error:

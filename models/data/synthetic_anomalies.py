@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from lookout.models.media.preprocess import Pixels
+from lookout.models.arrays import Pixels
 
 PATCH_DIVISOR = 4
 BOX_DIVISOR = 6

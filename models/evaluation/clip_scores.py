@@ -11,15 +11,13 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from lookout.models.arrays import Floats, Pixels
 from lookout.models.data.clips import whole_clip
 from lookout.models.errors import CheckpointError
-from lookout.models.media.preprocess import Pixels
 from lookout.models.memory_update import UpdateRule
 from lookout.models.scorer import Scorer
 from lookout.models.scoring.camera_state import CameraState, FrameScore
 from lookout.models.scoring.normalizer import Normalizer
-
-Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,9 +17,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from lookout.models.arrays import Floats
 from lookout.models.checkpoint.file import Checkpoint
 from lookout.models.data.clips import clip_info, evaluation_clips
-from lookout.models.data.labels import Labels, Truth, read_labels
+from lookout.models.data.labels import FrameLabels, Truth, read_labels
 from lookout.models.data.masks import Masked, read_masks
 from lookout.models.errors import CheckpointError
 from lookout.models.evaluation.clip_scores import ClipScores, score_clips
@@ -37,8 +38,6 @@ from lookout.models.scorer import Scorer
 from lookout.models.scoring.alert_policy import AlertPolicy
 from lookout.models.scoring.metrics import value_minmax, value_none
 from lookout.models.scoring.normalizer import LEARN_FRAMES, Normalizer, RawScores, Scheme
-
-Floats = npt.NDArray[np.float64]
 
 WAYS = {
     "per_video_minmax": "minmax",
@@ -89,7 +88,7 @@ class Evaluation:
 
     clips: list[ClipScores]
     values: dict[str, Values]
-    labels: dict[str, Labels] | None  # of the scored frames
+    labels: dict[str, FrameLabels] | None  # of the scored frames
     calibration: str  # "model" or "learn"
     local_calibration: str  # the same, of the local score
     scheme: Scheme  # whose values the alarms are of
@@ -228,7 +227,7 @@ def guarded_rule(checkpoint: Checkpoint) -> UpdateRule:
     return UpdateRule.guarded_by(bounds.gate_error, bounds.distance_high, spec.items[1], spec.gate)
 
 
-def scored_labels(clips: list[ClipScores], truths: dict[str, Truth]) -> dict[str, Labels]:
+def scored_labels(clips: list[ClipScores], truths: dict[str, Truth]) -> dict[str, FrameLabels]:
     """Return the labels of the scored frames; a clip's first, and maybe last, have no score."""
     labels = {}
     for clip in clips:
@@ -276,7 +275,7 @@ def clip_series(
     clips: list[ClipScores],
     values: dict[str, Values],
     scheme: Scheme,
-    labels: dict[str, Labels],
+    labels: dict[str, FrameLabels],
     rates: dict[str, float | None],
     ahead: int,
 ) -> dict[str, ClipSeries] | None:

@@ -13,10 +13,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lookout.models.data.labels import Labels
+from lookout.models.arrays import Floats
+from lookout.models.data.labels import FrameLabels
 from lookout.models.scoring.alert_policy import AlertClosed, AlertOpened, AlertPolicy, PolicyEvent
-
-Floats = npt.NDArray[np.float64]
 
 EARLY_S = 1.0
 """An alarm may begin this long before the first labelled frame, since labels are drawn by hand.
@@ -51,7 +50,7 @@ class Alarm:
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
+class AnomalyEvent:
     """A run of anomalous frames, at least one of them with a value. Frames are 0-based."""
 
     clip: str
@@ -66,7 +65,7 @@ class EventMetrics:
     """Events and alarms of a set of clips under one policy."""
 
     policy: AlertPolicy
-    events: list[Event]
+    events: list[AnomalyEvent]
     alarms: list[Alarm]
     normal_hours: float  # footage with a value and without anomaly
     normal_in_alarm_percent: float | None  # share of it within an alarm; None where there is none
@@ -123,7 +122,7 @@ class ClipSeries:
     ahead: int  # frames that must follow before a frame has its score
     fps: float
     values: Floats  # (N,) in [0, 1]; nan without a value
-    labels: Labels  # (N,) 0 normal, 1 anomalous
+    labels: FrameLabels  # (N,) 0 normal, 1 anomalous
 
     @property
     def normal(self) -> npt.NDArray[np.bool_]:
@@ -134,7 +133,7 @@ class ClipSeries:
 def event_metrics(clips: Mapping[str, ClipSeries], policy: AlertPolicy) -> EventMetrics:
     """Run the policy over each clip and compare its alarms with the labelled events."""
     alarms: list[Alarm] = []
-    events: list[Event] = []
+    events: list[AnomalyEvent] = []
     normal_s = 0.0
     in_alarm_s = 0.0
     for name, clip in clips.items():
@@ -206,7 +205,7 @@ def alarms_of(name: str, clip: ClipSeries, policy: AlertPolicy) -> list[Alarm]:
     return alarms
 
 
-def events_of(name: str, clip: ClipSeries, alarms: list[Alarm]) -> list[Event]:
+def events_of(name: str, clip: ClipSeries, alarms: list[Alarm]) -> list[AnomalyEvent]:
     """Return the events of a clip; its first true alarm during an event detects it."""
     events = []
     for begin, end in runs((clip.labels != 0) & np.isfinite(clip.values)):
@@ -215,7 +214,7 @@ def events_of(name: str, clip: ClipSeries, alarms: list[Alarm]) -> list[Event]:
         during = [alarm for alarm in alarms if alarm.since <= last and alarm.last >= first]
         opened = [alarm.opened for alarm in during if not alarm.false]
         delay_s = max(0, min(opened) + clip.ahead - first) / clip.fps if opened else None
-        events.append(Event(name, first, last, delay_s))
+        events.append(AnomalyEvent(name, first, last, delay_s))
     return events
 
 

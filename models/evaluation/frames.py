@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from sklearn.metrics import (
     average_precision_score,
     precision_recall_curve,
@@ -15,10 +14,9 @@ from sklearn.metrics import (
     roc_curve,
 )
 
-from lookout.models.data.labels import Labels
+from lookout.models.arrays import Floats
+from lookout.models.data.labels import FrameLabels
 from lookout.models.errors import DataError
-
-Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +46,7 @@ class FrameMetrics:
         }
 
 
-def frame_metrics(labels: dict[str, Labels], values: dict[str, Floats]) -> FrameMetrics:
+def frame_metrics(labels: dict[str, FrameLabels], values: dict[str, Floats]) -> FrameMetrics:
     """Return the frame metrics of all videos.
 
     labels: (N,) 0/1, and values: (N,), of each video's scored frames. A frame without a value (nan)
@@ -76,7 +74,7 @@ def frame_metrics(labels: dict[str, Labels], values: dict[str, Floats]) -> Frame
 
 
 def _percent(
-    score: Callable[[Labels, Floats], float], truth: Labels, values: Floats
+    score: Callable[[FrameLabels, Floats], float], truth: FrameLabels, values: Floats
 ) -> float | None:
     """None where only one class is there."""
     known = np.isfinite(values)
@@ -85,14 +83,14 @@ def _percent(
     return 100 * float(score(truth[known], values[known]))
 
 
-def roc(truth: Labels, values: Floats) -> tuple[Floats, Floats]:
+def roc(truth: FrameLabels, values: Floats) -> tuple[Floats, Floats]:
     """False and true positive rate, from the highest threshold down; nan values are left out."""
     known = np.isfinite(values)
     false, true, _ = roc_curve(truth[known], values[known])
     return false, true
 
 
-def precision_recall(truth: Labels, values: Floats) -> tuple[Floats, Floats]:
+def precision_recall(truth: FrameLabels, values: Floats) -> tuple[Floats, Floats]:
     """Recall and the precision there, from the highest threshold down; nan values are left out."""
     known = np.isfinite(values)
     precision, recall, _ = precision_recall_curve(truth[known], values[known])

@@ -8,11 +8,9 @@ own.
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
+from lookout.models.arrays import Floats
 from lookout.models.scoring.metrics import minmax
-
-Floats = npt.NDArray[np.float64]
 
 AROUND = 8
 """Frames before and after the one whose score it is: 0.8 s each way at Ped2's frame rate."""

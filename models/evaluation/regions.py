@@ -16,12 +16,11 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.metrics import roc_auc_score
 
+from lookout.models.arrays import Floats, HeatMap
 from lookout.models.data.masks import Masked, Region
 from lookout.models.errors import DataError
 from lookout.models.vision.quantize import PEAK
 
-HeatCells = npt.NDArray[np.uint16]
-Floats = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]
 
 LEAST_IOU = 0.1
@@ -77,12 +76,12 @@ class RegionMetrics:
 class Pictured:
     """A clip's scored frames with their ground truth."""
 
-    heat: HeatCells  # (n, 64, 64): RMSE a cell times 65535
+    heat: HeatMap  # (n, 64, 64): RMSE a cell times 65535
     regions: list[list[Region]]  # n of them
     cell_pixels: Counts  # (64, 64)
 
     @classmethod
-    def of(cls, name: str, masked: Masked, heat: HeatCells, first: int, frames: int) -> Pictured:
+    def of(cls, name: str, masked: Masked, heat: HeatMap, first: int, frames: int) -> Pictured:
         """Return one clip's heatmaps with its masks.
 
         first: 0-based, of those scored; frames: of the clip.
@@ -173,7 +172,10 @@ def _at_level(clips: Mapping[str, Pictured], level: int) -> tuple[npt.NDArray[np
 
 
 def _iou(hot: npt.NDArray[np.bool_], regions: list[Region], cell_pixels: Counts) -> Floats:
-    """Intersection over union of each true region with each connected component of `hot` (64, 64)."""
+    """Return the intersection over union of each true region with each component of `hot`.
+
+    hot: (64, 64). Result: (regions, components).
+    """
     count, components = cv2.connectedComponents(hot.astype(np.uint8), connectivity=8)
     component = components.ravel()
     if count == 1 or not regions:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import av.error
 
+from lookout.models.arrays import Pixels
 from lookout.models.errors import VideoError
 from lookout.models.media.decode import (
     MAX_FPS,
@@ -20,7 +21,7 @@ from lookout.models.media.decode import (
     video_stream,
 )
 from lookout.models.media.frame_buffer import FrameBuffer
-from lookout.models.media.preprocess import Pixels, Preprocess
+from lookout.models.media.preprocess import Preprocess
 from lookout.models.media.timeline import Sampler, Timeline
 
 OnFrame = Callable[[Pixels], None]

@@ -15,8 +15,8 @@ import av.container
 import av.error
 import numpy as np
 
+from lookout.models.arrays import Pixels
 from lookout.models.errors import NoPictureError, VideoError
-from lookout.models.media.preprocess import Pixels
 
 FILE_FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,flv,h264,hevc,m4v,mjpeg,ogg"
 """Containers that hold their own frames: a playlist could name any other file or host."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lookout.models.media.preprocess import Pixels
+from lookout.models.arrays import Pixels
 
 BLOCK_BYTES = 64 * 2**20
 """Size of a block: memory of this size goes back to the system as soon as it is freed."""

@@ -7,13 +7,12 @@ from typing import Literal
 
 import cv2
 import numpy as np
-import numpy.typing as npt
+
+from lookout.models.arrays import Pixels
 
 MAX_SIDE_PX = 8192
 VERSION = 1
 """Recorded in every checkpoint; a change of the steps below is a new version."""
-
-Pixels = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)

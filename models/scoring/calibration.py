@@ -13,7 +13,8 @@ from math import isfinite
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
+
+from lookout.models.arrays import Floats
 
 QUANTILE = 0.01
 """Share of the normal frames left outside each bound: one broken frame must not set it."""
@@ -27,8 +28,6 @@ of their pictures."""
 LOW = 0.1
 HIGH = 0.5
 """Values at the bounds: normal footage lies between; calibration has seen nothing above HIGH."""
-
-Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from torch import Tensor, from_numpy
 
+from lookout.models.arrays import HeatMap
 from lookout.models.memory_update import Rollback, UpdateRule
-from lookout.models.scoring.local import Cells, LocalScore
+from lookout.models.scoring.local import LocalScore
 from lookout.models.scoring.normalizer import Normalizer, RawScores
 
 
@@ -28,7 +29,7 @@ class StepOutput(NamedTuple):
     memory_updated: bool
     drift: float  # of `items` from the trained ones: the largest 1 - cosine, in [0, 2]
     items: Tensor  # (M, D) float32 on the scorer's device, after the gated update
-    cells: Cells  # (64, 64) uint16 heatmap: root mean squared error of a cell times 65535
+    cells: HeatMap  # (64, 64) uint16 heatmap: root mean squared error of a cell times 65535
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,10 +19,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from lookout.models.arrays import HeatMap
 from lookout.models.vision.quantize import PEAK, SIDE
 
 WINDOW = 6
-"""Cells along a window's side: 24 px of 256."""
+"""HeatMap along a window's side: 24 px of 256."""
 
 LASTS = 5
 """Frames, the newest included, over which a window counts with its least error."""
@@ -30,14 +31,12 @@ LASTS = 5
 LEAST = 1e-10
 """Mean squared error, peak 1, of a perfect prediction: -100 dB, as for PSNR (`LEAST_MSE`)."""
 
-Cells = npt.NDArray[np.uint16]
-"""(64, 64): root mean squared error of a cell, peak 1, times 65535; see `heatmap.as_levels`."""
 
 Sums = npt.NDArray[np.int64]
 """(59, 59): sum of the squares in each window."""
 
 
-def window_sums(cells: Cells) -> Sums:
+def window_sums(cells: HeatMap) -> Sums:
     """Return the sum of squares of every window, one cell apart."""
     total = np.zeros((SIDE + 1, SIDE + 1), np.int64)
     total[1:, 1:] = (cells.astype(np.int64) ** 2).cumsum(axis=0).cumsum(axis=1)
@@ -57,11 +56,11 @@ class LocalScore:
     """The local score of one camera's consecutive frames."""
 
     def __init__(self) -> None:
-        self._cells: deque[Cells] = deque(maxlen=LASTS)
+        self._cells: deque[HeatMap] = deque(maxlen=LASTS)
         self._sums: deque[Sums] = deque(maxlen=LASTS)
         self._newest_id: tuple[int, int] | None = None  # session and sequence number
 
-    def update(self, frame_id: tuple[int, int], cells: Cells) -> float:
+    def update(self, frame_id: tuple[int, int], cells: HeatMap) -> float:
         """Return the score of this frame in dB; one that does not follow on the last restarts it.
 
         frame_id: session and sequence number.

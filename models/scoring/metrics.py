@@ -8,11 +8,10 @@ taken on (frame + 1) / 2, peak 1.
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
-Floats = npt.NDArray[np.float64]
+from lookout.models.arrays import Floats
 
 LEAST_MSE = 1e-10
 """A perfect prediction counts as 100 dB: a still, noiseless picture must not divide by zero."""

@@ -11,16 +11,15 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
+from lookout.models.arrays import Floats, Pixels
 from lookout.models.base import Config
 from lookout.models.data.footage import Footage
 from lookout.models.data.synthetic_anomalies import KINDS, Anomaly, draw, with_anomaly
 from lookout.models.errors import DataError, TrainingError
-from lookout.models.media.preprocess import Pixels
 from lookout.models.scoring.calibration import Bounds, causal_value
 
 MAX_WINDOWS = 1000
@@ -28,7 +27,6 @@ MAX_WINDOWS = 1000
 
 BATCH = 8
 
-Floats = npt.NDArray[np.float64]
 
 ScoreClips = Callable[[Tensor], tuple[Tensor, Tensor]]
 """(B, T, H, W, 3) uint8 RGB → PSNR in dB and distance, (B,) each."""

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from lookout.models.media.preprocess import Pixels
+from lookout.models.arrays import Pixels
 from lookout.models.vision.scene_signature import (
     SHARP_FLOOR,
     SHARP_RATIO,
@@ -44,7 +44,7 @@ DARK_SHARE = 0.5  # of the usual mean gray
 EMPTY_SHARE = 0.2  # of the usual contrast
 
 SceneEventKind = Literal["scene_change", "tampered", "restored"]
-SceneEvent = tuple[SceneEventKind, str]
+SceneReport = tuple[SceneEventKind, str]
 """A kind, and what happened, in words for an operator."""
 
 
@@ -54,7 +54,7 @@ class SceneVerdict:
 
     settled: bool  # False: do not score it; the window begins again behind it
     changed: bool  # True once a scene change, at the unsettled frame at which it is sure
-    events: list[SceneEvent]
+    events: list[SceneReport]
 
 
 @dataclass(slots=True)
@@ -192,7 +192,7 @@ class SceneChangeDetector:
         """Judge the next frame, (H, W, 3) uint8 RGB; all frames of a camera are of one size."""
         now = SceneSignature.from_pixels(pixels)
         changed = self._follow_scene(now, at)
-        events: list[SceneEvent] = []
+        events: list[SceneReport] = []
         if changed:
             events.append(("scene_change", changed))
         if self._unrest is None:
@@ -237,7 +237,7 @@ class SceneChangeDetector:
         self._reported = [*self._reported, at][-BLINKS:]
         return change
 
-    def _follow_sight(self, now: SceneSignature, at: float) -> list[SceneEvent]:
+    def _follow_sight(self, now: SceneSignature, at: float) -> list[SceneReport]:
         """Return whether the picture was lost or restored since the scene changed."""
         if self._usual is None:
             self._usual = UsualPicture.from_signature(now, at)

@@ -18,11 +18,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from lookout.models.media.preprocess import Pixels
-
-Floats = npt.NDArray[np.float32]
-
 # Sides of the small pictures that are compared.
+from lookout.models.arrays import Floats32, Pixels
+
 CELLS = 48
 BLOCKS = 8
 SHARP_PX = 128
@@ -64,8 +62,8 @@ STEADY_FOCUS = 0.4
 class SceneSignature:
     """Summary of one picture, about 1 KB."""
 
-    light: Floats  # (8, 8), mean gray of a block, whole numbers 0 to 255
-    detail: Floats  # (48, 48), -1 darker than its surroundings, +1 brighter, 0 as they are
+    light: Floats32  # (8, 8), mean gray of a block, whole numbers 0 to 255
+    detail: Floats32  # (48, 48), -1 darker than its surroundings, +1 brighter, 0 as they are
     colour: float  # mean distance of the channels, 0 to 255; 0 is gray
     sharpness: float  # mean absolute Laplacian at 128x128
 
@@ -118,7 +116,7 @@ def shrink(picture: npt.NDArray[Any], side: int) -> npt.NDArray[Any]:
     return cv2.resize(picture, (side, side), interpolation=cv2.INTER_AREA)
 
 
-def detail_signs(small: npt.NDArray[Any]) -> Floats:
+def detail_signs(small: npt.NDArray[Any]) -> Floats32:
     """Return the sign of each cell of (48, 48) gray against its surroundings.
 
     No gain or offset changes it.

@@ -6,11 +6,12 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Response
 
+from lookout.models.arrays import Pixels
 from lookout.models.vision.overlay import jpeg, overlay, png, raw_png
 from lookout.service.api.dependencies import Services, ServicesDep
 from lookout.service.api.views import ScoreList, ScoreView
 from lookout.service.core.errors import NotFoundError, RequestError
-from lookout.service.core.messages import Frame, FrameId, Heat, Pixels, Score
+from lookout.service.core.messages import Frame, FrameId, Heat, Score
 
 router = APIRouter(prefix="/cameras/{camera}", tags=["scores"])
 

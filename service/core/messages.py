@@ -9,11 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal, NamedTuple
 
-import numpy as np
-import numpy.typing as npt
-
-Pixels = npt.NDArray[np.uint8]
-HeatMap = npt.NDArray[np.uint16]
+from lookout.models.arrays import HeatMap, Pixels
 
 AlertState = Literal["open", "closed"]
 

@@ -26,11 +26,12 @@ import torch
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
+from lookout.models.arrays import Floats, Pixels
 from lookout.models.checkpoint.file import Checkpoint, load_checkpoint
 from lookout.models.device import choose_precision
 from lookout.models.evaluation.evaluate import guarded_rule
 from lookout.models.media.clip_reader import read_clip
-from lookout.models.media.preprocess import Pixels, Preprocess
+from lookout.models.media.preprocess import Preprocess
 from lookout.models.memory_update import Rollback, UpdateRule
 from lookout.models.scorer import Scorer
 from lookout.models.scoring.calibration import causal_value
@@ -41,7 +42,6 @@ FPS = 10
 PERIOD = 300  # frames: two thirds in normal light, one with the event
 LIGHT = 0.75
 
-Floats = npt.NDArray[np.float64]
 FrameOf = Callable[
     [int], Pixels
 ]  # the camera's frame of an index, in normal light, at the model's size

@@ -10,10 +10,10 @@ from typing import Any
 
 import torch
 
+from lookout.models.arrays import Pixels
 from lookout.models.checkpoint.file import load_checkpoint
 from lookout.models.device import choose_precision
 from lookout.models.media.clip_reader import read_clip
-from lookout.models.media.preprocess import Pixels
 from lookout.models.scorer import Scorer
 from tests.bench import usage
 from tests.e2e.service_process import Service

@@ -23,11 +23,12 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from lookout.models.arrays import Pixels
 from lookout.models.checkpoint.file import Checkpoint, load_checkpoint
 from lookout.models.data.clips import train_clips, whole_clip
 from lookout.models.evaluation.evaluate import evaluate
 from lookout.models.mnad import Mnad
-from lookout.models.scorer import Pixels, Scorer
+from lookout.models.scorer import Scorer
 from tests.bench.footage import median_s
 
 WINDOWS = 64

@@ -17,10 +17,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from lookout.models.arrays import Pixels
 from lookout.models.base import measure
 from lookout.models.checkpoint.file import load_checkpoint
 from lookout.models.data.clips import whole_clip
-from lookout.models.media.preprocess import Pixels
 from lookout.models.memory import attend
 from lookout.models.scorer import Scorer
 

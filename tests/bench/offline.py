@@ -21,17 +21,15 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.metrics import roc_auc_score
 
+from lookout.models.arrays import Floats, Pixels
 from lookout.models.checkpoint.file import load_checkpoint
 from lookout.models.data.clips import evaluation_clips, train_clips, whole_clip
 from lookout.models.data.labels import read_labels
 from lookout.models.data.synthetic_anomalies import KINDS, draw, with_anomaly
 from lookout.models.evaluation.clip_scores import ClipScorer, ClipScores, score_clips
-from lookout.models.media.preprocess import Pixels
 from lookout.models.memory_update import UpdateRule
 from lookout.models.scorer import Scorer
 from lookout.models.scoring.metrics import minmax, value_minmax
-
-Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
+from lookout.models.arrays import Pixels
 from lookout.models.media.clip_reader import read_clip
 from lookout.models.media.preprocess import Preprocess
 from lookout.models.vision.scene_signature import SceneSignature, likeness, sharpness_ratio
-from lookout.service.core.messages import Pixels
 from lookout.service.demo.scene import demo_scene
 from lookout.service.inference.scene_watch import SceneWatch, Verdict
 from tests.bench.footage import median_s

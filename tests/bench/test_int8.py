@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lookout.models.scorer import Pixels, Scorer
+from lookout.models.arrays import Pixels
+from lookout.models.scorer import Scorer
 from tests.bench.int8 import quantised
 from tests.tiny import tiny_checkpoint
 

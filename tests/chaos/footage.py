@@ -14,11 +14,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from lookout.models.arrays import Pixels
 from lookout.models.checkpoint.file import save_checkpoint
 from lookout.models.scoring.calibration import Bounds
 from tests.tiny import tiny_checkpoint
 
-Pixels = npt.NDArray[np.uint8]
 Gray = npt.NDArray[np.float32]
 
 MODEL = "tiny"

@@ -8,13 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lookout.models.arrays import Pixels
 from lookout.models.data import clips as footage
 from lookout.models.data.clips import MemoryLimit, Reading, clip_parts, frames_expected, whole_clip
 from lookout.models.data.footage import Footage
 from lookout.models.errors import DataError, VideoError
 from lookout.models.evaluation.calibrate import calibrate
 from lookout.models.media.clip_reader import read_parts
-from lookout.models.media.preprocess import Pixels, Preprocess
+from lookout.models.media.preprocess import Preprocess
 from lookout.models.media.timeline import Sampler, Timeline
 from lookout.models.training.validation import split
 from tests.clips import damage, number_in, write_clip

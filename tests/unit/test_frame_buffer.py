@@ -8,9 +8,9 @@ import sys
 import numpy as np
 import pytest
 
+from lookout.models.arrays import Pixels
 from lookout.models.media import frame_buffer as pile
 from lookout.models.media.frame_buffer import FrameBuffer
-from lookout.models.media.preprocess import Pixels
 
 
 def frames(count: int) -> list[Pixels]:

@@ -9,15 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lookout.models.data.labels import Labels
+from lookout.models.arrays import Floats
+from lookout.models.data.labels import FrameLabels
 from lookout.models.errors import DataError
-from lookout.models.evaluation.frames import Floats, frame_metrics, precision_recall, roc
+from lookout.models.evaluation.frames import frame_metrics, precision_recall, roc
 
 VALUES = st.integers(0, 6) | st.just(math.nan)  # few, so that there are ties
 VIDEO = st.lists(st.tuples(st.integers(0, 1), VALUES), max_size=12)
 
 
-def labels_of(*labels: int) -> Labels:
+def labels_of(*labels: int) -> FrameLabels:
     return np.array(labels, np.uint8)
 
 

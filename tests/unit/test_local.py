@@ -8,17 +8,18 @@ import math
 import numpy as np
 import pytest
 
-from lookout.models.scoring.local import LASTS, WINDOW, Cells, LocalScore, window_sums
+from lookout.models.arrays import HeatMap
+from lookout.models.scoring.local import LASTS, WINDOW, LocalScore, window_sums
 from lookout.models.vision.quantize import PEAK, SIDE
 
 
-def some_cells(seed: int) -> Cells:
+def some_cells(seed: int) -> HeatMap:
     return (
         np.random.default_rng(seed).integers(0, PEAK, (SIDE, SIDE), endpoint=True).astype(np.uint16)
     )
 
 
-def with_a_spot(level: int, row: int = 20, column: int = 30) -> Cells:
+def with_a_spot(level: int, row: int = 20, column: int = 30) -> HeatMap:
     cells = np.zeros((SIDE, SIDE), np.uint16)
     cells[row : row + WINDOW, column : column + WINDOW] = level
     return cells

@@ -10,9 +10,10 @@ import pytest
 import torch
 
 from lookout.models import memory
+from lookout.models.arrays import Pixels
 from lookout.models.checkpoint.file import Checkpoint
 from lookout.models.checkpoint.import_mnad import UNUSED, convert
-from lookout.models.media.preprocess import Pixels, Preprocess
+from lookout.models.media.preprocess import Preprocess
 from lookout.models.mnad import Mnad
 from lookout.models.registry import make_config, make_model
 from lookout.models.scorer import Scorer

@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 import pytest
 
+from lookout.models.arrays import HeatMap, Pixels
 from lookout.models.vision.overlay import FULL_RMSE, jpeg, overlay, png, raw_png
-from lookout.service.core.messages import HeatMap, Pixels
 from lookout.service.storage import pictures
 
 

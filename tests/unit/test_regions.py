@@ -12,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import label
 
+from lookout.models.arrays import HeatMap
 from lookout.models.data.masks import Mask, Masked, read_masks
 from lookout.models.errors import DataError
-from lookout.models.evaluation.regions import HeatCells, Pictured, RegionMetrics, region_metrics
+from lookout.models.evaluation.regions import Pictured, RegionMetrics, region_metrics
 from lookout.models.vision.quantize import PEAK, SIDE
 from tests.clips import write_clip
 from tests.conftest import SHARED
@@ -24,18 +25,18 @@ EIGHT = np.ones((3, 3))
 Bools = npt.NDArray[np.bool_]
 
 
-def metrics(mask: Mask, heat: HeatCells, first: int = 0) -> RegionMetrics:
+def metrics(mask: Mask, heat: HeatMap, first: int = 0) -> RegionMetrics:
     return region_metrics({"01": Pictured.of("01", Masked.of(mask), heat, first, len(mask))})
 
 
-def blank(frames: int) -> tuple[Mask, HeatCells]:
+def blank(frames: int) -> tuple[Mask, HeatMap]:
     """No anomaly, no heat."""
     return np.zeros((frames, HEIGHT_PX, WIDTH_PX), np.uint8), np.zeros(
         (frames, SIDE, SIDE), np.uint16
     )
 
 
-def enlarged(cells: HeatCells) -> HeatCells:
+def enlarged(cells: HeatMap) -> HeatMap:
     """(64, 64) → (H, W): each pixel takes the cell that its centre lies in."""
     rows = [int((y + 0.5) / HEIGHT_PX * SIDE) for y in range(HEIGHT_PX)]
     columns = [int((x + 0.5) / WIDTH_PX * SIDE) for x in range(WIDTH_PX)]
@@ -69,7 +70,7 @@ def slow_tracks(mask: Mask) -> list[list[tuple[int, int]]]:
     return tracks
 
 
-def slow_point(mask: Mask, heat: HeatCells, level: int) -> tuple[float, float, float]:
+def slow_point(mask: Mask, heat: HeatMap, level: int) -> tuple[float, float, float]:
     """False regions a frame, share of regions found, share of tracks found."""
     found, false = set(), 0
     for frame, (truth, cells) in enumerate(zip(mask, heat, strict=True)):
@@ -144,7 +145,7 @@ def test_every_number_equals_its_count_in_pixels(
     )
 
 
-def slow_pixel_auc(mask: Mask, values: HeatCells) -> float | None:
+def slow_pixel_auc(mask: Mask, values: HeatMap) -> float | None:
     """Return how often an anomalous pixel is hotter than a normal one, level by level.
 
     A tie counts half.

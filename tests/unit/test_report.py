@@ -15,9 +15,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lookout.models.data.labels import Labels
+from lookout.models.arrays import Floats
+from lookout.models.data.labels import FrameLabels
 from lookout.models.evaluation.clip_scores import ClipScores, score_clips
-from lookout.models.evaluation.evaluate import WAYS, Evaluation, Floats, Values, evaluate
+from lookout.models.evaluation.evaluate import WAYS, Evaluation, Values, evaluate
 from lookout.models.evaluation.report.charts import Chart, Line, Span
 from lookout.models.evaluation.report.html import as_html
 from lookout.models.evaluation.report.worst_frames import APART, HOW_MANY, ranked
@@ -159,7 +160,7 @@ def test_the_worst_are_the_worst_and_apart(frames: list[tuple[int, int]]) -> Non
             assert sign * wrongs[0].value == (sign * values[labels == label]).min()
 
 
-def made(labels: Labels, values: Floats) -> Evaluation:
+def made(labels: FrameLabels, values: Floats) -> Evaluation:
     """An evaluation of one clip with these causal values, from frame 4 on."""
     nothing = np.zeros(len(values))
     clip = ClipScores(

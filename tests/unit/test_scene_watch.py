@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lookout.models.arrays import Pixels
 from lookout.models.media.clip_reader import read_clip
 from lookout.models.media.preprocess import Preprocess
-from lookout.service.core.messages import CameraEvent, FrameId, Pixels
+from lookout.service.core.messages import CameraEvent, FrameId
 from lookout.service.demo.scene import Scene
 from lookout.service.inference.scene_watch import SceneWatch, Verdict
 from tests.conftest import SHARED

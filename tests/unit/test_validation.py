@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from lookout.models.arrays import Pixels
 from lookout.models.data.footage import Footage
 from lookout.models.data.synthetic_anomalies import KINDS, Anomaly, Moving, Played, Running
 from lookout.models.errors import DataError, TrainingError
-from lookout.models.media.preprocess import Pixels
 from lookout.models.training import validation
 from lookout.models.training.validation import Validation, split
 from tests.tiny import TINY, street

@@ -9,14 +9,12 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from lookout.models.arrays import Cells, Pixels
 from lookout.models.data.image_folder import images_at
 from lookout.models.evaluation.clip_scores import ClipScores
 from lookout.models.evaluation.evaluate import Evaluation
 from lookout.models.media.decode import open_video, pictures
-from lookout.models.media.preprocess import Pixels
 from lookout.models.vision.quantize import PEAK
-
-Cells = npt.NDArray[np.int64]
 
 HOW_MANY = 6
 APART = 10  # frames between two of a clip at least: neighbours show the same
@@ -117,7 +115,7 @@ def _frames(path: Path, wanted: set[int]) -> dict[int, Pixels]:
 def _beside(
     evaluation: Evaluation, clip: ClipScores, frame: int
 ) -> tuple[npt.NDArray[np.uint16], Cells]:
-    """The frame's heatmap, and how many anomalous pixels are in each of its cells: (64, 64) both."""
+    """Return the frame's heatmap, and the anomalous pixels in each of its cells: (64, 64) both."""
     if clip.heat is None:
         raise ValueError("pictures need the heatmaps: evaluate(..., keep_heat=True)")
     heat = clip.heat[frame - clip.first]

@@ -21,12 +21,12 @@ import torch.nn.functional as F  # noqa: N812  torch's own convention
 from torch import Tensor
 
 from lookout.models import memory
+from lookout.models.arrays import Pixels
 from lookout.models.checkpoint.file import Checkpoint
 from lookout.models.data.clips import memory_bytes
 from lookout.models.data.footage import Footage
 from lookout.models.data.synthetic_anomalies import KINDS, draw, with_anomaly
 from lookout.models.errors import DataError
-from lookout.models.media.preprocess import Pixels
 from lookout.models.mnad import Mnad, MnadConfig
 from lookout.models.training.loader import WindowNumbers
 from lookout.models.training.options import TrainOptions

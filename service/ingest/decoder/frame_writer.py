@@ -7,9 +7,10 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import NoReturn
 
+from lookout.models.arrays import Pixels
 from lookout.service.core.camera import Camera
 from lookout.service.core.errors import SourceLostError
-from lookout.service.core.messages import Frame, FrameId, Pixels
+from lookout.service.core.messages import Frame, FrameId
 from lookout.service.ingest.decoder.reporter import Reporter
 from lookout.service.storage.bus.bus import FENCED, LOST, REPEATED, UNOWNED, Bus
 from lookout.service.storage.bus.counters import DROPPED

@@ -1,0 +1,21 @@
+"""Names of the array types that several rooms share. No torch."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+Pixels = npt.NDArray[np.uint8]
+"""Pictures, (..., H, W, 3) uint8 RGB unless the signature says otherwise."""
+
+HeatMap = npt.NDArray[np.uint16]
+"""(..., 64, 64): root mean squared error of a cell, peak 1, times 65535; see `as_levels`."""
+
+Cells = npt.NDArray[np.int64]
+"""A count for each cell of a heatmap, (64, 64), or the cell of each pixel, (H, W)."""
+
+Floats = npt.NDArray[np.float64]
+"""A series of numbers, mostly one a frame: (N,)."""
+
+Floats32 = npt.NDArray[np.float32]
+"""Small pictures and maps in single precision."""
