@@ -36,7 +36,7 @@ def list_alerts(
 ) -> AlertList:
     """Return alerts of every camera, removed ones too, or of one; newest first."""
     before = decode_cursor(cursor) if cursor else None
-    cameras = {camera} if camera is not None else alerted_or_present(services.store)
+    cameras = alerted_or_present(services.store) if camera is None else {camera}
     newest_first = heapq.merge(
         *(
             alerts_before(services.store, name, state, before, min(limit + 1, PAGE))

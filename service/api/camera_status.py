@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from lookout.service.core.camera import Camera
 from lookout.service.core.messages import CameraStatus, FrameId, InferenceReport, IngestReport
-from lookout.service.storage.bus.reports import Overview
+from lookout.service.storage.bus.reports import Overview, Report
 
 QUIET_S = 15.0
 """A stage that has not reported for so long is taken for gone."""
@@ -48,37 +48,50 @@ def status(camera: Camera, seen: Overview, beats: Beats, now: float) -> Status:
 
     Reports of another revision are ignored.
     """
-    ingest = seen.ingest if seen.ingest and seen.ingest.revision == camera.revision else None
-    inference = (
-        seen.inference if seen.inference and seen.inference.revision == camera.revision else None
-    )
+    ingest = current_report(camera, seen.ingest)
+    inference = current_report(camera, seen.inference)
     state, error = settled_state(camera, ingest, inference, seen) or running_state(
         camera, ingest, inference, beats, now
     )
-    learning = inference if state is CameraStatus.LEARNING else None
-    progress = (learning.learned, learning.to_learn) if learning else None
+    progress = None
+    if inference is not None and state is CameraStatus.LEARNING:
+        progress = (inference.learned, inference.to_learn)
     known = with_inference(Status(state, error, progress=progress), inference)
     if ingest is None:
         return known
-    captured_at = ingest.last_captured_at
+    frame_age_s = None
+    if ingest.last_captured_at is not None:
+        # A file at full pace is ahead of the clock.
+        frame_age_s = max(0.0, now - ingest.last_captured_at)
+    workers = known.workers
+    if ingest.worker:
+        workers = {**workers, "ingest": ingest.worker}
     return replace(
         known,
         session=ingest.session,
         measured_fps=ingest.fps,
-        # A file at full pace is ahead of the clock.
-        frame_age_s=None if captured_at is None else max(0.0, now - captured_at),
+        frame_age_s=frame_age_s,
         waiting=ingest.waiting,
         retry_at=ingest.retry_at,
         reconnects_last_hour=ingest.reconnects_last_hour,
         stalls_last_hour=ingest.stalls_last_hour,
-        workers={**known.workers, **({"ingest": ingest.worker} if ingest.worker else {})},
+        workers=workers,
     )
+
+
+def current_report(camera: Camera, report: Report | None) -> Report | None:
+    """Return the report, or None where it is of another revision of the camera."""
+    if report is None or report.revision != camera.revision:
+        return None
+    return report
 
 
 def with_inference(known: Status, inference: InferenceReport | None) -> Status:
     if inference is None:
         return known
-    workers = {"inference": inference.worker} if inference.worker else {}
+    workers = {}
+    if inference.worker:
+        workers["inference"] = inference.worker
     return replace(
         known,
         tampered=inference.tampered,
@@ -110,12 +123,9 @@ def running_state(
     now: float,
 ) -> tuple[CameraStatus, str | None]:
     if ingest is None:
-        gone = now - camera.created_at > QUIET_S and not beats.ingest
-        return (
-            (CameraStatus.STALLED, "no ingest worker is running")
-            if gone
-            else (CameraStatus.STARTING, None)
-        )
+        if now - camera.created_at > QUIET_S and not beats.ingest:
+            return CameraStatus.STALLED, "no ingest worker is running"
+        return CameraStatus.STARTING, None
     if ingest.state != "ended" and now - ingest.at > QUIET_S:
         return CameraStatus.STALLED, silence_error("ingest", beats.ingest)
     if ingest.state in ("reconnecting", "stalled"):
@@ -137,12 +147,14 @@ def scoring_state(
     ingest: IngestReport, inference: InferenceReport | None, beats: Beats, now: float
 ) -> tuple[CameraStatus, str | None]:
     """Return the state while frames come, or came and are not all scored."""
-    error = ingest.last_error or (inference.last_error if inference else None)
+    error = ingest.last_error
+    if inference is not None:
+        error = error or inference.last_error
     if ingest.session is None or ingest.last_seq is None:
         return CameraStatus.STARTING, error
-    heard_at = (
-        inference.at if inference else ingest.session / 1000
-    )  # a session's number is its start in ms
+    heard_at = ingest.session / 1000  # a session's number is its start in ms
+    if inference is not None:
+        heard_at = inference.at
     if now - heard_at > QUIET_S:
         return CameraStatus.STALLED, silence_error("inference", beats.inference)
     if inference is None:
@@ -151,4 +163,6 @@ def scoring_state(
 
 
 def silence_error(stage: str, beats: bool) -> str:
-    return f"{stage} says nothing of this camera" if beats else f"no {stage} worker is running"
+    if beats:
+        return f"{stage} says nothing of this camera"
+    return f"no {stage} worker is running"

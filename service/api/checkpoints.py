@@ -69,14 +69,16 @@ def model_view(name: str, path: Path) -> ModelView:
         header: Header = read_header(path)
     except CheckpointError as error:
         return ModelView(name=name, error=str(error))
-    size, spec = header.preprocess, header.input_spec
-    return ModelView(
+    size = header.preprocess
+    view = ModelView(
         name=name,
         model=header.model,
         width_px=size.width_px,
         height_px=size.height_px,
         calibrated=header.calibration is not None,
-        frames=spec.frames if spec else None,
-        scored_frame=spec.scored if spec else None,
-        memory=spec.memory if spec else None,
     )
+    if header.input_spec is not None:
+        view.frames = header.input_spec.frames
+        view.scored_frame = header.input_spec.scored
+        view.memory = header.input_spec.memory
+    return view

@@ -215,16 +215,17 @@ def dropped_by_reason(counters: Mapping[str, int]) -> dict[str, int]:
     for counter, value in counters.items():
         if counter.startswith(DROPPED):
             reason = counter.removeprefix(DROPPED)
-            found[reason if reason in metrics.REASONS else metrics.OTHER] += value
+            if reason not in metrics.REASONS:
+                reason = metrics.OTHER
+            found[reason] += value
     return found
 
 
 def fresh_report(seen: Overview, now: float) -> InferenceReport | None:
-    return (
-        seen.inference
-        if seen.inference is not None and now - seen.inference.at <= QUIET_S
-        else None
-    )
+    """Return inference's report on the camera, or None where it is older than QUIET_S."""
+    if seen.inference is None or now - seen.inference.at > QUIET_S:
+        return None
+    return seen.inference
 
 
 def report_families(reports: Mapping[str, InferenceReport]) -> Families:
@@ -277,4 +278,6 @@ def frames_between(done: FrameId | None, newest: FrameId | None) -> int:
     """Return how many frames of the newest session follow `done`, up to `newest`."""
     if newest is None or (done is not None and done >= newest):
         return 0
-    return newest.seq - (done.seq if done is not None and done.session == newest.session else -1)
+    if done is None or done.session != newest.session:
+        return newest.seq + 1
+    return newest.seq - done.seq

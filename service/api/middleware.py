@@ -51,8 +51,10 @@ class HostMiddleware:
         self._open_paths = open_paths
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        is_open = scope.get("path") in self._open_paths
-        await (self._app if is_open else self._checked)(scope, receive, send)
+        if scope.get("path") in self._open_paths:
+            await self._app(scope, receive, send)
+        else:
+            await self._checked(scope, receive, send)
 
 
 class SameOriginMiddleware:
@@ -95,7 +97,9 @@ def host_and_port(url: str, scheme: str) -> tuple[str, int | None] | None:
         port = parts.port or DEFAULT_PORTS.get(scheme)
     except ValueError:
         return None
-    return (parts.hostname, port) if parts.hostname else None
+    if not parts.hostname:
+        return None
+    return parts.hostname, port
 
 
 class BodyLimitMiddleware:

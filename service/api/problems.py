@@ -34,7 +34,8 @@ STATUS = {
     BrokenMessageError: 500,
 }
 RETRY_AFTER_S = 2
-AWAY_LINE_EVERY_S, AWAY_LINES_AT_ONCE = 60.0, 10
+AWAY_LINE_EVERY_S = 60.0
+AWAY_LINES_AT_ONCE = 10
 
 
 class ProblemResponse(JSONResponse):

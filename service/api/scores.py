@@ -84,8 +84,10 @@ def plain_frame(
 
 
 def parse_frame_id(text: str | None, name: str) -> FrameId | None:
+    if text is None:
+        return None
     try:
-        return None if text is None else FrameId.parse(text)
+        return FrameId.parse(text)
     except ValueError as error:
         raise RequestError(f"{name}: {error}") from error
 
@@ -99,7 +101,9 @@ def get_frame(services: Services, camera: str, frame_id: FrameId | None) -> Fram
 
 
 def encode(pixels: Pixels, encoding: Literal["png", "jpeg"]) -> bytes:
-    return png(pixels) if encoding == "png" else jpeg(pixels)
+    if encoding == "png":
+        return png(pixels)
+    return jpeg(pixels)
 
 
 def picture_response(

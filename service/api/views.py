@@ -82,7 +82,9 @@ EVENT_EXAMPLE: dict[str, JsonValue] = {
 
 def finite_or_none(number: float | None) -> float | None:
     """Return None for infinity, which JSON lacks: the PSNR of a perfect prediction."""
-    return number if number is not None and math.isfinite(number) else None
+    if number is None or not math.isfinite(number):
+        return None
+    return number
 
 
 Finite = Annotated[float | None, BeforeValidator(finite_or_none)]

@@ -112,4 +112,6 @@ def bound_socket(host: str, port: int) -> Iterator[socket.socket]:
 
 def http_address(listener: socket.socket) -> str:
     host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    if ":" in host:
+        host = f"[{host}]"
+    return f"http://{host}:{port}"

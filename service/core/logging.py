@@ -64,13 +64,16 @@ def set_up(stage: str, level: str, form: str = "text") -> None:
     handler.setFormatter(Json(stage) if form == "json" else Text(stage))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     logging.captureWarnings(True)
-    sys.excepthook = _uncaught
-    threading.excepthook = lambda args: _uncaught(args.exc_type, args.exc_value, args.exc_traceback)
+    sys.excepthook = log_uncaught
+    threading.excepthook = lambda args: log_uncaught(
+        args.exc_type, args.exc_value, args.exc_traceback
+    )
 
 
-def _uncaught(
+def log_uncaught(
     kind: type[BaseException], error: BaseException | None, trace: TracebackType | None
 ) -> None:
+    """Log an exception that nothing caught, with its trace; an excepthook."""
     log.critical(
         "%s, which nobody expected", kind.__name__, exc_info=(kind, error or kind(), trace)
     )

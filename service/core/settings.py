@@ -25,7 +25,8 @@ RENAMED = {"infer_workers": "inference_workers"}
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/-]{16,256}=*")  # RFC 6750: what may stand behind `Bearer`
 
 
-def _usable(token: SecretStr) -> SecretStr:
+def check_token(token: SecretStr) -> SecretStr:
+    """Return the token. Raises ValueError where it cannot stand behind `Bearer` or is short."""
     if not _TOKEN.fullmatch(token.get_secret_value()):
         raise ValueError(
             "16 to 256 letters, digits or . _ ~ + / - are needed; `openssl rand -hex 32` makes a "
@@ -66,7 +67,7 @@ class Settings(BaseSettings):
     port: int = Field(
         default=8000, ge=0, le=65535, description="port that the API listens on; 0: any free one"
     )
-    token: Annotated[SecretStr, AfterValidator(_usable)] | None = Field(
+    token: Annotated[SecretStr, AfterValidator(check_token)] | None = Field(
         default=None,
         description="what everybody must show; unset: nothing, and only loopback is listened on",
     )
@@ -192,8 +193,8 @@ class Settings(BaseSettings):
 
     @model_validator(mode="before")
     @classmethod
-    def _token_of_file(cls, given: dict[str, Any]) -> dict[str, Any]:
-        """Read here, once: from now on `token` has it, and there is no file."""
+    def read_token_file(cls, given: dict[str, Any]) -> dict[str, Any]:
+        """Read `token_file`, once, into `token`. Raises ValueError where it cannot be read."""
         path = given.get("token_file")
         if path is None:
             return given
@@ -210,7 +211,8 @@ class Settings(BaseSettings):
 
     @model_validator(mode="before")
     @classmethod
-    def _media_below_data(cls, given: dict[str, Any]) -> dict[str, Any]:
+    def place_media_below_data(cls, given: dict[str, Any]) -> dict[str, Any]:
+        """Set `media_dir` below a given `data_dir`, unless it is given itself."""
         if "data_dir" not in given:
             return given
         return {"media_dir": Path(given["data_dir"]) / "media", **given}
@@ -226,7 +228,8 @@ class Settings(BaseSettings):
         return (self.data_dir / "models", SHIPPED_MODELS)
 
     @model_validator(mode="after")
-    def _thresholds_fit(self) -> Settings:
+    def check_pairs(self) -> Settings:
+        """Raise ValueError where two settings contradict each other."""
         if self.alert_hysteresis >= self.alert_threshold:
             raise ValueError("alert_hysteresis must be smaller than alert_threshold")
         if self.retry_most_s < self.retry_first_s:
@@ -245,7 +248,7 @@ def load_settings(**overrides: object) -> Settings:
     try:
         return Settings(**given)  # type: ignore[arg-type]
     except ValidationError as error:
-        wrong = "; ".join(f"{_variable(part['loc'])}: {part['msg']}" for part in error.errors())
+        wrong = "; ".join(f"{variable_at(part['loc'])}: {part['msg']}" for part in error.errors())
         raise SettingsError(f"wrong setting: {wrong}") from None
 
 
@@ -274,12 +277,17 @@ def variable_name(setting: str) -> str:
 
 
 def plain(value: object) -> str:
-    """A setting's value as its variable has it, secrets too."""
-    return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+    """Return a setting's value as its variable holds it, secrets too."""
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
+    return str(value)
 
 
-def _variable(location: tuple[int | str, ...]) -> str:
-    return variable_name(str(location[0])) if location else "settings"
+def variable_at(location: tuple[int | str, ...]) -> str:
+    """Return the variable at an error's location; `settings` for an error of several settings."""
+    if not location:
+        return "settings"
+    return variable_name(str(location[0]))
 
 
 def check_protected(settings: Settings) -> None:

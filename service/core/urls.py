@@ -29,21 +29,22 @@ def mask(text: str) -> str:
     """
     text = _ENCODED_URL.sub(r"\1***", text)  # a part of another address
     if _URL.match(text) and not _ANOTHER_URL.search(text):
-        return _masked(text)
-    return _URL.sub(lambda found: _masked(found[0]), text)
+        return mask_url(text)
+    return _URL.sub(lambda found: mask_url(found[0]), text)
 
 
-def _masked(url: str) -> str:
+def mask_url(url: str) -> str:
+    """Replace user, password and named secrets in one URL."""
     scheme, _, rest = url.partition("://")
-    if scheme.lower() == "file" and _is_path(rest):
+    if scheme.lower() == "file" and is_path_alone(rest):
         return url
     # Up to the last @: a password may hold @, / and : where somebody forgot to percent-encode it.
     if "@" in rest:
         rest = "***@" + rest.rpartition("@")[2]
-    return f"{scheme}://" + "&".join(_without_secret(piece) for piece in rest.split("&"))
+    return f"{scheme}://" + "&".join(mask_piece(piece) for piece in rest.split("&"))
 
 
-def _is_path(rest: str) -> bool:
+def is_path_alone(rest: str) -> bool:
     """Return True where the rest of a file:// URL is a path alone: @ and = belong to its names."""
     host, slash, path = rest.partition("/")
     return (
@@ -53,7 +54,7 @@ def _is_path(rest: str) -> bool:
     )
 
 
-def _without_secret(piece: str) -> str:
+def mask_piece(piece: str) -> str:
     """Replace the secret in a piece between two &.
 
     Some cameras take `/user=admin&password=…` as well as `?token=…`.
@@ -87,7 +88,7 @@ def check(url: str, media_dir: Path) -> None:
     if is_file(url):
         file_path(url, media_dir)
     else:
-        _check_rtsp(url)
+        check_rtsp(url)
 
 
 def file_path(url: str, media_dir: Path) -> Path:
@@ -97,15 +98,19 @@ def file_path(url: str, media_dir: Path) -> Path:
     the file is not.
     """
     try:
-        return _file_path(url, media_dir)
+        return media_file(url, media_dir)
     except (ValueError, OSError, RuntimeError):  # a zero byte, a name too long, links in a circle
         raise SourceRefusedError(
             "the file's name cannot be used (file:///absolute/path or an absolute path)"
         ) from None
 
 
-def _file_path(url: str, media_dir: Path) -> Path:
-    path = _plain_path(url).resolve()
+def media_file(url: str, media_dir: Path) -> Path:
+    """Return the file below the media folder that a url names.
+
+    Raises SourceRefusedError, ValueError, OSError or RuntimeError.
+    """
+    path = parse_file_url(url).resolve()
     if not path.is_relative_to(media_dir.resolve()):
         raise SourceRefusedError("the file is not below the media folder (LOOKOUT_MEDIA_DIR)")
     if media_dir.is_dir() and not path.is_file():
@@ -113,7 +118,8 @@ def _file_path(url: str, media_dir: Path) -> Path:
     return path
 
 
-def _plain_path(url: str) -> Path:
+def parse_file_url(url: str) -> Path:
+    """Return the path of a file:// URL or absolute path. Raises SourceRefusedError."""
     if url.startswith("/"):
         return Path(url)
     parts = urlsplit(url)
@@ -122,10 +128,12 @@ def _plain_path(url: str) -> Path:
     return Path(unquote(parts.path))
 
 
-def _check_rtsp(url: str) -> None:
+def check_rtsp(url: str) -> None:
+    """Raise SourceRefusedError, with the reason, unless `url` is a usable RTSP address."""
     try:
         parts = urlsplit(url)
-        host, _ = parts.hostname, parts.port
+        host = parts.hostname
+        _ = parts.port  # raises ValueError where it is no number
     except ValueError:
         raise SourceRefusedError(
             "the url cannot be read; percent-encode @ / : % in its user and password "
@@ -135,7 +143,7 @@ def _check_rtsp(url: str) -> None:
         raise SourceRefusedError(
             "a camera is rtsp://, rtsps://, file:/// or an absolute path below the media folder"
         )
-    if any(map(_must_be_encoded, url)):
+    if any(map(must_be_encoded, url)):
         raise SourceRefusedError(
             "the url holds a space, a quote, < > \\ or an invisible character; percent-encode it "
             "(%20 %22 %27 %3C %3E %5C)"
@@ -144,6 +152,6 @@ def _check_rtsp(url: str) -> None:
         raise SourceRefusedError("the url names no host")
 
 
-def _must_be_encoded(character: str) -> bool:
+def must_be_encoded(character: str) -> bool:
     """Return True for spaces, invisible characters, and characters that end a url in a text."""
     return character in _TO_BE_ENCODED or unicodedata.category(character)[0] in "CZ"

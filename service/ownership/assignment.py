@@ -50,7 +50,7 @@ class Assignment:
         )
         others = {name: load for name, load in present.items() if name != self.name}
         total = sum(loads.values())
-        taken = self._take_free(mine, loads, others, total)
+        taken = self.take_free(mine, loads, others, total)
         surplus = camera_to_give(mine, others, total) if may_give else None
         if surplus is None:
             self._uneven_since = None
@@ -61,13 +61,17 @@ class Assignment:
         is_due = now - self._uneven_since >= GIVE_AFTER_S and not leaving
         return taken, surplus if is_due else None
 
-    def _take_free(
+    def take_free(
         self,
         mine: Mapping[str, float],
         loads: Mapping[str, float],
         others: Mapping[str, float],
         total: float,
     ) -> list[str]:
+        """Take free cameras up to a fair share and return them. See `cameras_to_take`.
+
+        loads: the enabled cameras. Raises one of UNAVAILABLE.
+        """
         candidates = loads.keys() - self.leases.owned()
         if not candidates:
             return []
@@ -95,7 +99,9 @@ def load_of(camera: Camera) -> float:
     """
     if camera.fps is not None:
         return camera.fps
-    return USUAL_FPS if camera.live else FAST_FPS
+    if camera.live:
+        return USUAL_FPS
+    return FAST_FPS
 
 
 def cameras_to_take(
@@ -129,4 +135,4 @@ def camera_to_give(
     if not any(other < fair for other in others.values()):
         return None
     able = [camera for camera, weight in mine.items() if load - weight >= fair]
-    return min(able, key=lambda name: (mine[name], name)) if able else None
+    return min(able, key=lambda name: (mine[name], name), default=None)

@@ -39,15 +39,16 @@ class CameraWatcher:
 
     @property
     def away(self) -> bool:
-        """The store did not answer the last time: what it told before is all there is."""
+        """True while the store does not answer: `cameras` are those it listed before."""
         return self._away
 
     def _run(self) -> None:
         while not self._stop.is_set():
-            self._ask()
+            self.refresh()
             self._stop.wait(FOLLOW_EVERY_S)
 
-    def _ask(self) -> None:
+    def refresh(self) -> None:
+        """Read the cameras once; where the store does not answer, keep those read before."""
         try:
             self._cameras = self._store.cameras()
         except UNAVAILABLE as error:

@@ -81,7 +81,7 @@ class Leases:
             keys.owner(self._stage, camera)
         ):
             return False
-        lock = self._new_lock(camera)
+        lock = self.new_lock(camera)
         if not lock.acquire(blocking=False, token=token):
             return False
         self._redis.set(keys.owner(self._stage, camera), token)
@@ -110,8 +110,12 @@ class Leases:
         """Return the token that a write for this camera must show; empty where it is not owned."""
         with self._mutex:
             lock = self._locks.get(camera)
-        token = lock.local.token if lock is not None else None
-        return cast(bytes, token).decode() if token else ""
+        if lock is None:
+            return ""
+        token = cast(bytes | None, lock.local.token)
+        if not token:  # released meanwhile
+            return ""
+        return token.decode()
 
     def owned(self) -> set[str]:
         """Return the cameras of this worker."""
@@ -129,7 +133,7 @@ class Leases:
     def poll(self) -> LeaseChanges:
         """Return the changes since the last call, which is also the worker's sign of life."""
         self._alive_at = time.monotonic()
-        self._notice_restart()
+        self.notice_restart()
         with self._mutex:
             changes = LeaseChanges(self._lost, self._bus_restarted)
             self._lost = set()
@@ -140,9 +144,12 @@ class Leases:
         """Renew one lease now, after a write was refused. `poll` returns a lost one too."""
         with self._mutex:
             lock = self._locks.get(camera)
-        return self._renew(camera, lock) if lock is not None else "lost"
+        if lock is None:
+            return "lost"
+        return self._renew(camera, lock)
 
-    def _notice_restart(self) -> None:
+    def notice_restart(self) -> None:
+        """Compare the bus's name with the last one: a restarted bus has lost all leases."""
         if isinstance(self._redis, Cluster):  # one key would stand for its own node alone
             name: bytes | None = self._redis.run_ids()
         else:
@@ -190,9 +197,9 @@ class Leases:
                 pass
             else:
                 return "regained"
-            again = self._new_lock(camera)
-            if self._is_last_owner(camera, token) and again.acquire(blocking=False, token=token):
-                if self._is_last_owner(camera, token):  # now nobody can come in between
+            again = self.new_lock(camera)
+            if self.is_last_owner(camera, token) and again.acquire(blocking=False, token=token):
+                if self.is_last_owner(camera, token):  # now nobody can come in between
                     self._redis.set(keys.owner(self._stage, camera), token)
                     with self._mutex:
                         if self._locks.get(camera) is lock:
@@ -204,10 +211,12 @@ class Leases:
                     self._lost.add(camera)
             return "lost"
 
-    def _is_last_owner(self, camera: str, token: bytes) -> bool:
+    def is_last_owner(self, camera: str, token: bytes) -> bool:
+        """Return True where no other token had the camera since, or none is known."""
         return self._redis.get(keys.owner(self._stage, camera)) in (None, token)
 
-    def _new_lock(self, camera: str) -> Lock:
+    def new_lock(self, camera: str) -> Lock:
+        """Return a lock, not acquired yet, for the camera's lease."""
         return Lock(
             self._redis, keys.lease(self._stage, camera), timeout=self.lease_s, thread_local=False
         )

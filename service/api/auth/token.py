@@ -125,7 +125,10 @@ class AuthMiddleware:
         is_open = scope["type"] == "lifespan" or (
             scope["path"] in self._open_paths or scope["path"].startswith(page.FOLDERS)
         )
-        reason = None if is_open else self._auth.refusal(HTTPConnection(scope))
+        if is_open:
+            await self._app(scope, receive, send)
+            return
+        reason = self._auth.refusal(HTTPConnection(scope))
         if reason is None:
             await self._app(scope, receive, send)
             return

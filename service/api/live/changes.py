@@ -201,7 +201,9 @@ class LogChanges(Generic[LogItem]):
         known = self._known()
         if known is not None:
             self._follow(known, time.monotonic())
-        found = self._read_after(self._cursors, LOG_ENTRIES) if self._cursors else {}
+        if not self._cursors:
+            return
+        found = self._read_after(self._cursors, LOG_ENTRIES)
         for camera, entries in found.items():
             self._cursors[camera] = entries[-1][0]
         publisher.publish(
@@ -216,8 +218,10 @@ class LogChanges(Generic[LogItem]):
     def _follow(self, known: Mapping[str, Camera], now: float) -> None:
         for camera in known.keys() - self._cursors.keys():
             # A log's ids are times in ms; a camera of the same name may have left an old log.
-            since = FrameId(int(known[camera].created_at * 1000), 0)
-            self._cursors[camera] = since if self.started else self._newest_id(camera)
+            if self.started:
+                self._cursors[camera] = FrameId(int(known[camera].created_at * 1000), 0)
+            else:
+                self._cursors[camera] = self._newest_id(camera)
         removed = self._cursors.keys() - known.keys()
         until = now + KEEP_REMOVED_S
         self._removed = {camera: self._removed.get(camera, until) for camera in removed}

@@ -53,12 +53,16 @@ async def refusal(services: Services, wanted: list[str]) -> tuple[int, str] | No
     Only the cameras that the broadcaster does not know yet are looked up in the store.
     """
     unknown = [name for name in wanted if name not in services.broadcaster.known]
+    if not unknown:
+        return None
     try:
-        known = await run_in_threadpool(services.store.cameras) if unknown else {}
+        known = await run_in_threadpool(services.store.cameras)
     except UNAVAILABLE:
         return TRY_LATER, "the database is away; try again"
     missing = [name for name in unknown if name not in known]
-    return (POLICY, f"there is no camera {missing[0][:64]!r}") if missing else None
+    if not missing:
+        return None
+    return POLICY, f"there is no camera {missing[0][:64]!r}"
 
 
 async def send_messages(socket: WebSocket, client: Client) -> None:
