@@ -1,9 +1,12 @@
-"""Names of the array types that several rooms share. No torch."""
+"""Array types that several rooms share, and the format of a stored heatmap. No torch."""
 
 from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
+
+SIDE = 64  # cells of a heatmap along each side
+PEAK = 65535  # level of a root mean squared error of 1
 
 Pixels = npt.NDArray[np.uint8]
 """Pictures, (..., H, W, 3) uint8 RGB unless the signature says otherwise."""

@@ -21,8 +21,7 @@ from lookout.models.input_spec import InputSpec
 from lookout.models.memory_update import Rules, UpdateRule
 from lookout.models.scoring.camera_state import StepOutput
 from lookout.models.scoring.metrics import gate_error, psnr_db, sum_each
-from lookout.models.vision.heatmap import as_levels, heatmap
-from lookout.models.vision.tensors import to_clips
+from lookout.models.vision.tensors import as_levels, heatmap, to_clips
 
 
 @dataclass(frozen=True, slots=True)

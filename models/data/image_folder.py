@@ -18,8 +18,7 @@ import numpy as np
 from lookout.models.arrays import Pixels
 from lookout.models.errors import DataError, VideoError
 from lookout.models.media.clip_reader import ClipInfo, OnFrame
-from lookout.models.media.frame_buffer import FrameBuffer
-from lookout.models.media.preprocess import Preprocess
+from lookout.models.media.preprocess import FrameBuffer, Preprocess
 
 SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 

@@ -19,11 +19,10 @@ import numpy.typing as npt
 from scipy.io import loadmat
 from scipy.ndimage import label
 
-from lookout.models.arrays import Cells
+from lookout.models.arrays import SIDE, Cells
 from lookout.models.data.clips import MASKS, clip_info, count_frames
 from lookout.models.data.image_folder import frame_images, images_at
 from lookout.models.errors import DataError
-from lookout.models.vision.quantize import SIDE
 
 Mask = npt.NDArray[np.uint8]
 

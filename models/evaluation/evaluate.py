@@ -31,12 +31,11 @@ from lookout.models.evaluation.events import (
     event_metrics,
 )
 from lookout.models.evaluation.frames import FrameMetrics, frame_metrics
-from lookout.models.evaluation.fused import value_fused
 from lookout.models.evaluation.regions import Pictured, RegionMetrics, region_metrics
 from lookout.models.memory_update import UpdateRule
 from lookout.models.scorer import Scorer
 from lookout.models.scoring.alert_policy import AlertPolicy
-from lookout.models.scoring.metrics import value_minmax, value_none
+from lookout.models.scoring.metrics import value_fused, value_minmax, value_none
 from lookout.models.scoring.normalizer import LEARN_FRAMES, Normalizer, RawScores, Scheme
 
 WAYS = {

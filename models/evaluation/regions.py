@@ -16,10 +16,9 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.metrics import roc_auc_score
 
-from lookout.models.arrays import Floats, HeatMap
+from lookout.models.arrays import PEAK, Floats, HeatMap
 from lookout.models.data.masks import Masked, Region
 from lookout.models.errors import DataError
-from lookout.models.vision.quantize import PEAK
 
 Counts = npt.NDArray[np.int64]
 

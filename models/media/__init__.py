@@ -3,7 +3,6 @@
 - decode: packets of a file or stream to pictures, damage passed over
 - clip_reader: a video file as a clip in memory, and the facts of its header
 - timeline: time stamps to seconds, and the frames that are kept at a frame rate
-- preprocess: a picture as a model takes it
-- frame_buffer: frames put together to a clip
+- preprocess: a picture as a model takes it, and frames put together to a clip
 - atomic_file: the one way to write a file
 """

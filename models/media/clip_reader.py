@@ -20,8 +20,7 @@ from lookout.models.media.decode import (
     usual_step_s,
     video_stream,
 )
-from lookout.models.media.frame_buffer import FrameBuffer
-from lookout.models.media.preprocess import Preprocess
+from lookout.models.media.preprocess import FrameBuffer, Preprocess
 from lookout.models.media.timeline import Sampler, Timeline
 
 OnFrame = Callable[[Pixels], None]

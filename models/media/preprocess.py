@@ -1,4 +1,7 @@
-"""Preprocessing of a decoded frame for a model: the same for training and live cameras."""
+"""Decoded frames for a model: preprocessed, and put together to a clip.
+
+The same for training and live cameras.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,9 @@ from lookout.models.arrays import Pixels
 MAX_SIDE_PX = 8192
 VERSION = 1
 """Recorded in every checkpoint; a change of the steps below is a new version."""
+
+BLOCK_BYTES = 64 * 2**20
+"""Size of a block of frames: memory of this size goes back to the system as soon as it is freed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,3 +48,42 @@ class Preprocess:
             return np.ascontiguousarray(rgb)
         resized = cv2.resize(rgb, (self.width_px, self.height_px))
         return np.asarray(resized, dtype=np.uint8)
+
+
+class FrameBuffer:
+    """Frames put together to a clip, in little more memory than the clip takes.
+
+    All of one size, (H, W, 3) uint8 RGB each, in their order.
+    """
+
+    def __init__(self) -> None:
+        self._blocks: list[Pixels] = []  # (n, H, W, 3) each
+        self._frames: list[Pixels] = []  # of the next block
+
+    def add(self, frame: Pixels) -> None:
+        """Append a frame."""
+        self._frames.append(frame)
+        if len(self._frames) * frame.nbytes >= BLOCK_BYTES:
+            self._blocks.append(np.stack(self._frames))
+            self._frames.clear()
+
+    def take(self) -> Pixels:
+        """Return all frames, (N, H, W, 3) uint8 RGB, and leave the buffer empty.
+
+        There must be at least one. The result equals np.stack, but each block is freed once it is
+        copied, and an empty array takes no memory until it is written.
+        """
+        blocks = self._blocks
+        if self._frames:
+            blocks.append(np.stack(self._frames))
+        self._blocks = []
+        self._frames = []
+        frames = sum(map(len, blocks))
+        clip = np.empty((frames, *blocks[0].shape[1:]), np.uint8)
+        first = 0
+        blocks.reverse()
+        while blocks:
+            block = blocks.pop()
+            clip[first : first + len(block)] = block
+            first += len(block)
+        return clip

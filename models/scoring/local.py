@@ -19,8 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lookout.models.arrays import HeatMap
-from lookout.models.vision.quantize import PEAK, SIDE
+from lookout.models.arrays import PEAK, SIDE, HeatMap
 
 WINDOW = 6
 """HeatMap along a window's side: 24 px of 256."""

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from lookout.models.vision.quantize import PEAK
+from lookout.models.arrays import PEAK
 
 FAINT_RMSE = 0.02
 FULL_RMSE = 0.20

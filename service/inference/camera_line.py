@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from lookout.models.scorer import Scorer
 from lookout.models.scoring.camera_state import CameraState, FrameScore, StepOutput
-from lookout.models.vision.frame_window import Window
+from lookout.models.vision.tensors import Window
 from lookout.service.core.camera import Camera
 from lookout.service.core.messages import CameraEvent, Frame, FrameId, Heat, Score
 from lookout.service.inference.frame_accounting import FrameAccounting, FrameFormat

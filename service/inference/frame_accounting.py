@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from lookout.models.vision.frame_window import Window
+from lookout.models.vision.tensors import Window
 from lookout.service.core.messages import Frame, FrameId, Gap
 from lookout.service.storage.bus.counters import WINDOW
 

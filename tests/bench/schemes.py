@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.metrics import roc_auc_score
 
-from lookout.models.arrays import Floats
+from lookout.models.arrays import PEAK, Floats
 from lookout.models.checkpoint.file import load_checkpoint
 from lookout.models.data.clips import evaluation_clips, train_clips, whole_clip
 from lookout.models.data.labels import read_labels
@@ -31,7 +31,6 @@ from lookout.models.data.synthetic_anomalies import KINDS
 from lookout.models.evaluation.clip_scores import ClipScorer, ClipScores, score_clips
 from lookout.models.scorer import Scorer
 from lookout.models.scoring.metrics import minmax, value_minmax
-from lookout.models.vision.quantize import PEAK
 
 BEFORE = 8
 """The normal frames scored before an anomaly begins, and the frames of it that do not count.

@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 
 from lookout.models.data.synthetic_anomalies import KINDS
-from lookout.models.evaluation.fused import AROUND, value_fused
 from lookout.models.scorer import Scorer
-from lookout.models.scoring.metrics import minmax
+from lookout.models.scoring.metrics import AROUND, minmax, value_fused
 from tests.bench.offline import SMOOTHINGS, Ensemble, Smoothing, Video, Way, of_kinds, ways
 from tests.clips import write_clip
 from tests.tiny import tiny_checkpoint

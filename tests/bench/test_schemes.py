@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from lookout.models.arrays import PEAK, SIDE
 from lookout.models.scoring.local import LASTS, WINDOW, LocalScore
-from lookout.models.vision.quantize import PEAK, SIDE
 from tests.bench.schemes import Clip, Way
 
 

@@ -17,9 +17,9 @@ from pathlib import Path
 from lookout.models.checkpoint.file import load_checkpoint
 from lookout.models.data.clips import train_clips
 from lookout.models.evaluation.evaluate import guarded_rule
-from lookout.models.evaluation.fused import AROUND
 from lookout.models.memory_update import UpdateRule
 from lookout.models.scorer import Scorer
+from lookout.models.scoring.metrics import AROUND
 from tests.bench.offline import Ensemble, Smoothing, Video, Way, of_kinds
 
 GATES = 0.5, 0.75, 1.0, 1.5  # times γ

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from lookout.models.arrays import Pixels
-from lookout.models.media import frame_buffer as pile
-from lookout.models.media.frame_buffer import FrameBuffer
+from lookout.models.media import preprocess as pile
+from lookout.models.media.preprocess import FrameBuffer
 
 
 def frames(count: int) -> list[Pixels]:
@@ -33,7 +33,7 @@ PEAK = r"""
 import re
 from pathlib import Path
 import numpy as np
-from lookout.models.media.frame_buffer import FrameBuffer
+from lookout.models.media.preprocess import FrameBuffer
 
 def peak_bytes():
     return 1024 * int(re.search(r"VmHWM:\s+([0-9]+) kB", Path("/proc/self/status").read_text())[1])

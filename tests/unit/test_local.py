@@ -8,9 +8,8 @@ import math
 import numpy as np
 import pytest
 
-from lookout.models.arrays import HeatMap
+from lookout.models.arrays import PEAK, SIDE, HeatMap
 from lookout.models.scoring.local import LASTS, WINDOW, LocalScore, window_sums
-from lookout.models.vision.quantize import PEAK, SIDE
 
 
 def some_cells(seed: int) -> HeatMap:

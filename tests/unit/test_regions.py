@@ -12,11 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import label
 
-from lookout.models.arrays import HeatMap
+from lookout.models.arrays import PEAK, SIDE, HeatMap
 from lookout.models.data.masks import Mask, Masked, read_masks
 from lookout.models.errors import DataError
 from lookout.models.evaluation.regions import Pictured, RegionMetrics, region_metrics
-from lookout.models.vision.quantize import PEAK, SIDE
 from tests.clips import write_clip
 from tests.conftest import SHARED
 

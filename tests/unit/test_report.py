@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lookout.models.arrays import Floats
+from lookout.models.arrays import PEAK, Floats
 from lookout.models.data.labels import FrameLabels
 from lookout.models.evaluation.clip_scores import ClipScores, score_clips
 from lookout.models.evaluation.evaluate import WAYS, Evaluation, Values, evaluate
@@ -25,8 +25,7 @@ from lookout.models.evaluation.report.worst_frames import APART, HOW_MANY, ranke
 from lookout.models.media.clip_reader import read_clip
 from lookout.models.scorer import Scorer
 from lookout.models.scoring.alert_policy import AlertPolicy
-from lookout.models.vision.heatmap import as_levels
-from lookout.models.vision.quantize import PEAK
+from lookout.models.vision.tensors import as_levels
 from tests.clips import write_clip
 from tests.tiny import EASY_BOUNDS, tiny_checkpoint
 

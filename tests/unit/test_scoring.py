@@ -25,7 +25,7 @@ from lookout.models.scoring.metrics import (
     value_minmax,
     value_none,
 )
-from lookout.models.vision.heatmap import heatmap
+from lookout.models.vision.tensors import heatmap
 
 
 def test_psnr_has_peak_one() -> None:

@@ -11,7 +11,7 @@ from lookout.models.memory_update import UpdateRule
 from lookout.models.registry import MODELS
 from lookout.models.scorer import Scored, Scorer, weigh
 from lookout.models.scoring.metrics import gate_error, psnr_db
-from lookout.models.vision.heatmap import heatmap
+from lookout.models.vision.tensors import heatmap
 from tests.tiny import TINY_OF, untrained
 
 FIELDS = ("psnr_db", "distance", "gate_error", "memory_updated", "items", "drift", "heat")

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lookout.models.scorer import Scorer
-from lookout.models.vision.frame_window import Window
+from lookout.models.vision.tensors import Window
 from tests.tiny import street, tiny_checkpoint
 
 CPU = torch.device("cpu")

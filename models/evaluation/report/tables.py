@@ -11,8 +11,8 @@ from lookout.models.errors import DataError
 from lookout.models.evaluation.evaluate import Evaluation, columns
 from lookout.models.evaluation.events import EventMetrics
 from lookout.models.evaluation.frames import FrameMetrics
-from lookout.models.evaluation.fused import AROUND
 from lookout.models.media.atomic_file import replacing
+from lookout.models.scoring.metrics import AROUND
 
 NAMES = {
     "per_video_minmax": "per-video min-max (offline)",

@@ -9,12 +9,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from lookout.models.arrays import Cells, Pixels
+from lookout.models.arrays import PEAK, Cells, Pixels
 from lookout.models.data.image_folder import images_at
 from lookout.models.evaluation.clip_scores import ClipScores
 from lookout.models.evaluation.evaluate import Evaluation
 from lookout.models.media.decode import open_video, pictures
-from lookout.models.vision.quantize import PEAK
 
 HOW_MANY = 6
 APART = 10  # frames between two of a clip at least: neighbours show the same
