@@ -25,8 +25,8 @@ from lookout.service.ownership.leases import open_leases
 from lookout.service.storage.bus.bus import Bus
 from lookout.service.storage.bus.outcomes import ScoreFollower
 from lookout.service.storage.connections import open_bus, open_store, wait_until_up
+from lookout.service.storage.pictures import drop_expired
 from lookout.service.storage.redis.connect import UNAVAILABLE
-from lookout.service.storage.retention import drop_expired
 from lookout.service.storage.store.store import Store
 
 log = logging.getLogger(__name__)

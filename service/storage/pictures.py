@@ -1,14 +1,17 @@
-"""The files of alert pictures: where they lie, how they are written, and when they are removed."""
+"""The files of alert pictures, and the retention of alerts and pictures (`alerts_kept_days`)."""
 
 from __future__ import annotations
 
 import contextlib
 import re
+import time
 from pathlib import Path
 
 from lookout.models.media.atomic_file import replacing
 from lookout.service.core.messages import FrameId
+from lookout.service.storage.store.store import Store
 
+DAY_S = 86_400.0
 PICTURE_BYTES = 100_000
 """Size of a large one."""
 
@@ -57,3 +60,22 @@ def drop_expired_pictures(data_dir: Path, before_s: float) -> None:
                     drop(path)
             with contextlib.suppress(OSError):  # another picture is in it
                 folder.rmdir()
+
+
+def drop_expired(store: Store, data_dir: Path, kept_days: float, now_s: float | None = None) -> int:
+    """Remove closed alerts opened more than `kept_days` ago, and pictures as old.
+
+    A removed camera whose last alert goes is forgotten. Returns the number of alerts removed.
+    Raises one of UNAVAILABLE. May run in several workers at once.
+    """
+    if now_s is None:
+        now_s = time.time()
+    before_s = now_s - kept_days * DAY_S
+    count = 0
+    for camera in store.alerted_cameras():
+        for alert_id in store.drop_expired_alerts(camera, before_s):
+            drop(picture_path(data_dir, alert_id))
+            count += 1
+        store.forget_alerts_of_removed(camera)
+    drop_expired_pictures(data_dir, before_s)
+    return count

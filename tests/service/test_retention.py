@@ -8,8 +8,8 @@ from pathlib import Path
 from lookout.service.core.camera import Camera
 from lookout.service.core.messages import Alert, AlertEvent
 from lookout.service.storage import pictures
+from lookout.service.storage.pictures import DAY_S, drop_expired
 from lookout.service.storage.redis import keys
-from lookout.service.storage.retention import DAY_S, drop_expired
 from lookout.service.storage.store.store import Store
 
 NOW = 1_000 * DAY_S
