@@ -1,4 +1,4 @@
-"""Ingest for tests: a media folder, a checkpoint that is only a header, the real worker in a thread.
+"""Ingest for tests: a media folder, a checkpoint header, and the real worker in a thread.
 
 A slow reader plays inference.
 """

@@ -1,4 +1,4 @@
-"""Bounds on the frames on the bus: enough for whoever takes over, no more than there is room for."""
+"""The frames kept on the bus: enough for a take-over, and no more than there is room for."""
 
 from __future__ import annotations
 
