@@ -1,4 +1,4 @@
-"""Where alert events are delivered. A new kind of delivery is one file here and one entry below.
+"""Deliveries of alert events. A new kind of delivery is one file here and one entry below.
 
 `Sink` is the protocol. `deliveries.Delivery` drives each sink from the alert log, with a cursor of
 its own in the store: a sink holds up neither alerting nor another sink.
