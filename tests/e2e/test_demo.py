@@ -65,6 +65,7 @@ def points(page: Chrome) -> int:
 
 
 @pytest.mark.browser
+@pytest.mark.long  # beside other tests, frames of the live camera drop
 @pytest.mark.timeout(300)
 def test_the_cyclist_is_an_alert_on_the_page_within_a_minute(demo: Demo) -> None:
     with browser() as page:
