@@ -24,7 +24,7 @@ from tests.e2e.service_process import Service, running_service
 from tests.rtsp import rtsp_server
 from tests.waiting import wait_until
 
-pytestmark = [pytest.mark.footage, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.footage, pytest.mark.timeout(1500)]
 
 FRAMES, FIRST_ANOMALOUS = 180, 60
 
@@ -86,7 +86,7 @@ def test_a_file_camera(half_gated: Checkpoint, first_clip: Evaluation, tmp_path:
     with running_service(tmp_path / "data", **settings) as service:
         url = str(PED2 / "test" / f"{CLIP}.mp4")
         service.add(id="ped2", url=url, model="ped2", pace="fast", calibration="model")
-        service.wait_for_state("ped2", "ended", 300)
+        service.wait_for_state("ped2", "ended", 900)
         scores = service.all_scores("ped2")
         assert len(scores) == FRAMES - 4
         assert_same_series(scores, first_clip)
@@ -116,7 +116,7 @@ def test_an_rtsp_camera(compact: Checkpoint, tmp_path: Path) -> None:
             )
         # The server is gone: what it sent is scored to the end, however slow this machine is.
         wait_until(
-            lambda: newest_seq(service) >= FRAMES - 1, "one session is scored", 240, every_s=0.5
+            lambda: newest_seq(service) >= FRAMES - 1, "one session is scored", 900, every_s=0.5
         )
         scores = service.all_scores("ped2")
         assert_same_series(
