@@ -4,8 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 TESTS ?= tests
-# Parallel test processes: more than cores, since many tests wait.
-WORKERS ?= 3
+# Parallel test processes: one for each of two cores, since many tests measure time.
+WORKERS ?= 2
 
 # As the command line sets it for itself: threads that wait soon sleep, also while something else is busy here.
 export GOMP_SPINCOUNT ?= 2000
