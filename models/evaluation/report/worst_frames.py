@@ -14,12 +14,13 @@ from lookout.models.data.image_folder import images_at
 from lookout.models.evaluation.clip_scores import ClipScores
 from lookout.models.evaluation.evaluate import Evaluation
 from lookout.models.media.decode import open_video, pictures
+from lookout.models.vision.overlay import encode
 
 HOW_MANY = 6
 APART = 10  # frames between two of a clip at least: neighbours show the same
 
 HEIGHT_PX = 160
-JPEG_QUALITY = 85
+JPEG_OPTIONS = [cv2.IMWRITE_JPEG_QUALITY, 85]
 FULL_RMSE = 0.20
 """The heatmap's brightest colour, peak 1. Fixed, so that pictures compare."""
 
@@ -90,8 +91,10 @@ def jpegs(
     for path in paths:
         wanted = {wrong.frame for wrong in wrongs if wrong.clip == path.stem}
         for frame, rgb in _frames(path, wanted).items():
-            found[path.stem, frame] = _jpeg(
-                _side_by_side(rgb, *_beside(evaluation, scores[path.stem], frame))
+            found[path.stem, frame] = encode(
+                ".jpg",
+                _side_by_side(rgb, *_beside(evaluation, scores[path.stem], frame)),
+                JPEG_OPTIONS,
             )
     return found
 
@@ -136,10 +139,3 @@ def _side_by_side(rgb: Pixels, heat: npt.NDArray[np.uint16], true: Cells) -> Pix
         cv2.resize(strength, size, interpolation=cv2.INTER_NEAREST), cv2.COLORMAP_INFERNO
     )
     return np.asarray(np.hstack([frame, colours]), np.uint8)
-
-
-def _jpeg(bgr: Pixels) -> bytes:
-    done, data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
-    if not done:
-        raise ValueError(f"a picture of {bgr.shape} cannot be encoded")
-    return bytes(data)
