@@ -56,10 +56,21 @@ def _matmul_each(a: Tensor, b: Tensor) -> Tensor:
     )
 
 
+def _softmax_over_queries(similarity: Tensor) -> Tensor:
+    """Eq. 5, (B, K, M) → (B, K, M); on a CPU one sample at a time.
+
+    torch cuts the B M columns into one part per thread, and the columns of a part that fill no
+    vector are computed by another routine: their last bits would depend on the batch.
+    """
+    if similarity.device.type != "cpu":
+        return similarity.softmax(dim=1)
+    return torch.stack([one.softmax(dim=0) for one in similarity])
+
+
 def attend(q: Tensor, m: Tensor) -> Attention:
     """Matching probabilities of queries (B, K, D) and items (B, M, D), eq. 2 and 5."""
     similarity = _matmul_each(q, m.transpose(1, 2))  # (B, K, M)
-    return Attention(similarity.softmax(dim=2), similarity.softmax(dim=1))
+    return Attention(similarity.softmax(dim=2), _softmax_over_queries(similarity))
 
 
 def read(q: Tensor, m: Tensor) -> Tensor:

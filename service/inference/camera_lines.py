@@ -55,6 +55,7 @@ class CameraLines:
     def __init__(self, settings: Settings, bus: Bus, scorers: Scorers) -> None:
         self.running: dict[str, CameraLine] = {}
         self.failed: dict[str, FailedCamera] = {}
+        self._paused: dict[str, CameraLine] = {}
         self._settings = settings
         self._bus = bus
         self._scorers = scorers
@@ -103,9 +104,21 @@ class CameraLines:
         self.failed.pop(camera.id, None)
         self.running[camera.id] = line
 
+    def pause(self, name: str) -> None:
+        """Score no more of a camera that is being handed over; `resume` goes on, `stop` ends it."""
+        line = self.running.pop(name, None)
+        if line is not None:
+            self._paused[name] = line
+
+    def resume(self, name: str) -> None:
+        """Go on with a paused line, if there is one, where it stood."""
+        if name in self._paused:
+            self.running[name] = self._paused.pop(name)
+
     def stop(self, name: str) -> None:
         """Stop the camera's line, and forget a failure."""
         self.running.pop(name, None)
+        self._paused.pop(name, None)
         self.failed.pop(name, None)
 
     def fail(self, camera: Camera, signature: Signature | None, reason: str) -> None:

@@ -143,12 +143,13 @@ class StoreLink:
 
     def _run(self) -> None:
         while not self._stop.is_set():
-            self._do_requests()
+            self.poll()
             self._wake.wait(FOLLOW_EVERY_S)
             self._wake.clear()
-        self._do_requests()
+        self.poll()
 
-    def _do_requests(self) -> None:
+    def poll(self) -> None:
+        """Ask the store once for everything that waits."""
         try:
             cameras = self.list_cameras()
             self.write_events()  # before the snapshot that lies behind them

@@ -144,6 +144,8 @@ class InferenceWorker:
         wanted = {name: camera for name, camera in cameras.items() if camera.enabled}
         for name in self.ownership.leases.owned() - wanted.keys():
             self.retire(name, removed=name not in cameras)
+        for name in self.ownership.overdue() & wanted.keys():
+            self.keep(name)
         for name in self.ownership.settled:
             if self.lines.is_outdated(wanted[name]):
                 self.save(name)
@@ -231,10 +233,23 @@ class InferenceWorker:
     def give_up(self, name: str) -> None:
         """Release the lease when the snapshot is saved, or now where there is nothing to save."""
         if self.save(name) or self.link.is_saving(name):
-            self.lines.stop(name)
+            self.lines.pause(name)
             self.ownership.hand_over(name)
         else:
             self.drop(name)
+
+    def keep(self, name: str) -> None:
+        """Score a camera again whose hand-over the store keeps waiting: nobody else could take it.
+
+        The snapshot stays on its way; the store takes it, or a later one, when it can.
+        """
+        log.warning(
+            "camera %s: kept, since the store does not take its snapshot",
+            name,
+            extra={"camera": name},
+        )
+        self.lines.resume(name)
+        self.ownership.keep(name)
 
     def drop(self, name: str) -> None:
         """Stop the camera's line and release its lease now."""

@@ -274,6 +274,36 @@ def test_the_last_snapshot_is_saved_before_a_new_epoch_and_before_the_lease_goes
     assert saved.cursor == last.cursor
 
 
+def test_a_camera_is_scored_again_while_the_store_takes_no_snapshot_of_its_hand_over(
+    bus: Bus, store: Store, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A store that hangs, or died just then, costs a camera no scores."""
+    monkeypatch.setattr("lookout.service.inference.ownership.HAND_OVER_LIMIT_S", 0.0)
+    store.add_camera(camera())
+    add_frames(bus, *frames(count=10))
+    link = StoreLink(store)  # its thread does not run: the test takes its steps
+    leases = open_leases(settings, STAGE)
+    worker = InferenceWorker(
+        settings, bus, Ownership(Assignment(STAGE, bus, leases), link), link, "cpu", "fp32"
+    )
+    link.poll()
+    worker.follow()  # takes the camera
+    link.poll()
+    wait_until(lambda: not worker.turn(threading.Event()) and bus.cursor("a") == (5, 9), "scores")
+    line = worker.lines.running["a"]
+    worker.give_up("a")
+    assert worker.lines.running == {}
+    add_frames(bus, *frames(count=20)[10:])
+    worker.follow()  # the store has not answered
+    assert worker.lines.running == {"a": line}
+    wait_until(lambda: not worker.turn(threading.Event()) and bus.cursor("a") == (5, 19), "goes on")
+    link.poll()
+    worker.apply_store_answers()  # of the hand-over, too late: the camera is kept
+    assert worker.lines.running == {"a": line}
+    assert line.snapshots.snapshot_id is not None
+    assert leases.token("a") is not None
+
+
 def replace_seq(bus: Bus, frame_id: FrameId) -> ScoredFrame:
     """Return the newest score and heatmap under another id."""
     score, heat = bus.newest_scores("a", 1)[0], bus.heat("a")

@@ -241,10 +241,8 @@ SIZES: dict[str, dict[str, int]] = {
     "ae": {"width": 16},
     "vae": {"width": 16},
 }
-IN_BF16 = [
-    pytest.param(name, "bf16", marks=[pytest.mark.long] if name == "memae" else [])
-    for name in SIZES
-]
+LONG = [pytest.mark.long, pytest.mark.timeout(900)]
+IN_BF16 = [pytest.param(name, "bf16", marks=LONG if name == "memae" else []) for name in SIZES]
 """3D convolutions in bf16 take minutes on a CPU that does not compute in it."""
 
 

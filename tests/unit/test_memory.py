@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterator
 
 import pytest
 import torch
@@ -118,6 +119,30 @@ def test_in_training_the_softmax_runs_over_the_whole_batch(q_and_m: tuple[Tensor
     q, m = q_and_m
     folded = memory.update(memory.fold_batch(q), m[:1])[0]
     torch.testing.assert_close(folded, slow_update(q.reshape(B * K, D), m[0]), rtol=1e-5, atol=1e-6)
+
+
+@pytest.fixture
+def threads() -> Iterator[Callable[[int], None]]:
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize("m_items", [5, 8, 10, 13])
+def test_on_a_cpu_a_sample_gets_the_same_bits_in_any_batch(
+    m_items: int, count: int, threads: Callable[[int], None]
+) -> None:
+    """Also with two threads, among which torch divides the columns of a softmax."""
+    threads(count)
+    generator = torch.Generator().manual_seed(0)
+    q = torch.nn.functional.normalize(torch.randn(4, 1024, 64, generator=generator), dim=2)
+    m = torch.nn.functional.normalize(torch.rand(4, m_items, 64, generator=generator), dim=2)
+    for size in (2, 3, 4):
+        together = memory.update(q[:size], m[:size])
+        for row in range(size):
+            alone = memory.update(q[row : row + 1].clone(), m[row : row + 1].clone())
+            assert torch.equal(together[row], alone[0])
 
 
 def test_no_gradient_reaches_the_items_or_the_weights(q_and_m: tuple[Tensor, Tensor]) -> None:
