@@ -27,6 +27,7 @@ Fps = Annotated[float, Field(gt=0, le=120)]
 Level = Annotated[float, Field(gt=0, lt=1)]
 Hysteresis = Annotated[float, Field(ge=0, lt=1)]
 Seconds = Annotated[float, Field(ge=0, le=86_400)]
+Silence = Annotated[float, Field(ge=1, le=3600)]
 
 STRICT = ConfigDict(
     extra="forbid",
@@ -118,6 +119,14 @@ class CameraSpec(BaseModel):
         description="of an `rtsp://` camera: `tcp` or `udp`; `rtsps://` is always `tcp`",
         examples=["tcp"],
     )
+    stall_timeout_s: Silence | None = Field(
+        default=None,
+        title="Longest silence (s)",
+        description="seconds without a picture after which the camera is connected anew, 1 to "
+        "3,600; unset: `LOOKOUT_STALL_TIMEOUT_S`; three times the distance of two pictures suits "
+        "a camera that sends few",
+        examples=[30.0],
+    )
     calibration: Calibration = Field(
         default="learn",
         title="Calibration",
@@ -177,6 +186,16 @@ class Camera(CameraSpec):
         A file at full pace waits instead.
         """
         return self.pace == "realtime" or not self.url.startswith(("/", "file:"))
+
+    def stall_limit_s(self, usual_s: float) -> float:
+        """Return the longest silence: the camera's own, or `usual_s` from the settings."""
+        if self.stall_timeout_s is None:
+            return usual_s
+        return self.stall_timeout_s
+
+    def first_picture_limit_s(self, connect_s: float) -> float:
+        """Return the time to the first picture: `connect_s`, or a longer own silence."""
+        return max(connect_s, self.stall_timeout_s or 0.0)
 
     def changed(self, change: BaseModel) -> Camera:
         """Return this camera with the fields that `change` sets, and its next revision.

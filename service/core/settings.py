@@ -123,10 +123,15 @@ class Settings(BaseSettings):
 
     # Ingest
     connect_timeout_s: float = Field(
-        default=10.0, gt=0, description="a source must open within this time"
+        default=10.0,
+        gt=0,
+        description="a source must answer, and then show its first picture, within this time each",
     )
     stall_timeout_s: float = Field(
-        default=8.0, gt=0, description="a source silent for so long is cut and tried again"
+        default=8.0,
+        gt=0,
+        description="a source without a picture for so long is cut and tried again; a camera's "
+        "field `stall_timeout_s` stands before it",
     )
     decoder_memory_mb: int = Field(
         default=1024, ge=64, description="what one camera's decoder may take at most"

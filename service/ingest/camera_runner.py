@@ -26,6 +26,7 @@ FINAL_STATES = ("ended", "failed")
 START_LIMIT_S = 60.0  # for a process to load its libraries, on a machine that starts many
 SLACK_S = 1.0  # the decoder's own time-outs come first: they say more
 FPS_OVER_S = 5.0
+MOST_FPS_OVER_S = 60.0
 
 STATE_OF_EXIT_CODE: dict[int, State] = {
     EXIT_CODES["ended"]: "ended",
@@ -37,8 +38,9 @@ STATE_OF_EXIT_CODE: dict[int, State] = {
 
 @dataclass(slots=True)
 class FrameRate:
-    """Frames kept per second over the last FPS_OVER_S, from a running total."""
+    """Frames kept per second over the last `over_s`, from a running total."""
 
+    over_s: float = FPS_OVER_S
     _totals: deque[tuple[float, int]] = field(default_factory=deque)  # (monotonic s, frames)
 
     def add(self, now: float, frames: int) -> None:
@@ -51,7 +53,7 @@ class FrameRate:
 
     def fps(self, now: float) -> float | None:
         """Return frames per second; None before one second has been measured."""
-        while len(self._totals) > 1 and self._totals[1][0] <= now - FPS_OVER_S:
+        while len(self._totals) > 1 and self._totals[1][0] <= now - self.over_s:
             self._totals.popleft()
         if not self._totals or now - self._totals[0][0] < 1.0:
             return None
@@ -93,7 +95,9 @@ class CameraRunner:
         self._killed_as: State | None = None
         self._opened = False
         self._online_since: float | None = None
-        self._rate = FrameRate()
+        # A camera that may be silent for long sends few frames: they are counted for longer.
+        own_silence_s = min(camera.stall_timeout_s or 0.0, MOST_FPS_OVER_S)
+        self._rate = FrameRate(max(FPS_OVER_S, own_silence_s))
         if (
             before is not None
             and before.revision == camera.revision
@@ -133,10 +137,10 @@ class CameraRunner:
             self._last = message
             self._rate.add(now, message.frames)
         self._opened |= message.kind == "opened"
-        silence_s = self._settings.connect_timeout_s
+        limit_s = self.camera.first_picture_limit_s(self._settings.connect_timeout_s)
         if self._opened:
-            silence_s = self._settings.stall_timeout_s
-        self._set_deadline(silence_s + SLACK_S, now)
+            limit_s = self.camera.stall_limit_s(self._settings.stall_timeout_s)
+        self._set_deadline(limit_s + SLACK_S, now)
         if message.kind == "session":
             self.state = "online"
             self.last_error = None

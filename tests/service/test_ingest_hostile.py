@@ -19,7 +19,7 @@ from lookout.models.media.decode import Picture
 from lookout.service.core.errors import SourceLostError
 from lookout.service.core.settings import Settings
 from lookout.service.ingest.decoder.protocol import DecoderMessage
-from lookout.service.ingest.decoder.source import translate_errors
+from lookout.service.ingest.decoder.source import STALL_ADVICE, translate_errors
 from lookout.service.storage.bus.bus import Bus
 from lookout.service.storage.store.store import Store
 from tests.clips import write_clip
@@ -135,14 +135,22 @@ def hangs_up(client: RtspClient) -> None:
 
 EXPECTED: list[tuple[Script, str, str]] = [
     (says_nothing, "reconnecting", "no answer within 2 s"),
-    (says_nothing_after_play, "stalled", "silent for 2 s"),
-    (falls_silent, "stalled", "silent for 2 s"),
+    (says_nothing_after_play, "stalled", f"silent for 2 s; {STALL_ADVICE}"),
+    (falls_silent, "stalled", f"silent for 2 s; {STALL_ADVICE}"),
     (is_no_rtsp_server, "reconnecting", "no answer within 2 s"),
-    (sends_garbage_after_play, "stalled", "silent for 2 s"),
-    (sends_packets_of_garbage, "stalled", "packets come, but no whole picture for 2 s"),
-    (never_sends_a_keyframe, "stalled", "packets come, but no whole picture for 2 s"),
+    (sends_garbage_after_play, "stalled", f"silent for 2 s; {STALL_ADVICE}"),
+    (
+        sends_packets_of_garbage,
+        "stalled",
+        f"packets come, but no whole picture for 2 s; {STALL_ADVICE}",
+    ),
+    (
+        never_sends_a_keyframe,
+        "stalled",
+        f"packets come, but no whole picture for 2 s; {STALL_ADVICE}",
+    ),
     (drips_its_answer, "reconnecting", "no answer within 2 s"),
-    (drips_a_packet, "stalled", "silent for 2 s"),
+    (drips_a_packet, "stalled", f"silent for 2 s; {STALL_ADVICE}"),
     (has_a_codec_of_its_own, "reconnecting", "its video is of a kind that cannot be decoded here"),
     (has_only_sound, "reconnecting", "there is no video in it"),
     (

@@ -17,6 +17,7 @@ from lookout.models.media.clip_reader import read_clip
 from lookout.models.media.preprocess import Preprocess
 from lookout.service.core.settings import Settings
 from lookout.service.ingest.decoder.protocol import EXIT_CODES
+from lookout.service.ingest.decoder.source import STALL_ADVICE
 from lookout.service.storage.bus.bus import Bus
 from lookout.service.storage.store.store import Store
 from tests.clips import number_in, write_clip
@@ -209,7 +210,7 @@ def test_a_camera_that_falls_silent_is_stalled_and_tried_again(
         store.add_camera(camera("a", quiet_url))
         wait_for_state(bus, "a", "online")
         mute.set()
-        assert wait_for_state(bus, "a", "stalled").last_error == "silent for 1 s"
+        assert wait_for_state(bus, "a", "stalled").last_error == f"silent for 1 s; {STALL_ADVICE}"
         mute.clear()
         wait_for_state(bus, "a", "online")
 

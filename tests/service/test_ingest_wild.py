@@ -15,6 +15,7 @@ import pytest
 from lookout.service.core.messages import Frame
 from lookout.service.core.settings import Settings, load_settings
 from lookout.service.ingest.decoder.protocol import EXIT_CODES, DecoderMessage
+from lookout.service.ingest.decoder.source import STALL_ADVICE
 from lookout.service.storage.bus.bus import Bus
 from lookout.service.storage.store.store import Store
 from tests.clips import number_in, write_clip
@@ -250,9 +251,44 @@ def test_a_frozen_server_is_told_and_taken_up_again(
         store.add_camera(camera("a", url))
         wait_for_state(bus, "a", "online")
         server.send_signal(signal.SIGSTOP)
-        assert wait_for_state(bus, "a", "stalled").last_error == "silent for 1 s"
+        assert wait_for_state(bus, "a", "stalled").last_error == f"silent for 1 s; {STALL_ADVICE}"
         assert wait_for_state(bus, "a", "reconnecting").last_error == "no answer within 1 s"
         server.send_signal(signal.SIGCONT)
         report = wait_for_state(bus, "a", "online")
     assert report.stalls_last_hour == 1
     assert report.reconnects_last_hour >= 2
+
+
+def seldom(client: RtspClient) -> None:
+    """Send a keyframe each 1.6 s."""
+    client.play(HONEST)
+    for second, unit in zip(itertools.count(0, 1.6), itertools.cycle(PICTURES[:1]), strict=False):
+        client.show(unit, int(900_000 + second * 90_000))
+        client.wait(1.6)
+
+
+def test_a_camera_of_few_pictures_is_watched_with_a_limit_of_its_own(
+    settings: Settings, bus: Bus, store: Store
+) -> None:
+    quick = settings.model_copy(update={"connect_timeout_s": 1.0, "stall_timeout_s": 1.0})
+    patient = Reader(bus, "patient")
+    with hostile_server(seldom) as url, working(quick):
+        store.add_camera(camera("usual", url))
+        store.add_camera(camera("patient", url, stall_timeout_s=5.0))
+        error = wait_for_state(bus, "usual", "stalled").last_error or ""
+        assert "LOOKOUT_STALL_TIMEOUT_S" in error
+        assert "stall_timeout_s" in error
+        patient.read_until(4)
+        report = wait_for_state(bus, "patient", "online")
+    assert (report.stalls_last_hour, report.reconnects_last_hour) == (0, 0)
+    assert patient.misses_nothing
+
+
+def test_a_server_that_stays_mute_is_told_with_the_connect_time_out(
+    settings: Settings, bus: Bus
+) -> None:
+    """The shorter stall time-out is about a camera that shows pictures."""
+    quick = settings.model_copy(update={"connect_timeout_s": 1.5, "stall_timeout_s": 1.0})
+    with hostile_server(RtspClient.hold) as url:
+        code, said = play(camera("a", url), quick, Reader(bus, "a"))
+    assert (code, said[-1].error) == (EXIT_CODES["lost"], "no answer within 1.5 s")

@@ -33,6 +33,7 @@ UDP_OPTIONS = {
     "max_delay": "100000",  # microseconds that a packet is waited for; the others wait meanwhile
 }
 OUT_OF_MEMORY = "the stream needs more memory than a decoder may take (LOOKOUT_DECODER_MEMORY_MB)"
+STALL_ADVICE = "LOOKOUT_STALL_TIMEOUT_S, or the camera's stall_timeout_s, allows more"
 PROTOCOLS = {"rtsp": "tcp", "rtsps": "tls,tcp"}
 ERROR_TEXTS: list[tuple[type[Exception], str]] = [
     (av.error.HTTPUnauthorizedError, "401 unauthorized: user or password is wrong"),
@@ -79,10 +80,12 @@ def open_source(camera: Camera, settings: Settings) -> Iterator[av.container.Inp
 
 def open_rtsp(camera: Camera, settings: Settings) -> av.container.InputContainer:
     """Open an RTSP stream. Raises SourceLostError with the reason."""
-    limit_s = settings.connect_timeout_s
+    limit_s = camera.first_picture_limit_s(settings.connect_timeout_s)
+    stall_s = camera.stall_limit_s(settings.stall_timeout_s)
     since = time.monotonic()
-    timeouts = (limit_s, settings.stall_timeout_s)
-    options = rtsp_options(camera.url, camera.transport, settings)
+    timeouts = (limit_s, stall_s)
+    # PyAV's time-outs end an operation; a socket's own comes later, and never in their place.
+    options = rtsp_options(camera.url, camera.transport, max(timeouts) + 1.0)
     try:
         return av.open(camera.url, format="rtsp", options=options, timeout=timeouts)
     except (*BROKEN, ValueError) as error:
@@ -92,18 +95,17 @@ def open_rtsp(camera: Camera, settings: Settings) -> av.container.InputContainer
         raise SourceLostError(explain(error, camera)) from None
 
 
-def rtsp_options(url: str, transport: Transport, settings: Settings) -> dict[str, str]:
+def rtsp_options(url: str, transport: Transport, socket_timeout_s: float) -> dict[str, str]:
     """Return libav's options: video alone, and no wait to measure the frame rate.
 
     Over TCP one connection serves for everything.
     """
     scheme = urlsplit(url).scheme
-    timeout_us = int(settings.stall_timeout_s * 1e6)  # for each socket operation
     options = {
         "rtsp_transport": "tcp",
         "allowed_media_types": "video",
         "protocol_whitelist": PROTOCOLS[scheme],
-        "timeout": str(timeout_us),
+        "timeout": str(int(socket_timeout_s * 1e6)),  # microseconds
         "fpsprobesize": "0",
     }
     if scheme == "rtsp" and transport == "udp":
@@ -127,7 +129,7 @@ def read_pictures(
         on_damage,
         live=True,
         packets_lost=packets_lost,
-        patience_s=settings.stall_timeout_s,
+        patience_s=camera.stall_limit_s(settings.stall_timeout_s),
     )
     return translate_errors(stream, camera, settings)
 
@@ -142,7 +144,8 @@ def translate_errors(
     is_file = urls.is_file(camera.url)
     some = False
     broken_error = SourceRefusedError if is_file else SourceLostError
-    silence = SourceStalledError(f"silent for {settings.stall_timeout_s:g} s")
+    stall_s = camera.stall_limit_s(settings.stall_timeout_s)
+    silence = SourceStalledError(f"silent for {stall_s:g} s; {STALL_ADVICE}")
     try:
         asked_at = time.monotonic()
         for picture in stream:
@@ -150,16 +153,16 @@ def translate_errors(
             waited_s = time.monotonic() - asked_at
             yield picture
             # libav's time-out was spent on a packet that it held back; the next would take another.
-            if waited_s > settings.stall_timeout_s and not is_file:
+            if waited_s > stall_s and not is_file:
                 raise silence
             asked_at = time.monotonic()
     except NoPictureError as error:
-        raise SourceStalledError(str(error)) from None
+        raise SourceStalledError(f"{error}; {STALL_ADVICE}") from None
     except VideoError as error:
         raise broken_error(str(error)) from None
     except TIMED_OUT:
         if camera.transport == "udp" and not some:
-            waited_s = settings.connect_timeout_s + settings.stall_timeout_s
+            waited_s = camera.first_picture_limit_s(settings.connect_timeout_s) + stall_s
             raise SourceLostError(
                 f"nothing came within {waited_s:g} s over UDP; try transport tcp"
             ) from None
