@@ -16,6 +16,7 @@ from lookout.models.scoring.alert_policy import (
 from lookout.service.core.camera import AlertSettings
 from lookout.service.core.messages import Alert, AlertEvent, Score
 from lookout.service.core.settings import Settings
+from lookout.service.storage.redis import codec
 
 
 def policy_of(own: AlertSettings, settings: Settings) -> AlertPolicy:
@@ -103,11 +104,15 @@ class CameraAlerts:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> CameraAlerts:
-        """Read the stored form. Raises TypeError where `data` was not written by `as_json`."""
+        """Read the stored form.
+
+        Raises TypeError or BrokenMessageError where `data` was not written by `as_json`.
+        """
         fields = dict(data)
-        alert = Alert(**fields.pop("alert")) if fields.get("alert") else None
-        fields.pop("alert", None)
+        alert_data = fields.pop("alert", None)
+        alert = codec.checked(Alert, alert_data) if alert_data else None
         for stored, name in (("told_at", "reported_at"), ("untold", "peak_pending")):
             if stored in fields:
                 fields[name] = fields.pop(stored)
-        return cls(PolicyState(**fields, is_open=alert is not None), alert)
+        state = PolicyState(**fields, is_open=alert is not None)
+        return cls(codec.checked(PolicyState, asdict(state)), alert)

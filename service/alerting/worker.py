@@ -15,6 +15,7 @@ from lookout.service.alerting.camera_policy import CameraAlerts, policy_of
 from lookout.service.alerting.deliveries import SINK_LEASES, Delivery
 from lookout.service.alerting.sinks import open_sinks
 from lookout.service.core.camera import AlertSettings, Camera
+from lookout.service.core.errors import BrokenMessageError
 from lookout.service.core.messages import AlertEvent, FrameId, Score
 from lookout.service.core.settings import Settings
 from lookout.service.core.stages import ALERTING
@@ -179,7 +180,7 @@ class AlertingWorker:
             state = self._store.alerting_state(camera) or {}
             cursor = FrameId.parse(state["cursor"]) if state.get("cursor") else None
             alerts = CameraAlerts.from_json(state.get("rule") or {})
-        except (ValueError, TypeError, AttributeError) as error:
+        except (ValueError, TypeError, AttributeError, BrokenMessageError) as error:
             log.warning(
                 "the alerting state of %s cannot be read, it starts empty: %s",
                 camera,

@@ -1,4 +1,5 @@
-"""Every message between stages. Dataclasses only; `codec.py` writes and reads them in Redis.
+"""Every message between stages. Dataclasses only; `codec.py` writes and reads them in Redis
+and checks there every type that is declared here.
 
 Times are UTC seconds since the epoch. Higher `value` = more abnormal, everywhere.
 """
@@ -74,11 +75,11 @@ class Score:
     captured_at: float
     scored_at: float
     model: str
-    psnr_db: float | None  # what a model lacks is None
-    distance: float | None
-    gate_error: float | None
-    memory_updated: bool | None
-    value: float | None  # (0, 1); None while learning
+    psnr_db: float | None = None  # what a model lacks is None
+    distance: float | None = None
+    gate_error: float | None = None
+    memory_updated: bool | None = None
+    value: float | None = None  # (0, 1); None while learning
     local_db: float | None = None  # the local score: the worst window that lasts
 
     @property

@@ -8,12 +8,12 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from tests.bench import decode, engine, line
+from tests.bench import decode, engine, line, messages
 
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
-        for report in (decode.report, engine.report, line.report):
+        for report in (decode.report, engine.report, messages.report, line.report):
             for text in report(Path(folder)):
                 print(text, flush=True)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from lookout.models.registry import MODELS
-from tests.bench import decode, engine, line
+from tests.bench import decode, engine, line, messages
 
 
 def test_every_line_is_printed(tmp_path: Path) -> None:
@@ -17,6 +17,8 @@ def test_every_line_is_printed(tmp_path: Path) -> None:
         "full (width 64)",
         *(f"{name} as published" for name in MODELS),
     ]
+    (writing,) = messages.report(tmp_path, times=10)
+    assert "score" in writing
     throughput, latency = line.report(tmp_path, seconds=3, live_s=3)
     assert "bare engine" in throughput
     assert "p99" in latency

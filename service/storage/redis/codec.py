@@ -1,20 +1,24 @@
-"""The form of messages in Redis: flat fields, readable with redis-cli; pixels and cells raw."""
+"""The form of messages in Redis: flat fields, readable with redis-cli; pixels and cells raw.
+
+Reading checks every field against its declared type (msgspec); a message that does not fit raises
+BrokenMessageError and nothing else. Fields that this version does not know are left out, so that
+two versions can share a Redis.
+"""
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import math
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
+import msgspec
 import numpy as np
 from pydantic import ValidationError
 
 from lookout.service.core.camera import Camera
 from lookout.service.core.errors import BrokenMessageError
 from lookout.service.core.messages import (
-    Alert,
     AlertEvent,
     CameraEvent,
     Frame,
@@ -30,6 +34,13 @@ T = TypeVar("T")
 
 VERSION = b"1"
 """Version of the messages in the bus's streams; one of another version, or none, is unreadable."""
+
+RAW = {b"rgb", b"cells"}  # arrays; every other field is text
+
+UNREADABLE = (KeyError, ValueError, RecursionError, msgspec.ValidationError)
+"""Raised within this module by a message that is not what its type declares."""
+
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]  # the range that Redis can hold
 
 
 def flat(fields: Fields) -> list[str | bytes]:
@@ -52,44 +63,56 @@ def frame_fields(frame: Frame) -> Fields:
     return fields
 
 
+class FrameRow(msgspec.Struct, frozen=True):
+    """A frame's row without its pixels."""
+
+    captured_at: float
+    size: Annotated[str, msgspec.Meta(pattern=r"^[0-9]{1,9}x[0-9]{1,9}\Z")]
+    revision: Count = 0
+    skipped: Count = 0
+    skipped_for: str = ""
+
+
 def read_frame(camera: str, frame_id: FrameId, row: Row) -> Frame:
     """Raises BrokenMessageError where the fields are not a frame's."""
     try:
-        _check_version(row)
-        width, height = (_count(part) for part in row[b"size"].split(b"x"))
-        pixels = np.frombuffer(row[b"rgb"], np.uint8).reshape(height, width, 3)
+        check_version(row)
+        fields = msgspec.convert(texts(row), FrameRow, strict=False)
+        width, height = map(int, fields.size.split("x"))
         return Frame(
             camera,
-            frame_id.session,
-            frame_id.seq,
-            _time(row[b"captured_at"]),
-            pixels,
-            revision=_count(row.get(b"revision", b"0")),
-            skipped=_count(row.get(b"skipped", b"0")),
-            skipped_for=row.get(b"skipped_for", b"").decode(),
+            *frame_id,
+            finite(fields.captured_at),
+            np.frombuffer(row[b"rgb"], np.uint8).reshape(height, width, 3),
+            revision=fields.revision,
+            skipped=fields.skipped,
+            skipped_for=fields.skipped_for,
         )
-    except (KeyError, ValueError) as error:
-        raise BrokenMessageError(f"frame {camera} {frame_id} cannot be read: {error}") from error
+    except UNREADABLE as error:
+        raise broken(f"frame {camera} {frame_id}", error) from error
 
 
-def _check_version(row: Row) -> None:
-    if row[b"v"] != VERSION:
-        raise ValueError(f"version {row[b'v'][:20]!r}")
+def check_version(row: Row) -> None:
+    """Raise ValueError where a row of the bus is of another version, or says none."""
+    if row.get(b"v") != VERSION:
+        raise ValueError(f"version {row.get(b'v', b'')[:20]!r}")
 
 
-def _count(text: bytes) -> int:
-    """A whole number, 0 or more, that Redis can hold."""
-    if not (text.isdigit() and len(text) < 20):
-        raise ValueError(f"not a number: {text[:20]!r}")
-    return int(text)
+def texts(row: Row) -> dict[str, Any]:
+    """Return the fields of a row that are text. Raises ValueError where one is not UTF-8."""
+    return {name.decode(): value.decode() for name, value in row.items() if name not in RAW}
 
 
-def _time(text: bytes) -> float:
-    """UTC seconds."""
-    seconds = float(text)
+def finite(seconds: float) -> float:
+    """Return a time, UTC seconds. Raises ValueError for inf and nan."""
     if not math.isfinite(seconds):
         raise ValueError("a time that is none")
     return seconds
+
+
+def broken(message: str, error: Exception) -> BrokenMessageError:
+    """Return the exception for a message that cannot be read; its text is at most a line."""
+    return BrokenMessageError(f"{message} cannot be read: {str(error)[:200]}")
 
 
 def float_or_nan(text: bytes) -> float:
@@ -110,10 +133,10 @@ def unreadable_frame(camera: str, frame_id: FrameId) -> Frame:
 def read_gap(camera: str, row: Row) -> Gap:
     """Raises BrokenMessageError where the fields are not a gap's."""
     try:
-        session, first, frames = (int(row[name]) for name in (b"session", b"first", b"frames"))
-        return Gap(camera, session, first, frames, row[b"reason"].decode())
-    except (KeyError, ValueError) as error:
-        raise BrokenMessageError(f"gap of {camera} cannot be read: {error}") from error
+        fields = {**texts(row), "camera": camera}
+        return msgspec.convert(fields | {"first_seq": fields["first"]}, Gap, strict=False)
+    except UNREADABLE as error:
+        raise broken(f"gap of {camera}", error) from error
 
 
 def heat_fields(heat: Heat) -> Fields:
@@ -123,12 +146,12 @@ def heat_fields(heat: Heat) -> Fields:
 def read_heat(camera: str, frame_id: FrameId, row: Row) -> Heat:
     """Raises BrokenMessageError where the fields are not a heatmap's."""
     try:
-        _check_version(row)
+        check_version(row)
         cells = np.frombuffer(row[b"cells"], "<u2")
         side = round(len(cells) ** 0.5)
         return Heat(camera, frame_id.session, frame_id.seq, cells.reshape(side, side))
-    except (KeyError, ValueError) as error:
-        raise BrokenMessageError(f"heatmap {camera} {frame_id} cannot be read: {error}") from error
+    except UNREADABLE as error:
+        raise broken(f"heatmap {camera} {frame_id}", error) from error
 
 
 _SCORE_NUMBERS = ("psnr_db", "distance", "gate_error", "value", "local_db")
@@ -154,42 +177,38 @@ def score_fields(score: Score) -> Fields:
 def read_score(camera: str, frame_id: FrameId, row: Row) -> Score:
     """Raises BrokenMessageError where the fields are not a score's."""
     try:
-        _check_version(row)
-        numbers = {
-            name: float(row[key]) if (key := name.encode()) in row else None
-            for name in _SCORE_NUMBERS
-        }
-        updated = row.get(b"memory_updated")
-        return Score(
-            camera=camera,
-            session=frame_id.session,
-            seq=frame_id.seq,
-            captured_at=_time(row[b"captured_at"]),
-            scored_at=_time(row[b"scored_at"]),
-            model=row[b"model"].decode(),
-            memory_updated=None if updated is None else updated == b"1",
-            **numbers,
-        )
-    except (KeyError, ValueError) as error:
-        raise BrokenMessageError(f"score {camera} {frame_id} cannot be read: {error}") from error
+        check_version(row)
+        fields = {**texts(row), "camera": camera, **frame_id._asdict()}
+        score = msgspec.convert(fields, Score, strict=False)
+        finite(score.captured_at)
+        finite(score.scored_at)
+    except UNREADABLE as error:
+        raise broken(f"score {camera} {frame_id}", error) from error
+    return score
 
 
 def dump(message: Any) -> str:
-    """A dataclass of plain values as JSON."""
-    return json.dumps(dataclasses.asdict(message), separators=(",", ":"))
+    """Return a dataclass of plain values as JSON, in ASCII."""
+    return json.dumps(msgspec.to_builtins(message), separators=(",", ":"))
 
 
 def load(kind: type[T], text: str | bytes) -> T:
-    """The inverse of `dump`; fields this version does not know are left out.
+    """Return the inverse of `dump`; fields this version does not know are left out.
 
     Raises BrokenMessageError.
     """
     try:
-        data = json.loads(text)
-        known = {field.name for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
-        return kind(**{name: value for name, value in data.items() if name in known})
-    except (ValueError, TypeError, AttributeError) as error:
-        raise BrokenMessageError(f"{kind.__name__} cannot be read: {error}") from error
+        return checked(kind, json.loads(text))
+    except UNREADABLE as error:
+        raise broken(kind.__name__, error) from error
+
+
+def checked(kind: type[T], data: Any) -> T:
+    """Return parsed JSON as an object of a type. Raises BrokenMessageError."""
+    try:
+        return msgspec.convert(data, kind)
+    except UNREADABLE as error:
+        raise broken(kind.__name__, error) from error
 
 
 def read_camera(text: str | bytes) -> Camera:
@@ -212,13 +231,14 @@ def camera_event_fields(event: CameraEvent) -> Fields:
 def read_camera_event(camera: str, _entry: FrameId, row: Row) -> CameraEvent:
     """Raises BrokenMessageError where the fields are not a camera event's."""
     try:
-        kind = row[b"kind"].decode()
-        frame = FrameId.parse(row[b"frame"].decode())
-        at = float(row[b"at"])
-        detail = row[b"detail"].decode()
-        return CameraEvent(kind, camera, *frame, at, detail)  # type: ignore[arg-type]
-    except (KeyError, ValueError) as error:
-        raise BrokenMessageError(f"camera event cannot be read: {error!r}") from error
+        fields = texts(row)
+        frame = FrameId.parse(fields["frame"])
+        fields |= {"camera": camera, **frame._asdict()}
+        event = msgspec.convert(fields, CameraEvent, strict=False)
+        finite(event.at)
+    except UNREADABLE as error:
+        raise broken("camera event", error) from error
+    return event
 
 
 def alert_event_fields(event: AlertEvent) -> Fields:
@@ -228,7 +248,7 @@ def alert_event_fields(event: AlertEvent) -> Fields:
 def read_alert_event(_camera: str, _entry: FrameId, row: Row) -> AlertEvent:
     """Raises BrokenMessageError where the fields are not an alert event's."""
     try:
-        event = row[b"event"].decode()
-        return AlertEvent(event, load(Alert, row[b"alert"]))  # type: ignore[arg-type]
-    except (KeyError, ValueError) as error:
-        raise BrokenMessageError(f"alert event cannot be read: {error!r}") from error
+        fields = texts(row)
+        return msgspec.convert(fields | {"alert": json.loads(fields["alert"])}, AlertEvent)
+    except UNREADABLE as error:
+        raise broken("alert event", error) from error

@@ -43,9 +43,12 @@ class Alerts(Server):
     # Written by alerting
 
     def alerting_state(self, camera: str) -> dict[str, Any] | None:
-        """Return what alerting saved with its last step: its cursor and the policy's state."""
+        """Return what alerting saved with its last step: its cursor and the policy's state.
+
+        Raises BrokenMessageError.
+        """
         text = cast(bytes | None, self._redis.get(keys.alerting(camera)))
-        return json.loads(text) if text else None
+        return codec.load(dict, text) if text else None
 
     def begin_alerting(self, camera: str) -> int:
         """Begin a new epoch of ownership and return it: former owners' writes are refused."""
@@ -242,9 +245,9 @@ class Alerts(Server):
 def alerting_cursor(state: bytes | None) -> FrameId | None:
     """Return the cursor in an alerting state; None where it has none that can be read."""
     try:
-        cursor = json.loads(state)["cursor"] if state else None
+        cursor = codec.load(dict, state)["cursor"] if state else None
         return FrameId.parse(cursor) if cursor else None
-    except (ValueError, TypeError, KeyError, AttributeError):
+    except (BrokenMessageError, ValueError, KeyError, AttributeError):
         return None
 
 

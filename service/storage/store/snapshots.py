@@ -7,8 +7,9 @@ import logging
 from dataclasses import dataclass
 from typing import Any, cast
 
+from lookout.service.core.errors import BrokenMessageError
 from lookout.service.core.messages import FrameId
-from lookout.service.storage.redis import keys, scripts
+from lookout.service.storage.redis import codec, keys, scripts
 from lookout.service.storage.redis.connect import Server
 
 log = logging.getLogger(__name__)
@@ -50,8 +51,8 @@ class Snapshots(Server):
         if cursor is None or state is None:
             return None
         try:
-            return Snapshot(FrameId.parse(cursor.decode()), json.loads(state))
-        except ValueError as error:
+            return Snapshot(FrameId.parse(cursor.decode()), codec.load(dict, state))
+        except (ValueError, BrokenMessageError) as error:
             log.warning(
                 "the snapshot of camera %s cannot be read and is left out: %s",
                 camera,
