@@ -17,13 +17,18 @@ SCRIPT = Path(__file__).with_name("rtsp_server.py")
 
 @contextlib.contextmanager
 def rtsp_server(
-    clip: Path, user: str | None = None, password: str | None = None, port: int = 0
+    clip: Path,
+    user: str | None = None,
+    password: str | None = None,
+    port: int = 0,
+    *,
+    digest: bool = False,
 ) -> Iterator[str]:
     """Serve `clip` (H.264 in mp4) to each client from its first frame.
 
     Yield the URL, login included.
     """
-    login = {"user": user, "password": password} if user else None
+    login = {"user": user, "password": password, "digest": digest} if user else None
     words = ["/usr/bin/python3", str(SCRIPT), str(clip), str(port)]
     with subprocess.Popen(
         words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True

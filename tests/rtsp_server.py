@@ -16,8 +16,9 @@ import sys
 import gi
 
 gi.require_version("Gst", "1.0")
+gi.require_version("GstRtsp", "1.0")
 gi.require_version("GstRtspServer", "1.0")
-from gi.repository import GLib, Gst, GstRtspServer  # noqa: E402
+from gi.repository import GLib, Gst, GstRtsp, GstRtspServer  # noqa: E402
 
 PR_SET_PDEATHSIG = 1
 
@@ -32,7 +33,7 @@ def main() -> None:
     server.set_service(port)
     factory = factory_for(clip)
     if login:
-        demand(server, factory, login["user"], login["password"])
+        demand(server, factory, **login)
     server.get_mount_points().add_factory("/clip", factory)
     server.attach(None)
     print(server.get_bound_port(), flush=True)
@@ -55,15 +56,20 @@ def demand(
     factory: GstRtspServer.RTSPMediaFactory,
     user: str,
     password: str,
+    digest: bool,
 ) -> None:
-    """Let only this user in (basic authentication)."""
+    """Let only this user in, by digest or basic authentication."""
     role = Gst.Structure.new_empty("viewer")
     for permission in ("media.factory.access", "media.factory.construct"):
         role.set_value(permission, True)
     auth = GstRtspServer.RTSPAuth()
     token = GstRtspServer.RTSPToken()
     token.set_string("media.factory.role", "viewer")
-    auth.add_basic(GstRtspServer.RTSPAuth.make_basic(user, password), token)
+    if digest:
+        auth.set_supported_methods(GstRtsp.RTSPAuthMethod.DIGEST)
+        auth.add_digest(user, password, token)
+    else:
+        auth.add_basic(GstRtspServer.RTSPAuth.make_basic(user, password), token)
     server.set_auth(auth)
     factory.add_role_from_structure(role)
 

@@ -13,7 +13,17 @@ from operator import or_
 from types import NoneType
 from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, create_model, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    create_model,
+    field_validator,
+    model_validator,
+)
+
+from lookout.service.core import urls
 
 Pace = Literal["realtime", "fast"]
 Calibration = Literal["learn", "model"]
@@ -84,7 +94,7 @@ class CameraSpec(BaseModel):
         max_length=4096,
         repr=False,
         description="`rtsp://`, `rtsps://`, `file:///` or an absolute path below the media folder; "
-        "percent-encode `@ / : %` in passwords",
+        "percent-encode `# ? @ / : %` in user and password: `%23 %3F %40 %2F %3A %25`",
         examples=["rtsp://user:password@10.0.0.7/stream1"],
     )
     id: CameraId | None = Field(
@@ -159,10 +169,16 @@ class CameraSpec(BaseModel):
         examples=[{"threshold": 0.6, "min_duration_s": 1.0}],
     )
 
+    @field_validator("url")
+    @classmethod
+    def lower_scheme(cls, url: str) -> str:
+        """Return the url with its scheme in small letters."""
+        return urls.normalized(url)
+
     @model_validator(mode="after")
     def check_transport(self) -> Self:
         """Raise ValueError where the url cannot be read over the transport."""
-        if self.transport == "udp" and not self.url.lower().startswith("rtsp://"):
+        if self.transport == "udp" and not self.url.startswith("rtsp://"):
             raise ValueError(
                 "transport udp is for rtsp:// alone: rtsps:// is always tcp, and a file has none"
             )
@@ -185,7 +201,7 @@ class Camera(CameraSpec):
 
         A file at full pace waits instead.
         """
-        return self.pace == "realtime" or not self.url.startswith(("/", "file:"))
+        return self.pace == "realtime" or not urls.is_file(self.url)
 
     def stall_limit_s(self, usual_s: float) -> float:
         """Return the longest silence: the camera's own, or `usual_s` from the settings."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -16,32 +16,111 @@ from lookout.service.core.errors import SourceRefusedError
 _URL = re.compile(r"(?i)\b[a-z][a-z0-9+.-]{0,30}://[^ \t\n\r\f\v]*")
 _ENCODED_URL = re.compile(r"(?i)\b([a-z][a-z0-9+.-]{0,30}%3a%2f%2f)[^ \t\n\r\f\v]*")
 _ANOTHER_URL = re.compile(r"\s\S*://")
-_SECRET = re.compile(r"(?i)user|usr|login|pas|pw|token|secret|key|auth|cred|^[up]$")
+_SECRET = re.compile(
+    r"(?i)user|usr|login|pas|pw|psk|psw|token|secret|key|auth|acc|cred|cert|jwt|bearer|ticket|otp"
+    r"|nonce|hash|digest|sig|sess|sid$|pin$|^code$|[_-]code$|^[up]$"
+)
+_USUAL_NAME = re.compile(
+    r"(?i)(amp;)?(access_token|api_?key|auth|camera|channel(id|no)?|codec|fps|height|jwt|key"
+    r"|linktype|loginpas|loginuse|name|p|pass(word)?|profile|proto(col)?|pwd|resolution"
+    r"|stream(id|type)?|subtype|token|transport(mode)?|u|unicast|user(name)?|usr|videocodec|width)"
+)
+"""Name of a parameter that is shown behind a secret: any other may be a part of it."""
+
+_LONG_VALUE = 16  # characters: a value of so many may be a secret, whatever its name
+_SERVER = re.compile(r"(\[[^\[\]@]*\]|[^\[\]:@]*)(:\d*)?")
+_IP_SERVER = re.compile(r"(\[[0-9a-fA-F:.]+(%[^\[\]@]*)?\]|\d{1,3}(\.\d{1,3}){3})(:\d*)?")
+_HOST = re.compile(r"[\w.~-]+|\[[^\[\]@]+\]")
+_STRAY_PERCENT = re.compile(r"%(?![0-9a-fA-F]{2})")
 _TO_BE_ENCODED = frozenset("\"'`<>\\")
+
+CAMERA_SCHEMES = ("rtsp", "rtsps", "file")
+MAX_LOGIN = 127  # bytes of user and password that libav takes, encoded; it cuts off the rest
+MAX_PATH = 2047  # bytes of path and query that it takes
+
+ENCODE = (
+    "percent-encode # ? @ / : % in its user and password "
+    "(# = %23, ? = %3F, @ = %40, / = %2F, : = %3A, % = %25)"
+)
+
+
+def normalized(url: str) -> str:
+    """Return a camera's url with its scheme in small letters: RFC 3986 takes any case."""
+    scheme, colon, rest = url.partition(":")
+    if scheme.lower() in CAMERA_SCHEMES:
+        scheme = scheme.lower()
+    return f"{scheme}{colon}{rest}"
 
 
 def mask(text: str) -> str:
     """Replace user and password in every URL of `text`.
 
-    Values of a path or query whose names say that they are secrets are replaced, too. A text that
-    begins with an address and names no other is taken for one address, spaces and all: it may lose
-    more than its password, never show it.
+    Values of a path or query whose names say that they are secrets are replaced, too, and so are
+    long values and fragments. A text that begins with an address and names no other is taken for
+    one address, spaces and all: it may lose more than its password, never show it.
     """
-    text = _ENCODED_URL.sub(r"\1***", text)  # a part of another address
     if _URL.match(text) and not _ANOTHER_URL.search(text):
-        return mask_url(text)
-    return _URL.sub(lambda found: mask_url(found[0]), text)
+        masked = mask_url(text)
+    else:
+        masked = _URL.sub(lambda found: mask_url(found[0]), text)
+    return _ENCODED_URL.sub(r"\1***", masked)  # a part of another address
 
 
 def mask_url(url: str) -> str:
-    """Replace user, password and named secrets in one URL."""
+    """Replace user, password, named secrets, long values and fragment in one URL."""
     scheme, _, rest = url.partition("://")
     if scheme.lower() == "file" and is_path_alone(rest):
         return url
-    # Up to the last @: a password may hold @, / and : where somebody forgot to percent-encode it.
-    if "@" in rest:
-        rest = "***@" + rest.rpartition("@")[2]
-    return f"{scheme}://" + "&".join(mask_piece(piece) for piece in rest.split("&"))
+    authority = authority_of(rest)
+    path = rest[len(authority) :]
+    _, at, server = authority.rpartition("@")
+    if not has_unclear_login(rest):
+        return f"{scheme}://{'***@' * bool(at)}{mask_path(server + path)}"
+    # A password may hold @ / ? # where somebody forgot to percent-encode them, or the @ belongs to
+    # the value of a query. Either way nothing before the last @ is shown; nor after it, where it
+    # may stand in a value.
+    before, _, after = rest.rpartition("@")
+    several = "@" in before or _SERVER.fullmatch(server)
+    if "=" in before or ("#" in before and several):
+        return f"{scheme}://***"
+    return f"{scheme}://***@{mask_path(after)}"
+
+
+def authority_of(rest: str) -> str:
+    """Return the part of a URL behind its `://` that names user, password, host and port."""
+    return re.split("[/?#]", rest, maxsplit=1)[0]
+
+
+def has_unclear_login(rest: str) -> bool:
+    """Return whether an @ behind the authority may end a password that is not percent-encoded.
+
+    It does not where the authority names an IP address, which is no user, or where there is no
+    colon between a user and a password and the @ stands in a query's value or the fragment.
+    """
+    authority = authority_of(rest)
+    path = rest[len(authority) :]
+    if "@" not in path:
+        return False
+    if _IP_SERVER.fullmatch(authority.rpartition("@")[2]):
+        return False
+    before = rest.rpartition("@")[0]
+    if "@" in authority or ":" in before:
+        return True
+    path_alone, _, query = re.split("#", path, maxsplit=1)[0].partition("?")
+    return "@" in path_alone or any(
+        "@" in piece.partition("=")[0] for piece in query.split("&") if "@" in piece
+    )
+
+
+def mask_path(path: str) -> str:
+    """Replace the secrets in path, query and fragment, which may follow a server's name."""
+    path, mark, fragment = path.partition("#")
+    masked = "&".join(mask_pieces(path.split("&")))
+    if not mark:
+        return masked
+    name, equals, _ = fragment.partition("=")
+    shown = f"{name}=***" if equals and _SECRET.fullmatch(name) else "***"
+    return f"{masked}#{shown}"
 
 
 def is_path_alone(rest: str) -> bool:
@@ -49,21 +128,35 @@ def is_path_alone(rest: str) -> bool:
     host, slash, path = rest.partition("/")
     return (
         bool(slash)
-        and host in ("", "localhost")
+        and host.lower() in ("", "localhost")
         and not any(mark in path for mark in ("://", "?", "#"))
     )
+
+
+def mask_pieces(pieces: list[str]) -> Iterator[str]:
+    """Yield the pieces between two &, without their secrets, which may hold an & themselves."""
+    after_secret = False
+    for piece in pieces:
+        masked = mask_piece(piece)
+        if after_secret and not _USUAL_NAME.fullmatch(piece.partition("=")[0]):
+            masked = "***"
+        after_secret |= masked != piece
+        yield masked
 
 
 def mask_piece(piece: str) -> str:
     """Replace the secret in a piece between two &.
 
-    Some cameras take `/user=admin&password=…` as well as `?token=…`.
+    Some cameras take `/user=admin&password=…` as well as `?token=…`. A value that is long or holds
+    an @ is taken for a secret whatever its name.
     """
     words = piece.split("=")
     for index, word in enumerate(words[:-1]):
         name = re.split("[/?;#]", word)[-1]
         if _SECRET.search(unquote(name)):
             return "=".join([*words[: index + 1], "***"])
+    if len(words) > 1 and (len(words[-1]) >= _LONG_VALUE or "@" in words[-1]):
+        return "=".join([*words[:-1], "***"])
     return piece
 
 
@@ -78,7 +171,8 @@ def of_server(options: Mapping[str, Any]) -> str:
 
 
 def is_file(url: str) -> bool:
-    return url.startswith(("/", "file:"))
+    """Return whether a camera's url names a file."""
+    return url.startswith("/") or url[:5].lower() == "file:"
 
 
 def check(url: str, media_dir: Path) -> None:
@@ -123,7 +217,7 @@ def parse_file_url(url: str) -> Path:
     if url.startswith("/"):
         return Path(url)
     parts = urlsplit(url)
-    if parts.netloc not in ("", "localhost") or not parts.path.startswith("/"):
+    if parts.netloc.lower() not in ("", "localhost") or not parts.path.startswith("/"):
         raise SourceRefusedError("a file is named file:///absolute/path")
     return Path(unquote(parts.path))
 
@@ -135,10 +229,7 @@ def check_rtsp(url: str) -> None:
         host = parts.hostname
         _ = parts.port  # raises ValueError where it is no number
     except ValueError:
-        raise SourceRefusedError(
-            "the url cannot be read; percent-encode @ / : % in its user and password "
-            "(%40 %2F %3A %25)"
-        ) from None
+        raise SourceRefusedError(f"the url cannot be read; {ENCODE}") from None
     if parts.scheme not in ("rtsp", "rtsps"):
         raise SourceRefusedError(
             "a camera is rtsp://, rtsps://, file:/// or an absolute path below the media folder"
@@ -148,8 +239,36 @@ def check_rtsp(url: str) -> None:
             "the url holds a space, a quote, < > \\ or an invisible character; percent-encode it "
             "(%20 %22 %27 %3C %3E %5C)"
         )
+    rest = url.partition("://")[2]
+    authority = authority_of(rest)
+    if "#" in rest or has_unclear_login(rest):
+        raise SourceRefusedError(f"the url can be read in two ways; {ENCODE}")
+    login, _, server = authority.rpartition("@")
+    check_login(login)
     if not host:
         raise SourceRefusedError("the url names no host")
+    if not _HOST.fullmatch(server.removesuffix(f":{parts.port}")):
+        raise SourceRefusedError(f"the host's name cannot be used; {ENCODE}")
+    if len(rest[len(authority) :].encode()) > MAX_PATH:
+        raise SourceRefusedError(f"path and query are longer than {MAX_PATH} bytes")
+
+
+def check_login(login: str) -> None:
+    """Raise SourceRefusedError unless libav passes on user and password as they are meant.
+
+    login: `user:password` as it stands in the url.
+    """
+    if _STRAY_PERCENT.search(login):
+        raise SourceRefusedError(f"a % in the url begins no code; {ENCODE}")
+    if len(login.encode()) > MAX_LOGIN:
+        raise SourceRefusedError(
+            f"user and password are longer than {MAX_LOGIN} bytes, percent-encoded"
+        )
+    user = login.partition(":")[0]
+    if ":" in unquote(user):
+        raise SourceRefusedError("the user's name holds a colon, which no log-in can")
+    if any(character in unquote(login) for character in "\0\r\n"):
+        raise SourceRefusedError("user or password holds a zero byte or the end of a line")
 
 
 def must_be_encoded(character: str) -> bool:

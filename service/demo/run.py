@@ -12,11 +12,10 @@ import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
 
+from lookout.service.core import urls
 from lookout.service.core.errors import LookoutError
 from lookout.service.core.settings import SHIPPED_MODELS, Settings
-from lookout.service.core.urls import mask
 from lookout.service.demo.scene import write_demo_video
 from lookout.service.supervisor import supervisor as serve
 
@@ -75,10 +74,12 @@ def camera_source(
             say("Drawing the scene (once, some seconds) …")
             write_demo_video(path, on_frame=check_stop)
         return str(path), path.parent
-    if "://" in video and not video.startswith("file://"):
-        return video, data_dir / "media"
-    name = unquote(video.removeprefix("file://")) if "://" in video else video
-    path = Path(name).resolve()
+    path = Path(video)
+    if "://" in video:
+        if not urls.is_file(video):
+            return video, data_dir / "media"
+        path = urls.parse_file_url(video)
+    path = path.resolve()
     if not path.is_file():
         raise LookoutError(f"there is no file {video}")
     return str(path), path.parent
@@ -221,7 +222,7 @@ class Guide:
             with serve.LOCAL.open(request, timeout=5) as answer:
                 text = answer.read()
         except urllib.error.HTTPError as error:
-            raise LookoutError(mask(refusal_reason(error))) from None
+            raise LookoutError(urls.mask(refusal_reason(error))) from None
         return json.loads(text) if text else None
 
 

@@ -122,6 +122,18 @@ def test_logins(settings: Settings, clip: Path, bus: Bus) -> None:
 
 
 @pytest.mark.rtsp
+@pytest.mark.parametrize("digest", [False, True])
+def test_a_password_of_every_reserved_character_reaches_the_server(
+    settings: Settings, clip: Path, bus: Bus, digest: bool
+) -> None:
+    """The scheme may be in capitals, too."""
+    awkward = ":/?#[]@!$&'()*+,;=%41% ä\"\\<>"
+    with rtsp_server(clip, "ad/m@in", awkward, digest=digest) as url:
+        _, said = play(camera("a", url.replace("rtsp:", "RTSP:")), settings, Reader(bus, "a"))
+    assert (said[-1].error, said[-1].frames) == ("the stream ended", 30)
+
+
+@pytest.mark.rtsp
 def test_a_path_that_is_not_there(settings: Settings, clip: Path, bus: Bus) -> None:
     with rtsp_server(clip) as url:
         _, said = play(camera("a", url.replace("/clip", "/other")), settings, Reader(bus, "a"))

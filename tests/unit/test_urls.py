@@ -7,9 +7,12 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
+from lookout.service.core.camera import Camera
 from lookout.service.core.errors import SourceRefusedError
-from lookout.service.core.urls import check, file_path, is_file, mask
+from lookout.service.core.urls import check, file_path, is_file, mask, normalized
 
 
 @pytest.fixture
@@ -301,3 +304,126 @@ def test_no_refusal_repeats_the_address(media: Path, url: str) -> None:
         check(url, media)
     assert "cr3t" not in str(caught.value)
     assert caught.value.__cause__ is None
+
+
+# Reserved characters, in every place
+
+RESERVED = ":/?#[]@!$&'()*+,;=%"
+HINT = "# = %23, ? = %3F, @ = %40, / = %2F, : = %3A, % = %25"
+AROUND = st.text(RESERVED + "a1", max_size=4)
+SERVERS = st.sampled_from(
+    ["10.0.0.7", "10.0.0.7:554", "cam", "cam.example:554", "[::1]", "[fe80::1%25eth0]:8554"]
+)
+SECRET_NAMES = st.sampled_from(
+    ["password", "pwd", "pass", "token", "jwt", "auth", "key", "api_key", "sig", "session", "pin"]
+)
+PLACES = (
+    "{scheme}://admin:{secret}@{server}/live",
+    "{scheme}://{secret}:pw@{server}/live?channel=1",
+    "{scheme}://{secret}:{secret}@{server}",
+    "{scheme}://{server}/live?user=a&{name}={secret}",
+    "{scheme}://{server}/live?{name}={secret}&channel=1",
+    "{scheme}://{server}?{name}={secret}",
+    "{scheme}://{server}/user=a&{name}={secret}&channel=1",
+    "{scheme}://admin:pw@{server}/live?{name}={secret}",
+    "{scheme}://admin:pw@{server}/live;{name}={secret}",
+    "{scheme}://{server}/live#{secret}",
+    "{scheme}://admin:pw@{server}/live#{name}={secret}",
+    "{scheme}://admin:{secret}@{server}/live?{name}={secret}#{secret}",
+)
+
+
+@given(
+    st.sampled_from(PLACES),
+    st.sampled_from(["rtsp", "RTSP", "Rtsps"]),
+    SERVERS,
+    SECRET_NAMES,
+    AROUND,
+    AROUND,
+)
+@example(PLACES[3], "rtsp", "10.0.0.7", "password", "P@", "")
+@example(PLACES[0], "rtsp", "10.0.0.7", "password", "1234#", "")
+@example(PLACES[0], "rtsp", "10.0.0.7", "password", "12?", "")
+@example(PLACES[0], "rtsp", "10.0.0.7", "password", "12/?x=", "@")
+def test_no_secret_is_shown_wherever_reserved_characters_stand(
+    place: str, scheme: str, server: str, name: str, before: str, after: str
+) -> None:
+    secret = f"{before}s3cr3t{after}"
+    url = place.format(scheme=scheme, server=server, name=name, secret=secret)
+    shown = [mask(url), mask(f"camera gate: {url} is away"), str(refusal(url, Path("/media")))]
+    assert not any("s3cr3t" in text for text in shown), shown
+
+
+@given(st.sampled_from(["admin", "a d@m/in"]), AROUND, AROUND, SERVERS)
+def test_a_login_that_is_percent_encoded_is_taken(
+    user: str, before: str, after: str, server: str
+) -> None:
+    login = f"{quote(user, safe='')}:{quote(f'{before}s3cr3t{after}', safe='')}"
+    url = f"rtsp://{login}@{server}/live?channel=1"
+    assert refusal(url, Path("/media")) is None
+    assert mask(url) == f"rtsp://***@{server}/live?channel=1"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "rtsp://admin:1234#@10.0.0.7/s",
+        "rtsp://admin:12?4@10.0.0.7/s",
+        "rtsp://admin:pa#ss@10.0.0.7/s",
+        "rtsp://admin:12/34@10.0.0.7/s",
+        "rtsp://admin:12/?a=4@10.0.0.7/s",
+        "rtsp://ad/min:pw@10.0.0.7/s",
+        "rtsp://ad?min:pw@10.0.0.7/s",
+        "rtsp://admin:100%@10.0.0.7/s",
+        "rtsp://admin:p%4@10.0.0.7/s",
+        "rtsp://cam.example:554/s?user=a&password=P@ss",
+        "rtsp://10.0.0.7/s#part",
+        "rtsp://admin:p[w@10.0.0.7/s",
+    ],
+)
+def test_a_url_that_can_be_read_in_two_ways_is_refused_with_what_to_encode(
+    media: Path, url: str
+) -> None:
+    assert HINT in str(refusal(url, media))
+
+
+def test_passwords_in_a_query_may_hold_an_at_sign(media: Path) -> None:
+    for server in ("10.0.0.7", "10.0.0.7:554", "[::1]:554", "cam.example"):
+        url = f"rtsp://{server}/s?user=a&password=P@ss&channel=1"
+        assert refusal(url, media) is None
+        assert mask(url) == f"rtsp://{server}/s?user=***&password=***&channel=1"
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("rtsp://a%3Ab:pw@h/x", "the user's name holds a colon"),
+        ("rtsp://a:p%00w@h/x", "a zero byte"),
+        ("rtsp://a:p%0D%0Aw@h/x", "the end of a line"),
+        (f"rtsp://a:{'p' * 126}@h/x", "longer than 127 bytes"),
+        (f"rtsp://h/{'p' * 2047}", "longer than 2047 bytes"),
+        ("rtsp://h:/x", "the host's name cannot be used"),
+        ("rtsp://h&pw=s3cr3t/x", "the host's name cannot be used"),
+    ],
+)
+def test_what_libav_would_misread_is_refused(media: Path, url: str, reason: str) -> None:
+    assert reason in str(refusal(url, media))
+
+
+def test_a_long_value_and_a_fragment_are_masked_whatever_their_names() -> None:
+    assert mask("rtsp://h/x?y=1&x=0123456789abcdef#s3cr3t") == "rtsp://h/x?y=1&x=***#***"
+    assert (
+        mask("rtsp://h/x?password=a&s3cr3t=&channel=1") == "rtsp://h/x?password=***&***&channel=1"
+    )
+
+
+@pytest.mark.parametrize("scheme", ["RTSP", "Rtsp", "rTsPs", "FILE", "File"])
+def test_a_scheme_may_have_any_case_and_is_kept_in_small_letters(media: Path, scheme: str) -> None:
+    place = str(media / "clip.mp4") if scheme.lower() == "file" else "Host.example/Live"
+    url = f"{scheme}://{place}"
+    assert refusal(url, media) is None
+    camera = Camera(id="a", url=url, model="square", created_at=0.0, revision=1)
+    assert camera.url == f"{scheme.lower()}://{place}" == normalized(url)
+    assert is_file(url) == is_file(camera.url) == (scheme.lower() == "file")
+    if is_file(url):
+        assert file_path(url, media) == media / "clip.mp4"
