@@ -14,7 +14,7 @@ from typing import Literal
 
 from lookout.service.core.camera import Camera
 from lookout.service.core.messages import CameraEvent, FrameId
-from lookout.service.core.throttle import OutageLog
+from lookout.service.ownership.camera_watcher import CameraWatcher
 from lookout.service.storage.redis.connect import UNAVAILABLE
 from lookout.service.storage.store.snapshots import Snapshot
 from lookout.service.storage.store.store import Store
@@ -56,8 +56,8 @@ class StoreLink:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._watcher = CameraWatcher(store)
         self._mutex = threading.Lock()
-        self._cameras: dict[str, Camera] | None = None
         self._to_take: set[str] = set()
         self._to_save: dict[str, tuple[int, Snapshot]] = {}
         self._events: deque[CameraEvent] = deque(maxlen=EVENTS_KEPT)
@@ -65,11 +65,9 @@ class StoreLink:
         self._saved: list[SaveAnswer] = []
         self._failures = 0
         self._attempts: Counter[tuple[str, str]] = Counter()  # failed ones, by request and camera
-        self._unlisted = OutageLog()
         self._wake = threading.Event()
         self._answered = threading.Condition(self._mutex)
         self._stop = threading.Event()
-        self._away = False
         self._thread = threading.Thread(target=self._run, name="store", daemon=True)
 
     def __enter__(self) -> StoreLink:
@@ -83,13 +81,12 @@ class StoreLink:
 
     def cameras(self) -> dict[str, Camera] | None:
         """Return every camera, enabled or not; None until the store has answered once."""
-        with self._mutex:
-            return self._cameras
+        return self._watcher.cameras
 
     @property
     def away(self) -> bool:
         """The store did not answer the last time: nobody could take a camera over now."""
-        return self._away
+        return self._watcher.away
 
     @property
     def failures(self) -> int:
@@ -150,37 +147,13 @@ class StoreLink:
 
     def poll(self) -> None:
         """Ask the store once for everything that waits."""
+        self._watcher.refresh()
         try:
-            cameras = self.list_cameras()
             self.write_events()  # before the snapshot that lies behind them
             self.save_snapshots()
             self.take_cameras()
-        except UNAVAILABLE as error:
-            if not self._away:
-                log.warning("the store does not answer (%s); scoring goes on", type(error).__name__)
-            self._away = True
+        except UNAVAILABLE:  # what waits is asked again; the watcher logs the outage
             self._stop.wait(FOLLOW_EVERY_S)
-            return
-        if self._away:
-            log.warning("the store is back")
-        self._away = False
-        if cameras is not None:
-            with self._mutex:
-                self._cameras = cameras
-
-    def list_cameras(self) -> dict[str, Camera] | None:
-        """Return the store's cameras; None, and log it, where the list cannot be used."""
-        try:
-            cameras = self._store.cameras()
-        except UNAVAILABLE:
-            raise
-        except Exception:  # the requests of the cameras that are known must go on
-            self._failures += 1
-            if self._unlisted.failed():
-                log.exception("the store's list of cameras cannot be used; the last one holds")
-            return None
-        self._unlisted.worked()
-        return cameras
 
     def write_events(self) -> None:
         """Write the events that wait; keep one that fails for the next attempt."""

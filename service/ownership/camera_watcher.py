@@ -1,4 +1,8 @@
-"""The cameras as the store last listed them, read in a thread: a store that hangs blocks nobody."""
+"""The cameras as the store last listed them: the one way in which every stage follows them.
+
+Ingest and alerting enter it as a context, whose thread reads the list; inference and the API call
+`refresh` in the thread that they have for the store. A store that hangs blocks nobody else.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +19,7 @@ FOLLOW_EVERY_S = 0.5
 
 
 class CameraWatcher:
-    """A context: it ends with its block."""
+    """A context that refreshes itself until its block ends, or as its owner calls `refresh`."""
 
     def __init__(self, store: Store) -> None:
         self._store = store

@@ -23,6 +23,7 @@ from lookout.service.api.views import (
 )
 from lookout.service.core.camera import Camera
 from lookout.service.core.messages import AlertEvent, CameraEvent, FrameId
+from lookout.service.ownership.camera_watcher import CameraWatcher
 from lookout.service.storage.bus.bus import Bus
 from lookout.service.storage.bus.outcomes import ScoreFollower
 from lookout.service.storage.store.store import Store
@@ -94,14 +95,17 @@ class CameraChanges:
     def __init__(self, bus: Bus, store: Store) -> None:
         self.known: Mapping[str, Camera] | None = None  # replaced as a whole: other threads read it
         self._bus = bus
-        self._store = store
+        self._watcher = CameraWatcher(store)
         self._views: dict[str, CameraView] = {}
 
     def pause_s(self, *, heard: bool) -> float:  # noqa: ARG002  the next listener hears of states
         return CAMERAS_EVERY_S
 
     def poll(self, publisher: Publisher) -> None:
-        cameras = self._store.cameras()
+        self._watcher.refresh()
+        cameras = self._watcher.cameras
+        if cameras is None:
+            return
         try:
             # A new camera is published before its first score.
             self._compare(camera_views(self._bus, cameras.values()), publisher)
