@@ -18,6 +18,7 @@ EXTRAS = {
     "sklearn": "train",
     "scipy": "train",
     "matplotlib": "train",
+    "jinja2": "train",
 }
 """Extra of the package that installs each optional library, by the library's import name."""
 

@@ -109,12 +109,13 @@ def test_the_wheel_adds_one_package(installed: Installed, tmp_path: Path) -> Non
     assert Path(place.strip()).is_relative_to(installed.folder)
 
 
-def test_the_wheel_holds_checkpoints_and_the_page(installed: Installed) -> None:
+def test_the_wheel_holds_checkpoints_the_page_and_the_report(installed: Installed) -> None:
     with ZipFile(installed.wheel) as archive:
         names = set(archive.namelist())
     for path in (
         *sorted((ROOT / "models" / "checkpoints").rglob("*.safetensors")),
         *sorted((ROOT / "service" / "api" / "static").iterdir()),
+        ROOT / "models" / "evaluation" / "report" / "report.html.j2",
         *sorted((ROOT / "service").rglob("*.py")),
         *sorted((ROOT / "models").rglob("*.py")),
     ):

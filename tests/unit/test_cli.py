@@ -69,6 +69,7 @@ def test_a_shell_completes_commands_and_options() -> None:
         ),
         ("torch", ["inference"]),
         ("sklearn", ["evaluate", "--data", ".", "--checkpoint", "x.safetensors"]),
+        ("jinja2", ["evaluate", "--data", ".", "--checkpoint", "x.safetensors"]),
         ("scipy", ["train", "--data", ".", "--out", "x.safetensors"]),
     ],
 )

@@ -21,10 +21,17 @@ from lookout.models.evaluation.clip_scores import ClipScores, score_clips
 from lookout.models.evaluation.evaluate import WAYS, Evaluation, Values, evaluate
 from lookout.models.evaluation.report.charts import Chart, Line, Span
 from lookout.models.evaluation.report.html import as_html
-from lookout.models.evaluation.report.worst_frames import APART, HOW_MANY, ranked
+from lookout.models.evaluation.report.worst_frames import (
+    APART,
+    GREEN_RGB,
+    HOW_MANY,
+    ranked,
+    side_by_side,
+)
 from lookout.models.media.clip_reader import read_clip
 from lookout.models.scorer import Scorer
 from lookout.models.scoring.alert_policy import AlertPolicy
+from lookout.models.vision.overlay import overlay
 from lookout.models.vision.tensors import as_levels
 from tests.clips import write_clip
 from tests.tiny import EASY_BOUNDS, tiny_checkpoint
@@ -207,27 +214,71 @@ def test_heatmaps_are_kept_only_when_asked_for_and_change_nothing(clips: Path) -
     assert kept.heat.shape == (FRAMES - 4, 64, 64)
 
 
+def test_the_report_is_the_same_bytes_for_the_same_input(
+    evaluation: Evaluation, clips: Path
+) -> None:
+    assert report(evaluation, clips)[0] == report(evaluation, clips)[0]
+
+
+def test_no_two_elements_of_the_page_have_one_id(evaluation: Evaluation, clips: Path) -> None:
+    _, seen = report(evaluation, clips)
+    assert not [attributes for _, attributes in seen.tags if "id" in attributes]
+
+
+def test_heatmaps_have_the_colours_of_the_service() -> None:
+    """Where nothing is wrong the frame shows through; where it is, the overlay's red does."""
+    rgb = np.full((72, 96, 3), 40, np.uint8)
+    heat = np.zeros((64, 64), np.uint16)
+    heat[:, :32] = PEAK
+    both = side_by_side(rgb, heat, np.zeros((64, 64), np.int64))
+    assert both.shape == (160, 2 * 213, 3)
+    frame, laid_over = np.hsplit(both, 2)
+    assert (frame == 40).all()
+    np.testing.assert_array_equal(laid_over, overlay(frame, heat))
+
+
+def test_anomalous_cells_are_outlined_in_both_pictures() -> None:
+    truth = np.zeros((64, 64), np.int64)
+    truth[10:20, 10:20] = 5
+    black = np.zeros((64, 64, 3), np.uint8)
+    both = side_by_side(black, np.zeros((64, 64), np.uint16), truth)
+    for picture in np.hsplit(both, 2):
+        rows, columns = np.nonzero((picture == GREEN_RGB).all(axis=-1))
+        assert (rows.min(), rows.max()) == (25, 49)
+        assert (columns.min(), columns.max()) == (25, 49)
+
+
+LINE_PATH = r'd="([^"]*)" style="fill: none; stroke: #1f6fb4'
+
+
 def test_every_line_of_a_chart_has_a_colour_of_its_own() -> None:
     chart = Chart("x", "y", (0, 1), (0, 1))
     drawn = chart.draw([Line(way, [0, 1], [0, 1]) for way in WAYS])
-    assert len(set(re.findall(r'stroke="(#[0-9a-f]+)"', drawn))) == len(WAYS)
+    stroked = re.findall(r"fill: none; stroke: (#[0-9a-f]+)", drawn.svg)
+    assert stroked[: len(WAYS)] == [colour for _, colour in drawn.legend]
+    assert len({colour for _, colour in drawn.legend}) == len(WAYS)
+    assert [name for name, _ in drawn.legend] == list(WAYS)
     with pytest.raises(ValueError, match="zip"):
         chart.draw([Line(str(number), [0, 1], [0, 1]) for number in range(6)])
 
 
 def test_a_chart_leaves_gaps_draws_steps_and_stays_within_its_frame() -> None:
     chart = Chart("x", "y & z", (0, 10), (0, 1))
-    gap = chart.draw([Line("a", [0, 5, 6, 10], [0, np.nan, 1, 1])])
-    (path,) = re.findall(r'class="line"[^>]* d="([^"]*)"', gap)
+    gap = chart.draw([Line("a", [0, 5, 6, 10], [0, np.nan, 1, 1])]).svg
+    (path,) = re.findall(LINE_PATH, gap)
     assert path.count("M") == 2
     assert "y &amp; z" in gap
+    size = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', gap)
+    assert size is not None
+    width, height = map(float, size.groups())
+    assert (width / 0.75, height / 0.75) == (chart.width_px, chart.height_px)
     steps = chart.draw(
         [Line("a", [0, 5, 10], [0, 1, 1], steps=True)], [Span(2, 3, "alarm")], level=0.5
-    )
-    (path,) = re.findall(r'class="line"[^>]* d="([^"]*)"', steps)
+    ).svg
+    (path,) = re.findall(LINE_PATH, steps)
     points = [tuple(map(float, point.split())) for point in re.split("[ML]", path)[1:]]
     assert len(points) == 5
-    assert points[0][1] == points[1][1] == chart.height_px - 34
+    assert points[0][1] == points[1][1] == height - 38 * 0.75
     assert points[1][0] == points[2][0]
-    assert all(0 <= x <= chart.width_px and 0 <= y <= chart.height_px for x, y in points)
-    assert steps.count('class="alarm"') == steps.count('class="level"') == 1
+    assert all(0 <= x <= width and 0 <= y <= height for x, y in points)
+    assert steps.count("fill: #555555") == steps.count("stroke-dasharray") == 1

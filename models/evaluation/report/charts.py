@@ -1,27 +1,50 @@
-"""Line charts as inline SVG: no fonts, scripts or addresses from elsewhere."""
+"""Line charts as inline SVG, drawn by matplotlib: no scripts or addresses from elsewhere."""
 
 from __future__ import annotations
 
+import io
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
+from typing import Any, Literal
 
-import numpy as np
 import numpy.typing as npt
 
-LEFT_PX, RIGHT_PX, TOP_PX, BOTTOM_PX = 46, 8, 8, 34
-TICKS = 5
-COLOURS = (
-    "#1f6fb4",
-    "#d9730d",
-    "#2b8a3e",
-    "#9c36b5",
-    "#6b7280",
-)  # as many lines as a chart may have
+PX_PER_INCH = 96  # a CSS pixel
+LEFT_PX, RIGHT_PX, TOP_PX, BOTTOM_PX = 46, 12, 8, 38
+FOOT_SHARE = 0.04  # of the height: a bar at the foot
+
+COLOURS = ("#1f6fb4", "#d9730d", "#2b8a3e", "#9c36b5", "#6b7280")
+"""As many lines as a chart may have."""
+
+SPAN_COLOURS = {"anomalous": "#fbe3e3", "alarm": "#555555", "false": "#dd2222"}
+LEVEL_COLOUR = "#999999"
+
+STYLE: dict[Any, object] = {
+    "svg.fonttype": "none",  # text stays text
+    "svg.hashsalt": "lookout",
+    "text.parse_math": False,
+    "font.size": 8,
+    "text.color": "#666666",
+    "axes.edgecolor": "#999999",
+    "axes.labelcolor": "#666666",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "lines.linewidth": 1.1,
+    "xtick.color": "#666666",
+    "xtick.major.size": 0,
+    "ytick.color": "#666666",
+    "ytick.major.size": 0,
+}
+
+FOREIGN = re.compile(r' (?:id|xmlns(?::xlink)?)="[^"]*"')
+"""Attributes that an SVG within a page does not need; ids would repeat from chart to chart."""
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
+    """A named line of a chart."""
+
     name: str
     x: npt.ArrayLike  # (N,)
     y: npt.ArrayLike  # (N,); nan leaves a gap
@@ -30,17 +53,25 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A stretch of the x axis."""
+    """A stretch of the x axis: the whole height where it is anomalous, else a bar at the foot."""
 
     first: float
     last: float
-    kind: (
-        str  # its CSS class: "anomalous" (the whole height), "alarm" or "false" (a bar at the foot)
-    )
+    kind: Literal["anomalous", "alarm", "false"]
+
+
+@dataclass(frozen=True, slots=True)
+class DrawnChart:
+    """A chart as it is shown: the picture, and the names of its lines below it."""
+
+    svg: str
+    legend: list[tuple[str, str]]  # name, colour
 
 
 @dataclass(frozen=True, slots=True)
 class Chart:
+    """The axes of a chart."""
+
     x_label: str
     y_label: str
     x_range: tuple[float, float]
@@ -50,75 +81,40 @@ class Chart:
 
     def draw(
         self, lines: Sequence[Line], spans: Sequence[Span] = (), level: float | None = None
-    ) -> str:
-        """level: a dashed line across, such as a threshold."""
-        parts = [self._span(span) for span in spans]
-        parts += self._axes()
-        if level is not None:
-            path = self._path([self.x_range[0], self.x_range[1]], [level, level])
-            parts.append(f'<path class="level" d="{path}"/>')
-        for line, colour in zip(lines, COLOURS[: len(lines)], strict=True):
-            x, y = np.asarray(line.x, float), np.asarray(line.y, float)
-            x, y = (np.repeat(x, 2)[1:], np.repeat(y, 2)[:-1]) if line.steps else (x, y)
-            parts.append(f'<path class="line" stroke="{colour}" d="{self._path(x, y)}"/>')
-        size = (
-            f'width="{self.width_px}" height="{self.height_px}" '
-            f'viewBox="0 0 {self.width_px} {self.height_px}"'
-        )
-        return f"<figure><svg {size}>{''.join(parts)}</svg>{_legend(lines)}</figure>"
+    ) -> DrawnChart:
+        """Return the chart; the same input gives the same bytes.
 
-    def _x(self, x: float) -> float:
-        low, high = self.x_range
-        return LEFT_PX + (x - low) / (high - low) * (self.width_px - LEFT_PX - RIGHT_PX)
+        level: a dashed line across, such as a threshold. Raises ValueError for more lines than
+        there are colours.
+        """
+        from matplotlib import rc_context  # noqa: PLC0415  slow to import, and only reports need it
+        from matplotlib.figure import Figure  # noqa: PLC0415
 
-    def _y(self, y: float) -> float:
-        low, high = self.y_range
-        return (
-            self.height_px
-            - BOTTOM_PX
-            - (y - low) / (high - low) * (self.height_px - TOP_PX - BOTTOM_PX)
-        )
-
-    def _path(self, xs: npt.ArrayLike, ys: npt.ArrayLike) -> str:
-        words, pen = [], "M"
-        for x, y in zip(np.asarray(xs, float), np.asarray(ys, float), strict=True):
-            if not (np.isfinite(x) and np.isfinite(y)):
-                pen = "M"
-                continue
-            words.append(f"{pen}{self._x(x):.1f} {self._y(y):.1f}")
-            pen = "L"
-        return "".join(words)
-
-    def _span(self, span: Span) -> str:
-        left, foot = self._x(span.first), self.height_px - BOTTOM_PX
-        width = max(1.0, self._x(span.last) - left)
-        top = TOP_PX if span.kind == "anomalous" else foot - 6
-        box = f'x="{left:.1f}" y="{top}" width="{width:.1f}" height="{foot - top}"'
-        return f'<rect class="{escape(span.kind)}" {box}/>'
-
-    def _axes(self) -> list[str]:
-        foot, right = self.height_px - BOTTOM_PX, self.width_px - RIGHT_PX
-        parts = [f'<path class="axis" d="M{LEFT_PX} {TOP_PX}V{foot}H{right}"/>']
-        for x in np.linspace(*self.x_range, TICKS):
-            parts.append(
-                f'<text x="{self._x(x):.1f}" y="{foot + 14}" text-anchor="middle">{x:.4g}</text>'
+        legend = list(zip((line.name for line in lines), COLOURS[: len(lines)], strict=True))
+        width, height = self.width_px, self.height_px
+        with rc_context(STYLE):
+            figure = Figure(figsize=(width / PX_PER_INCH, height / PX_PER_INCH), frameon=False)
+            inner = (width - LEFT_PX - RIGHT_PX, height - TOP_PX - BOTTOM_PX)
+            axes = figure.add_axes(
+                (LEFT_PX / width, BOTTOM_PX / height, inner[0] / width, inner[1] / height),
+                xlim=self.x_range,
+                ylim=self.y_range,
+                xlabel=self.x_label,
+                ylabel=self.y_label,
             )
-        for y in np.linspace(*self.y_range, TICKS):
-            parts.append(
-                f'<text x="{LEFT_PX - 5}" y="{self._y(y) + 4:.1f}" text-anchor="end">{y:.4g}</text>'
-            )
-        middle = (LEFT_PX + right) // 2
-        parts.append(
-            f'<text x="{middle}" y="{foot + 30}" text-anchor="middle">{escape(self.x_label)}</text>'
-        )
-        turned = f'transform="translate(10 {(TOP_PX + foot) // 2}) rotate(-90)"'
-        parts.append(f'<text {turned} text-anchor="middle">{escape(self.y_label)}</text>')
-        return parts
-
-
-def _legend(lines: Sequence[Line]) -> str:
-    names = [
-        f'<span style="color:{colour}">{escape(line.name)}</span>'
-        for line, colour in zip(lines, COLOURS[: len(lines)], strict=True)
-    ]
-    return f"<figcaption>{' · '.join(names)}</figcaption>"
+            for span in spans:
+                top = 1 if span.kind == "anomalous" else FOOT_SHARE
+                colour = SPAN_COLOURS[span.kind]
+                axes.axvspan(span.first, span.last, 0, top, color=colour, linewidth=0.5)
+            if level is not None:
+                axes.axhline(level, color=LEVEL_COLOUR, linestyle="--", linewidth=0.8)
+            for line, (_, colour) in zip(lines, legend, strict=True):
+                style = "steps-post" if line.steps else "default"
+                axes.plot(line.x, line.y, color=colour, drawstyle=style)
+            for artist in (*axes.lines, *axes.patches):
+                artist.set_clip_on(False)
+            written = io.StringIO()
+            metadata = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+            figure.savefig(written, format="svg", metadata=metadata)
+        svg = written.getvalue()
+        return DrawnChart(FOREIGN.sub("", svg[svg.index("<svg") :]), legend)

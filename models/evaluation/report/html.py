@@ -1,41 +1,31 @@
 """One evaluation as one HTML file: numbers, curves, every clip's values, and the worst frames.
 
 It holds everything itself and loads nothing. It shows frames of the footage: it belongs where the
-footage may lie.
+footage may lie. The text is in `report.html.j2`; this module gathers what it shows.
 """
 
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Iterable, Mapping
-from html import escape
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from lookout.models.evaluation.clip_scores import ClipScores
 from lookout.models.evaluation.evaluate import WAYS, Evaluation
 from lookout.models.evaluation.events import at_thresholds, runs
 from lookout.models.evaluation.frames import precision_recall, roc
-from lookout.models.evaluation.regions import RegionMetrics, best_at
-from lookout.models.evaluation.report.charts import Chart, Line, Span
+from lookout.models.evaluation.regions import best_at
+from lookout.models.evaluation.report.charts import Chart, DrawnChart, Line, Span
 from lookout.models.evaluation.report.tables import NAMES, event_words, percent
-from lookout.models.evaluation.report.worst_frames import Ranked, Wrong, jpegs, ranked
+from lookout.models.evaluation.report.worst_frames import Wrong, jpegs, ranked
 
-STYLE = """
-body { font: 14px/1.5 system-ui, sans-serif; max-width: 1060px; margin: 2em auto; padding: 0 1em; \
-color: #222 }
-table { border-collapse: collapse } th, td { padding: .2em .8em .2em 0; text-align: left; \
-font-weight: normal }
-th { color: #666 } td.n { text-align: right; font-variant-numeric: tabular-nums }
-figure { display: inline-block; margin: 0 1em 1em 0; vertical-align: top } \
-figcaption { font-size: 12px; color: #666 }
-svg text { font-size: 11px; fill: #666 } .axis { stroke: #999; fill: none } \
-.line { fill: none; stroke-width: 1.5 }
-.level { stroke: #999; stroke-dasharray: 4 3; fill: none }
-.anomalous { fill: #fbe3e3 } .alarm { fill: #555 } .false { fill: #d22 } img { display: block }
-"""
-POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+TEMPLATE = "report.html.j2"
+SHOWN_WAYS = ("causal", "local", "per_video_minmax")  # in the chart of a clip
+POINT_FIELDS = ("threshold", "recall_percent", "false_alarms_per_hour", "normal_in_alarm_percent")
 
 
 def as_html(evaluation: Evaluation, paths: list[Path], facts: Mapping[str, object]) -> str:
@@ -44,92 +34,77 @@ def as_html(evaluation: Evaluation, paths: list[Path], facts: Mapping[str, objec
     evaluation: with its heatmaps. paths: the clips, which are decoded once more. facts: what was
     run, name by name.
     """
+    templates = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        keep_trailing_newline=True,
+    )
     worst = ranked(evaluation)
-    parts = [
-        "<h1>Evaluation</h1>",
-        _table([], [(name, str(fact)) for name, fact in facts.items()]),
-        "<h2>Frames</h2>",
-        _frames(evaluation),
-        "<h2>Events and alarms</h2>",
-        _events(evaluation),
-        "<h2>Regions</h2>",
-        _regions(evaluation.regions) if evaluation.regions else "<p>The clips have no masks.</p>",
-        _worst(evaluation, paths, worst),
-        "<h2>Clips</h2>",
-        *(_clip(evaluation, clip) for clip in evaluation.clips),
-    ]
-    head = (
-        f'<meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="{POLICY}">'
-        f"<title>Lookout: evaluation</title><style>{STYLE}</style>"
-    )
-    return (
-        f'<!doctype html>\n<html lang="en"><head>{head}</head><body>\n'
-        + "\n".join(parts)
-        + "\n</body></html>\n"
+    pictures = jpegs(evaluation, paths, worst.false_alarms + worst.misses)
+    worst_by = "the per-video min-max value, since no frame has a live one"
+    if worst.causal:
+        worst_by = f"the live value ({evaluation.scheme})"
+    return templates.get_template(TEMPLATE).render(
+        facts={name: str(fact) for name, fact in facts.items()},
+        frames=frame_section(evaluation),
+        events=event_section(evaluation),
+        regions=region_section(evaluation),
+        worst=[
+            (title, [captioned(wrong, pictures[wrong.clip, wrong.frame]) for wrong in wrongs])
+            for title, wrongs in (
+                ("Worst false alarms: normal frames of the highest value", worst.false_alarms),
+                ("Worst misses: anomalous frames of the lowest value", worst.misses),
+            )
+        ],
+        worst_by=worst_by,
+        clips=[(clip.name, clip_chart(evaluation, clip)) for clip in evaluation.clips],
     )
 
 
-def _table(head: list[str], rows: Iterable[Iterable[object]]) -> str:
-    """Numbers are right-aligned."""
-    lines = (
-        ["<tr>" + "".join(f"<th>{escape(word)}</th>" for word in head) + "</tr>"] if head else []
-    )
-    lines += ["<tr>" + "".join(_cell(word) for word in row) + "</tr>" for row in rows]
-    return f"<table>{''.join(lines)}</table>"
-
-
-def _cell(word: object) -> str:
-    if isinstance(word, float):
-        return f'<td class="n">{word:.4g}</td>'
-    return f"<td>{escape('none' if word is None else str(word))}</td>"
-
-
-def _frames(evaluation: Evaluation) -> str:
+def frame_section(evaluation: Evaluation) -> dict[str, Any] | None:
+    """Return the frame metrics of each normalisation and their curves; None without labels."""
     if evaluation.frames is None or evaluation.labels is None:
-        return "<p>There are no labels.</p>"
+        return None
     rows = []
-    roc_lines, recall_lines = [], []
+    roc_lines = []
+    recall_lines = []
     truth = np.concatenate([evaluation.labels[clip.name] for clip in evaluation.clips])
     for way, field in WAYS.items():
-        found, name = evaluation.frames[way], NAMES[way]
-        without = ", ".join(found.left_out)
-        rows.append(
-            [
-                name,
-                percent(found.auc_micro),
-                percent(found.auc_macro),
-                percent(found.ap_micro),
-                without,
-            ]
-        )
+        found = evaluation.frames[way]
+        percents = map(percent, (found.auc_micro, found.auc_macro, found.ap_micro))
+        rows.append([NAMES[way], *percents, ", ".join(found.left_out)])
         values = np.concatenate(
             [getattr(evaluation.values[clip.name], field) for clip in evaluation.clips]
         )
         if found.auc_micro is not None:
-            roc_lines.append(Line(name, *roc(truth, values)))
-            recall_lines.append(Line(name, *precision_recall(truth, values)))
+            roc_lines.append(Line(NAMES[way], *roc(truth, values)))
+            recall_lines.append(Line(NAMES[way], *precision_recall(truth, values)))
     share = Chart("false positive rate", "true positive rate", (0, 1), (0, 1))
     precision = Chart("recall", "precision", (0, 1), (0, 1))
-    table = _table(["", "AUC (micro)", "AUC (macro)", "AP", "left out of macro"], rows)
-    return table + share.draw(roc_lines) + precision.draw(recall_lines)
+    return {
+        "rows": rows,
+        "roc": share.draw(roc_lines),
+        "precision": precision.draw(recall_lines),
+    }
 
 
-def _events(evaluation: Evaluation) -> str:
+def event_section(evaluation: Evaluation) -> dict[str, Any] | None:
+    """Return the alarms at several thresholds; None without labels or a frame rate."""
     if evaluation.events is None or evaluation.watched is None:
-        return "<p>There are no labels, or a clip does not say its frame rate (--fps).</p>"
-    at = at_thresholds(evaluation.watched, evaluation.events.policy)
-    keys = ("threshold", "recall_percent", "false_alarms_per_hour", "normal_in_alarm_percent")
-    head = [
-        "threshold",
-        "events noticed, %",
-        "false alarms an hour of normal footage",
-        "of it within an alarm, %",
-    ]
-    table = _table(head, [[one[key] for key in keys] for one in at])
-    return f"<p>{escape(event_words(evaluation.events))}</p>{table}"
+        return None
+    points = at_thresholds(evaluation.watched, evaluation.events.policy)
+    return {
+        "words": event_words(evaluation.events),
+        "rows": [[point[field] for field in POINT_FIELDS] for point in points],
+    }
 
 
-def _regions(found: RegionMetrics) -> str:
+def region_section(evaluation: Evaluation) -> dict[str, Any] | None:
+    """Return the region metrics and their curve; None without masks."""
+    found = evaluation.regions
+    if found is None:
+        return None
     rows = [
         ("RBDC", percent(found.rbdc)),
         ("TBDC", percent(found.tbdc)),
@@ -137,69 +112,37 @@ def _regions(found: RegionMetrics) -> str:
         ("anomalous regions", found.regions),
         ("tracks", found.tracks),
     ]
+    if not found.curve:
+        return {"rows": rows, "curve": None}
     false = [point.false_regions_per_frame for point in found.curve]
-    lines = [
-        Line(
-            "regions",
-            *best_at(false, [point.regions_found_percent for point in found.curve]),
-            steps=True,
-        ),
-        Line(
-            "tracks",
-            *best_at(false, [point.tracks_found_percent for point in found.curve]),
-            steps=True,
-        ),
-    ]
+    regions = best_at(false, [point.regions_found_percent for point in found.curve])
+    tracks = best_at(false, [point.tracks_found_percent for point in found.curve])
     chart = Chart("false regions per frame", "found, %", (0, 1), (0, 100))
-    return _table([], rows) + (chart.draw(lines) if found.curve else "")
+    lines = [Line("regions", *regions, steps=True), Line("tracks", *tracks, steps=True)]
+    return {"rows": rows, "curve": chart.draw(lines)}
 
 
-def _worst(evaluation: Evaluation, paths: list[Path], worst: Ranked) -> str:
-    pictures = jpegs(evaluation, paths, worst.false_alarms + worst.misses)
-    offline = "the per-video min-max value, since no frame has a live one"
-    by = f"the live value ({evaluation.scheme})" if worst.causal else offline
-    parts = []
-    for title, wrongs in (
-        ("Worst false alarms: normal frames of the highest value", worst.false_alarms),
-        ("Worst misses: anomalous frames of the lowest value", worst.misses),
-    ):
-        figures = [_figure(wrong, pictures[wrong.clip, wrong.frame]) for wrong in wrongs] or [
-            "<p>None.</p>"
-        ]
-        parts += [
-            f"<h2>{title}</h2><p>By {by}. Beside each its heatmap; masks are outlined.</p>",
-            *figures,
-        ]
-    return "".join(parts)
-
-
-def _figure(wrong: Wrong, jpeg: bytes) -> str:
+def captioned(wrong: Wrong, jpeg: bytes) -> tuple[str, str]:
+    """Return the caption of a worst frame, and its picture as base64."""
     state = "within an alarm" if wrong.alarmed else "no alarm"
-    words = escape(f"clip {wrong.clip}, frame {wrong.frame}: {wrong.value:.3f}, {state}")
-    data = b64encode(jpeg).decode()
-    image = f'<img alt="{words}" src="data:image/jpeg;base64,{data}">'
-    return f"<figure>{image}<figcaption>{words}</figcaption></figure>"
+    words = f"clip {wrong.clip}, frame {wrong.frame}: {wrong.value:.3f}, {state}"
+    return words, b64encode(jpeg).decode()
 
 
-def _clip(evaluation: Evaluation, clip: ClipScores) -> str:
-    """Its values over time, anomalous stretches shaded, alarms at the foot."""
-    values, frames = evaluation.values[clip.name], clip.first + np.arange(len(clip.psnr_db))
+def clip_chart(evaluation: Evaluation, clip: ClipScores) -> DrawnChart:
+    """Return a clip's values over time, anomalous stretches shaded, alarms at the foot."""
+    values = evaluation.values[clip.name]
+    frames = clip.first + np.arange(len(clip.psnr_db))
     spans = []
+    level = None
     if evaluation.labels is not None:
-        shaded = runs(evaluation.labels[clip.name] != 0)
-        spans += [
-            Span(clip.first + first, clip.first + last + 1, "anomalous") for first, last in shaded
-        ]
-    alarms = (
-        [alarm for alarm in evaluation.events.alarms if alarm.clip == clip.name]
-        if evaluation.events
-        else []
-    )
-    spans += [
-        Span(alarm.since, alarm.last + 1, "false" if alarm.false else "alarm") for alarm in alarms
-    ]
-    shown = ("causal", "local", "per_video_minmax")
-    lines = [Line(NAMES[way], frames, getattr(values, WAYS[way])) for way in shown]
+        for first, last in runs(evaluation.labels[clip.name] != 0):
+            spans.append(Span(clip.first + first, clip.first + last + 1, "anomalous"))
+    if evaluation.events is not None:
+        level = evaluation.events.policy.threshold
+        for alarm in evaluation.events.alarms:
+            if alarm.clip == clip.name:
+                spans.append(Span(alarm.since, alarm.last + 1, "false" if alarm.false else "alarm"))
+    lines = [Line(NAMES[way], frames, getattr(values, WAYS[way])) for way in SHOWN_WAYS]
     chart = Chart("frame", "value", (0, max(1, clip.frames)), (0, 1), width_px=900, height_px=170)
-    level = evaluation.events.policy.threshold if evaluation.events else None
-    return f"<h3>{escape(clip.name)}</h3>" + chart.draw(lines, spans, level)
+    return chart.draw(lines, spans, level)
