@@ -12,7 +12,7 @@ from typing import Any
 import redis
 from redis.crc import key_slot
 
-from lookout.service.storage.redis.embedded import _binary
+from lookout.service.storage.redis.server_binary import choose_server
 from tests.service.api_server import free_port
 from tests.waiting import wait_until
 
@@ -38,7 +38,7 @@ class Nodes:
         home = self.folder / str(port)
         home.mkdir(exist_ok=True)
         words = [
-            str(_binary()),
+            str(choose_server().path),
             "--port",
             str(port),
             "--dir",

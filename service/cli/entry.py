@@ -12,6 +12,7 @@ import typer
 from lookout.models.errors import ModelsError
 from lookout.service.core import logging as logs
 from lookout.service.core.errors import LookoutError, SettingsError
+from lookout.service.core.lifecycle import exit_on_signals
 
 EXTRAS = {
     "torch": "engine",
@@ -33,7 +34,8 @@ def run_app(app: typer.Typer, program: str = "lookout") -> None:
     # soon sleep, rather than spin on a core that a decoder or another model needs.
     os.environ.setdefault("GOMP_SPINCOUNT", "2000")
     try:
-        app(prog_name=program)
+        with exit_on_signals():
+            app(prog_name=program)
     except LookoutError as error:
         end_with(str(error), error.exit_code)
     except ModelsError as error:

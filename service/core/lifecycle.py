@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
 
 _PR_SET_PDEATHSIG = 1
@@ -16,22 +16,49 @@ _PR_SET_PDEATHSIG = 1
 
 @contextlib.contextmanager
 def stop_on_signals() -> Iterator[threading.Event]:
-    """Yield an event that SIGINT and SIGTERM set, and restore the former handlers afterwards.
+    """Yield an event that SIGINT, SIGTERM and SIGHUP set, and restore the handlers afterwards.
 
     Main thread only. The handlers are set explicitly, since a shell starts background commands
-    with SIGINT ignored.
+    with SIGINT ignored. SIGHUP stays ignored where it is: so `nohup` has it.
     """
     stop = threading.Event()
 
     def ask(_signal: int, _frame: FrameType | None) -> None:
         stop.set()
 
-    former = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
+    with handling(ask, signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         yield stop
+
+
+@contextlib.contextmanager
+def exit_on_signals() -> Iterator[None]:
+    """Turn SIGTERM and SIGHUP into SystemExit, as Ctrl-C is an exception: temporary files go.
+
+    The exit code is 128 and the signal's number, as a shell has it. Main thread only.
+    """
+
+    def end(number: int, _frame: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    with handling(end, signal.SIGTERM, signal.SIGHUP):
+        yield
+
+
+@contextlib.contextmanager
+def handling(
+    handler: Callable[[int, FrameType | None], None], *numbers: signal.Signals
+) -> Iterator[None]:
+    """Handle these signals in the block; a SIGHUP that is ignored stays so."""
+    former = {
+        number: signal.signal(number, handler)
+        for number in numbers
+        if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN
+    }
+    try:
+        yield
     finally:
-        for number, handler in former.items():
-            signal.signal(number, handler)
+        for number, before in former.items():
+            signal.signal(number, before)
 
 
 def die_with_parent(with_signal: signal.Signals = signal.SIGTERM) -> None:

@@ -6,6 +6,7 @@ these are fields of their own.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -82,10 +83,12 @@ def log_uncaught(
 def print_line(text: str, level: int = logging.WARNING) -> None:
     """Print one line on standard error in the form that LOOKOUT_LOG_FORMAT asks for.
 
-    For a command that ends or begins: it works before there are settings.
+    For a command that ends or begins: it works before there are settings. After a hang-up the
+    terminal takes no line any more.
     """
+    line = f"lookout: {mask(text)}"
     if os.environ.get("LOOKOUT_LOG_FORMAT") == "json":
         record = logging.LogRecord("lookout", level, __file__, 0, text, None, None)
-        print(Json("lookout").format(record), file=sys.stderr)
-    else:
-        print(f"lookout: {mask(text)}", file=sys.stderr)
+        line = Json("lookout").format(record)
+    with contextlib.suppress(OSError):
+        print(line, file=sys.stderr)

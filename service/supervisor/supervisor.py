@@ -182,9 +182,10 @@ def running(settings: Settings) -> Iterator[tuple[Settings, ChildProcesses]]:
         servers = []
         for role in ("bus", "store"):
             if getattr(settings, f"{role}_url") is None:
-                servers.append(stack.enter_context(RedisServer(role, settings.data_dir)))
+                server = RedisServer(role, settings.data_dir, settings.redis_binary)
+                servers.append(stack.enter_context(server))
                 addresses[f"{role}_url"] = servers[-1].url
-        create_folder(settings.media_dir)
+        create_folder(settings.media_dir, "LOOKOUT_MEDIA_DIR")
         full = settings.model_copy(update=addresses)
         children = ChildProcesses(servers, stages(full), environment_of(full))
         stack.callback(children.stop)
@@ -250,8 +251,14 @@ def exclusive_data_dir(data_dir: Path) -> Iterator[None]:
 
     Raises LookoutError if another service holds it, SettingsError if it cannot be written.
     """
-    create_folder(data_dir)
-    with (data_dir / "lock").open("w") as lock:
+    create_folder(data_dir, "LOOKOUT_DATA_DIR")
+    try:
+        lock = (data_dir / "lock").open("w")
+    except OSError as error:
+        raise SettingsError(
+            f"the folder {data_dir} (LOOKOUT_DATA_DIR) cannot be written to: {error.strerror}"
+        ) from None
+    with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -261,12 +268,14 @@ def exclusive_data_dir(data_dir: Path) -> Iterator[None]:
         yield
 
 
-def create_folder(folder: Path) -> None:
-    """Create the folder with its parents. Raises SettingsError if that fails."""
+def create_folder(folder: Path, variable: str) -> None:
+    """Create the folder with its parents. Raises SettingsError, which names the variable."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise SettingsError(f"the folder {folder} cannot be made: {error.strerror}") from None
+        raise SettingsError(
+            f"the folder {folder} ({variable}) cannot be made: {error.strerror}"
+        ) from None
 
 
 def free_port(host: str, port: int) -> int:

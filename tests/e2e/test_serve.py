@@ -86,8 +86,16 @@ def terminate(service: Service) -> None:
     service.process.terminate()
 
 
-@pytest.mark.parametrize("end", [ctrl_c, terminate])
-def test_a_signal_ends_every_process_in_time(home: Path, end: Callable[[Service], None]) -> None:
+def close_the_terminal(service: Service) -> None:
+    os.killpg(service.process.pid, signal.SIGHUP)
+
+
+@pytest.mark.parametrize("end", [ctrl_c, terminate, close_the_terminal])
+def test_a_signal_ends_every_process_in_time(
+    home: Path, monkeypatch: pytest.MonkeyPatch, end: Callable[[Service], None]
+) -> None:
+    (home / "tmp").mkdir()
+    monkeypatch.setenv("TMPDIR", str(home / "tmp"))
     with running_service(home / "data", **settings(home)) as service:
         watch_the_clip(service, home)
         processes = tree(service)
@@ -98,6 +106,7 @@ def test_a_signal_ends_every_process_in_time(home: Path, end: Callable[[Service]
         _, alive = psutil.wait_procs(processes, timeout=STOP_LIMIT_S - (time.monotonic() - began))
         assert alive == []
         assert not any("Traceback" in line for line in service.output.lines)
+    assert list((home / "tmp").iterdir()) == []  # no folder of a Redis socket is left
 
 
 def test_kill_9_leaves_no_process_behind(home: Path) -> None:

@@ -6,14 +6,17 @@ import os
 import re
 import subprocess
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from lookout.service.core.errors import LookoutError
 from lookout.service.core.messages import Alert, AlertEvent, FrameId
 from lookout.service.storage.pictures import keep, picture_path
 from lookout.service.storage.redis.connect import connect
-from lookout.service.storage.redis.embedded import RedisServer, _binary
+from lookout.service.storage.redis.embedded import RedisServer
+from lookout.service.storage.redis.server_binary import SYSTEM_LEAST, choose_server
 from lookout.service.storage.store.snapshots import Snapshot
 from lookout.service.storage.store.store import Store
 from tests.service.api_server import camera
@@ -25,14 +28,14 @@ LEARNED = Snapshot(FrameId(1000, 42), {"bounds": [20.5, 34.25], "items": [0.1, 0
 
 def commands(heading: str) -> str:
     """The shell commands below a heading."""
-    _, _, text = PAGE.partition(f"### {heading}\n")
+    _, _, text = PAGE.partition(f"## {heading}\n")
     found = re.search(r"^```sh\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
     assert found, heading
     return found[1]
 
 
 def run(text: str, folder: Path, **variables: str) -> str:
-    path = f"{_binary().parent}:{os.environ['PATH']}"
+    path = f"{choose_server().path.parent}:{os.environ['PATH']}"
     environment = {**os.environ, "PATH": path, **variables}
     words = ["bash", "-euc", text]
     done = subprocess.run(
@@ -73,3 +76,25 @@ def test_a_store_comes_back_from_its_backup(server: RedisServer, tmp_path: Path)
         assert back.alerting_state("gate") == {"cursor": "1000-42"}
         client.close()
     assert picture_path(tmp_path / "restored", ALERT.id).read_bytes() == b"picture"
+
+
+def test_a_damaged_store_is_cut_at_the_damage(tmp_path: Path) -> None:
+    program = choose_server()
+    if program.version >= SYSTEM_LEAST:
+        pytest.skip("the commands are those of Redis 6.2")
+    data = tmp_path / "data"
+    with RedisServer("store", data) as server, closing(connect(server.url)) as client:
+        store = Store(client)
+        for number in range(20):
+            store.add_camera(camera(f"gate{number}"))
+    path = data / "store" / "appendonly.aof"
+    content = bytearray(path.read_bytes())
+    half = len(content) // 2
+    content[half : half + 40] = b"x" * 40
+    path.write_bytes(content)
+    with pytest.raises(LookoutError, match=str(program.path)):
+        RedisServer("store", data).__enter__()
+    run(commands("A damaged store"), tmp_path, DATA=str(data), SERVER=str(program.path))
+    with RedisServer("store", data) as server, closing(connect(server.url)) as client:
+        assert 5 < len(Store(client).cameras()) < 15
+    assert (data / "store.damaged" / "appendonly.aof").read_bytes() == content

