@@ -1,4 +1,4 @@
-"""Limits on how often the same thing is logged."""
+"""Limits on how often the same thing is tried or logged."""
 
 from __future__ import annotations
 
@@ -10,6 +10,14 @@ CALM_S = 5.0
 """An outage is over after so long without a failure. A server that refuses writes only looks well
 at every read between.
 """
+
+
+def backoff_s(first_s: float, most_s: float, failures: int) -> float:
+    """Return the wait after so many failures in a row: twice the last one, at most `most_s`.
+
+    Any number of failures will do, unlike in redis-py's back-off, whose power of two overflows.
+    """
+    return min(most_s, first_s * 2.0 ** min(failures - 1, 64))
 
 
 class Throttle:

@@ -6,6 +6,8 @@ import random
 from collections import deque
 from dataclasses import dataclass, field
 
+from lookout.service.core.throttle import backoff_s
+
 MINUTES = 60
 
 
@@ -26,8 +28,8 @@ class Backoff:
         """Return the delay after a failure; `ran_s`: seconds that the source ran well before it."""
         if ran_s >= self.reset_after_s:
             self.failures = 0
-        high = min(self.most_s, self.first_s * 2.0 ** min(self.failures + 1, 64))
         self.failures += 1
+        high = backoff_s(self.first_s, self.most_s, self.failures + 1)
         return self.rng.uniform(max(self.first_s, high / 2), max(self.first_s, high))
 
 

@@ -27,6 +27,7 @@ from lookout.service.core.errors import (
 from lookout.service.core.lifecycle import die_with_parent
 from lookout.service.core.settings import Settings, check_protected, plain
 from lookout.service.core.stages import API, STAGES
+from lookout.service.core.throttle import backoff_s
 from lookout.service.storage.redis.embedded import RedisServer
 
 log = logging.getLogger(__name__)
@@ -38,6 +39,7 @@ FATAL_EXIT_CODES = {
 STOP_LIMIT_S = 6.0  # for stages to end by themselves; operators are promised 10 s in all
 CHECK_EVERY_S = 0.2
 READY_LIMIT_S = 60.0
+FIRST_BACKOFF_S = 0.5
 STAGE_MAX_BACKOFF_S = 30.0
 """Longest wait between attempts to start a stage that keeps dying."""
 SERVER_MAX_BACKOFF_S = 5.0
@@ -89,7 +91,7 @@ class ChildProcess:
             if now - self._started_at > 60:
                 self._deaths = 0
             self._deaths += 1
-            wait_s = min(0.5 * 2 ** (self._deaths - 1), self._max_backoff_s)
+            wait_s = backoff_s(FIRST_BACKOFF_S, self._max_backoff_s, self._deaths)
             self._restart_at = now + wait_s
             reason = f"exit code {code}{self._last_words()}"
             log.error("%s ended (%s); starting it again in %.1f s", self.name, reason, wait_s)

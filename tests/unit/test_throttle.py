@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from lookout.service.core.throttle import OnceLog, OutageLog
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lookout.service.core.throttle import OnceLog, OutageLog, backoff_s
 from tests.waiting import wait_until
 
 
@@ -33,3 +36,13 @@ def test_each_trouble_is_logged_once_and_their_memory_is_bounded() -> None:
     assert once.is_new("c")  # "a" is forgotten for it
     assert [once.is_new(name) for name in "cba"] == [False, False, True]
     assert len(once._logged) == 2
+
+
+@given(st.floats(0.01, 10), st.floats(10, 1000), st.integers(1, 10**6))
+def test_each_wait_is_twice_the_last_up_to_the_most(
+    first_s: float, most_s: float, failures: int
+) -> None:
+    wait_s = backoff_s(first_s, most_s, failures)
+    assert first_s <= wait_s <= most_s
+    assert backoff_s(first_s, most_s, 1) == first_s
+    assert backoff_s(first_s, most_s, failures + 1) == min(most_s, 2 * wait_s)
