@@ -16,11 +16,13 @@ from lookout.service.api.live import websocket as live
 from lookout.service.api.live.broadcaster import Broadcaster
 from lookout.service.api.middleware import (
     BodyLimitMiddleware,
+    HeadMiddleware,
     HostMiddleware,
     SafeHeadersMiddleware,
     SameOriginMiddleware,
     allowed_hosts,
 )
+from lookout.service.api.root_path import RootPathMiddleware
 from lookout.service.core.settings import Settings
 from lookout.service.storage.bus.bus import Bus
 from lookout.service.storage.store.store import Store
@@ -71,6 +73,7 @@ def create_app(settings: Settings, bus: Bus, store: Store) -> FastAPI:
     page.mount(app)
     problems.install(app)
     # The last one added is the first that a request meets.
+    app.add_middleware(HeadMiddleware)
     app.add_middleware(BodyLimitMiddleware, limit_bytes=BODY_LIMIT_BYTES)
     if auth is not None:
         app.add_middleware(AuthMiddleware, auth=auth, open_paths=HEALTH | {f"{API}/session"})
@@ -80,5 +83,6 @@ def create_app(settings: Settings, bus: Bus, store: Store) -> FastAPI:
         hosts=allowed_hosts(settings),
         open_paths=HEALTH | {"/metrics", f"{API}/metrics"},
     )
+    app.add_middleware(RootPathMiddleware, root_path=settings.root_path)
     app.add_middleware(SafeHeadersMiddleware)
     return app

@@ -11,12 +11,13 @@ from pydantic import ValidationError
 
 from lookout.service.api.checkpoints import choose_model
 from lookout.service.api.dependencies import Services, ServicesDep
+from lookout.service.api.json_body import JsonRoute
 from lookout.service.api.views import CameraList, CameraView, EventList, EventView, camera_views
 from lookout.service.core import urls
 from lookout.service.core.camera import Camera, CameraChange, CameraSpec
 from lookout.service.core.errors import ConflictError, NotFoundError, RequestError
 
-router = APIRouter(prefix="/cameras", tags=["cameras"])
+router = APIRouter(prefix="/cameras", tags=["cameras"], route_class=JsonRoute)
 
 RELEARN = {"url", "model", "calibration", "memory"}
 """A change of one of these makes what was learned worthless."""

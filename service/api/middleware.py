@@ -1,4 +1,4 @@
-"""Checks that stand before every route: allowed hosts, other sites, large bodies, safe headers."""
+"""Layers before every route: allowed hosts, other sites, large bodies, HEAD, safe headers."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocketClose
 
 from lookout.service.api.problems import problem
+from lookout.service.api.root_path import route_path
 from lookout.service.core.settings import Settings
 
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1", "[::1]")
@@ -51,7 +52,7 @@ class HostMiddleware:
         self._open_paths = open_paths
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope.get("path") in self._open_paths:
+        if scope["type"] != "lifespan" and route_path(scope) in self._open_paths:
             await self._app(scope, receive, send)
         else:
             await self._checked(scope, receive, send)
@@ -132,6 +133,18 @@ class BodyLimitMiddleware:
             return message
 
         await self._app(scope, receive_limited, send)
+
+
+class HeadMiddleware:
+    """Answer HEAD as GET; the server leaves the body out (RFC 9110, 9.3.2)."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["method"] == "HEAD":
+            scope = {**scope, "method": "GET"}
+        await self._app(scope, receive, send)
 
 
 class SafeHeadersMiddleware:

@@ -11,6 +11,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.routing import Match, Mount
 
 from lookout.service.core.errors import (
     BrokenMessageError,
@@ -33,6 +34,7 @@ STATUS = {
     SourceError: 422,
     BrokenMessageError: 500,
 }
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 RETRY_AFTER_S = 2
 AWAY_LINE_EVERY_S = 60.0
 AWAY_LINES_AT_ONCE = 10
@@ -61,10 +63,30 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Exception, on_unexpected_error)
 
 
-def on_http_error(_request: Request, error: Exception) -> ProblemResponse:
-    """Answer an error of the framework."""
+def on_http_error(request: Request, error: Exception) -> ProblemResponse:
+    """Answer an error of the framework; 405 names every method of the path in `Allow`."""
     assert isinstance(error, HTTPException)  # noqa: S101  for mypy: handlers take any exception
-    return problem(error.status_code, str(error.detail), error.headers)
+    headers = dict(error.headers or {})
+    if error.status_code == 405:
+        headers["Allow"] = ", ".join(allowed_methods(request))
+    return problem(error.status_code, str(error.detail), headers)
+
+
+def allowed_methods(request: Request) -> list[str]:
+    """Return the methods of a request's path; HEAD is one wherever GET is."""
+    routes = [route for route in request.app.router.routes if not isinstance(route, Mount)]
+    found = [
+        method
+        for method in METHODS
+        if any(
+            route.matches({**request.scope, "method": method})[0] is Match.FULL for route in routes
+        )
+    ]
+    if not found:  # a mounted folder of files
+        found = ["GET"]
+    if "GET" in found:
+        found.insert(found.index("GET") + 1, "HEAD")
+    return found
 
 
 def on_invalid_request(_request: Request, error: Exception) -> ProblemResponse:

@@ -22,6 +22,8 @@ SHIPPED_MODELS = Path(__file__).resolve().parents[2] / "models" / "checkpoints"
 RENAMED = {"infer_workers": "inference_workers"}
 """Old name → new name of settings of version 0.1; the old variables work for one more release."""
 
+OWN_PATHS = ("api", "assets", "uplot", "healthz", "readyz", "metrics")
+_ROOT_PATH = re.compile(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+")
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/-]{16,256}=*")  # RFC 6750: what may stand behind `Bearer`
 
 
@@ -33,6 +35,19 @@ def check_token(token: SecretStr) -> SecretStr:
             "good one"
         )
     return token
+
+
+def check_root_path(path: str) -> str:
+    """Return the path without a slash at its end.
+
+    Raises ValueError where it is none, or could be taken for one of Lookout's own.
+    """
+    path = path.rstrip("/")
+    if path and not _ROOT_PATH.fullmatch(path):
+        raise ValueError("a path such as /lookout is needed: letters, digits and . _ ~ - between /")
+    if path.removeprefix("/").split("/")[0] in OWN_PATHS:
+        raise ValueError(f"it may not begin with a path of Lookout's own: {', '.join(OWN_PATHS)}")
+    return path
 
 
 class Settings(BaseSettings):
@@ -83,6 +98,11 @@ class Settings(BaseSettings):
     )
     token_file: Path | None = Field(
         default=None, description="a file that holds the token, in place of it"
+    )
+    root_path: Annotated[str, AfterValidator(check_root_path)] = Field(
+        default="",
+        description="path below which a proxy offers Lookout, as `/lookout`",
+        json_schema_extra={"default_text": "none"},
     )
 
     # Bounds of the line

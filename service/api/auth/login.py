@@ -7,9 +7,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from lookout.service.api.auth.token import COOKIE, LOGIN_S
 from lookout.service.api.dependencies import ServicesDep
+from lookout.service.api.json_body import JsonRoute
 from lookout.service.core.errors import NotFoundError
 
-router = APIRouter(prefix="/session", tags=["session"])
+router = APIRouter(prefix="/session", tags=["session"], route_class=JsonRoute)
 
 
 class Token(BaseModel):
@@ -42,6 +43,7 @@ async def log_in(body: Token, request: Request, services: ServicesDep) -> Respon
         COOKIE,
         services.auth.new_login(),
         max_age=LOGIN_S,
+        path=cookie_path(request),
         httponly=True,
         samesite="strict",
         secure=page_scheme.startswith("https"),
@@ -50,8 +52,13 @@ async def log_in(body: Token, request: Request, services: ServicesDep) -> Respon
 
 
 @router.delete("", status_code=204)
-async def log_out() -> Response:
+async def log_out(request: Request) -> Response:
     """Delete the browser's cookie."""
     response = Response(status_code=204)
-    response.delete_cookie(COOKIE, httponly=True, samesite="strict")
+    response.delete_cookie(COOKIE, path=cookie_path(request), httponly=True, samesite="strict")
     return response
+
+
+def cookie_path(request: Request) -> str:
+    """Return the path that the cookie is for: other services of the host do not get it."""
+    return f"{request.scope['root_path']}/"

@@ -23,6 +23,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from lookout.service.api import page
 from lookout.service.api.problems import ProblemResponse, problem
+from lookout.service.api.root_path import route_path
 from lookout.service.core.throttle import Throttle
 
 log = logging.getLogger(__name__)
@@ -122,10 +123,11 @@ class AuthMiddleware:
         self._open_paths = open_paths
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        is_open = scope["type"] == "lifespan" or (
-            scope["path"] in self._open_paths or scope["path"].startswith(page.FOLDERS)
-        )
-        if is_open:
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+            return
+        path = route_path(scope)
+        if path in self._open_paths or path.startswith(page.FOLDERS):
             await self._app(scope, receive, send)
             return
         reason = self._auth.refusal(HTTPConnection(scope))
@@ -133,7 +135,7 @@ class AuthMiddleware:
             await self._app(scope, receive, send)
             return
         response = await self._auth.refuse(reason, HTTPConnection(scope))
-        is_page = scope["type"] == "http" and scope["path"] == page.PATH
+        is_page = scope["type"] == "http" and path == page.PATH
         if is_page and response.status_code == 401:
             await page.login_form(response.headers)(scope, receive, send)
         else:

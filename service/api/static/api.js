@@ -1,6 +1,6 @@
 // What every part of the page uses: the REST API, and small helpers for the document.
 
-export const API = "/api/v1";
+export const API = new URL("api/v1", document.baseURI).pathname; // below the page, wherever a proxy puts it
 
 export const $ = (selector, inside = document) => inside.querySelector(selector);
 

@@ -6,7 +6,7 @@ const problem = document.querySelector("#login-error");
 const button = document.querySelector("#login-submit");
 
 async function logIn(token) {
-  const answer = await fetch("/api/v1/session", {
+  const answer = await fetch("api/v1/session", {
     method: "POST",
     headers: { "Content-Type": "application/json" },
     body: JSON.stringify({ token }),
