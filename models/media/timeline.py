@@ -35,6 +35,7 @@ class Timeline:
 
     step_s: float  # the usual distance of two frames
     jumped: bool = False  # at the last frame: a window must not hold frames from both sides
+    stamped: bool = False  # the last frame's seconds are from its own time stamp
     _zero_s: float | None = None  # the time stamp that is second 0
     _last_s: float | None = None  # seconds of the last frame
     _pts_s: float | None = None  # the last frame's time stamp, or what it should have been
@@ -50,6 +51,7 @@ class Timeline:
             self.jumped = not -BACK_S <= moved_s <= max(CUT_S, slow_s)
             if -BACK_S <= moved_s <= max(AHEAD_S, slow_s):
                 at_s = self._from_time_stamp(pts_s)
+        self.stamped = at_s is not None
         if at_s is None:
             at_s = 0.0 if self._last_s is None else self._last_s + self.step_s
             self._zero_s = None if pts_s is None else pts_s - at_s

@@ -62,7 +62,7 @@ def status(camera: Camera, seen: Overview, beats: Beats, now: float) -> Status:
     frame_age_s = None
     if ingest.last_captured_at is not None:
         # A file at full pace is ahead of the clock.
-        frame_age_s = max(0.0, now - ingest.last_captured_at)
+        frame_age_s = max(0.0, age_of_newest_frame_s(ingest, now))
     workers = known.workers
     if ingest.worker:
         workers = {**workers, "ingest": ingest.worker}
@@ -77,6 +77,13 @@ def status(camera: Camera, seen: Overview, beats: Beats, now: float) -> Status:
         stalls_last_hour=ingest.stalls_last_hour,
         workers=workers,
     )
+
+
+def age_of_newest_frame_s(ingest: IngestReport, now: float) -> float:
+    """Return the age at `now` (s, UTC): as reported, and what has passed since."""
+    if ingest.frame_age_s is None or ingest.last_captured_at is None:  # an older version's
+        return now - (ingest.last_captured_at or now)
+    return ingest.frame_age_s + max(0.0, now - ingest.at)
 
 
 def current_report(camera: Camera, report: Report | None) -> Report | None:

@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Literal, NamedTuple
 
 from lookout.models.arrays import HeatMap, Pixels
+from lookout.service.core.clock import Moment
 
 AlertState = Literal["open", "closed"]
 
@@ -56,15 +57,28 @@ class Frame:
     camera: str
     session: int
     seq: int
-    captured_at: float  # a file's frame: start of the session + pts
+    captured_at: float  # by the source's own clock, set to ours at the session's start
     pixels: Pixels  # (H, W, 3) RGB
     revision: int = 0  # the camera's when it was taken; 0: not said
     skipped: int = 0  # numbers right before this one that never came to the bus, and why
     skipped_for: str = ""
+    uptime_s: float | None = None  # captured_at on the monotonic clock of `machine`
+    machine: str = ""  # that took it
+    late_s: float = 0.0  # so much later than captured it was due: the network held it back
 
     @property
     def id(self) -> FrameId:
         return FrameId(self.session, self.seq)
+
+    @property
+    def captured(self) -> Moment:
+        """When it was captured."""
+        return Moment(self.captured_at, self.uptime_s, self.machine)
+
+    @property
+    def due(self) -> Moment:
+        """From when on its score is late."""
+        return self.captured.shifted(self.late_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +168,7 @@ class IngestReport:
     session: int | None = None
     last_seq: int | None = None
     last_captured_at: float | None = None
+    frame_age_s: float | None = None  # of the newest frame, when this was written
     fps: float | None = None  # frames kept a second, over the last seconds
     waiting: bool = False  # a file at full pace that waits for inference
     retry_at: float | None = None

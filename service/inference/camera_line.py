@@ -96,7 +96,7 @@ class CameraLine:
         frame_score = self.state.update(output, frame.id)
         score = self.score_message(frame, frame_score, scored_at)
         heat = Heat(frame.camera, frame.session, frame.seq, output.cells)
-        self.outbox.add(ScoredFrame(score, heat, self.camera.live))
+        self.outbox.add(ScoredFrame(score, heat, frame.captured if self.camera.live else None))
         self.recent.add(score)
         if frame_score.rolled_back:
             log.warning(

@@ -13,6 +13,7 @@ from lookout.models.scorer import Scorer
 from lookout.models.scoring.calibration import Bounds
 from lookout.models.scoring.camera_state import CameraState
 from lookout.models.scoring.normalizer import Normalizer
+from lookout.service.core import clock
 from lookout.service.core.camera import Camera
 from lookout.service.core.errors import BrokenMessageError
 from lookout.service.core.messages import FrameId
@@ -239,13 +240,15 @@ class CameraLines:
 
     def skip_stale(self, line: CameraLine) -> None:
         """Skip the frames that are too old; the next one has its window all the same."""
-        now = time.time()
+        now = clock.now()
         if not line.frames.is_stale(now, STALE * self._settings.live_age_s):
             return
         share = STALE if line.frames.loss_reason == TAKEOVER else FRESH
-        oldest = now - share * self._settings.live_age_s
+        limit_s = share * self._settings.live_age_s
         times = self._bus.frame_times(line.camera.id, line.frames.accounted_id, INDEX)
-        fresh = next((i for i, (_, at) in enumerate(times) if at >= oldest), len(times))
+        fresh = next(
+            (i for i, (_, due) in enumerate(times) if due.age_s(now) <= limit_s), len(times)
+        )
         line.skip(frame_id for frame_id, _ in times[:fresh])
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from lookout.models.vision.tensors import Window
+from lookout.service.core.clock import Moment
 from lookout.service.core.messages import Frame, FrameId, Gap
 from lookout.service.storage.bus.counters import WINDOW
 
@@ -156,13 +157,13 @@ class FrameAccounting:
         self._closed_gaps = []
         return gaps
 
-    def is_stale(self, now: float, limit_s: float) -> bool:
-        """Return True where a live camera's next frame to score is older than `limit_s`."""
+    def is_stale(self, now: Moment, limit_s: float) -> bool:
+        """Return True where a live camera's next frame to score was due over `limit_s` ago."""
         if not self._format.is_live:
             return False
         for frame in self._fetched:
             if self._accounted_id is None or frame.id > self._accounted_id:
-                return now - frame.captured_at > limit_s
+                return frame.due.age_s(now) > limit_s
         return False
 
     def skip(self, frames: Iterable[FrameId]) -> None:

@@ -174,6 +174,8 @@ class CameraRunner:
         )
         if self._retry_at is not None:
             report = replace(report, retry_at=wall_s + self._retry_at - now)
+        if self._last.uptime_s is not None:
+            report = replace(report, frame_age_s=now - self._last.uptime_s)
         if self.state != "online":
             return report
         # Damage is no change of its own to log: on a bad line it grows all the time.

@@ -26,6 +26,7 @@ from lookout.models.vision.overlay import jpeg, overlay
 from lookout.service.api import worker
 from lookout.service.api.middleware import LOOPBACK_NAMES, allowed_hosts
 from lookout.service.core import metrics
+from lookout.service.core.clock import Moment
 from lookout.service.core.errors import AddressError
 from lookout.service.core.messages import Alert, AlertEvent, InferenceReport
 from lookout.service.core.settings import Settings
@@ -467,7 +468,7 @@ def test_what_all_workers_do_is_told_together(api: Api, gate: None, bus: Bus, ur
     for seq in range(2):
         made = replace(score("gate", seq), captured_at=time.time() - 0.7)
         bus.add_outcomes(
-            [(token, ScoredFrame(made, heat("gate", seq), live=True))] * 2
+            [(token, ScoredFrame(made, heat("gate", seq), captured=Moment(made.captured_at)))] * 2
         )  # sent twice, counted once
     bus.heartbeat("inference", "one", 20.0)
     shown = api.http.get("/metrics").text.splitlines()

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lookout.service.core.clock import Moment
 from lookout.service.core.messages import Frame, FrameId, Gap, Heat, InferenceReport, Score
 from lookout.service.storage.bus.bus import ADDED, FENCED, LOST, REPEATED, UNOWNED, Bus
 from lookout.service.storage.bus.outcomes import ScoredFrame
@@ -256,10 +257,14 @@ def test_times_come_without_pixels_in_order(bus: Bus) -> None:
     for seq in range(5):
         add_frames(bus, frame(seq))
     assert bus.frame_times("a", FrameId(1000, 1), 2) == [
-        ((1000, 2), frame(2).captured_at),
-        ((1000, 3), frame(3).captured_at),
+        ((1000, 2), Moment(frame(2).captured_at)),
+        ((1000, 3), Moment(frame(3).captured_at)),
     ]
     assert bus.frame_times("b", None, 10) == []
+    late = replace(frame(5), uptime_s=70.0, machine="m", late_s=4.5)
+    add_frames(bus, late)
+    assert bus.frame_times("a", FrameId(1000, 4), 2) == [((1000, 5), late.due)]
+    assert late.due == Moment(late.captured_at + 4.5, 74.5, "m")
 
 
 def test_who_is_at_work_is_known_with_what_he_carries_until_he_falls_silent(bus: Bus) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import redis
 
+from lookout.service.core.clock import Moment
 from lookout.service.core.messages import Alert, AlertEvent, CameraEvent, FrameId, Gap
 from lookout.service.ownership.leases import Leases
 from lookout.service.storage.bus.bus import Bus
@@ -59,7 +60,7 @@ def test_frames_scores_and_gaps_of_cameras_on_every_node(client: redis.Redis) ->
     assert {name: seen.cursor for name, seen in bus.overview(CAMERAS).items()} == dict.fromkeys(
         CAMERAS, FrameId(1000, 2)
     )
-    assert bus.frame_times("gate", None, 9)[-1] == (FrameId(1000, 2), 1000.2)
+    assert bus.frame_times("gate", None, 9)[-1] == (FrameId(1000, 2), Moment(1000.2))
     assert bus.heartbeat("ingest", "one", 1.0) == {"one": 1.0}
     assert bus.workers("ingest") == {"one": 1.0}
     bus.forget("gate")

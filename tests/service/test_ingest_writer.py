@@ -11,9 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lookout.service.core.clock import Moment
 from lookout.service.core.errors import SourceLostError
 from lookout.service.core.messages import Frame
 from lookout.service.ingest.decoder.frame_writer import FrameWriter
+from lookout.service.ingest.decoder.pacing import Capture
 from lookout.service.ingest.decoder.reporter import Reporter
 from lookout.service.storage.bus.bus import Bus
 from lookout.service.storage.redis.connect import connect
@@ -44,7 +46,7 @@ def test_frames_are_numbered_from_zero_in_each_session(bus: Bus, store: Store) -
     for _ in range(2):
         assert writer.begin(wait=True)
         for _ in range(3):
-            writer.write(PIXELS, 1.0)
+            writer.write(PIXELS, Capture(Moment(1.0)))
     ids = [frame.id for frame in bus.frames_after({"a": None}, 10)["a"]]
     assert [frame_id.seq for frame_id in ids] == [0, 1, 2, 0, 1, 2]
     assert ids == sorted(ids)
@@ -55,8 +57,8 @@ def test_a_frame_that_the_bus_took_without_saying_so_is_no_trouble(bus: Bus, sto
     writer.begin(wait=True)
     assert writer.next_id is not None
     add_frames(bus, Frame("a", *writer.next_id, 1.0, PIXELS))
-    writer.write(PIXELS, 1.0)
-    writer.write(PIXELS, 1.1)
+    writer.write(PIXELS, Capture(Moment(1.0)))
+    writer.write(PIXELS, Capture(Moment(1.1)))
     assert [frame.seq for frame in bus.frames_after({"a": None}, 10)["a"]] == [0, 1]
 
 
@@ -64,9 +66,9 @@ def test_a_decoder_that_was_replaced_writes_no_more(bus: Bus, store: Store) -> N
     old, new = writer_for(bus, store, patient=False), writer_for(bus, store, patient=False)
     for writer in (old, new):
         writer.begin(wait=True)
-    new.write(PIXELS, 1.0)
+    new.write(PIXELS, Capture(Moment(1.0)))
     with pytest.raises(SourceLostError, match="another worker writes"):
-        old.write(PIXELS, 1.0)
+        old.write(PIXELS, Capture(Moment(1.0)))
 
 
 def test_without_a_bus_a_live_frame_is_dropped_and_its_number_is_missing(
@@ -79,7 +81,7 @@ def test_without_a_bus_a_live_frame_is_dropped_and_its_number_is_missing(
     )
     writer.begin(wait=True)
     for _ in range(20):
-        writer.write(PIXELS, 1.0)
+        writer.write(PIXELS, Capture(Moment(1.0)))
     assert (writer._skipped, writer._skipped_for) == (20, "bus_restart")
     assert writer.next_id is not None
     assert writer.next_id.seq == 20
@@ -98,7 +100,7 @@ def test_what_no_later_frame_can_tell_is_counted_all_the_same(bus: Bus, store: S
     writer = writer_for(bus, store, patient=False)
     for _ in range(2):  # a cut: the next frame is another session's
         assert writer.begin(wait=False)
-        writer.write(PIXELS, 1.0)
+        writer.write(PIXELS, Capture(Moment(1.0)))
         writer.skip("size")
         writer.skip("size")
     assert bus.counters("a")["dropped_size"] == 2
@@ -123,14 +125,14 @@ def test_a_bus_that_refuses_costs_a_live_camera_its_frames_and_the_next_one_says
         bus = Bus(client, frames_kept=16, scores_kept=16, heats_kept=16)
         writer = writer_for(bus, store, patient=False)
         assert writer.begin(wait=False)
-        writer.write(PIXELS, 1.0)
+        writer.write(PIXELS, Capture(Moment(1.0)))
         refusing.refuse(kind)
         for _ in range(3):
-            writer.write(PIXELS, 1.0)
+            writer.write(PIXELS, Capture(Moment(1.0)))
         refusing.mend()
 
         def goes_on() -> bool:
-            writer.write(PIXELS, 1.0)
+            writer.write(PIXELS, Capture(Moment(1.0)))
             return bus.counters("a")["frames"] > 1
 
         wait_until(goes_on, "it goes on")
@@ -168,7 +170,7 @@ def test_a_frame_whose_answer_was_lost_is_written_and_counted_once(
         writer.begin(wait=True)
         wire.lose_answer()
         for _ in range(3):
-            writer.write(PIXELS, 1.0)
+            writer.write(PIXELS, Capture(Moment(1.0)))
     assert wire.lost == 1
     assert [frame.seq for frame in bus.frames_after({"a": None}, 10)["a"]] == [0, 1, 2]
     assert bus.counters("a") == {"frames": 3}

@@ -56,10 +56,13 @@ def test_a_frame_comes_back_as_it_went(
         revision=revision,
         skipped=skipped,
         skipped_for="lag" * (skipped > 0),
+        uptime_s=at / 7 if skipped else None,
+        machine="m" * (skipped > 0),
+        late_s=at / 3 if revision else 0.0,
     )
     back = codec.read_frame("a", ID, row(codec.frame_fields(frame)))
     np.testing.assert_array_equal(back.pixels, pixels)
-    for name in ("id", "captured_at", "revision", "skipped", "skipped_for"):
+    for name in ("id", "captured_at", "revision", "skipped", "skipped_for", "captured", "late_s"):
         assert getattr(back, name) == getattr(frame, name)
 
 

@@ -18,6 +18,7 @@ from lookout.models.scorer import Scorer
 from lookout.models.scoring.camera_state import CameraState
 from lookout.models.scoring.normalizer import Normalizer
 from lookout.service.core.camera import AlertSettings, Camera
+from lookout.service.core.clock import Moment
 from lookout.service.core.messages import Frame, FrameId, Gap
 from lookout.service.core.settings import load_settings
 from lookout.service.inference import snapshots
@@ -181,8 +182,8 @@ def test_only_a_live_camera_has_stale_frames(scorer: Scorer) -> None:
     ):
         line = CameraLine(made, scorer, fresh_state(scorer), FrameId(1, 9))
         line.frames.offer([frame(9), frame(10)])
-        assert line.frames.is_stale(1.0 + 2.1, 2.0) is is_stale
-        assert not line.frames.is_stale(1.0 + 1.9, 2.0)
+        assert line.frames.is_stale(Moment(1.0 + 2.1), 2.0) is is_stale
+        assert not line.frames.is_stale(Moment(1.0 + 1.9), 2.0)
 
 
 def night(seq: int) -> Frame:

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from lookout.models.media.decode import Picture
 from lookout.models.media.preprocess import Preprocess
 from lookout.models.media.timeline import Sampler, Timeline
+from lookout.service.core import clock
+from lookout.service.core.clock import Moment
 from lookout.service.ingest.decoder.frame_writer import FrameWriter
 from lookout.service.ingest.decoder.limits import RestartLimit
 from lookout.service.ingest.decoder.pacing import Pacing
@@ -42,7 +44,7 @@ class FramePipeline:
         self._is_file = is_file
         self._resume = resume
         self._index = -1  # of the last frame that the sampler kept
-        self._began: float | None = None  # when the source's time was 0 (UTC s)
+        self._began: Moment | None = None  # when the source's time was 0
         self._jumped = False  # the source's clock jumped, and no session has begun since
         self._restarts = RestartLimit()
 
@@ -57,6 +59,7 @@ class FramePipeline:
     def take(self, picture: Picture) -> None:
         """Take one picture: write it, skip it, or leave it out."""
         at_s = self._timeline.at(picture.pts_s)
+        self._pacing.note(at_s, self._timeline.stamped)
         self._jumped |= self._timeline.jumped
         if not self._sampler.keeps(at_s):
             return
@@ -71,7 +74,7 @@ class FramePipeline:
             return
         assert self._writer.next_id is not None  # noqa: S101
         if self._pacing.wait(at_s, self._writer.next_id):
-            self._writer.write(self._preprocess(picture.rgb), self._pacing.captured_at(at_s))
+            self._writer.write(self._preprocess(picture.rgb), self._pacing.capture(at_s))
         else:
             self._writer.skip("takeover")
 
@@ -91,7 +94,7 @@ class FramePipeline:
         former = self.size
         if size == former and not self._jumped:
             return True
-        began = time.time() if self._began is None else self._began
+        began = clock.now() if self._began is None else self._began
         if not self._writer.begin(wait=self._is_file, first=self._index, began=began):
             self._writer.count("dropped_store")
             return False
@@ -108,8 +111,8 @@ class FramePipeline:
             self._restarts.add(time.monotonic())
         return True
 
-    def start_pacing(self, began: float) -> None:
-        """Pace the frames from `began`, when the source's time was 0 (UTC s)."""
+    def start_pacing(self, began: Moment) -> None:
+        """Pace the frames from `began`, when the source's time was 0."""
         self._began = began
         self._pacing.start(began)
 

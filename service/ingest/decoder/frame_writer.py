@@ -9,8 +9,10 @@ from typing import NoReturn
 
 from lookout.models.arrays import Pixels
 from lookout.service.core.camera import Camera
+from lookout.service.core.clock import EPOCH, Moment
 from lookout.service.core.errors import SourceLostError
 from lookout.service.core.messages import Frame, FrameId
+from lookout.service.ingest.decoder.pacing import Capture
 from lookout.service.ingest.decoder.reporter import Reporter
 from lookout.service.storage.bus.bus import FENCED, LOST, REPEATED, UNOWNED, Bus
 from lookout.service.storage.bus.counters import DROPPED
@@ -44,11 +46,11 @@ class FrameWriter:
     _store_not_before_s: float = 0.0
     _uncounted: Counter[str] = field(default_factory=Counter)
 
-    def begin(self, wait: bool, first: int = 0, began: float = 0.0) -> bool:
+    def begin(self, wait: bool, first: int = 0, began: Moment = EPOCH) -> bool:
         """Start a session; return False where the store is unavailable and `wait` is False.
 
         first: index of its frame 0 among the source's kept frames; began: when the source's time
-        was 0 (UTC s).
+        was 0.
         """
         while True:
             if time.monotonic() >= self._store_not_before_s:
@@ -82,7 +84,7 @@ class FrameWriter:
             else:
                 return
 
-    def write(self, pixels: Pixels, captured_at: float) -> None:
+    def write(self, pixels: Pixels, capture: Capture) -> None:
         """Add the frame to the bus under `next_id`; pixels: uint8 (H, W, 3) RGB.
 
         Raises SourceLostError where another worker writes this camera, or, for a patient writer,
@@ -92,11 +94,14 @@ class FrameWriter:
         frame = Frame(
             self.camera.id,
             *frame_id,
-            captured_at,
+            capture.moment.utc_s,
             pixels,
             self.camera.revision,
             skipped=self._skipped,
             skipped_for=self._skipped_for,
+            uptime_s=capture.moment.uptime_s,
+            machine=capture.moment.machine,
+            late_s=capture.late_s,
         )
         while not self.offer(frame):
             if not self.patient:
@@ -106,7 +111,7 @@ class FrameWriter:
             time.sleep(NAP_S)
         self._skipped = 0
         self._behind = frame_id
-        self.reporter.note_frame(frame.seq, captured_at)
+        self.reporter.note_frame(frame.seq, capture.moment)
 
     def skip(self, reason: str) -> None:
         """Leave the next frame out: its number stays unused, and the frame after it says why."""

@@ -5,9 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
+from lookout.service.core import clock
+from lookout.service.core.clock import EPOCH, Moment
 from lookout.service.core.messages import FrameId
+from lookout.service.ingest.decoder.stream_clock import Arrival, StreamClock
 from lookout.service.storage.bus.bus import Bus
 from lookout.service.storage.redis.connect import UNAVAILABLE
 
@@ -16,32 +19,57 @@ CHECK_EVERY_S = 1.0
 LATE_S = 0.5  # a file that goes on after a break: frames due longer ago are left out
 
 
+class Capture(NamedTuple):
+    """When a frame was captured."""
+
+    moment: Moment
+    late_s: float = 0.0  # so much later it was due: the network's time, not that of Lookout
+
+
 class Pacing(Protocol):
     """The pace of a source."""
 
-    def start(self, began: float) -> None:
-        """Begin at the first frame; `began`: when the source's time was 0 (UTC s)."""
+    def note(self, at_s: float, stamped: bool) -> None:
+        """Take note of a picture as it comes, kept or not.
+
+        at_s: source time; stamped: it is from the picture's own time stamp.
+        """
+
+    def start(self, began: Moment) -> None:
+        """Begin at the first frame; `began`: when the source's time was 0."""
 
     def wait(self, at_s: float, frame_id: FrameId) -> bool:
         """Wait until the frame at source time `at_s` may pass; return False to leave it out."""
 
-    def captured_at(self, at_s: float) -> float:
-        """Return the capture time (UTC s) of the frame at source time `at_s`."""
+    def capture(self, at_s: float) -> Capture:
+        """Return the capture time of the frame at source time `at_s`, the last one noted."""
 
 
 class LivePacing:
-    """A camera: frames pass at once, captured on arrival."""
+    """A camera: frames pass at once, captured when the stream's clock says."""
 
-    def start(self, began: float) -> None:
-        """Do nothing."""
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
+        self._clock = StreamClock()
+        self._last = Arrival(0.0, 0.0)
+        self._began = EPOCH
+
+    def note(self, at_s: float, stamped: bool) -> None:
+        """Take the picture's time of arrival."""
+        self._last = self._clock.take(at_s, self._monotonic(), stamped=stamped)
+
+    def start(self, began: Moment) -> None:
+        """Take both clocks as they are at `began`: a later step of the wall clock moves nothing."""
+        self._began = began
 
     def wait(self, at_s: float, frame_id: FrameId) -> bool:  # noqa: ARG002
         """Return True at once."""
         return True
 
-    def captured_at(self, at_s: float) -> float:  # noqa: ARG002  a camera's own clock is not ours
-        """Return the time now."""
-        return time.time()
+    def capture(self, at_s: float) -> Capture:  # noqa: ARG002  of the picture that was noted
+        """Return when the picture was filmed, and how much later it was due."""
+        since_s = self._last.captured_s - (self._began.uptime_s or 0.0)
+        return Capture(self._began.shifted(since_s), self._last.due_s - self._last.captured_s)
 
 
 @dataclass(slots=True)
@@ -49,13 +77,16 @@ class RealtimePacing:
     """A file played as if it happened now: each frame passes at the start plus its time stamp."""
 
     on_wait: Callable[[], None]  # called while waiting
-    _began: float = 0.0  # UTC s
+    _began: Moment = EPOCH
     _clock_s: float = 0.0  # `_began` on the monotonic clock
     _skip_before_s: float = 0.0  # source time that was due before this decoder started
 
-    def start(self, began: float) -> None:
+    def note(self, at_s: float, stamped: bool) -> None:
+        """Do nothing."""
+
+    def start(self, began: Moment) -> None:
         """Begin at `began`: long ago where the decoder starts again."""
-        since_s = time.time() - began
+        since_s = began.age_s(clock.now())
         self._began = began
         self._clock_s = time.monotonic() - since_s
         self._skip_before_s = since_s - LATE_S
@@ -67,9 +98,9 @@ class RealtimePacing:
             self.on_wait()
         return at_s >= self._skip_before_s
 
-    def captured_at(self, at_s: float) -> float:
+    def capture(self, at_s: float) -> Capture:
         """Return the time at which the frame was due."""
-        return self._began + at_s
+        return Capture(self._began.shifted(at_s))
 
 
 @dataclass(slots=True)
@@ -84,10 +115,13 @@ class FastPacing:
     backlog: int
     on_wait: Callable[[], None]  # called while waiting
     check: Callable[[], None]  # raises where the bus has lost frames; called now and then
-    _began: float = 0.0
+    _began: Moment = EPOCH
     _snapshot_id: FrameId | None = None
 
-    def start(self, began: float) -> None:
+    def note(self, at_s: float, stamped: bool) -> None:
+        """Do nothing."""
+
+    def start(self, began: Moment) -> None:
         """Count capture times from `began`."""
         self._began = began
 
@@ -102,9 +136,9 @@ class FastPacing:
                 self.check()
         return True
 
-    def captured_at(self, at_s: float) -> float:
+    def capture(self, at_s: float) -> Capture:
         """Return the source time counted from the start."""
-        return self._began + at_s
+        return Capture(self._began.shifted(at_s))
 
     def has_room(self, frame_id: FrameId) -> bool:
         """Return whether the frame is within the backlog; False while the bus is away."""

@@ -67,6 +67,7 @@ class DecoderMessage:
     session: int | None = None
     seq: int | None = None
     captured_at: float | None = None
+    uptime_s: float | None = None  # the same on the machine's monotonic clock
     frames: int = 0  # kept since the decoder started
     damaged: int = 0  # packets of this session that could not be decoded
     waiting: bool = False  # for inference, at full pace

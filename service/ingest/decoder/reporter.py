@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TextIO
 
+from lookout.service.core.clock import Moment
 from lookout.service.core.urls import mask
 from lookout.service.ingest.decoder.protocol import MAX_ERROR, DecoderMessage, MessageKind
 
@@ -43,10 +44,15 @@ class Reporter:
         self.status = replace(self.status, session=session, seq=None, damaged=0)
         self.send("session")
 
-    def note_frame(self, seq: int, captured_at: float) -> None:
+    def note_frame(self, seq: int, captured: Moment) -> None:
         """Count a frame that is done, for the next message."""
-        frames = self.status.frames + 1
-        self.status = replace(self.status, seq=seq, captured_at=captured_at, frames=frames)
+        self.status = replace(
+            self.status,
+            seq=seq,
+            captured_at=captured.utc_s,
+            uptime_s=captured.uptime_s,
+            frames=self.status.frames + 1,
+        )
 
     def note_damage(self) -> None:
         """Count a packet that could not be decoded, for the next message."""

@@ -7,6 +7,7 @@ from typing import cast
 
 import redis
 
+from lookout.service.core.clock import Moment
 from lookout.service.core.errors import BrokenMessageError
 from lookout.service.core.messages import Frame, FrameId
 from lookout.service.storage.bus.counters import Counters
@@ -58,8 +59,8 @@ class FrameStream(Counters):
 
     def frame_times(
         self, camera: str, after: FrameId | None, count: int
-    ) -> list[tuple[FrameId, float]]:
-        """Return id and captured_at (s) of up to `count` frames behind an id, ascending.
+    ) -> list[tuple[FrameId, Moment]]:
+        """Return id and due time of up to `count` frames behind an id, ascending.
 
         The pixels stay on the server. A frame that cannot be read has the time nan.
         """
@@ -69,8 +70,8 @@ class FrameStream(Counters):
             self._redis.eval(scripts.FRAME_TIMES, 1, keys.frames(camera), start, str(count)),
         )
         return [
-            (FrameId.parse(frame_id.decode()), codec.float_or_nan(captured_at))
-            for frame_id, captured_at in zip(answer[::2], answer[1::2], strict=True)
+            (FrameId.parse(frame_id.decode()), codec.read_due(*fields))
+            for frame_id, *fields in zip(*[iter(answer)] * 5, strict=True)
         ]
 
     def newest_frame_id(self, camera: str) -> FrameId | None:

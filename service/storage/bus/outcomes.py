@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
 import redis
 
-from lookout.service.core import metrics
+from lookout.service.core import clock, metrics
+from lookout.service.core.clock import Moment
 from lookout.service.core.messages import FrameId, Gap, Heat, Score
 from lookout.service.storage.bus.counters import DROPPED, WINDOW, Counters
 from lookout.service.storage.redis import codec, keys, scripts
@@ -24,7 +24,7 @@ class ScoredFrame:
 
     score: Score
     heat: Heat
-    live: bool = False  # the time since its capture counts in the latency histogram
+    captured: Moment | None = None  # of a live frame: its age counts in the latency histogram
 
 
 Outcome = ScoredFrame | Gap
@@ -176,6 +176,6 @@ def counters_of(outcome: ScoredFrame) -> codec.Fields:
     counts = {"scores": 1}
     if outcome.score.memory_updated is not None:
         counts["memory_updated" if outcome.score.memory_updated else "memory_kept"] = 1
-    if outcome.live:
-        counts |= metrics.observed(metrics.LATENCY, time.time() - outcome.score.captured_at)
+    if outcome.captured is not None:
+        counts |= metrics.observed(metrics.LATENCY, outcome.captured.age_s(clock.now()))
     return {name: str(by) for name, by in counts.items()}

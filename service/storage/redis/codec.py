@@ -17,6 +17,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from lookout.service.core.camera import Camera
+from lookout.service.core.clock import Moment
 from lookout.service.core.errors import BrokenMessageError
 from lookout.service.core.messages import (
     AlertEvent,
@@ -59,6 +60,10 @@ def frame_fields(frame: Frame) -> Fields:
         fields["revision"] = str(frame.revision)
     if frame.skipped:
         fields["skipped"], fields["skipped_for"] = str(frame.skipped), frame.skipped_for
+    if frame.uptime_s is not None:
+        fields["uptime"], fields["machine"] = repr(frame.uptime_s), frame.machine
+    if frame.late_s:
+        fields["late"] = repr(frame.late_s)
     fields["rgb"] = np.ascontiguousarray(frame.pixels).tobytes()
     return fields
 
@@ -71,6 +76,9 @@ class FrameRow(msgspec.Struct, frozen=True):
     revision: Count = 0
     skipped: Count = 0
     skipped_for: str = ""
+    uptime: float | None = None
+    machine: str = ""
+    late: float = 0.0
 
 
 def read_frame(camera: str, frame_id: FrameId, row: Row) -> Frame:
@@ -87,6 +95,9 @@ def read_frame(camera: str, frame_id: FrameId, row: Row) -> Frame:
             revision=fields.revision,
             skipped=fields.skipped,
             skipped_for=fields.skipped_for,
+            uptime_s=None if fields.uptime is None else finite(fields.uptime),
+            machine=fields.machine,
+            late_s=finite(fields.late),
         )
     except UNREADABLE as error:
         raise broken(f"frame {camera} {frame_id}", error) from error
@@ -104,7 +115,7 @@ def texts(row: Row) -> dict[str, Any]:
 
 
 def finite(seconds: float) -> float:
-    """Return a time, UTC seconds. Raises ValueError for inf and nan."""
+    """Return a time in seconds. Raises ValueError for inf and nan."""
     if not math.isfinite(seconds):
         raise ValueError("a time that is none")
     return seconds
@@ -121,6 +132,16 @@ def float_or_nan(text: bytes) -> float:
         return float(text)
     except ValueError:
         return float("nan")
+
+
+def read_due(captured_at: bytes, uptime: bytes, machine: bytes, late: bytes) -> Moment:
+    """Return when a frame is due, of its fields (b"": it has none); nan for what is no time."""
+    captured = Moment(
+        float_or_nan(captured_at),
+        float_or_nan(uptime) if uptime else None,
+        machine.decode(errors="replace"),
+    )
+    return captured.shifted(float_or_nan(late) if late else 0.0)
 
 
 def unreadable_frame(camera: str, frame_id: FrameId) -> Frame:

@@ -108,14 +108,16 @@ KEYS: lease, cursor, snapshot's cursor. ARGV: token, cursor, snapshot's cursor (
 FRAME_TIMES = """
 local times = {}
 for _, row in ipairs(redis.call('XRANGE', KEYS[1], ARGV[1], '+', 'COUNT', ARGV[2])) do
-    local at = ''
-    for i = 1, #row[2], 2 do if row[2][i] == 'captured_at' then at = row[2][i + 1] end end
+    local found = {}
+    for i = 1, #row[2], 2 do found[row[2][i]] = row[2][i + 1] end
     times[#times + 1] = row[1]
-    times[#times + 1] = at
+    for _, name in ipairs({'captured_at', 'uptime', 'machine', 'late'}) do
+        times[#times + 1] = found[name] or ''
+    end
 end
 return times
 """
-"""Return id and captured_at of frames in turn; the pixels stay on the server.
+"""Return id, captured_at, uptime, machine and late of frames in turn, without the pixels.
 
 KEYS: frames. ARGV: start of the range, number of frames.
 """
@@ -161,14 +163,14 @@ BEGIN_SESSION = """
 local last = tonumber(redis.call('HGET', KEYS[1], 'last') or '0')
 local session = string.format('%.0f', math.max(tonumber(ARGV[1]), last + 1))
 redis.call('HSET', KEYS[1], 'last', session, 'revision', ARGV[2], 'first', ARGV[3],
-    'began', ARGV[4])
+    'began', ARGV[4], 'uptime', ARGV[5], 'machine', ARGV[6])
 redis.call('HDEL', KEYS[1], 'ended')
 return session
 """
 """Return a new session number: the time, or the last number plus one where the clock went back.
 
 KEYS: session. ARGV: now (ms), revision of the camera, which of the file's frames is the session's
-first, when the file's time began (s).
+first, when the file's time began (s), the same by a monotonic clock ('': unknown), and whose.
 """
 
 END_SESSION = """

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import cast
 
+from lookout.service.core.clock import EPOCH, Moment
 from lookout.service.storage.redis import keys, scripts
 from lookout.service.storage.redis.connect import Server
 
@@ -16,7 +17,7 @@ class Session:
     number: int
     revision: int  # of the camera
     first: int = 0  # which of the file's kept frames is the session's frame 0
-    began: float = 0.0  # when the file's own time was 0 (s, UTC)
+    began: Moment = EPOCH  # when the file's own time was 0
     frames: int | None = None  # number of frames at the file's end; None until that is reached
 
 
@@ -24,13 +25,26 @@ class Sessions(Server):
     """The session numbers, which never repeat and never decrease."""
 
     def begin_session(
-        self, camera: str, now_s: float, revision: int, first: int = 0, began: float = 0.0
+        self,
+        camera: str,
+        now_s: float,
+        revision: int,
+        first: int = 0,
+        began: Moment = EPOCH,
     ) -> int:
         """Return a number greater than any before: the time in ms, or the last plus one.
 
         See Session for `revision`, `first` and `began`.
         """
-        words = (str(int(now_s * 1000)), str(revision), str(first), repr(began))
+        uptime = "" if began.uptime_s is None else repr(began.uptime_s)
+        words = (
+            str(int(now_s * 1000)),
+            str(revision),
+            str(first),
+            repr(began.utc_s),
+            uptime,
+            began.machine,
+        )
         return int(
             cast(bytes, self._redis.eval(scripts.BEGIN_SESSION, 1, keys.session(camera), *words))
         )
@@ -45,10 +59,16 @@ class Sessions(Server):
         fields = cast(dict[bytes, bytes], self._redis.hgetall(keys.session(camera)))
         if b"last" not in fields:
             return None
+        uptime = fields.get(b"uptime")  # not in records of older versions
+        began = Moment(
+            float(fields[b"began"]),
+            float(uptime) if uptime else None,
+            fields.get(b"machine", b"").decode(),
+        )
         return Session(
             int(fields[b"last"]),
             int(fields[b"revision"]),
             int(fields[b"first"]),
-            float(fields[b"began"]),
+            began,
             int(fields[b"ended"]) if b"ended" in fields else None,
         )
