@@ -168,13 +168,13 @@ class IngestReport:
     session: int | None = None
     last_seq: int | None = None
     last_captured_at: float | None = None
-    frame_age_s: float | None = None  # of the newest frame, when this was written
     fps: float | None = None  # frames kept a second, over the last seconds
     waiting: bool = False  # a file at full pace that waits for inference
     retry_at: float | None = None
     reconnects_last_hour: int = 0
     stalls_last_hour: int = 0
     worker: str = ""  # whose camera it is
+    frame_age_s: float | None = None  # of the newest frame, when this was written
 
 
 @dataclass(frozen=True, slots=True)

@@ -133,7 +133,9 @@ RECONNECTS = Metric(
 CORRUPT = Metric(
     "lookout_corrupt_packets_total", "counter", "Packets that could not be decoded.", CAMERA
 )
-FRAME_AGE = Metric("lookout_frame_age_seconds", "gauge", "Age of the newest frame.", CAMERA)
+FRAME_AGE = Metric(
+    "lookout_frame_age_seconds", "gauge", "Time since the newest frame was filmed.", CAMERA
+)
 FRAMES = Metric("lookout_frames_total", "counter", "Frames put on the bus.", CAMERA)
 DROPPED = Metric(
     "lookout_frames_dropped_total",

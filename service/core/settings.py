@@ -143,7 +143,9 @@ class Settings(BaseSettings):
         default=5.0, ge=0.2, le=300, description="how often a camera's memory is saved"
     )
     live_age_s: float = Field(
-        default=2.0, ge=0.2, description="a live frame that would be scored later drops"
+        default=2.0,
+        ge=0.2,
+        description="a live frame that would be scored later after it came drops",
     )
 
     # Ingest
