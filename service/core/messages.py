@@ -72,12 +72,12 @@ class Frame:
 
     @property
     def captured(self) -> Moment:
-        """When it was captured."""
+        """The moment of its capture."""
         return Moment(self.captured_at, self.uptime_s, self.machine)
 
     @property
     def due(self) -> Moment:
-        """From when on its score is late."""
+        """The moment from which its age counts against our promise."""
         return self.captured.shifted(self.late_s)
 
 

@@ -20,7 +20,7 @@ LATE_S = 0.5  # a file that goes on after a break: frames due longer ago are lef
 
 
 class Capture(NamedTuple):
-    """When a frame was captured."""
+    """The capture of a frame."""
 
     moment: Moment
     late_s: float = 0.0  # so much later it was due: the network's time, not that of Lookout
