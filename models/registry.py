@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import reprlib
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, fields
 from typing import Any, NamedTuple
@@ -47,15 +48,20 @@ def make_config(name: str, options: Mapping[str, Any]) -> Config:
     Raises CheckpointError for an unknown name, an unknown option or an unfit value.
     """
     if name not in MODELS:
-        raise CheckpointError(f"there is no model {name!r} (known: {', '.join(sorted(MODELS))})")
+        raise CheckpointError(
+            f"there is no model {reprlib.repr(name)} (known: {', '.join(sorted(MODELS))})"
+        )
     published = {field.name: field.default for field in fields(MODELS[name].config)}
     named = {stored: field for field, stored in STORED_NAMES.items()}
     options = {named.get(option, option): value for option, value in options.items()}
     for option, value in options.items():
         if option not in published:
-            raise CheckpointError(f"{name} has no {option!r} (it has {', '.join(published)})")
+            known = ", ".join(published)
+            raise CheckpointError(f"{name} has no {reprlib.repr(option)} (it has {known})")
         if not _is_like(value, published[option]):
-            raise CheckpointError(f"{name} cannot be configured so: {option} is {value!r}")
+            raise CheckpointError(
+                f"{name} cannot be configured so: {option} is {reprlib.repr(value)}"
+            )
     try:
         return MODELS[name].config(**options)
     except ValueError as error:

@@ -5,6 +5,7 @@ It holds weights, memory items, configuration, calibration and provenance.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
@@ -16,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from lookout.models.base import AnyModel, Config
-from lookout.models.checkpoint.header import Header, read_header
+from lookout.models.checkpoint.header import Header, read_header, stored_sizes
 from lookout.models.errors import CheckpointError
 from lookout.models.media.atomic_file import replacing
 from lookout.models.media.preprocess import Preprocess
@@ -24,6 +25,8 @@ from lookout.models.registry import make_config, make_model, stored_options
 from lookout.models.scoring.calibration import Bounds
 
 ITEMS = "memory.items"
+DTYPES = ("F16", "BF16", "F32", "F64", "I32", "I64")
+"""Kinds of numbers that are read, as safetensors names them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +85,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
     """
     header = read_header(path)
     config = make_config(header.model, header.config)
+    check_sizes(path, header.model, config)
     try:
         stored = load_file(path)
         tensors = {key: t.float() if t.is_floating_point() else t for key, t in stored.items()}
@@ -100,10 +104,6 @@ def load_checkpoint(path: Path) -> Checkpoint:
         raise CheckpointError(
             f"{path.name}: frames of {sides[1]}x{sides[0]}, the model takes {taken[1]}x{taken[0]}"
         )
-    if items.shape != config.input_spec.items:
-        raise CheckpointError(
-            f"{path.name}: memory of {tuple(items.shape)}, expected {config.input_spec.items}"
-        )
     if broken := _not_finite(stored):
         raise CheckpointError(f"{path.name} holds numbers that are not finite: {broken}")
     if header.content_sha256 not in (None, _content_sha256(header, stored)):
@@ -115,6 +115,48 @@ def load_checkpoint(path: Path) -> Checkpoint:
     return Checkpoint(
         header.model, model, items, config, header.preprocess, header.calibration, header.provenance
     )
+
+
+def check_sizes(path: Path, name: str, config: Config) -> None:
+    """Compare the tensors of a file with those of a model, before any is read or made.
+
+    Raises CheckpointError for the first that is missing, of another size or kind, or unknown.
+    """
+    stored = stored_sizes(path)
+    for key, (dtype, _) in stored.items():
+        if dtype not in DTYPES:
+            raise CheckpointError(f"{path.name}: {key[:100]} is stored as {dtype[:20]}, not read")
+    sizes = {key: shape for key, (_, shape) in stored.items()}
+    expected = model_sizes(name, config) | {ITEMS: tuple(config.input_spec.items)}
+    if difference := different_size(sizes, expected):
+        raise CheckpointError(f"{path.name} does not hold the weights it names: {difference}")
+
+
+def model_sizes(name: str, config: Config) -> dict[str, tuple[int, ...]]:
+    """Return the shape of each tensor of a model, without making it.
+
+    On torch's meta device a model takes no memory, however large its configuration says it is.
+    Raises CheckpointError where torch cannot count so far.
+    """
+    try:
+        with torch.device("meta"):
+            state = make_model(name, config).state_dict()
+    except (RuntimeError, ValueError, TypeError) as error:
+        raise CheckpointError(f"{name} cannot be made: {_first_line(error)}") from None
+    return {key: tuple(tensor.shape) for key, tensor in state.items()}
+
+
+def different_size(
+    found: Mapping[str, tuple[int, ...]], expected: Mapping[str, tuple[int, ...]]
+) -> str | None:
+    """Return the first difference between two lists of tensors, as a message says it; or None."""
+    for key, shape in sorted(expected.items()):
+        if key not in found:
+            return f"no {key}"
+        if found[key] != shape:
+            return f"{key} is of {found[key]}, the model's of {shape}"
+    unknown = sorted(found.keys() - expected.keys())
+    return f"{unknown[0][:100]!r} is not the model's" if unknown else None
 
 
 def digest(path: Path) -> str:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import re
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, get_args
 
 from safetensors import SafetensorError, safe_open
 
+from lookout.models.checkpoint.foreign import describe_foreign
 from lookout.models.errors import CheckpointError
 from lookout.models.input_spec import InputSpec, Memory
 from lookout.models.media.preprocess import VERSION, Preprocess
@@ -17,6 +22,9 @@ from lookout.models.scoring.calibration import Bounds
 FORMAT = 1
 METADATA_KEY = "lookout"
 SUFFIX = ".safetensors"
+MAX_DEPTH = 20
+MAX_HEADER_BYTES = 8 * 2**20
+"""A hundred times that of a large model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +66,29 @@ def read_header(path: Path) -> Header:
     Raises CheckpointError: missing, damaged, not Lookout's, or from a newer version.
     """
     try:
-        with safe_open(path, framework="numpy") as file:
-            metadata = file.metadata() or {}
+        stat = path.stat()
     except FileNotFoundError:
         raise CheckpointError(f"{path.name}: there is no such file") from None
     except OSError as error:
         raise CheckpointError(f"{path.name} cannot be read: {error.strerror or error}") from error
-    except SafetensorError as error:
-        raise CheckpointError(f"{path.name} is no readable checkpoint: {error}") from error
+    found = _read_once(path, stat.st_ino, stat.st_size, stat.st_mtime_ns)
+    if isinstance(found, str):
+        raise CheckpointError(found)
+    return found
+
+
+@lru_cache(maxsize=1024)
+def _read_once(path: Path, *_signature: int) -> Header | str:
+    """Return the header, or why there is none; read again only where the file has changed."""
+    try:
+        return _read(path)
+    except CheckpointError as error:
+        return str(error)
+
+
+def _read(path: Path) -> Header:
+    with opened(path) as file:
+        metadata = file.metadata() or {}
     if METADATA_KEY not in metadata:
         raise CheckpointError(
             f"{path.name} was not written by Lookout "
@@ -74,9 +97,32 @@ def read_header(path: Path) -> Header:
     return _parse(path, metadata[METADATA_KEY])
 
 
+@contextlib.contextmanager
+def opened(path: Path) -> Iterator[Any]:
+    """Open a safetensors file whose header is not too long, for its names, shapes and metadata.
+
+    Raises CheckpointError, in one line, which says what the file is instead.
+    """
+    try:
+        with path.open("rb") as start:
+            length = int.from_bytes(start.read(8), "little")
+        if (what := describe_foreign(path)) is not None:
+            raise CheckpointError(f"{path.name} {what}")
+        if MAX_HEADER_BYTES < length < path.stat().st_size:
+            raise CheckpointError(f"{path.name} is no readable checkpoint: its header is too long")
+        with safe_open(path, framework="numpy") as file:
+            yield file
+    except OSError as error:
+        raise CheckpointError(f"{path.name} cannot be read: {error.strerror or error}") from error
+    except SafetensorError as error:
+        reason = str(error).strip().partition("\n")[0][:200]
+        raise CheckpointError(f"{path.name} is no readable checkpoint: {reason}") from error
+
+
 def _parse(path: Path, text: str) -> Header:
     try:
         data = json.loads(text)
+        check_depth(data)
         if data["format"] != FORMAT or data["preprocess"]["version"] != VERSION:
             raise CheckpointError(f"{path.name} was written by another version of Lookout")
         calibration, spec = data["calibration"], data.get("needs")
@@ -89,19 +135,42 @@ def _parse(path: Path, text: str) -> Header:
             input_spec=_input_spec(spec) if spec else None,
             content_sha256=data.get("content_sha256"),
         )
+    except RecursionError:
+        raise CheckpointError(
+            f"{path.name} has a damaged header: it is nested too deeply"
+        ) from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CheckpointError(f"{path.name} has a damaged header: {error!r}") from error
+        reason = repr(error)[:200]
+        raise CheckpointError(f"{path.name} has a damaged header: {reason}") from error
+
+
+def check_depth(value: object) -> None:
+    """Raise ValueError for JSON nested deeper than MAX_DEPTH: it could not be copied or written."""
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        inner: list[object] = []
+        for one in level:
+            if isinstance(one, dict):
+                inner += one.values()
+            elif isinstance(one, list):
+                inner += one
+        level = inner
+    if level:
+        raise ValueError("it is nested too deeply")
 
 
 def _text(value: object) -> str:
-    if not isinstance(value, str):
+    if not isinstance(value, str) or not re.fullmatch(r"[!-~]{1,100}", value):
         raise TypeError(value)
     return value
 
 
 def _input_spec(data: dict[str, Any]) -> InputSpec:
     found = InputSpec(**data | {"items": tuple(data["items"])})
-    if found.memory not in get_args(Memory) or not 0 <= found.scored < found.frames:
+    counts = (found.frames, found.scored, *found.items)
+    if any(type(count) is not int or not 0 <= count < 2**31 for count in counts):
+        raise ValueError(found)
+    if found.memory not in get_args(Memory) or not found.scored < found.frames:
         raise ValueError(found)
     return found
 
@@ -111,10 +180,18 @@ def stored_precision(path: Path) -> str:
 
     path: a checkpoint that `read_header` takes.
     """
-    with safe_open(path, framework="numpy") as file:
-        names = file.keys()
-        found = {file.get_slice(name).get_dtype() for name in names}
+    found = {dtype for dtype, _ in stored_sizes(path).values()}
     return "float16" if "F16" in found else "float32"
+
+
+def stored_sizes(path: Path) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """Return dtype (as safetensors names it) and shape of each tensor, without reading it.
+
+    Raises CheckpointError.
+    """
+    with opened(path) as file:
+        slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118  no mapping
+        return {name: (one.get_dtype(), tuple(one.get_shape())) for name, one in slices.items()}
 
 
 def find_checkpoints(*folders: Path) -> dict[str, Path]:
@@ -122,5 +199,10 @@ def find_checkpoints(*folders: Path) -> dict[str, Path]:
 
     The first folder that has a name wins.
     """
-    found = {path.stem: path for folder in reversed(folders) for path in folder.glob(f"*{SUFFIX}")}
+    found = {
+        path.stem: path
+        for folder in reversed(folders)
+        for path in folder.glob(f"*{SUFFIX}")
+        if path.stem.isprintable()  # a name that is no text cannot be asked for
+    }
     return dict(sorted(found.items()))

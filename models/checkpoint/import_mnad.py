@@ -12,7 +12,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from lookout.models.base import Config
-from lookout.models.checkpoint.file import Checkpoint, digest
+from lookout.models.checkpoint.file import Checkpoint, different_size, digest, model_sizes
+from lookout.models.checkpoint.header import stored_sizes
 from lookout.models.errors import CheckpointError
 from lookout.models.media.preprocess import Preprocess
 from lookout.models.registry import make_config, make_model
@@ -30,6 +31,7 @@ def import_mnad(weights: Path) -> Checkpoint:
 
     Raises CheckpointError where the file is damaged or its tensors are not MNAD's.
     """
+    stored_sizes(weights)  # says what another file is
     try:
         tensors = load_file(weights)
     except (OSError, SafetensorError) as error:
@@ -60,12 +62,11 @@ def convert(tensors: dict[str, Tensor], name: str, provenance: dict[str, str]) -
     ):
         raise CheckpointError(f"{name} does not hold MNAD's weights and memory items (m_items)")
     config = _config_of(kept, items)
+    sizes = {key: tuple(tensor.shape) for key, tensor in kept.items()}
+    if difference := different_size(sizes, model_sizes("mnad-pred", config)):
+        raise CheckpointError(f"{name} does not fit MNAD, prediction: {difference}")
     model = make_model("mnad-pred", config)
-    try:
-        model.load_state_dict(kept)
-    except RuntimeError as error:
-        problem = str(error).strip().splitlines()[-1].strip()
-        raise CheckpointError(f"{name} does not fit MNAD, prediction: {problem}") from None
+    model.load_state_dict(kept)
     model.eval().requires_grad_(False)
     return Checkpoint(
         "mnad-pred", model, items, config, Preprocess(channel_order="bgr"), None, dict(provenance)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from fastapi import APIRouter
 
+from lookout.models.checkpoint.foreign import find_foreign
 from lookout.models.checkpoint.header import Header, find_checkpoints, read_header
 from lookout.models.errors import CheckpointError
 from lookout.service.api.dependencies import ServicesDep
@@ -20,12 +21,10 @@ router = APIRouter(prefix="/models", tags=["models"])
 @router.get("")
 def list_models(services: ServicesDep) -> ModelList:
     """Every checkpoint of the models folders; a damaged one says why it cannot be used."""
-    return ModelList(
-        items=[
-            model_view(*found)
-            for found in find_checkpoints(*services.settings.model_folders).items()
-        ]
-    )
+    folders = services.settings.model_folders
+    usable = [model_view(*found) for found in find_checkpoints(*folders).items()]
+    foreign = [ModelView(name=name, error=error) for name, error in find_foreign(*folders).items()]
+    return ModelList(items=usable + foreign)
 
 
 def choose_model(

@@ -215,11 +215,13 @@ def import_mnad(
 @models_app.command("models")
 def list_models() -> None:
     """List the checkpoints in the models folders, and the models that can be trained."""
+    from lookout.models.checkpoint.foreign import find_foreign  # noqa: PLC0415
     from lookout.models.checkpoint.header import find_checkpoints, read_header  # noqa: PLC0415
     from lookout.models.errors import CheckpointError  # noqa: PLC0415
     from lookout.models.registry import MODELS, make_config  # noqa: PLC0415
 
-    for name, path in find_checkpoints(*load_settings().model_folders).items():
+    folders = load_settings().model_folders
+    for name, path in find_checkpoints(*folders).items():
         try:
             header = read_header(path)
             spec = make_config(header.model, header.config).input_spec
@@ -229,6 +231,8 @@ def list_models() -> None:
         shape = f"{header.preprocess.width_px}x{header.preprocess.height_px}"
         calibrated = "calibrated" if header.calibration else "not calibrated"
         typer.echo(f"{name:24} {header.model:12} {shape:9} {calibrated:15} {spec}")
+    for name, reason in find_foreign(*folders).items():
+        typer.echo(f"{name:24} cannot be used: {reason}")
     typer.echo("\nlookout train --model:")
     for name in MODELS:
         typer.echo(f"{name:24} {make_config(name, {}).input_spec}")
