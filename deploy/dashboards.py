@@ -238,6 +238,7 @@ def inference() -> Dashboard:
     late = f"histogram_quantile(0.95, {rate('latency_seconds_bucket', by='camera, le')})"
     lag = rate("frames_dropped_total", 'reason="lag"')
     loads = each("lookout_worker_load", "stage, worker")
+    store_failures = "max(increase(lookout_store_failures_total[1h]))"
     decisions = f"sum by (decision) ({rate('memory_decisions_total', by='camera, decision')})"
     panels: list[Panel] = [
         number("Workers", "At each stage.", "none", SOME_GOOD, WORKERS, width=12),
@@ -282,7 +283,12 @@ def inference() -> Dashboard:
             "How often a guarded memory went back to the trained one.",
             "none",
             (each("increase(lookout_memory_rollbacks_total[1h])"), "{{camera}}"),
-            width=24,
+        ),
+        lines(
+            "Store failures",
+            "Attempts to save or take over a camera that failed unexpectedly.",
+            "none",
+            (store_failures, "failed"),
         ),
     ]
     return board("lookout-inference", "Lookout: inference", "Is there enough of it?", panels)

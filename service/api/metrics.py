@@ -22,7 +22,7 @@ from lookout.service.core.camera import Camera
 from lookout.service.core.messages import CameraStatus, FrameId, InferenceReport
 from lookout.service.core.metrics import Metric
 from lookout.service.core.stages import ALERTING, INFERENCE, INGEST, REPORTING_NAMES
-from lookout.service.storage.bus.counters import DROPPED, WINDOW
+from lookout.service.storage.bus.counters import DROPPED, STORE_FAILURES, WINDOW
 from lookout.service.storage.bus.reports import Overview
 from lookout.service.storage.redis.connect import UNAVAILABLE
 from lookout.service.storage.store.alerts import AlertingOverview
@@ -84,6 +84,7 @@ class StateCollector(Collector):
         counted = self._services.bus.stage_counters(INFERENCE.name)
         for metric in (metrics.BATCH, metrics.STEP):
             yield histogram_family(metric, {(): counted})
+        yield family(metrics.STORE_FAILURES, {(): counted.get(STORE_FAILURES, 0)})
         counters = self._services.bus.stage_counters(ALERTING.name)
         yield delivery_family(counters)
 

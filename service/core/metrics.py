@@ -112,6 +112,12 @@ STEP = Metric(
     bounds=(0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 1, 2),
 )
 
+STORE_FAILURES = Metric(
+    "lookout_store_failures_total",
+    "counter",
+    "Attempts to save or take over a camera that failed unexpectedly, the store being there.",
+)
+
 # Alerting, all workers together
 DELIVERIES = Metric(
     "lookout_deliveries_total",
@@ -221,7 +227,7 @@ ALL: Mapping[str, tuple[Metric, ...]] = {
         CLOSED_BEHIND,
         REFUSED,
     ),
-    "Inference, all workers together": (BATCH, STEP),
+    "Inference, all workers together": (BATCH, STEP, STORE_FAILURES),
     "Alerting, all workers together": (DELIVERIES,),
     "Each camera": (
         STATE,

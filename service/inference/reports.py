@@ -10,19 +10,27 @@ from lookout.service.core.messages import InferenceReport
 from lookout.service.inference.camera_lines import CameraLines
 from lookout.service.inference.ownership import Ownership
 from lookout.service.storage.bus.bus import Bus
+from lookout.service.storage.bus.counters import STORE_FAILURES
 
 
 class StageCounters:
-    """Counts forward passes until the bus adds them to those of the other workers."""
+    """Counts what this worker did until the bus adds it to that of the other workers."""
 
     def __init__(self, stage: str) -> None:
         self._stage = stage
         self._unsent: Counter[str] = Counter()
+        self._failures = 0
 
     def add_step(self, frames: int, seconds: float) -> None:
         """Count one forward pass."""
         self._unsent.update(metrics.observed(metrics.BATCH, frames))
         self._unsent.update(metrics.observed(metrics.STEP, seconds))
+
+    def set_store_failures(self, failures: int) -> None:
+        """Count the store's failures; `failures`: of this worker, since it started."""
+        if failures > self._failures:
+            self._unsent[STORE_FAILURES] += failures - self._failures
+            self._failures = failures
 
     def flush(self, bus: Bus) -> None:
         """Send the counts. Raises one of UNAVAILABLE; they are sent the next time then."""

@@ -158,6 +158,7 @@ class InferenceWorker:
         self.lines.keep_checkpoints({camera.model for camera in cameras.values()})
         self.lines.end_sessions()
         report(self.bus, self.lines, self.ownership)
+        self.counters.set_store_failures(self.link.failures)
         self.counters.flush(self.bus)
 
     def follow_leases(self) -> None:

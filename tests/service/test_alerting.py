@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from functools import partial
 from pathlib import Path
@@ -19,7 +20,7 @@ from lookout.service.core.settings import Settings
 from lookout.service.ownership.assignment import Assignment
 from lookout.service.ownership.leases import open_leases
 from lookout.service.storage.bus.bus import Bus
-from lookout.service.storage.pictures import check_room, picture_path
+from lookout.service.storage.pictures import DAY_S, check_room, keep, picture_path
 from lookout.service.storage.redis import keys
 from lookout.service.storage.redis.connect import connect
 from lookout.service.storage.store.store import Store
@@ -535,3 +536,52 @@ def test_a_heatmap_that_was_trimmed_is_not_waited_for(
     alerting.step()
     assert sorted(asked) == sorted(names)
     assert all(store.open_alerts(name) for name in names)
+
+
+@pytest.mark.parametrize("kept_days", [1.0, 90.0])
+def test_the_stage_removes_what_is_kept_too_long(
+    settings: Settings,
+    bus: Bus,
+    store: Store,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    kept_days: float,
+) -> None:
+    """LOOKOUT_ALERTS_KEPT_DAYS, in the loop of a stage that runs; the first time after its start,
+    then again and again.
+    """
+    monkeypatch.setattr(worker, "FIRST_SWEEP_S", 0.0)
+    monkeypatch.setattr(worker, "SWEEP_EVERY_S", 0.1)
+    store.add_camera(camera("gate"))
+    two_days_ago = time.time() - 2 * DAY_S
+
+    def save_old_alert(seq: int) -> Path:
+        alert = Alert(
+            f"gate:1000-{seq}",
+            "gate",
+            "closed",
+            two_days_ago,
+            two_days_ago + 1,
+            0.5,
+            0.9,
+            two_days_ago,
+        )
+        store.save_alerting("gate", NEWEST, {}, [AlertEvent("new", alert)])
+        picture = picture_path(tmp_path, alert.id)
+        keep(picture, b"jpeg")
+        return picture
+
+    first = save_old_alert(1)
+    kept = settings.model_copy(update={"alerts_kept_days": kept_days})
+    with stage.working(worker.run, kept):
+        if kept_days > 2:
+            very_old = picture_path(tmp_path, "gone:1-1")
+            keep(very_old, b"jpeg")
+            os.utime(very_old, (1.0, 1.0))
+            wait_until(lambda: not very_old.exists(), "all has been looked at")
+            assert [alert.id for alert in alerts(store)] == ["gate:1000-1"]
+            assert first.exists()
+        else:
+            wait_until(lambda: not alerts(store) and not first.exists(), "the first is removed")
+            second = save_old_alert(2)
+            wait_until(lambda: not alerts(store) and not second.exists(), "the second is removed")

@@ -463,6 +463,8 @@ def test_what_all_workers_do_is_told_together(api: Api, gate: None, bus: Bus, ur
         with closing(connect(urls.bus)) as client:
             counters = StageCounters("inference")
             counters.add_step(frames, seconds)
+            for failures in (0, 2, 2, 3):
+                counters.set_store_failures(failures)
             counters.flush(Bus(client, frames_kept=16, scores_kept=16, heats_kept=16))
     token = own(bus, "gate", "inference")
     for seq in range(2):
@@ -477,6 +479,7 @@ def test_what_all_workers_do_is_told_together(api: Api, gate: None, bus: Bus, ur
         'lookout_batch_frames_bucket{le="2"} 1.0',
         'lookout_batch_frames_bucket{le="8"} 2.0',
         "lookout_step_seconds_count 2.0",
+        "lookout_store_failures_total 6.0",
         "lookout_step_seconds_sum 0.54",
         'lookout_latency_seconds_bucket{camera="gate",le="0.5"} 0.0',
         'lookout_latency_seconds_bucket{camera="gate",le="1"} 2.0',

@@ -24,6 +24,7 @@ from lookout.service.inference.camera_lines import CameraLines
 from lookout.service.inference.scorers import Scorers
 from lookout.service.inference.worker import run
 from lookout.service.storage.bus.bus import Bus
+from lookout.service.storage.bus.counters import STORE_FAILURES
 from lookout.service.storage.bus.outcomes import Outcome
 from lookout.service.storage.redis.connect import connect
 from lookout.service.storage.redis.embedded import RedisServer
@@ -440,6 +441,26 @@ def test_a_store_that_hangs_holds_up_no_score(bus: Bus, settings: Settings, tmp_
                 )
             finally:
                 server.process.send_signal(signal.SIGCONT)
+
+
+def test_what_fails_at_the_store_is_counted(
+    bus: Bus, store: Store, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failures = iter([RuntimeError("unexpected")] * 2)
+    real = Store.begin_ownership
+
+    def flaky(self: Store, camera: str) -> tuple[int, Snapshot | None]:
+        if failure := next(failures, None):
+            raise failure
+        return real(self, camera)
+
+    monkeypatch.setattr(Store, "begin_ownership", flaky)
+    store.add_camera(camera("a"))
+    with working(settings):
+        wait_until(lambda: reports(bus, "a", "online"), "it is taken over")
+        wait_until(
+            lambda: bus.stage_counters("inference").get(STORE_FAILURES) == 2, "both are counted"
+        )
 
 
 def test_a_users_checkpoint_stands_beside_those_of_the_package(tmp_path: Path) -> None:

@@ -117,14 +117,19 @@ def test_base_images_are_pinned_and_can_be_replaced() -> None:
 def test_only_inference_carries_torch_and_nothing_runs_as_root() -> None:
     built = targets()
     with_engine = [stage.name for stage in STAGES if stage.needs_engine]
-    assert [name for name, text in built.items() if "[engine]" in text] == with_engine
-    assert {name for name, text in built.items() if "USER 10001" in text} == {
-        "light",
-        "camera",
-        "inference",
-    }
+    assert [name for name, text in built.items() if "[engine]" in text] == ["engine"]
+    assert [name for name, text in built.items() if "--from=engine " in text] == with_engine
+    assert "FROM engine " not in DOCKERFILE.read_text()
+    assert {name for name, text in built.items() if "USER 10001" in text} == {"light", "camera"}
+    assert not [name for name, text in built.items() if "USER root" in text or "USER 0" in text]
     from_light = set(re.findall(r"^FROM light AS (\w+)$", DOCKERFILE.read_text(), re.MULTILINE))
-    assert set(NAMES) == {*with_engine, *from_light - {"clip"}}
+    assert set(NAMES) == from_light - {"clip"}
+
+
+def test_no_two_targets_repeat_an_instruction() -> None:
+    lines = re.sub(r"^#.*\n|\\\n", "", DOCKERFILE.read_text(), flags=re.MULTILINE).splitlines()
+    doing = [line for line in lines if line.startswith(("COPY", "RUN", "WORKDIR", "ENTRYPOINT"))]
+    assert sorted(doing) == sorted(set(doing))
 
 
 def test_no_file_names_a_stage_that_is_not_there() -> None:

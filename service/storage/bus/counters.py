@@ -25,6 +25,9 @@ DROPPED = "dropped_"
 WINDOW = "window"
 """A reason that is no loss: the first frames of a session only fill the window."""
 
+STORE_FAILURES = "store_failures"
+"""Counter of the stage `inference`."""
+
 
 class Counters(Server):
     """Counters in Redis, which start at zero when the bus restarts."""
