@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from pathlib import Path
+from typing import cast
 
 import av
 import numpy as np
+from av.video.stream import VideoStream
 
 from lookout.models.arrays import Pixels
 
@@ -39,19 +41,30 @@ def write_clip(
     times_s: Sequence[float] | None = None,
     options: dict[str, str] | None = None,
     container_options: dict[str, str] | None = None,
+    codec: str = "libx264",
+    pix_fmt: str = "yuv420p",
+    kind: str | None = None,
+    display_matrix: Sequence[int] | None = None,
 ) -> Path:
-    """Write numbered frames as H.264 at `fps`, or at the times given; `size_px`: width, height."""
+    """Write numbered frames, as H.264 unless said otherwise, at `fps` or at the times given.
+
+    size_px: width, height; kind: libav's name of the container, None: by the path's end;
+    display_matrix: 9 numbers, as the container is to say how pictures are turned.
+    """
     width_px, height_px = size_px
-    with av.open(str(path), "w", options=container_options or {}) as container:
-        stream = container.add_stream("libx264", rate=fps, options=options or {})
-        stream.width, stream.height, stream.pix_fmt = width_px, height_px, "yuv420p"
-        stream.time_base = stream.codec_context.time_base = Fraction(1, TICKS)
+    with av.open(str(path), "w", format=kind, options=container_options or {}) as container:
+        stream = cast(VideoStream, container.add_stream(codec, rate=fps, options=options or {}))
+        stream.width, stream.height, stream.pix_fmt = width_px, height_px, pix_fmt
+        if display_matrix:
+            stream.set_display_matrix(display_matrix)
+        ticks = TICKS if codec == "libx264" else fps  # older codecs count in frames
+        stream.time_base = stream.codec_context.time_base = Fraction(1, ticks)
         for index, number in enumerate(numbers):
             frame = av.VideoFrame.from_ndarray(
                 numbered(number, width_px, height_px), format="rgb24"
             )
             at_s = times_s[index] if times_s else index / fps
-            frame.pts, frame.time_base = round(at_s * TICKS), Fraction(1, TICKS)
+            frame.pts, frame.time_base = round(at_s * ticks), Fraction(1, ticks)
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
     return path

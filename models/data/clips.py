@@ -13,8 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lookout.models.arrays import Pixels
-from lookout.models.data.image_folder import holds_images, natural, read_folder_info, read_images
-from lookout.models.errors import DataError
+from lookout.models.data.image_folder import (
+    holds_images,
+    is_image,
+    natural,
+    read_folder_info,
+    read_images,
+)
+from lookout.models.errors import DataError, VideoError
 from lookout.models.media.clip_reader import (
     ClipInfo,
     OnFrame,
@@ -23,9 +29,8 @@ from lookout.models.media.clip_reader import (
     read_info,
     read_parts,
 )
+from lookout.models.media.container import NAMED, TAKEN, open_video, video_stream
 from lookout.models.media.preprocess import Preprocess
-
-SUFFIXES = frozenset({".mp4", ".avi", ".mkv", ".mov", ".webm", ".ts", ".m4v", ".mpg", ".mpeg"})
 
 TRAIN = ("train", "Train", "training/frames", "training/videos", "training_videos", "training")
 TEST = ("test", "Test", "testing/frames", "testing/videos", "testing_videos", "testing")
@@ -34,23 +39,39 @@ TEST = ("test", "Test", "testing/frames", "testing/videos", "testing_videos", "t
 MASKS = "_gt"
 """Ending of Ped2's folders of masks, which lie among the test clips."""
 
+LABELS = ("labels.json",)
+LABEL_SUFFIXES = (".mat", ".npy", ".npz")
+"""Files that belong to a set and are no clips."""
+
+MOST_NAMED = 5  # of what is left out
+
 MEMORY_SHARE = 0.5
 """Of the machine's memory that footage may take."""
 
 SMALLEST = Preprocess(height_px=1, width_px=1)
 
 
-def train_clips(data: Path) -> list[Path]:
+OnLeftOut = Callable[[str], None]
+"""Gets a line that names what is in a folder of clips and is none."""
+
+
+def ignore(_: str) -> None:
+    """Do nothing."""
+
+
+def train_clips(data: Path, on_left_out: OnLeftOut = ignore) -> list[Path]:
     """Return the normal clips: of a folder in TRAIN, else of `data`. Raises DataError for none."""
-    return clips_in(next((data / name for name in TRAIN if (data / name).is_dir()), data))
+    folder = next((data / name for name in TRAIN if (data / name).is_dir()), data)
+    return clips_in(folder, on_left_out)
 
 
-def evaluation_clips(data: Path) -> list[Path]:
+def evaluation_clips(data: Path, on_left_out: OnLeftOut = ignore) -> list[Path]:
     """Return the test clips: of a folder in TEST, else of `data`. Raises DataError for none."""
-    return clips_in(next((data / name for name in TEST if (data / name).is_dir()), data))
+    folder = next((data / name for name in TEST if (data / name).is_dir()), data)
+    return clips_in(folder, on_left_out)
 
 
-def clips_in(data: Path) -> list[Path]:
+def clips_in(data: Path, on_left_out: OnLeftOut = ignore) -> list[Path]:
     """Return video files and folders of images in natural order, or `data` itself if it is one.
 
     Raises DataError where there is none, or two have the same name.
@@ -59,28 +80,52 @@ def clips_in(data: Path) -> list[Path]:
         return [data]
     if not data.is_dir():
         raise DataError(f"there is no folder {data}")
-    clips = sorted(filter(is_clip, data.iterdir()), key=natural)
+    shown = [path for path in data.iterdir() if not path.name.startswith(".")]
+    reasons = {path: left_out_reason(path) for path in sorted(shown, key=natural)}
+    clips = [path for path, reason in reasons.items() if reason is None]
     if not clips and holds_images(data):
         return [data]
+    named = [f"{path.name} ({reason})" for path, reason in reasons.items() if reason]
+    left_out = ", ".join(named[:MOST_NAMED])
+    if len(named) > MOST_NAMED:
+        left_out += f" and {len(named) - MOST_NAMED} more"
     if not clips:
-        raise DataError(
-            f"{data} holds no video clip ({', '.join(sorted(SUFFIXES))}) and no folder of images"
-        )
+        found = f"; in it: {left_out}" if named else ""
+        raise DataError(f"{data} holds no video clip ({TAKEN}) and no folder of images{found}")
     stems: set[str] = set()
     for path in clips:
         if path.stem in stems:
             raise DataError(f"{data} holds two clips named {path.stem}")
         stems.add(path.stem)
+    if named:
+        on_left_out(f"left out of {data}: {left_out}")
     return clips
 
 
-def is_clip(path: Path) -> bool:
-    """Return whether a path is a video by its name, or a folder of images."""
-    if path.name.startswith("."):
-        return False
+def left_out_reason(path: Path) -> str | None:
+    """Return why a path is no clip: empty where that is as it should be; None for a clip."""
     if path.is_dir():
-        return not path.name.endswith(MASKS) and holds_images(path)
-    return path.suffix.lower() in SUFFIXES
+        if path.name.endswith(MASKS) or not any(path.iterdir()):
+            return ""
+        return None if holds_images(path) else "a folder without images"
+    if path.name in LABELS or path.suffix.lower() in LABEL_SUFFIXES:
+        return ""
+    return None if NAMED.fullmatch(path.name) else no_recording_reason(path)
+
+
+def no_recording_reason(path: Path) -> str | None:
+    """Return why a file is no recording, by its content; None for a recording."""
+    if is_image(path):
+        return "one image"
+    if not path.is_file():  # a pipe would be waited for
+        return "no file"
+    try:
+        with open_video(path) as container:
+            video_stream(container)
+    except VideoError as error:
+        reason = str(error).removeprefix(f"{path.name} cannot be opened as a video: ")
+        return "no recording" if reason.startswith("Invalid data") else reason
+    return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,21 +5,21 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import av.error
 
 from lookout.models.arrays import Pixels
 from lookout.models.errors import VideoError
-from lookout.models.media.decode import (
+from lookout.models.media.container import (
     MAX_FPS,
     open_video,
-    pictures,
     reason,
     usual_step_s,
     video_stream,
 )
+from lookout.models.media.decode import pictures
 from lookout.models.media.preprocess import FrameBuffer, Preprocess
 from lookout.models.media.timeline import Sampler, Timeline
 
@@ -127,7 +127,10 @@ def named_errors(path: Path) -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True)
 class ClipInfo:
-    """Facts that a clip announces before it is decoded; a header may be wrong."""
+    """Facts that a clip announces before it is decoded; a header may be wrong.
+
+    The size is that of the pictures as they are shown.
+    """
 
     frames: int  # 0 where it does not say
     fps: float | None  # on average; None where it does not say
@@ -156,4 +159,10 @@ def read_info(path: Path) -> ClipInfo:
             duration_s = float(stream.duration * stream.time_base)
         fps = float(stream.average_rate or 0)
         known_fps = fps if 0 < fps < MAX_FPS else None  # libav says 0 or 1000 for an unknown one
-        return ClipInfo(int(stream.frames), known_fps, stream.width, stream.height, duration_s)
+        info = ClipInfo(int(stream.frames), known_fps, stream.width, stream.height, duration_s)
+        # Whether it is shown turned is known with the first picture alone.
+        with contextlib.suppress(av.error.FFmpegError, VideoError):
+            for picture in pictures(container, live=True):
+                height_px, width_px, _ = picture.rgb.shape
+                return replace(info, width_px=width_px, height_px=height_px)
+    return info

@@ -7,26 +7,21 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import av
 import av.container
 import av.error
 import numpy as np
 
 from lookout.models.arrays import Pixels
 from lookout.models.errors import NoPictureError, VideoError
+from lookout.models.media.container import video_stream
 
-FILE_FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,flv,h264,hevc,m4v,mjpeg,ogg"
-"""Containers that hold their own frames: a playlist could name any other file or host."""
-
-FILE_OPTIONS = {"protocol_whitelist": "file", "format_whitelist": FILE_FORMATS}
 BROKEN_IN_A_ROW = 100  # packets that cannot be decoded before a file counts as broken
 TORN = 4  # pictures after lost packets that may be torn, keyframe or not: the decoder holds some
 TAINTED = 100  # pictures at most that wait for a keyframe: with intra refresh there is never one
-USUAL_FPS = 25.0  # of a stream that says no frame rate, or nonsense
-MAX_FPS = 1000.0
+
+DISPLAY_MATRIX = "DISPLAYMATRIX"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,34 +30,6 @@ class Picture:
 
     pts_s: float | None  # s since the stream's own zero; None where the stream does not say
     rgb: Pixels  # (H, W, 3) uint8
-
-
-def reason(error: Exception) -> str:
-    """Return libav's message without the address that it is about."""
-    if isinstance(error, av.error.FFmpegError):
-        return str(error.strerror or type(error).__name__)
-    return str(error) or type(error).__name__
-
-
-def open_video(path: Path) -> av.container.InputContainer:
-    """Open a video file; close it, or use it as a context manager.
-
-    Raises VideoError where it is missing, no video, or of a format that is not accepted.
-    """
-    try:
-        return av.open(str(path), options=FILE_OPTIONS)
-    except (av.error.FFmpegError, OSError, ValueError) as error:
-        raise VideoError(f"{path.name} cannot be opened as a video: {reason(error)}") from error
-
-
-def video_stream(container: av.container.InputContainer) -> Any:
-    """Return the first video stream. Raises VideoError where there is none that can be decoded."""
-    if not container.streams.video:
-        raise VideoError("there is no video in it")
-    stream = container.streams.video[0]
-    if stream.codec_context is None:
-        raise VideoError("its video is of a kind that cannot be decoded here")
-    return stream
 
 
 @dataclass(slots=True)
@@ -109,7 +76,7 @@ def pictures(
     packets_lost: Callable[[], bool] = lambda: False,
     patience_s: float = math.inf,
 ) -> Iterator[Picture]:
-    """Yield the pictures of the first video stream in the order of display.
+    """Yield the pictures of the video track, upright, in the order of display.
 
     Damage is passed over, up to the next keyframe. `on_damage` is called for each packet that
     cannot be decoded and each damaged picture; `packets_lost` returns whether packets were lost
@@ -138,7 +105,8 @@ def pictures(
             if damage.accepts(frame):
                 # libswscale's full conversion keeps the gray values of a full-range stream
                 # (yuvj420p, as Ped2's) exactly.
-                yield Picture(frame.time, np.asarray(frame.to_ndarray(format="rgb24"), np.uint8))
+                rgb = np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
+                yield Picture(frame.time, np.ascontiguousarray(turned(rgb, frame)))
                 since_s = time.monotonic()  # the consumer's time is not the stream's silence
             else:
                 on_damage()
@@ -188,10 +156,24 @@ def decoded_packets(
         raise
 
 
-def usual_step_s(container: av.container.InputContainer) -> float:
-    """Return the usual distance of two frames in seconds, as the container has it."""
-    for stream in container.streams.video[:1]:
-        fps = float(stream.average_rate or stream.guessed_rate or 0)
-        if 0 < fps <= MAX_FPS:
-            return 1 / fps
-    return 1 / USUAL_FPS
+def turned(rgb: Pixels, frame: Any) -> Pixels:
+    """Return a picture as it is to be shown: (H, W, 3) uint8 RGB, turned and mirrored.
+
+    frame: the av.VideoFrame of `rgb`. Its display matrix, of the container or the stream, maps
+    decoded to shown coordinates; of an odd angle the nearest right one is taken.
+    """
+    try:
+        matrix = frame.side_data.get(DISPLAY_MATRIX)
+    except ValueError:  # PyAV knows not every kind of side data, and then shows none
+        return np.rot90(rgb, round(frame.rotation / 90))
+    if matrix is None:
+        return rgb
+    x_of_x, y_of_x, _, x_of_y, y_of_y = np.frombuffer(matrix, np.int32)[:5].tolist()
+    if abs(x_of_y) + abs(y_of_x) > abs(x_of_x) + abs(y_of_y):
+        rgb = rgb.transpose(1, 0, 2)
+        x_of_x, y_of_y = x_of_y, y_of_x
+    if x_of_x < 0:
+        rgb = rgb[:, ::-1]
+    if y_of_y < 0:
+        rgb = rgb[::-1]
+    return rgb

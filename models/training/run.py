@@ -175,8 +175,10 @@ def load_footage(
         raise DataError("--held-out and --validate: take one of them")
     t_length = config.input_spec.frames
     reading = Reading(request.sample_fps, observer.on_message, on_frame)
-    clips = train_clips(request.data)
-    others = train_clips(request.validate) if request.validate else []
+    clips = train_clips(request.data, observer.on_message)
+    others = []
+    if request.validate:
+        others = train_clips(request.validate, observer.on_message)
     memory = MemoryLimit(clips + others, preprocess, request.sample_fps)
     footage = Footage.load(clips, preprocess, t_length, reading, memory)
     seed = request.options.seed

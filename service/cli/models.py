@@ -52,7 +52,7 @@ def calibrate(
 
     where = choose_device(device)
     loaded = load_checkpoint(checkpoint)
-    clips = train_clips(data)
+    clips = train_clips(data, typer.echo)
     with frames_bar(clips, "calibrating", loaded.config.input_spec.frames, sample_fps) as on_frame:
         done = calibrate.calibrate(
             loaded,
@@ -160,7 +160,8 @@ def evaluate(
     loaded = load_checkpoint(checkpoint)
     rule = update_rule(loaded, update, gate)
     scorer = Scorer(loaded, where, chosen)
-    with frames_bar(evaluation_clips(data), "scoring", scorer.t_length) as on_frame:
+    clips = evaluation_clips(data, typer.echo)
+    with frames_bar(clips, "scoring", scorer.t_length) as on_frame:
         found = evaluate.evaluate(
             scorer,
             data,
@@ -195,7 +196,7 @@ def evaluate(
     if plots is not None:
         tables.write_plots(plots, found)
     if report is not None:
-        write_text(report, as_html(found, evaluation_clips(data), options))
+        write_text(report, as_html(found, clips, options))
 
 
 @models_app.command("import-mnad")

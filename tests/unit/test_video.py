@@ -11,7 +11,8 @@ import pytest
 
 from lookout.models.errors import NoPictureError, VideoError
 from lookout.models.media.clip_reader import ClipInfo, read_clip, read_info
-from lookout.models.media.decode import TAINTED, DamageFilter, open_video, pictures
+from lookout.models.media.container import open_video
+from lookout.models.media.decode import TAINTED, DamageFilter, pictures
 from lookout.models.media.preprocess import Preprocess
 from tests.clips import damage, number_in, write_clip, write_sound
 from tests.conftest import SHARED

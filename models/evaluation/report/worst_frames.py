@@ -12,7 +12,8 @@ from lookout.models.arrays import Cells, HeatMap, Pixels
 from lookout.models.data.image_folder import images_at
 from lookout.models.evaluation.clip_scores import ClipScores
 from lookout.models.evaluation.evaluate import Evaluation
-from lookout.models.media.decode import open_video, pictures
+from lookout.models.media.container import open_video
+from lookout.models.media.decode import pictures
 from lookout.models.vision.overlay import jpeg, overlay
 
 HOW_MANY = 6

@@ -19,7 +19,7 @@ from typing import NoReturn, TextIO
 
 from lookout.models.checkpoint.header import find_checkpoints, read_header
 from lookout.models.errors import CheckpointError
-from lookout.models.media.decode import usual_step_s
+from lookout.models.media.container import usual_step_s
 from lookout.models.media.preprocess import Preprocess
 from lookout.models.media.timeline import Sampler, Timeline
 from lookout.service.core import urls

@@ -19,7 +19,8 @@ import av.error
 import av.logging
 
 from lookout.models.errors import NoPictureError, VideoError
-from lookout.models.media.decode import Picture, open_video, pictures, reason
+from lookout.models.media.container import open_video, reason
+from lookout.models.media.decode import Picture, pictures
 from lookout.service.core import urls
 from lookout.service.core.camera import Camera, Transport
 from lookout.service.core.errors import SourceLostError, SourceRefusedError, SourceStalledError
