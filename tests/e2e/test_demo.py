@@ -18,6 +18,7 @@ from selenium.webdriver.remote.webelement import WebElement
 
 from lookout.models.checkpoint.header import read_header
 from lookout.service.core.settings import SHIPPED_MODELS
+from lookout.service.demo.scene import write_demo_video
 from tests.clips import write_clip
 from tests.e2e.browser import browser, complaints
 from tests.e2e.service_process import Output, command
@@ -38,6 +39,12 @@ class Demo:
 
     def get(self, path: str) -> httpx.Response:
         return httpx.get(f"{self.address}/api/v1{path}", timeout=10).raise_for_status()
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> None:
+    """Draw half a minute of the scene where the demo looks for the whole."""
+    write_demo_video(tmp_path / "demo" / "media" / "square.mp4", seconds=30)
 
 
 @pytest.fixture
@@ -91,6 +98,7 @@ def test_the_cyclist_is_an_alert_on_the_page_within_a_minute(demo: Demo) -> None
     assert any("scores, the newest: value" in line for line in demo.output.lines)
 
 
+@pytest.mark.usefixtures("scene")
 def test_ctrl_c_ends_every_process_in_time(demo: Demo) -> None:
     wait_until(lambda: demo.get("/cameras/demo").json()["scores"] > 0, "scores come", 20)
     processes = [*demo.processes, *demo.processes[0].children(recursive=True)]

@@ -16,6 +16,7 @@ import psutil  # type: ignore[import-untyped]
 import pytest
 
 from lookout import __version__
+from lookout.service.demo.scene import write_demo_video
 from tests.e2e.service_process import command
 
 ROOT = Path(__file__).parents[2]
@@ -135,6 +136,7 @@ def test_the_demo_scores_beside_hostile_modules_and_ends(
 ) -> None:
     monkeypatch.delenv("PYTHONPATH", raising=False)
     monkeypatch.chdir(hostile)
+    write_demo_video(hostile / "data" / "demo" / "media" / "square.mp4", seconds=30)
     with command(["demo"], program=[str(installed.script)], data_dir="data") as (process, output):
         output.wait_for(" scores, the newest: ", FIRST_SCORE_LIMIT_S)
         main = psutil.Process(process.pid)
