@@ -13,8 +13,9 @@ from lookout.models.scoring.alert_policy import (
     PolicyEvent,
     PolicyState,
 )
+from lookout.service.alerting.silence import IdleTime
 from lookout.service.core.camera import AlertSettings
-from lookout.service.core.messages import Alert, AlertEvent, Score
+from lookout.service.core.messages import Alert, AlertEvent, FrameId, Score
 from lookout.service.core.settings import Settings
 from lookout.service.storage.redis import codec
 
@@ -116,3 +117,14 @@ class CameraAlerts:
                 fields[name] = fields.pop(stored)
         state = PolicyState(**fields, is_open=alert is not None)
         return cls(codec.checked(PolicyState, asdict(state)), alert)
+
+
+@dataclass(slots=True)
+class FollowedCamera:
+    """A camera that an alerting worker owns."""
+
+    epoch: int  # of its ownership, which every write shows
+    policy: AlertPolicy
+    alerts: CameraAlerts
+    saved: FrameId | None  # the cursor in the store
+    idle: IdleTime = field(default_factory=IdleTime)

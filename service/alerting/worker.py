@@ -7,18 +7,19 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from lookout.models.scoring.alert_policy import AlertPolicy
 from lookout.service.alerting.alert_pictures import AlertPictures, about
-from lookout.service.alerting.camera_policy import CameraAlerts, policy_of
+from lookout.service.alerting.camera_policy import CameraAlerts, FollowedCamera, policy_of
 from lookout.service.alerting.deliveries import SINK_LEASES, Delivery
+from lookout.service.alerting.silence import Reports
 from lookout.service.alerting.sinks import open_sinks
 from lookout.service.core.camera import AlertSettings, Camera
 from lookout.service.core.errors import BrokenMessageError
 from lookout.service.core.messages import AlertEvent, FrameId, Score
 from lookout.service.core.settings import Settings
-from lookout.service.core.stages import ALERTING
+from lookout.service.core.stages import ALERTING, INFERENCE
 from lookout.service.core.throttle import OutageLog
 from lookout.service.ownership.assignment import Assignment
 from lookout.service.ownership.camera_watcher import CameraWatcher
@@ -34,7 +35,7 @@ log = logging.getLogger(__name__)
 
 IDLE_S = 0.05
 RETRY_AFTER_S = 0.5  # a server that answers a ping may still refuse writes
-FOLLOW_EVERY_S = 0.5  # cameras, leases, quiet cameras, cursors
+FOLLOW_EVERY_S = 0.5  # cameras, leases, silent cameras, cursors
 ABANDONED_EVERY_S = 5.0
 FIRST_SWEEP_S = 60.0  # after the start
 SWEEP_EVERY_S = 3600.0  # expired alerts and pictures are removed
@@ -77,17 +78,6 @@ def run(settings: Settings, stop: threading.Event) -> None:
         worker.end()
 
 
-@dataclass
-class FollowedCamera:
-    """A camera that this worker owns."""
-
-    epoch: int  # of its ownership, which every write shows
-    policy: AlertPolicy
-    alerts: CameraAlerts
-    saved: FrameId | None  # the cursor in the store
-    scored_at: float = field(default_factory=time.monotonic)  # when its last score was read
-
-
 class AlertingWorker:
     """Follows the cameras it owns. After a loss of Redis or of a camera nothing is kept here: the
     store has the state, and replayed scores cause the same alerts under the same ids.
@@ -116,18 +106,26 @@ class AlertingWorker:
     def start_over(self) -> None:
         """Forget the state of every camera; the next step reads it from the store."""
         self.followed: dict[str, FollowedCamera] = {}
-        self._follower = ScoreFollower(self._bus)
+        self._reports: dict[str, Reports] = {}  # to judge once everything is read
+        self._follower = ScoreFollower(self._bus, MAX_SCORES)
         self._follow_due = 0.0
 
     def step(self) -> bool:
         """Handle the new scores; return False where there is none. Raises one of UNAVAILABLE."""
-        now = time.monotonic()
+        return self.turn(time.monotonic())
+
+    def turn(self, now: float) -> bool:
+        """Do the work of `step` at `now` (monotonic s)."""
         if now >= self._follow_due:
             self._follow_due = now + FOLLOW_EVERY_S
             self.follow(now)
+        before = dict(self._follower.cursors)
         scores = self._follower.poll()
         for camera, new in scores.items():
+            self.note_unread(camera, before[camera], new[0].id)
             self.handle(camera, new)
+        for camera in self._reports.keys() - scores.keys():
+            self.close_ended(camera, self._reports.pop(camera))
         return bool(scores)
 
     def end(self) -> None:
@@ -140,7 +138,7 @@ class AlertingWorker:
             log.warning("the last cursors were not saved: %s", error)
 
     def follow(self, now: float) -> None:
-        """Follow leases and cameras: take over, give up, notice quiet cameras, save cursors."""
+        """Follow leases and cameras: take over, give up, read reports, save cursors."""
         changes = self._leases.poll()
         for camera in changes.lost & self.followed.keys():
             self.lose(camera)
@@ -150,7 +148,8 @@ class AlertingWorker:
         if cameras is None:
             return
         for camera in self.followed.keys() - enabled.keys():
-            self.finish(camera, removed=camera not in cameras)
+            if not self.is_still_scored(camera, cameras, now):
+                self.finish(camera, removed=camera not in cameras)
         for camera in self._leases.owned() - self.followed.keys():
             if camera in enabled:
                 self.take_over(camera, policy_of(enabled[camera].alert, self._settings))
@@ -166,10 +165,9 @@ class AlertingWorker:
             self._sweep_due = now + SWEEP_EVERY_S
             drop_expired(self._store, self._settings.data_dir, self._settings.alerts_kept_days)
         for camera, followed in list(self.followed.items()):
-            followed.policy = policy_of(enabled[camera].alert, self._settings)
-            is_quiet = now - followed.scored_at >= followed.policy.quiet_after_s
-            if not is_quiet or self.close_alert(camera):
-                self.save_cursor(camera)
+            followed.policy = policy_of(cameras[camera].alert, self._settings)
+            self.save_cursor(camera)
+        self.read_reports(enabled, now)
 
     # Ownership
 
@@ -222,6 +220,15 @@ class AlertingWorker:
 
     # Cameras that are removed or disabled
 
+    def is_still_scored(self, camera: str, cameras: Mapping[str, Camera], now: float) -> bool:
+        """Return True where inference still has a disabled camera, and has not stood still long."""
+        if camera not in cameras or not self._bus.has_workers(INFERENCE.name):
+            return False
+        followed = self.followed[camera]
+        followed.idle.look("disabled", now)
+        is_idle = followed.idle.seconds >= followed.policy.quiet_after_s
+        return not is_idle and self._bus.is_owned(INFERENCE.name, camera)
+
     def finish(self, camera: str, *, removed: bool, unread: bool = True) -> None:
         """Close the alert of a camera that was removed or disabled.
 
@@ -254,7 +261,44 @@ class AlertingWorker:
                 self.take_over(camera, policy_of(own, self._settings))
                 self.finish(camera, removed=camera in removed, unread=unread)
 
+    # Cameras whose scores end
+
+    def read_reports(self, cameras: Mapping[str, Camera], now: float) -> None:
+        """Read the producers' reports on each camera with an open alert, before its scores."""
+        open_ones = [name for name in cameras if self.has_open_alert(name)]
+        self._reports = {}
+        for camera, overview in self._bus.overview(open_ones).items():
+            newest = self._bus.newest_frame_id(camera)
+            self._reports[camera] = Reports(cameras[camera], overview, newest)
+            self.followed[camera].idle.look(overview.cursor, now)
+
+    def has_open_alert(self, camera: str) -> bool:
+        """Return True where this worker follows the camera, and an alert of it is open."""
+        followed = self.followed.get(camera)
+        return followed is not None and followed.alerts.alert is not None
+
+    def close_ended(self, camera: str, reports: Reports) -> None:
+        """Close the camera's alert where no score continues it; everything is read."""
+        followed = self.followed.get(camera)
+        if followed is not None and reports.ends_scores(
+            followed.policy, followed.alerts.state, followed.idle.seconds
+        ):
+            self.close_alert(camera)
+
     # Scores
+
+    def note_unread(self, camera: str, cursor: FrameId | None, first: FrameId) -> None:
+        """Count and log the scores behind the cursor that left the bus before they were read."""
+        lost = 0
+        if cursor is not None:
+            lost = self._bus.count_trimmed(camera, cursor, first)
+        if lost:
+            log.warning(
+                "camera %s: %d scores left the bus before alerting read them (LOOKOUT_SCORES_KEPT)",
+                camera,
+                lost,
+                extra={"camera": camera},
+            )
 
     def handle(self, camera: str, scores: list[Score]) -> None:
         """Run the policy over new scores and save what it causes."""
@@ -262,7 +306,7 @@ class AlertingWorker:
             followed = self.followed.get(camera)
             if followed is None:  # another worker owns it
                 return
-            followed.scored_at = time.monotonic()
+            followed.idle.restart()
             followed.alerts, events = followed.alerts.step(followed.policy, score)
             opened = [event.alert for event in events if event.event == "new"]
             for alert in opened:  # first: a listener that hears of the alert finds the picture

@@ -22,7 +22,7 @@ from lookout.service.core.camera import Camera
 from lookout.service.core.messages import CameraStatus, FrameId, InferenceReport
 from lookout.service.core.metrics import Metric
 from lookout.service.core.stages import ALERTING, INFERENCE, INGEST, REPORTING_NAMES
-from lookout.service.storage.bus.counters import DROPPED, STORE_FAILURES, WINDOW
+from lookout.service.storage.bus.counters import DROPPED, STORE_FAILURES, UNREAD, WINDOW
 from lookout.service.storage.bus.reports import Overview
 from lookout.service.storage.redis.connect import UNAVAILABLE
 from lookout.service.storage.store.alerts import AlertingOverview
@@ -182,6 +182,7 @@ PLAIN = {
     "bus_restart": metrics.BUS_RESTART,
     "corrupt": metrics.CORRUPT,
     WINDOW: metrics.WINDOW,
+    UNREAD: metrics.UNREAD,
     "broken": metrics.BROKEN,
 }
 

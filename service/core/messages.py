@@ -195,3 +195,6 @@ class InferenceReport:
     score: float | None = None  # the newest value; None while learning
     score_peak: float | None = None  # the highest of the last 15 s
     worker: str = ""  # whose camera it is
+    session: int | None = None  # of the newest frame whose outcome is on the bus, and its number
+    last_seq: int | None = None
+    last_captured_at: float | None = None  # no later score bears an earlier time

@@ -207,6 +207,12 @@ BROKEN = Metric(
     "Messages on the bus that could not be read and were removed.",
     CAMERA,
 )
+UNREAD = Metric(
+    "lookout_scores_unread_total",
+    "counter",
+    "Scores that left the bus before alerting read them: no alert opens or closes by them.",
+    CAMERA,
+)
 BUS_RESTART = Metric(
     "lookout_bus_restart_total",
     "counter",
@@ -241,6 +247,7 @@ ALL: Mapping[str, tuple[Metric, ...]] = {
         FRAMES_WAITING,
         SCORES,
         SCORES_WAITING,
+        UNREAD,
         SCORE,
         SCORE_PEAK,
         LATENCY,

@@ -91,6 +91,11 @@ class CameraLine:
         self.frames.end_session()
         self._move_gaps()
 
+    def resume_after_bus_restart(self) -> None:
+        """Write the newest outcomes again first, and count frames that are missing now as lost."""
+        self.frames.resume_after_bus_restart()
+        self.outbox.note_new_bus()
+
     def record(self, frame: Frame, output: StepOutput, scored_at: float) -> None:
         """Take the scorer's output for `next_frame`'s result."""
         frame_score = self.state.update(output, frame.id)

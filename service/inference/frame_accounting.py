@@ -72,6 +72,7 @@ class FrameAccounting:
         self._loss_reason = LAG  # of numbers that are missing now
         self._window_reason = WINDOW  # of frames that are not scored until the window is full
         self._fetched: deque[Frame] = deque()
+        self._accounted: tuple[int, float] | None = None  # session and captured_at of a frame
         self._pushed_id: FrameId | None = None  # the newest frame in the window
         self._waiting: deque[Frame] = deque()  # in the window, scored when later frames have come
         self._open_gap: Gap | None = None  # still grows
@@ -83,6 +84,17 @@ class FrameAccounting:
     def accounted_id(self) -> FrameId | None:
         """Every frame up to this one is accounted for, here or by a former owner."""
         return self._accounted_id
+
+    @property
+    def accounted_at(self) -> float | None:
+        """Captured_at (s, UTC) of the newest frame that came and is accounted for.
+
+        None where none of the session of `accounted_id` has come.
+        """
+        last = self._accounted_id
+        if last is None or self._accounted is None or self._accounted[0] != last.session:
+            return None
+        return self._accounted[1]
 
     @property
     def cursor(self) -> FrameId | None:
@@ -146,6 +158,7 @@ class FrameAccounting:
                 self._close_gap()
                 scored = self._waiting.popleft()
                 self._accounted_id = scored.id
+                self._accounted = (scored.session, scored.captured_at)
                 self._loss_reason = LAG
                 return scored
         self._close_gap()
@@ -190,12 +203,12 @@ class FrameAccounting:
                 self._last_break_id = frame.id
             self._drop_waiting(reason)
             self._window.clear()
-            self._count(frame.session, frame.seq, 1, reason)
+            self._count_frame(frame, reason)
             self._window_reason = reason
             return False
         self._push(frame)
         if self._window.count <= self._format.scored:
-            self._count(frame.session, frame.seq, 1, self._window_reason)
+            self._count_frame(frame, self._window_reason)
             return False
         self._waiting.append(frame)
         return True
@@ -231,8 +244,11 @@ class FrameAccounting:
 
     def _drop_waiting(self, reason: str) -> None:
         while self._waiting:
-            frame = self._waiting.popleft()
-            self._count(frame.session, frame.seq, 1, reason)
+            self._count_frame(self._waiting.popleft(), reason)
+
+    def _count_frame(self, frame: Frame, reason: str) -> None:
+        self._count(frame.session, frame.seq, 1, reason)
+        self._accounted = (frame.session, frame.captured_at)
 
     def _count(self, session: int, first_seq: int, frames: int, reason: str) -> None:
         gap = self._open_gap

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 
 from lookout.service.core.messages import FrameId, Gap, Score
 from lookout.service.storage.bus.outcomes import Outcome
+
+RESTORED_S = 5.0
+RESTORED_OUTCOMES = 256
+"""Outcomes that a restarted bus is sent again: of the last seconds before it ended, and so many at
+most. Whoever reads the bus had not read all of them.
+"""
 
 PEAK_S = 15.0
 """Longer than a scrape's interval: no scrape misses a peak."""
 
 
 class Outbox:
-    """Outcomes that the bus has not acknowledged, in order."""
+    """Outcomes that the bus has not acknowledged, in order, and the newest that it has."""
 
     def __init__(self, acked_id: FrameId | None) -> None:
         self._unsent: list[Outcome] = []
         self._acked_id = acked_id
+        # With the times (monotonic s) at which they were acknowledged.
+        self._acked: deque[tuple[float, Outcome]] = deque(maxlen=RESTORED_OUTCOMES)
+        self._bus_is_new = False
 
     @property
     def unsent(self) -> tuple[Outcome, ...]:
@@ -28,12 +38,39 @@ class Outbox:
         """The bus has the outcomes of every frame up to this one."""
         return self._acked_id
 
+    @property
+    def acked(self) -> list[Outcome]:
+        """The newest outcomes that the bus has acknowledged, oldest first."""
+        return [outcome for _, outcome in self._acked]
+
+    @property
+    def must_restore(self) -> bool:
+        """The bus was restarted, and `acked` is to be written again before anything else."""
+        return self._bus_is_new and bool(self._acked)
+
+    @property
+    def behind_id(self) -> FrameId | None:
+        """The frame whose outcome the bus must have before it takes more; None: any."""
+        return self._acked_id if self._acked else None
+
+    def note_new_bus(self) -> None:
+        """Note that the bus has lost what it acknowledged."""
+        self._bus_is_new = True
+
+    def note_restored(self) -> None:
+        """Note that the bus has what it acknowledged again."""
+        self._bus_is_new = False
+
     def add(self, outcome: Outcome) -> None:
         """Append an outcome; each follows on the one before."""
         self._unsent.append(outcome)
 
     def acknowledge(self) -> None:
-        """Drop everything unsent: the bus has it."""
+        """Move what is unsent to what the bus has."""
+        now = time.monotonic()
+        self._acked.extend((now, outcome) for outcome in self._unsent)
+        while now - self._acked[0][0] > RESTORED_S:
+            self._acked.popleft()
         last = self._unsent[-1]
         if isinstance(last, Gap):
             self._acked_id = FrameId(last.session, last.first_seq + last.frames - 1)

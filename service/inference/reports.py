@@ -7,6 +7,7 @@ from collections import Counter
 
 from lookout.service.core import metrics
 from lookout.service.core.messages import InferenceReport
+from lookout.service.inference.camera_line import finite
 from lookout.service.inference.camera_lines import CameraLines
 from lookout.service.inference.ownership import Ownership
 from lookout.service.storage.bus.bus import Bus
@@ -45,6 +46,9 @@ def report(bus: Bus, lines: CameraLines, ownership: Ownership) -> None:
     worker = ownership.assignment.name
     for name, line in lines.running.items():
         normalizer = line.state.normalizer
+        accounted_id = None  # while the bus lacks an outcome
+        if not line.outbox.unsent and not line.outbox.must_restore:
+            accounted_id = line.frames.accounted_id
         bus.report_inference(
             name,
             InferenceReport(
@@ -60,10 +64,16 @@ def report(bus: Bus, lines: CameraLines, ownership: Ownership) -> None:
                 score=line.recent.newest,
                 score_peak=line.recent.peak(now),
                 worker=worker,
+                session=accounted_id and accounted_id.session,
+                last_seq=accounted_id and accounted_id.seq,
+                last_captured_at=finite(line.frames.accounted_at),
             ),
         )
+        cursor = line.outbox.acked_id
+        if line.outbox.acked:
+            cursor = None  # the cursor comes back with them
         token = ownership.leases.token(name)
-        bus.restore_cursors(name, token, line.outbox.acked_id, line.snapshots.snapshot_id)
+        bus.restore_cursors(name, token, cursor, line.snapshots.snapshot_id)
     for name, failed in lines.failed.items():
         bus.report_inference(
             name,

@@ -25,7 +25,8 @@ from lookout.service.inference.scorers import Scorers
 from lookout.service.inference.store_link import SaveAnswer, StoreLink, TakeoverAnswer
 from lookout.service.ownership.assignment import Assignment
 from lookout.service.ownership.leases import open_leases
-from lookout.service.storage.bus.bus import FENCED, UNOWNED, Bus
+from lookout.service.storage.bus.bus import FENCED, LOST, UNOWNED, Bus
+from lookout.service.storage.bus.outcomes import OutcomeWrite
 from lookout.service.storage.connections import open_bus, open_store, wait_until_up
 from lookout.service.storage.redis.connect import UNAVAILABLE
 
@@ -169,7 +170,7 @@ class InferenceWorker:
             self.drop(name)
         if bus_is_new:
             for line in self.lines.running.values():
-                line.frames.resume_after_bus_restart()
+                line.resume_after_bus_restart()
 
     def retire(self, name: str, *, removed: bool) -> None:
         """Stop a camera that was removed or disabled."""
@@ -293,25 +294,40 @@ class InferenceWorker:
 
     def send(self) -> None:
         """Send all outboxes. What is not acknowledged is sent again; the bus ignores repeats."""
+        self.restore_outcomes()
         pending = [
-            (line, line.outbox.unsent) for line in self.lines.running.values() if line.outbox.unsent
+            (line, line.outbox.unsent)
+            for line in self.lines.running.values()
+            if line.outbox.unsent and not line.outbox.must_restore
         ]
         if not pending:
             return
-        tokens = {
-            line.camera.id: self.ownership.leases.token(line.camera.id) for line, _ in pending
-        }
-        answers = iter(
-            self.bus.add_outcomes(
-                [(tokens[line.camera.id], one) for line, unsent in pending for one in unsent]
-            )
-        )
+        writes: list[OutcomeWrite] = []
+        for line, unsent in pending:
+            token = self.ownership.leases.token(line.camera.id)
+            writes += [OutcomeWrite(token, outcome, line.outbox.behind_id) for outcome in unsent]
+        answers = iter(self.bus.add_outcomes(writes))
         for line, unsent in pending:
             received = list(islice(answers, len(unsent)))
             if FENCED in received or UNOWNED in received:
                 self.check_lease(line.camera.id)
+            elif LOST in received:
+                line.resume_after_bus_restart()
             else:
                 line.outbox.acknowledge()
+
+    def restore_outcomes(self) -> None:
+        """Write the newest outcomes again to a bus that has lost them: not all were read."""
+        for name, line in list(self.lines.running.items()):
+            if not line.outbox.must_restore:
+                continue
+            token = self.ownership.leases.token(name)
+            received = self.bus.restore_outcomes(token, line.outbox.acked)
+            if FENCED in received or UNOWNED in received:
+                self.check_lease(name)
+            else:
+                self.bus.restore_cursors(name, token, line.outbox.acked_id, None)
+                line.outbox.note_restored()
 
     def check_lease(self, name: str) -> None:
         """Drop the camera if another worker owns it; else the bus had only lost the lease."""

@@ -427,8 +427,34 @@ def test_after_a_restart_of_the_bus_the_owner_goes_on_from_its_own_memory(
         begin_and_lose_the_bus(bus, urls, 30)
         add_frames(bus, *frames()[26:])
         wait_until(lambda: bus.cursor("a") == (5, FRAMES - 1), "all is scored")
-    assert series(bus) == undisturbed[26:]
-    assert bus.gaps("a") == []
+        counters = bus.counters("a")
+    assert series(bus) == undisturbed
+    assert [(gap.first_seq, gap.frames, gap.reason) for gap in bus.gaps("a")] == [(0, 4, "window")]
+    assert (counters["scores"], counters.get("window", 0)) == (FRAMES - 30, 0)
+
+
+def test_what_a_bus_held_unread_when_it_died_is_on_the_next_bus(
+    bus: Bus, store: Store, settings: Settings, urls: Urls
+) -> None:
+    """Its contents are dropped again and again, at any moment, while frames come and are scored."""
+    store.add_camera(camera())
+    known: dict[FrameId, float | None] = {}
+    with working(settings), connect(urls.bus) as client:
+        for first in range(0, FRAMES, 5):
+            newest = FrameId(5, min(first + 5, FRAMES) - 1)
+            add_frames(bus, *frames()[first : first + 5])
+            wait_until(partial(is_past, bus, newest), "they are scored")
+            client.flushall()  # nobody has read the scores yet
+            wait_until(partial(is_past, bus, newest), "the new bus knows it")
+            for score in bus.newest_scores("a", 1000):
+                assert known.setdefault(score.id, score.value) == score.value
+        gaps = bus.gaps("a")
+    assert sorted(known) == [FrameId(5, seq) for seq in range(4, FRAMES)]
+    assert {gap.reason for gap in gaps} <= {"window"}
+
+
+def is_past(bus: Bus, frame_id: FrameId) -> bool:
+    return (bus.cursor("a") or FrameId(0, 0)) >= frame_id
 
 
 def test_frames_that_were_lost_with_the_bus_are_told_as_such(
@@ -440,7 +466,7 @@ def test_frames_that_were_lost_with_the_bus_are_told_as_such(
         add_frames(bus, *frames()[20:30])
         wait_until(lambda: bus.cursor("a") == (5, 29), "all is scored")
     told = [(gap.first_seq + i, gap.reason) for gap in bus.gaps("a") for i in range(gap.frames)]
-    assert told == [
-        (seq, "bus_restart") for seq in range(10, 24)
-    ]  # in one gap or, seen as they came, in several
-    assert [score.seq for score in bus.newest_scores("a", 100)] == list(range(24, 30))
+    window = [(seq, "window") for seq in range(4)]
+    lost = [(seq, "bus_restart") for seq in range(10, 24)]
+    assert told == window + lost  # in one gap or, seen as they came, in several
+    assert [score.seq for score in bus.newest_scores("a", 100)] == [*range(4, 10), *range(24, 30)]

@@ -15,7 +15,7 @@ ADDED = 1
 REPEATED = 0
 FENCED = -1  # another worker holds the lease
 UNOWNED = -2  # nobody holds the lease: it ran out, or the bus was restarted
-LOST = -3  # the frame before this one is not on the bus
+LOST = -3  # the frame before this one, or its outcome, is not on the bus
 
 
 class Bus(FrameStream, OutcomeStreams, Reports):

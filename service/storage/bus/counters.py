@@ -22,6 +22,9 @@ BROKEN_LINES_AT_ONCE = 5
 DROPPED = "dropped_"
 """Prefix of a counter's name; the reason follows."""
 
+UNREAD = "unread"
+"""Scores that alerting had not read when their stream dropped them."""
+
 WINDOW = "window"
 """A reason that is no loss: the first frames of a session only fill the window."""
 
@@ -44,8 +47,9 @@ class Counters(Server):
         """Return a camera's counters.
 
         `frames`, `scores`, `memory_updated`, `memory_kept`, `reconnects`, `corrupt` (packets),
-        `window` (frames that only filled one), `dropped_<reason>` (frames never scored), `broken`
-        (messages that could not be read and were removed), and the histograms of `metrics`.
+        `window` (frames that only filled one), `dropped_<reason>` (frames never scored), `unread`
+        (scores that alerting has missed), `broken` (messages that could not be read and were
+        removed), and the histograms of `metrics`.
         """
         return parse_counters(cast(dict[bytes, bytes], self._redis.hgetall(keys.counters(camera))))
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import redis
 
 from lookout.service.core import clock, metrics
 from lookout.service.core.clock import Moment
 from lookout.service.core.messages import FrameId, Gap, Heat, Score
-from lookout.service.storage.bus.counters import DROPPED, WINDOW, Counters
+from lookout.service.storage.bus.counters import DROPPED, UNREAD, WINDOW, Counters
 from lookout.service.storage.redis import codec, keys, scripts
 from lookout.service.storage.redis.streams import MessageStream, StreamEntry
 
@@ -30,6 +30,14 @@ class ScoredFrame:
 Outcome = ScoredFrame | Gap
 
 
+class OutcomeWrite(NamedTuple):
+    """One outcome with the token of its camera's inference lease."""
+
+    token: str
+    outcome: Outcome
+    behind: FrameId | None = None  # whose outcome the bus must have before; None: any
+
+
 class OutcomeStreams(Counters):
     """Scores, heatmaps, gaps and cursors. Every method may raise one of UNAVAILABLE."""
 
@@ -40,24 +48,41 @@ class OutcomeStreams(Counters):
         self._scores = MessageStream(client, keys.scores, codec.read_score, self.count_broken)
         self._heats = MessageStream(client, keys.heat, codec.read_heat, self.count_broken)
 
-    def add_outcomes(self, outcomes: Sequence[tuple[str, Outcome]]) -> list[int]:
+    def add_outcomes(self, outcomes: Sequence[tuple[str, Outcome] | OutcomeWrite]) -> list[int]:
         """Write outcomes, each with the token of its camera's inference lease.
 
-        Returns one of ADDED, REPEATED, FENCED, UNOWNED for each.
+        Returns one of ADDED, REPEATED, FENCED, UNOWNED, LOST for each.
         """
         pipe = self._redis.pipeline(transaction=False)
-        for token, outcome in outcomes:
+        for token, outcome, behind in (OutcomeWrite(*one) for one in outcomes):
             if isinstance(outcome, Gap):
-                queue_gap(pipe, token, outcome)
+                queue_gap(pipe, token, outcome, behind)
+            else:
+                counted = codec.flat(counters_of(outcome))
+                self._queue_score(pipe, token, outcome, behind, counted)
+        return answers_of(pipe)
+
+    def restore_outcomes(self, token: str, outcomes: Iterable[Outcome]) -> list[int]:
+        """Write again what a bus has lost, in order, without counting it again.
+
+        What the bus has already is not written twice. Returns as `add_outcomes`.
+        """
+        pipe = self._redis.pipeline(transaction=False)
+        for outcome in outcomes:
+            if isinstance(outcome, Gap):
+                queue_gap(pipe, token, outcome, counts=False)
             else:
                 self._queue_score(pipe, token, outcome)
-        answers = pipe.execute(raise_on_error=False)
-        for answer in answers:
-            if isinstance(answer, Exception):
-                raise answer
-        return answers
+        return answers_of(pipe)
 
-    def _queue_score(self, pipe: Any, token: str, outcome: ScoredFrame) -> None:
+    def _queue_score(
+        self,
+        pipe: Any,
+        token: str,
+        outcome: ScoredFrame,
+        behind: FrameId | None = None,
+        counted: Sequence[str | bytes] = (),
+    ) -> None:
         score = outcome.score
         camera = score.camera
         names = (
@@ -67,11 +92,10 @@ class OutcomeStreams(Counters):
             keys.cursor(camera),
             keys.counters(camera),
         )
-        counted = codec.flat(counters_of(outcome))
         cells = codec.flat(codec.heat_fields(outcome.heat))
         limits = (self._scores_kept, self._heats_kept, len(cells), len(counted))
         fields = codec.flat(codec.score_fields(score))
-        words = (token, str(score.id), *map(str, limits))
+        words = (token, str(score.id), *map(str, limits), str(behind or ""))
         pipe.execute_command(
             "EVAL", scripts.ADD_SCORE, len(names), *names, *words, *counted, *cells, *fields
         )
@@ -92,6 +116,28 @@ class OutcomeStreams(Counters):
             camera: [score for _, score in scores]
             for camera, scores in self._scores.after(after, count).items()
         }
+
+    def count_trimmed(self, camera: str, after: FrameId, first: FrameId) -> int:
+        """Count the scores between two ids that the stream has dropped for newer ones.
+
+        after: the last one that was read; first: the oldest that the stream holds behind it.
+        Returns at least how many: of sessions between the two, nothing is known.
+        """
+        is_next = first == (after.session, after.seq + 1)
+        if is_next or self._redis.xlen(keys.scores(camera)) < self._scores_kept:
+            return 0
+        if self._redis.xrange(keys.scores(camera), str(after), str(after)):
+            return 0
+        begin = 0
+        if after.session == first.session:
+            begin = after.seq + 1
+        lost = first.seq - begin
+        for gap in self.gaps(camera):
+            if gap.session == first.session:
+                end = min(first.seq, gap.first_seq + gap.frames)
+                lost -= max(0, end - max(begin, gap.first_seq))
+        self.count(camera, UNREAD, lost)
+        return lost
 
     def newest_score_id(self, camera: str) -> FrameId | None:
         """Return the id at which the scores end now: a listener starts behind it."""
@@ -156,7 +202,18 @@ class ScoreFollower:
         return new_scores
 
 
-def queue_gap(pipe: Any, token: str, gap: Gap) -> None:
+def answers_of(pipe: Any) -> list[int]:
+    """Run a pipeline of scripts and return their answers. Raises the first error."""
+    answers = cast(list[int | Exception], pipe.execute(raise_on_error=False))
+    for answer in answers:
+        if isinstance(answer, Exception):
+            raise answer
+    return cast(list[int], answers)
+
+
+def queue_gap(
+    pipe: Any, token: str, gap: Gap, behind: FrameId | None = None, *, counts: bool = True
+) -> None:
     """Queue the write of a gap in a pipeline."""
     camera = gap.camera
     names = (
@@ -166,9 +223,13 @@ def queue_gap(pipe: Any, token: str, gap: Gap) -> None:
         keys.counters(camera),
     )
     last_seq = gap.first_seq + gap.frames - 1
-    counter = WINDOW if gap.reason == WINDOW else f"{DROPPED}{gap.reason}"
+    counter = ""
+    if counts:
+        counter = WINDOW if gap.reason == WINDOW else f"{DROPPED}{gap.reason}"
     words = (token, gap.session, gap.first_seq, last_seq, gap.reason, GAPS_KEPT, counter)
-    pipe.execute_command("EVAL", scripts.ADD_GAP, len(names), *names, *map(str, words))
+    pipe.execute_command(
+        "EVAL", scripts.ADD_GAP, len(names), *names, *map(str, words), str(behind or "")
+    )
 
 
 def counters_of(outcome: ScoredFrame) -> codec.Fields:

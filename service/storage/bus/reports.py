@@ -92,6 +92,10 @@ class Reports(Server):
         """Tell whether any worker is present at a stage."""
         return bool(self.workers(stage))
 
+    def is_owned(self, stage: str, camera: str) -> bool:
+        """Tell whether any worker holds the camera's lease at a stage."""
+        return bool(self._redis.exists(keys.lease(stage, camera)))
+
     def remove_worker(self, stage: str, worker: str) -> None:
         """Record that a worker has stopped, and its load with it."""
         pipe = self._redis.pipeline(transaction=True)

@@ -15,6 +15,16 @@ if not owner then return -2 end
 if owner ~= ARGV[1] then return -1 end
 """
 
+_CHECK_CURSOR = """
+local function lacks(key, id)
+    if id == '' then return false end
+    local s1, q1 = string.match(redis.call('GET', key) or '0-0', '(%d+)-(%d+)')
+    local s2, q2 = string.match(id, '(%d+)-(%d+)')
+    s1, q1, s2, q2 = tonumber(s1), tonumber(q1), tonumber(s2), tonumber(q2)
+    return s1 < s2 or (s1 == s2 and q1 < q2)
+end
+"""
+
 _ADD_TO_STREAM = """
 local function add(key, id, kept, first, last)
     local answer = redis.pcall('XADD', key, 'MAXLEN', kept, id, unpack(ARGV, first, last))
@@ -50,15 +60,17 @@ Returns -3 where another id is the newest.
 
 ADD_SCORE = (
     _CHECK_LEASE
+    + _CHECK_CURSOR
     + _ADD_TO_STREAM
     + """
-local counted = 6 + tonumber(ARGV[6])
+if lacks(KEYS[4], ARGV[7]) then return -3 end
+local counted = 7 + tonumber(ARGV[6])
 local pictured = counted + tonumber(ARGV[5])
 local added = add(KEYS[2], ARGV[2], ARGV[3], pictured + 1, #ARGV)
 if added ~= 1 then return added end
 add(KEYS[3], ARGV[2], ARGV[4], counted + 1, pictured)
 redis.call('SET', KEYS[4], ARGV[2])
-for at = 7, counted, 2 do redis.call('HINCRBY', KEYS[5], ARGV[at], ARGV[at + 1]) end
+for at = 8, counted, 2 do redis.call('HINCRBY', KEYS[5], ARGV[at], ARGV[at + 1]) end
 return 1
 """
 )
@@ -66,19 +78,23 @@ return 1
 
 KEYS: lease, scores, heat, cursor, counters.
 ARGV: token, id, scores kept, heatmaps kept, number of words (names and values) of the heatmap,
-number of words of the counters, the counters, the heatmap's fields, the score's fields.
+number of words of the counters, the frame that the cursor must have reached ('': any), the
+counters, the heatmap's fields, the score's fields.
+Returns -3 where the cursor is behind: the bus has lost outcomes.
 """
 
 ADD_GAP = (
     _CHECK_LEASE
+    + _CHECK_CURSOR
     + """
+if lacks(KEYS[3], ARGV[8]) then return -3 end
 local session, first, last = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local at, seq = string.match(redis.call('GET', KEYS[3]) or '0-0', '(%d+)-(%d+)')
 at, seq = tonumber(at), tonumber(seq)
 if at > session or (at == session and seq >= last) then return 0 end
 if at == session and seq >= first then first = seq + 1 end
 redis.call('SET', KEYS[3], ARGV[2] .. '-' .. ARGV[4])
-redis.call('HINCRBY', KEYS[4], ARGV[7], last - first + 1)
+if ARGV[7] ~= '' then redis.call('HINCRBY', KEYS[4], ARGV[7], last - first + 1) end
 redis.call('XADD', KEYS[2], 'MAXLEN', ARGV[6], '*', 'session', ARGV[2],
     'first', string.format('%.0f', first), 'frames', string.format('%.0f', last - first + 1),
     'reason', ARGV[5])
@@ -88,8 +104,10 @@ return 1
 """Record frames that were never scored, move the cursor and count them.
 
 KEYS: lease, gaps, cursor, counters.
-ARGV: token, session, first seq, last seq, reason, gaps kept, counter.
-Frames that the cursor has passed are recorded already: by the former owner, in a replay.
+ARGV: token, session, first seq, last seq, reason, gaps kept, counter ('': none), the frame that the
+cursor must have reached ('': any).
+Returns -3 where the cursor is behind. Frames that the cursor has passed are recorded already: by
+the former owner, in a replay.
 """
 
 RESTORE_CURSORS = (
