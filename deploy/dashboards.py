@@ -320,9 +320,10 @@ def alerts() -> Dashboard:
         ),
         lines(
             "Behind",
-            "Scores that alerting has not dealt with.",
+            "Scores that alerting has not dealt with, and those a second that left the bus unread.",
             "none",
             (gauge("scores_waiting"), "{{camera}}"),
+            (rate("scores_unread_total", CAMERA), "{{camera}} unread"),
         ),
         lines(
             "Live queue",

@@ -25,7 +25,7 @@ LONGEST_LOOK_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Reports:
+class ProducerReports:
     """The producers' reports on one camera, at one moment of the bus."""
 
     camera: Camera

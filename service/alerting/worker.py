@@ -13,7 +13,7 @@ from lookout.models.scoring.alert_policy import AlertPolicy
 from lookout.service.alerting.alert_pictures import AlertPictures, about
 from lookout.service.alerting.camera_policy import CameraAlerts, FollowedCamera, policy_of
 from lookout.service.alerting.deliveries import SINK_LEASES, Delivery
-from lookout.service.alerting.silence import Reports
+from lookout.service.alerting.silence import ProducerReports
 from lookout.service.alerting.sinks import open_sinks
 from lookout.service.core.camera import AlertSettings, Camera
 from lookout.service.core.errors import BrokenMessageError
@@ -106,7 +106,7 @@ class AlertingWorker:
     def start_over(self) -> None:
         """Forget the state of every camera; the next step reads it from the store."""
         self.followed: dict[str, FollowedCamera] = {}
-        self._reports: dict[str, Reports] = {}  # to judge once everything is read
+        self._reports: dict[str, ProducerReports] = {}  # to judge once everything is read
         self._follower = ScoreFollower(self._bus, MAX_SCORES)
         self._follow_due = 0.0
 
@@ -269,7 +269,7 @@ class AlertingWorker:
         self._reports = {}
         for camera, overview in self._bus.overview(open_ones).items():
             newest = self._bus.newest_frame_id(camera)
-            self._reports[camera] = Reports(cameras[camera], overview, newest)
+            self._reports[camera] = ProducerReports(cameras[camera], overview, newest)
             self.followed[camera].idle.look(overview.cursor, now)
 
     def has_open_alert(self, camera: str) -> bool:
@@ -277,7 +277,7 @@ class AlertingWorker:
         followed = self.followed.get(camera)
         return followed is not None and followed.alerts.alert is not None
 
-    def close_ended(self, camera: str, reports: Reports) -> None:
+    def close_ended(self, camera: str, reports: ProducerReports) -> None:
         """Close the camera's alert where no score continues it; everything is read."""
         followed = self.followed.get(camera)
         if followed is not None and reports.ends_scores(

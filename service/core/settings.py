@@ -208,7 +208,7 @@ class Settings(BaseSettings):
     )
     alert_clear_after_s: float = Field(default=2.0, ge=0, description="so long below: closed")
     alert_quiet_after_s: float = Field(
-        default=15.0, gt=0, description="no score for so long: closed"
+        default=15.0, gt=0, description="no score for so long after the last one: closed"
     )
 
     log_level: Literal["debug", "info", "warning", "error"] = Field(

@@ -16,7 +16,7 @@ import pytest
 from lookout.service.core.clock import Moment
 from lookout.service.core.messages import Frame, FrameId, Gap, Heat, InferenceReport, Score
 from lookout.service.storage.bus.bus import ADDED, FENCED, LOST, REPEATED, UNOWNED, Bus
-from lookout.service.storage.bus.outcomes import ScoredFrame
+from lookout.service.storage.bus.outcomes import Outcome, OutcomeWrite, ScoredFrame
 from lookout.service.storage.redis import keys
 from lookout.service.storage.redis.connect import UNAVAILABLE, connect
 from tests.conftest import Urls
@@ -295,3 +295,30 @@ def test_a_removed_camera_leaves_nothing_behind(bus: Bus) -> None:
     bus.count("a", "frames")
     bus.forget("a")
     assert bus._redis.keys() == [keys.owner("ingest", "b").encode()]
+
+
+def test_what_a_bus_has_lost_is_written_again_before_anything_else_and_not_counted(
+    bus: Bus, urls: Urls
+) -> None:
+    token = own(bus, "a", "inference")
+    acked: list[Outcome] = [
+        ScoredFrame(*result(4)),
+        Gap("a", 1000, 5, 2, "lag"),
+        ScoredFrame(*result(7)),
+    ]
+    later = OutcomeWrite(token, ScoredFrame(*result(8)), behind=FrameId(1000, 7))
+    assert bus.add_outcomes([(token, one) for one in acked]) == [ADDED] * 3
+    bus._redis.delete(keys.lease("inference", "a"))
+    assert bus.add_outcomes([later]) == [UNOWNED]
+    bus._redis.flushall()
+    own(bus, "a", "inference")
+    assert bus.add_outcomes([later]) == [LOST]
+    assert bus.restore_outcomes(token, acked[:2]) == [ADDED] * 2
+    assert bus.add_outcomes([later]) == [LOST], "it broke off in the middle"
+    assert bus.restore_outcomes(token, acked) == [REPEATED, REPEATED, ADDED]
+    assert bus.counters("a") == {}
+    assert bus.add_outcomes([later]) == [ADDED]
+    assert [one.seq for one in bus.newest_scores("a", 10)] == [4, 7, 8]
+    assert bus.gaps("a") == [acked[1]]
+    assert bus.heat("a", FrameId(1000, 7)) is not None
+    assert bus.counters("a") == {"scores": 1, "memory_updated": 1}
