@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import time
 from collections.abc import Iterable
 
 from lookout.models.scorer import Scorer
@@ -102,7 +103,7 @@ class CameraLine:
         score = self.score_message(frame, frame_score, scored_at)
         heat = Heat(frame.camera, frame.session, frame.seq, output.cells)
         self.outbox.add(ScoredFrame(score, heat, frame.captured if self.camera.live else None))
-        self.recent.add(score)
+        self.recent.add(score.value, time.monotonic())
         if frame_score.rolled_back:
             log.warning(
                 "camera %s: its memory was held at its bound for long; back to the trained one",

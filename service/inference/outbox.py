@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 
-from lookout.service.core.messages import FrameId, Gap, Score
+from lookout.service.core.messages import FrameId, Gap
 from lookout.service.storage.bus.outcomes import Outcome
 
 RESTORED_S = 5.0
@@ -84,7 +84,7 @@ class RecentScores:
 
     def __init__(self) -> None:
         self._newest: float | None = None
-        # Time (s) and value of what may still become the peak: each lower than the one before.
+        # Time (monotonic s) and value of what may still become the peak, each lower than the last.
         self._peaks: deque[tuple[float, float]] = deque()
 
     @property
@@ -92,18 +92,18 @@ class RecentScores:
         """None while the camera learns."""
         return self._newest
 
-    def add(self, score: Score) -> None:
-        """Take the next score."""
-        self._newest = score.value
-        if score.value is None:
+    def add(self, value: float | None, now: float) -> None:
+        """Take the next score's value; `now`: monotonic s."""
+        self._newest = value
+        if value is None:
             return
-        while self._peaks and self._peaks[-1][1] <= score.value:
+        while self._peaks and self._peaks[-1][1] <= value:
             self._peaks.pop()
-        self._peaks.append((score.scored_at, score.value))
-        self._drop_older(score.scored_at)
+        self._peaks.append((now, value))
+        self._drop_older(now)
 
     def peak(self, now: float) -> float | None:
-        """Return the highest value of the last PEAK_S; None where there is none."""
+        """Return the highest value of the PEAK_S before `now` (monotonic s), None without any."""
         self._drop_older(now)
         return self._peaks[0][1] if self._peaks else None
 

@@ -62,7 +62,7 @@ def report(bus: Bus, lines: CameraLines, ownership: Ownership) -> None:
                 rollbacks=line.state.rollbacks,
                 tampered=line.watch.tampered,
                 score=line.recent.newest,
-                score_peak=line.recent.peak(now),
+                score_peak=line.recent.peak(time.monotonic()),
                 worker=worker,
                 session=accounted_id and accounted_id.session,
                 last_seq=accounted_id and accounted_id.seq,

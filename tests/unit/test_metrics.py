@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from deploy.__main__ import generated
 from lookout.service.core import metrics
-from lookout.service.core.messages import Score
 from lookout.service.core.metrics import LATENCY, Metric
 from lookout.service.inference.outbox import PEAK_S, RecentScores
 
@@ -61,7 +60,7 @@ def test_the_peak_is_the_highest_of_the_last_while(steps: list[tuple[float, floa
     recent, now, seen = RecentScores(), 0.0, list[tuple[float, float]]()
     for pause_s, value in steps:
         now += pause_s
-        recent.add(Score("a", 1, 0, now, now, "tiny", None, None, None, None, value))
+        recent.add(value, now)
         seen += [] if value is None else [(now, value)]
         assert recent.newest == value
         assert recent.peak(now) == max(
