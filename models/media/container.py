@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,9 @@ NAMED = re.compile(
 """Names that promise a recording. A file of another name is one by its content."""
 
 RAW_MJPEG = re.compile(r"(?i).+\.mjpe?g")
+LogLine = tuple[int, str, str]
+"""Level, name of libav's part, text."""
+
 OPTIONS = {"protocol_whitelist": "file", "format_whitelist": FORMATS}
 USUAL_FPS = 25.0  # of a stream that says no frame rate, or nonsense
 MAX_FPS = 1000.0
@@ -87,19 +91,29 @@ def refusal(path: Path) -> str | None:
     )
 
 
-def libav_log(path: Path) -> list[tuple[int, str, str]]:
-    """Return what libav logs while it opens a file: level, name of the part, line."""
-    level = av.logging.get_level()
+def libav_log(path: Path) -> list[LogLine]:
+    """Return what libav logs while it opens a file."""
+    with captured_log(av.logging.WARNING) as lines:
+        with contextlib.suppress(av.error.FFmpegError, OSError, ValueError):
+            av.open(str(path), options=OPTIONS).close()
+        return lines
+
+
+@contextlib.contextmanager
+def captured_log(level: int) -> Iterator[list[LogLine]]:
+    """Yield a list of what libav logs in this thread at `level` or above; nothing is passed on.
+
+    A line may hold an address.
+    """
+    level_before = av.logging.get_level()
     skip_repeated = av.logging.get_skip_repeated()
-    av.logging.set_level(av.logging.WARNING)
+    av.logging.set_level(level)
     av.logging.set_skip_repeated(False)
     try:
         with av.logging.Capture() as lines:
-            with contextlib.suppress(av.error.FFmpegError, OSError, ValueError):
-                av.open(str(path), options=OPTIONS).close()
-            return lines
+            yield lines
     finally:
-        av.logging.set_level(level)
+        av.logging.set_level(level_before)
         av.logging.set_skip_repeated(skip_repeated)
 
 

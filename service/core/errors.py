@@ -7,6 +7,7 @@ LookoutError                 one line for the operator, without passwords; exit 
 ├── AddressError             the address to listen on cannot be had: exit code 4
 ├── SourceError              a camera's stream cannot be used
 │   ├── SourceRefusedError   a retry will not help: the camera is `failed` until it is changed
+│   ├── SourceUnusableError  it is there and has no video that can be decoded: `failed` for an hour
 │   └── SourceLostError      it may come back: the camera is `reconnecting`
 │       └── SourceStalledError   it is there and gives no picture: the camera is `stalled`
 ├── RequestError             a request asks for something that cannot be (HTTP 422)
@@ -52,6 +53,10 @@ class SourceError(LookoutError):
 
 class SourceRefusedError(SourceError):
     """The stream will never work as configured (no video in it, outside the media folder)."""
+
+
+class SourceUnusableError(SourceError):
+    """The stream is there and holds no video that can be decoded: seldom tried again."""
 
 
 class SourceLostError(SourceError):

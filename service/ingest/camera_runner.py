@@ -1,6 +1,7 @@
 """State machine of one camera: start a decoder, follow it, kill it when silent, retry later.
 
-    starting ──▶ online ──▶ ended | failed                   (final, until the camera is changed)
+    starting ──▶ online ──▶ ended | failed                   (final, until the camera is changed;
+        │          │                       a stream without video is tried again in an hour)
         └──────────┴──────▶ reconnecting | stalled ──back-off──▶ online
 
 It is driven by a clock, never waits, and knows neither Redis nor processes.
@@ -26,11 +27,13 @@ FINAL_STATES = ("ended", "failed")
 START_LIMIT_S = 60.0  # for a process to load its libraries, on a machine that starts many
 SLACK_S = 1.0  # the decoder's own time-outs come first: they say more
 FPS_OVER_S = 5.0
+UNUSABLE_RETRY_S = 3600.0  # for a stream without video: somebody has to change the camera
 MOST_FPS_OVER_S = 60.0
 
 STATE_OF_EXIT_CODE: dict[int, State] = {
     EXIT_CODES["ended"]: "ended",
     EXIT_CODES["refused"]: "failed",
+    EXIT_CODES["unusable"]: "failed",
     EXIT_CODES["lost"]: "reconnecting",
     EXIT_CODES["stalled"]: "stalled",
 }
@@ -102,6 +105,7 @@ class CameraRunner:
             before is not None
             and before.revision == camera.revision
             and before.state in FINAL_STATES
+            and before.retry_at is None
         ):
             self.state = before.state
             self.last_error = before.last_error
@@ -117,8 +121,10 @@ class CameraRunner:
     def tick(self, now: float) -> None:
         """Do what is due at `now`: start a decoder, or read the running one and its end."""
         if self.decoder is None:
-            is_due = self._retry_at is None or now >= self._retry_at
-            if self.state not in FINAL_STATES and is_due:
+            is_due = self.state not in FINAL_STATES
+            if self._retry_at is not None:
+                is_due = now >= self._retry_at
+            if is_due:
                 self._start_decoder(now)
             return
         code = self.decoder.exit_code()  # before reading: its last messages are in the pipe by now
@@ -158,6 +164,7 @@ class CameraRunner:
         self.state = "failed"
         self.last_error = error
         self._killed_as = "failed"
+        self._retry_at = None
 
     def report(self, now: float, wall_s: float) -> IngestReport:
         """Return the report at `now`; `wall_s`: the same moment in UTC seconds."""
@@ -230,6 +237,8 @@ class CameraRunner:
             self._hourly_stalls.add(now)
         if state in FINAL_STATES:
             self.state = state
+            if code == EXIT_CODES["unusable"]:
+                self._retry_at = now + UNUSABLE_RETRY_S
         elif self._killed_as:  # the silence before the kill counts as waiting
             self._retry_later(state, now, waited_s=self._limit_s)
         else:

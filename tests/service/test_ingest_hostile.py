@@ -111,6 +111,23 @@ def has_only_sound(client: RtspClient) -> None:
     client.hold()
 
 
+def has_only_data(client: RtspClient) -> None:
+    client.play(sdp(media="application", codec="vnd.onvif.metadata"))
+    client.hold()
+
+
+def does_not_play_its_sound(client: RtspClient) -> None:
+    """As GStreamer's server: nothing was set up, so there is nothing to play."""
+    while True:
+        request = client.request()
+        if request.startswith("DESCRIBE"):
+            client.answer(request, body=sdp(media="audio", codec="PCMA"))
+        elif request.startswith("PLAY"):
+            client.answer(request, status="454 Session Not Found")
+        else:
+            client.answer(request, "Public: DESCRIBE, SETUP, PLAY")
+
+
 def redirects_for_ever(client: RtspClient) -> None:
     here = f"rtsp://admin:{PASSWORD}@127.0.0.1:{client.connection.getsockname()[1]}/x"
     client.answer(client.request(), f"Location: {here}", status="302 Moved")
@@ -151,8 +168,14 @@ EXPECTED: list[tuple[Script, str, str]] = [
     ),
     (drips_its_answer, "reconnecting", "no answer within 2 s"),
     (drips_a_packet, "stalled", f"silent for 2 s; {STALL_ADVICE}"),
-    (has_a_codec_of_its_own, "reconnecting", "its video is of a kind that cannot be decoded here"),
-    (has_only_sound, "reconnecting", "there is no video in it"),
+    (
+        has_a_codec_of_its_own,
+        "failed",
+        "its video is of a kind that cannot be decoded here (X-OWN)",
+    ),
+    (has_only_sound, "failed", "there is no video in it, only audio PCMU"),
+    (has_only_data, "failed", "there is no video in it, only application vnd.onvif.metadata"),
+    (does_not_play_its_sound, "failed", "there is no video in it, only audio PCMA"),
     (
         redirects_for_ever,
         "reconnecting",

@@ -123,6 +123,25 @@ def test_what_is_refused_is_not_tried_again() -> None:
     assert len(life.children) == 1
 
 
+def test_a_stream_without_video_is_tried_again_in_an_hour() -> None:
+    life = Life()
+    life.after(0)
+    life.children[0].say("unusable", error="there is no video in it")
+    life.children[0].code = 6
+    report = life.after(0.1)
+    assert (report.state, report.last_error) == ("failed", "there is no video in it")
+    assert report.retry_at is not None
+    assert life.after(3500).state == "failed"
+    assert len(life.children) == 1
+    life.after(101)
+    assert len(life.children) == 2
+    life.children[1].say("session", session=1)
+    assert life.after(0.1).state == "online"
+    again = Life(before=report)  # by another worker
+    again.after(0)
+    assert len(again.children) == 1
+
+
 def test_a_lost_camera_is_tried_again_and_says_when() -> None:
     life = Life()
     child = life.online()

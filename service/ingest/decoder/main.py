@@ -23,7 +23,13 @@ from lookout.models.media.container import usual_step_s
 from lookout.models.media.preprocess import Preprocess
 from lookout.models.media.timeline import Sampler, Timeline
 from lookout.service.core import urls
-from lookout.service.core.errors import SourceLostError, SourceRefusedError, SourceStalledError
+from lookout.service.core.errors import (
+    SourceError,
+    SourceLostError,
+    SourceRefusedError,
+    SourceStalledError,
+    SourceUnusableError,
+)
 from lookout.service.core.lifecycle import die_with_parent, end_if_orphaned
 from lookout.service.core.settings import Settings
 from lookout.service.ingest.decoder import source
@@ -42,6 +48,13 @@ from lookout.service.storage.connections import open_bus, open_store
 
 LEAST_BACKLOG = 16  # frames of the longest clip of a model: with fewer both sides would wait
 MOST_KEPT = 2048  # frames of one camera on the bus, however fast it is: 400 MB at 256x256
+
+KIND_OF_ERROR: dict[type[SourceError], MessageKind] = {
+    SourceRefusedError: "refused",
+    SourceUnusableError: "unusable",
+    SourceStalledError: "stalled",
+    SourceLostError: "lost",
+}
 
 
 def main() -> NoReturn:
@@ -71,12 +84,8 @@ def run_job(reporter: Reporter) -> tuple[MessageKind, str | None]:
         limit_memory(job.settings.decoder_memory_mb)
         reporter.send("ready")
         play(job, reporter)
-    except SourceRefusedError as error:
-        return "refused", str(error)
-    except SourceStalledError as error:
-        return "stalled", str(error)
-    except SourceLostError as error:
-        return "lost", str(error)
+    except SourceError as error:
+        return KIND_OF_ERROR[type(error)], str(error)
     except MemoryError:
         return "lost", source.OUT_OF_MEMORY
     except Exception as error:

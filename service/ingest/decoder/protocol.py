@@ -19,9 +19,24 @@ MAX_JOB = 60_000  # fits a pipe's buffer: writing it never waits for the process
 MAX_ERROR = 500
 
 MessageKind = Literal[
-    "ready", "opened", "session", "progress", "notice", "ended", "refused", "lost", "stalled"
+    "ready",
+    "opened",
+    "session",
+    "progress",
+    "notice",
+    "ended",
+    "refused",
+    "lost",
+    "stalled",
+    "unusable",
 ]
-EXIT_CODES: dict[MessageKind, int] = {"ended": 0, "refused": 3, "lost": 4, "stalled": 5}
+EXIT_CODES: dict[MessageKind, int] = {
+    "ended": 0,
+    "refused": 3,
+    "lost": 4,
+    "stalled": 5,
+    "unusable": 6,
+}
 """Exit codes of a decoder. Any other (1, a signal) is a crash, and counts as lost."""
 
 

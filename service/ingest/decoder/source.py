@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import logging
+import re
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -19,11 +20,16 @@ import av.error
 import av.logging
 
 from lookout.models.errors import NoPictureError, VideoError
-from lookout.models.media.container import open_video, reason
+from lookout.models.media.container import LogLine, captured_log, open_video, reason, video_stream
 from lookout.models.media.decode import Picture, pictures
 from lookout.service.core import urls
 from lookout.service.core.camera import Camera, Transport
-from lookout.service.core.errors import SourceLostError, SourceRefusedError, SourceStalledError
+from lookout.service.core.errors import (
+    SourceLostError,
+    SourceRefusedError,
+    SourceStalledError,
+    SourceUnusableError,
+)
 from lookout.service.core.settings import Settings
 
 UDP_OPTIONS = {
@@ -35,6 +41,7 @@ UDP_OPTIONS = {
 }
 OUT_OF_MEMORY = "the stream needs more memory than a decoder may take (LOOKOUT_DECODER_MEMORY_MB)"
 STALL_ADVICE = "LOOKOUT_STALL_TIMEOUT_S, or the camera's stall_timeout_s, allows more"
+LOG_LINE = 1023  # bytes of a line of libav's log that PyAV keeps
 PROTOCOLS = {"rtsp": "tcp", "rtsps": "tls,tcp"}
 ERROR_TEXTS: list[tuple[type[Exception], str]] = [
     (av.error.HTTPUnauthorizedError, "401 unauthorized: user or password is wrong"),
@@ -65,7 +72,8 @@ BROKEN = (av.error.FFmpegError, OSError)
 def open_source(camera: Camera, settings: Settings) -> Iterator[av.container.InputContainer]:
     """Open the camera's source and close it at the end.
 
-    Raises SourceRefusedError, or SourceLostError where the source may come back.
+    Raises SourceRefusedError, SourceUnusableError, or SourceLostError where the source may come
+    back.
     """
     urls.check(camera.url, settings.media_dir)
     if urls.is_file(camera.url):
@@ -80,20 +88,58 @@ def open_source(camera: Camera, settings: Settings) -> Iterator[av.container.Inp
 
 
 def open_rtsp(camera: Camera, settings: Settings) -> av.container.InputContainer:
-    """Open an RTSP stream. Raises SourceLostError with the reason."""
+    """Open an RTSP stream.
+
+    Raises SourceUnusableError where it has no video that can be decoded, SourceLostError with the
+    reason for any other failure.
+    """
     limit_s = camera.first_picture_limit_s(settings.connect_timeout_s)
     stall_s = camera.stall_limit_s(settings.stall_timeout_s)
     since = time.monotonic()
     timeouts = (limit_s, stall_s)
     # PyAV's time-outs end an operation; a socket's own comes later, and never in their place.
     options = rtsp_options(camera.url, camera.transport, max(timeouts) + 1.0)
+    with captured_log(av.logging.VERBOSE) as lines:
+        try:
+            container = av.open(camera.url, format="rtsp", options=options, timeout=timeouts)
+        except (*BROKEN, ValueError) as error:
+            # libav reports its own time-out as invalid data.
+            if isinstance(error, TIMED_OUT) or time.monotonic() - since >= limit_s:
+                raise SourceLostError(f"no answer within {limit_s:g} s") from None
+            require_video(announced_tracks(lines))
+            raise SourceLostError(explain(error, camera)) from None
     try:
-        return av.open(camera.url, format="rtsp", options=options, timeout=timeouts)
-    except (*BROKEN, ValueError) as error:
-        # libav reports its own time-out as invalid data.
-        if isinstance(error, TIMED_OUT) or time.monotonic() - since >= limit_s:
-            raise SourceLostError(f"no answer within {limit_s:g} s") from None
-        raise SourceLostError(explain(error, camera)) from None
+        video_stream(container)
+    except VideoError as error:
+        container.close()
+        tracks = announced_tracks(lines)
+        require_video(tracks)
+        names = ", ".join(codec for kind, codec in tracks or [] if kind == "video" and codec)
+        raise SourceUnusableError(f"{error} ({names})" if names else str(error)) from None
+    return container
+
+
+def announced_tracks(lines: list[LogLine]) -> list[tuple[str, str]] | None:
+    """Return kind and codec of each track that a server's description has, from libav's log.
+
+    None where there is no description, or one that is longer than a line of the log.
+    """
+    text = next((line for _, _, line in lines if line.startswith("SDP:")), None)
+    if text is None or len(text) >= LOG_LINE - 1:
+        return None
+    tracks = []
+    for part in re.split(r"(?m)^m=", text)[1:]:
+        codec = re.search(r"(?m)^a=rtpmap:\d+ ([^/\s]+)", part)
+        tracks.append((part.partition(" ")[0], codec[1] if codec else ""))
+    return tracks
+
+
+def require_video(tracks: list[tuple[str, str]] | None) -> None:
+    """Raise SourceUnusableError where a server announces tracks, and none of video."""
+    if not tracks or any(kind == "video" for kind, _ in tracks):
+        return
+    names = ", ".join(f"{kind} {codec}".strip() for kind, codec in tracks)
+    raise SourceUnusableError(f"there is no video in it, only {names}")
 
 
 def rtsp_options(url: str, transport: Transport, socket_timeout_s: float) -> dict[str, str]:
