@@ -4,26 +4,34 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import logging
 import socket
+import sys
 import threading
-from asyncio.transports import BaseTransport
 from collections.abc import Iterator
+from typing import Any
 
 import uvicorn
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from lookout.service.api.app import create_app
+from lookout.service.api.protocols import Connections, HttpProtocol, LiveProtocol
 from lookout.service.core.errors import AddressError
+from lookout.service.core.lifecycle import raise_file_limit
 from lookout.service.core.settings import Settings, check_protected
+from lookout.service.core.throttle import Throttle
 from lookout.service.storage.connections import open_bus, open_store
 from lookout.service.storage.redis.connect import UNAVAILABLE
 
 log = logging.getLogger(__name__)
 
-SEND_BUFFER_BYTES = 64 * 1024
-LINGER_S = 5.0
 SHUTDOWN_S = 2
+MAX_CONNECTIONS = 4096
+RESERVED_FILES = 128  # of the file limit: Redis, files that are being sent, logs
+BACKLOG = 256
+UNACKNOWLEDGED_MS = 30_000
+NO_FILES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+LOG_EVERY_S = 60.0
 ORDINARY = (asyncio.CancelledError, OSError, UnicodeError, *UNAVAILABLE)
 """No bugs: cut off at the end, a client that left, bytes that are not text, Redis away."""
 
@@ -39,7 +47,9 @@ def run(settings: Settings, stop: threading.Event) -> None:
     config = uvicorn.Config(
         app,
         loop="asyncio",
+        http=HttpProtocol,
         ws=LiveProtocol,
+        backlog=BACKLOG,
         ws_max_size=64 * 1024,
         ws_per_message_deflate=False,  # messages are small
         timeout_graceful_shutdown=SHUTDOWN_S,
@@ -50,11 +60,21 @@ def run(settings: Settings, stop: threading.Event) -> None:
     )
     with bound_socket(settings.host, settings.port) as listener:
         log.info("listening on %s", http_address(listener))
-        ApiServer(config, stop).run(sockets=[listener])
+        ApiServer(config, stop, max_connections(raise_file_limit())).run(sockets=[listener])
+
+
+def max_connections(file_limit: int) -> int:
+    """Return how many connections may be open beside the other files of the process."""
+    return min(MAX_CONNECTIONS, file_limit - min(RESERVED_FILES, file_limit // 2))
 
 
 def in_one_line(record: logging.LogRecord) -> bool:
-    """Drop the stack traces that uvicorn logs of ORDINARY errors; bugs keep theirs."""
+    """Drop the stack traces that uvicorn logs of ORDINARY errors; bugs keep theirs.
+
+    A stranger's broken request is answered, and no line at all.
+    """
+    if record.msg == "Invalid HTTP request received.":
+        return False
     error = record.exc_info[1] if record.exc_info else None
     if isinstance(error, ORDINARY):
         message = record.getMessage().strip()
@@ -68,9 +88,29 @@ def in_one_line(record: logging.LogRecord) -> bool:
 class ApiServer(uvicorn.Server):
     """Ends with `stop`, and leaves signals to its caller."""
 
-    def __init__(self, config: uvicorn.Config, stop: threading.Event) -> None:
+    def __init__(self, config: uvicorn.Config, stop: threading.Event, most: int) -> None:
+        """Hold up to `most` connections."""
         super().__init__(config)
+        self.connections = Connections(most)
+        self.server_state = self.connections
         self._stop = stop
+        self._throttle = Throttle(LOG_EVERY_S)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        asyncio.get_running_loop().set_exception_handler(self.on_loop_error)
+        await super().startup(sockets)
+
+    def on_loop_error(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Make room where a connection finds no file; asyncio logs each of its many attempts."""
+        error = context.get("exception")
+        if not (isinstance(error, OSError) and error.errno in NO_FILES):
+            loop.default_exception_handler(context)
+            return
+        self.connections.make_room()
+        self._throttle.note()
+        unlogged = self._throttle.due()
+        if unlogged is not None:
+            log.error("a connection has to wait: %s%s", error.strerror, unlogged)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -78,23 +118,6 @@ class ApiServer(uvicorn.Server):
 
     async def on_tick(self, counter: int) -> bool:
         return await super().on_tick(counter) or self._stop.is_set()
-
-
-class LiveProtocol(WebSocketsSansIOProtocol):
-    """Notices after little data that a client does not read, and drops all of it at its close."""
-
-    def connection_made(self, transport: BaseTransport) -> None:
-        # By default Linux buffers megabytes: minutes of scores beside the bounded queue.
-        transport.get_extra_info("socket").setsockopt(
-            socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES
-        )
-        super().connection_made(transport)
-
-    async def run_asgi(self) -> None:
-        try:
-            await super().run_asgi()
-        finally:
-            asyncio.get_running_loop().call_later(LINGER_S, self.transport.abort)
 
 
 @contextlib.contextmanager
@@ -107,6 +130,12 @@ def bound_socket(host: str, port: int) -> Iterator[socket.socket]:
     except OSError as error:
         raise AddressError(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
     with listener:
+        # Accepted connections inherit both. asyncio itself sets the first one only on sockets that
+        # name their protocol, which create_server's do not: each small answer then waits 40 ms for
+        # the delayed acknowledgement of its header.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if sys.platform == "linux":  # a client that takes nothing more
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNACKNOWLEDGED_MS)
         yield listener
 
 

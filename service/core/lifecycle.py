@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import resource
 import signal
 import sys
 import threading
@@ -59,6 +60,17 @@ def handling(
     finally:
         for number, before in former.items():
             signal.signal(number, before)
+
+
+def raise_file_limit() -> int:
+    """Raise the process's limit of open files as far as it may be, and return it."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):  # macOS names no limit, and has one
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return sys.maxsize
+    return soft
 
 
 def die_with_parent(with_signal: signal.Signals = signal.SIGTERM) -> None:

@@ -238,17 +238,25 @@ def test_what_was_refused_is_counted(api: Api) -> None:
     assert refused() == {reason: before[reason] + 1 for reason in ("missing", "wrong", "lapsed")}
 
 
-def test_no_line_shows_a_token(api: Api, caplog: pytest.LogCaptureFixture) -> None:
-    """Log at the lowest level, and put a token in every part of a request."""
+def test_no_line_shows_a_token(
+    urls: Urls, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Log at the lowest level, and put a token in every part of a request.
+
+    The server is a new one: its log has said nothing of wrong tokens yet.
+    """
     caplog.set_level(logging.DEBUG)
-    for token in (TOKEN, WRONG):
-        api.http.get(f"/api/v1/cameras?token={token}", headers={"Authorization": f"Bearer {token}"})
-        api.http.get(f"/api/v1/cameras/{token}")
-        api.http.post("/api/v1/session", json={"token": token})
-        api.http.post("/api/v1/session", json={"token": token, "and": token})
-        api.http.post("/api/v1/session", content=token)
-        with pytest.raises(InvalidStatus):
-            api.listen(f"?token={token}")
+    with running_api(settings_for(urls, tmp_path, token=SecretStr(TOKEN))) as api:
+        for token in (TOKEN, WRONG):
+            api.http.get(
+                f"/api/v1/cameras?token={token}", headers={"Authorization": f"Bearer {token}"}
+            )
+            api.http.get(f"/api/v1/cameras/{token}")
+            api.http.post("/api/v1/session", json={"token": token})
+            api.http.post("/api/v1/session", json={"token": token, "and": token})
+            api.http.post("/api/v1/session", content=token)
+            with pytest.raises(InvalidStatus):
+                api.listen(f"?token={token}")
     lines = [
         record.getMessage()
         for record in caplog.records
