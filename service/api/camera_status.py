@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from lookout.service.core.camera import Camera
 from lookout.service.core.messages import CameraStatus, FrameId, InferenceReport, IngestReport
+from lookout.service.core.stages import INFERENCE, INGEST
 from lookout.service.storage.bus.reports import Overview, Report
 
 QUIET_S = 15.0
 """A stage that has not reported for so long is taken for gone."""
 
+
+NO_INGEST = IngestReport("starting", 0.0)
+NO_INFERENCE = InferenceReport("learning", 0.0)
 
 StateAndError = tuple[CameraStatus, str | None] | None
 
@@ -56,26 +60,28 @@ def status(camera: Camera, seen: Overview, beats: Beats, now: float) -> Status:
     progress = None
     if inference is not None and state is CameraStatus.LEARNING:
         progress = (inference.learned, inference.to_learn)
-    known = with_inference(Status(state, error, progress=progress), inference)
-    if ingest is None:
-        return known
+    from_ingest = ingest or NO_INGEST
+    from_inference = inference or NO_INFERENCE
     frame_age_s = None
-    if ingest.last_captured_at is not None:
+    if from_ingest.last_captured_at is not None:
         # A file at full pace is ahead of the clock.
-        frame_age_s = max(0.0, age_of_newest_frame_s(ingest, now))
-    workers = known.workers
-    if ingest.worker:
-        workers = {**workers, "ingest": ingest.worker}
-    return replace(
-        known,
-        session=ingest.session,
-        measured_fps=ingest.fps,
+        frame_age_s = max(0.0, age_of_newest_frame_s(from_ingest, now))
+    owners = {INFERENCE.name: from_inference.worker, INGEST.name: from_ingest.worker}
+    return Status(
+        state,
+        error,
+        session=from_ingest.session,
+        progress=progress,
+        measured_fps=from_ingest.fps,
         frame_age_s=frame_age_s,
-        waiting=ingest.waiting,
-        retry_at=ingest.retry_at,
-        reconnects_last_hour=ingest.reconnects_last_hour,
-        stalls_last_hour=ingest.stalls_last_hour,
-        workers=workers,
+        waiting=from_ingest.waiting,
+        retry_at=from_ingest.retry_at,
+        reconnects_last_hour=from_ingest.reconnects_last_hour,
+        stalls_last_hour=from_ingest.stalls_last_hour,
+        tampered=from_inference.tampered,
+        drift=from_inference.drift,
+        rollbacks=from_inference.rollbacks,
+        workers={stage: worker for stage, worker in owners.items() if worker},
     )
 
 
@@ -91,21 +97,6 @@ def current_report(camera: Camera, report: Report | None) -> Report | None:
     if report is None or report.revision != camera.revision:
         return None
     return report
-
-
-def with_inference(known: Status, inference: InferenceReport | None) -> Status:
-    if inference is None:
-        return known
-    workers = {}
-    if inference.worker:
-        workers["inference"] = inference.worker
-    return replace(
-        known,
-        tampered=inference.tampered,
-        drift=inference.drift,
-        rollbacks=inference.rollbacks,
-        workers=workers,
-    )
 
 
 def settled_state(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from fastapi import APIRouter, Response
-from prometheus_client import generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from lookout.service.api import metrics
@@ -58,6 +57,5 @@ def is_up(ask: Callable[[], None]) -> bool:
 )
 def get_metrics(services: ServicesDep) -> Response:
     """Return counters and states as Prometheus text, read from Redis now."""
-    return Response(
-        generate_latest(metrics.registry(services)), headers={"Content-Type": CONTENT_TYPE_LATEST}
-    )
+    text = metrics.StateCollector(services).text()
+    return Response(text, headers={"Content-Type": CONTENT_TYPE_LATEST})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
@@ -134,7 +135,9 @@ class CameraView(CameraSpec):
 
 class CameraList(BaseModel):
     items: list[CameraView]
-    next: None = None
+    next: str | None = Field(
+        default=None, description="`cursor` of the next page; null on the last, and without `limit`"
+    )
 
 
 class MessageView(BaseModel):
@@ -239,6 +242,12 @@ class Health(BaseModel):
     status: Literal["ok"] = "ok"
 
 
+@lru_cache(maxsize=4096)
+def masked(text: str) -> str:
+    """Return an address or error without passwords; the same ones are shown again and again."""
+    return mask(text)
+
+
 def camera_view(camera: Camera, seen: Overview, beats: Beats, now: float) -> CameraView:
     at = status(camera, seen, beats, now)
     dropped = {
@@ -248,10 +257,10 @@ def camera_view(camera: Camera, seen: Overview, beats: Beats, now: float) -> Cam
     }
     return CameraView(
         **{name: getattr(camera, name) for name in CameraSpec.model_fields if name != "url"},
-        url=mask(camera.url),
+        url=masked(camera.url),
         created_at=camera.created_at,
         state=at.state,
-        last_error=mask(at.last_error) if at.last_error else None,
+        last_error=masked(at.last_error) if at.last_error else None,
         session=at.session,
         progress=Progress(learned=at.progress[0], needed=at.progress[1]) if at.progress else None,
         frames=seen.counters.get("frames", 0),

@@ -122,6 +122,9 @@ class Settings(BaseSettings):
         le=36_500,
         description="alerts and pictures older than this drop, of removed cameras too",
     )
+    max_cameras: int = Field(
+        default=1000, ge=1, le=100_000, description="cameras that there may be; one more is refused"
+    )
     backlog_frames: int = Field(
         default=256, ge=16, description="how far a file at full pace may run ahead of its snapshot"
     )

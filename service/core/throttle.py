@@ -37,6 +37,11 @@ class Throttle:
         """Note that there is something to log."""
         self._noted += 1
 
+    @property
+    def waiting(self) -> bool:
+        """Whether something that was noted has not been logged yet."""
+        return self._noted > 0
+
     def due(self) -> str | None:
         """Return None where nothing is to be logged now.
 

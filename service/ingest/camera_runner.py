@@ -1,4 +1,4 @@
-"""State machine of one camera: start a decoder, follow it, kill it when silent, retry later.
+"""State machine of one camera: probe its address, start a decoder, follow it, retry later.
 
     starting ──▶ online ──▶ ended | failed                   (final, until the camera is changed;
         │          │                       a stream without video is tried again in an hour)
@@ -15,12 +15,19 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from lookout.service.core import urls
 from lookout.service.core.camera import Camera
+from lookout.service.core.errors import SourceRefusedError
 from lookout.service.core.messages import IngestReport
 from lookout.service.core.settings import Settings
+from lookout.service.ingest.attempts import AttemptBudget
 from lookout.service.ingest.decoder.process import DecoderHandle
 from lookout.service.ingest.decoder.protocol import EXIT_CODES, DecoderMessage
+from lookout.service.ingest.probe import Probe
 from lookout.service.ingest.retry import Backoff, HourlyCounter
+
+Condition = tuple[str, str | None, int | None]
+"""State, error and session of a camera: reported and logged at once when one of them changes."""
 
 State = Literal["starting", "online", "reconnecting", "stalled", "ended", "failed"]
 FINAL_STATES = ("ended", "failed")
@@ -74,6 +81,7 @@ class CameraRunner:
         camera: Camera,
         settings: Settings,
         spawn: Callable[[Camera], DecoderHandle],
+        attempts: AttemptBudget,
         backoff: Backoff,
         before: IngestReport | None = None,
     ) -> None:
@@ -90,7 +98,12 @@ class CameraRunner:
         self._hourly_stalls = HourlyCounter()
         self._settings = settings
         self._spawn = spawn
+        self._attempts = attempts
         self._backoff = backoff
+        self._attempting = False  # a probe runs, or a decoder waits for its turn
+        self._probe: Probe | None = None
+        self._was_away = False  # the last attempt brought no picture, by this worker or another
+        self._failed_decoders = 0  # in a row, of an address that answers
         self._last = DecoderMessage("ready")  # the newest message that named a session
         self._retry_at: float | None = None
         self._deadline = 0.0
@@ -101,12 +114,10 @@ class CameraRunner:
         # A camera that may be silent for long sends few frames: they are counted for longer.
         own_silence_s = min(camera.stall_timeout_s or 0.0, MOST_FPS_OVER_S)
         self._rate = FrameRate(max(FPS_OVER_S, own_silence_s))
-        if (
-            before is not None
-            and before.revision == camera.revision
-            and before.state in FINAL_STATES
-            and before.retry_at is None
-        ):
+        if before is None or before.revision != camera.revision:
+            return
+        self._was_away = before.state == "reconnecting"
+        if before.state in FINAL_STATES and before.retry_at is None:
             self.state = before.state
             self.last_error = before.last_error
             self._last = DecoderMessage(
@@ -114,18 +125,28 @@ class CameraRunner:
             )
 
     @property
+    def condition(self) -> Condition:
+        """The state, with what explains it."""
+        return (self.state, self.last_error, self.session)
+
+    @property
+    def retry_at(self) -> float | None:
+        """The time of the next attempt; None while one is under way, or none will be."""
+        return self._retry_at
+
+    @property
     def session(self) -> int | None:
         """The newest session that a decoder has begun."""
         return self._last.session
 
     def tick(self, now: float) -> None:
-        """Do what is due at `now`: start a decoder, or read the running one and its end."""
+        """Do what is due at `now`: go on with an attempt, or read the decoder and its end."""
         if self.decoder is None:
-            is_due = self.state not in FINAL_STATES
+            is_due = self._attempting or self.state not in FINAL_STATES
             if self._retry_at is not None:
                 is_due = now >= self._retry_at
             if is_due:
-                self._start_decoder(now)
+                self._attempt(now)
             return
         code = self.decoder.exit_code()  # before reading: its last messages are in the pipe by now
         for message in self.decoder.read_messages():
@@ -137,6 +158,7 @@ class CameraRunner:
 
     def handle(self, message: DecoderMessage, now: float) -> None:
         """Take in one message: it moves the deadline, and its session brings the camera online."""
+        self._attempts.started(self.camera.id)  # its libraries are loaded
         if message.error:
             self.last_error = message.error
         if message.session is not None:
@@ -150,6 +172,8 @@ class CameraRunner:
         if message.kind == "session":
             self.state = "online"
             self.last_error = None
+            self._was_away = False
+            self._failed_decoders = 0
             if self._online_since is None:
                 self._online_since = now
 
@@ -159,6 +183,7 @@ class CameraRunner:
 
     def fail(self, error: str) -> None:
         """Kill the decoder, if any, and stay `failed` until the camera is changed."""
+        self.end_attempt()
         if self.decoder is not None:
             self.decoder.kill()
         self.state = "failed"
@@ -193,11 +218,51 @@ class CameraRunner:
             waiting=self._last.waiting,
         )
 
-    def _start_decoder(self, now: float) -> None:
+    def end_attempt(self) -> None:
+        """Give up the attempt under way, if any: other cameras have their turn."""
+        if self._probe is not None:
+            self._probe.cancel()
+        self._probe = None
+        self._attempting = False
+        self._attempts.started(self.camera.id)
+
+    def _attempt(self, now: float) -> None:
+        """Probe the address; where a camera answers, start a decoder as soon as it has its turn."""
+        if not self._attempting:
+            self._begin_attempt(now)
+        if self._probe is not None:
+            answer = self._probe.answer()
+            if answer is None:
+                return
+            self._probe = None
+            if answer.error is not None:
+                self.last_error = answer.error
+                self._retry_later("reconnecting", now)
+                return
+        if self._attempting and self._attempts.may_start(
+            self.camera.id, self._failed_decoders, now
+        ):
+            self._start_decoder(now)
+
+    def _begin_attempt(self, now: float) -> None:
         if self.state != "starting":
             self.reconnects += 1
             self._hourly_reconnects.add(now)
         self._retry_at = None
+        self._online_since = None
+        if not urls.is_file(self.camera.url):
+            try:
+                urls.check(self.camera.url, self._settings.media_dir)
+            except SourceRefusedError as error:
+                self.fail(str(error))
+                return
+            self._probe = self._attempts.ask(
+                self.camera, self._settings.connect_timeout_s, failing=self._was_away
+            )
+        self._attempting = True
+
+    def _start_decoder(self, now: float) -> None:
+        self._attempting = False
         self._online_since = None
         self._killed_as = None
         self._opened = False
@@ -206,8 +271,7 @@ class CameraRunner:
         try:
             self.decoder = self._spawn(self.camera)
         except ValueError as error:
-            self.state = "failed"
-            self.last_error = str(error)
+            self.fail(str(error))
         except OSError as error:
             self.last_error = f"no decoder can be started: {error.strerror}"
             self._retry_later("reconnecting", now)
@@ -229,6 +293,9 @@ class CameraRunner:
     def _finish(self, decoder: DecoderHandle, code: int, now: float) -> None:
         decoder.close()
         self.decoder = None
+        self._attempts.started(self.camera.id)
+        if self._online_since is None:
+            self._failed_decoders += 1
         state = self._killed_as or STATE_OF_EXIT_CODE.get(code)
         if state is None:
             state = "reconnecting"
@@ -245,6 +312,8 @@ class CameraRunner:
             self._retry_later(state, now)
 
     def _retry_later(self, state: State, now: float, waited_s: float = 0.0) -> None:
+        self.end_attempt()
+        self._was_away = self._online_since is None
         self.state = state
         ran_s = 0.0 if self._online_since is None else now - self._online_since
         self._retry_at = now + max(0.0, self._backoff.delay_s(ran_s) - waited_s)

@@ -14,8 +14,10 @@ from lookout.service.core.messages import IngestReport
 from lookout.service.core.settings import Settings
 from lookout.service.core.stages import INGEST
 from lookout.service.core.throttle import OutageLog, Throttle
-from lookout.service.ingest.camera_runner import CameraRunner
+from lookout.service.ingest.attempts import AttemptBudget, Attempts
+from lookout.service.ingest.camera_runner import CameraRunner, Condition
 from lookout.service.ingest.decoder.process import DecoderHandle, DecoderProcess
+from lookout.service.ingest.probe import Prober
 from lookout.service.ingest.retry import Backoff
 from lookout.service.ownership.assignment import Assignment
 from lookout.service.ownership.camera_watcher import CameraWatcher
@@ -30,6 +32,8 @@ STAGE = INGEST.name
 TICK_S = 0.1
 FOLLOW_EVERY_S = 0.5
 REPORT_EVERY_S = 1.0
+QUIET_REPORT_EVERY_S = 5.0
+QUIET_STATES = ("reconnecting", "stalled", "ended", "failed")  # nothing moves but time
 KILL_AFTER_S = 1.0  # a decoder that was asked to end, while others run
 SLOW_S = 2.0  # a step that took longer has waited for Redis
 STOP_WITHIN_S = 3.0  # all of them, when the stage ends
@@ -39,9 +43,6 @@ LINE_EVERY_S = 60.0
 LINES_AT_ONCE = 6
 TROUBLE = ("reconnecting", "stalled", "failed")
 
-Condition = tuple[str, str | None, int | None]
-"""State, error and session of a camera: reported and logged at once when one of them changes."""
-
 
 def run(settings: Settings, stop: threading.Event) -> None:
     """Work until `stop` is set; every decoder has ended when this returns."""
@@ -49,8 +50,13 @@ def run(settings: Settings, stop: threading.Event) -> None:
     store = open_store(settings)
     if not wait_until_up(bus, store, stop):
         return
-    with open_leases(settings, STAGE) as leases, CameraWatcher(store) as cameras:
-        worker = IngestWorker(settings, bus, cameras, Assignment(STAGE, bus, leases))
+    with (
+        open_leases(settings, STAGE) as leases,
+        CameraWatcher(store) as cameras,
+        Prober() as prober,
+    ):
+        assignment = Assignment(STAGE, bus, leases)
+        worker = IngestWorker(settings, bus, cameras, assignment, Attempts(prober))
         try:
             while not stop.is_set():
                 worker.step(time.monotonic())
@@ -61,10 +67,11 @@ def run(settings: Settings, stop: threading.Event) -> None:
 
 @dataclass(slots=True)
 class ReportSchedule:
-    """The condition that was last reported of a camera, and the time of its next report."""
+    """The last report of a camera, as far as a change is news, and the time of the next."""
 
     due: float = 0.0
     condition: Condition | None = None
+    retry_at: float | None = None
     throttle: Throttle = field(default_factory=lambda: Throttle(LINE_EVERY_S, LINES_AT_ONCE))
 
 
@@ -76,7 +83,12 @@ class IngestWorker:
     """
 
     def __init__(
-        self, settings: Settings, bus: Bus, cameras: CameraWatcher, assignment: Assignment
+        self,
+        settings: Settings,
+        bus: Bus,
+        cameras: CameraWatcher,
+        assignment: Assignment,
+        attempts: AttemptBudget,
     ) -> None:
         self.runners: dict[str, CameraRunner] = {}
         self._settings = settings
@@ -84,6 +96,7 @@ class IngestWorker:
         self._cameras = cameras
         self._assignment = assignment
         self._leases = assignment.leases
+        self._attempts = attempts
         self._ending: dict[str, tuple[DecoderHandle, float]] = {}  # and when each is killed
         self._removed: set[str] = set()  # whose traces on the bus are to be wiped
         self._handing_over: set[str] = set()  # ours until their decoders have ended
@@ -105,8 +118,7 @@ class IngestWorker:
             if now >= self._follow_at and cameras is not None:
                 self._follow_at = now + FOLLOW_EVERY_S
                 self.follow(cameras, now)
-            for camera, runner in self.runners.items():
-                self.report(camera, runner, now)
+            self.report(now)
         except Exception as error:  # Redis is away, full or refuses: the next step tries again
             if self._outage.failed():
                 LOG.warning(
@@ -185,6 +197,7 @@ class IngestWorker:
             camera,
             settings,
             lambda record: DecoderProcess(record, settings, self._leases.token(record.id)),
+            self._attempts,
             Backoff(settings.retry_first_s, settings.retry_most_s, settings.retry_reset_after_s),
             before,
         )
@@ -193,7 +206,10 @@ class IngestWorker:
         """Ask the camera's decoder to end; without a runner, do nothing."""
         runner = self.runners.pop(camera, None)
         self._schedules.pop(camera, None)
-        if runner is not None and runner.decoder is not None:
+        if runner is None:
+            return
+        runner.end_attempt()
+        if runner.decoder is not None:
             runner.decoder.terminate()
             self._ending[camera] = (runner.decoder, now + KILL_AFTER_S)
 
@@ -220,21 +236,39 @@ class IngestWorker:
 
     # Reports
 
-    def report(self, camera: str, runner: CameraRunner, now: float) -> None:
-        """Report a camera about once a second, and at once when its condition changes."""
-        if runner.reconnects:
-            self._bus.count(camera, "reconnects", runner.reconnects)
-            runner.reconnects = 0
-        report = replace(runner.report(now, time.time()), worker=self._assignment.name)
-        condition = (runner.state, runner.last_error, runner.session)
-        schedule = self._schedules.setdefault(camera, ReportSchedule())
-        if now >= schedule.due or condition != schedule.condition:
-            self._bus.report_ingest(camera, report)
-            if condition != schedule.condition:
-                schedule.throttle.note()
-            schedule.due = now + REPORT_EVERY_S
-            schedule.condition = condition
-        log_condition(report, camera, runner.last_error, schedule.throttle)
+    def report(self, now: float) -> None:
+        """Report each camera at once when its condition changes, and else once in a while."""
+        reports: dict[str, IngestReport] = {}
+        for camera, runner in self.runners.items():
+            if runner.reconnects:
+                self._bus.count(camera, "reconnects", runner.reconnects)
+                runner.reconnects = 0
+            schedule = self._schedules.setdefault(camera, ReportSchedule())
+            is_news = runner.condition != schedule.condition or runner.retry_at != schedule.retry_at
+            if is_news or now >= schedule.due:
+                report = runner.report(now, time.time())
+                reports[camera] = replace(report, worker=self._assignment.name)
+        if reports:
+            self._bus.report_ingests(reports)
+        for camera, report in reports.items():
+            self.note_reported(camera, report, now)
+        for camera, runner in self.runners.items():
+            throttle = self._schedules[camera].throttle
+            if throttle.waiting:
+                report = runner.report(now, time.time())
+                log_condition(report, camera, runner.last_error, throttle)
+
+    def note_reported(self, camera: str, report: IngestReport, now: float) -> None:
+        """Set the time of a camera's next report, and note a change for the log."""
+        schedule = self._schedules[camera]
+        runner = self.runners[camera]
+        if runner.condition != schedule.condition:
+            schedule.throttle.note()
+        schedule.condition = runner.condition
+        schedule.retry_at = runner.retry_at
+        schedule.due = now + REPORT_EVERY_S
+        if report.state in QUIET_STATES:
+            schedule.due = now + QUIET_REPORT_EVERY_S
 
     def extend_deadlines(self) -> None:
         """Restart every decoder's time limit: it may have waited for the same Redis as we did."""

@@ -14,7 +14,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterable
-from typing import Literal, NamedTuple, cast
+from typing import Any, Literal, NamedTuple, cast
 
 import redis
 from redis.exceptions import LockError
@@ -166,13 +166,24 @@ class Leases:
         while not self._stop.wait(self.lease_s / RENEWALS):
             if time.monotonic() - self._alive_at > STUCK_AFTER_S:
                 continue
-            with self._mutex:
-                locks = list(self._locks.items())
             try:
-                for camera, lock in locks:
-                    self._renew(camera, lock)
+                self._renew_together()
             except UNAVAILABLE as error:
                 log.debug("leases were not renewed: %s", error)
+
+    def _renew_together(self) -> None:
+        """Renew every lease in one round trip."""
+        with self._mutex:
+            owned = [(camera, lock, lock.local.token) for camera, lock in self._locks.items()]
+        locks = [entry for entry in owned if entry[2] is not None]  # None: released meanwhile
+        pipe: Any = self._redis.pipeline(transaction=False)
+        life_ms = str(int(self.lease_s * 1000))
+        for _, lock, token in locks:
+            script = Lock.LUA_REACQUIRE_SCRIPT
+            pipe.execute_command("EVAL", script, 1, lock.name, token, life_ms)
+        for (camera, lock, _), renewed in zip(locks, pipe.execute(), strict=True):
+            if not renewed:
+                self._take_back(camera, lock)
 
     def _renew(self, camera: str, lock: Lock) -> LeaseState:
         try:

@@ -154,7 +154,7 @@ EXPECTED: list[tuple[Script, str, str]] = [
     (says_nothing, "reconnecting", "no answer within 2 s"),
     (says_nothing_after_play, "stalled", f"silent for 2 s; {STALL_ADVICE}"),
     (falls_silent, "stalled", f"silent for 2 s; {STALL_ADVICE}"),
-    (is_no_rtsp_server, "reconnecting", "no answer within 2 s"),
+    (is_no_rtsp_server, "reconnecting", "the answer is no RTSP stream that can be read"),
     (sends_garbage_after_play, "stalled", f"silent for 2 s; {STALL_ADVICE}"),
     (
         sends_packets_of_garbage,
@@ -183,14 +183,14 @@ EXPECTED: list[tuple[Script, str, str]] = [
     ),
     (describes_itself_for_ever, "reconnecting", "no answer within 2 s"),
     (has_no_room, "reconnecting", "the server has failed, or has too many viewers (a 5xx answer)"),
-    (hangs_up, "reconnecting", "the answer is no RTSP stream that can be read"),
+    (hangs_up, "reconnecting", "the server hung up without an answer"),
 ]
 
 
 def test_every_one_is_given_up_in_time_with_a_reason_and_the_good_camera_does_not_notice(
     settings: Settings, bus: Bus, store: Store, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """All at once, a decoder each: 2 s for an answer, 2 s for a picture."""
+    """All at once: 2 s for an answer, 2 s for a picture."""
     clip = write_clip(settings.media_dir / "endless.mp4", range(600))
     expected = {script.__name__: (state, error) for script, state, error in EXPECTED}
     found: dict[str, tuple[str, str | None]] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import signal
 import subprocess
@@ -22,6 +23,7 @@ from lookout.service.storage.redis.embedded import RedisServer
 from lookout.service.storage.store.store import Store
 from tests.clips import number_in, write_clip
 from tests.conftest import Urls
+from tests.hostile_rtsp import PASSWORD, RtspClient, Script, hostile_server
 from tests.ingest_line import (
     Reader,
     camera,
@@ -256,8 +258,12 @@ def test_a_checkpoint_that_comes_late_mends_its_camera(
     assert len(Reader(bus, "a").read_until(5)) == 5
 
 
+def answers_once(client: RtspClient) -> None:
+    client.answer(client.request())
+    client.hold()
+
+
 def test_no_password_is_seen_from_outside(work: None, bus: Bus, store: Store) -> None:
-    store.add_camera(camera("a", "rtsp://admin:s3cr3t@127.0.0.1:1/x"))
     seen: list[str] = []
 
     def look() -> bool:
@@ -268,9 +274,50 @@ def test_no_password_is_seen_from_outside(work: None, bus: Bus, store: Store) ->
                 continue
         return len(seen) >= 3
 
-    wait_until(look, "three looks at a decoder")
-    report = wait_for_state(bus, "a", "reconnecting")
-    assert "s3cr3t" not in "".join(seen) + str(report)
+    with hostile_server(answers_once) as url:
+        assert PASSWORD in url
+        store.add_camera(camera("a", url))
+        wait_until(look, "three looks at a decoder")
+        report = wait_for_state(bus, "a", "reconnecting")
+    assert PASSWORD not in "".join(seen) + str(report)
+
+
+def test_cameras_that_are_away_start_no_decoder_and_say_why(
+    work: None, endless: Path, bus: Bus, store: Store
+) -> None:
+    """Neither does any of them hold up a camera that works."""
+    with contextlib.ExitStack() as cleanup:
+
+        def listening(script: Script) -> str:
+            return cleanup.enter_context(hostile_server(script))
+
+        urls = {
+            "refused": "rtsp://127.0.0.1:1/x",
+            "nameless": "rtsp://no-such-host.invalid/x",
+            "mute": listening(lambda client: client.hold()),
+            "web": listening(lambda client: client.say(b"HTTP/1.1 400 Bad Request\r\n\r\n")),
+            "gone": listening(lambda client: client.answer(client.request(), status="404 no")),
+        }
+        for number, (kind, url) in itertools.product(range(6), urls.items()):
+            store.add_camera(camera(f"{kind}-{number}", url))
+        store.add_camera(camera("zz-good", endless, pace="realtime"))
+        reader = Reader(bus, "zz-good")
+        reader.read_until(5)
+        errors = {
+            kind: wait_for_state(bus, f"{kind}-3", "reconnecting").last_error for kind in urls
+        }
+        (only,) = decoders()
+        reader.read_until(len(reader.frames) + 5)
+        wait_until(lambda: bus.counters("refused-5").get("reconnects", 0) >= 2, "new attempts")
+        assert decoders() == [only]
+    assert errors == {
+        "refused": "connection refused",
+        "nameless": "the host's name cannot be resolved",
+        "mute": "no answer within 5 s",
+        "web": "the server answers in HTTP, not in RTSP: is it the right port?",
+        "gone": "404 not found: the server has no such stream",
+    }
+    assert reader.misses_nothing
 
 
 def test_a_restart_leaves_an_ended_file_alone(settings: Settings, bus: Bus, store: Store) -> None:

@@ -14,6 +14,7 @@ from lookout.service.core.messages import IngestReport
 from lookout.service.core.settings import load_settings
 from lookout.service.ingest.camera_runner import SLACK_S, START_LIMIT_S, CameraRunner
 from lookout.service.ingest.decoder.protocol import DecoderMessage, MessageKind
+from lookout.service.ingest.probe import Answer
 from lookout.service.ingest.retry import Backoff, HourlyCounter
 from tests.ingest_line import camera
 
@@ -48,18 +49,53 @@ class FakeChild:
 
 
 @dataclass
+class FakeAttempts:
+    """Addresses that answer at once, and decoders that may start, unless a test says otherwise."""
+
+    error: str | None = None
+    mute: bool = False
+    full: bool = False
+    asked: list[bool] = field(default_factory=list)  # with `failing`
+    cancelled: int = 0
+
+    def ask(self, record: Camera, limit_s: float, *, failing: bool) -> FakeAttempts:
+        assert (record.id, limit_s) == ("a", 10)
+        self.asked.append(failing)
+        return self
+
+    def answer(self) -> Answer | None:
+        return None if self.mute else Answer(self.error)
+
+    def cancel(self) -> None:
+        self.cancelled += 1
+
+    def may_start(self, camera: str, failures: int, now: float) -> bool:
+        del camera, failures, now
+        return not self.full
+
+    def started(self, camera: str) -> None:
+        del camera
+
+
+@dataclass
 class Life:
     """A runner, the decoders it started, and the time."""
 
     now: float = 100.0
     children: list[FakeChild] = field(default_factory=list)
+    attempts: FakeAttempts = field(default_factory=FakeAttempts)
     start: Callable[[Camera], FakeChild] | None = None
     before: IngestReport | None = None
 
     def __post_init__(self) -> None:
         backoff = Backoff(1, 60, 60, random.Random(0))
         self.runner = CameraRunner(
-            camera("a", "rtsp://h/1", revision=3), SETTINGS, self._start, backoff, self.before
+            camera("a", "rtsp://h/1", revision=3),
+            SETTINGS,
+            self._start,
+            self.attempts,
+            backoff,
+            self.before,
         )
 
     def _start(self, record: Camera) -> FakeChild:
@@ -358,3 +394,61 @@ def test_a_runner_that_is_given_up_rests() -> None:
     assert (report.state, report.last_error) == ("failed", "ingest failed: KeyError")
     assert life.after(100).state == "failed"
     assert len(life.children) == 1
+
+
+def test_an_address_that_does_not_answer_starts_no_decoder() -> None:
+    life = Life(attempts=FakeAttempts(error="connection refused"))
+    report = life.after(0)
+    assert (report.state, report.last_error) == ("reconnecting", "connection refused")
+    assert report.retry_at is not None
+    for _ in range(10):
+        life.after(60)
+    assert life.children == []
+    assert life.runner.reconnects == 10
+    assert life.attempts.asked == [False, *[True] * 10]
+    life.attempts.error = None
+    life.after(60)
+    assert life.online()
+    assert life.after(0.1).last_error is None
+
+
+def test_a_probe_that_runs_is_waited_for_and_given_up_with_the_camera() -> None:
+    life = Life(attempts=FakeAttempts(mute=True))
+    assert life.after(0).state == "starting"
+    assert life.after(9).state == "starting"
+    life.runner.end_attempt()
+    assert life.attempts.cancelled == 1
+    assert life.children == []
+
+
+def test_a_decoder_waits_for_its_turn() -> None:
+    life = Life(attempts=FakeAttempts(full=True))
+    assert life.after(0).state == "starting"
+    assert life.after(100).state == "starting"
+    assert life.children == []
+    life.attempts.full = False
+    life.after(0.1)
+    assert len(life.children) == 1
+    assert life.attempts.asked == [False]
+
+
+def test_a_camera_that_was_online_is_asked_again_as_one_that_works() -> None:
+    life = Life()
+    life.online().code = 4
+    life.after(0.1)
+    life.after(2)
+    assert life.attempts.asked == [False, False]
+    life.children[-1].code = 4
+    life.after(0.1)
+    life.after(4)
+    assert life.attempts.asked == [False, False, True]
+
+
+def test_an_address_that_is_not_taken_is_refused_without_being_asked() -> None:
+    life = Life()
+    life.runner.camera = camera("a", "ftp://h/1", revision=3)
+    report = life.after(0)
+    assert report.state == "failed"
+    assert "rtsp://" in (report.last_error or "")
+    assert life.attempts.asked == []
+    assert life.children == []

@@ -31,6 +31,7 @@ from lookout.service.core.errors import (
     SourceUnusableError,
 )
 from lookout.service.core.settings import Settings
+from lookout.service.ingest import probe
 
 UDP_OPTIONS = {
     "rtsp_transport": "udp",
@@ -44,18 +45,15 @@ STALL_ADVICE = "LOOKOUT_STALL_TIMEOUT_S, or the camera's stall_timeout_s, allows
 LOG_LINE = 1023  # bytes of a line of libav's log that PyAV keeps
 PROTOCOLS = {"rtsp": "tcp", "rtsps": "tls,tcp"}
 ERROR_TEXTS: list[tuple[type[Exception], str]] = [
-    (av.error.HTTPUnauthorizedError, "401 unauthorized: user or password is wrong"),
-    (av.error.HTTPForbiddenError, "403 forbidden: this user may not see the stream"),
-    (av.error.HTTPNotFoundError, "404 not found: the server has no such stream"),
-    (
-        av.error.HTTPTooManyRequestsError,
-        "429 too many requests: the server wants to be asked less often",
-    ),
+    (av.error.HTTPUnauthorizedError, probe.UNAUTHORIZED),
+    (av.error.HTTPForbiddenError, probe.FORBIDDEN),
+    (av.error.HTTPNotFoundError, probe.NOT_FOUND),
+    (av.error.HTTPTooManyRequestsError, probe.TOO_MANY_REQUESTS),
     (av.error.HTTPClientError, "the server refuses the request (a 4xx answer)"),
-    (av.error.HTTPServerError, "the server has failed, or has too many viewers (a 5xx answer)"),
-    (av.error.ConnectionRefusedError, "connection refused"),
-    (av.error.ConnectionResetError, "the connection was reset"),
-    (av.error.InvalidDataError, "the answer is no RTSP stream that can be read"),
+    (av.error.HTTPServerError, probe.SERVER_FAILED),
+    (av.error.ConnectionRefusedError, probe.REFUSED),
+    (av.error.ConnectionResetError, probe.RESET),
+    (av.error.InvalidDataError, probe.NO_RTSP),
     # libav's error for a redirect to a scheme that it may not open; nothing else here raises it
     (
         av.error.ArgumentError,
@@ -231,9 +229,9 @@ def explain(error: Exception, camera: Camera) -> str:
         if isinstance(error, kind):
             return text
     if isinstance(error, OSError) and not is_resolvable(camera.url):
-        return "the host's name cannot be resolved"
+        return probe.UNRESOLVED
     if isinstance(error, OSError) and camera.url.startswith("rtsps:"):
-        return "no TLS connection can be made"
+        return probe.NO_TLS
     return reason(error)
 
 

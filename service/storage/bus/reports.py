@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar, cast
 
@@ -10,6 +10,7 @@ from lookout.service.core.errors import BrokenMessageError
 from lookout.service.core.messages import FrameId, InferenceReport, IngestReport
 from lookout.service.storage.bus.counters import parse_counters
 from lookout.service.storage.redis import codec, keys, scripts
+from lookout.service.storage.redis.cluster import get_many
 from lookout.service.storage.redis.connect import Server
 
 Report = TypeVar("Report", IngestReport, InferenceReport)
@@ -33,7 +34,14 @@ class Reports(Server):
 
     def report_ingest(self, camera: str, report: IngestReport) -> None:
         """Replace the report of the camera's ingest worker."""
-        self._redis.set(keys.ingest_report(camera), codec.dump(report))
+        self.report_ingests({camera: report})
+
+    def report_ingests(self, reports: Mapping[str, IngestReport]) -> None:
+        """Replace the reports of many cameras' ingest worker in one round trip."""
+        pipe = self._redis.pipeline(transaction=False)
+        for camera, report in reports.items():
+            pipe.set(keys.ingest_report(camera), codec.dump(report))
+        pipe.execute()
 
     def report_inference(self, camera: str, report: InferenceReport) -> None:
         """Replace the report of the camera's inference worker."""
@@ -54,22 +62,20 @@ class Reports(Server):
         self._redis.delete(keys.ingest_report(camera), keys.inference_report(camera))
 
     def overview(self, cameras: Iterable[str]) -> dict[str, Overview]:
-        """Return reports, cursor and counters of many cameras in one round trip."""
+        """Return reports, cursor and counters of many cameras in two round trips."""
         names = list(cameras)
+        kinds = (keys.ingest_report, keys.inference_report, keys.cursor)
+        texts = iter(get_many(self._redis, [key(camera) for camera in names for key in kinds]))
         pipe = self._redis.pipeline(transaction=False)
         for camera in names:
-            pipe.get(keys.ingest_report(camera))
-            pipe.get(keys.inference_report(camera))
-            pipe.get(keys.cursor(camera))
             pipe.hgetall(keys.counters(camera))
-        answers = iter(pipe.execute())
         overviews = {}
-        for camera in names:
-            ingest = readable_report(IngestReport, next(answers))
-            inference = readable_report(InferenceReport, next(answers))
-            cursor = next(answers)
+        for camera, counters in zip(names, pipe.execute(), strict=True):
+            ingest = readable_report(IngestReport, next(texts))
+            inference = readable_report(InferenceReport, next(texts))
+            cursor = next(texts)
             frame_id = FrameId.parse(cursor.decode()) if cursor else None
-            overviews[camera] = Overview(ingest, inference, frame_id, parse_counters(next(answers)))
+            overviews[camera] = Overview(ingest, inference, frame_id, parse_counters(counters))
         return overviews
 
     def heartbeat(

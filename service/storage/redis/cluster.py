@@ -7,6 +7,7 @@ no command spans two cameras' keys (keys.py).
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from typing import Any, cast
 
 import redis
@@ -51,3 +52,12 @@ class Cluster:
                         raise error.__cause__ from None
                     raise
             return self._client
+
+
+def get_many(client: redis.Redis, names: Sequence[str]) -> list[bytes | None]:
+    """Return the values of many keys, in their order: one MGET, or one a slot of a Cluster."""
+    if not names:
+        return []
+    if isinstance(client, Cluster):
+        return cast(list[bytes | None], client.mget_nonatomic(names))
+    return cast(list[bytes | None], client.mget(names))

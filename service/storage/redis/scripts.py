@@ -34,6 +34,16 @@ local function add(key, id, kept, first, last)
 end
 """
 
+NEWEST_ID = """
+local entries = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)
+if entries[1] then return entries[1][1] end
+return nil
+"""
+"""Return the id of a stream's newest entry, without the entry.
+
+KEYS: the stream.
+"""
+
 ADD_FRAME = (
     _CHECK_LEASE
     + _ADD_TO_STREAM
@@ -215,6 +225,19 @@ return 1
 """Save a snapshot. Returns 0 for a former owner's epoch or an older cursor than the stored one.
 
 KEYS: snapshot. ARGV: epoch, cursor, state.
+"""
+
+ADD_CAMERA = """
+if redis.call('HEXISTS', KEYS[1], ARGV[1]) == 1 then return 0 end
+if ARGV[3] ~= '' and redis.call('HLEN', KEYS[1]) >= tonumber(ARGV[3]) then return -1 end
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
+return 1
+"""
+"""Add a camera.
+
+KEYS: cameras.
+ARGV: id, record, how many there may be ('': any number).
+Returns 0 where the id is taken, -1 where there are that many.
 """
 
 REPLACE_CAMERA = """

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast
 
 import redis
 
 from lookout.service.core.errors import BrokenMessageError
 from lookout.service.core.messages import FrameId
+from lookout.service.storage.redis import scripts
 from lookout.service.storage.redis.codec import Row
 
 M = TypeVar("M")
@@ -61,14 +62,14 @@ class MessageStream(Generic[M]):
     def newest_ids(self, cameras: Iterable[str]) -> dict[str, FrameId]:
         """Return the newest id of each camera that has a message, in one round trip."""
         names = list(cameras)
-        pipe = self._redis.pipeline(transaction=False)
+        pipe: Any = self._redis.pipeline(transaction=False)
         for camera in names:
-            pipe.xrevrange(self._key(camera), count=1)
-        answers = cast(list[list[StreamEntry]], pipe.execute())
+            pipe.execute_command("EVAL", scripts.NEWEST_ID, 1, self._key(camera))
+        answers = cast(list[bytes | None], pipe.execute())
         return {
-            camera: FrameId.parse(entries[0][0].decode())
-            for camera, entries in zip(names, answers, strict=True)
-            if entries
+            camera: FrameId.parse(newest.decode())
+            for camera, newest in zip(names, answers, strict=True)
+            if newest
         }
 
     def newest_id(self, camera: str) -> FrameId | None:

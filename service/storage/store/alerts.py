@@ -14,6 +14,7 @@ from lookout.service.core.errors import BrokenMessageError, NotFoundError
 from lookout.service.core.messages import Alert, AlertEvent, FrameId
 from lookout.service.core.throttle import OnceLog
 from lookout.service.storage.redis import codec, keys, scripts
+from lookout.service.storage.redis.cluster import get_many
 from lookout.service.storage.redis.connect import Server
 from lookout.service.storage.redis.streams import MessageStream
 
@@ -204,22 +205,19 @@ class Alerts(Server):
         return alerts
 
     def alerting_overview(self, cameras: Iterable[str]) -> dict[str, AlertingOverview]:
-        """Return the overview of many cameras in one round trip.
+        """Return the overview of many cameras in two round trips.
 
         A state that cannot be read has no cursor.
         """
         names = list(cameras)
+        kinds = (keys.alerts_opened, keys.alerting)
+        texts = iter(get_many(self._redis, [key(camera) for camera in names for key in kinds]))
         pipe = self._redis.pipeline(transaction=False)
         for camera in names:
             pipe.scard(keys.open_alerts(camera))
-            pipe.get(keys.alerts_opened(camera))
-            pipe.get(keys.alerting(camera))
-        answers = iter(pipe.execute())
         return {
-            camera: AlertingOverview(
-                next(answers), int(next(answers) or 0), alerting_cursor(next(answers))
-            )
-            for camera in names
+            camera: AlertingOverview(opened, int(next(texts) or 0), alerting_cursor(next(texts)))
+            for camera, opened in zip(names, pipe.execute(), strict=True)
         }
 
     def alerted_cameras(self) -> list[str]:

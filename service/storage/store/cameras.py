@@ -15,6 +15,8 @@ from lookout.service.storage.redis.connect import Server
 
 log = logging.getLogger(__name__)
 
+TOO_MANY = -1
+
 
 class Cameras(Server):
     """One hash of all cameras. A camera that cannot be read is logged once and left out."""
@@ -22,19 +24,29 @@ class Cameras(Server):
     def __init__(self, client: redis.Redis) -> None:
         super().__init__(client)
         self._logged_cameras = OnceLog()
+        self._read: dict[bytes, tuple[bytes, Camera]] = {}  # field → its text and what it says
 
     def cameras(self) -> dict[str, Camera]:
-        """Return every camera by its id."""
+        """Return every camera by its id, in the order of their ids.
+
+        A record whose text has not changed since the last call is not parsed again.
+        """
         texts = cast(dict[bytes, bytes], self._redis.hgetall(keys.CAMERAS))
-        cameras = {}
+        former = self._read
+        read: dict[bytes, tuple[bytes, Camera]] = {}
         for key, text in sorted(texts.items()):
-            name = key.decode()
+            known = former.get(key)
+            if known is not None and known[0] == text:
+                read[key] = known
+                continue
             try:
-                cameras[name] = codec.read_camera(text)
+                read[key] = (text, codec.read_camera(text))
             except BrokenMessageError as error:
+                name = key.decode()
                 if self._logged_cameras.is_new(name):
                     log.warning("camera %r is left out: %s", name, error)
-        return cameras
+        self._read = read
+        return {key.decode(): camera for key, (_, camera) in read.items()}
 
     def camera(self, camera: str) -> Camera:
         """Return one camera. Raises NotFoundError, BrokenMessageError."""
@@ -43,10 +55,19 @@ class Cameras(Server):
             raise NotFoundError(f"there is no camera {camera!r}")
         return codec.read_camera(text)
 
-    def add_camera(self, camera: Camera) -> None:
-        """Add a camera. Raises ConflictError where its id is taken."""
-        if not self._redis.hsetnx(keys.CAMERAS, camera.id, camera.model_dump_json()):
+    def add_camera(self, camera: Camera, most: int | None = None) -> None:
+        """Add a camera; most: how many there may be.
+
+        Raises ConflictError where its id is taken, or there are that many.
+        """
+        words = (camera.id, camera.model_dump_json(), "" if most is None else str(most))
+        added = self._redis.eval(scripts.ADD_CAMERA, 1, keys.CAMERAS, *words)
+        if added == 0:
             raise ConflictError(f"there is a camera {camera.id!r} already")
+        if added == TOO_MANY:
+            raise ConflictError(
+                f"there are {most} cameras, and no more are taken (LOOKOUT_MAX_CAMERAS)"
+            )
         # A late event of a removed camera of the same name is not this camera's.
         self._redis.delete(keys.events(camera.id))
 

@@ -1,0 +1,14 @@
+"""The short form of `python -m tests.bench.many_cameras`: every figure is printed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.bench import many_cameras
+
+
+def test_every_line_is_printed(tmp_path: Path) -> None:
+    texts = list(many_cameras.report(tmp_path, cameras=5, dead=5, settle_s=1.0, seconds=1.0))
+    words = ("/cameras", "/cameras?limit", "/models", "/metrics", "/readyz", "/ ", "first", "later")
+    assert len(texts) == len(words)
+    assert [word for word, text in zip(words, texts, strict=True) if word not in text] == []
