@@ -61,7 +61,7 @@ INGEST = IngestReport(
 INFERENCE = InferenceReport(
     "online", AT, 3, None, 300, 300, math.nan, 1, False, 0.5, 0.75, worker="w-2"
 )
-DECODER = DecoderMessage("lost", 1000, 7, AT, 8, error="gone")
+DECODER = DecoderMessage("lost", 1000, 7, AT, frames=8, error="gone")
 
 FULL_SCORE = Score("gate", *ID, AT, 1e16, "ped2", 36.61, 0.0042, 1.5e-07, False, 0.125, math.inf)
 LEARNING_SCORE = Score("gate", *ID, AT, AT, "ae", None, None, None, None, None)
@@ -179,9 +179,13 @@ def test_a_recorded_frame_heatmap_and_gap_are_read_and_written_alike() -> None:
 
 
 @pytest.mark.parametrize(("kind", "text", "message"), JSON)
-def test_recorded_json_is_read_and_written_alike(kind: type, text: bytes, message: Any) -> None:
+def test_recorded_json_is_read_and_its_fields_are_written_alike(
+    kind: type, text: bytes, message: Any
+) -> None:
     assert repr(codec.load(kind, text)) == repr(message)  # nan equals nothing
-    assert codec.dump(message).encode() == text
+    recorded = json.loads(text)
+    written = json.loads(codec.dump(message))
+    assert repr({name: written[name] for name in recorded}) == repr(recorded)
     later = json.dumps(json.loads(text) | {"of_a_later_version": [1]})
     assert repr(codec.load(kind, later)) == repr(message)
 
