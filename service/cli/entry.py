@@ -13,6 +13,7 @@ from lookout.models.errors import ModelsError
 from lookout.service.core import logging as logs
 from lookout.service.core.errors import LookoutError, SettingsError
 from lookout.service.core.lifecycle import exit_on_signals
+from lookout.service.core.private_files import private_umask
 
 EXTRAS = {
     "torch": "engine",
@@ -34,7 +35,7 @@ def run_app(app: typer.Typer, program: str = "lookout") -> None:
     # soon sleep, rather than spin on a core that a decoder or another model needs.
     os.environ.setdefault("GOMP_SPINCOUNT", "2000")
     try:
-        with exit_on_signals():
+        with exit_on_signals(), private_umask():
             app(prog_name=program)
     except LookoutError as error:
         end_with(str(error), error.exit_code)

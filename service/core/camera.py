@@ -194,6 +194,7 @@ class Camera(CameraSpec):
     created_at: float
     # +1 with each change but one of `alert`: ingest and inference restart the camera.
     revision: int
+    unreadable: str | None = None  # why its url lacks its password; never stored
 
     @property
     def live(self) -> bool:
@@ -224,6 +225,8 @@ class Camera(CameraSpec):
         fields = self.model_dump()
         for name, value in given.items():
             fields[name] = fields[name] | value if isinstance(value, dict) else value
+        if "url" in given:
+            fields["unreadable"] = None
         if given.keys() - {"alert"}:
             fields["revision"] += 1
         return Camera.model_validate(fields)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import ipaddress
 import os
 import re
@@ -48,6 +49,33 @@ def check_root_path(path: str) -> str:
     if path.removeprefix("/").split("/")[0] in OWN_PATHS:
         raise ValueError(f"it may not begin with a path of Lookout's own: {', '.join(OWN_PATHS)}")
     return path
+
+
+def fernet_keys(text: str) -> list[bytes]:
+    """Return the keys of a text, separated by commas: 32 bytes each, in base64 or as 64 hex digits.
+
+    As `cryptography.fernet` takes them. Raises ValueError, without a part of a key.
+    """
+    keys = []
+    for word in text.split(","):
+        written = word.strip()
+        try:
+            if re.fullmatch(r"[0-9a-fA-F]{64}", written):
+                key = bytes.fromhex(written)
+            else:
+                key = base64.b64decode(written.encode("ascii"), b"-_", validate=True)
+        except ValueError:
+            key = b""
+        if len(key) != 32:
+            raise ValueError("32 bytes are needed; `openssl rand -hex 32` makes them")
+        keys.append(base64.urlsafe_b64encode(key))
+    return keys
+
+
+def check_secret_key(key: SecretStr) -> SecretStr:
+    """Return the keys as they are. Raises ValueError where they are none."""
+    fernet_keys(key.get_secret_value())
+    return key
 
 
 class Settings(BaseSettings):
@@ -103,6 +131,18 @@ class Settings(BaseSettings):
         default="",
         description="path below which a proxy offers Lookout, as `/lookout`",
         json_schema_extra={"default_text": "none"},
+    )
+
+    secret_key: Annotated[SecretStr, AfterValidator(check_secret_key)] | None = Field(
+        default=None,
+        description="encrypts the cameras' addresses in the store: 32 bytes in hex or base64. "
+        "After a comma, older keys, which still decrypt. Every stage needs it",
+    )
+    secret_key_file: Path | None = Field(
+        default=None,
+        description="a file that holds the key, in place of it; `lookout serve` with an embedded "
+        "store makes it at its first start",
+        json_schema_extra={"default_text": "`secret.key` in `LOOKOUT_DATA_DIR`"},
     )
 
     # Bounds of the line
@@ -261,6 +301,11 @@ class Settings(BaseSettings):
         if self.models_dir is not None:
             return (self.models_dir,)
         return (self.data_dir / "models", SHIPPED_MODELS)
+
+    @property
+    def secret_key_path(self) -> Path:
+        """The key file, whether it is there or not."""
+        return self.secret_key_file or self.data_dir / "secret.key"
 
     @model_validator(mode="after")
     def check_pairs(self) -> Settings:

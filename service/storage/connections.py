@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
+
+import redis
 
 from lookout.service.core.errors import SettingsError
 from lookout.service.core.settings import Settings
@@ -13,9 +16,12 @@ from lookout.service.storage.redis.connect import (
     REJECTED,
     STORE_URL,
     UNAVAILABLE,
+    NotOursError,
     Server,
+    explain,
     open_client,
 )
+from lookout.service.storage.store.camera_secrets import CameraSecrets
 from lookout.service.storage.store.store import Store
 
 log = logging.getLogger(__name__)
@@ -35,7 +41,11 @@ def open_bus(settings: Settings) -> Bus:
 
 def open_store(settings: Settings) -> Store:
     """Return the store. Does not connect yet. Raises SettingsError without a usable URL."""
-    return Store(open_client(settings.store_url, STORE_URL), alerts_kept=settings.alerts_kept)
+    return Store(
+        open_client(settings.store_url, STORE_URL),
+        alerts_kept=settings.alerts_kept,
+        secrets=CameraSecrets.of(settings),
+    )
 
 
 def wait_until_up(bus: Bus, store: Store, stop: threading.Event) -> bool:
@@ -43,9 +53,14 @@ def wait_until_up(bus: Bus, store: Store, stop: threading.Event) -> bool:
 
     Raises SettingsError where a server wants another user or password.
     """
-    return wait_for_server("bus", BUS_URL, bus, stop) and wait_for_server(
+    is_up = wait_for_server("bus", BUS_URL, bus, stop) and wait_for_server(
         "store", STORE_URL, store, stop
     )
+    if is_up:
+        with contextlib.suppress(*UNAVAILABLE):  # the next start does it
+            if count := store.seal_cameras():
+                log.warning("the addresses of %d cameras are now encrypted in the store", count)
+    return is_up
 
 
 def wait_for_server(role: str, variable: str, server: Server, stop: threading.Event) -> bool:
@@ -54,6 +69,13 @@ def wait_for_server(role: str, variable: str, server: Server, stop: threading.Ev
     while not stop.is_set():
         try:
             server.ping()
+            server.check_usable()
+        except NotOursError as error:
+            raise SettingsError(f"{variable}: the server at {server.address} {error}") from None
+        except redis.exceptions.NoPermissionError as error:
+            raise SettingsError(
+                f"{variable}: the Redis at {server.address} wants another user or password: {error}"
+            ) from None
         except REJECTED:
             raise SettingsError(
                 f"{variable}: the Redis at {server.address} wants another user or password"
@@ -61,7 +83,11 @@ def wait_for_server(role: str, variable: str, server: Server, stop: threading.Ev
         except UNAVAILABLE as error:
             if not is_logged:
                 log.warning(
-                    "waiting for the %s (%s, at %s): %s", role, variable, server.address, error
+                    "waiting for the %s (%s, at %s): %s",
+                    role,
+                    variable,
+                    server.address,
+                    explain(error),
                 )
             is_logged = True
             stop.wait(RETRY_EVERY_S)

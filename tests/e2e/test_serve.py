@@ -22,6 +22,7 @@ from lookout.service.core.messages import FrameId
 from tests.clips import write_clip
 from tests.e2e.service_process import Service, running_service
 from tests.tiny import write_tiny
+from tests.unit.test_private_files import reachable, read_as_nobody
 from tests.waiting import wait_until
 
 STOP_LIMIT_S = 10.0
@@ -189,6 +190,22 @@ def test_cameras_and_alerts_are_there_after_a_restart(home: Path) -> None:
         assert before <= alerts(service)
         picture = service.http.get(f"/alerts/{min(before)}/picture")
         assert picture.headers["content-type"] == "image/jpeg"
+
+
+def test_another_user_reads_nothing_and_the_store_holds_no_password(home: Path) -> None:
+    """Also what an earlier version left open."""
+    data = reachable(home / "data")
+    (data / "store").mkdir(parents=True)
+    (data / "store" / "old.rdb").write_text("old")
+    (data / "store" / "old.rdb").chmod(0o644)
+    with running_service(data, **settings(home)) as service:
+        service.add(id="gate", url="rtsp://admin:p4ssw0rd@127.0.0.1:1/x", calibration="model")
+        service.wait_for_state("gate", "reconnecting", 30)
+        written = [path for path in data.rglob("*") if path.is_file() and path.name != "lock"]
+        assert len(written) >= 3  # store, key, old.rdb
+        assert read_as_nobody(data) == ""
+        assert not any(b"p4ssw0rd" in path.read_bytes() for path in written)
+    assert any("by their owner alone" in line for line in service.output.lines)
 
 
 def alerts(service: Service) -> set[str]:

@@ -5,8 +5,11 @@ A wait is logged, an error that waiting does not mend ends the process, and no p
 
 from __future__ import annotations
 
+import contextlib
+import http.server
 import logging
 import os
+import socketserver
 import subprocess
 import sys
 import threading
@@ -200,3 +203,62 @@ def test_a_stage_with_a_wrong_password_ends_with_one_line(urls: Urls, guarded: s
     (line,) = done.stderr.splitlines()
     assert line.startswith("lookout: LOOKOUT_BUS_URL: ")
     assert "wr0ng" not in line
+
+
+def told(url: str, other: str, caplog: pytest.LogCaptureFixture) -> str:
+    """Return what is said of a bus that is waited for."""
+    assert not wait_until_up(*opened(url, other), After(4))
+    (record,) = caplog.records
+    return record.message
+
+
+def test_a_server_with_other_data_ends_the_wait(urls: Urls) -> None:
+    for url, key, variable in (
+        (urls.bus, "bus_name", "LOOKOUT_BUS_URL"),
+        (urls.store, "cameras", "LOOKOUT_STORE_URL"),
+    ):
+        with contextlib.closing(connect(url)) as client:
+            client.rpush(key, "another program's")
+            with pytest.raises(SettingsError, match=f"{variable}: .*its key '{key}' is a list"):
+                wait_until_up(*opened(urls.bus, urls.store), After(10))
+            client.delete(key)
+
+
+def test_a_replica_is_told_as_one(urls: Urls, caplog: pytest.LogCaptureFixture) -> None:
+    with contextlib.closing(connect(urls.bus)) as client:
+        client.replicaof("127.0.0.1", "1")
+        try:
+            assert "it is a replica, which takes no writes" in told(urls.bus, urls.store, caplog)
+        finally:
+            client.replicaof("NO", "ONE")
+
+
+def test_a_user_who_may_not_write_ends_the_wait(urls: Urls) -> None:
+    with contextlib.closing(connect(urls.bus)) as client:
+        client.acl_setuser(
+            "reader",
+            enabled=True,
+            passwords=[f"+{SECRET}"],
+            keys=["*"],
+            categories=["+@read"],
+            commands=["+ping", "+info", "+type"],
+        )
+        try:
+            url = urls.bus.replace("unix://", f"unix://reader:{SECRET}@")
+            with pytest.raises(
+                SettingsError, match=r"LOOKOUT_BUS_URL: .*user or password: .*eval"
+            ) as caught:
+                wait_until_up(*opened(url, urls.store), After(10))
+            assert SECRET not in str(caught.value)
+        finally:
+            client.acl_deluser("reader")
+
+
+def test_what_is_no_redis_is_told(urls: Urls, caplog: pytest.LogCaptureFixture) -> None:
+    with socketserver.TCPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler) as web:
+        threading.Thread(target=web.serve_forever, daemon=True).start()
+        try:
+            line = told(f"redis://127.0.0.1:{web.server_address[1]}", urls.store, caplog)
+        finally:
+            web.shutdown()
+    assert "what answers there is no Redis" in line

@@ -100,6 +100,8 @@ def play(job: Job, reporter: Reporter) -> None:
     """Play the source once, from opening it to its end. Raises SourceError for any other end."""
     camera = job.camera
     settings = job.settings
+    if camera.unreadable is not None:
+        raise SourceRefusedError(f"its password cannot be read: {camera.unreadable}")
     urls.check(camera.url, settings.media_dir)
     preprocess = load_preprocess(settings.model_folders, camera.model)
     is_file = urls.is_file(camera.url)

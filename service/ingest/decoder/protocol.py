@@ -53,7 +53,7 @@ class Job:
         """Return the job as one line. Raises ValueError for more than MAX_JOB bytes."""
         data = {
             "camera": self.camera.model_dump(),
-            "settings": self.settings.model_dump(mode="json", exclude={"token"}),
+            "settings": self.settings.model_dump(mode="json", exclude={"token", "secret_key"}),
             "parent_pid": self.parent_pid,
             "token": self.token,
         }

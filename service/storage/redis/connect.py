@@ -12,6 +12,7 @@ from redis.retry import Retry
 
 from lookout.service.core import urls
 from lookout.service.core.errors import SettingsError
+from lookout.service.storage.redis import keys, scripts
 from lookout.service.storage.redis.cluster import MARK, Cluster
 
 BUS_URL = "LOOKOUT_BUS_URL"
@@ -25,6 +26,46 @@ always; the cluster's own exception is no RedisError. Wait and try again.
 
 REJECTED = (redis.AuthenticationError, redis.exceptions.NoPermissionError)
 """Raised by a server that wants another user or password: waiting does not help."""
+
+
+LEAST_VERSION = (6, 2)
+
+_MEANINGS = (
+    (
+        redis.exceptions.ReadOnlyError,
+        "",
+        "it is a replica, which takes no writes; name the primary",
+    ),
+    (redis.exceptions.OutOfMemoryError, "", "its memory is full (maxmemory)"),
+    (redis.BusyLoadingError, "", "it is loading its data"),
+    (redis.exceptions.MaxConnectionsError, "", "it takes no more connections (maxclients)"),
+    (redis.RedisError, "max number of clients", "it takes no more connections (maxclients)"),
+    (redis.RedisError, "READONLY", "it is a replica, which takes no writes; name the primary"),
+    (redis.RedisError, "OOM", "its memory is full (maxmemory)"),
+    (redis.RedisError, "MISCONF", "it cannot write to its disk; its own log says why"),
+    (redis.RedisError, "protocol error", "what answers there is no Redis"),
+    (redis.RedisError, "WRONG_VERSION_NUMBER", "it speaks no TLS: redis:// in place of rediss://"),
+    (
+        redis.RedisError,
+        "Connection closed by server",
+        "it closes the connection; with TLS, rediss:// is needed",
+    ),
+)
+"""Exception, a part of its text, and what it means."""
+
+
+def explain(error: Exception) -> str:
+    """Return the text of an error of Redis, with what it means where that is known."""
+    text = str(error)
+    found = (
+        m for kind, part, m in _MEANINGS if isinstance(error, kind) and part.lower() in text.lower()
+    )
+    meaning = next(found, None)
+    return f"{text}: {meaning}" if meaning else text
+
+
+class NotOursError(Exception):
+    """A server answers that Lookout cannot use; waiting does not help."""
 
 
 class Server:
@@ -41,6 +82,26 @@ class Server:
     def ping(self) -> None:
         """Raise one of UNAVAILABLE where the server does not answer."""
         self._redis.ping()
+
+    def check_usable(self) -> None:
+        """Try what every stage needs: a version, data of ours, scripts and writes.
+
+        Raises one of UNAVAILABLE, such as for a replica or a full disk; NotOursError for a server
+        that is too old or holds other data.
+        """
+        if isinstance(self._redis, redis.Redis):  # the nodes of a cluster answer one by one
+            version = str(self._redis.info("server").get("redis_version", ""))
+            found = tuple(int(part) for part in version.split(".")[:2] if part.isdecimal())
+            if found and found < LEAST_VERSION:
+                raise NotOursError(f"is Redis {version}; 6.2 or newer is needed")
+        for key, kind in keys.KINDS.items():
+            stored = cast(bytes, self._redis.type(key)).decode()
+            if stored not in ("none", kind):
+                raise NotOursError(
+                    f"holds other data (its key {key!r} is a {stored}): name another server, or "
+                    "another database with /1 at the end"
+                )
+        self._redis.eval(scripts.TRY_WRITE, 1, keys.PROBE)
 
 
 def connect(url: str) -> redis.Redis:

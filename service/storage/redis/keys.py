@@ -85,6 +85,9 @@ BUS_NAME = "bus_name"  # string: set by the first who looks; a bus that lost eve
 
 # In the store (never lost once acknowledged)
 CAMERAS = "cameras"  # hash: id → camera
+PROBE = "probe:{probe}"  # never there; see `scripts.TRY_WRITE`
+KINDS = {BUS_NAME: "string", CAMERAS: "hash"}
+"""Keys without a camera in them, which another program's data may have too, and their types."""
 
 
 def session(camera: str) -> str:

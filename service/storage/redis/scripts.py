@@ -258,6 +258,19 @@ return 1
 KEYS: cameras. ARGV: id, camera, and of the camera that it replaces: revision, alert settings.
 """
 
+TRY_WRITE = """
+redis.call('SET', KEYS[1], '')
+return redis.call('DEL', KEYS[1])
+"""
+"""Fail where a write would: on a replica, without memory, disk or permission. KEYS: probe."""
+
+RESEAL_CAMERA = """
+if redis.call('HGET', KEYS[1], ARGV[1]) ~= ARGV[2] then return 0 end
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])
+return 1
+"""
+"""Write a camera's record anew, as it was. KEYS: cameras. ARGV: id, record as read, new record."""
+
 SAVE_ALERTING = """
 local function logged(event, text)
     for _, row in ipairs(redis.call('XREVRANGE', KEYS[5], '+', '-', 'COUNT', 16)) do

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from typing import cast
 
 import redis
 
 from lookout.service.core.camera import Camera
-from lookout.service.core.errors import BrokenMessageError, ConflictError, NotFoundError
+from lookout.service.core.errors import (
+    BrokenMessageError,
+    ConflictError,
+    NotFoundError,
+    RequestError,
+)
 from lookout.service.core.throttle import OnceLog
-from lookout.service.storage.redis import codec, keys, scripts
+from lookout.service.storage.redis import keys, scripts
 from lookout.service.storage.redis.connect import Server
+from lookout.service.storage.store.camera_secrets import CameraSecrets
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +32,7 @@ class Cameras(Server):
         super().__init__(client)
         self._logged_cameras = OnceLog()
         self._read: dict[bytes, tuple[bytes, Camera]] = {}  # field → its text and what it says
+        self._secrets = CameraSecrets()
 
     def cameras(self) -> dict[str, Camera]:
         """Return every camera by its id, in the order of their ids.
@@ -40,7 +48,7 @@ class Cameras(Server):
                 read[key] = known
                 continue
             try:
-                read[key] = (text, codec.read_camera(text))
+                read[key] = (text, self._secrets.load(text))
             except BrokenMessageError as error:
                 name = key.decode()
                 if self._logged_cameras.is_new(name):
@@ -53,14 +61,14 @@ class Cameras(Server):
         text = cast(bytes | None, self._redis.hget(keys.CAMERAS, camera))
         if text is None:
             raise NotFoundError(f"there is no camera {camera!r}")
-        return codec.read_camera(text)
+        return self._secrets.load(text)
 
     def add_camera(self, camera: Camera, most: int | None = None) -> None:
         """Add a camera; most: how many there may be.
 
         Raises ConflictError where its id is taken, or there are that many.
         """
-        words = (camera.id, camera.model_dump_json(), "" if most is None else str(most))
+        words = (camera.id, self._secrets.dump(camera), "" if most is None else str(most))
         added = self._redis.eval(scripts.ADD_CAMERA, 1, keys.CAMERAS, *words)
         if added == 0:
             raise ConflictError(f"there is a camera {camera.id!r} already")
@@ -74,12 +82,42 @@ class Cameras(Server):
     def replace_camera(self, camera: Camera, before: Camera) -> None:
         """Write a camera in the place of `before`.
 
-        Raises ConflictError where the stored revision or alert settings are not those of `before`.
+        Raises ConflictError where the stored revision or alert settings are not those of `before`,
+        and RequestError for one without its password, which would be lost.
         """
+        if camera.unreadable is not None:
+            raise RequestError(
+                f"the password of camera {camera.id!r} cannot be read: {camera.unreadable}; give "
+                "its url anew"
+            )
         expected = (str(before.revision), before.alert.model_dump_json())
-        words = (camera.id, camera.model_dump_json(), *expected)
+        words = (camera.id, self._secrets.dump(camera), *expected)
         if not self._redis.eval(scripts.REPLACE_CAMERA, 1, keys.CAMERAS, *words):
             raise ConflictError(f"camera {camera.id!r} was changed or removed meanwhile; try again")
+
+    def seal_cameras(self) -> int:
+        """Encrypt the records that are plain, or of an older key; return how many there were.
+
+        A record that changes meanwhile is left to the next start.
+        """
+        count = 0
+        texts = cast(dict[bytes, bytes], self._redis.hgetall(keys.CAMERAS))
+        for name, text in texts.items():
+            with contextlib.suppress(BrokenMessageError):  # left out, and logged, elsewhere
+                if (sealed := self._secrets.resealed(text)) is not None:
+                    words = (name, text, sealed)
+                    count += int(
+                        cast(int, self._redis.eval(scripts.RESEAL_CAMERA, 1, keys.CAMERAS, *words))
+                    )
+        if count:
+            with contextlib.suppress(redis.RedisError):  # what was plain leaves the file with it
+                self._redis.bgrewriteaof()
+        return count
+
+    @property
+    def has_secret_key(self) -> bool:
+        """Whether the addresses of cameras are encrypted."""
+        return self._secrets.has_key
 
     def drop_camera(self, camera: str) -> None:
         """Remove the camera's record alone. Raises NotFoundError."""

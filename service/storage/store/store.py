@@ -7,6 +7,7 @@ import redis
 from lookout.service.storage.redis import keys
 from lookout.service.storage.store.alerts import Alerts
 from lookout.service.storage.store.camera_events import CameraEvents
+from lookout.service.storage.store.camera_secrets import CameraSecrets
 from lookout.service.storage.store.cameras import Cameras
 from lookout.service.storage.store.sessions import Sessions
 from lookout.service.storage.store.snapshots import Snapshots
@@ -15,8 +16,17 @@ from lookout.service.storage.store.snapshots import Snapshots
 class Store(Alerts, CameraEvents, Cameras, Sessions, Snapshots):
     """All subjects of the store over one client. Every method may raise one of UNAVAILABLE."""
 
-    def __init__(self, client: redis.Redis, *, alerts_kept: int = 10_000) -> None:
+    def __init__(
+        self,
+        client: redis.Redis,
+        *,
+        alerts_kept: int = 10_000,
+        secrets: CameraSecrets | None = None,
+    ) -> None:
+        """Without `secrets`, cameras are written as they are."""
         Alerts.__init__(self, client, alerts_kept=alerts_kept)
+        if secrets is not None:
+            self._secrets = secrets
 
     def remove_camera(self, camera: str) -> None:
         """Forget the camera, its events and what it learned; its alerts stay.

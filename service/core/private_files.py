@@ -1,0 +1,74 @@
+"""Files for their owner alone: what Lookout writes, and what earlier versions wrote."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+UMASK = 0o077
+OTHERS = 0o077
+"""The permission bits of everybody but the owner."""
+
+
+@contextlib.contextmanager
+def private_umask() -> Iterator[None]:
+    """Give new files and folders to their owner alone, in this process and those it starts."""
+    former = os.umask(UMASK)
+    try:
+        yield
+    finally:
+        os.umask(former)
+
+
+def tighten(folder: Path, shared: Sequence[Path] = ()) -> int:
+    """Take what is in a folder from everybody but its owner; return how many entries had to be.
+
+    shared: folders below it whose content stays as it is (a user's clips and checkpoints). While
+    others can use one of them, they may still pass through `folder`. Links are not followed, and
+    what belongs to another user stays as it is.
+    """
+    kept = {path.resolve() for path in shared}
+    passed = any(is_open(path) for path in kept if path.is_relative_to(folder.resolve()))
+    bits = OTHERS
+    if passed:
+        bits = OTHERS & ~0o011
+    changed = int(tighten_one(folder, bits))
+    for parent, folders, files in os.walk(folder):
+        here = Path(parent)
+        folders[:] = [name for name in folders if (here / name).resolve() not in kept]
+        changed += sum(tighten_one(here / name) for name in (*folders, *files))
+    return changed
+
+
+def tighten_one(path: Path, bits: int = OTHERS) -> bool:
+    """Take these bits off a file or folder; return whether there were any."""
+    with contextlib.suppress(OSError):  # it is gone, or another's
+        mode = path.lstat().st_mode
+        if not stat.S_ISLNK(mode) and mode & bits:
+            path.chmod(stat.S_IMODE(mode) & ~bits)
+            return True
+    return False
+
+
+def is_open(folder: Path) -> bool:
+    """Return whether others than its owner can use a folder; False where it is not there."""
+    try:
+        return bool(folder.stat().st_mode & OTHERS)
+    except OSError:
+        return False
+
+
+def write_new_private(path: Path, content: bytes) -> bool:
+    """Write a file for its owner alone; return False where it is there already. Raises OSError."""
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return False
+    with open(handle, "wb") as file:  # noqa: PTH123  a handle, no path
+        file.write(content)
+        file.flush()
+        os.fsync(handle)
+    return True
