@@ -15,6 +15,7 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from lookout.models.checkpoint.header import Header
+from lookout.models.input_spec import InputSpec
 from lookout.models.media.preprocess import Preprocess
 from lookout.service.core.camera import Camera, Pace
 from lookout.service.core.messages import Frame, FrameId, IngestReport
@@ -31,11 +32,15 @@ MODEL = "tiny"
 SIDE_PX = 64
 
 
-def write_header_only(folder: Path, name: str = MODEL) -> Path:
-    """A checkpoint that says how frames are prepared (64x64), and holds no weights."""
+def write_header_only(folder: Path, name: str = MODEL, frames: int | None = None) -> Path:
+    """A checkpoint that says how frames are prepared (64x64), and holds no weights.
+
+    frames: how many a score takes, which checkpoints of the first version do not say.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.safetensors"
-    header = Header("mnad-pred", {}, Preprocess(SIDE_PX, SIDE_PX))
+    spec = InputSpec(frames, frames - 1, distance=True) if frames else None
+    header = Header("mnad-pred", {}, Preprocess(SIDE_PX, SIDE_PX), input_spec=spec)
     save_file({"nothing": np.zeros(1, np.float32)}, path, header.metadata())
     return path
 

@@ -12,6 +12,7 @@ from typing import Any
 import av.container
 import av.error
 import numpy as np
+from av.sidedata.sidedata import SideDataContainer
 
 from lookout.models.arrays import Pixels
 from lookout.models.errors import NoPictureError, VideoError
@@ -163,7 +164,8 @@ def turned(rgb: Pixels, frame: Any) -> Pixels:
     decoded to shown coordinates; of an odd angle the nearest right one is taken.
     """
     try:
-        matrix = frame.side_data.get(DISPLAY_MATRIX)
+        # `frame.side_data` would keep the frame, in a circle, until the collector comes.
+        matrix = SideDataContainer(frame).get(DISPLAY_MATRIX)  # type: ignore[call-arg]
     except ValueError:  # PyAV knows not every kind of side data, and then shows none
         return np.rot90(rgb, round(frame.rotation / 90))
     if matrix is None:

@@ -109,8 +109,15 @@ def settled_state(
         if report and report.state == "failed":
             return CameraStatus.FAILED, report.last_error or "it failed without a reason"
     if ingest and ingest.state == "ended" and is_all_processed(ingest, seen):
-        return CameraStatus.ENDED, ingest.last_error
+        return CameraStatus.ENDED, ingest.last_error or unlearned_reason(inference)
     return None
+
+
+def unlearned_reason(inference: InferenceReport | None) -> str | None:
+    """Return that a file ended before its bounds of normal were learned; None where it did not."""
+    if inference is None or inference.state != "learning":
+        return None
+    return f"it ended while learning: {inference.learned} of {inference.to_learn} scores"
 
 
 def running_state(

@@ -296,6 +296,20 @@ def test_a_file_that_breaks_off_has_failed_after_its_good_frames(
     assert numbers == list(range(len(numbers)))
 
 
+@pytest.mark.parametrize(
+    ("frames", "reason"),
+    [(1, "1 frame; a score takes 5"), (4, "4 frames; a score takes 5"), (5, None)],
+)
+def test_a_file_too_short_for_a_score_says_so(
+    settings: Settings, bus: Bus, frames: int, reason: str | None
+) -> None:
+    write_header_only(settings.model_folders[0], "windowed", frames=5)
+    clip = write_clip(settings.media_dir / "clip.mp4", range(frames))
+    for _ in range(2):  # a decoder that is started again after the end says the same
+        code, said = play(camera("a", clip, model="windowed"), settings, Reader(bus, "a"))
+        assert (code, said[-1].kind, said[-1].error) == (EXIT_CODES["ended"], "ended", reason)
+
+
 def test_damage_in_the_middle_is_passed_over(settings: Settings, bus: Bus) -> None:
     options = {"g": "10", "bf": "0"}
     clip = write_clip(settings.media_dir / "clip.ts", range(100), options=options)

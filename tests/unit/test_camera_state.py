@@ -170,6 +170,16 @@ def test_a_file_has_ended_when_all_of_it_is_dealt_with(cursor: FrameId | None, s
     at = merged(ingest("ended"), inference("learning", learned=1, to_learn=2), cursor=cursor)
     assert at.state == state
     assert (at.progress is None) is (state == "ended")
+    reason = "it ended while learning: 1 of 2 scores" if state == "ended" else None
+    assert at.last_error == reason
+
+
+def test_the_reason_of_a_files_end_is_told() -> None:
+    short = ingest("ended", last_error="4 frames; a score takes 5")
+    at = merged(short, inference("learning", to_learn=300), cursor=FrameId(SESSION, 9))
+    assert (at.state, at.last_error) == ("ended", "4 frames; a score takes 5")
+    at = merged(ingest("ended"), inference("online"), cursor=FrameId(SESSION, 9))
+    assert (at.state, at.last_error) == ("ended", None)
 
 
 def test_a_file_whose_frames_went_with_the_bus_has_ended() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,6 +63,20 @@ def test_live_decoding_gives_the_same_pixels(clip: Path) -> None:
     with open_video(clip) as container:
         live = [picture.rgb for picture in pictures(container, live=True)]
     np.testing.assert_array_equal(np.stack(live), np.stack(usual))
+
+
+def test_no_frame_waits_for_the_collector(clip: Path) -> None:
+    """A decoder's memory is bounded, and a frame's conversion holds threads."""
+    gc.collect()
+    gc.disable()
+    try:
+        with open_video(clip) as container:
+            for _ in pictures(container, live=True):
+                pass
+        kept = [thing for thing in gc.get_objects() if type(thing) is av.VideoFrame]
+    finally:
+        gc.enable()
+    assert len(kept) <= 1
 
 
 def test_a_clip_is_read_whole(clip: Path) -> None:

@@ -39,6 +39,7 @@ class FrameWriter:
     patient: bool
     kept: int  # frames that the stream holds
     next_id: FrameId | None = None
+    longest_session: int = 0  # frames of the longest session so far, this writer's or resumed
     _behind: FrameId | None = None  # what a patient writer's next frame must follow on
     _skipped: int = 0  # numbers left out since the last frame that the bus took
     _skipped_for: str = ""
@@ -161,6 +162,7 @@ class FrameWriter:
         assert self.next_id is not None, "begin() comes first"  # noqa: S101
         taken = self.next_id
         self.next_id = FrameId(taken.session, taken.seq + 1)
+        self.longest_session = max(self.longest_session, taken.seq + 1)
         return taken
 
     def offer(self, frame: Frame) -> bool:

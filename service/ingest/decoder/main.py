@@ -17,10 +17,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn, TextIO
 
-from lookout.models.checkpoint.header import find_checkpoints, read_header
+from lookout.models.checkpoint.header import Header, find_checkpoints, read_header
 from lookout.models.errors import CheckpointError
 from lookout.models.media.container import usual_step_s
-from lookout.models.media.preprocess import Preprocess
 from lookout.models.media.timeline import Sampler, Timeline
 from lookout.service.core import urls
 from lookout.service.core.errors import (
@@ -83,7 +82,7 @@ def run_job(reporter: Reporter) -> tuple[MessageKind, str | None]:
         end_if_orphaned(job.parent_pid)
         limit_memory(job.settings.decoder_memory_mb)
         reporter.send("ready")
-        play(job, reporter)
+        return "ended", play(job, reporter)
     except SourceError as error:
         return KIND_OF_ERROR[type(error)], str(error)
     except MemoryError:
@@ -93,17 +92,21 @@ def run_job(reporter: Reporter) -> tuple[MessageKind, str | None]:
         last = traceback.extract_tb(error.__traceback__)[-1]
         place = f"{type(error).__name__} in {Path(last.filename).name}:{last.lineno}"
         return "lost", f"the decoder failed: {place}"
-    return "ended", None
 
 
-def play(job: Job, reporter: Reporter) -> None:
-    """Play the source once, from opening it to its end. Raises SourceError for any other end."""
+def play(job: Job, reporter: Reporter) -> str | None:
+    """Play the source once, from opening it to its end.
+
+    Return why a file that was read to its end gives no score; None where it may give some. Raises
+    SourceError for any other end.
+    """
     camera = job.camera
     settings = job.settings
     if camera.unreadable is not None:
         raise SourceRefusedError(f"its password cannot be read: {camera.unreadable}")
     urls.check(camera.url, settings.media_dir)
-    preprocess = load_preprocess(settings.model_folders, camera.model)
+    header = load_header(settings.model_folders, camera.model)
+    window = header.input_spec.frames if header.input_spec else 1
     is_file = urls.is_file(camera.url)
     bus = open_bus(settings)
     store = open_store(settings)
@@ -115,7 +118,7 @@ def play(job: Job, reporter: Reporter) -> None:
     if resume is not None and resume.over:
         reporter.begin_session(resume.session.number)
         reporter.note_frame(max(0, resume.seq - 1), resume.session.began)
-        return
+        return shortness(resume.seq, window)
     with source.open_source(camera, settings) as container:
         reporter.send("opened")
         step_s = usual_step_s(container)
@@ -126,7 +129,7 @@ def play(job: Job, reporter: Reporter) -> None:
         pipeline = FramePipeline(
             writer,
             choose_pacing(writer, settings, is_file=is_file),
-            preprocess,
+            header.preprocess,
             Sampler(camera.fps),
             Timeline(step_s),
             is_file=is_file,
@@ -139,6 +142,14 @@ def play(job: Job, reporter: Reporter) -> None:
         if not pipeline.size:
             raise SourceRefusedError("the file holds no frame")
         writer.end()
+        return shortness(writer.longest_session, window)
+
+
+def shortness(frames: int, window: int) -> str | None:
+    """Return that `frames` together are too few for one score; None where they are enough."""
+    if frames >= window:
+        return None
+    return f"{frames} frame{'s' * (frames != 1)}; a score takes {window}"
 
 
 def choose_pacing(writer: FrameWriter, settings: Settings, *, is_file: bool) -> Pacing:
@@ -174,8 +185,8 @@ def frames_to_keep(settings: Settings, fps: float) -> int:
     return max(settings.frames_kept, min(wanted, MOST_KEPT))
 
 
-def load_preprocess(folders: Sequence[Path], model: str) -> Preprocess:
-    """Return the model's preprocessing from its checkpoint.
+def load_header(folders: Sequence[Path], model: str) -> Header:
+    """Return the header of the model's checkpoint.
 
     Raises SourceLostError: a checkpoint that is missing or half-copied may be there in a moment.
     """
@@ -183,6 +194,6 @@ def load_preprocess(folders: Sequence[Path], model: str) -> Preprocess:
     if path is None:
         raise SourceLostError(f"there is no model {model!r}")
     try:
-        return read_header(path).preprocess
+        return read_header(path)
     except CheckpointError as error:
         raise SourceLostError(str(error)) from None

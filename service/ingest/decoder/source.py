@@ -74,14 +74,17 @@ def open_source(camera: Camera, settings: Settings) -> Iterator[av.container.Inp
     back.
     """
     urls.check(camera.url, settings.media_dir)
-    if urls.is_file(camera.url):
+    if not urls.is_file(camera.url):
+        with open_rtsp(camera, settings) as container:
+            yield container
+        return
+    path = urls.file_path(camera.url, settings.media_dir)
+    with contextlib.ExitStack() as stack:
         try:
-            container = open_video(urls.file_path(camera.url, settings.media_dir))
+            container = stack.enter_context(open_video(path))
+            video_stream(container)
         except VideoError as error:
             raise SourceRefusedError(str(error)) from None
-    else:
-        container = open_rtsp(camera, settings)
-    with container:
         yield container
 
 
