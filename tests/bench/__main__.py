@@ -12,6 +12,7 @@ from tests.bench import decode, engine, line, messages
 
 
 def main() -> None:
+    """Print every line of the short benches."""
     with tempfile.TemporaryDirectory() as folder:
         for report in (decode.report, engine.report, messages.report, line.report):
             for text in report(Path(folder)):

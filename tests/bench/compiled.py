@@ -25,6 +25,7 @@ BATCH = 4
 
 
 def report(model: str, width: int, size_px: int, steps: int, device: str = "auto") -> Iterator[str]:
+    """Yield one line: the time of a training step, plain and compiled, and of compiling."""
     where = choose_device(device)
     config = sized(model, width=width, height_px=size_px, width_px=size_px)
     shape = (config.input_spec.frames + BATCH, size_px, size_px, 3)
@@ -47,12 +48,14 @@ def report(model: str, width: int, size_px: int, steps: int, device: str = "auto
 
 
 def _step_s(trainer: Trainer) -> float:
+    """Return the seconds of one training step."""
     began_s = time.perf_counter()
     trainer.step(next(trainer.batches()))  # ends with a number on the host: the device is done
     return time.perf_counter() - began_s
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
+    """Print the report for the options of the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", default="mnad-pred")
     parser.add_argument("--width", type=int, default=16)

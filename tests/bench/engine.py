@@ -19,6 +19,7 @@ from tests.bench.footage import MODEL, full_size, median_s
 
 
 def report(_: Path, repeats: int = 9, batches: tuple[int, ...] = (1, 2, 4, 8)) -> Iterator[str]:
+    """Yield a line for each checkpoint and batch size, then one for each model."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     for name, checkpoint in (
         ("square (width 16)", load_checkpoint(MODEL)),
@@ -48,6 +49,7 @@ def _step_of(model: str, device: str, repeats: int) -> str:
 
 
 def _line(name: str, scorer: Scorer, batch: int, repeats: int) -> str:
+    """Return the time of a step and of the bare forward pass, in a batch of `batch` clips."""
     rng = np.random.default_rng(0)
     clips = [rng.integers(0, 256, (5, 256, 256, 3), dtype=np.uint8) for _ in range(batch)]
     items = torch.stack([scorer.fresh_items()] * batch)

@@ -174,6 +174,7 @@ def auc(found: Followed, numbers: Floats) -> float:
 
 
 def _judged(checkpoint: Checkpoint, found: Followed) -> str:
+    """Return a row: distances and values of normal and event frames, and three AUCs."""
     value, normal, event = values(checkpoint, found), ~found.event, found.event
     distances = (
         f"{1e6 * found.distance[normal].mean():6.1f} {1e6 * found.distance[event].mean():7.1f}"
@@ -186,6 +187,7 @@ def _judged(checkpoint: Checkpoint, found: Followed) -> str:
 
 
 def main() -> None:
+    """Print the report for the options of the command line."""
     parser = argparse.ArgumentParser(description="Does a memory forget that an event is unusual?")
     parser.add_argument(
         "--minutes", type=float, default=30.0, help="how long the camera sees the event"

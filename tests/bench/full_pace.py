@@ -83,6 +83,7 @@ class Engine:
         return max(fps.values())
 
     def _run(self, clips: list[Pixels]) -> tuple[int, float]:
+        """Score these clips again and again; return the frames scored and the seconds."""
         items = torch.stack([self._scorer.fresh_items()] * len(clips))
         self._scorer.step(clips, items).psnr_db.tolist()
         began, frames = time.perf_counter(), 0
@@ -102,6 +103,7 @@ class Run:
     cores: float  # busy
 
     def costs(self) -> str:
+        """Return the CPU time of a frame by role, as a line."""
         each = ", ".join(f"{role} {ms:.1f}" for role, ms in self.cpu_ms.items() if ms >= 0.05)
         return (
             f"CPU, ms a frame: {each}; in all {sum(self.cpu_ms.values()):.1f}, "
@@ -110,6 +112,7 @@ class Run:
 
 
 def _measure(service: Service, model: str, clip: Path, files: int, frames: int) -> Run:
+    """Run so many files at full pace; return rates and the CPU time of each role."""
     names = [f"fast{files}-{i}" for i in range(files)]
     for name in names:
         service.add(id=name, url=str(clip), model=model, pace="fast", calibration="model")
@@ -136,6 +139,7 @@ def _measure(service: Service, model: str, clip: Path, files: int, frames: int) 
 
 
 def _scores(service: Service, names: Sequence[str]) -> int:
+    """Return how many frames of these cameras are scored so far."""
     return sum(int(one["scores"]) for name, one in views(service).items() if name in names)
 
 

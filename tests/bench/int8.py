@@ -64,6 +64,7 @@ class Flat(nn.Module):
 
 
 def _flat(inputs: Any) -> Iterator[Tensor]:
+    """Yield the tensors of arguments that may be tensors, lists of them or None."""
     for one in inputs:
         if isinstance(one, Tensor):
             yield one
@@ -119,6 +120,7 @@ def _last_convolution(decoder: nn.Module) -> tuple[str, ...]:
 
 
 def _int8(network: nn.Module, inputs: list[tuple[Tensor, ...]], ignored: tuple[str, ...]) -> Any:
+    """Return a network compiled with int8 convolutions, except in the parts named `ignored`."""
     import nncf
     import openvino
 
@@ -137,11 +139,14 @@ def _int8(network: nn.Module, inputs: list[tuple[Tensor, ...]], ignored: tuple[s
 
 @dataclass(frozen=True)
 class Form:
+    """A form of a checkpoint, and the scorer that runs it."""
+
     name: str
     scorer: Scorer
 
 
 def forms(path: Path, windows: list[Pixels]) -> Iterator[Form]:
+    """Yield each form of a checkpoint; windows: normal clips to quantise on."""
     yield Form("torch, bf16", Scorer(load_checkpoint(path), precision="bf16"))
     yield Form("int8", Scorer(quantised(load_checkpoint(path), windows, last_in_float=False)))
     yield Form(
@@ -161,6 +166,7 @@ def normal_windows(checkpoint: Checkpoint, data: Path, count: int = WINDOWS) -> 
 
 
 def main() -> None:
+    """Print time and AUC of each form."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.int8")
     parser.add_argument("--checkpoint", type=Path, required=True)
     parser.add_argument("--data", type=Path, required=True)

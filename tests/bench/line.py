@@ -25,6 +25,7 @@ from tests.e2e.service_process import Service, running_service
 
 
 def report(folder: Path, seconds: float = 30.0, live_s: float = 30.0) -> Iterator[str]:
+    """Yield two lines: the rate of one file at full pace, and the ages of live scores."""
     clip = scene_clip(folder, seconds)
     bare_fps = _bare_engine(clip)
     # However busy the machine is, late frames are scored too: their ages are what is asked for.

@@ -60,6 +60,7 @@ class Listener:
         self._thread.join(10)
 
     def _run(self) -> None:
+        """Note the age of each new score until the end."""
         while not self._stop.wait(LOOK_EVERY_S):
             try:
                 found = self._follower.poll()
@@ -70,6 +71,7 @@ class Listener:
                 self.ages_s[camera] += [(now, now - score.captured_at) for score in scores]
 
     def between(self, began: float, ended: float) -> dict[str, list[float]]:
+        """Return the ages of the scores seen in an interval of time, s, by camera."""
         return {
             name: [age for at, age in ages if began <= at < ended]
             for name, ages in self.ages_s.items()
@@ -93,14 +95,17 @@ class Step:
 
     @property
     def all_ages_s(self) -> list[float]:
+        """Ages of all cameras' scores."""
         return [age for ages in self.ages_s.values() for age in ages]
 
     @property
     def holds(self) -> bool:
+        """Whether every frame was scored, and soon."""
         ages = self.all_ages_s
         return bool(ages) and not self.dropped and float(np.quantile(ages, 0.99)) < HELD_AGE_S
 
     def line(self) -> str:
+        """Return rates, ages and losses as a line."""
         ages = np.array(self.all_ages_s or [np.nan])
         shares = [len(one) for one in self.ages_s.values()]
         return (
@@ -113,6 +118,7 @@ class Step:
         )
 
     def costs(self) -> str:
+        """Return memory, traffic and CPU as a line."""
         decoder_mb = self.resident_mb["decoder"] / self.cameras
         return (
             f"    memory: inference {self.resident_mb['inference']:.0f} MB, "
@@ -174,6 +180,7 @@ def _doubling(service: Service, clip: Path, seconds: float, most: int) -> Iterat
 
 
 def _measure(service: Service, clip: Path, cameras: int, seconds: float) -> Step:
+    """Run so many cameras and return their ages, losses and costs over `seconds`."""
     names = [f"load{cameras}-{i}" for i in range(cameras)]
     for name in names:
         service.add(
@@ -215,17 +222,20 @@ def _measure(service: Service, clip: Path, cameras: int, seconds: float) -> Step
 
 
 def _traffic(redis: Any) -> tuple[int, int]:
+    """Return the bytes that a server has read and written so far."""
     stats = redis.info("stats")
     return int(stats["total_net_input_bytes"]), int(stats["total_net_output_bytes"])
 
 
 def _dropped(service: Service, names: Sequence[str]) -> int:
+    """Return how many frames of these cameras were dropped so far."""
     return sum(
         sum(one["dropped"].values()) for name, one in views(service).items() if name in names
     )
 
 
 def _resident(pid: int) -> Counter[str]:
+    """Return the resident memory of each role, MB."""
     found: Counter[str] = Counter()
     for role, megabytes in usage.resident_mb(pid).values():
         found[role] += round(megabytes)
@@ -233,10 +243,12 @@ def _resident(pid: int) -> Counter[str]:
 
 
 def _percent(used: dict[str, float], seconds: float) -> str:
+    """Return CPU seconds by role as shares of one core."""
     return ", ".join(f"{role} {s / seconds:.0%}" for role, s in used.items() if s / seconds > 0.005)
 
 
 def main() -> None:
+    """Print the report for the options of the command line."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.load")
     parser.add_argument(
         "--seconds", type=float, default=15.0, help="measured of each number of cameras"

@@ -75,6 +75,7 @@ def look(scorer: Scorer, clip: Pixels) -> Use:
 
 
 def main() -> None:
+    """Print a table with a row for each checkpoint."""
     parser = argparse.ArgumentParser(
         prog="python -m tests.bench.memory", description=(__doc__ or "").split("\n")[0]
     )

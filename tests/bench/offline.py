@@ -56,6 +56,7 @@ class Smoothing:
         )
 
     def of(self, values: Floats) -> Floats:
+        """Return the mean over the window around each frame; values: (N,)."""
         frames = range(len(values))
         return np.array(
             [values[max(0, i - self.before) : i + 1 + self.after].mean() for i in frames]
@@ -67,6 +68,8 @@ SMOOTHINGS = Smoothing(), Smoothing(7), Smoothing(15), Smoothing(4, 4), Smoothin
 
 @dataclass(frozen=True, slots=True)
 class Way:
+    """Parts that are added, and how their sum is smoothed."""
+
     names: tuple[str, ...]
     smoothing: Smoothing
 
@@ -138,11 +141,13 @@ class Ensemble:
             yield self._video(dict(zip(self.scorers, clips, strict=True)), truth, "")
 
     def _of_clip(self, name: str, clip: str, pixels: Pixels) -> ClipScores:
+        """Return the scores of one clip by the scorer of this name."""
         return ClipScorer(self.scorers[name], rule=self.rules.get(name)).score(clip, pixels)
 
     def _video(
         self, scores: dict[str, ClipScores], truth: npt.NDArray[np.uint8], kind: str
     ) -> Video:
+        """Return the parts of one clip by every scorer, with its labels."""
         parts = {}
         for name, found in scores.items():
             fusion_weight = self.scorers[name].checkpoint.config.fusion_weight
@@ -153,6 +158,7 @@ class Ensemble:
 
 
 def main() -> None:
+    """Print a table of all ways for the options of the command line."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.offline")
     parser.add_argument("--checkpoint", type=Path, action="append", required=True)
     parser.add_argument("--data", type=Path, required=True)

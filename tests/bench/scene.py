@@ -46,6 +46,7 @@ def report(clips: Sequence[Pixels]) -> Iterator[str]:
 
 
 def normal(clips: Sequence[Pixels]) -> str:
+    """Return how the watch judges normal clips, and how far their pictures differ."""
     verdicts = [verdict for clip in clips for verdict in shown(clip)]
     pairs = [pair for clip in clips for pair in about_a_second_apart(clip)]
     like = min(likeness(*pair) for pair in pairs)
@@ -60,6 +61,7 @@ def normal(clips: Sequence[Pixels]) -> str:
 
 
 def about_a_second_apart(clip: Pixels) -> Iterator[tuple[SceneSignature, SceneSignature]]:
+    """Yield pairs of signatures of a clip at 10 fps, 0.8 s apart."""
     looks = [SceneSignature.from_pixels(picture) for picture in clip]
     return zip(looks, looks[8:], strict=False)
 
@@ -72,11 +74,13 @@ def rates(pieces: Sequence[Pixels], what: Happening) -> tuple[int, float]:
 
 
 def shown(pictures: Sequence[Pixels] | Pixels) -> list[Verdict]:
+    """Return the watch's verdict on each picture."""
     watch = SceneWatch()
     return [watch.observe(frame) for frame in frames_of(pictures, fps=FPS)]
 
 
 def cost(clip: Pixels) -> str:
+    """Return the median time of a frame, as a line."""
     watch, frames = SceneWatch(), iter(frames_of([*clip] * 3))
     each_s = median_s(lambda: watch.observe(next(frames)), len(clip))
     size = "x".join(str(side) for side in clip.shape[2:0:-1])
@@ -84,6 +88,7 @@ def cost(clip: Pixels) -> str:
 
 
 def footage() -> Iterator[Pixels]:
+    """Yield the generated scene and every clip of the shared folder."""
     scene = demo_scene(60)
     yield np.stack([Preprocess()(picture) for picture in scene.frames(600)])
     for path in sorted((SHARED / "data").rglob("*.mp4")) + sorted((SHARED / "data").rglob("*.avi")):
@@ -91,6 +96,7 @@ def footage() -> Iterator[Pixels]:
 
 
 def main() -> None:
+    """Print the report on the clips of the command line, or on all footage."""
     named = [read_clip(Path(name), Preprocess()) for name in sys.argv[1:]]
     for text in report(named or list(footage())):
         print(text, flush=True)

@@ -46,6 +46,8 @@ ever happens.
 
 @dataclass(frozen=True, slots=True)
 class Clip:
+    """The errors of one clip, frame by frame, and which frames are anomalous."""
+
     psnr_db: Floats
     distance: Floats
     cells: Floats  # (N, 64, 64): mean squared error
@@ -55,6 +57,7 @@ class Clip:
 
     @classmethod
     def of(cls, scores: ClipScores) -> Clip:
+        """Return the errors of scores that kept their heatmaps."""
         assert scores.heat is not None
         return cls(scores.psnr_db, scores.distance, (scores.heat.astype(np.float64) / PEAK) ** 2)
 
@@ -117,6 +120,7 @@ def _windows(cells: Floats, side: int) -> Floats:
 
 
 def _trailing(scores: Floats, frames: int) -> Floats:
+    """Return the mean of the last `frames` scores at each frame, (N,)."""
     return np.array([scores[max(0, i + 1 - frames) : i + 1].mean() for i in range(len(scores))])
 
 
@@ -142,12 +146,14 @@ def _made(scorer: Scorer, path: Path, draws: int) -> Iterator[Clip]:
 
 
 def _normal(scorer: Scorer, paths: list[Path]) -> list[Clip]:
+    """Return the errors of normal clips."""
     size, frames = scorer.checkpoint.preprocess, scorer.t_length
     clips = ((path.stem, whole_clip(path, size, frames)) for path in paths)
     return [Clip.of(ClipScorer(scorer).score(*clip, keep_heat=True)) for clip in clips]
 
 
 def _auc(normal: Floats, abnormal: Floats) -> float:
+    """Return the AUC of normal against abnormal scores, in percent."""
     truth = np.repeat([0, 1], [len(normal), len(abnormal)])
     return 100 * float(roc_auc_score(truth, np.concatenate([normal, abnormal])))
 
@@ -155,6 +161,7 @@ def _auc(normal: Floats, abnormal: Floats) -> float:
 def _of_kinds(
     score: Callable[[Clip], Floats], normal: list[Clip], made: list[Clip]
 ) -> dict[str, float]:
+    """Return the AUC for each kind of made anomaly, and their mean."""
     none = np.concatenate([score(clip) for clip in normal])
     found = {
         kind: _auc(
@@ -182,16 +189,19 @@ def _test_clips(scorer: Scorer, data: Path) -> dict[str, Clip]:
 
 
 def _paper(clip: Clip, fusion_weight: float) -> Floats:
+    """Return the paper's offline score of a clip."""
     return value_minmax(clip.psnr_db, clip.distance, fusion_weight)
 
 
 def _on_test(score: Callable[[Clip], Floats], clips: Mapping[str, Clip]) -> float:
+    """Return the AUC over the frames of labelled clips."""
     truth = np.concatenate([clip.truth for clip in clips.values() if clip.truth is not None])
     values = np.concatenate([score(clip) for clip in clips.values()])
     return _auc(values[truth == 0], values[truth == 1])
 
 
 def main() -> None:
+    """Print a table of all schemes for the options of the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m tests.bench.schemes", description=(__doc__ or "").split("\n")[0]
     )

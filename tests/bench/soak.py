@@ -42,6 +42,7 @@ class Growth:
 
     @property
     def grown_mb(self) -> float:
+        """Memory at the last look beyond that at the first."""
         return self.last_mb - self.first_mb
 
     @property
@@ -51,6 +52,7 @@ class Growth:
         return max(half) - half[0] <= NOISE_MB / 2
 
     def verdict(self) -> str:
+        """Return whether the growth has an explanation or an end."""
         if self.grown_mb <= NOISE_MB:
             return "does not grow"
         if self.grown_mb <= EXPLAINED_MB.get(self.role, 0.0):
@@ -58,6 +60,7 @@ class Growth:
         return "grew, and has stopped" if self.steady else "GROWS"
 
     def line(self) -> str:
+        """Return the growth as a line."""
         return (
             f"{self.role:<14} pid {self.pid:<8} {self.first_mb:7.1f} MB, "
             f"then {self.last_mb:7.1f} MB: {self.grown_mb:+6.1f} MB  {self.verdict()}"
@@ -88,6 +91,7 @@ def report(folder: Path, seconds: float = 600.0, warm_up_s: float = 60.0) -> Ite
 
 
 def _watch(service: Service, seconds: float) -> list[Growth]:
+    """Look at the memory of each process for so long; return growths, largest first."""
     pid = service.process.pid
     first = usage.resident_mb(pid)
     found = {number: Growth(role, number, mb, mb) for number, (role, mb) in first.items()}
@@ -102,6 +106,7 @@ def _watch(service: Service, seconds: float) -> list[Growth]:
 
 
 def _pass_time(seconds: float) -> None:
+    """Return after so many seconds."""
     since = time.monotonic()
     wait_until(
         lambda: time.monotonic() - since >= seconds, "the time is over", seconds + 10, every_s=0.1
@@ -109,6 +114,7 @@ def _pass_time(seconds: float) -> None:
 
 
 def main() -> None:
+    """Print the report for the options of the command line."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.soak")
     parser.add_argument("--seconds", type=float, default=600.0)
     parser.add_argument("--warm-up", type=float, default=60.0, help="seconds before the first look")

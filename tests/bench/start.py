@@ -82,6 +82,7 @@ def trained(
 
 
 def main() -> None:
+    """Train with and without the second start, and write both checkpoints."""
     parser = argparse.ArgumentParser(
         prog="python -m tests.bench.start", description=(__doc__ or "").split("\n")[0]
     )

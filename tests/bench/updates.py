@@ -50,12 +50,14 @@ def scores_of(name: str) -> tuple[Way, Way]:
 
 
 def row(name: str, made: list[Video], test: list[Video] | None) -> str:
+    """Return a row of the table: the AUC of each way on made and on labelled clips."""
     ways = scores_of(name)
     found = [of_kinds(way, made) for way in ways] + [way.auc_percent(test) for way in ways if test]
     return " | ".join([f"| {name}", *(f"{auc:.2f}" for auc in found)]) + " |"
 
 
 def main() -> None:
+    """Print the table for the options of the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m tests.bench.updates", description=(__doc__ or "").split("\n")[0]
     )

@@ -29,6 +29,7 @@ class CpuMeter:
         self._before = dict(self._used)
 
     def look(self) -> None:
+        """Note the CPU time of every process, before one of them ends."""
         for number, (role, one) in processes(self._pid).items():
             try:
                 times = one.cpu_times()
@@ -69,6 +70,7 @@ def redis_socket(pid: int, role: str) -> str:
 
 
 def _role(process: psutil.Process) -> str:
+    """Return a process's role in the service; empty where it has none."""
     try:
         words = list(process.cmdline())
     except psutil.Error:

@@ -51,6 +51,7 @@ def report(width: int, size_px: int = 256, repeats: int = REPEATS) -> dict[str, 
 
 
 def _fold(model: AnyModel) -> None:
+    """Fold each batch normalisation into the convolution before it, in place."""
     for stage in [module for module in model.modules() if isinstance(module, nn.Sequential)]:
         for (first, conv), (second, norm) in itertools.pairwise(list(stage.named_children())):
             if isinstance(norm, nn.BatchNorm2d) and isinstance(
@@ -95,6 +96,7 @@ def _openvino(
 
 
 def main() -> None:
+    """Print the time of a forward pass for each width."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.widths")
     parser.add_argument("widths", type=int, nargs="+")
     for width in parser.parse_args().widths:
