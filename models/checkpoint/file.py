@@ -57,22 +57,19 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint, dtype: torch.dtype = tor
         provenance=checkpoint.provenance,
         input_spec=checkpoint.config.input_spec,
     )
-    state = checkpoint.model.state_dict()
-    tensors = {
-        key: (t.to(dtype) if t.is_floating_point() else t).contiguous() for key, t in state.items()
-    }
+    state = with_dtype(checkpoint.model.state_dict(), dtype)
+    tensors = {name: tensor.contiguous() for name, tensor in state.items()}
     tensors[ITEMS] = checkpoint.items.float().contiguous()
-    if broken := _not_finite(tensors):
+    if broken := first_not_finite(tensors):
         raise CheckpointError(
             f"{path.name} is not written: {broken} has numbers that are not finite in {dtype}"
         )
-    header = replace(header, content_sha256=_content_sha256(header, tensors))
+    header = replace(header, content_sha256=content_digest(header, tensors))
     try:
         with replacing(path) as temporary:
             save_file(tensors, temporary, metadata=header.metadata())
-            temporary.chmod(
-                0o644
-            )  # safetensors makes it private; another user's service reads it too
+            # safetensors makes it private; another user's service reads it too.
+            temporary.chmod(0o644)
     except SafetensorError as error:
         raise CheckpointError(f"{path} cannot be written: {error}") from None
 
@@ -88,25 +85,23 @@ def load_checkpoint(path: Path) -> Checkpoint:
     check_sizes(path, header.model, config)
     try:
         stored = load_file(path)
-        tensors = {key: t.float() if t.is_floating_point() else t for key, t in stored.items()}
+        tensors = with_dtype(stored, torch.float32)
         items = tensors.pop(ITEMS)
         model = make_model(header.model, config)
         model.load_state_dict(tensors)
     except (OSError, SafetensorError, KeyError, RuntimeError) as error:
         raise CheckpointError(
-            f"{path.name} does not hold the weights it names: {_first_line(error)}"
+            f"{path.name} does not hold the weights it names: {first_line(error)}"
         ) from None
-    sides, taken = (
-        (header.preprocess.height_px, header.preprocess.width_px),
-        (config.height_px, config.width_px),
-    )
+    sides = (header.preprocess.height_px, header.preprocess.width_px)
+    taken = (config.height_px, config.width_px)
     if sides != taken:
         raise CheckpointError(
             f"{path.name}: frames of {sides[1]}x{sides[0]}, the model takes {taken[1]}x{taken[0]}"
         )
-    if broken := _not_finite(stored):
+    if broken := first_not_finite(stored):
         raise CheckpointError(f"{path.name} holds numbers that are not finite: {broken}")
-    if header.content_sha256 not in (None, _content_sha256(header, stored)):
+    if header.content_sha256 not in (None, content_digest(header, stored)):
         raise CheckpointError(
             f"{path.name} is not what was written: "
             "its content has another digest than its header says"
@@ -142,7 +137,7 @@ def model_sizes(name: str, config: Config) -> dict[str, tuple[int, ...]]:
         with torch.device("meta"):
             state = make_model(name, config).state_dict()
     except (RuntimeError, ValueError, TypeError) as error:
-        raise CheckpointError(f"{name} cannot be made: {_first_line(error)}") from None
+        raise CheckpointError(f"{name} cannot be made: {first_line(error)}") from None
     return {key: tuple(tensor.shape) for key, tensor in state.items()}
 
 
@@ -156,7 +151,9 @@ def different_size(
         if found[key] != shape:
             return f"{key} is of {found[key]}, the model's of {shape}"
     unknown = sorted(found.keys() - expected.keys())
-    return f"{unknown[0][:100]!r} is not the model's" if unknown else None
+    if unknown:
+        return f"{unknown[0][:100]!r} is not the model's"
+    return None
 
 
 def digest(path: Path) -> str:
@@ -169,7 +166,7 @@ def describe_file(path: Path) -> str:
     return f"{path} ({path.stat().st_size / 1e6:.1f} MB, sha256 {digest(path)})"
 
 
-def _content_sha256(header: Header, tensors: dict[str, Tensor]) -> str:
+def content_digest(header: Header, tensors: Mapping[str, Tensor]) -> str:
     """Return the SHA-256 of all that decides a score.
 
     That is the header but for provenance, and every number as it is stored.
@@ -181,12 +178,23 @@ def _content_sha256(header: Header, tensors: dict[str, Tensor]) -> str:
     return found.hexdigest()
 
 
-def _not_finite(tensors: dict[str, Tensor]) -> str | None:
-    """The first that has such a number."""
-    return next(
-        (name for name, tensor in sorted(tensors.items()) if not torch.isfinite(tensor).all()), None
-    )
+def with_dtype(tensors: Mapping[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor]:
+    """Return the tensors, those of floating-point numbers in `dtype`; counters stay as they are."""
+    return {
+        name: tensor.to(dtype) if tensor.is_floating_point() else tensor
+        for name, tensor in tensors.items()
+    }
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+def first_not_finite(tensors: Mapping[str, Tensor]) -> str | None:
+    """Return the name of the first tensor with an infinity or nan; None where there is none."""
+    for name, tensor in sorted(tensors.items()):
+        if not torch.isfinite(tensor).all():
+            return name
+    return None
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of an exception's text; its type's name where it has none."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0]

@@ -36,9 +36,8 @@ class Header:
     preprocess: Preprocess
     calibration: Bounds | None = None
     provenance: dict[str, Any] = field(default_factory=dict)
-    input_spec: InputSpec | None = (
-        None  # follows from the config, for those who have no torch; None: of an older version
-    )
+    # Follows from the config, for those who have no torch; None: of an older version.
+    input_spec: InputSpec | None = None
     content_sha256: str | None = None  # of all that decides a score; None: of an older version
 
     def metadata(self) -> dict[str, str]:
@@ -53,10 +52,10 @@ class Header:
         Left out are the provenance, what follows from the rest, and the digest.
         """
         told = {"model": self.model, "config": self.config, "preprocess": asdict(self.preprocess)}
-        bounds = asdict(self.calibration) if self.calibration else {}
-        known = {
-            name: bound for name, bound in bounds.items() if bound is not None
-        }  # later versions may have more
+        known = {}
+        if self.calibration is not None:  # later versions may have more bounds than this one
+            bounds = asdict(self.calibration)
+            known = {name: bound for name, bound in bounds.items() if bound is not None}
         return json.dumps(told | {"calibration": known}, sort_keys=True)
 
 
@@ -71,30 +70,26 @@ def read_header(path: Path) -> Header:
         raise CheckpointError(f"{path.name}: there is no such file") from None
     except OSError as error:
         raise CheckpointError(f"{path.name} cannot be read: {error.strerror or error}") from error
-    found = _read_once(path, stat.st_ino, stat.st_size, stat.st_mtime_ns)
+    found = read_once(path, stat.st_ino, stat.st_size, stat.st_mtime_ns)
     if isinstance(found, str):
         raise CheckpointError(found)
     return found
 
 
 @lru_cache(maxsize=1024)
-def _read_once(path: Path, *_signature: int) -> Header | str:
+def read_once(path: Path, *_signature: int) -> Header | str:
     """Return the header, or why there is none; read again only where the file has changed."""
     try:
-        return _read(path)
+        with opened(path) as file:
+            metadata = file.metadata() or {}
+        if METADATA_KEY not in metadata:
+            return (
+                f"{path.name} was not written by Lookout "
+                "(MNAD weights of the authors: lookout import-mnad)"
+            )
+        return parse_header(path, metadata[METADATA_KEY])
     except CheckpointError as error:
         return str(error)
-
-
-def _read(path: Path) -> Header:
-    with opened(path) as file:
-        metadata = file.metadata() or {}
-    if METADATA_KEY not in metadata:
-        raise CheckpointError(
-            f"{path.name} was not written by Lookout "
-            "(MNAD weights of the authors: lookout import-mnad)"
-        )
-    return _parse(path, metadata[METADATA_KEY])
 
 
 @contextlib.contextmanager
@@ -119,20 +114,26 @@ def opened(path: Path) -> Iterator[Any]:
         raise CheckpointError(f"{path.name} is no readable checkpoint: {reason}") from error
 
 
-def _parse(path: Path, text: str) -> Header:
+def parse_header(path: Path, text: str) -> Header:
+    """Read the header's JSON; `path` names the file in messages. Raises CheckpointError."""
     try:
         data = json.loads(text)
         check_depth(data)
         if data["format"] != FORMAT or data["preprocess"]["version"] != VERSION:
             raise CheckpointError(f"{path.name} was written by another version of Lookout")
-        calibration, spec = data["calibration"], data.get("needs")
+        calibration = None
+        if data["calibration"]:
+            calibration = Bounds.of_json(data["calibration"])
+        spec = None
+        if data.get("needs"):
+            spec = parse_input_spec(data["needs"])
         return Header(
-            model=_text(data["model"]),
+            model=printable(data["model"]),
             config=dict(data["config"]),
             preprocess=Preprocess(**data["preprocess"]),
-            calibration=Bounds.of_json(calibration) if calibration else None,
+            calibration=calibration,
             provenance=dict(data["provenance"]),
-            input_spec=_input_spec(spec) if spec else None,
+            input_spec=spec,
             content_sha256=data.get("content_sha256"),
         )
     except RecursionError:
@@ -159,13 +160,15 @@ def check_depth(value: object) -> None:
         raise ValueError("it is nested too deeply")
 
 
-def _text(value: object) -> str:
-    if not isinstance(value, str) or not re.fullmatch(r"[!-~]{1,100}", value):
-        raise TypeError(value)
-    return value
+def printable(name: object) -> str:
+    """Return a name of printable ASCII. Raises TypeError for anything else."""
+    if not isinstance(name, str) or not re.fullmatch(r"[!-~]{1,100}", name):
+        raise TypeError(name)
+    return name
 
 
-def _input_spec(data: dict[str, Any]) -> InputSpec:
+def parse_input_spec(data: dict[str, Any]) -> InputSpec:
+    """Read the input spec of a header. Raises ValueError, KeyError or TypeError."""
     found = InputSpec(**data | {"items": tuple(data["items"])})
     counts = (found.frames, found.scored, *found.items)
     if any(type(count) is not int or not 0 <= count < 2**31 for count in counts):

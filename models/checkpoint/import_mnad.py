@@ -7,12 +7,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
 from lookout.models.base import Config
-from lookout.models.checkpoint.file import Checkpoint, different_size, digest, model_sizes
+from lookout.models.checkpoint.file import (
+    Checkpoint,
+    different_size,
+    digest,
+    model_sizes,
+    with_dtype,
+)
 from lookout.models.checkpoint.header import stored_sizes
 from lookout.models.errors import CheckpointError
 from lookout.models.media.preprocess import Preprocess
@@ -46,11 +53,8 @@ def convert(tensors: dict[str, Tensor], name: str, provenance: dict[str, str]) -
 
     tensors: names as in their state dict, plus `m_items` (M, D).
     """
-    kept = {
-        key: tensor.float() if tensor.is_floating_point() else tensor
-        for key, tensor in tensors.items()
-        if not key.startswith(UNUSED)
-    }
+    used = {key: tensor for key, tensor in tensors.items() if not key.startswith(UNUSED)}
+    kept = with_dtype(used, torch.float32)
     items = kept.pop("m_items", None)
     first = kept.get(_FIRST)
     if (
@@ -61,7 +65,7 @@ def convert(tensors: dict[str, Tensor], name: str, provenance: dict[str, str]) -
         or _LAST_ENCODING not in kept
     ):
         raise CheckpointError(f"{name} does not hold MNAD's weights and memory items (m_items)")
-    config = _config_of(kept, items)
+    config = config_of(kept, items)
     sizes = {key: tuple(tensor.shape) for key, tensor in kept.items()}
     if difference := different_size(sizes, model_sizes("mnad-pred", config)):
         raise CheckpointError(f"{name} does not fit MNAD, prediction: {difference}")
@@ -73,7 +77,8 @@ def convert(tensors: dict[str, Tensor], name: str, provenance: dict[str, str]) -
     )
 
 
-def _config_of(tensors: dict[str, Tensor], items: Tensor) -> Config:
+def config_of(tensors: dict[str, Tensor], items: Tensor) -> Config:
+    """Read the configuration off the tensors' sizes; items: (M, D). Raises CheckpointError."""
     width, channels_in = tensors[_FIRST].shape[:2]
     if channels_in % 3:
         raise CheckpointError(

@@ -52,8 +52,10 @@ def read_labels(
     a clip that may not fit cannot be decoded.
     """
     names = [path.stem for path in clips]
-    found = _own(data / "labels.json", names) or _shanghaitech(data, names) or _of_masks(masks)
-    if found is None:
+    found = read_own(data / "labels.json", names) or read_shanghaitech(data, names)
+    if not found and masks:
+        found = {name: Truth("its mask", name, masked.labels) for name, masked in masks.items()}
+    if not found:
         return None
     for path in clips:
         truth = found[path.stem]
@@ -61,20 +63,26 @@ def read_labels(
     return found
 
 
-def _own(path: Path, clips: list[str]) -> dict[str, Truth] | None:
-    """labels.json: each clip's number of frames, and its anomalous intervals."""
+def read_own(path: Path, clips: list[str]) -> dict[str, Truth] | None:
+    """Read labels.json: each clip's number of frames, and its anomalous intervals.
+
+    Returns None where the file is not there. Raises DataError.
+    """
     if not path.exists():
         return None
     try:
         test = json.loads(path.read_text())["test"]
-        return {name: Truth(path.name, name, _of_intervals(name, test[name])) for name in clips}
+        return {
+            name: Truth(path.name, name, labels_of_intervals(name, test[name])) for name in clips
+        }
     except KeyError as error:
         raise DataError(f"{path.name}: nothing about {error}") from None
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise DataError(f"{path.name} is no label file: {error}") from None
 
 
-def _of_intervals(name: str, entry: dict[str, Any]) -> FrameLabels:
+def labels_of_intervals(name: str, entry: dict[str, Any]) -> FrameLabels:
+    """Return the labels of a clip's entry in labels.json, (N,) 0/1. Raises DataError."""
     frames = entry["frames"]
     labels = np.zeros(frames, np.uint8)
     for first, last in entry["anomalous_first_last_0based_inclusive"]:
@@ -87,13 +95,19 @@ def _of_intervals(name: str, entry: dict[str, Any]) -> FrameLabels:
     return labels
 
 
-def _shanghaitech(data: Path, clips: list[str]) -> dict[str, Truth] | None:
-    """A file a clip, 0 or 1 a frame."""
-    folder = next((data / name for name in SHANGHAITECH if (data / name).is_dir()), None)
-    return {name: _of_array(folder / f"{name}.npy", name) for name in clips} if folder else None
+def read_shanghaitech(data: Path, clips: list[str]) -> dict[str, Truth] | None:
+    """Read ShanghaiTech's labels: a file a clip, 0 or 1 a frame.
+
+    Returns None where none of the folders is there. Raises DataError.
+    """
+    for folder in (data / name for name in SHANGHAITECH):
+        if folder.is_dir():
+            return {name: read_array(folder / f"{name}.npy", name) for name in clips}
+    return None
 
 
-def _of_array(path: Path, name: str) -> Truth:
+def read_array(path: Path, name: str) -> Truth:
+    """Read the labels of one clip from an array, (N,) 0/1. Raises DataError."""
     try:
         stored = np.load(path, allow_pickle=False)
     except FileNotFoundError:
@@ -103,11 +117,3 @@ def _of_array(path: Path, name: str) -> Truth:
     if not isinstance(stored, np.ndarray) or stored.ndim != 1 or not np.isin(stored, (0, 1)).all():
         raise DataError(f"{path.name} is no label file: a 0 or 1 for each frame is expected")
     return Truth(path.name, name, stored.astype(np.uint8))
-
-
-def _of_masks(masks: Mapping[str, Masked] | None) -> dict[str, Truth] | None:
-    return (
-        {name: Truth("its mask", name, masked.labels) for name, masked in masks.items()}
-        if masks
-        else None
-    )

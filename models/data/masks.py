@@ -64,16 +64,16 @@ class Masked:
         A track is connected over frames: regions of two frames that share a pixel.
         """
         tracks, _ = label(mask, LINKED)  # (N, H, W), 1-based
-        cell = _cell_of_pixel(*mask.shape[1:])
-        regions = [_regions(frame, tracks[i], cell) for i, frame in enumerate(mask)]
-        return cls(regions, _count(cell.ravel()))
+        cell = cell_of_pixel(*mask.shape[1:])
+        regions = [connected_regions(frame, tracks[i], cell) for i, frame in enumerate(mask)]
+        return cls(regions, count_by_cell(cell.ravel()))
 
 
 def read_masks(data: Path, clips: list[Path]) -> dict[str, Masked] | None:
-    """The ground truth of each clip, in the first of FORMS that is there; None where none has one.
+    """Return the ground truth of each clip, in the first of FORMS that is there.
 
-    data: the folder that the clips were found in. Raises DataError where some have one and others
-    do not, or where a mask is damaged or does not fit its clip.
+    None where no clip has one. data: the folder that the clips were found in. Raises DataError
+    where some have one and others do not, or where a mask is damaged or does not fit its clip.
     """
     for form in FORMS:
         places = {clip: form.place(data, clip) for clip in clips}
@@ -83,14 +83,14 @@ def read_masks(data: Path, clips: list[Path]) -> dict[str, Masked] | None:
         if missing:
             raise DataError(f"there is no {missing[0]}, but other clips have a mask")
         return {
-            clip.stem: Masked.of(_fitting(place, form.read(place), clip))
+            clip.stem: Masked.of(fitting(place, form.read(place), clip))
             for clip, place in places.items()
         }
     return None
 
 
-def _fitting(place: Path, mask: Mask, path: Path) -> Mask:
-    """Raises DataError where the mask is not that of a clip of this size."""
+def fitting(place: Path, mask: Mask, path: Path) -> Mask:
+    """Return the mask. Raises DataError where it is not that of a clip of this size."""
     clip = clip_info(path)
     shape = count_frames(path, len(mask)), clip.height_px, clip.width_px
     if mask.shape != shape:
@@ -100,8 +100,8 @@ def _fitting(place: Path, mask: Mask, path: Path) -> Mask:
     return mask
 
 
-def _packed(path: Path) -> Mask:
-    """`mask`: bits along the last axis; `shape`: frames, height, width."""
+def read_packed(path: Path) -> Mask:
+    """Read `mask`, bits along the last axis, of `shape`: frames, height, width."""
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             packed, shape = stored["mask"], tuple(int(side) for side in stored["shape"])
@@ -118,23 +118,23 @@ def _packed(path: Path) -> Mask:
     return np.unpackbits(packed, axis=-1, count=shape[2])
 
 
-def _images(folder: Path) -> Mask:
-    """Ped2's: an image a frame, black where all is normal."""
+def read_images(folder: Path) -> Mask:
+    """Read Ped2's: an image a frame, black where all is normal."""
     frames = images_at(folder, range(len(frame_images(folder))))
-    return _stacked(folder, [np.asarray(picture.any(axis=2)) for picture in frames.values()])
+    return stacked(folder, [np.asarray(picture.any(axis=2)) for picture in frames.values()])
 
 
-def _matlab(path: Path) -> Mask:
-    """Avenue's: `volLabel`, a cell a frame, 0 where all is normal."""
+def read_matlab(path: Path) -> Mask:
+    """Read Avenue's: `volLabel`, a cell a frame, 0 where all is normal."""
     try:
         cells = loadmat(path, appendmat=False, variable_names=["volLabel"])["volLabel"]
         frames = [np.asarray(cell, bool) for cell in np.asarray(cells, object).ravel()]
     except Exception as error:  # loadmat raises whatever its reader does
         raise DataError(f"{path.name} is no mask: {type(error).__name__}") from None
-    return _stacked(path, frames)
+    return stacked(path, frames)
 
 
-def _array(path: Path) -> Mask:
+def read_array(path: Path) -> Mask:
     """Read ShanghaiTech's: an array a clip, 0 where all is normal; mapped from the disk."""
     try:
         stored = np.lib.format.open_memmap(path, mode="r")  # takes no pickles
@@ -151,12 +151,14 @@ def _array(path: Path) -> Mask:
     return stored.astype(np.uint8)
 
 
-def _array_place(data: Path, clip: Path) -> Path:
+def shanghaitech_place(data: Path, clip: Path) -> Path:
+    """Return where ShanghaiTech's mask of a clip lies, or would lie."""
     folders = [data / name for name in SHANGHAITECH]
     return next(filter(Path.is_dir, folders), folders[0]) / f"{clip.stem}.npy"
 
 
-def _stacked(path: Path, frames: list[npt.NDArray[np.bool_]]) -> Mask:
+def stacked(path: Path, frames: list[npt.NDArray[np.bool_]]) -> Mask:
+    """Return frames (H, W) as one mask (N, H, W) 0/1. Raises DataError where sizes differ."""
     shapes = {frame.shape for frame in frames}
     if len(shapes) != 1 or frames[0].ndim != 2:
         raise DataError(f"{path.name} is no mask: a picture a frame, all of one size, is expected")
@@ -171,28 +173,34 @@ class Form(NamedTuple):
 
 
 FORMS = (
-    Form(lambda _, clip: clip.with_name(f"{clip.stem}_mask.npz"), _packed),
-    Form(lambda _, clip: clip.with_name(clip.stem + MASKS), _images),
-    Form(lambda data, clip: data / AVENUE / f"{clip.stem.lstrip('0')}_label.mat", _matlab),
-    Form(_array_place, _array),
+    Form(lambda _, clip: clip.with_name(f"{clip.stem}_mask.npz"), read_packed),
+    Form(lambda _, clip: clip.with_name(clip.stem + MASKS), read_images),
+    Form(lambda data, clip: data / AVENUE / f"{clip.stem.lstrip('0')}_label.mat", read_matlab),
+    Form(shanghaitech_place, read_array),
 )
 
 
-def _cell_of_pixel(height_px: int, width_px: int) -> Cells:
-    """(H, W): the index of the heatmap's cell that a pixel's centre lies in, row by row."""
+def cell_of_pixel(height_px: int, width_px: int) -> Cells:
+    """Return the index of the heatmap's cell, row by row, that each pixel's centre lies in.
+
+    The result is (H, W).
+    """
     row, column = ((2 * np.arange(side) + 1) * SIDE // (2 * side) for side in (height_px, width_px))
     return row[:, None] * SIDE + column
 
 
-def _regions(frame: Mask, tracks: npt.NDArray[np.int32], cell: Cells) -> list[Region]:
+def connected_regions(frame: Mask, tracks: npt.NDArray[np.int32], cell: Cells) -> list[Region]:
+    """Return the regions of one frame; frame, tracks and cell: (H, W)."""
     count, components = cv2.connectedComponents(frame, connectivity=8)
     found = []
     for number in range(1, count):
         inside = components == number  # (H, W)
-        found.append(Region(_count(cell[inside]), int(inside.sum()), int(tracks[inside][0]) - 1))
+        found.append(
+            Region(count_by_cell(cell[inside]), int(inside.sum()), int(tracks[inside][0]) - 1)
+        )
     return found
 
 
-def _count(cells: Cells) -> Cells:
+def count_by_cell(cells: Cells) -> Cells:
     """Count how often each cell is named, (64, 64)."""
     return np.bincount(cells, minlength=SIDE * SIDE).reshape(SIDE, SIDE)

@@ -101,7 +101,9 @@ class Evaluation:
     @property
     def auc_percent(self) -> dict[str, float | None]:
         """Micro AUC by the names of WAYS."""
-        return {way: self.frames[way].auc_micro if self.frames else None for way in WAYS}
+        if self.frames is None:
+            return dict.fromkeys(WAYS)
+        return {way: self.frames[way].auc_micro for way in WAYS}
 
     @property
     def gaps_percent(self) -> dict[str, float | None] | None:
@@ -112,10 +114,11 @@ class Evaluation:
         if self.frames is None:
             return None
         offline = self.frames["per_video_minmax"].auc_micro
-        gaps: dict[str, float | None] = {}
+        gaps: dict[str, float | None] = dict.fromkeys(CAUSAL)
         for way in CAUSAL:
             auc = self.frames[way].auc_micro
-            gaps[way] = None if auc is None or offline is None else auc - offline
+            if auc is not None and offline is not None:
+                gaps[way] = auc - offline
         return gaps
 
 
@@ -154,7 +157,9 @@ def evaluate(
     truths = read_labels(data, paths, masks)
     rates = {path.stem: clip_info(path).fps or fps for path in paths}
     bounds = scorer.checkpoint.calibration
-    local_bounds = bounds if bounds is not None and bounds.local_db is not None else None
+    local_bounds = None
+    if bounds is not None and bounds.local_db is not None:
+        local_bounds = bounds
     normalizers: dict[Scheme, Normalizer] = {
         "paper": Normalizer(bounds, learn_frames, "paper", fusion_weight),
         "local": Normalizer(local_bounds, learn_frames, "local", fusion_weight),
@@ -171,16 +176,23 @@ def evaluate(
         )
     )
     values = clip_values(clips, scheme, normalizers, fusion_weight)
-    labels = scored_labels(clips, truths) if truths else None
+    labels = None
     frames = None
     watched = None
-    if labels is not None:
+    events = None
+    region_result = None
+    if truths:
+        labels = scored_labels(clips, truths)
         frames = {
             way: frame_metrics(labels, {name: getattr(one, field) for name, one in values.items()})
             for way, field in WAYS.items()
         }
         ahead = scorer.input_spec.frames - 1 - scorer.input_spec.scored
         watched = clip_series(clips, values, scheme, labels, rates, ahead)
+    if watched and alarm:
+        events = event_metrics(watched, alarm)
+    if masks and regions:
+        region_result = region_metrics(pictured(clips, masks))
     return Evaluation(
         clips=clips,
         values=values,
@@ -191,9 +203,9 @@ def evaluate(
         fusion_weight=fusion_weight,
         frames=frames,
         watched=watched,
-        events=event_metrics(watched, alarm) if watched and alarm else None,
+        events=events,
         masks=masks,
-        regions=region_metrics(pictured(clips, masks)) if masks and regions else None,
+        regions=region_result,
     )
 
 
@@ -321,12 +333,15 @@ def summary(evaluation: Evaluation) -> dict[str, Any]:
     if evaluation.events is not None and evaluation.watched is not None:
         at = at_thresholds(evaluation.watched, evaluation.events.policy)
         events = evaluation.events.as_json() | {"at_thresholds": at}
+    regions = None
+    if evaluation.regions is not None:
+        regions = evaluation.regions.as_json()
     return {
         "auc": evaluation.auc_percent,
         "auc_against_per_video_minmax": evaluation.gaps_percent,
         "frame_metrics": frames or None,
         "event_metrics": events,
-        "region_metrics": evaluation.regions.as_json() if evaluation.regions else None,
+        "region_metrics": regions,
         "causal_bounds": evaluation.calibration,
         "local_bounds": evaluation.local_calibration,
         "alarms_by": evaluation.scheme,

@@ -74,7 +74,9 @@ class EventMetrics:
     def recall_percent(self) -> float | None:
         """Share of events that raised an alarm; None where there is no event."""
         detected = [event.delay_s is not None for event in self.events]
-        return 100 * float(np.mean(detected)) if detected else None
+        if not detected:
+            return None
+        return 100 * float(np.mean(detected))
 
     @property
     def false_alarms(self) -> int:
@@ -87,7 +89,9 @@ class EventMetrics:
 
         None where there is no normal footage.
         """
-        return self.false_alarms / self.normal_hours if self.normal_hours else None
+        if not self.normal_hours:
+            return None
+        return self.false_alarms / self.normal_hours
 
     @property
     def delays_s(self) -> list[float]:
@@ -98,13 +102,19 @@ class EventMetrics:
         """Return the numbers and every event and alarm as plain values."""
         rule = asdict(self.policy)
         del rule["quiet_after_s"]  # a clip has no gap
+        delays_s = self.delays_s
+        median_s = None
+        mean_s = None
+        if delays_s:
+            median_s = float(np.median(delays_s))
+            mean_s = float(np.mean(delays_s))
         return {
             "rule": rule,
             "events": len(self.events),
             "recall_percent": self.recall_percent,
-            "delay_median_s": float(np.median(self.delays_s)) if self.delays_s else None,
-            "delay_mean_s": float(np.mean(self.delays_s)) if self.delays_s else None,
-            "delay_max_s": max(self.delays_s, default=None),
+            "delay_median_s": median_s,
+            "delay_mean_s": mean_s,
+            "delay_max_s": max(delays_s, default=None),
             "false_alarms": self.false_alarms,
             "normal_hours": self.normal_hours,
             "false_alarms_per_hour": self.false_alarms_per_hour,
@@ -145,7 +155,9 @@ def event_metrics(clips: Mapping[str, ClipSeries], policy: AlertPolicy) -> Event
         events += events_of(name, clip, raised)
         normal_s += float(clip.normal.sum()) / clip.fps
         in_alarm_s += float((clip.normal & within).sum()) / clip.fps
-    share = 100 * in_alarm_s / normal_s if normal_s else None
+    share = None
+    if normal_s:
+        share = 100 * in_alarm_s / normal_s
     return EventMetrics(policy, events, alarms, normal_s / 3600, share)
 
 
@@ -188,8 +200,9 @@ def alarm_spans(values: Floats, fps: float, policy: AlertPolicy) -> list[tuple[i
             since = round(event.since * fps)
             opened = round(event.at * fps)
         elif isinstance(event, AlertClosed):
-            low_since = event.low_since
-            last = round(event.at * fps) if low_since is None else round(low_since * fps) - 1
+            last = round(event.at * fps)
+            if event.low_since is not None:
+                last = round(event.low_since * fps) - 1
             spans.append((since, opened, last))
     return spans
 
@@ -213,7 +226,9 @@ def events_of(name: str, clip: ClipSeries, alarms: list[Alarm]) -> list[AnomalyE
         last = clip.first + end
         during = [alarm for alarm in alarms if alarm.since <= last and alarm.last >= first]
         opened = [alarm.opened for alarm in during if not alarm.false]
-        delay_s = max(0, min(opened) + clip.ahead - first) / clip.fps if opened else None
+        delay_s = None
+        if opened:
+            delay_s = max(0, min(opened) + clip.ahead - first) / clip.fps
         events.append(AnomalyEvent(name, first, last, delay_s))
     return events
 

@@ -59,24 +59,25 @@ def frame_metrics(labels: dict[str, FrameLabels], values: dict[str, Floats]) -> 
             raise DataError(
                 f"clip {name} has {len(truth)} labels for {len(values[name])} scored frames"
             )
-    all_labels, all_values = (
-        np.concatenate(list(labels.values())),
-        np.concatenate([values[name] for name in labels]),
-    )
-    of_video = {name: _percent(roc_auc_score, labels[name], values[name]) for name in labels}
+    all_labels = np.concatenate(list(labels.values()))
+    all_values = np.concatenate([values[name] for name in labels])
+    of_video = {name: percent_of(roc_auc_score, labels[name], values[name]) for name in labels}
     known = [auc for auc in of_video.values() if auc is not None]
+    auc_macro = None
+    if known:
+        auc_macro = float(np.mean(known))
     return FrameMetrics(
-        auc_micro=_percent(roc_auc_score, all_labels, all_values),
-        auc_macro=float(np.mean(known)) if known else None,
-        ap_micro=_percent(average_precision_score, all_labels, all_values),
+        auc_micro=percent_of(roc_auc_score, all_labels, all_values),
+        auc_macro=auc_macro,
+        ap_micro=percent_of(average_precision_score, all_labels, all_values),
         auc_of_video=of_video,
     )
 
 
-def _percent(
+def percent_of(
     score: Callable[[FrameLabels, Floats], float], truth: FrameLabels, values: Floats
 ) -> float | None:
-    """None where only one class is there."""
+    """Return a metric of finite values in percent; None where only one class is there."""
     known = np.isfinite(values)
     if len(np.unique(truth[known])) < 2:
         return None

@@ -95,12 +95,16 @@ class Pictured:
 
 
 def region_metrics(clips: Mapping[str, Pictured]) -> RegionMetrics:
-    tracks = _tracks(clips)
+    """Return the localisation metrics of the clips, by name."""
+    tracks = tracks_of_regions(clips)
     size_of_track = np.bincount(tracks)  # how many regions each has
     frames = sum(len(clip.heat) for clip in clips.values())
     curve = []
-    for level in _levels(clips) if len(tracks) else []:
-        found, false = _at_level(clips, level)
+    levels = []
+    if len(tracks):
+        levels = thresholds(clips)
+    for level in levels:
+        found, false = detections_at(clips, level)
         found_of_track = np.bincount(tracks, weights=found)
         curve.append(
             Point(
@@ -111,23 +115,24 @@ def region_metrics(clips: Mapping[str, Pictured]) -> RegionMetrics:
                 * float((found_of_track / size_of_track >= LEAST_SHARE).mean()),
             )
         )
-    false_per_frame = [point.false_regions_per_frame for point in curve]
+    rbdc = None
+    tbdc = None
+    if curve:
+        false_per_frame = [point.false_regions_per_frame for point in curve]
+        rbdc = area_under(false_per_frame, [point.regions_found_percent for point in curve])
+        tbdc = area_under(false_per_frame, [point.tracks_found_percent for point in curve])
     return RegionMetrics(
         regions=len(tracks),
         tracks=len(size_of_track),
         frames=frames,
-        rbdc=_area(false_per_frame, [point.regions_found_percent for point in curve])
-        if curve
-        else None,
-        tbdc=_area(false_per_frame, [point.tracks_found_percent for point in curve])
-        if curve
-        else None,
-        pixel_auc=_pixel_auc(clips),
+        rbdc=rbdc,
+        tbdc=tbdc,
+        pixel_auc=pixel_auc_percent(clips),
         curve=curve,
     )
 
 
-def _tracks(clips: Mapping[str, Pictured]) -> Counts:
+def tracks_of_regions(clips: Mapping[str, Pictured]) -> Counts:
     """Return the track of each region, (regions,), numbered from 0 over all clips.
 
     Only tracks with a scored frame count.
@@ -142,7 +147,7 @@ def _tracks(clips: Mapping[str, Pictured]) -> Counts:
     return np.array([number[name] for name in names], np.int64)
 
 
-def _levels(clips: Mapping[str, Pictured]) -> list[int]:
+def thresholds(clips: Mapping[str, Pictured]) -> list[int]:
     """Return the thresholds, descending.
 
     They are those that 1 cell reaches, a few more, ... all cells, in steps of one factor.
@@ -150,27 +155,29 @@ def _levels(clips: Mapping[str, Pictured]) -> list[int]:
     cells_at = np.sum(
         [np.bincount(clip.heat.ravel(), minlength=PEAK + 1) for clip in clips.values()], axis=0
     )
-    reached = np.cumsum(
-        cells_at[::-1]
-    )  # by how many cells the levels 65535, 65534, ... are reached
+    # By how many cells the levels 65535, 65534, ... are reached.
+    reached = np.cumsum(cells_at[::-1])
     wanted = np.geomspace(1, reached[-1], LEVELS)
     wanted[-1] = reached[-1]
     return [PEAK - int(steps) for steps in np.unique(np.searchsorted(reached, wanted))]
 
 
-def _at_level(clips: Mapping[str, Pictured], level: int) -> tuple[npt.NDArray[np.bool_], int]:
-    """Which true regions are found, (regions,), and how many detected ones are false."""
-    found, false = list[npt.NDArray[np.bool_]](), 0
+def detections_at(clips: Mapping[str, Pictured], level: int) -> tuple[npt.NDArray[np.bool_], int]:
+    """Return which true regions are found, (regions,), and how many detected ones are false."""
+    found: list[npt.NDArray[np.bool_]] = []
+    false = 0
     for clip in clips.values():
         for heat, regions in zip(clip.heat, clip.regions, strict=True):
-            iou = _iou(heat >= level, regions, clip.cell_pixels)
+            iou = intersections_over_unions(heat >= level, regions, clip.cell_pixels)
             overlaps: npt.NDArray[np.bool_] = iou >= LEAST_IOU  # (regions, detected)
             found.append(np.any(overlaps, axis=1))
             false += int((~np.any(overlaps, axis=0)).sum())
     return np.concatenate(found), false
 
 
-def _iou(hot: npt.NDArray[np.bool_], regions: list[Region], cell_pixels: Counts) -> Floats:
+def intersections_over_unions(
+    hot: npt.NDArray[np.bool_], regions: list[Region], cell_pixels: Counts
+) -> Floats:
     """Return the intersection over union of each true region with each component of `hot`.
 
     hot: (64, 64). Result: (regions, components).
@@ -179,17 +186,16 @@ def _iou(hot: npt.NDArray[np.bool_], regions: list[Region], cell_pixels: Counts)
     component = components.ravel()
     if count == 1 or not regions:
         return np.zeros((len(regions), count - 1))
-    detected = np.bincount(component, cell_pixels.ravel())[
-        1:
-    ]  # pixels of each; 0 is what is not hot
+    # Pixels of each; component 0 is what is not hot.
+    detected = np.bincount(component, cell_pixels.ravel())[1:]
     shared = np.stack([np.bincount(component, region.cells.ravel())[1:] for region in regions])
     true = np.array([[region.pixels] for region in regions])
     iou: Floats = shared / (detected + true - shared)
     return iou
 
 
-def _area(false_per_frame: list[float], found_percent: list[float]) -> float:
-    """Area under the curve from 0 to 1 false region a frame, in percent."""
+def area_under(false_per_frame: list[float], found_percent: list[float]) -> float:
+    """Return the area under the curve from 0 to 1 false region a frame, in percent."""
     rate, best = best_at(false_per_frame, found_percent)
     return float((best[:-1] * np.diff(rate)).sum())
 
@@ -203,18 +209,21 @@ def best_at(false_per_frame: list[float], found_percent: list[float]) -> tuple[F
     lines between thresholds: never more than could be chosen.
     """
     order = np.argsort(false_per_frame, kind="stable")
-    rate, best = (
-        np.array(false_per_frame)[order],
-        np.maximum.accumulate(np.array(found_percent)[order]),
-    )
+    rate = np.array(false_per_frame)[order]
+    best = np.maximum.accumulate(np.array(found_percent)[order])
     kept = rate <= 1
-    rate, best = np.append(0.0, rate[kept]), np.append(0.0, best[kept])
+    rate = np.append(0.0, rate[kept])
+    best = np.append(0.0, best[kept])
     return np.append(rate, 1.0), np.append(best, best[-1])
 
 
-def _pixel_auc(clips: Mapping[str, Pictured]) -> float | None:
-    """Micro AUC over all pixels of all scored frames; a pixel's value is its cell's."""
-    pixels, anomalous = np.zeros(PEAK + 1), np.zeros(PEAK + 1)  # by level
+def pixel_auc_percent(clips: Mapping[str, Pictured]) -> float | None:
+    """Return the micro AUC over all pixels of all scored frames; a pixel's value is its cell's.
+
+    None where one class is missing.
+    """
+    pixels = np.zeros(PEAK + 1)  # by level
+    anomalous = np.zeros(PEAK + 1)
     for clip in clips.values():
         for heat, regions in zip(clip.heat, clip.regions, strict=True):
             level = heat.ravel()

@@ -147,7 +147,7 @@ class ClipInfo:
         if sample_fps is None:
             return frames
         sampled = math.ceil(self.duration_s * sample_fps)
-        return min(frames, sampled) if frames and sampled else frames or sampled
+        return min((count for count in (frames, sampled) if count), default=0)
 
 
 def read_info(path: Path) -> ClipInfo:

@@ -109,8 +109,9 @@ class AlertPolicy:
         value = score.value or 0.0
         state = self.track(replace(state, session=score.session, last_at=now), value)
         if not state.is_open:
-            if value >= self.threshold and lasts(state.above_since, now, self.min_duration_s):
-                since = now if state.above_since is None else state.above_since
+            since = state.above_since
+            is_high = value >= self.threshold
+            if is_high and since is not None and lasts(since, now, self.min_duration_s):
                 events.append(AlertOpened(now, since, state.peak_value, state.peak_at))
                 state = replace(state, is_open=True, reported_at=now, peak_pending=False)
         elif lasts(state.below_since, now, self.clear_after_s):
@@ -139,16 +140,20 @@ class AlertPolicy:
         """Update how long the value has been high or low, and its peak, at `state.last_at`."""
         now = 0.0 if state.last_at is None else state.last_at
         # A clock that was set back must not delay anything: no time lies after `now`.
-        above = None if state.above_since is None else min(state.above_since, now)
+        above = state.above_since
+        if above is not None:
+            above = min(above, now)
         if value < self.low:
-            below = now if state.below_since is None else min(state.below_since, now)
+            below = now
+            if state.below_since is not None:
+                below = min(state.below_since, now)
             kept = above if state.is_open else None  # an open alert's peak counts until it closes
             return replace(state, above_since=kept, below_since=below)
         if above is None and value < self.threshold:
             return replace(state, below_since=None)
-        state = replace(state, above_since=now if above is None else above, below_since=None)
         if above is None:
-            return replace(state, peak_value=value, peak_at=now)
+            return replace(state, above_since=now, below_since=None, peak_value=value, peak_at=now)
+        state = replace(state, above_since=above, below_since=None)
         if value > state.peak_value:
             return replace(state, peak_value=value, peak_at=now, peak_pending=True)
         return state

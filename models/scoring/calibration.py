@@ -65,13 +65,13 @@ class Bounds:
         cls,
         psnr_db: Sequence[float] | Floats,
         distance: Sequence[float] | Floats,
-        gate_error: Sequence[float] | Floats | None = None,
+        gate_error: Sequence[float] | Floats = (),
         local_db: Sequence[float] | Floats | None = None,
     ) -> Bounds:
         """Return the bounds of normal frames, one entry a frame.
 
-        gate_error: may be nan where it was not measured. local_db: finite, as many as the others.
-        Raises ValueError for no frames, or where a number is not finite.
+        gate_error: empty, or nan where it was not measured. local_db: finite, as many as the
+        others. Raises ValueError for no frames, or where a number is not finite.
         """
         psnr = np.asarray(psnr_db, np.float64)
         dist = np.asarray(distance, np.float64)
@@ -79,23 +79,31 @@ class Bounds:
             raise ValueError("bounds need finite scores of at least one normal frame")
         psnr_low_db, psnr_high_db = normal_range(psnr)
         distance_low, distance_high = normal_range(dist)
-        gates = np.asarray([] if gate_error is None else gate_error, np.float64)
+        gate = None
+        gates = np.asarray(gate_error, np.float64)
         gates = gates[np.isfinite(gates)]
+        if gates.size:
+            gate = float(np.quantile(gates, GATE_QUANTILE))
+        local_range = None
+        if local_db is not None:
+            local_range = normal_range(np.asarray(local_db, np.float64))
         return cls(
             psnr_low_db=psnr_low_db,
             psnr_high_db=psnr_high_db,
             distance_low=distance_low,
             distance_high=distance_high,
             frames=int(psnr.size),
-            gate_error=float(np.quantile(gates, GATE_QUANTILE)) if gates.size else None,
-            local_db=None if local_db is None else normal_range(np.asarray(local_db, np.float64)),
+            gate_error=gate,
+            local_db=local_range,
         )
 
     @classmethod
     def of_json(cls, data: dict[str, Any]) -> Bounds:
         """Raises ValueError, TypeError or KeyError for anything else than `asdict` gives."""
-        local = data.get("local_db")
-        return cls(**data | {"local_db": None if local is None else tuple(local)})
+        local_db = data.get("local_db")
+        if local_db is not None:
+            local_db = tuple(local_db)
+        return cls(**data | {"local_db": local_db})
 
 
 def causal_value(psnr_db: float, distance: float, bounds: Bounds, fusion_weight: float) -> float:

@@ -117,8 +117,11 @@ class CameraState:
         value = self._normalizer.value(raw)
         distance = output.distance if isfinite(output.distance) else 0.0
         rolled_back = self._rollback.saw(output.drift, distance, output.memory_updated, rule)
-        self._items = self._trained_items if rolled_back else output.items
-        self._drift = 0.0 if rolled_back else output.drift
+        self._items = output.items
+        self._drift = output.drift
+        if rolled_back:
+            self._items = self._trained_items
+            self._drift = 0.0
         return FrameScore(
             psnr_db=output.psnr_db,
             distance=output.distance,

@@ -78,7 +78,9 @@ def criterion_value(entry: LogEntry | None, best_by: Criterion) -> float:
     if entry is None or entry.held_out is None:
         return -math.inf
     value = entry.held_out["psnr_db" if best_by == "psnr" else "auc_percent"]
-    return -math.inf if value is None else float(value)
+    if value is None:
+        return -math.inf
+    return float(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,4 +121,6 @@ class StepRate:
     def left_s(self, step: int, steps: int, limit_s: float = math.inf) -> float | None:
         """Return the seconds up to the last of `steps`, at most `limit_s`; None before a step."""
         per_s = self.per_s(step)
-        return min((steps - step) / per_s, limit_s) if per_s else None
+        if not per_s:
+            return None
+        return min((steps - step) / per_s, limit_s)

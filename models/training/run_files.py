@@ -104,7 +104,9 @@ class RunFiles:
         """Return what is kept of a run that failed, and what to remove to start it again."""
         kept = " and ".join(path.name for path in (self.best, self.last) if path.exists())
         advice = f"remove {self.state.name} to start again"
-        return f"{kept} kept; {advice}" if kept else advice
+        if kept:
+            return f"{kept} kept; {advice}"
+        return advice
 
 
 def is_checkpoint_of(trainer: Trainer, path: Path) -> bool:

@@ -10,6 +10,7 @@ import typer
 
 from lookout import __version__
 from lookout.service.cli.entry import run_app
+from lookout.service.cli.evaluate import evaluate_app
 from lookout.service.cli.models import models_app
 from lookout.service.cli.options import Seed, finite
 from lookout.service.cli.settings_page import page
@@ -28,6 +29,7 @@ app = typer.Typer(
     "Every setting is also an environment variable LOOKOUT_*.",
 )
 app.add_typer(train_app)
+app.add_typer(evaluate_app)
 app.add_typer(models_app)
 
 

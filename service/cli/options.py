@@ -43,6 +43,7 @@ Data = Annotated[
 Out = Annotated[
     Path, typer.Option(help="the checkpoint to write, NAME.safetensors", callback=checkpoint_path)
 ]
+CheckpointFile = Annotated[Path, typer.Option(help="a checkpoint of Lookout's")]
 SampleFps = Annotated[
     float | None,
     typer.Option(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Annotated, Literal, Self
+from typing import TYPE_CHECKING, Self
 
 import typer
 
@@ -17,8 +17,28 @@ from lookout.service.cli.options import (
     PrecisionOption,
     SampleFps,
     Seed,
-    finite,
     provenance,
+)
+from lookout.service.cli.train_options import (
+    BatchOption,
+    BestByOption,
+    CompileOption,
+    DeterministicOption,
+    DimOption,
+    EpochsOption,
+    HeldOutOption,
+    ItemsOption,
+    LearningRateOption,
+    MinutesOption,
+    ModelOption,
+    PatienceOption,
+    SeedsOption,
+    SetOption,
+    SizeOption,
+    TeacherOption,
+    ValidateEveryOption,
+    ValidateOption,
+    WidthOption,
 )
 from lookout.service.core.lifecycle import stop_on_signals
 
@@ -37,84 +57,30 @@ INTERRUPTED = 130
 def train(
     data: Data,
     out: Out,
-    model: Annotated[str, typer.Option(help="what to train")] = "mnad-pred",
-    epochs: Annotated[int, typer.Option(help="over all windows", min=1)] = 60,
-    batch: Annotated[int, typer.Option(help="windows a step", min=1)] = 4,
-    learning_rate: Annotated[
-        float,
-        typer.Option(help="of Adam at the beginning; it falls to 0", min=1e-9, callback=finite),
-    ] = 2e-4,
+    model: ModelOption = "mnad-pred",
+    epochs: EpochsOption = 60,
+    batch: BatchOption = 4,
+    learning_rate: LearningRateOption = 2e-4,
     seed: Seed = 0,
-    width: Annotated[
-        int | None, typer.Option(help="channels of the first stage  [default: as published]", min=1)
-    ] = None,
-    dim: Annotated[
-        int | None,
-        typer.Option(
-            help="D, length of an item or code  [default: in proportion to the width]", min=1
-        ),
-    ] = None,
-    items: Annotated[
-        int | None,
-        typer.Option(help="M, items of the memory, or clusters  [default: as published]", min=2),
-    ] = None,
-    size: Annotated[int, typer.Option(help="side of the square input, px", min=8)] = 256,
+    width: WidthOption = None,
+    dim: DimOption = None,
+    items: ItemsOption = None,
+    size: SizeOption = 256,
     sample_fps: SampleFps = None,
-    values: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            help="another number than the published one, for instance loss_separate=0",
-            metavar="NAME=X",
-        ),
-    ] = None,
-    teacher: Annotated[
-        Path | None,
-        typer.Option(help="a wide checkpoint of MNAD, whose queries a narrow one is to learn too"),
-    ] = None,
+    values: SetOption = None,
+    teacher: TeacherOption = None,
     precision: PrecisionOption = "fp32",
     device: Device = "auto",
     half: Half = False,
-    held_out: Annotated[
-        float,
-        typer.Option(
-            help="share of the normal clips to measure on and not to train on",
-            min=0,
-            max=0.9,
-            callback=finite,
-        ),
-    ] = 0.0,
-    validate: Annotated[Path | None, typer.Option(help="other normal clips to measure on")] = None,
-    validate_every: Annotated[int, typer.Option(help="steps; 0: an epoch", min=0)] = 0,
-    best_by: Annotated[
-        Literal["psnr", "auc"],
-        typer.Option(help="PSNR of held-out clips, or AUC of generated anomalies"),
-    ] = "psnr",
-    patience: Annotated[
-        int,
-        typer.Option(
-            help="end after so many measurements without a new best; "
-            "0: never before the last epoch",
-            min=0,
-        ),
-    ] = 0,
-    minutes: Annotated[
-        float,
-        typer.Option(
-            help="end after so many of training, wherever it stands; 0: no limit",
-            min=0,
-            callback=finite,
-        ),
-    ] = 0.0,
-    seeds: Annotated[
-        int, typer.Option(help="so many runs, NAME-seedK each, with mean and deviation", min=1)
-    ] = 1,
-    deterministic: Annotated[
-        bool, typer.Option("--deterministic", help="the same bits on the same machine")
-    ] = False,
-    compiled: Annotated[
-        bool, typer.Option("--compile", help="torch.compile: meant for a GPU")
-    ] = False,
+    held_out: HeldOutOption = 0.0,
+    validate: ValidateOption = None,
+    validate_every: ValidateEveryOption = 0,
+    best_by: BestByOption = "psnr",
+    patience: PatienceOption = 0,
+    minutes: MinutesOption = 0.0,
+    seeds: SeedsOption = 1,
+    deterministic: DeterministicOption = False,
+    compiled: CompileOption = False,
 ) -> None:
     """Train on normal clips, to the last epoch or what ends it before: --patience, --minutes.
 
@@ -125,9 +91,7 @@ def train(
     from lookout.models.training.options import TrainOptions  # noqa: PLC0415
     from lookout.models.training.trainer import StoppedError  # noqa: PLC0415
 
-    for value in values or []:
-        if "=" not in value:
-            raise DataError(f"--set takes NAME=X, for instance loss_separate=0, not {value!r}")
+    changes = parse_changes(values or [])
     chosen_device = choose_device(device)
     options = TrainOptions(
         epochs=epochs,
@@ -151,7 +115,7 @@ def train(
         dim=dim,
         items=items,
         side_px=size,
-        changes=dict(value.split("=", 1) for value in values or []),
+        changes=changes,
         options=options,
         seeds=seeds,
         held_out=held_out,
@@ -166,6 +130,17 @@ def train(
             run.run(request, bar, stop.is_set)
     except StoppedError as stopped:
         raise end_of_stopped(stopped.state) from None
+
+
+def parse_changes(words: list[str]) -> dict[str, str]:
+    """Return the numbers that --set names. Raises DataError for a word that is not NAME=X."""
+    changes = {}
+    for word in words:
+        name, equals, number = word.partition("=")
+        if not equals:
+            raise DataError(f"--set takes NAME=X, for instance loss_separate=0, not {word!r}")
+        changes[name] = number
+    return changes
 
 
 def end_of_stopped(state: Path | None) -> typer.Exit:

@@ -24,7 +24,7 @@ NAMES = {
 
 
 def check_suffix(option: str, path: Path | None, *suffixes: str) -> None:
-    """Before the work, not after it. Raises DataError."""
+    """Check the name of a file before the work, not after it. Raises DataError."""
     if path is not None and path.suffix not in suffixes:
         raise DataError(f"{option} {path.name}: the name must end in {' or '.join(suffixes)}")
 
@@ -37,12 +37,12 @@ def as_lines(evaluation: Evaluation) -> str:
         f"{updated.mean():.1%} updated the memory"
     ]
     for way, name in NAMES.items():
-        lines.append(
-            f"frame AUC, {name}: "
-            + (_frame_words(evaluation.frames[way]) if evaluation.frames else "no labels")
-        )
+        words = "no labels"
+        if evaluation.frames:
+            words = frame_words(evaluation.frames[way])
+        lines.append(f"frame AUC, {name}: {words}")
     if gaps := evaluation.gaps_percent:
-        words = ", ".join(f"{way} {_signed(gap)}" for way, gap in gaps.items())
+        words = ", ".join(f"{way} {signed(gap)}" for way, gap in gaps.items())
         lines.append(f"without looking ahead: {words} against per-video min-max")
     if evaluation.events is not None:
         lines.append(event_words(evaluation.events))
@@ -67,20 +67,24 @@ def as_lines(evaluation: Evaluation) -> str:
     return "\n".join(lines)
 
 
-def _frame_words(found: FrameMetrics) -> str:
+def frame_words(found: FrameMetrics) -> str:
+    """Return AUC and AP in words, and the clips that the macro AUC is without."""
     words = (
         f"{percent(found.auc_micro)} (macro {percent(found.auc_macro)}, "
         f"AP {percent(found.ap_micro)})"
     )
-    return words + (f", macro without {', '.join(found.left_out)}" if found.left_out else "")
+    if found.left_out:
+        words += f", macro without {', '.join(found.left_out)}"
+    return words
 
 
 def event_words(found: EventMetrics) -> str:
-    """Recall, delay, false alarms at the threshold."""
+    """Return recall, delay and false alarms at the threshold, in words."""
     if not found.events and not found.normal_hours:
         return "alarms: no frame has a causal value"
-    delay = f", median delay {np.median(found.delays_s):.1f} s" if found.delays_s else ""
-    noticed = f"{len(found.delays_s)} of {len(found.events)} events noticed{delay}"
+    noticed = f"{len(found.delays_s)} of {len(found.events)} events noticed"
+    if found.delays_s:
+        noticed += f", median delay {np.median(found.delays_s):.1f} s"
     often = "no normal footage"
     if found.normal_hours:
         hourly, share = found.false_alarms_per_hour, percent(found.normal_in_alarm_percent)
@@ -89,27 +93,35 @@ def event_words(found: EventMetrics) -> str:
 
 
 def percent(number: float | None) -> str:
-    return "none" if number is None else f"{number:.2f} %"
+    """Return a number of percent as text, or "none"."""
+    if number is None:
+        return "none"
+    return f"{number:.2f} %"
 
 
-def _signed(number: float | None) -> str:
-    return "none" if number is None else f"{number:+.2f}"
+def signed(number: float | None) -> str:
+    """Return a difference as text with its sign, or "none"."""
+    if number is None:
+        return "none"
+    return f"{number:+.2f}"
 
 
 def write_scores(path: Path, evaluation: Evaluation) -> None:
-    """One entry a scored frame: `NN/psnr_db` and so on in an NPZ, or a line a frame in a CSV."""
+    """Write one entry a scored frame: `NN/psnr_db` in an NPZ, or a line a frame in a CSV."""
     with replacing(path) as temporary:
         if path.suffix == ".npz":
             np.savez_compressed(temporary, allow_pickle=False, **columns(evaluation))
         else:
-            _write_csv(temporary, evaluation)
+            write_csv(temporary, evaluation)
 
 
-def _write_csv(path: Path, evaluation: Evaluation) -> None:
+def write_csv(path: Path, evaluation: Evaluation) -> None:
+    """Write a line for each scored frame; path: as it is, not atomically."""
     found = columns(evaluation)
     fields = ["psnr_db", "distance", "gate_error", "memory_updated"]
     fields += ["value", "value_local", "value_minmax", "value_fused"]
-    fields += ["label"] if evaluation.labels is not None else []
+    if evaluation.labels is not None:
+        fields.append("label")
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["clip", "frame", *fields])
@@ -119,7 +131,7 @@ def _write_csv(path: Path, evaluation: Evaluation) -> None:
 
 
 def write_plots(folder: Path, evaluation: Evaluation) -> None:
-    """`NN.png` for each clip: PSNR, distance and the values, anomalous frames shaded."""
+    """Write `NN.png` for each clip: PSNR, distance and values, anomalous frames shaded."""
     from matplotlib.figure import Figure  # noqa: PLC0415  slow to import, and only plots need it
 
     for clip in evaluation.clips:

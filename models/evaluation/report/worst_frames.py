@@ -115,8 +115,9 @@ def heat_and_truth(evaluation: Evaluation, clip: ClipScores, frame: int) -> tupl
         raise ValueError("pictures need the heatmaps: evaluate(..., keep_heat=True)")
     heat = clip.heat[frame - clip.first]
     truth = np.zeros(heat.shape, np.int64)
-    for region in evaluation.masks[clip.name].regions[frame] if evaluation.masks else []:
-        truth += region.cells
+    if evaluation.masks:
+        for region in evaluation.masks[clip.name].regions[frame]:
+            truth += region.cells
     return heat, truth
 
 

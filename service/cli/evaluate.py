@@ -1,0 +1,214 @@
+"""`lookout evaluate`: score labelled clips with a checkpoint; print metrics and write files."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from lookout.models.errors import DataError
+from lookout.service.cli.options import (
+    CheckpointFile,
+    Data,
+    Device,
+    PrecisionOption,
+    finite,
+    frames_bar,
+    provenance,
+)
+from lookout.service.core.settings import load_settings
+
+if TYPE_CHECKING:
+    from lookout.models.checkpoint.file import Checkpoint
+    from lookout.models.evaluation.evaluate import Evaluation
+    from lookout.models.memory_update import UpdateRule
+
+evaluate_app = typer.Typer()
+
+# The memory and the score
+MemoryOption = Annotated[
+    Literal["carried", "per-clip"],
+    typer.Option(help="carried over the clips, as the authors do"),
+]
+UpdateOption = Annotated[
+    Literal["paper", "guarded"],
+    typer.Option(help="of the memory: as published, or guarded for cameras that run for months"),
+]
+GateOption = Annotated[
+    float | None,
+    typer.Option(
+        help="gate errors below it update the memory  [default: γ, or as calibrated]",
+        min=0,
+        callback=finite,
+    ),
+]
+AlphaOption = Annotated[
+    float | None,
+    typer.Option(
+        help="λ, share of PSNR in the score  [default: the checkpoint's]",
+        min=0,
+        max=1,
+        callback=finite,
+    ),
+]
+
+# The alarms
+ScoreOption = Annotated[
+    Literal["paper", "local"], typer.Option(help="whose live values the alarms are of")
+]
+ThresholdOption = Annotated[
+    float | None,
+    typer.Option(
+        help="of an alarm  [default: LOOKOUT_ALERT_THRESHOLD]", min=0, max=1, callback=finite
+    ),
+]
+FpsOption = Annotated[
+    float | None,
+    typer.Option(
+        help="frame rate of clips that do not say theirs: folders of images",
+        min=0.01,
+        max=1000,
+        callback=finite,
+    ),
+]
+
+# What is written
+JsonOption = Annotated[Path | None, typer.Option("--json", help="write the summary here")]
+ScoresOption = Annotated[
+    Path | None, typer.Option(help="write every frame's numbers here, .npz or .csv")
+]
+PlotsOption = Annotated[
+    Path | None, typer.Option(help="write a plot of each clip into this folder")
+]
+ReportOption = Annotated[
+    Path | None, typer.Option(help="write curves and the worst frames here, .html")
+]
+
+
+@evaluate_app.command()
+def evaluate(
+    checkpoint: CheckpointFile,
+    data: Data,
+    precision: PrecisionOption = "fp32",
+    memory: MemoryOption = "carried",
+    update: UpdateOption = "paper",
+    gate: GateOption = None,
+    alpha: AlphaOption = None,
+    score: ScoreOption = "paper",
+    threshold: ThresholdOption = None,
+    json_out: JsonOption = None,
+    scores: ScoresOption = None,
+    plots: PlotsOption = None,
+    report: ReportOption = None,
+    fps: FpsOption = None,
+    device: Device = "auto",
+) -> None:
+    """Score the test clips: frame AUC and AP by each normalisation, events and false alarms."""
+    from lookout.models.checkpoint.file import digest, load_checkpoint  # noqa: PLC0415
+    from lookout.models.data.clips import evaluation_clips  # noqa: PLC0415
+    from lookout.models.device import choose_device, choose_precision  # noqa: PLC0415
+    from lookout.models.evaluation import evaluate  # noqa: PLC0415
+    from lookout.models.evaluation.report import tables  # noqa: PLC0415
+    from lookout.models.scorer import Scorer  # noqa: PLC0415
+    from lookout.models.scoring.alert_policy import AlertPolicy  # noqa: PLC0415
+
+    files = EvaluationFiles(json_out, scores, plots, report)
+    files.check()
+    settings = load_settings(alert_threshold=threshold)
+    where = choose_device(device)
+    chosen = choose_precision(precision, where)
+    loaded = load_checkpoint(checkpoint)
+    rule = update_rule(loaded, update, gate)
+    scorer = Scorer(loaded, where, chosen)
+    clips = evaluation_clips(data, typer.echo)
+    with frames_bar(clips, "scoring", scorer.t_length) as on_frame:
+        evaluation = evaluate.evaluate(
+            scorer,
+            data,
+            carry_memory=memory == "carried",
+            rule=rule,
+            fusion_weight=alpha,
+            learn_frames=settings.learn_frames,
+            scheme=score,
+            alarm=AlertPolicy(
+                settings.alert_threshold,
+                settings.alert_hysteresis,
+                settings.alert_min_duration_s,
+                settings.alert_clear_after_s,
+            ),
+            keep_heat=report is not None,
+            fps=fps,
+            on_frame=on_frame,
+        )
+    facts: dict[str, object] = {
+        "checkpoint": checkpoint.name,
+        "checkpoint_sha256": digest(checkpoint),
+        "precision": chosen,
+        "memory": memory,
+        "update": update,
+        "gate": rule.gate,
+        "alpha": evaluation.fusion_weight,
+        "learn_frames": settings.learn_frames,
+        "device": where,
+    }
+    typer.echo(tables.as_lines(evaluation))  # first: what cannot be written must not cost it
+    files.write(evaluation, facts | provenance(), clips)
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationFiles:
+    """The files that an evaluation is asked for; None: not asked for."""
+
+    json: Path | None
+    scores: Path | None  # .npz or .csv
+    plots: Path | None  # a folder
+    report: Path | None  # .html
+
+    def check(self) -> None:
+        """Raise DataError for a name of another suffix, ModuleNotFoundError without an extra."""
+        from lookout.models.evaluation.report import html, tables  # noqa: F401, PLC0415
+
+        tables.check_suffix("--scores", self.scores, ".npz", ".csv")
+        tables.check_suffix("--report", self.report, ".html")
+
+    def write(self, evaluation: Evaluation, facts: dict[str, object], clips: list[Path]) -> None:
+        """Write what is asked for. Raises OSError.
+
+        facts: what was run, name by name. clips: those of the evaluation, for the report.
+        """
+        from lookout.models.evaluation.evaluate import summary  # noqa: PLC0415
+        from lookout.models.evaluation.report import tables  # noqa: PLC0415
+        from lookout.models.evaluation.report.html import as_html  # noqa: PLC0415
+        from lookout.models.media.atomic_file import write_text  # noqa: PLC0415
+
+        if self.json is not None:
+            numbers = summary(evaluation) | facts
+            write_text(self.json, json.dumps(numbers, indent=1) + "\n")
+        if self.scores is not None:
+            tables.write_scores(self.scores, evaluation)
+        if self.plots is not None:
+            tables.write_plots(self.plots, evaluation)
+        if self.report is not None:
+            write_text(self.report, as_html(evaluation, clips, facts))
+
+
+def update_rule(checkpoint: Checkpoint, update: str, gate: float | None) -> UpdateRule:
+    """Return the rule of the memory's update; a given gate replaces that of the rule.
+
+    Raises DataError for a gate of a memory that does not adapt, and CheckpointError where the
+    guarded update has no calibration.
+    """
+    from lookout.models.evaluation.evaluate import guarded_rule  # noqa: PLC0415
+    from lookout.models.memory_update import UpdateRule  # noqa: PLC0415
+
+    if gate is not None and checkpoint.config.input_spec.memory != "adapts":
+        raise DataError(f"--gate: {checkpoint.name} has no memory that adapts")
+    rule = UpdateRule.paper(checkpoint.config.input_spec.gate)
+    if update == "guarded":
+        rule = guarded_rule(checkpoint)
+    if gate is not None:
+        rule = replace(rule, gate=gate)
+    return rule
