@@ -28,6 +28,8 @@ from torch import Tensor
 
 
 class Attention(NamedTuple):
+    """Softmax of the similarities of K queries and M items, each way."""
+
     over_items: Tensor  # w, eq. 2: softmax over the items, (B, K, M)
     over_queries: Tensor  # v, eq. 5: softmax over the queries, (B, K, M)
 

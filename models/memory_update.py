@@ -107,6 +107,7 @@ class Rules(NamedTuple):
 
     @classmethod
     def of(cls, rules: Sequence[UpdateRule], device: torch.device) -> Rules:
+        """Return the rules of a batch's samples on a device."""
         rows = [
             (rule.gate, rule.rate, _NO_BOUND if rule.drift_most is None else rule.drift_most)
             for rule in rules
@@ -197,6 +198,7 @@ class Rollback:
         return lasts
 
     def as_json(self) -> dict[str, int]:
+        """Return the state for a snapshot."""
         return asdict(self)
 
     @classmethod

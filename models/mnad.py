@@ -230,6 +230,7 @@ class Mnad(MemoryModel):
         return Prediction(frame, q)
 
     def initial_items(self) -> Tensor:
+        """Return random items of unit length, (M, D)."""
         return memory.initial_items(self.config.items, self.config.dim)
 
     def split(self, clips: Tensor) -> tuple[Tensor, Tensor]:

@@ -22,6 +22,8 @@ from lookout.models.std import STD, STDConfig
 
 
 class ModelEntry(NamedTuple):
+    """A model and the type of its configuration."""
+
     config: type[Config]
     model: Callable[[Any], AnyModel]  # takes a config of that type
 

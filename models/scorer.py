@@ -94,6 +94,7 @@ class Scorer:
 
     @property
     def input_spec(self) -> InputSpec:
+        """Frames of a clip, the scored one, and the memory that the model takes."""
         return self.checkpoint.config.input_spec
 
     @property

@@ -37,6 +37,7 @@ class FrameMetrics:
         return [name for name, auc in self.auc_of_video.items() if auc is None]
 
     def as_json(self) -> dict[str, Any]:
+        """Return the metrics as plain values."""
         return {
             "auc_micro_percent": self.auc_micro,
             "auc_macro_percent": self.auc_macro,

@@ -59,6 +59,7 @@ class RegionMetrics:
     curve: list[Point]  # from the highest threshold down
 
     def as_json(self) -> dict[str, Any]:
+        """Return the metrics and every point of the curve as plain values."""
         return {
             "rbdc_percent": self.rbdc,
             "tbdc_percent": self.tbdc,

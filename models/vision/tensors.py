@@ -63,6 +63,7 @@ class Window:
 
     @property
     def full(self) -> bool:
+        """Whether there are T frames."""
         return self._count >= self._t_length
 
     def push(self, pixels: Pixels) -> None:

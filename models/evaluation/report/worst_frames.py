@@ -26,6 +26,8 @@ GREEN_RGB = (0, 255, 0)
 
 @dataclass(frozen=True, slots=True)
 class Wrong:
+    """A frame whose value contradicts its label."""
+
     clip: str
     frame: int  # 0-based, of the clip
     value: float
@@ -34,6 +36,8 @@ class Wrong:
 
 @dataclass(frozen=True, slots=True)
 class Ranked:
+    """The worst frames of an evaluation, at most HOW_MANY of each kind."""
+
     false_alarms: list[Wrong]  # normal frames, highest value first
     misses: list[Wrong]  # anomalous frames, lowest value first
     causal: bool  # by the live value; else, where no frame has one, by per-video min-max
