@@ -150,6 +150,9 @@ def stage_spawner(name: str, environment: dict[str, str]) -> Callable[[], subpro
             [sys.executable, "-P", "-m", "lookout", name],
             env=own,
             stdin=subprocess.DEVNULL,
+            # Ctrl-C reaches the parent alone, which stops its stages in order: an interpreter that
+            # is just starting would answer it with a stack trace.
+            process_group=0,
             preexec_fn=die_with_parent,  # noqa: PLW1509  the parent starts no thread
         )
 

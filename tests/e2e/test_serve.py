@@ -20,7 +20,7 @@ import pytest
 
 from lookout.service.core.messages import FrameId
 from tests.clips import write_clip
-from tests.e2e.service_process import Service, running_service
+from tests.e2e.service_process import Service, command, running_service
 from tests.tiny import write_tiny
 from tests.unit.test_private_files import reachable, read_as_nobody
 from tests.waiting import wait_until
@@ -89,6 +89,20 @@ def terminate(service: Service) -> None:
 
 def close_the_terminal(service: Service) -> None:
     os.killpg(service.process.pid, signal.SIGHUP)
+
+
+def test_ctrl_c_while_the_stages_start_prints_no_stack_trace(tmp_path: Path) -> None:
+    """An interpreter that is just starting has no handler of its own."""
+    with command(["serve", "--port", "0"], data_dir=tmp_path / "data") as (process, output):
+        main = psutil.Process(process.pid)
+        wait_until(
+            lambda: any("lookout" in words(child) for child in main.children()),
+            "the first stage is being started",
+            every_s=0.005,
+        )
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.wait(STOP_LIMIT_S) == 0
+    assert [line for line in output.lines if "Traceback" in line or "Fatal" in line] == []
 
 
 @pytest.mark.parametrize("end", [ctrl_c, terminate, close_the_terminal])
