@@ -69,14 +69,18 @@ class Outbox:
         """Move what is unsent to what the bus has."""
         now = time.monotonic()
         self._acked.extend((now, outcome) for outcome in self._unsent)
-        while now - self._acked[0][0] > RESTORED_S:
-            self._acked.popleft()
         last = self._unsent[-1]
         if isinstance(last, Gap):
             self._acked_id = FrameId(last.session, last.first_seq + last.frames - 1)
         else:
             self._acked_id = last.score.id
         self._unsent.clear()
+
+    def forget_old(self) -> None:
+        """Forget what the bus, which answered just now, has had for long: it was read."""
+        now = time.monotonic()
+        while not self._bus_is_new and self._acked and now - self._acked[0][0] > RESTORED_S:
+            self._acked.popleft()
 
 
 class RecentScores:

@@ -74,6 +74,7 @@ def report(bus: Bus, lines: CameraLines, ownership: Ownership) -> None:
             cursor = None  # the cursor comes back with them
         token = ownership.leases.token(name)
         bus.restore_cursors(name, token, cursor, line.snapshots.snapshot_id)
+        line.outbox.forget_old()
     for name, failed in lines.failed.items():
         bus.report_inference(
             name,

@@ -38,9 +38,10 @@ class Arena:
     def pid(self) -> int:
         return self.service.process.pid
 
-    def until(self, holds: Callable[[], bool], limit_s: float) -> bool:
+    def until(self, holds: Callable[[], bool], limit_s: float, *, tends: bool = True) -> bool:
         """Return whether `holds` becomes true in time, and tend the fleet meanwhile.
 
+        tends: False while the API does not answer.
         Raise ServiceEndedError when `lookout serve` ends.
         """
         deadline = time.monotonic() + limit_s
@@ -49,13 +50,14 @@ class Arena:
                 raise ServiceEndedError("\n".join(self.service.output.lines[-20:]))
             if time.monotonic() > deadline:
                 return False
-            self.fleet.tend()
+            if tends:
+                self.fleet.tend()
             time.sleep(LOOK_EVERY_S)
         return True
 
-    def hold(self, seconds: float) -> None:
+    def hold(self, seconds: float, *, tends: bool = True) -> None:
         """Let a fault last."""
-        self.until(lambda: False, seconds)
+        self.until(lambda: False, seconds, tends=tends)
 
     def scores_flow(self, since: float) -> bool:
         """Every running camera has a score from after `since` (UTC s)."""

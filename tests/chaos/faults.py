@@ -27,6 +27,7 @@ BLACK_HOLE_S = 7.0  # more than twice as long as a decoder waits for a silent ca
 CUT_S = 2.0
 RESTART_LIMIT_S = 40.0  # a server that ended several times is started again later each time
 FREEZE_MS = 3000
+FROZEN_S = {"alerting": 18.0, "store": 20.0, "bus": 10.0, "all stages": 14.0}
 AT_WORK_S, WHILE_S = 0.5, 1.5
 AT_WORK_LIMIT_S = 10.0
 
@@ -226,6 +227,14 @@ def fill_disk(arena: Arena, fault: Fault) -> None:
     )
 
 
+def empty_bus(arena: Arena, fault: Fault) -> None:
+    """Drop everything on the bus at any moment: nobody may have read its last messages."""
+    lives = len(arena.bus.lives)
+    fault.began_at = time.time()
+    arena.bus.empty()
+    arena.until(lambda: len(arena.bus.lives) > lives, RESTART_LIMIT_S)
+
+
 def _kill_server(arena: Arena, fault: Fault, role: str) -> None:
     arena.until(lambda: processes.redis(arena.pid, role) is not None, RESTART_LIMIT_S)
     fault.pid = processes.redis(arena.pid, role)
@@ -233,6 +242,50 @@ def _kill_server(arena: Arena, fault: Fault, role: str) -> None:
     fault.began_at = time.time()
     os.kill(fault.pid, signal.SIGKILL)
     arena.until(lambda: processes.redis(arena.pid, role) not in (None, fault.pid), RESTART_LIMIT_S)
+
+
+# Frozen for long, without an error anywhere: a paused machine, a disk that hangs
+
+
+def freeze_alerting(arena: Arena, fault: Fault) -> None:
+    _wait_for_work(arena)
+    _freeze(arena, fault, "alerting", processes.stages(arena.pid, "alerting"))
+
+
+def freeze_store(arena: Arena, fault: Fault) -> None:
+    _wait_for_work(arena)
+    _freeze(arena, fault, "store", [_server(arena, "store")])
+
+
+def freeze_bus(arena: Arena, fault: Fault) -> None:
+    _freeze(arena, fault, "bus", [_server(arena, "bus")])
+
+
+def freeze_all(arena: Arena, fault: Fault) -> None:
+    stages = ("ingest", "inference", "alerting", "api")
+    pids = [pid for stage in stages for pid in processes.stages(arena.pid, stage)]
+    _freeze(arena, fault, "all stages", [*pids, *processes.decoders(arena.pid)])
+
+
+def _freeze(arena: Arena, fault: Fault, what: str, pids: list[int]) -> None:
+    """Stop processes for a while, and wake them; scoring goes on where the stages run."""
+    fault.pid = pids[0]
+    fault.began_at = time.time()
+    processes.signal_all(pids, signal.SIGSTOP)
+    try:
+        if what in ("alerting", "store"):
+            _note_meanwhile(arena, fault, fault.began_at, tends=False)
+        arena.hold(fault.began_at + FROZEN_S[what] - time.time(), tends=False)
+    finally:
+        processes.signal_all(pids, signal.SIGCONT)
+    fault.mended_at = time.time()
+
+
+def _server(arena: Arena, role: str) -> int:
+    arena.until(lambda: processes.redis(arena.pid, role) is not None, RESTART_LIMIT_S)
+    pid = processes.redis(arena.pid, role)
+    assert pid is not None, f"there is no {role} to be frozen"
+    return pid
 
 
 # What goes on meanwhile
@@ -255,13 +308,18 @@ def _at_work(arena: Arena, at: float) -> list[str]:
 
 
 def _note_meanwhile(
-    arena: Arena, fault: Fault, away_at: float, without: Collection[str] = ()
+    arena: Arena,
+    fault: Fault,
+    away_at: float,
+    without: Collection[str] = (),
+    *,
+    tends: bool = True,
 ) -> None:
     """Note which live cameras are still scored.
 
     Most go on. A camera that was changing hands cannot until the server that is away is back.
     """
-    arena.hold(away_at + WHILE_S - time.time())
+    arena.hold(away_at + WHILE_S - time.time(), tends=tends)
     now = time.time()
     fault.others = [name for name in arena.fleet.live() if name not in without]
     going = [name for name in _at_work(arena, away_at) if name not in without]
@@ -304,8 +362,13 @@ KINDS: dict[str, Deed] = {
     "SIGSTOP ingest": stop_ingest,
     "kill -9 bus": kill_bus,
     "restart bus": restart_bus,
+    "FLUSHALL bus": empty_bus,
     "restart store": restart_store,
     "disk full": fill_disk,
+    "SIGSTOP alerting": freeze_alerting,
+    "SIGSTOP store": freeze_store,
+    "SIGSTOP bus": freeze_bus,
+    "SIGSTOP all stages": freeze_all,
     "network swallowed": swallow_network,
     "network cut": cut_network,
 }

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
+from collections.abc import Iterable
+
 import psutil  # type: ignore[import-untyped]
 
 
@@ -28,6 +33,13 @@ def decoders(pid: int) -> list[int]:
     return sorted(
         one.pid for one in _below(pid) if _words(one)[-1:] == ["lookout.service.ingest.decoder"]
     )
+
+
+def signal_all(pids: Iterable[int], number: signal.Signals) -> None:
+    """Send a signal to each process that is still there."""
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
 
 
 def redis(pid: int, role: str) -> int | None:

@@ -48,6 +48,7 @@ def record(evidence: Evidence, verdict: Verdict, settings: Mapping[str, object])
             "owned_late": verdict.owned_late,
             "differing": sum(map(len, verdict.differing.values())),
             "alerts_lost": len(verdict.acknowledged_missing) + len(verdict.unalerted),
+            "alerts_differing": len(verdict.misalerted),
             "complaints": verdict.complaints,
         },
     }

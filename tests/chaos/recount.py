@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 LAST_MOMENT_S = 0.25  # of a bus that is killed: what it is told then, nobody may have read
 LEASES = 2  # after so many a camera of a killed worker is another's
 FORGOTTEN_S = 7.0  # before the end of a bus: what was said then, the next may be told again
-UNHEARD_S = (
-    2.0  # before the end of a bus: what it held for a shorter time, alerting need not have read
-)
+UNHEARD_S = 2.0
+"""Before the end of a bus: what it held for less, alerting need not have read. What is written
+again on the next one counts as read.
+"""
 
 COUNTED = (
     "doubles",
@@ -25,6 +26,7 @@ COUNTED = (
     "repeated_after_bus_restart",
     "recounted_after_bus_restart",
     "alerts_lost",
+    "alerts_differing",
     "differing",
 )
 
@@ -49,9 +51,12 @@ def recount(data: dict[str, Any]) -> dict[str, int]:
 def _camera(camera: dict[str, Any], data: dict[str, Any]) -> dict[str, int]:
     scores, ends = list(_scores(camera)), [last_look for _, last_look, _ in data["bus_lives"]]
     first: First = {}
+    again: set[Id] = set()  # written again on a later bus
     doubles = repeated = 0
     for life, frame, row in scores:
         known = first.setdefault(frame, (life, row))
+        if life > known[0]:
+            again.add(frame)
         if known[1] is not row:
             told_again = (
                 known[0] != life
@@ -72,7 +77,7 @@ def _camera(camera: dict[str, Any], data: dict[str, Any]) -> dict[str, int]:
         "unread": unread,
         "repeated_after_bus_restart": repeated,
         "recounted_after_bus_restart": recounted,
-        "alerts_lost": _alerts_lost(camera, first, data),
+        **_alerts(camera, first, again, data),
         "differing": _differing(camera, first, data["reference"]),
     }
 
@@ -170,61 +175,95 @@ def _owned_late(data: dict[str, Any]) -> int:
 
 
 # An alert opens at or above the threshold, never below `low` for the minimum duration. It closes
-# when below `low` for long enough, by a break of the session, or by silence.
+# when below `low` for long enough, or at the last score before a break: another session, a time
+# that lies too far ahead, or the end.
 
 
-def _alerts_lost(camera: dict[str, Any], first: First, data: dict[str, Any]) -> int:
-    there = [
-        (opened, closed if closed is not None else float("inf"))
-        for _, opened, closed in camera["alerts_stored"]
+def _alerts(
+    camera: dict[str, Any], first: First, again: set[Id], data: dict[str, Any]
+) -> dict[str, int]:
+    """Return how many alerts are missing, and how many are not those of the scores.
+
+    Those about which scores may have decided that died with a bus unread are not compared.
+    """
+    stored = [
+        (name.rpartition(":")[2], opened, float("inf") if closed is None else closed)
+        for name, opened, closed in camera["alerts_stored"]
     ]
-    gone = set(camera["alerts_told"]) - {alert for alert, _, _ in camera["alerts_stored"]}
-    lost = len(gone)
-    for frame, since, until in _wanted(first, data["policy"]):
-        life, row = first[frame]
-        lives = data["bus_lives"]
-        unheard = life < len(lives) - 1 and row[2] > lives[life][1] - UNHEARD_S
-        lost += not unheard and not any(
-            opened <= until and since <= closed for opened, closed in there
-        )
-    return lost
+    doubtful = _doubtful(first, again, data["bus_lives"])
+    wanted = list(_wanted(first, doubtful, data["policy"]))
+    lost = len(set(camera["alerts_told"]) - {name for name, _, _ in camera["alerts_stored"]})
+    lost += sum(
+        not any(_overlap(one, other) for other in stored) for *one, is_sure in wanted if is_sure
+    )
+    unsure = [one for *one, is_sure in wanted if not is_sure]
+    demanded = {tuple(one) for *one, is_sure in wanted if is_sure}
+    found = {one for one in stored if not any(_overlap(one, other) for other in unsure)}
+    return {
+        "alerts_lost": lost,
+        "alerts_differing": len({name for name, _, _ in demanded ^ found}),
+    }
 
 
-def _wanted(first: First, policy: dict[str, float]) -> Iterator[tuple[Id, float, float]]:
-    """Yield (frame, from, until) of each alert that the scores ask for."""
+def _overlap(one: Sequence[Any], other: Sequence[Any]) -> bool:
+    return bool(one[1] <= other[2] and other[1] <= one[2])
+
+
+def _doubtful(first: First, again: set[Id], lives: list[Any]) -> set[Id]:
+    """Return the scores that alerting need not have read before their bus died."""
+    return {
+        frame
+        for frame, (life, row) in first.items()
+        if frame not in again and life < len(lives) - 1 and row[2] > lives[life][1] - UNHEARD_S
+    }
+
+
+def _wanted(
+    first: First, doubtful: set[Id], policy: dict[str, float]
+) -> Iterator[tuple[str, float, float, bool]]:
+    """Yield (frame, from, until, no doubtful score decides) of each alert that is demanded."""
     high_since = low_since = None
-    opened: tuple[Id, float] | None = None
-    before: tuple[Id, float, float] | None = None  # frame, captured_at, seen_at
+    opened: tuple[str, float] | None = None
+    before: tuple[int, float] | None = None  # session, captured_at
+    is_sure = True
     for frame, (_, row) in sorted(first.items()):
-        at, seen_at, value = row[1], row[2], row[7] or 0.0
-        if before and (
-            before[0][0] != frame[0]
-            or max(at - before[1], seen_at - before[2]) > policy["quiet_after_s"]
-        ):
+        at, value = row[1], row[7] or 0.0
+        is_sure = is_sure and frame not in doubtful
+        if before and (before[0] != frame[0] or at - before[1] > policy["quiet_after_s"]):
             if opened:
-                yield (*opened, before[1])
+                yield (*opened, before[1], is_sure)
             high_since = low_since = opened = None
-        before = frame, at, seen_at
-        if value < policy["threshold"] - policy["hysteresis"]:
-            low_since, high_since = (
-                at if low_since is None else low_since,
-                high_since if opened else None,
-            )
-        else:
-            low_since = None
-            if high_since is None and value >= policy["threshold"]:
-                high_since = at
-        if (
-            opened is None
-            and value >= policy["threshold"]
-            and at - high_since >= policy["min_duration_s"] - 0.001
-        ):
-            opened = frame, at
+        before = frame[0], at
+        low_since, high_since = _since(value, at, low_since, high_since, bool(opened), policy)
+        if opened is None and value >= policy["threshold"] and high_since is not None:
+            if at - high_since >= policy["min_duration_s"] - 0.001:
+                opened = f"{frame[0]}-{frame[1]}", at
         elif opened and low_since is not None and at - low_since >= policy["clear_after_s"] - 0.001:
-            yield (*opened, at)
+            yield (*opened, at, is_sure)
             high_since = low_since = opened = None
-    if opened:
-        yield (*opened, float("inf"))
+        if opened is None and high_since is None:
+            is_sure = frame not in doubtful
+    if opened and before:
+        yield (*opened, before[1], is_sure)
+
+
+def _since(
+    value: float,
+    at: float,
+    low_since: float | None,
+    high_since: float | None,
+    is_open: bool,
+    policy: dict[str, float],
+) -> tuple[float | None, float | None]:
+    """Return since when the value is low, and since when it was high and never low."""
+    if high_since is not None:
+        high_since = min(high_since, at)
+    if value < policy["threshold"] - policy["hysteresis"]:
+        low_since = at if low_since is None else min(low_since, at)
+        return low_since, high_since if is_open else None
+    if high_since is None and value >= policy["threshold"]:
+        high_since = at
+    return None, high_since
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from tests.chaos.arena import Arena
 from tests.chaos.faults import Fault
 from tests.chaos.seen import Numbers
 from tests.chaos.sources import Sources
-from tests.chaos.verdicts import Evidence, alerts_lost
+from tests.chaos.verdicts import Evidence, alerts_amiss
 
 REST_LIMIT_S = 45.0
 ALERTS_LIMIT_S = 60.0
@@ -48,7 +48,7 @@ def come_to_rest(arena: Arena, sources: Sources) -> bool:
 def gather(
     arena: Arena, faults: list[Fault], reference: tuple[int, Sequence[Numbers]], *, settled: bool
 ) -> Evidence:
-    """Gather the evidence, after waiting until no alert is missing, a minute at most."""
+    """Gather the evidence, after waiting until no alert is amiss, a minute at most."""
     service, fleet, bus = arena.service, arena.fleet, arena.bus
     evidence = Evidence(
         members=fleet.members,
@@ -66,11 +66,11 @@ def gather(
         log=service.output.lines,
     )
 
-    def no_alert_is_missing() -> bool:
+    def no_alert_is_amiss() -> bool:
         evidence.stored = {name: _stored_alerts(service.http, name) for name in fleet.members}
-        return alerts_lost(evidence) == 0
+        return alerts_amiss(evidence) == 0
 
-    arena.until(no_alert_is_missing, ALERTS_LIMIT_S)
+    arena.until(no_alert_is_amiss, ALERTS_LIMIT_S)
     return evidence
 
 

@@ -143,7 +143,10 @@ def test_what_was_told_right_before_a_bus_was_killed_may_be_unread() -> None:
     seen = camera(life_of=46)
     del seen.scores[FrameId(SESSION, 45)]
     verdict, again = counts(evidence(seen, two_lives(whole=False)))
-    assert (again["unread"], again["unexplained"], verdict.complaints) == (1, 0, [])
+    assert (again["unread"], again["unexplained"]) == (1, 0)
+    assert verdict.complaints == [
+        "gate: died unread with a bus, and not written again: 1 (1000-45)"
+    ], "told apart, and still wrong: inference writes its last outcomes again"
 
 
 def test_of_a_bus_that_was_read_to_its_end_nothing_is_unread() -> None:
@@ -179,6 +182,41 @@ def test_scores_that_ask_for_an_alert_get_one() -> None:
     assert "gate:1000-25" in verdict.complaints[0]
 
 
+@pytest.mark.parametrize(
+    "wrong", [{"closed_at": 4.2}, {"opened_at": 2.4}, {"id": "gate:1000-24"}, {"closed_at": None}]
+)
+def test_an_alert_of_another_id_or_time_than_the_scores_demand_is_found(
+    wrong: dict[str, Any],
+) -> None:
+    alert = evidence(camera()).stored["gate"][0] | wrong
+    verdict, again = counts(evidence(camera(), told={}, stored={"gate": [alert]}))
+    assert (again["alerts_lost"], again["alerts_differing"]) == (0, 1 + ("id" in wrong))
+    assert "are not those of the scores" in verdict.complaints[0]
+
+
+def test_an_alert_too_many_is_found() -> None:
+    alerts = evidence(camera()).stored["gate"]
+    alerts = [*alerts, alerts[0] | {"id": "gate:1000-7", "opened_at": 0.7, "closed_at": 1.7}]
+    verdict, again = counts(evidence(camera(), stored={"gate": alerts}))
+    assert (again["alerts_lost"], again["alerts_differing"]) == (0, 1)
+    assert "gate:1000-7" in verdict.complaints[0]
+
+
+@pytest.mark.parametrize(("is_written_again", "differing"), [(False, 0), (True, 1)])
+def test_scores_that_died_unread_with_a_bus_may_have_decided_unless_they_are_on_the_next_one(
+    is_written_again: bool, differing: int
+) -> None:
+    """The bus dies at 4.4 s; the alert that is open then closed at other times than demanded."""
+    seen = camera(life_of=45)
+    if is_written_again:
+        for seq in range(20, 45):
+            seen.add_score(FrameId(SESSION, seq), score(seq, life=1))
+    alert = evidence(camera()).stored["gate"][0] | {"closed_at": 4.3}
+    lives = two_lives(whole=True)
+    _, again = counts(evidence(seen, lives, told={}, stored={"gate": [alert]}))
+    assert again["alerts_differing"] == differing
+
+
 def test_a_file_at_full_pace_is_held_against_the_undisturbed_run() -> None:
     seen = camera()
     seen.scores[FrameId(SESSION, 45)] = ScoreSeen(4.5, 4.5, 4.5, 0, (20.0, 0.1, 0.02, 1.0, 0.2))
@@ -192,8 +230,10 @@ def test_a_file_at_full_pace_loses_nothing_and_is_played_once() -> None:
     seen.gaps.append(gap(FRAMES - 1, 1, "lag"))
     seen.gaps.append(gap(0, 1, "window", session=SESSION + 1))
     seen.add_frame(FrameId(SESSION + 1, 0), 0, 6.0)
-    assert judge(evidence(seen)).complaints == []
-    assert judge(evidence(seen, members=a_file())).complaints == [
+    closed = evidence(seen).stored["gate"][0] | {"closed_at": 5.8}  # at the last score
+    stored = {"gate": [closed]}
+    assert judge(evidence(seen, stored=stored)).complaints == []
+    assert judge(evidence(seen, members=a_file(), stored=stored)).complaints == [
         "gate: a file was played in 2 sessions",
         "gate: a file that waits lost frames: {'lag': 1}",
     ]
@@ -245,7 +285,7 @@ def test_the_streams_at_the_end_are_what_was_read(wrong: str) -> None:
 def test_a_run_in_which_no_alert_was_due_has_tried_nothing() -> None:
     seen = camera(scored=range(4, 20))
     seen.gaps.append(gap(20, FRAMES - 20, "lag"))
-    assert judge(evidence(seen)).complaints == [
+    assert judge(evidence(seen, told={}, stored={})).complaints == [
         "no score met the rule: nothing was tried of alerts"
     ]
 
@@ -260,7 +300,10 @@ def test_a_recount_that_differs_is_found() -> None:
     data = record(found, judge(found), {"lease_s": LEASE_S})
     data["verdict"]["unexplained"] = 3
     del data["cameras"]["gate"]["scores"][0]["rows"][-1]
-    assert disagreements(data) == ["unexplained: 3, recounted 1"]
+    assert disagreements(data) == [
+        "unexplained: 3, recounted 1",
+        "alerts_differing: 0, recounted 1",  # it closes at the last score
+    ]
 
 
 # Faults

@@ -10,7 +10,7 @@ from typing import Any
 from lookout.models.scoring.alert_policy import AlertPolicy
 from lookout.service.core.messages import FrameId
 from tests.chaos.accounts import Books, books_of
-from tests.chaos.expecting import Expected, expected_alerts, lost
+from tests.chaos.expecting import Expected, differing, expected_alerts, lost
 from tests.chaos.faults import Fault
 from tests.chaos.fleet import Member
 from tests.chaos.seen import CameraSeen, Numbers
@@ -47,6 +47,7 @@ class Verdict:
     expected: dict[str, list[Expected]] = field(default_factory=dict)
     acknowledged_missing: list[str] = field(default_factory=list)
     unalerted: list[str] = field(default_factory=list)  # scores met the rule, and there is no alert
+    misalerted: list[str] = field(default_factory=list)  # not as demanded, by id or times
     differing: dict[str, list[FrameId]] = field(
         default_factory=dict
     )  # file at full pace → not as undisturbed
@@ -71,7 +72,9 @@ def judge(evidence: Evidence) -> Verdict:
         verdict.expected[name] = expected_alerts(name, seen, evidence.lives, evidence.policy)
         if evidence.members[name].kind == "fast":
             verdict.differing[name] = _differing(seen, evidence)
-        verdict.unalerted += lost(verdict.expected[name], evidence.stored.get(name, []))
+        stored_alerts = evidence.stored.get(name, [])
+        verdict.unalerted += lost(verdict.expected[name], stored_alerts)
+        verdict.misalerted += differing(verdict.expected[name], stored_alerts)
     stored = {alert["id"] for alerts in evidence.stored.values() for alert in alerts}
     verdict.acknowledged_missing = sorted(set(evidence.told) - stored)
     takeovers = [one for fault in evidence.faults for one in fault.takeovers.values()]
@@ -81,13 +84,14 @@ def judge(evidence: Evidence) -> Verdict:
     return verdict
 
 
-def alerts_lost(evidence: Evidence) -> int:
-    """Return how many are missing now; alerting may still be on its way."""
-    missing = 0
+def alerts_amiss(evidence: Evidence) -> int:
+    """Return how many are missing or otherwise than demanded; alerting may be on its way."""
+    amiss = 0
     for name, seen in evidence.seen.items():
         expected = expected_alerts(name, seen, evidence.lives, evidence.policy)
-        missing += len(lost(expected, evidence.stored.get(name, [])))
-    return missing
+        stored = evidence.stored.get(name, [])
+        amiss += len(lost(expected, stored)) + len(differing(expected, stored))
+    return amiss
 
 
 def _frames(evidence: Evidence, verdict: Verdict) -> Iterable[str]:
@@ -98,6 +102,8 @@ def _frames(evidence: Evidence, verdict: Verdict) -> Iterable[str]:
             yield f"{name}: doubles: {_some(books.doubles)}"
         if books.unexplained:
             yield f"{name}: neither scored nor in a gap: {_some(books.unexplained)}"
+        if books.unread:
+            yield f"{name}: died unread with a bus, and not written again: {_some(books.unread)}"
     if not evidence.on_bus:
         yield "the streams of scores could not be read at the end"
     last = len(evidence.lives) - 1
@@ -115,6 +121,11 @@ def _alerts(_: Evidence, verdict: Verdict) -> Iterable[str]:
         yield f"acknowledged alerts are gone: {', '.join(verdict.acknowledged_missing[:SHOWN])}"
     if verdict.unalerted:
         yield f"scores met the rule, and no alert was open: {', '.join(verdict.unalerted[:SHOWN])}"
+    if verdict.misalerted:
+        yield (
+            f"{len(verdict.misalerted)} alerts are not those of the scores, by id and times: "
+            f"{', '.join(verdict.misalerted[:SHOWN])}"
+        )
     if not any(verdict.expected.values()):
         yield "no score met the rule: nothing was tried of alerts"
 

@@ -18,6 +18,7 @@ from tests.chaos.looking import COUNT, Looking, Row, client
 from tests.chaos.seen import STAGES, CameraSeen, GapSeen, ScoreSeen
 
 LOOK_EVERY_S = 0.03
+LIFE = "chaos_life"  # on the bus, how often it was emptied: each time, another life begins
 
 _NUMBERS = (b"psnr_db", b"distance", b"gate_error", b"memory_updated", b"value")
 _ANSWERS = 6 + len(STAGES)  # a camera's, of one look
@@ -25,9 +26,9 @@ _ANSWERS = 6 + len(STAGES)  # a camera's, of one look
 
 @dataclass(slots=True)
 class Life:
-    """One run of the bus, from its first to its last look."""
+    """One run of the bus, or the time until it was emptied, from the first to the last look."""
 
-    run_id: str
+    name: str
     first_look: float
     last_look: float
     whole: bool = False  # nothing was written after the last look
@@ -73,6 +74,14 @@ class BusWatch(Looking):
         with client(self.socket_path) as one:
             one.execute_command("CLIENT", "PAUSE", limit_ms, "WRITE")
 
+    def empty(self) -> None:
+        """Drop everything that the bus holds, in one step. Raise redis.RedisError."""
+        with client(self.socket_path) as one:
+            pipe = one.pipeline(transaction=True)
+            pipe.flushall()
+            pipe.set(LIFE, len(self.lives))
+            pipe.execute()
+
     def stored_score_ids(self, camera: str) -> list[FrameId]:
         """Return the ids of all scores on the bus now. Raise redis.RedisError."""
         with client(self.socket_path) as one:
@@ -88,20 +97,21 @@ class BusWatch(Looking):
             places = dict(self._places)
         pipe = self._redis.pipeline(transaction=True)
         pipe.info("server")
+        pipe.get(LIFE)
         for camera, place in places.items():
             _ask(pipe, camera, place)
-        info, *answers = pipe.execute()
+        info, life, *answers = pipe.execute()
         with self.mutex:
-            if self._is_new(str(info["run_id"])):
+            if self._is_new(f"{info['run_id']} {life}"):
                 return  # asked from where the former bus had ended
             now = self.lives[-1].last_look = time.time()
             for i, (camera, place) in enumerate(places.items()):
                 self._take(camera, place, answers[_ANSWERS * i : _ANSWERS * (i + 1)], now)
 
-    def _is_new(self, run_id: str) -> bool:
-        if self.lives and self.lives[-1].run_id == run_id:
+    def _is_new(self, name: str) -> bool:
+        if self.lives and self.lives[-1].name == name:
             return False
-        self.lives.append(Life(run_id, time.time(), time.time()))
+        self.lives.append(Life(name, time.time(), time.time()))
         self._places = {camera: _Places() for camera in self._places}
         return True
 

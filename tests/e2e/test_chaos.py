@@ -13,7 +13,15 @@ import pytest
 from tests.chaos.recount import recount
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-MUST_NOT_BE = ("doubles", "unexplained", "alerts_lost", "differing", "owned_late")
+MUST_NOT_BE = (
+    "doubles",
+    "unexplained",
+    "unread",
+    "alerts_lost",
+    "alerts_differing",
+    "differing",
+    "owned_late",
+)
 
 
 @pytest.mark.long
