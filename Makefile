@@ -61,6 +61,7 @@ soak: $(READY)
 
 # make chaos                           every kind of fault once
 # make chaos ARGS='--minutes 30 --seed 7'
+# make chaos ARGS="--only 'SIGSTOP store'"
 chaos: $(READY)
 	@exec $(BIN)/python -m tests.chaos $(ARGS)
 

@@ -29,7 +29,7 @@ def lines(evidence: Evidence, verdict: Verdict) -> Iterator[str]:
     yield from _faults(evidence)
     yield from (f"FAILED: {complaint}" for complaint in verdict.complaints)
     if not verdict.complaints:
-        yield "passed: no double, no unexplained gap, no lost alert"
+        yield "passed: no double, no unexplained gap, no lost alert, none of another id or time"
 
 
 def _totals(evidence: Evidence, verdict: Verdict) -> Iterator[str]:

@@ -26,7 +26,7 @@ from tests.e2e.service_process import running_service
 LEASE_S = 3.0
 INFERENCE_WORKERS, INGEST_WORKERS = 3, 2
 ROUNDS = 1  # of the normal form
-NORMAL_FORM_S, SLACK = 420.0, 1.5  # how much footage a live camera needs: more than the run takes
+NORMAL_FORM_S, SLACK = 480.0, 1.5  # how much footage a live camera needs: more than the run takes
 START_LIMIT_S = 60.0
 
 Say = Callable[[str], None]
