@@ -335,12 +335,13 @@ def alerts() -> Dashboard:
         ),
         lines(
             "Refused",
-            "Requests a second without the token, or with a wrong one.",
+            "Requests a second without the token, with a wrong one, or after too many wrong ones.",
             "none",
             (
                 "sum by (refusal) (rate(lookout_requests_refused_total[$__rate_interval]))",
                 "{{refusal}}",
             ),
+            ("sum(rate(lookout_guesses_limited_total[$__rate_interval]))", "too many"),
         ),
         lines(
             "Not delivered",

@@ -10,6 +10,7 @@ from fastapi import FastAPI
 
 from lookout.service.api import alerts, cameras, checkpoints, health, page, problems, scores
 from lookout.service.api.auth import login
+from lookout.service.api.auth.logins import Logins
 from lookout.service.api.auth.token import TOKEN_SCHEMES, AuthMiddleware, TokenAuth
 from lookout.service.api.dependencies import Services
 from lookout.service.api.live import websocket as live
@@ -44,14 +45,21 @@ HEALTH = {"/healthz", "/readyz", f"{API}/healthz", f"{API}/readyz"}
 
 def create_app(settings: Settings, bus: Bus, store: Store) -> FastAPI:
     broadcaster = Broadcaster(bus, store, settings.live_queue)
-    auth = TokenAuth(settings.token.get_secret_value()) if settings.token else None
+    auth = None
+    if settings.token is not None:
+        auth = TokenAuth(settings.token.get_secret_value(), Logins(store))
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         broadcaster.start()
+        following = []
+        if auth is not None and auth.logins is not None:
+            following.append(await auth.logins.start())
         try:
             yield
         finally:
+            for task in following:
+                task.cancel()
             await broadcaster.aclose()
 
     app = FastAPI(
@@ -64,7 +72,13 @@ def create_app(settings: Settings, bus: Bus, store: Store) -> FastAPI:
         lifespan=lifespan,
     )
     app.state.services = Services(settings, bus, store, broadcaster, auth)
-    for router in (cameras.router, scores.router, alerts.router, checkpoints.router):
+    for router in (
+        cameras.router,
+        scores.router,
+        alerts.router,
+        checkpoints.router,
+        login.logins_router,
+    ):
         app.include_router(router, prefix=API, responses=PROBLEMS, dependencies=TOKEN_SCHEMES)
     app.include_router(login.router, prefix=API)
     app.include_router(live.router, prefix=API)

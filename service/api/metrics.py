@@ -67,6 +67,7 @@ class StateCollector:
         auth = self._services.auth
         if auth is not None:
             yield family(metrics.REFUSED, {(reason,): auth.refused[reason] for reason in REASONS})
+            yield family(metrics.GUESSES, {(): auth.guesses.limited})
         try:
             disk = shutil.disk_usage(self._services.settings.data_dir)
         except OSError:  # no such folder yet

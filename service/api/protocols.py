@@ -52,7 +52,7 @@ class Connections(ServerState):
 
     @property
     def may_listen(self) -> bool:
-        """Whether there is room for one more WebSocket."""
+        """Return whether there is room for one more WebSocket."""
         return len(self.connections) - len(self.waiting) < max(1, self.most * 3 // 4)
 
     def make_room(self) -> bool:

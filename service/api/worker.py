@@ -62,6 +62,7 @@ def run(settings: Settings, stop: threading.Event) -> None:
         log_config=None,
         log_level="warning",  # its own start and end take seven lines
         access_log=False,
+        forwarded_allow_ips=settings.trusted_proxies,
         server_header=False,
     )
     with bound_socket(settings.host, settings.port) as listener:

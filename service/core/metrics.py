@@ -97,6 +97,11 @@ REFUSED = Metric(
     "Requests to this API process without the token.",
     ("refusal",),
 )
+GUESSES = Metric(
+    "lookout_guesses_limited_total",
+    "counter",
+    "Requests to this API process refused with 429: their address had guessed too often.",
+)
 
 # Inference, all workers together
 BATCH = Metric(
@@ -232,6 +237,7 @@ ALL: Mapping[str, tuple[Metric, ...]] = {
         LIVE_QUEUE,
         CLOSED_BEHIND,
         REFUSED,
+        GUESSES,
     ),
     "Inference, all workers together": (BATCH, STEP, STORE_FAILURES),
     "Alerting, all workers together": (DELIVERIES,),

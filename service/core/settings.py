@@ -38,6 +38,14 @@ def check_token(token: SecretStr) -> SecretStr:
     return token
 
 
+def check_networks(text: str) -> str:
+    """Return the list. Raises ValueError where a part is no address and no network."""
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    for part in parts:
+        ipaddress.ip_network(part)
+    return ",".join(parts)
+
+
 def check_root_path(path: str) -> str:
     """Return the path without a slash at its end.
 
@@ -126,6 +134,12 @@ class Settings(BaseSettings):
     )
     token_file: Path | None = Field(
         default=None, description="a file that holds the token, in place of it"
+    )
+    trusted_proxies: Annotated[str, AfterValidator(check_networks)] = Field(
+        default="",
+        description="addresses or networks, separated by commas, whose `X-Forwarded-For` names the "
+        "client",
+        json_schema_extra={"default_text": "none"},
     )
     root_path: Annotated[str, AfterValidator(check_root_path)] = Field(
         default="",

@@ -21,6 +21,7 @@ from starlette.requests import HTTPConnection
 from websockets.exceptions import InvalidStatus
 
 from lookout.service.api import worker
+from lookout.service.api.auth import guesses
 from lookout.service.api.auth import token as token_module
 from lookout.service.api.auth.token import COOKIE, LOGIN_S, TokenAuth
 from lookout.service.core.errors import UnprotectedError
@@ -51,6 +52,7 @@ def locked(redis_urls: Urls, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     write_checkpoint(settings, "square")
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(token_module, "WRONG_TOKEN_DELAY_S", 0.02)
+        patched.setattr(guesses, "AT_ONCE", 10_000)  # tests/service/test_logins.py counts them
         with running_api(settings) as running:
             yield running
 

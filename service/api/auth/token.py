@@ -1,7 +1,8 @@
 """The token: programs send it with each request, a browser exchanges it for a login cookie.
 
-The cookie is a time stamp signed with the token. Nothing is stored, so every API process accepts
-it, and another token ends all logins. A wrong token is answered after a delay, a right one at once.
+The cookie is a login's name and a time stamp, signed with the token. Only logins that were ended
+are stored, so every API process accepts the others, and another token ends all of them. A wrong
+token is answered after a delay, a right one at once.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import asyncio
 import hashlib
 import hmac
 import logging
+import math
 from collections import Counter
 from collections.abc import Container
 from typing import Literal
@@ -17,11 +19,13 @@ from typing import Literal
 from fastapi import Security
 from fastapi.security import APIKeyCookie, HTTPBearer
 from fastapi.security.utils import get_authorization_scheme_param
-from itsdangerous import BadSignature, TimestampSigner
+from itsdangerous import BadSignature, SignatureExpired, TimestampSigner
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from lookout.service.api import page
+from lookout.service.api.auth.guesses import ONE_EVERY_S, Guesses, client_address
+from lookout.service.api.auth.logins import Logins
 from lookout.service.api.problems import ProblemResponse, problem
 from lookout.service.api.root_path import route_path
 from lookout.service.core.throttle import Throttle
@@ -35,6 +39,7 @@ MAX_DELAYED = 64  # further wrong tokens are answered at once, with 429
 LOG_EVERY_S = 60.0
 
 Refusal = Literal["missing", "wrong", "lapsed"]
+Denial = Refusal | Literal["limited", "unverified"]
 REASONS: dict[Refusal, str] = {
     "missing": "the token is needed (LOOKOUT_TOKEN): send `Authorization: Bearer …`, "
     "or log in at /",
@@ -52,7 +57,10 @@ TOKEN_SCHEMES = [
 class TokenAuth:
     """Checks requests against one token."""
 
-    def __init__(self, token: str) -> None:
+    def __init__(self, token: str, logins: Logins | None = None) -> None:
+        """Without `logins` none was ever ended."""
+        self.guesses = Guesses()
+        self.logins = logins
         self.refused: Counter[Refusal] = Counter()
         self._digest = hashlib.sha256(token.encode()).digest()
         self._signer = TimestampSigner(
@@ -65,25 +73,60 @@ class TokenAuth:
         """Compare digests in constant time, so that neither content nor length leaks."""
         return hmac.compare_digest(hashlib.sha256(token.encode()).digest(), self._digest)
 
-    def refusal(self, connection: HTTPConnection) -> Refusal | None:
+    def refusal(self, connection: HTTPConnection) -> Denial | None:
         """Return why the connection is refused, None if it is not.
 
         A bearer token decides alone; without one the login cookie does.
         """
         scheme, token = get_authorization_scheme_param(connection.headers.get("authorization"))
         if scheme.lower() == "bearer":
-            return None if self.matches(token) else "wrong"
-        login = connection.cookies.get(COOKIE)
-        if login is None:
+            return self.token_refusal(token, connection)
+        cookie = connection.cookies.get(COOKIE)
+        if cookie is None:
             return "missing"
-        try:
-            self._signer.unsign(login, max_age=LOGIN_S)
-        except BadSignature:
-            return "lapsed"
-        return None
+        return self.cookie_refusal(cookie, client_address(connection))
 
-    async def refuse(self, reason: Refusal, connection: HTTPConnection) -> ProblemResponse:
+    def token_refusal(self, token: str, connection: HTTPConnection) -> Denial | None:
+        """Return why a token is refused, None if it is right."""
+        address = client_address(connection)
+        if not self.guesses.may_try(address):
+            return "limited"
+        if self.matches(token):
+            self.guesses.proved(address)
+            return None
+        return "wrong" if self.guesses.failed(address) else "limited"
+
+    def cookie_refusal(self, cookie: str, address: str) -> Denial | None:
+        """Return why a cookie is refused, None if it is not; only a forged one is a guess."""
+        try:
+            name = self.login_name(cookie)
+        except SignatureExpired:
+            return "lapsed"
+        except BadSignature:
+            return "lapsed" if self.guesses.failed(address) else "limited"
+        if self.logins is None:
+            return None
+        if not self.logins.are_known:
+            return "unverified"
+        return None if self.logins.is_valid(name) else "lapsed"
+
+    def login_name(self, cookie: str) -> str:
+        """Return the name of the login that a cookie is for. Raises BadSignature."""
+        try:
+            name = self._signer.unsign(cookie, max_age=LOGIN_S).decode()
+        except (ValueError, OverflowError, OSError) as error:
+            # Signed with the right key, around a time that no calendar has or no text.
+            raise BadSignature("nonsense") from error
+        return name
+
+    async def refuse(self, reason: Denial, connection: HTTPConnection) -> ProblemResponse:
         """Count the refusal and return its response, delayed if a token was tried."""
+        if reason == "limited":
+            self._log(connection)
+            headers = {"Retry-After": str(math.ceil(ONE_EVERY_S))}
+            return problem(429, "too many wrong tokens from this address", headers)
+        if reason == "unverified":
+            return problem(503, "the database is away; try again", {"Retry-After": "1"})
         self.refused[reason] += 1
         challenge = 'Bearer realm="lookout"'
         if reason == "wrong":
@@ -101,7 +144,10 @@ class TokenAuth:
 
     def new_login(self) -> str:
         """Return a cookie value that is valid for LOGIN_S."""
-        return self._signer.sign("login").decode()
+        name = "login"
+        if self.logins is not None:
+            name = self.logins.new_name()
+        return self._signer.sign(name).decode()
 
     def _log(self, connection: HTTPConnection) -> None:
         self._throttle.note()

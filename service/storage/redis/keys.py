@@ -149,3 +149,7 @@ def deliveries(sink: str) -> str:
 
 DELIVERIES_BEGUN = "*"  # field of `deliveries`, no camera's name: the sink is no longer new
 ALERTED = "alerted"  # set: cameras that ever had an alert
+
+# Of the API, in one slot of a Cluster: they change together
+ENDED_LOGINS = "ended:{logins}"  # sorted set: logins that were ended, by when they expire (s)
+LOGIN_GENERATION = "generation:{logins}"  # string: logins of another one are ended

@@ -9,11 +9,12 @@ from lookout.service.storage.store.alerts import Alerts
 from lookout.service.storage.store.camera_events import CameraEvents
 from lookout.service.storage.store.camera_secrets import CameraSecrets
 from lookout.service.storage.store.cameras import Cameras
+from lookout.service.storage.store.logins import EndedLogins
 from lookout.service.storage.store.sessions import Sessions
 from lookout.service.storage.store.snapshots import Snapshots
 
 
-class Store(Alerts, CameraEvents, Cameras, Sessions, Snapshots):
+class Store(Alerts, CameraEvents, Cameras, EndedLogins, Sessions, Snapshots):
     """All subjects of the store over one client. Every method may raise one of UNAVAILABLE."""
 
     def __init__(
