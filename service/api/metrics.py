@@ -154,6 +154,7 @@ def label_set(names: tuple[str, ...], values: tuple[str, ...]) -> str:
     return "{" + ",".join(f'{name}="{escaped(value)}"' for name, value in pairs) + "}"
 
 
+@lru_cache(maxsize=50_000)
 def number(value: float) -> str:
     """Return a sample's value as text."""
     text: str = floatToGoString(value)  # type: ignore[no-untyped-call]

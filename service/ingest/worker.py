@@ -243,7 +243,9 @@ class IngestWorker:
             if runner.reconnects:
                 self._bus.count(camera, "reconnects", runner.reconnects)
                 runner.reconnects = 0
-            schedule = self._schedules.setdefault(camera, ReportSchedule())
+            schedule = self._schedules.get(camera)
+            if schedule is None:
+                schedule = self._schedules[camera] = ReportSchedule()
             is_news = runner.condition != schedule.condition or runner.retry_at != schedule.retry_at
             if is_news or now >= schedule.due:
                 report = runner.report(now, time.time())

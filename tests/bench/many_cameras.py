@@ -169,10 +169,14 @@ def report_latency(folder: Path, cameras: int) -> Iterator[str]:
     """Yield the time of each list."""
     with servers(folder) as settings:
         fill(open_bus(settings), open_store(settings), cameras)
-        with running("api", settings):
+        with running("api", settings) as pid:
             base = f"http://127.0.0.1:{settings.port}"
             wait_until_answered(f"{base}/healthz")
             time.sleep(3)
+            before, since = cpu_s(pid), time.monotonic()
+            time.sleep(5)
+            idle = (cpu_s(pid) - before) / (time.monotonic() - since)
+            yield f"the API at {cameras} cameras, without a request: {100 * idle:.0f} % of a core"
             for path in (
                 "/api/v1/cameras",
                 "/api/v1/cameras?limit=100",
@@ -181,11 +185,13 @@ def report_latency(folder: Path, cameras: int) -> Iterator[str]:
                 "/readyz",
                 "/",
             ):
+                before, since = cpu_s(pid), time.monotonic()
                 times_ms, size = timed(base + path)
+                used_s = cpu_s(pid) - before - idle * (time.monotonic() - since)
                 yield (
                     f"{path} at {cameras} cameras: median {statistics.median(times_ms):.0f} ms, "
-                    f"worst of {REQUESTS} {max(times_ms):.0f} ms, {size / 1000:.0f} kB "
-                    f"(limit {LATENCY_LIMIT_MS:g} ms)"
+                    f"worst of {REQUESTS} {max(times_ms):.0f} ms (limit {LATENCY_LIMIT_MS:g} ms), "
+                    f"{max(0.0, used_s) / REQUESTS * 1000:.0f} ms of CPU, {size / 1000:.0f} kB"
                 )
 
 
@@ -225,7 +231,8 @@ def report(
     for name in ("latency", "dead"):
         (folder / name).mkdir()
     yield from report_latency(folder / "latency", cameras)
-    yield from report_dead(folder / "dead", dead, settle_s, seconds)
+    if dead:
+        yield from report_dead(folder / "dead", dead, settle_s, seconds)
 
 
 def main() -> None:

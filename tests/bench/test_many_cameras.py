@@ -9,6 +9,16 @@ from tests.bench import many_cameras
 
 def test_every_line_is_printed(tmp_path: Path) -> None:
     texts = list(many_cameras.report(tmp_path, cameras=5, dead=5, settle_s=1.0, seconds=1.0))
-    words = ("/cameras", "/cameras?limit", "/models", "/metrics", "/readyz", "/ ", "first", "later")
+    words = (
+        "without",
+        "/cameras",
+        "/cameras?limit",
+        "/models",
+        "/metrics",
+        "/readyz",
+        "/ ",
+        "first",
+        "later",
+    )
     assert len(texts) == len(words)
     assert [word for word, text in zip(words, texts, strict=True) if word not in text] == []
