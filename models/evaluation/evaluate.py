@@ -209,15 +209,15 @@ def evaluate(
     )
 
 
-def require_clips(data: Path) -> None:
+def require_clips(data: Path) -> bool:
     """Check that there are clips that open, and that labels, if any, are of their lengths.
 
-    Raises DataError, VideoError.
+    Returns whether there are labels. Raises DataError, VideoError.
     """
     paths = evaluation_clips(data)
     for path in paths:
         clip_info(path)
-    read_labels(data, paths, read_masks(data, paths))
+    return read_labels(data, paths, read_masks(data, paths)) is not None
 
 
 def guarded_rule(checkpoint: Checkpoint) -> UpdateRule:

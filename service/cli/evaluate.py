@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -121,6 +122,8 @@ def evaluate(
     where = choose_device(device)
     chosen = choose_precision(precision, where)
     loaded = load_checkpoint(checkpoint)
+    if not evaluate.require_clips(data):
+        typer.echo(f"{data.name} has no labels: scores alone, no AUC and no events")
     rule = update_rule(loaded, update, gate)
     scorer = Scorer(loaded, where, chosen)
     clips = evaluation_clips(data, typer.echo)
@@ -168,11 +171,20 @@ class EvaluationFiles:
     report: Path | None  # .html
 
     def check(self) -> None:
-        """Raise DataError for a name of another suffix, ModuleNotFoundError without an extra."""
+        """Find out, before any work, what could not be written later.
+
+        Raises DataError for a name of another suffix, ModuleNotFoundError without an extra, and
+        OSError for a folder that takes no file.
+        """
         from lookout.models.evaluation.report import html, tables  # noqa: F401, PLC0415
 
         tables.check_suffix("--scores", self.scores, ".npz", ".csv")
         tables.check_suffix("--report", self.report, ".html")
+        for path in (self.json, self.scores, self.report):
+            if path is not None:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                with tempfile.TemporaryFile(dir=path.parent):
+                    pass
 
     def write(self, evaluation: Evaluation, facts: dict[str, object], clips: list[Path]) -> None:
         """Write what is asked for. Raises OSError.

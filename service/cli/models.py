@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -16,6 +17,7 @@ from lookout.service.cli.options import (
     PrecisionOption,
     SampleFps,
     frames_bar,
+    next_command,
     save,
 )
 from lookout.service.core.settings import load_settings
@@ -60,6 +62,16 @@ def calibrate(
             f"PSNR {bounds.psnr_low_db:.2f} to {bounds.psnr_high_db:.2f} dB, "
             f"distance {bounds.distance_low:.3g} to {bounds.distance_high:.3g}{gate}"
         )
+    after_calibration(out)
+
+
+def after_calibration(out: Path) -> None:
+    """Print how the service takes the checkpoint."""
+    folders = [folder.resolve() for folder in load_settings().model_folders]
+    command = f'lookout serve, and "model": "{out.stem}" in the camera'
+    if out.resolve().parent not in folders:
+        command = f"cp {shlex.quote(str(out))} {shlex.quote(str(folders[0]))}/; {command}"
+    next_command(command)
 
 
 @models_app.command("import-mnad")

@@ -13,6 +13,7 @@ import typer
 
 from lookout import __version__
 from lookout.models.errors import DataError
+from lookout.service.cli.status_lines import StatusLines, share_done
 
 if TYPE_CHECKING:
     from lookout.models.checkpoint.file import Checkpoint
@@ -69,6 +70,11 @@ def save(out: Path, checkpoint: Checkpoint, half: bool) -> None:
     typer.echo(f"wrote {describe_file(out)}")
 
 
+def next_command(text: str) -> None:
+    """Print what to type next, as the last line."""
+    typer.echo(f"next: {text}")
+
+
 def provenance(program: str = "lookout") -> dict[str, object]:
     """Return version and command, without the folders of this machine."""
     words = [program]
@@ -82,7 +88,10 @@ def provenance(program: str = "lookout") -> dict[str, object]:
 def frames_bar(
     clips: list[Path], label: str, t_length: int, sample_fps: float | None = None
 ) -> Iterator[Callable[[], None]]:
-    """Show a progress bar over the scored frames of clips: all but the first T - 1 of each."""
+    """Show progress over the scored frames of clips: all but the first T - 1 of each.
+
+    A bar on a terminal, else a line every 30 s.
+    """
     from rich.progress import Progress  # noqa: PLC0415
 
     from lookout.models.data.clips import frames_expected  # noqa: PLC0415
@@ -90,4 +99,9 @@ def frames_bar(
     total = sum(max(0, frames_expected(path, sample_fps) - t_length + 1) for path in clips)
     with Progress() as bar:
         task = bar.add_task(label, total=total or None)
-        yield lambda: bar.advance(task)
+        if bar.console.is_terminal:
+            yield lambda: bar.advance(task)
+            return
+        done = bar.tasks[0]
+        with StatusLines(lambda: share_done(label, int(done.completed), total or None), typer.echo):
+            yield lambda: bar.advance(task)

@@ -10,9 +10,10 @@ INTRODUCTION = """\
 # Configuration
 
 Every setting is an environment variable. This page is what `lookout settings` prints. A wrong value
-ends the command with one line that names the variable, and exit code 2; an unknown `LOOKOUT_*`
-variable is passed over. `lookout serve` hands its settings on to the stages that it starts; where
-each stage runs by itself, give all of them the same values.
+ends the command with one line that names the variable, and exit code 2. An unknown `LOOKOUT_*`
+variable is told in one line, with the setting that was meant, and has no effect. `lookout serve`
+hands its settings on to the stages that it starts; where each stage runs by itself, give all of
+them the same values.
 
 An MB is 2^20 bytes.
 

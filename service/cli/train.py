@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -17,8 +18,10 @@ from lookout.service.cli.options import (
     PrecisionOption,
     SampleFps,
     Seed,
+    next_command,
     provenance,
 )
+from lookout.service.cli.status_lines import StatusLines
 from lookout.service.cli.train_options import (
     BatchOption,
     BestByOption,
@@ -127,9 +130,11 @@ def train(
     )
     try:
         with stop_on_signals() as stop, ProgressBar() as bar:
-            run.run(request, bar, stop.is_set)
+            checkpoints = run.run(request, bar, stop.is_set)
     except StoppedError as stopped:
         raise end_of_stopped(stopped.state) from None
+    last = shlex.quote(str(checkpoints[0]))
+    next_command(f"lookout calibrate --checkpoint {last} --data OTHER-NORMAL-CLIPS --out {last}")
 
 
 def parse_changes(words: list[str]) -> dict[str, str]:
@@ -166,12 +171,24 @@ class ProgressBar:
             progress.BarColumn(),
             progress.MofNCompleteColumn(),
         )
+        self._lines: StatusLines | None = None
         self._task: TaskID | None = None
         self._progress: RunProgress | None = None
 
     def __enter__(self) -> Self:
         self._bar.start()
+        if not self._bar.console.is_terminal:
+            self._lines = StatusLines(self._state, self.on_message)
+            self._lines.__enter__()
         return self
+
+    def _state(self) -> str:
+        """Return the state of the run in one line."""
+        if self._progress is None:
+            return "reading the clips"
+        progress = self._progress
+        text = f"{progress.checkpoint}: step {progress.step} of {progress.steps}"
+        return f"{text}, epoch {progress.epoch + 1} of {progress.epochs}, {progress.rate_as_text()}"
 
     def __exit__(
         self,
@@ -179,6 +196,8 @@ class ProgressBar:
         _value: BaseException | None,
         _traceback: TracebackType | None,
     ) -> None:
+        if self._lines is not None:
+            self._lines.__exit__(None, None, None)
         self._bar.stop()
 
     def on_message(self, text: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import difflib
 import ipaddress
 import os
 import re
@@ -25,6 +26,14 @@ RENAMED = {"infer_workers": "inference_workers"}
 
 OWN_PATHS = ("api", "assets", "uplot", "healthz", "readyz", "metrics")
 _ROOT_PATH = re.compile(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+")
+OTHER_VARIABLES = frozenset({"LOOKOUT_DEMO_VIDEO", "LOOKOUT_SCREENSHOT_DIR"})
+"""Variables that are no settings: of `lookout demo`, and of the tests."""
+
+_OF_SERVICE = re.compile(
+    r"LOOKOUT_\w+_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT|PORT_\d+_(TCP|UDP)(_(PROTO|PORT|ADDR))?)"
+)
+"""Variables that Kubernetes adds for a Service named lookout-…"""
+
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/-]{16,256}=*")  # RFC 6750: what may stand behind `Bearer`
 
 
@@ -337,6 +346,7 @@ def load_settings(**overrides: object) -> Settings:
     Raises SettingsError, naming each wrong variable on one line; values are not repeated, since
     they may hold a password.
     """
+    warn_of_unknown(os.environ)
     given = renamed_settings(os.environ)
     given |= {name: value for name, value in overrides.items() if value is not None}
     try:
@@ -344,6 +354,21 @@ def load_settings(**overrides: object) -> Settings:
     except ValidationError as error:
         wrong = "; ".join(f"{variable_at(part['loc'])}: {part['msg']}" for part in error.errors())
         raise SettingsError(f"wrong setting: {wrong}") from None
+
+
+def warn_of_unknown(environment: Mapping[str, str]) -> None:
+    """Print a line for each LOOKOUT_* variable that is no setting, with the one that was meant.
+
+    Kubernetes adds variables of its own for Services, such as LOOKOUT_API_PORT_8000_TCP.
+    """
+    known = {variable_name(name) for name in (*Settings.model_fields, *RENAMED)} | OTHER_VARIABLES
+    for name in sorted(environment):
+        upper = name.upper()
+        if not upper.startswith("LOOKOUT_") or upper in known or _OF_SERVICE.fullmatch(upper):
+            continue
+        close = difflib.get_close_matches(upper, known, n=1, cutoff=0.8)
+        meant = f"; did you mean {close[0]}?" if close else " (docs/configuration.md lists them)"
+        print_line(f"{name} is not a setting{meant}")
 
 
 def renamed_settings(environment: Mapping[str, str]) -> dict[str, object]:
