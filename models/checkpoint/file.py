@@ -40,6 +40,7 @@ class Checkpoint:
     preprocess: Preprocess
     calibration: Bounds | None
     provenance: dict[str, Any]
+    fps: float | None = None  # frames a second of the footage that it was trained on; None: unknown
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint, dtype: torch.dtype = torch.float32) -> None:
@@ -56,6 +57,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint, dtype: torch.dtype = tor
         calibration=checkpoint.calibration,
         provenance=checkpoint.provenance,
         input_spec=checkpoint.config.input_spec,
+        fps=checkpoint.fps,
     )
     state = with_dtype(checkpoint.model.state_dict(), dtype)
     tensors = {name: tensor.contiguous() for name, tensor in state.items()}
@@ -108,7 +110,14 @@ def load_checkpoint(path: Path) -> Checkpoint:
         )
     model.eval().requires_grad_(False)
     return Checkpoint(
-        header.model, model, items, config, header.preprocess, header.calibration, header.provenance
+        header.model,
+        model,
+        items,
+        config,
+        header.preprocess,
+        header.calibration,
+        header.provenance,
+        header.fps,
     )
 
 

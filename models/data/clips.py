@@ -8,6 +8,7 @@ frame images; one alone will do, as a recording.
 from __future__ import annotations
 
 import os
+import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,6 +45,9 @@ LABEL_SUFFIXES = (".mat", ".npy", ".npz")
 """Files that belong to a set and are no clips."""
 
 MOST_NAMED = 5  # of what is left out
+
+SAME_RATE = 1.1
+"""Frame rates count as one up to this ratio."""
 
 MEMORY_SHARE = 0.5
 """Of the machine's memory that footage may take."""
@@ -147,6 +151,24 @@ def clip_info(path: Path) -> ClipInfo:
     Raises VideoError, DataError.
     """
     return read_folder_info(path) if path.is_dir() else read_info(path)
+
+
+def common_fps(
+    paths: list[Path], sample_fps: float | None = None, unstated_fps: float | None = None
+) -> float | None:
+    """Return the frame rate of clips, at most `sample_fps`; None where they do not have one.
+
+    unstated_fps: of clips that do not say theirs. Raises VideoError, DataError.
+    """
+    rates = []
+    for path in paths:
+        fps = clip_info(path).fps or unstated_fps or sample_fps
+        if fps is None:
+            return None
+        rates.append(min(fps, sample_fps or fps))
+    if max(rates) > SAME_RATE * min(rates):
+        return None
+    return round(statistics.median(rates), 3)
 
 
 def frames_expected(path: Path, sample_fps: float | None = None) -> int:

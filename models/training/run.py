@@ -23,7 +23,7 @@ from lookout.models.checkpoint.file import (
     save_checkpoint,
 )
 from lookout.models.checkpoint.header import read_header, stored_precision
-from lookout.models.data.clips import MemoryLimit, Reading, train_clips
+from lookout.models.data.clips import MemoryLimit, Reading, common_fps, train_clips
 from lookout.models.data.footage import Footage
 from lookout.models.device import deterministic
 from lookout.models.errors import DataError, TrainingError
@@ -77,6 +77,7 @@ class TrainRequest:
     held_out: float = 0.0  # share of the clips to measure on and not to train on, 0 to 1
     validate: Path | None = None  # other normal clips to measure on
     sample_fps: float | None = None  # frames a second to keep; None: all
+    fps: float | None = None  # of clips that do not say theirs: folders of images
     teacher: Path | None = None  # a wide checkpoint of MNAD to learn queries from
     half: bool = False  # store the weights in float16
     provenance: Mapping[str, object] = field(default_factory=dict)  # added to each checkpoint
@@ -131,6 +132,12 @@ def run(request: TrainRequest, observer: Observer, stop: Stop = lambda: False) -
     provenance = dict(request.provenance)
     if request.sample_fps is not None:
         provenance["sample_fps"] = request.sample_fps
+    fps = common_fps(train_clips(request.data), request.sample_fps, request.fps)
+    if fps is None:
+        observer.on_message(
+            "the clips have no common frame rate, so the checkpoint names none: cameras keep "
+            "every frame (--fps says that of images, --sample-fps makes recordings alike)"
+        )
     files = RunFiles(request.out)
     seeds = range(options.seed, options.seed + request.seeds)
     runs = {seed: files if len(seeds) == 1 else files.for_seed(seed) for seed in seeds}
@@ -151,7 +158,14 @@ def run(request: TrainRequest, observer: Observer, stop: Stop = lambda: False) -
                 )
                 continue
             train_to_files(
-                trainer, own_files, preprocess, observer, stop, request.half, lambda: provenance
+                trainer,
+                own_files,
+                preprocess,
+                observer,
+                stop,
+                request.half,
+                lambda: provenance,
+                fps=fps,
             )
     outs = {seed: own_files.out for seed, own_files in runs.items()}
     if len(outs) > 1:
@@ -216,15 +230,16 @@ def train_to_files(
     stop: Stop,
     half: bool,
     provenance: Callable[[], dict[str, Any]],
+    fps: float | None = None,
 ) -> None:
     """Train one run to its end, from its state where there is one; write its files on the way.
 
-    `provenance` is called for each checkpoint. Raises as `run` does.
+    `provenance` is called for each checkpoint; `fps` is the footage's. Raises as `run` does.
     """
     dtype = torch.float16 if half else torch.float32
 
     def checkpoint() -> Checkpoint:
-        return trainer.checkpoint(preprocess, provenance())
+        return replace(trainer.checkpoint(preprocess, provenance()), fps=fps)
 
     def on_log_entry(entry: LogEntry) -> None:
         save_checkpoint(files.last, checkpoint(), dtype)

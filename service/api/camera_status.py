@@ -16,6 +16,15 @@ QUIET_S = 15.0
 NO_INGEST = IngestReport("starting", 0.0)
 NO_INFERENCE = InferenceReport("learning", 0.0)
 
+UNSCORED_S = 15.0
+"""A camera that comes in and has had no score for so long is not online."""
+
+BACKLOG = 16
+"""Frames that may wait for their score in a line that works: those of a long window."""
+
+SAME_RATE = 1.2
+"""Frame rates of camera and training up to this ratio need no warning."""
+
 StateAndError = tuple[CameraStatus, str | None] | None
 
 
@@ -45,6 +54,8 @@ class Status:
     drift: float | None = None  # of the memory from the trained items
     rollbacks: int = 0
     workers: dict[str, str] = field(default_factory=dict)  # stage → who has the camera
+    score_age_s: float | None = None
+    warnings: tuple[str, ...] = ()  # what makes its scores worth less, in plain words
 
 
 def status(camera: Camera, seen: Overview, beats: Beats, now: float) -> Status:
@@ -55,7 +66,7 @@ def status(camera: Camera, seen: Overview, beats: Beats, now: float) -> Status:
     ingest = current_report(camera, seen.ingest)
     inference = current_report(camera, seen.inference)
     state, error = settled_state(camera, ingest, inference, seen) or running_state(
-        camera, ingest, inference, beats, now
+        camera, ingest, inference, seen, beats, now
     )
     progress = None
     if inference is not None and state is CameraStatus.LEARNING:
@@ -81,6 +92,8 @@ def status(camera: Camera, seen: Overview, beats: Beats, now: float) -> Status:
         tampered=from_inference.tampered,
         drift=from_inference.drift,
         rollbacks=from_inference.rollbacks,
+        score_age_s=from_inference.score_age_s,
+        warnings=tuple(rate_warnings(camera, from_inference)),
         workers={stage: worker for stage, worker in owners.items() if worker},
     )
 
@@ -124,6 +137,7 @@ def running_state(
     camera: Camera,
     ingest: IngestReport | None,
     inference: InferenceReport | None,
+    seen: Overview,
     beats: Beats,
     now: float,
 ) -> tuple[CameraStatus, str | None]:
@@ -135,7 +149,11 @@ def running_state(
         return CameraStatus.STALLED, silence_error("ingest", beats.ingest)
     if ingest.state in ("reconnecting", "stalled"):
         return CameraStatus(ingest.state), ingest.last_error
-    return scoring_state(ingest, inference, beats, now)
+    state, error = scoring_state(ingest, inference, beats, now)
+    if inference is None or state not in (CameraStatus.ONLINE, CameraStatus.LEARNING):
+        return state, error
+    missing = missing_scores(camera, ingest, inference, seen.cursor)
+    return (CameraStatus.STALLED, missing) if missing else (state, error)
 
 
 def is_all_processed(ingest: IngestReport, seen: Overview) -> bool:
@@ -165,6 +183,49 @@ def scoring_state(
     if inference is None:
         return CameraStatus.STARTING, error
     return CameraStatus(inference.state), error
+
+
+def missing_scores(
+    camera: Camera, ingest: IngestReport, inference: InferenceReport, cursor: FrameId | None
+) -> str | None:
+    """Return what is missing where a camera has had no score for UNSCORED_S; else None.
+
+    A camera of few frames, or whose first window still fills, misses nothing.
+    """
+    unscored_s = inference.score_age_s
+    if unscored_s is None or unscored_s <= UNSCORED_S or ingest.state == "ended":
+        return None
+    frameless_s = ingest.frame_age_s
+    limit_s = max(UNSCORED_S, camera.stall_timeout_s or 0.0)
+    if camera.live and frameless_s is not None and frameless_s > limit_s:
+        return f"no frame has come for {frameless_s:.0f} s"
+    text = f"frames come, and none has been scored for {unscored_s:.0f} s"
+    if inference.drop_reason:
+        return f"{text}: they drop ({inference.drop_reason})"
+    newest = FrameId(ingest.session or 0, ingest.last_seq or 0)
+    done_seq = cursor.seq if cursor is not None and cursor.session == newest.session else -1
+    if newest.seq - done_seq > BACKLOG:
+        return f"{text}: {newest.seq - done_seq} wait"
+    return None
+
+
+def rate_warnings(camera: Camera, inference: InferenceReport) -> list[str]:
+    """Return a warning where the model was trained at another frame rate than it is given."""
+    trained_fps = inference.model_fps
+    fps = inference.fps or camera.fps
+    if trained_fps is None or fps is None:
+        return []
+    text = (
+        f"{fps:.3g} frames a second are scored, and the model {camera.model!r} was trained on "
+        f"{trained_fps:g}: its scores are not those of the same scene at {trained_fps:g}"
+    )
+    if fps > SAME_RATE * trained_fps:
+        return [f"{text}; set fps to {trained_fps:g}"]
+    if fps * SAME_RATE >= trained_fps:
+        return []
+    if camera.fps is not None and camera.fps * SAME_RATE < trained_fps:
+        return [f"{text}; set fps to {trained_fps:g}"]
+    return [f"{text}; the source sends too few, or not all can be scored"]
 
 
 def silence_error(stage: str, beats: bool) -> str:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body, Query, Response
 from pydantic import ValidationError
 
-from lookout.service.api.checkpoints import choose_model
+from lookout.service.api.checkpoints import choose_model, trained_fps
 from lookout.service.api.dependencies import Services, ServicesDep
 from lookout.service.api.json_body import JsonRoute
 from lookout.service.api.views import CameraList, CameraView, EventList, EventView, camera_views
@@ -46,12 +46,16 @@ def add_camera(
     """Watch one more camera."""
     urls.check(spec.url, services.settings.media_dir)
     now = time.time()
+    folders = services.settings.model_folders
+    model = choose_model(folders, spec.model, spec.calibration, spec.score)
+    fps = spec.fps
+    if "fps" not in spec.model_fields_set:
+        fps = trained_fps(folders, model)
     record = {
         **dict(spec),
         "id": spec.id or f"cam-{secrets.token_hex(3)}",
-        "model": choose_model(
-            services.settings.model_folders, spec.model, spec.calibration, spec.score
-        ),
+        "model": model,
+        "fps": fps,
         "created_at": now,
         # Above every revision of a removed camera of the same name, so that no stage takes the new
         # camera for the old one.

@@ -12,7 +12,7 @@ from lookout.models.checkpoint.header import Header, find_checkpoints, read_head
 from lookout.models.errors import CheckpointError
 from lookout.service.api.dependencies import ServicesDep
 from lookout.service.api.views import ModelList, ModelView
-from lookout.service.core.camera import Calibration, ScoreScheme
+from lookout.service.core.camera import MAX_CAMERA_FPS, Calibration, ScoreScheme
 from lookout.service.core.errors import RequestError
 
 router = APIRouter(prefix="/models", tags=["models"])
@@ -63,6 +63,12 @@ def choose_model(
     return name
 
 
+def trained_fps(folders: Sequence[Path], name: str) -> float | None:
+    """Return the frame rate that a checkpoint was trained on, up to a camera's bound; or None."""
+    fps = read_header(find_checkpoints(*folders)[name]).fps
+    return fps if fps is not None and fps <= MAX_CAMERA_FPS else None
+
+
 def model_view(name: str, path: Path) -> ModelView:
     try:
         header: Header = read_header(path)
@@ -75,6 +81,7 @@ def model_view(name: str, path: Path) -> ModelView:
         width_px=size.width_px,
         height_px=size.height_px,
         calibrated=header.calibration is not None,
+        fps=header.fps,
     )
     if header.input_spec is not None:
         view.frames = header.input_spec.frames

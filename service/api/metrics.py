@@ -200,6 +200,7 @@ def state_families(known: Mapping[str, Status]) -> Families:
     yield family(metrics.STATE, states)
     yield by_camera(metrics.TAMPERED, {name: at.tampered for name, at in known.items()})
     yield by_camera(metrics.FRAME_AGE, {name: at.frame_age_s for name, at in known.items()})
+    yield by_camera(metrics.SCORE_AGE, {name: at.score_age_s for name, at in known.items()})
 
 
 PLAIN = {

@@ -33,6 +33,8 @@ CAMERA_EXAMPLE: dict[str, JsonValue] = {
     "dropped": {"lag": 12},
     "measured_fps": 10.0,
     "frame_age_s": 0.08,
+    "score_age_s": 0.05,
+    "warnings": [],
     "corrupt": 0,
     "reconnects": 0,
     "reconnects_last_hour": 0,
@@ -115,7 +117,11 @@ class CameraView(CameraSpec):
         description=f"frames that were never scored, by reason: {', '.join(REASONS)}"
     )
     measured_fps: float | None
-    frame_age_s: float | None
+    frame_age_s: float | None = Field(description="since the newest frame was filmed")
+    score_age_s: float | None = Field(description="since its newest score")
+    warnings: list[str] = Field(
+        description="what makes its scores worth less, such as another frame rate than its model's"
+    )
     corrupt: int = Field(description="damaged packets and pictures that were passed over")
     reconnects: int
     reconnects_last_hour: int
@@ -227,6 +233,9 @@ class ModelView(BaseModel):
     scored_frame: int | None = Field(
         default=None, description="which of these the score belongs to, 0-based"
     )
+    fps: float | None = Field(
+        default=None, description="frames a second of the footage that it was trained on"
+    )
     memory: Memory | None = Field(
         default=None, description="whether it keeps what is normal, and follows its camera"
     )
@@ -268,6 +277,8 @@ def camera_view(camera: Camera, seen: Overview, beats: Beats, now: float) -> Cam
         dropped=dropped,
         measured_fps=at.measured_fps,
         frame_age_s=at.frame_age_s,
+        score_age_s=at.score_age_s,
+        warnings=list(at.warnings),
         corrupt=seen.counters.get("corrupt", 0),
         reconnects=seen.counters.get("reconnects", 0),
         reconnects_last_hour=at.reconnects_last_hour,

@@ -15,6 +15,7 @@ from lookout.service.cli.options import (
     CheckpointFile,
     Data,
     Device,
+    FpsOption,
     PrecisionOption,
     finite,
     frames_bar,
@@ -64,15 +65,6 @@ ThresholdOption = Annotated[
     float | None,
     typer.Option(
         help="of an alarm  [default: LOOKOUT_ALERT_THRESHOLD]", min=0, max=1, callback=finite
-    ),
-]
-FpsOption = Annotated[
-    float | None,
-    typer.Option(
-        help="frame rate of clips that do not say theirs: folders of images",
-        min=0.01,
-        max=1000,
-        callback=finite,
     ),
 ]
 

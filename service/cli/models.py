@@ -106,7 +106,8 @@ def list_models() -> None:
             continue
         shape = f"{header.preprocess.width_px}x{header.preprocess.height_px}"
         calibrated = "calibrated" if header.calibration else "not calibrated"
-        typer.echo(f"{name:24} {header.model:12} {shape:9} {calibrated:15} {spec}")
+        rate = f"{header.fps:g} fps" if header.fps else "any fps"
+        typer.echo(f"{name:24} {header.model:12} {shape:9} {rate:9} {calibrated:15} {spec}")
     for name, reason in find_foreign(*folders).items():
         typer.echo(f"{name:24} cannot be used: {reason}")
     typer.echo("\nlookout train --model:")

@@ -54,6 +54,15 @@ SampleFps = Annotated[
         callback=finite,
     ),
 ]
+FpsOption = Annotated[
+    float | None,
+    typer.Option(
+        help="frame rate of clips that do not say theirs: folders of images",
+        min=0.01,
+        max=1000,
+        callback=finite,
+    ),
+]
 Seed = Annotated[int, typer.Option(help="of what is drawn by chance", min=0, max=2**32 - 1)]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N")]
 PrecisionOption = Annotated[Literal["auto", "fp32", "bf16"], typer.Option()]

@@ -13,6 +13,7 @@ from lookout.models.errors import DataError
 from lookout.service.cli.options import (
     Data,
     Device,
+    FpsOption,
     Half,
     Out,
     PrecisionOption,
@@ -70,6 +71,7 @@ def train(
     items: ItemsOption = None,
     size: SizeOption = 256,
     sample_fps: SampleFps = None,
+    fps: FpsOption = None,
     values: SetOption = None,
     teacher: TeacherOption = None,
     precision: PrecisionOption = "fp32",
@@ -124,6 +126,7 @@ def train(
         held_out=held_out,
         validate=validate,
         sample_fps=sample_fps,
+        fps=fps,
         teacher=teacher,
         half=half,
         provenance=provenance(),

@@ -33,7 +33,8 @@ ScoreScheme = Literal["paper", "local"]
 
 CameraId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 ModelName = Annotated[str, Field(max_length=255)]
-Fps = Annotated[float, Field(gt=0, le=120)]
+MAX_CAMERA_FPS = 120
+Fps = Annotated[float, Field(gt=0, le=MAX_CAMERA_FPS)]
 Level = Annotated[float, Field(gt=0, lt=1)]
 Hysteresis = Annotated[float, Field(ge=0, lt=1)]
 Seconds = Annotated[float, Field(ge=0, le=86_400)]
@@ -113,7 +114,8 @@ class CameraSpec(BaseModel):
     fps: Fps | None = Field(
         default=None,
         title="Frames a second",
-        description="frames a second to keep, up to 120; unset: all",
+        description="frames a second to keep, up to 120; unset: those that the model was "
+        "trained on, where it says so; null: all",
         examples=[10.0],
     )
     pace: Pace = Field(

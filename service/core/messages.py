@@ -198,3 +198,7 @@ class InferenceReport:
     session: int | None = None  # of the newest frame whose outcome is on the bus, and its number
     last_seq: int | None = None
     last_captured_at: float | None = None  # no later score bears an earlier time
+    score_age_s: float | None = None  # since its newest score; without any, since it was begun
+    drop_reason: str | None = None  # of frames that were left out since the newest score
+    fps: float | None = None  # frames a second that it gets, as they were filmed
+    model_fps: float | None = None  # frames a second that its model was trained on

@@ -147,6 +147,9 @@ CORRUPT = Metric(
 FRAME_AGE = Metric(
     "lookout_frame_age_seconds", "gauge", "Time since the newest frame was filmed.", CAMERA
 )
+SCORE_AGE = Metric(
+    "lookout_score_age_seconds", "gauge", "Time since the newest score was made.", CAMERA
+)
 FRAMES = Metric("lookout_frames_total", "counter", "Frames put on the bus.", CAMERA)
 DROPPED = Metric(
     "lookout_frames_dropped_total",
@@ -247,6 +250,7 @@ ALL: Mapping[str, tuple[Metric, ...]] = {
         RECONNECTS,
         CORRUPT,
         FRAME_AGE,
+        SCORE_AGE,
         FRAMES,
         DROPPED,
         WINDOW,

@@ -12,15 +12,20 @@ from lookout.models.scoring.camera_state import CameraState, FrameScore, StepOut
 from lookout.models.vision.tensors import Window
 from lookout.service.core.camera import Camera
 from lookout.service.core.messages import CameraEvent, Frame, FrameId, Heat, Score
-from lookout.service.inference.frame_accounting import FrameAccounting, FrameFormat
-from lookout.service.inference.outbox import Outbox, RecentScores
+from lookout.service.inference.frame_accounting import RECONNECT, FrameAccounting, FrameFormat
+from lookout.service.inference.outbox import CaptureRate, Outbox, RecentScores
 from lookout.service.inference.scene_watch import SceneWatch
 from lookout.service.inference.scorers import Signature
 from lookout.service.inference.snapshots import SnapshotProgress, snapshot_state
+from lookout.service.storage.bus.counters import WINDOW
 from lookout.service.storage.bus.outcomes import ScoredFrame
 from lookout.service.storage.store.snapshots import Snapshot
 
 log = logging.getLogger(__name__)
+
+
+FILLING = (WINDOW, RECONNECT)
+"""Reasons of frames that only filled a window."""
 
 
 class CameraLine:
@@ -73,7 +78,9 @@ class CameraLine:
         )
         self.outbox = Outbox(accounted_id)
         self.snapshots = SnapshotProgress(accounted_id)
-        self.recent = RecentScores()
+        self.recent = RecentScores(time.monotonic())
+        self.rate = CaptureRate()
+        self.drop_reason: str | None = None  # of frames left out since the newest score
         self._events: list[CameraEvent] = []
 
     def next_frame(self) -> Frame | None:
@@ -104,6 +111,8 @@ class CameraLine:
         heat = Heat(frame.camera, frame.session, frame.seq, output.cells)
         self.outbox.add(ScoredFrame(score, heat, frame.captured if self.camera.live else None))
         self.recent.add(score.value, time.monotonic())
+        self.rate.add(frame.id, frame.captured_at)
+        self.drop_reason = None
         if frame_score.rolled_back:
             log.warning(
                 "camera %s: its memory was held at its bound for long; back to the trained one",
@@ -138,6 +147,8 @@ class CameraLine:
     def _move_gaps(self) -> None:
         for gap in self.frames.take_gaps():
             self.outbox.add(gap)
+            if gap.reason not in FILLING:
+                self.drop_reason = gap.reason
 
     def score_message(self, frame: Frame, result: FrameScore, scored_at: float) -> Score:
         """Return the message for one score; what the model does not compute is None."""

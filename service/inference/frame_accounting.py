@@ -18,6 +18,7 @@ from lookout.service.storage.bus.counters import WINDOW
 
 LAG = "lag"
 TAKEOVER = "takeover"
+RECONNECT = "reconnect"
 BUS_RESTART = "bus_restart"
 FORMAT_REASONS = ("broken", "changed", "size")
 
@@ -229,7 +230,7 @@ class FrameAccounting:
             self._drop_waiting(WINDOW)
             self._window_reason = WINDOW
             if last is not None and self._format.is_live:
-                self._window_reason = "reconnect"
+                self._window_reason = RECONNECT
             last = FrameId(session, -1)
         missing = frame_id.seq - last.seq - 1
         by_ingest = min(skipped, missing)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 
@@ -13,6 +14,9 @@ RESTORED_OUTCOMES = 256
 """Outcomes that a restarted bus is sent again: of the last seconds before it ended, and so many at
 most. Whoever reads the bus had not read all of them.
 """
+
+RATE_FRAMES = 100
+LEAST_RATE_FRAMES = 20
 
 PEAK_S = 15.0
 """Longer than a scrape's interval: no scrape misses a peak."""
@@ -83,10 +87,38 @@ class Outbox:
             self._acked.popleft()
 
 
+class CaptureRate:
+    """Frames a second that come from one camera, by the times at which they were filmed.
+
+    Frames that are left out count, and so does no time for which the network held them back.
+    """
+
+    def __init__(self) -> None:
+        self._newest: deque[tuple[FrameId, float]] = deque(maxlen=RATE_FRAMES)
+
+    def add(self, frame_id: FrameId, captured_at: float) -> None:
+        """Take the next frame's time (s)."""
+        if self._newest and self._newest[-1][0].session != frame_id.session:
+            self._newest.clear()
+        self._newest.append((frame_id, captured_at))
+
+    @property
+    def fps(self) -> float | None:
+        """None before there are LEAST_RATE_FRAMES."""
+        if len(self._newest) < LEAST_RATE_FRAMES:
+            return None
+        (first, since_s), (last, until_s) = self._newest[0], self._newest[-1]
+        if until_s <= since_s:
+            return None
+        return (last.seq - first.seq) / (until_s - since_s)
+
+
 class RecentScores:
     """The newest value of one camera, and the highest of the last PEAK_S."""
 
-    def __init__(self) -> None:
+    def __init__(self, now: float = -math.inf) -> None:
+        """now: monotonic s; from then on its first score is waited for."""
+        self._waits_since = now
         self._newest: float | None = None
         # Time (monotonic s) and value of what may still become the peak, each lower than the last.
         self._peaks: deque[tuple[float, float]] = deque()
@@ -98,6 +130,7 @@ class RecentScores:
 
     def add(self, value: float | None, now: float) -> None:
         """Take the next score's value; `now`: monotonic s."""
+        self._waits_since = now
         self._newest = value
         if value is None:
             return
@@ -105,6 +138,10 @@ class RecentScores:
             self._peaks.pop()
         self._peaks.append((now, value))
         self._drop_older(now)
+
+    def age_s(self, now: float) -> float:
+        """Return the time since the newest score; without any, since the beginning."""
+        return now - self._waits_since
 
     def peak(self, now: float) -> float | None:
         """Return the highest value of the PEAK_S before `now` (monotonic s), None without any."""

@@ -67,6 +67,10 @@ def report(bus: Bus, lines: CameraLines, ownership: Ownership) -> None:
                 session=accounted_id and accounted_id.session,
                 last_seq=accounted_id and accounted_id.seq,
                 last_captured_at=finite(line.frames.accounted_at),
+                score_age_s=line.recent.age_s(time.monotonic()),
+                drop_reason=line.drop_reason,
+                fps=line.rate.fps,
+                model_fps=line.scorer.checkpoint.fps,
             ),
         )
         cursor = line.outbox.acked_id

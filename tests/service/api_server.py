@@ -58,11 +58,16 @@ def settings_for(urls: Urls, folder: Path, **more: Any) -> Settings:
 
 
 def write_checkpoint(
-    settings: Settings, name: str, *, calibrated: bool = False, input_spec: InputSpec | None = None
+    settings: Settings,
+    name: str,
+    *,
+    calibrated: bool = False,
+    input_spec: InputSpec | None = None,
+    fps: float | None = None,
 ) -> None:
     """A checkpoint with a header and no weights to speak of: the API reads no more of it."""
     bounds = Bounds(20.0, 40.0, 0.0, 1.0, 100) if calibrated else None
-    header = Header("mnad-pred", {}, Preprocess(), bounds, input_spec=input_spec)
+    header = Header("mnad-pred", {}, Preprocess(), bounds, input_spec=input_spec, fps=fps)
     save_file(
         {"x": np.zeros(1, np.float32)},
         settings.model_folders[0] / f"{name}.safetensors",

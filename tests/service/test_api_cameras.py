@@ -62,6 +62,42 @@ def test_a_camera_is_added_with_what_was_left_out_filled_in(api: Api, store: Sto
     }
 
 
+def test_a_new_camera_keeps_as_many_frames_as_its_model_was_trained_on(
+    api: Api, store: Store
+) -> None:
+    """One that is stored already goes on as it is, and null asks for every frame."""
+    write_checkpoint(api.settings, "ten", fps=10.0)
+    write_checkpoint(api.settings, "many", fps=240.0)
+    (listed,) = [one for one in api.get("/models").json()["items"] if one["name"] == "ten"]
+    assert listed["fps"] == 10
+    for name, given, fps in (
+        ("default", {}, 10.0),
+        ("all", {"fps": None}, None),
+        ("own", {"fps": 5}, 5.0),
+        ("other", {"model": "square"}, None),
+        ("too-fast", {"model": "many"}, None),
+    ):
+        answer = api.post("/cameras", {"id": name, "url": RTSP, "model": "ten", **given})
+        assert answer.status_code == 201, answer.text
+        assert answer.json()["fps"] == store.camera(name).fps == fps
+    store.add_camera(camera("stored", model="ten"))
+    assert api.patch("/cameras/stored", {"memory": "guarded"}).json()["fps"] is None
+    assert api.patch("/cameras/default", {"fps": None}).json()["fps"] is None
+
+
+def test_a_frame_rate_that_is_not_the_models_is_a_warning(api: Api, bus: Bus, store: Store) -> None:
+    store.add_camera(camera("gate"))
+    now = time.time()
+    bus.report_ingest("gate", IngestReport("online", now, 1, None, 1000, 130, now, 25.0))
+    for fps, warnings in ((10.1, 0), (25.0, 1)):
+        report = InferenceReport("online", now, 1, fps=fps, model_fps=10.0, score_age_s=0.2)
+        bus.report_inference("gate", report)
+        shown = api.get("/cameras/gate").json()
+        assert (len(shown["warnings"]), shown["score_age_s"]) == (warnings, 0.2)
+    assert "set fps to 10" in shown["warnings"][0]
+    assert 'lookout_score_age_seconds{camera="gate"} 0.2' in api.http.get("/metrics").text
+
+
 def test_an_id_that_is_taken_is_a_conflict_and_harms_nothing(api: Api, bus: Bus) -> None:
     assert api.post("/cameras", {"id": "gate", "url": RTSP}).status_code == 201
     show(bus, "gate", 0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -324,11 +325,14 @@ def test_import_and_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     save_file({**tiny.model.state_dict(), "m_items": tiny.items}, tmp_path / "authors.st")
     folder = tmp_path / "models"
     lookout("import-mnad", tmp_path / "authors.st", "--out", folder / "ped2.safetensors")
+    save_checkpoint(folder / "ten.safetensors", replace(tiny, fps=10.0))
     (folder / "broken.safetensors").write_text("no")
     monkeypatch.setenv("LOOKOUT_MODELS_DIR", str(folder))
     listed = lookout("models").out
     assert "ped2" in listed
     assert "256x256" in listed
+    assert "any fps" in listed
+    assert "10 fps" in listed
     assert "cannot be used" in listed
     assert "5 frames, the score is that of index 4; a memory that adapts" in listed
     for name in MODELS:

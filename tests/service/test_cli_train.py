@@ -284,6 +284,7 @@ def test_one_recording_is_trained_and_calibrated_on_at_a_cameras_rate(tmp_path: 
             header.provenance["calibration"].get("sample_fps"),
         )
         assert noted == ((10, 10) if rate else (None, None))
+        assert header.fps == (10 if rate else 25)
         assert header.provenance["footage"]["held_out"]["clips"] == ["camera.mkv"]
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 
-from lookout.service.api.camera_status import Beats, Status, status
+from lookout.service.api.camera_status import UNSCORED_S, Beats, Status, status
 from lookout.service.core.camera import Camera
 from lookout.service.core.messages import FrameId, InferenceReport, IngestReport
 from lookout.service.storage.bus.reports import Overview
@@ -206,3 +207,94 @@ def test_an_end_lasts_when_nobody_reports_any_more() -> None:
 
 def test_a_file_ahead_of_the_clock_has_no_negative_age() -> None:
     assert merged(ingest(last_captured_at=NOW + 50), inference()).frame_age_s == 0
+
+
+# Without scores
+
+
+def silent(**more: Any) -> InferenceReport:
+    return inference(score_age_s=UNSCORED_S + 8, **more)
+
+
+LAST = FrameId(SESSION, 9)
+
+
+@pytest.mark.parametrize(
+    ("one", "two", "error"),
+    [
+        (
+            ingest(frame_age_s=0.1),
+            silent(drop_reason="lag"),
+            "frames come, and none has been scored for 23 s: they drop (lag)",
+        ),
+        (
+            ingest(frame_age_s=0.1),
+            silent(state="learning", drop_reason="scene_change"),
+            "frames come, and none has been scored for 23 s: they drop (scene_change)",
+        ),
+        (ingest(frame_age_s=22.4), silent(), "no frame has come for 22 s"),
+        (
+            ingest(frame_age_s=0.1, last_seq=200),
+            silent(),
+            "frames come, and none has been scored for 23 s: 191 wait",
+        ),
+    ],
+)
+def test_a_camera_without_a_score_is_not_online(
+    one: IngestReport, two: InferenceReport, error: str
+) -> None:
+    at = merged(one, two, cursor=LAST)
+    assert (at.state, at.last_error, at.score_age_s) == ("stalled", error, UNSCORED_S + 8)
+
+
+@pytest.mark.parametrize(
+    ("one", "two", "more"),
+    [
+        pytest.param(ingest(frame_age_s=0.1), inference(score_age_s=14.0), {}, id="in time"),
+        pytest.param(ingest(frame_age_s=9.0), silent(), {}, id="a frame in 20 s"),
+        pytest.param(
+            ingest(frame_age_s=40.0), silent(), {"stall_timeout_s": 60.0}, id="may be silent"
+        ),
+        pytest.param(ingest(), inference(), {}, id="reports of an older version"),
+        pytest.param(
+            ingest(frame_age_s=500.0),
+            silent(),
+            {"url": "/x.mp4", "pace": "fast"},
+            id="a file that waits for the store",
+        ),
+    ],
+)
+def test_a_camera_that_misses_nothing_is_online(
+    one: IngestReport, two: InferenceReport, more: dict[str, Any]
+) -> None:
+    assert merged(one, two, cursor=LAST, **more).state == "online"
+
+
+# Another frame rate than the model's
+
+
+@pytest.mark.parametrize(
+    ("kept", "given", "warning"),
+    [
+        (None, 25.0, "25 frames a second .* trained on 10: .*; set fps to 10"),
+        (None, 5.0, "5 frames a second .* trained on 10: .*; the source sends too few"),
+        (10.0, 5.0, "5 frames a second .* trained on 10: .*; the source sends too few"),
+        (5.0, 5.0, "5 frames a second .* trained on 10: .*; set fps to 10"),
+        (5.0, None, "5 frames a second .* trained on 10: .*; set fps to 10"),
+        (10.0, 9.0, None),
+        (None, 11.5, None),
+        (None, None, None),
+    ],
+)
+def test_another_frame_rate_than_the_models_is_a_warning(
+    kept: float | None, given: float | None, warning: str | None
+) -> None:
+    at = merged(ingest(), inference(fps=given, model_fps=10.0), fps=kept)
+    assert at.state == "online"
+    assert len(at.warnings) == (warning is not None)
+    for text in at.warnings:
+        assert re.fullmatch(warning or "", text.split(", or ")[0])
+
+
+def test_a_model_that_does_not_say_its_frame_rate_warns_of_nothing() -> None:
+    assert merged(ingest(), inference(fps=25.0), fps=None).warnings == ()

@@ -51,6 +51,7 @@ export class CameraCard {
     $(".url", this.node).textContent = camera.url;
     $(".facts", this.node).textContent = facts(camera);
     showText($(".error", this.node), camera.last_error);
+    showText($(".warnings", this.node), camera.warnings.join("\n") || null);
     this.showProgress(camera.progress);
     if (isStill) this.showValue(null);
   }
