@@ -184,7 +184,13 @@ def camera() -> Dashboard:
         ),
         lines("Dropped", "Frames a second, by reason.", "cps", dropped(CAMERA), stacked=True),
         lines("Latency", "From capture to score.", "s", *quantiles(latency(CAMERA))),
-        lines("Age", "Of the newest frame.", "s", (gauge("frame_age_seconds"), "{{camera}}")),
+        lines(
+            "Age",
+            "Since the newest frame was filmed, and since the newest score.",
+            "s",
+            (gauge("frame_age_seconds"), "{{camera}} frame"),
+            (gauge("score_age_seconds"), "{{camera}} score"),
+        ),
         lines(
             "Waiting",
             "Frames that inference has not dealt with.",

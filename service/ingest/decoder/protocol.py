@@ -82,11 +82,11 @@ class DecoderMessage:
     session: int | None = None
     seq: int | None = None
     captured_at: float | None = None
-    uptime_s: float | None = None  # the same on the machine's monotonic clock
     frames: int = 0  # kept since the decoder started
     damaged: int = 0  # packets of this session that could not be decoded
     waiting: bool = False  # for inference, at full pace
     error: str | None = None
+    uptime_s: float | None = None  # captured_at on the machine's monotonic clock
 
     def dump(self) -> str:
         """Return the message as one line."""
