@@ -6,6 +6,8 @@ READY := $(VENV)/.ready
 TESTS ?= tests
 # Parallel test processes: one for each of two cores, since many tests measure time.
 WORKERS ?= 2
+# An index of CPU builds of torch: PyTorch's own, which its install page shows. Unset: torch with CUDA's libraries.
+TORCH_INDEX ?=
 
 # As the command line sets it for itself: threads that wait soon sleep, also while something else is busy here.
 export GOMP_SPINCOUNT ?= 2000
@@ -15,9 +17,10 @@ export GOMP_SPINCOUNT ?= 2000
 setup: $(READY)
 
 $(READY): pyproject.toml constraints.txt
-	@command -v $(PYTHON) >/dev/null || { echo "make: no $(PYTHON) found; name one with PYTHON=... (3.11 or 3.12)" >&2; exit 1; }
+	@command -v $(PYTHON) >/dev/null || { echo "make: no $(PYTHON) found; name one with PYTHON=... (3.11 to 3.13)" >&2; exit 1; }
+	@echo "make: installing into $(VENV), once: $(if $(TORCH_INDEX),torch from $(TORCH_INDEX): some 500 MB,torch with CUDA's libraries and the rest are some 3 GB to download; without a GPU, TORCH_INDEX=... (docs/install.md) takes some 500 MB)"
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[engine,train,test]'
+	$(BIN)/pip install --quiet --disable-pip-version-check $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) -c constraints.txt -e '.[engine,train,test]'
 	@touch $@
 
 # make demo                            the generated scene

@@ -56,7 +56,9 @@ class Stack:
         )
         assert make_token is not None
         subprocess.run(["sh", "-c", make_token[1]], cwd=self.folder, check=True)
-        self.token = (self.folder / ".env").read_text().strip().removeprefix("LOOKOUT_TOKEN=")
+        lines = (self.folder / ".env").read_text().splitlines()
+        secrets = dict(line.split("=", 1) for line in lines)
+        self.token = secrets["LOOKOUT_TOKEN"]
 
     def __call__(self, *words: str, limit_s: float = 120) -> str:
         """Run a command of compose; fail with its output."""

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import configparser
 import re
+import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
+import yaml
 
 from lookout import __version__
 from lookout.service.cli.main import app
+from lookout.service.core.errors import NoDeviceError, SettingsError, UnprotectedError
 from lookout.service.core.settings import Settings
 from lookout.service.core.stages import NAMES, STAGES
 
@@ -170,3 +175,81 @@ def test_a_gpu_is_asked_of_the_container_runtime_and_of_torch() -> None:
     assert (
         "PIP_EXTRA_INDEX_URL" not in gpu.partition("build:")[2]
     )  # torch as it comes has CUDA's libraries
+
+
+def composed() -> dict[str, dict[str, Any]]:
+    """Each service of the compose file, with what it inherits."""
+    found: dict[str, dict[str, Any]] = yaml.safe_load(COMPOSE.read_text())["services"]
+    return found
+
+
+def test_every_container_is_hardened_and_bounded() -> None:
+    for name, service in composed().items():
+        assert service["read_only"] is True, name
+        assert service["cap_drop"] == ["ALL"], name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        assert service["mem_limit"], name
+        assert service["pids_limit"], name
+    added = {name: one["cap_add"] for name, one in composed().items() if "cap_add" in one}
+    assert added.keys() == {"bus", "store"}
+
+
+def test_the_servers_have_a_password_and_a_network_of_their_own() -> None:
+    services = composed()
+    assert yaml.safe_load(COMPOSE.read_text())["networks"]["redis"] == {"internal": True}
+    with_redis = {name for name, one in services.items() if "redis" in one["networks"]}
+    workers = {"ingest-more", "inference-more", "inference-gpu"}
+    assert with_redis == {"bus", "store", *NAMES, *workers}
+    for name in ("bus", "store"):
+        words = services[name]["command"]
+        assert words[words.index("--requirepass") + 1] == "${REDIS_PASSWORD}"
+        assert services[name]["networks"] == ["redis"]
+    for name in with_redis - {"bus", "store"}:
+        environment = services[name]["environment"]
+        for role in ("bus", "store"):
+            url = environment[f"LOOKOUT_{role.upper()}_URL"]
+            assert url == f"redis://:${{REDIS_PASSWORD}}@{role}:6379"
+        assert environment["LOOKOUT_SECRET_KEY"].startswith("${LOOKOUT_SECRET_KEY:?")
+
+
+def test_the_command_at_the_top_makes_every_secret_that_is_asked_for(tmp_path: Path) -> None:
+    text = COMPOSE.read_text()
+    made = re.search(r"^#\s+(\(umask 077; .*)$", text, re.MULTILINE)
+    assert made is not None
+    assert made[1] in (ROOT / "docs" / "compose.md").read_text()
+    subprocess.run(["sh", "-c", made[1]], cwd=tmp_path, check=True)
+    env = tmp_path / ".env"
+    assert env.stat().st_mode & 0o077 == 0
+    secrets = dict(line.split("=") for line in env.read_text().splitlines())
+    assert secrets.keys() == set(re.findall(r"\$\{(\w+):\?", text))
+    assert len(set(secrets.values())) == len(secrets)
+    grafana = composed()["grafana"]["environment"]["GF_SECURITY_ADMIN_PASSWORD"]
+    assert grafana.startswith("${GRAFANA_PASSWORD:?")
+
+
+def test_one_variable_names_the_index_of_torch() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    assert "$(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))" in makefile
+    assert 'TORCH_INDEX: "${TORCH_INDEX:-}"' in COMPOSE.read_text()
+    assert '${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"}' in targets()["engine"]
+    words = ["make", "-n", "setup", "VENV=/nowhere", "PYTHON=python3"]
+    for more, expected in (([], "some 3 GB"), (["TORCH_INDEX=file:///x"], "torch from file:///x")):
+        told = subprocess.run(
+            [*words, *more], cwd=ROOT, capture_output=True, text=True, check=True
+        ).stdout
+        assert expected in told
+        assert ("--extra-index-url file:///x" in told) is bool(more)
+        assert told.index(expected) < told.index("pip install")
+
+
+def test_the_unit_is_that_of_the_page_and_closes_what_it_writes() -> None:
+    text = (ROOT / "deploy" / "systemd" / "lookout.service").read_text()
+    assert f"```ini\n{text}```" in (ROOT / "docs" / "install.md").read_text()
+    unit = configparser.RawConfigParser(strict=False)
+    unit.optionxform = str  # type: ignore[assignment]
+    unit.read_string(text)
+    service = unit["Service"]
+    assert service["UMask"] == "0077"
+    assert int(service["LimitNOFILE"]) >= 65536
+    fatal = {SettingsError.exit_code, UnprotectedError.exit_code, NoDeviceError.exit_code}
+    assert {int(code) for code in service["RestartPreventExitStatus"].split()} == fatal

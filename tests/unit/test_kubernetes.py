@@ -229,7 +229,13 @@ def test_the_secrets_that_are_wanted_are_those_of_the_page() -> None:
     page = (ROOT / "docs" / "kubernetes.md").read_text()
     assert set(re.findall(r"kubectl create secret generic (\S+)", page)) == SECRETS
     keys = set(re.findall(r"--from-literal=(\w+)=", page))
-    assert keys == {"LOOKOUT_TOKEN", "LOOKOUT_BUS_URL", "LOOKOUT_STORE_URL", "REDIS_PASSWORD"}
+    assert keys == {
+        "LOOKOUT_TOKEN",
+        "LOOKOUT_SECRET_KEY",
+        "LOOKOUT_BUS_URL",
+        "LOOKOUT_STORE_URL",
+        "REDIS_PASSWORD",
+    }
 
 
 # Overlays
