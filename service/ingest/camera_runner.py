@@ -250,7 +250,8 @@ class CameraRunner:
             self._hourly_reconnects.add(now)
         self._retry_at = None
         self._online_since = None
-        if not urls.is_file(self.camera.url):
+        # A camera without its password is the decoder's to refuse, whether it answers or not.
+        if not urls.is_file(self.camera.url) and self.camera.unreadable is None:
             try:
                 urls.check(self.camera.url, self._settings.media_dir)
             except SourceRefusedError as error:

@@ -181,6 +181,10 @@ def test_a_bus_that_refuses_does_not_end_the_stage(
         wait_for_state(bus, "a", "online")
         server.refuse("MISCONF")
         wait_until(lambda: "Redis is away or refuses" in caplog.text, "the refusal is told")
+        wait_until(
+            lambda: (frame := bus.frame("a")) and time.time() - frame.captured_at > 0.5,
+            "frames are refused, too",
+        )
         server.mend()
         reader = Reader(bus, "a")
         wait_until(

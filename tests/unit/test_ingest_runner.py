@@ -452,3 +452,11 @@ def test_an_address_that_is_not_taken_is_refused_without_being_asked() -> None:
     assert "rtsp://" in (report.last_error or "")
     assert life.attempts.asked == []
     assert life.children == []
+
+
+def test_a_camera_without_its_password_is_left_to_its_decoder() -> None:
+    life = Life(attempts=FakeAttempts(error="connection refused"))
+    life.runner.camera = camera("a", "rtsp://***@h/1", revision=3, unreadable="another key")
+    life.after(0)
+    assert life.attempts.asked == []
+    assert len(life.children) == 1
