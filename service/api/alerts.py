@@ -14,6 +14,7 @@ from fastapi import APIRouter, Query
 from fastapi.responses import FileResponse
 
 from lookout.service.api.dependencies import ServicesDep
+from lookout.service.api.openapi import BINARY
 from lookout.service.api.views import AlertList, AlertRule, AlertView
 from lookout.service.core.errors import NotFoundError, RequestError
 from lookout.service.core.messages import Alert, AlertState
@@ -54,7 +55,7 @@ def list_alerts(
     )
 
 
-@router.get("/alert-rule")
+@router.get("/alert-rule", operation_id="get_alert_rule")
 def alert_rule(services: ServicesDep) -> AlertRule:
     """Return the default alert policy, from the settings."""
     at = services.settings
@@ -119,7 +120,8 @@ def get_alert(alert: str, services: ServicesDep) -> AlertView:
 @router.get(
     "/alerts/{alert}/picture",
     response_class=FileResponse,
-    responses={200: {"content": {"image/jpeg": {}}}},
+    responses={200: {"content": {"image/jpeg": {"schema": BINARY}}}},
+    operation_id="get_alert_picture",
 )
 def alert_picture(alert: str, services: ServicesDep) -> FileResponse:
     """Return the frame at which the alert opened, with its heatmap."""

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 
 from fastapi import FastAPI
 
-from lookout.service.api import alerts, cameras, checkpoints, health, page, problems, scores
+from lookout.service.api import (
+    alerts,
+    cameras,
+    checkpoints,
+    health,
+    openapi,
+    page,
+    problems,
+    scores,
+)
 from lookout.service.api.auth import login
 from lookout.service.api.auth.logins import Logins
 from lookout.service.api.auth.token import TOKEN_SCHEMES, AuthMiddleware, TokenAuth
@@ -30,15 +38,6 @@ from lookout.service.storage.store.store import Store
 
 API = "/api/v1"
 BODY_LIMIT_BYTES = 64 * 1024
-PROBLEMS: dict[int | str, dict[str, Any]] = {
-    status: {"description": text, "content": {"application/problem+json": {}}}
-    for status, text in {
-        401: "the token is needed, or is wrong",
-        404: "not there",
-        422: "cannot be",
-        503: "the database is away or refuses",
-    }.items()
-}
 HEALTH = {"/healthz", "/readyz", f"{API}/healthz", f"{API}/readyz"}
 """Paths that supervisors ask without a token, by address."""
 
@@ -70,6 +69,7 @@ def create_app(settings: Settings, bus: Bus, store: Store) -> FastAPI:
         docs_url=None,  # Swagger UI would come from a CDN
         redoc_url=None,
         lifespan=lifespan,
+        generate_unique_id_function=openapi.operation_id,
     )
     app.state.services = Services(settings, bus, store, broadcaster, auth)
     for router in (
@@ -79,13 +79,14 @@ def create_app(settings: Settings, bus: Bus, store: Store) -> FastAPI:
         checkpoints.router,
         login.logins_router,
     ):
-        app.include_router(router, prefix=API, responses=PROBLEMS, dependencies=TOKEN_SCHEMES)
+        app.include_router(router, prefix=API, dependencies=TOKEN_SCHEMES)
     app.include_router(login.router, prefix=API)
     app.include_router(live.router, prefix=API)
     app.include_router(health.router)
     app.include_router(health.router, prefix=API, include_in_schema=False)
     page.mount(app)
     problems.install(app)
+    openapi.install(app)
     # The last one added is the first that a request meets.
     app.add_middleware(HeadMiddleware)
     app.add_middleware(BodyLimitMiddleware, limit_bytes=BODY_LIMIT_BYTES)

@@ -22,6 +22,7 @@ router = APIRouter(prefix="/cameras", tags=["cameras"], route_class=JsonRoute)
 RELEARN = {"url", "model", "calibration", "memory"}
 """A change of one of these makes what was learned worthless."""
 
+CONFLICT: dict[int | str, dict[str, Any]] = {409: {}}  # openapi.py describes it
 NEW_EXAMPLES: dict[str, Any] = {
     "a camera": {
         "value": {"id": "gate", "url": "rtsp://user:password@10.0.0.7/stream1", "fps": 10}
@@ -37,7 +38,7 @@ CHANGE_EXAMPLES: dict[str, Any] = {
 }
 
 
-@router.post("", status_code=201)
+@router.post("", status_code=201, operation_id="create_camera", responses=CONFLICT)
 def add_camera(
     spec: Annotated[CameraSpec, Body(openapi_examples=NEW_EXAMPLES)],
     response: Response,
@@ -108,7 +109,7 @@ def get_camera(camera: str, services: ServicesDep) -> CameraView:
     return view_now(services, services.store.camera(camera))
 
 
-@router.patch("/{camera}")
+@router.patch("/{camera}", operation_id="update_camera", responses=CONFLICT)
 def change_camera(
     camera: str,
     change: Annotated[
@@ -150,7 +151,7 @@ def check_change(services: Services, before: Camera, new: Camera) -> None:
         choose_model(services.settings.model_folders, *chosen)
 
 
-@router.delete("/{camera}", status_code=204)
+@router.delete("/{camera}", status_code=204, operation_id="delete_camera")
 def remove_camera(camera: str, services: ServicesDep) -> None:
     """Remove a camera and what it learned; its alerts stay listed."""
     services.store.remove_camera(camera)

@@ -52,7 +52,7 @@ def is_up(ask: Callable[[], None]) -> bool:
 @router.get(
     "/metrics",
     response_class=Response,
-    responses={200: {"content": {"text/plain": {}}}},
+    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
     dependencies=TOKEN_SCHEMES,
 )
 def get_metrics(services: ServicesDep) -> Response:

@@ -10,6 +10,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.routing import Match, Mount
 
@@ -38,6 +39,24 @@ METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 RETRY_AFTER_S = 2
 AWAY_LINE_EVERY_S = 60.0
 AWAY_LINES_AT_ONCE = 10
+
+
+class FieldProblem(BaseModel):
+    """A field of the request that is wrong."""
+
+    loc: list[str]
+    msg: str
+
+
+class Problem(BaseModel):
+    """An error as application/problem+json (RFC 9457)."""
+
+    type: str = Field(examples=["about:blank"])
+    title: str
+    status: int
+    detail: str = Field(description="the reason, in one line and without passwords")
+    errors: list[FieldProblem] | None = Field(default=None, description="of a 422")
+    missing: list[str] | None = Field(default=None, description="of /readyz")
 
 
 class ProblemResponse(JSONResponse):

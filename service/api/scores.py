@@ -9,13 +9,16 @@ from fastapi import APIRouter, Query, Response
 from lookout.models.arrays import Pixels
 from lookout.models.vision.overlay import jpeg, overlay, png, raw_png
 from lookout.service.api.dependencies import Services, ServicesDep
+from lookout.service.api.openapi import BINARY
 from lookout.service.api.views import ScoreList, ScoreView
 from lookout.service.core.errors import NotFoundError, RequestError
 from lookout.service.core.messages import Frame, FrameId, Heat, Score
 
 router = APIRouter(prefix="/cameras/{camera}", tags=["scores"])
 
-PICTURES: dict[int | str, dict[str, Any]] = {200: {"content": {"image/png": {}, "image/jpeg": {}}}}
+PICTURES: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"image/png": {"schema": BINARY}, "image/jpeg": {"schema": BINARY}}}
+}
 
 Encoding = Annotated[Literal["png", "jpeg"], Query(alias="format")]
 WantedId = Annotated[
@@ -23,7 +26,7 @@ WantedId = Annotated[
 ]
 
 
-@router.get("/scores")
+@router.get("/scores", operation_id="list_scores")
 def scores(
     camera: str,
     services: ServicesDep,
@@ -46,7 +49,7 @@ def score_page(found: list[Score], *, more: bool) -> ScoreList:
     )
 
 
-@router.get("/heatmap", response_class=Response, responses=PICTURES)
+@router.get("/heatmap", operation_id="get_heatmap", response_class=Response, responses=PICTURES)
 def heatmap(
     camera: str,
     services: ServicesDep,
@@ -70,7 +73,7 @@ def heatmap(
     return picture_response(encode(pixels, encoding), encoding, frame, fixed=frame_id is not None)
 
 
-@router.get("/frame", response_class=Response, responses=PICTURES)
+@router.get("/frame", operation_id="get_frame", response_class=Response, responses=PICTURES)
 def plain_frame(
     camera: str, services: ServicesDep, wanted: WantedId = None, encoding: Encoding = "png"
 ) -> Response:

@@ -212,7 +212,7 @@ class EventView(MessageView):
 
 class EventList(BaseModel):
     items: list[EventView]
-    next: None = None
+    next: str | None = None
 
 
 class AlertRule(BaseModel):
@@ -244,7 +244,7 @@ class ModelView(BaseModel):
 
 class ModelList(BaseModel):
     items: list[ModelView]
-    next: None = None
+    next: str | None = None
 
 
 class Health(BaseModel):

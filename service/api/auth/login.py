@@ -33,7 +33,7 @@ async def get_login(services: ServicesDep) -> LoginView:
     return LoginView(needed=services.auth is not None)
 
 
-@router.post("", status_code=204, responses={401: {"description": "the token is wrong"}})
+@router.post("", status_code=204, responses={401: {}, 404: {}, 429: {}})
 async def log_in(body: Token, request: Request, services: ServicesDep) -> Response:
     """Exchange the token for a cookie that no script can read and no other site can use."""
     if services.auth is None:
@@ -57,7 +57,7 @@ async def log_in(body: Token, request: Request, services: ServicesDep) -> Respon
     return response
 
 
-@router.delete("", status_code=204)
+@router.delete("", status_code=204, responses={503: {}})
 def log_out(request: Request, services: ServicesDep) -> Response:
     """End the login of the browser, here and wherever its cookie was copied to."""
     cookie = request.cookies.get(COOKIE)

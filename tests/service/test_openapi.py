@@ -1,0 +1,100 @@
+"""The OpenAPI document, and a client that a public generator makes of it, against a running API."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from lookout.service.storage.bus.bus import Bus
+from lookout.service.storage.store.store import Store
+from tests.service.api_server import RTSP, Api, api, one_api, show, watch
+
+__all__ = ["api", "one_api"]
+
+GENERATOR = Path(sys.executable).parent / "openapi-generator-cli"
+
+
+@pytest.fixture
+def document(api: Api) -> dict[str, Any]:
+    found: dict[str, Any] = api.get("/openapi.json").json()
+    return found
+
+
+def operations(document: dict[str, Any]) -> list[dict[str, Any]]:
+    return [found for path in document["paths"].values() for found in path.values()]
+
+
+def test_every_error_is_a_problem(document: dict[str, Any]) -> None:
+    problem = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    for operation in operations(document):
+        errors = {code: found for code, found in operation["responses"].items() if code >= "4"}
+        assert {"400", "405"} <= errors.keys()
+        assert [found["content"] for found in errors.values()] == [problem] * len(errors)
+
+
+def test_ids_are_short_and_unique(document: dict[str, Any]) -> None:
+    ids = [operation["operationId"] for operation in operations(document)]
+    assert len(set(ids)) == len(ids)
+    assert {"create_camera", "list_cameras", "get_frame", "get_alert_picture"} <= set(ids)
+    assert max(map(len, ids)) < 20
+
+
+def test_nothing_is_only_null_and_pictures_are_binary(document: dict[str, Any]) -> None:
+    for name, schema in document["components"]["schemas"].items():
+        for field, property_ in schema.get("properties", {}).items():
+            assert property_.get("type") != "null", (name, field)
+    for operation in operations(document):
+        for media, content in operation["responses"].get("200", {}).get("content", {}).items():
+            if media.startswith("image/"):
+                assert content["schema"] == {"type": "string", "format": "binary"}
+
+
+@pytest.fixture(scope="module")
+def client(one_api: Api, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModuleType]:
+    """The package that openapi-generator makes."""
+    folder = tmp_path_factory.mktemp("client")
+    document = one_api.get("/openapi.json").json()
+    (folder / "openapi.json").write_text(json.dumps(document))
+    words = [str(GENERATOR), "generate", "-g", "python", "-i", f"{folder}/openapi.json"]
+    words += ["-o", str(folder), "--package-name", "lookout_client"]
+    subprocess.run(words, check=True, capture_output=True, timeout=100)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.syspath_prepend(str(folder))
+        yield importlib.import_module("lookout_client")
+
+
+@pytest.mark.skipif(shutil.which("java") is None, reason="no Java: package default-jre-headless")
+@pytest.mark.filterwarnings("default")
+def test_a_generated_client_works(client: ModuleType, api: Api, store: Store, bus: Bus) -> None:
+    configuration = client.Configuration(host=f"http://127.0.0.1:{api.port}")
+    with client.ApiClient(configuration) as connection:
+        cameras = client.CamerasApi(connection)
+        spec = client.CameraSpec(id="gate", url=RTSP, fps=10)
+        assert cameras.create_camera(spec).id == "gate"
+        listed = cameras.list_cameras()
+        assert ([camera.id for camera in listed.items], listed.next) == (["gate"], None)
+        assert cameras.update_camera("gate", client.CameraChange(enabled=False)).enabled is False
+        with pytest.raises(client.ApiException) as refused:
+            cameras.create_camera(spec)
+        problem = client.Problem.from_json(refused.value.body)
+        assert (problem.status, problem.title) == (409, "Conflict")
+        with pytest.raises(client.ApiException) as missing:
+            cameras.get_camera("nobody")
+        assert missing.value.status == 404
+        watch(store, bus, "yard")
+        show(bus, "yard", 0)
+        scores = client.ScoresApi(connection)
+        assert [score.id for score in scores.list_scores("yard").items] == ["1000-0"]
+        assert bytes(scores.get_frame("yard")).startswith(b"\x89PNG")
+        assert client.AlertsApi(connection).list_alerts().items == []
+        assert client.HealthApi(connection).healthz().status == "ok"
+        assert cameras.delete_camera("gate") is None
