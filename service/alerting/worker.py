@@ -70,7 +70,7 @@ def run(settings: Settings, stop: threading.Event) -> None:
                     log.warning("Redis is away or refuses, waiting: %s", error)
                 worker.start_over()
                 stop.wait(RETRY_AFTER_S)
-                wait_until_up(bus, store, stop)
+                wait_until_up(bus, store, stop, is_logged=True)
             else:
                 if outage.worked():
                     log.info("Redis is back")

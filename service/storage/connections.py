@@ -48,13 +48,16 @@ def open_store(settings: Settings) -> Store:
     )
 
 
-def wait_until_up(bus: Bus, store: Store, stop: threading.Event) -> bool:
+def wait_until_up(
+    bus: Bus, store: Store, stop: threading.Event, *, is_logged: bool = False
+) -> bool:
     """Wait until both servers answer; return False where `stop` came first.
 
+    is_logged: the caller has logged that one is away.
     Raises SettingsError where a server wants another user or password.
     """
-    is_up = wait_for_server("bus", BUS_URL, bus, stop) and wait_for_server(
-        "store", STORE_URL, store, stop
+    is_up = wait_for_server("bus", BUS_URL, bus, stop, is_logged=is_logged) and wait_for_server(
+        "store", STORE_URL, store, stop, is_logged=is_logged
     )
     if is_up:
         with contextlib.suppress(*UNAVAILABLE):  # the next start does it
@@ -63,9 +66,10 @@ def wait_until_up(bus: Bus, store: Store, stop: threading.Event) -> bool:
     return is_up
 
 
-def wait_for_server(role: str, variable: str, server: Server, stop: threading.Event) -> bool:
+def wait_for_server(
+    role: str, variable: str, server: Server, stop: threading.Event, *, is_logged: bool = False
+) -> bool:
     """Wait until a server answers, with one log line. See `wait_until_up`."""
-    is_logged = False
     while not stop.is_set():
         try:
             server.ping()
