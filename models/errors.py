@@ -2,7 +2,8 @@
 
 ModelsError
 ├── VideoError         a file or stream is no video, or cannot be decoded further
-│   └── NoPictureError packets come, and no picture
+│   ├── NoPictureError packets come, and no picture
+│   └── CutOffError    a file ends before what it announces, after its good pictures
 ├── CheckpointError    damaged, foreign, of an unknown model, or of scores that are no numbers
 ├── DataError          a training, test or label folder is not as it should be
 ├── TrainingError      a training cannot go on
@@ -20,6 +21,10 @@ class VideoError(ModelsError):
 
 class NoPictureError(VideoError):
     """Packets come, and no picture: no keyframe does, or nothing in them can be decoded."""
+
+
+class CutOffError(VideoError):
+    """A file ends before what it announces; its pictures came before this."""
 
 
 class CheckpointError(ModelsError):

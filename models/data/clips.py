@@ -289,9 +289,11 @@ def damage_line(name: str, recording: Recording, t_length: int) -> str | None:
     """Return a line about what is left of a recording; None where nothing is missing or left."""
     lengths = [len(part) for part in recording.parts]
     used = [length for length in lengths if length >= t_length]
-    if not used or not (recording.damaged or used != lengths):
+    if not used or not (recording.damaged or recording.cut_off or used != lengths):
         return None
     line = f"{name}: {recording.lost} frames passed over for damage"
+    if recording.cut_off:
+        line += f", and {recording.cut_off}"
     if used != lengths:
         line += f", {sum(lengths) - sum(used)} more in pieces of less than {t_length}"
     return f"{line}; {sum(used)} used, in {len(used)} piece{'s' * (len(used) > 1)}"

@@ -1,6 +1,7 @@
 """Media: video files, decoded pictures and files that are written whole. No torch, no model.
 
 - container: a recording opened, the list of what is taken, its video track
+- ending: whether a recording was cut off
 - decode: packets of a file or stream to pictures, damage passed over
 - clip_reader: a video file as a clip in memory, and the facts of its header
 - timeline: time stamps to seconds, and the frames that are kept at a frame rate

@@ -11,7 +11,7 @@ from pathlib import Path
 import av.error
 
 from lookout.models.arrays import Pixels
-from lookout.models.errors import VideoError
+from lookout.models.errors import CutOffError, VideoError
 from lookout.models.media.container import (
     MAX_FPS,
     open_video,
@@ -19,7 +19,7 @@ from lookout.models.media.container import (
     usual_step_s,
     video_stream,
 )
-from lookout.models.media.decode import pictures
+from lookout.models.media.decode import Picture, pictures
 from lookout.models.media.preprocess import FrameBuffer, Preprocess
 from lookout.models.media.timeline import Sampler, Timeline
 
@@ -34,9 +34,12 @@ class Recording:
     parts: list[Pixels]  # (N, height_px, width_px, 3) uint8 RGB each
     damaged: int  # packets and pictures
     lost: int  # frames that were passed over for damage, by their time: up to the next keyframe
+    cut_off: str = ""  # that the file ends early
 
     def require_undamaged(self, name: str) -> None:
-        """Raise VideoError where anything was damaged."""
+        """Raise VideoError where anything was damaged, or the end is missing."""
+        if self.cut_off:
+            raise VideoError(f"{name}: {self.cut_off}")
         if self.damaged:
             raise VideoError(f"{name}: {self.damaged} of its packets or pictures are damaged")
 
@@ -64,12 +67,13 @@ def read_parts(
     """
     buffers: list[FrameBuffer] = []
     damage = DamageCount()
+    ends: list[str] = []
     last_s = 0.0
     cut = True
     with open_video(path) as container, named_errors(path):
         timeline = Timeline(usual_step_s(container))
         sampler = Sampler(sample_fps)
-        for picture in pictures(container, damage.add):
+        for picture in noting_the_end(pictures(container, damage.add), ends):
             at_s = timeline.at(picture.pts_s)
             missing = round((at_s - last_s) / timeline.step_s) - 1
             cut |= damage.end_stretch(missing)
@@ -84,9 +88,19 @@ def read_parts(
             buffers[-1].add(frame)
             on_frame(frame)
     damage.end_stretch(0)
+    cut_off = "".join(ends)
     if not buffers:
-        raise VideoError(f"{path.name} holds no frame")
-    return Recording([buffer.take() for buffer in buffers], damage.damaged, damage.lost)
+        raise VideoError(f"{path.name} holds no frame{'; ' * bool(ends)}{cut_off}")
+    parts = [buffer.take() for buffer in buffers]
+    return Recording(parts, damage.damaged, damage.lost, cut_off)
+
+
+def noting_the_end(stream: Iterator[Picture], ends: list[str]) -> Iterator[Picture]:
+    """Yield the pictures of a file; add to `ends` that it is cut off, where it is."""
+    try:
+        yield from stream
+    except CutOffError as error:
+        ends.append(str(error))
 
 
 @dataclass(slots=True)

@@ -18,6 +18,7 @@ import av.logging
 from av.stream import Disposition
 
 from lookout.models.errors import VideoError
+from lookout.models.media.ending import opens_cut_off
 
 FORMATS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,flv,ogg,asf,dhav,mxf,nut,ivf,gif,"
@@ -72,7 +73,9 @@ def open_video(path: Path) -> av.container.InputContainer:
             f"{path.name} cannot be opened as a video: {refusal(path) or reason(error)}"
         ) from error
     except (av.error.FFmpegError, OSError, ValueError) as error:
-        raise VideoError(f"{path.name} cannot be opened as a video: {reason(error)}") from error
+        raise VideoError(
+            f"{path.name} cannot be opened as a video: {reason(error)}{cut_note(path)}"
+        ) from error
 
 
 def refusal(path: Path) -> str | None:
@@ -124,19 +127,28 @@ def video_stream(container: av.container.InputContainer) -> Any:
     """
     tracks = [stream for stream in container.streams.video if not stream.disposition & NO_TRACK]
     if not tracks:
-        raise VideoError("there is no video in it")
+        raise VideoError(f"there is no video in it{file_note(container)}")
     decodable = [stream for stream in tracks if stream.codec_context is not None]
     if not decodable:
-        raise VideoError(
-            f"its video is of a kind that cannot be decoded here{codec_note(container)}"
-        )
+        notes = codec_note(container) + file_note(container)
+        raise VideoError(f"its video is of a kind that cannot be decoded here{notes}")
     defaults = [stream for stream in decodable if stream.disposition & Disposition.default]
     return (defaults or decodable)[0]
 
 
+def cut_note(path: Path) -> str:
+    """Return that a file which cannot be used is cut off; nothing where it is not, or no file."""
+    return "; it is cut off" if path.is_file() and opens_cut_off(path) else ""
+
+
+def file_note(container: av.container.InputContainer) -> str:
+    """Return `cut_note` of a container's file; nothing for a stream."""
+    return "" if container.format.name == "rtsp" else cut_note(Path(container.name))
+
+
 def codec_note(container: av.container.InputContainer) -> str:
     """Return the name of a file's unknown video codec in brackets; nothing where none is known."""
-    if not Path(container.name).is_file():
+    if container.format.name == "rtsp":
         return ""
     found = (_CODEC.search(line) for _, _, line in libav_log(Path(container.name)))
     return next((f" ({match[1].strip()})" for match in found if match), "")

@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import av.container
@@ -15,8 +16,9 @@ import numpy as np
 from av.sidedata.sidedata import SideDataContainer
 
 from lookout.models.arrays import Pixels
-from lookout.models.errors import NoPictureError, VideoError
+from lookout.models.errors import CutOffError, NoPictureError, VideoError
 from lookout.models.media.container import video_stream
+from lookout.models.media.ending import is_cut_off
 
 BROKEN_IN_A_ROW = 100  # packets that cannot be decoded before a file counts as broken
 TORN = 4  # pictures after lost packets that may be torn, keyframe or not: the decoder holds some
@@ -100,6 +102,7 @@ def pictures(
         damage.packet_failed()
         on_damage()
 
+    last_s = 0.0
     limit = math.inf if live else BROKEN_IN_A_ROW
     for frames in decoded_packets(container, stream, on_broken_packet, limit):
         for frame in frames:
@@ -107,6 +110,7 @@ def pictures(
                 # libswscale's full conversion keeps the gray values of a full-range stream
                 # (yuvj420p, as Ped2's) exactly.
                 rgb = np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
+                last_s = frame.time if frame.time is not None else last_s
                 yield Picture(frame.time, np.ascontiguousarray(turned(rgb, frame)))
                 since_s = time.monotonic()  # the consumer's time is not the stream's silence
             else:
@@ -117,7 +121,9 @@ def pictures(
         # By the file's own index, which mp4 and mov have.
         ends = [entry.pos + entry.size for entry in stream.index_entries]
         if missing := sum(end > container.size for end in ends):
-            raise VideoError(f"the file is cut off: its last {missing} frames are missing")
+            raise CutOffError(f"the file is cut off: its last {missing} frames are missing")
+        if is_cut_off(Path(container.name), container.format.name):
+            raise CutOffError(f"the file is cut off: it ends at {last_s:.1f} s")
 
 
 def decoded_packets(

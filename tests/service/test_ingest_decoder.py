@@ -296,6 +296,21 @@ def test_a_file_that_breaks_off_has_failed_after_its_good_frames(
     assert numbers == list(range(len(numbers)))
 
 
+@pytest.mark.parametrize("ending", ["mkv", "ts", "flv"])
+def test_a_recording_that_is_cut_off_is_told_in_any_container(
+    settings: Settings, bus: Bus, ending: str
+) -> None:
+    clip = write_clip(settings.media_dir / f"clip.{ending}", range(60), options={"bf": "0"})
+    clip.write_bytes(clip.read_bytes()[: clip.stat().st_size // 2 // 188 * 188 - 9])
+    reader = Reader(bus, "a")
+    code, said = play(camera("a", clip), settings, reader)
+    assert code == EXIT_CODES["refused"], said
+    assert error_of(said).startswith("the file is cut off: it")
+    numbers = [number_in(frame.pixels) for frame in reader.frames]
+    assert 10 < len(numbers) < 60
+    assert numbers == list(range(len(numbers)))
+
+
 @pytest.mark.parametrize(
     ("frames", "reason"),
     [(1, "1 frame; a score takes 5"), (4, "4 frames; a score takes 5"), (5, None)],
