@@ -22,6 +22,9 @@ from lookout.models.media.preprocess import FrameBuffer, Preprocess
 
 SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 
+BLACK_16 = 255  # of 16 bits: black in 8 bits
+MAX_12 = 4095  # the largest value of 12 bits
+
 NUMBERED = re.compile(r"(.*?)(\d+)(\D*)")
 """A name cut at its last number: text before, number, text after."""
 
@@ -119,7 +122,8 @@ def silent_opencv() -> Iterator[None]:
 def read_image(path: Path) -> Pixels:
     """Return an image as (H, W, 3) uint8 RGB; a gray one has three equal channels.
 
-    Raises VideoError where it cannot be read.
+    Raises VideoError where it cannot be read, or holds values of 12 bits or less in 16: their upper
+    8 bits are almost black.
     """
     try:
         encoded = np.fromfile(path, np.uint8)
@@ -127,7 +131,16 @@ def read_image(path: Path) -> Pixels:
         raise VideoError(
             f"{path.parent.name}: {path.name} cannot be read: {error.strerror}"
         ) from None
-    bgr = cv2.imdecode(encoded, cv2.IMREAD_COLOR) if len(encoded) else None
+    bgr = None
+    if len(encoded):
+        bgr = cv2.imdecode(encoded, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
+    if bgr is not None and bgr.dtype != np.uint8:
+        if bgr.dtype == np.uint16 and BLACK_16 < bgr.max() <= MAX_12:
+            raise VideoError(
+                f"{path.parent.name}: {path.name} holds values up to {bgr.max()} in 16 bits, "
+                "which are almost black: scale the images to 8 bits, or to the whole of 16"
+            )
+        bgr = cv2.imdecode(encoded, cv2.IMREAD_COLOR)
     if bgr is None:
         raise VideoError(f"{path.parent.name}: {path.name} is no image that can be read")
     return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)

@@ -11,6 +11,7 @@ import pytest
 from lookout.models.data import clips as footage
 from lookout.models.data.clips import evaluation_clips, train_clips, whole_clip
 from lookout.models.data.footage import Footage
+from lookout.models.data.image_folder import read_image
 from lookout.models.errors import DataError, VideoError
 from lookout.models.media.preprocess import Preprocess
 from tests.clips import number_in, numbered, write_clip
@@ -138,3 +139,24 @@ def test_more_than_memory_holds_is_refused_before_it_is_decoded(
     monkeypatch.setattr("lookout.models.data.footage.clip_parts", None)
     with pytest.raises(DataError, match=r"5 frames of 40x24 are .* take fewer clips"):
         Footage.load(clips, AS_IT_IS, 2)
+
+
+@pytest.mark.parametrize("ending", ["png", "tif"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_values_of_12_bits_in_16_are_refused_and_never_almost_black(
+    tmp_path: Path, ending: str, channels: int
+) -> None:
+    ramp = np.linspace(0, 65535, 64 * 48).reshape(48, 64).astype(np.uint16)
+    pixels = np.repeat(ramp[:, :, None], channels, axis=2)
+    path = tmp_path / f"001.{ending}"
+    cv2.imwrite(str(path), pixels)
+    as_before = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    assert as_before is not None
+    np.testing.assert_array_equal(read_image(path), as_before)
+    assert np.abs(read_image(path)[:, :, 0].astype(int) - ramp / 257).max() <= 1
+    cv2.imwrite(str(path), pixels // 600)  # a black picture is black in any number of bits
+    assert read_image(path).max() == 0
+    for bits in (10, 12):
+        cv2.imwrite(str(path), pixels >> (16 - bits))
+        with pytest.raises(VideoError, match=rf"001\.{ending} holds values up to {2**bits - 1} in"):
+            read_image(path)
