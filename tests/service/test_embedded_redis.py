@@ -56,7 +56,7 @@ def append_only_file(data_dir: Path) -> Path:
 
 @pytest.mark.parametrize("name", ["l" * 100, "ü" * 60, "a b?c#d%41@e", "'\"quotes\\"])
 def test_any_folder_for_temporary_files_will_do(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, name: str
 ) -> None:
     folder = use_tmpdir(monkeypatch, tmp_path / name)
     with RedisServer("bus", tmp_path / "data") as server, closing(connect(server.url)) as client:
@@ -64,6 +64,7 @@ def test_any_folder_for_temporary_files_will_do(
         path = client.connection_pool.connection_kwargs["path"]
         assert len(os.fsencode(path)) <= SOCKET_PATH_BYTES
         assert stat.S_IMODE(Path(path).parent.stat().st_mode) == 0o700
+    assert ("TMPDIR is too long" in caplog.text) is (not path.startswith(str(folder)))
     assert not list(folder.iterdir())
     assert not Path(path).parent.exists()
 

@@ -173,7 +173,15 @@ def runtime_folder(role: str) -> tempfile.TemporaryDirectory[str]:
         if len(os.fsencode(f"{place}/{prefix}12345678/{SOCKET_NAME}")) > SOCKET_PATH_BYTES:
             continue
         with contextlib.suppress(OSError):
-            return tempfile.TemporaryDirectory(prefix=prefix, dir=place)
+            folder = tempfile.TemporaryDirectory(prefix=prefix, dir=place)
+            if place != places[0]:
+                log.warning(
+                    "TMPDIR is too long for the embedded Redis's socket, whose path may have %d "
+                    "bytes, or cannot be written: it lies in %s",
+                    SOCKET_PATH_BYTES,
+                    place,
+                )
+            return folder
     room = SOCKET_PATH_BYTES - len(f"/{prefix}12345678/{SOCKET_NAME}")
     raise SettingsError(
         f"TMPDIR: a folder of at most {room} bytes that can be written is needed for the sockets "
