@@ -12,7 +12,7 @@ TORCH_INDEX ?=
 # As the command line sets it for itself: threads that wait soon sleep, also while something else is busy here.
 export GOMP_SPINCOUNT ?= 2000
 
-.PHONY: setup demo test test-all lint types bench load soak chaos generate format clean
+.PHONY: setup demo test test-all lint types bench load soak chaos attack generate format clean
 
 setup: $(READY)
 
@@ -67,6 +67,10 @@ soak: $(READY)
 # make chaos ARGS="--only 'SIGSTOP store'"
 chaos: $(READY)
 	@exec $(BIN)/python -m tests.chaos $(ARGS)
+
+# make attack                          strangers on loopback, against an API of its own: half a minute
+attack: $(READY)
+	@exec $(BIN)/python -m tests.attack
 
 # What is made of Python: docs/metrics.md and the dashboards. A test fails when they lag.
 generate: $(READY)

@@ -1,0 +1,1 @@
+"""Attacks on the API, on loopback alone: `make attack` prints what they do to others."""
