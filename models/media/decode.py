@@ -24,6 +24,9 @@ BROKEN_IN_A_ROW = 100  # packets that cannot be decoded before a file counts as 
 TORN = 4  # pictures after lost packets that may be torn, keyframe or not: the decoder holds some
 TAINTED = 100  # pictures at most that wait for a keyframe: with intra refresh there is never one
 
+UNWAITING = frozenset({"mpeg4", "h263", "flv", "wmv1", "wmv2", "msmpeg4", "msmpeg4v2"})
+"""Decoders that do not wait for the first keyframe, and make pictures of nothing before it."""
+
 DISPLAY_MATRIX = "DISPLAYMATRIX"
 
 
@@ -104,8 +107,12 @@ def pictures(
 
     last_s = 0.0
     limit = math.inf if live else BROKEN_IN_A_ROW
+    waits_for = TAINTED if stream.codec_context.name in UNWAITING else 0
     for frames in decoded_packets(container, stream, on_broken_packet, limit):
         for frame in frames:
+            waits_for = 0 if frame.key_frame else max(0, waits_for - 1)
+            if waits_for:
+                continue
             if damage.accepts(frame):
                 # libswscale's full conversion keeps the gray values of a full-range stream
                 # (yuvj420p, as Ped2's) exactly.

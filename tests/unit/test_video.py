@@ -217,6 +217,27 @@ def test_packets_without_a_picture_are_not_waited_for_for_ever(clip: Path) -> No
         list(pictures(container, patience_s=0.0))
 
 
+def test_a_stream_that_begins_without_a_keyframe_is_taken_from_the_first_one(
+    tmp_path: Path,
+) -> None:
+    """Decoders of MPEG-4 do not wait for it: they make pictures of nothing."""
+    for codec in ("mpeg4", "mpeg2video", "libx264"):
+        whole = write_clip(
+            tmp_path / "whole.ts", range(30), codec=codec, fps=25, options={"g": "10"}
+        )
+        path = tmp_path / f"{codec}.ts"
+        with av.open(str(whole)) as source, av.open(str(path), "w") as target:
+            given = source.streams.video[0]
+            made = target.add_stream_from_template(given)
+            for packet in list(source.demux(given))[3:-1]:
+                packet.stream = made
+                target.mux(packet)
+        for live in (False, True):
+            with open_video(path) as container:
+                found = [number_in(picture.rgb) for picture in pictures(container, live=live)]
+            assert found == list(range(10, 30)), codec
+
+
 def test_endless_damage_ends_the_stream(tmp_path: Path) -> None:
     path = damage(write_clip(tmp_path / "clip.mp4", range(250)))
     with pytest.raises(VideoError):
