@@ -69,7 +69,7 @@ def log_out(request: Request, services: ServicesDep) -> Response:
     return response
 
 
-@logins_router.delete("/logins", status_code=204)
+@logins_router.delete("/logins", status_code=204, responses={404: {}})
 def end_logins(services: ServicesDep) -> Response:
     """End the logins of every browser. Programs with the token are not affected."""
     if services.auth is None or services.auth.logins is None:
