@@ -42,13 +42,14 @@ def run(settings: Settings, stop: threading.Event) -> None:
     Raises AddressError where it cannot listen there, UnprotectedError where anybody could come in.
     """
     check_protected(settings)
+    bus = open_bus(settings)
     store = open_store(settings)
     if not store.has_secret_key:
         log.warning(
             "the passwords of cameras are stored as they are: give every stage LOOKOUT_SECRET_KEY "
             "(`openssl rand -hex 32` makes one)"
         )
-    app = create_app(settings, open_bus(settings), store)
+    app = create_app(settings, bus, store)
     logging.getLogger("uvicorn.error").addFilter(in_one_line)
     config = uvicorn.Config(
         app,

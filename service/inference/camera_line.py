@@ -47,9 +47,11 @@ class CameraLine:
         epoch: int = 0,
         signature: Signature | None = None,
         identity: str = "",
+        recorded_id: FrameId | None = None,
     ) -> None:
         """accounted_id: every frame up to it is accounted for.
 
+        recorded_id: the bus has outcomes of a former owner up to this frame.
         epoch: of this ownership. signature: of the checkpoint's file as it was loaded.
         identity: to which snapshots belong.
         """
@@ -76,7 +78,7 @@ class CameraLine:
             self.scene_drop_reason,
             self.watch.last_unsettled_id,
         )
-        self.outbox = Outbox(accounted_id)
+        self.outbox = Outbox(accounted_id, recorded_id)
         self.snapshots = SnapshotProgress(accounted_id)
         self.recent = RecentScores(time.monotonic())
         self.rate = CaptureRate()

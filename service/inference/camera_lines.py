@@ -96,6 +96,7 @@ class CameraLines:
                 epoch=epoch,
                 signature=signature,
                 identity=identity,
+                recorded_id=self._bus.cursor(camera.id),
             )
         except CheckpointError as error:
             self.fail(camera, signature, str(error))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import time
 from collections import deque
@@ -25,9 +26,11 @@ PEAK_S = 15.0
 class Outbox:
     """Outcomes that the bus has not acknowledged, in order, and the newest that it has."""
 
-    def __init__(self, acked_id: FrameId | None) -> None:
+    def __init__(self, acked_id: FrameId | None, recorded_id: FrameId | None = None) -> None:
+        """recorded_id: the bus has outcomes of a former owner up to this frame."""
         self._unsent: list[Outcome] = []
         self._acked_id = acked_id
+        self._recorded_id = recorded_id
         # With the times (monotonic s) at which they were acknowledged.
         self._acked: deque[tuple[float, Outcome]] = deque(maxlen=RESTORED_OUTCOMES)
         self._bus_is_new = False
@@ -72,10 +75,15 @@ class Outbox:
     def acknowledge(self) -> None:
         """Move what is unsent to what the bus has."""
         now = time.monotonic()
-        self._acked.extend((now, outcome) for outcome in self._unsent)
+        for outcome in self._unsent:
+            added: Outcome | None = outcome
+            if isinstance(outcome, Gap):
+                added = added_part(outcome, self._recorded_id)
+            if added is not None:
+                self._acked.append((now, added))
         last = self._unsent[-1]
         if isinstance(last, Gap):
-            self._acked_id = FrameId(last.session, last.first_seq + last.frames - 1)
+            self._acked_id = last_id(last)
         else:
             self._acked_id = last.score.id
         self._unsent.clear()
@@ -85,6 +93,25 @@ class Outbox:
         now = time.monotonic()
         while not self._bus_is_new and self._acked and now - self._acked[0][0] > RESTORED_S:
             self._acked.popleft()
+
+
+def last_id(gap: Gap) -> FrameId:
+    """Return the id of a gap's last frame."""
+    return FrameId(gap.session, gap.first_seq + gap.frames - 1)
+
+
+def added_part(gap: Gap, recorded_id: FrameId | None) -> Gap | None:
+    """Return the part of a gap that the bus has added; None where there is none.
+
+    It leaves out the frames up to `recorded_id`, which have an outcome: most have a score.
+    """
+    if recorded_id is None or recorded_id.session < gap.session:
+        return gap
+    if recorded_id >= last_id(gap):
+        return None
+    first_seq = max(gap.first_seq, recorded_id.seq + 1)
+    frames = gap.frames - (first_seq - gap.first_seq)
+    return dataclasses.replace(gap, first_seq=first_seq, frames=frames)
 
 
 class CaptureRate:

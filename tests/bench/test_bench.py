@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from lookout.models.registry import MODELS
 from tests.bench import decode, engine, line, messages
 
 
+@pytest.mark.long
+@pytest.mark.timeout(300)
 def test_every_line_is_printed(tmp_path: Path) -> None:
     (decoding,) = decode.report(tmp_path, seconds=2, repeats=1)
     assert "bare PyAV decode" in decoding

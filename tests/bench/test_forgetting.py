@@ -12,6 +12,7 @@ from tests.bench import forgetting
 from tests.bench.footage import MODEL
 
 
+@pytest.mark.long
 @pytest.mark.timeout(300)
 def test_a_published_memory_forgets_and_a_guarded_one_does_not() -> None:
     checkpoint = load_checkpoint(MODEL)

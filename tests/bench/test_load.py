@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.bench import load
 
 
+@pytest.mark.long
+@pytest.mark.timeout(300)
 def test_every_line_is_printed(tmp_path: Path) -> None:
     texts = list(
         load.report(

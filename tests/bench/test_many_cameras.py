@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.bench import many_cameras
 
 
+@pytest.mark.long
+@pytest.mark.timeout(300)
 def test_every_line_is_printed(tmp_path: Path) -> None:
     texts = list(many_cameras.report(tmp_path, cameras=5, dead=5, settle_s=1.0, seconds=1.0))
     words = (

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.bench import soak
 
 
+@pytest.mark.long
+@pytest.mark.timeout(300)
 def test_every_process_is_printed(tmp_path: Path) -> None:
     title, *lines = soak.report(tmp_path, seconds=5, warm_up_s=2)
     assert "4 cameras" in title

@@ -69,6 +69,8 @@ def asked_for(bus: Bus) -> list[Alert]:
     for score in bus.scores_after({"gate": None}, FRAMES)["gate"]:
         alerts, events = alerts.step(policy, score)
         found |= {event.alert.id: event.alert for event in events}
+    _, events = alerts.close(policy)  # at the end of the clip
+    found |= {event.alert.id: event.alert for event in events}
     return list(found.values())
 
 
@@ -118,6 +120,11 @@ def test_every_stage_is_replaced_and_no_alert_is_lost(
         wait_until(
             lambda: (store.alerting_state("gate") or {}).get("cursor") == last,
             "alerting has read all",
+            LIMIT_S,
+        )
+        wait_until(
+            lambda: all(alert.state == "closed" for alert in alerts()),
+            "the end of the clip closes the last alert",
             LIMIT_S,
         )
     assert scored() == FRAMES - 4  # the first four only fill the window
