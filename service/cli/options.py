@@ -6,6 +6,7 @@ import math
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -99,7 +100,7 @@ def frames_bar(
 ) -> Iterator[Callable[[], None]]:
     """Show progress over the scored frames of clips: all but the first T - 1 of each.
 
-    A bar on a terminal, else a line every 30 s.
+    A bar on a terminal, else a line every 30 s on standard error.
     """
     from rich.progress import Progress  # noqa: PLC0415
 
@@ -112,5 +113,10 @@ def frames_bar(
             yield lambda: bar.advance(task)
             return
         done = bar.tasks[0]
-        with StatusLines(lambda: share_done(label, int(done.completed), total or None), typer.echo):
+
+        def state() -> str:
+            return share_done(label, int(done.completed), total or None)
+
+        # Standard output is for the table, which may go to a file.
+        with StatusLines(state, partial(typer.echo, err=True)):
             yield lambda: bar.advance(task)

@@ -54,9 +54,10 @@ def test_commands_without_a_terminal_print_progress_and_what_comes_next(
     last = trained.strip().splitlines()[-1]
     assert last.startswith(f"next: lookout calibrate --checkpoint '{out}' --data ")
     assert "the gate.safetensors: step " in trained
-    done = lookout("calibrate", "--checkpoint", out, "--data", data, "--out", out).out
-    assert done.endswith('next: lookout serve, and "model": "the gate" in the camera\n')
-    assert "calibrating: " in done
+    done = lookout("calibrate", "--checkpoint", out, "--data", data, "--out", out)
+    assert done.out.endswith('next: lookout serve, and "model": "the gate" in the camera\n')
+    assert "calibrating: " in done.err
+    assert "calibrating: " not in done.out  # which may go to a file
     other = tmp_path / "other.safetensors"
     elsewhere = lookout("calibrate", "--checkpoint", out, "--data", data, "--out", other).out
     assert f"next: cp {other} {tmp_path}/data/models/; lookout serve" in elsewhere
