@@ -7,8 +7,8 @@ import math
 import time
 from collections import deque
 
-from lookout.service.core.messages import FrameId, Gap
-from lookout.service.storage.bus.outcomes import Outcome
+from lookout.service.core.messages import FrameId
+from lookout.service.storage.bus.outcomes import Outcome, ScoredFrame
 
 RESTORED_S = 5.0
 RESTORED_OUTCOMES = 256
@@ -27,10 +27,15 @@ class Outbox:
     """Outcomes that the bus has not acknowledged, in order, and the newest that it has."""
 
     def __init__(self, acked_id: FrameId | None, recorded_id: FrameId | None = None) -> None:
-        """recorded_id: the bus has outcomes of a former owner up to this frame."""
+        """Start behind what the bus has.
+
+        acked_id: outcomes up to this frame are in the camera's snapshot.
+        recorded_id: the bus has outcomes of a former owner up to this frame. They are scored again
+            for the memory's sake, and not sent again.
+        """
         self._unsent: list[Outcome] = []
-        self._acked_id = acked_id
-        self._recorded_id = recorded_id
+        known = [frame_id for frame_id in (acked_id, recorded_id) if frame_id is not None]
+        self._acked_id = max(known, default=None)
         # With the times (monotonic s) at which they were acknowledged.
         self._acked: deque[tuple[float, Outcome]] = deque(maxlen=RESTORED_OUTCOMES)
         self._bus_is_new = False
@@ -69,23 +74,16 @@ class Outbox:
         self._bus_is_new = False
 
     def add(self, outcome: Outcome) -> None:
-        """Append an outcome; each follows on the one before."""
-        self._unsent.append(outcome)
+        """Append what the bus does not have of an outcome; each follows on the one before."""
+        new = new_part(outcome, self._acked_id)
+        if new is not None:
+            self._unsent.append(new)
 
     def acknowledge(self) -> None:
         """Move what is unsent to what the bus has."""
         now = time.monotonic()
-        for outcome in self._unsent:
-            added: Outcome | None = outcome
-            if isinstance(outcome, Gap):
-                added = added_part(outcome, self._recorded_id)
-            if added is not None:
-                self._acked.append((now, added))
-        last = self._unsent[-1]
-        if isinstance(last, Gap):
-            self._acked_id = last_id(last)
-        else:
-            self._acked_id = last.score.id
+        self._acked.extend((now, outcome) for outcome in self._unsent)
+        self._acked_id = last_id(self._unsent[-1])
         self._unsent.clear()
 
     def forget_old(self) -> None:
@@ -95,23 +93,24 @@ class Outbox:
             self._acked.popleft()
 
 
-def last_id(gap: Gap) -> FrameId:
-    """Return the id of a gap's last frame."""
-    return FrameId(gap.session, gap.first_seq + gap.frames - 1)
+def last_id(outcome: Outcome) -> FrameId:
+    """Return the id of a scored frame, or of a gap's last frame."""
+    if isinstance(outcome, ScoredFrame):
+        return outcome.score.id
+    return FrameId(outcome.session, outcome.first_seq + outcome.frames - 1)
 
 
-def added_part(gap: Gap, recorded_id: FrameId | None) -> Gap | None:
-    """Return the part of a gap that the bus has added; None where there is none.
-
-    It leaves out the frames up to `recorded_id`, which have an outcome: most have a score.
-    """
-    if recorded_id is None or recorded_id.session < gap.session:
-        return gap
-    if recorded_id >= last_id(gap):
+def new_part(outcome: Outcome, known_id: FrameId | None) -> Outcome | None:
+    """Return the part of an outcome that follows on frame `known_id`; None where there is none."""
+    if known_id is None:
+        return outcome
+    if last_id(outcome) <= known_id:
         return None
-    first_seq = max(gap.first_seq, recorded_id.seq + 1)
-    frames = gap.frames - (first_seq - gap.first_seq)
-    return dataclasses.replace(gap, first_seq=first_seq, frames=frames)
+    if isinstance(outcome, ScoredFrame) or known_id.session < outcome.session:
+        return outcome
+    first_seq = max(outcome.first_seq, known_id.seq + 1)
+    frames = outcome.frames - (first_seq - outcome.first_seq)
+    return dataclasses.replace(outcome, first_seq=first_seq, frames=frames)
 
 
 class CaptureRate:

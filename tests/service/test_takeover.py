@@ -455,6 +455,29 @@ def test_what_a_bus_held_unread_when_it_died_is_on_the_next_bus(
     assert {gap.reason for gap in gaps} <= {"window"}
 
 
+def test_a_new_bus_is_not_sent_again_what_a_former_owner_had_told_the_last_one(
+    bus: Bus, store: Store, settings: Settings, undisturbed: Numbers, urls: Urls
+) -> None:
+    """It replays for the memory's sake; its predecessor's scores were there a lease ago."""
+    store.add_camera(camera())
+    victim = Mortal(settings.model_copy(update={"snapshot_every_s": 600.0}))
+    victim.start()
+    add_frames(bus, *frames()[:30])
+    wait_until(lambda: bus.cursor("a") == (5, 29), "the first part is scored")
+    victim.die()
+    with working(settings), connect(urls.bus) as client:
+        add_frames(bus, *frames()[30:40])
+        wait_until(lambda: bus.cursor("a") == (5, 39), "the new owner has replayed")
+        assert series(bus) == undisturbed[: 40 - 4]
+        client.flushall()
+        wait_until(lambda: bus.cursor("a") == (5, 39), "the new bus knows it")
+        assert series(bus) == undisturbed[30 - 4 : 40 - 4]
+        add_frames(bus, *frames()[36:])
+        wait_until(lambda: bus.cursor("a") == (5, FRAMES - 1), "all is scored")
+    assert series(bus) == undisturbed[30 - 4 :]
+    assert bus.gaps("a") == []
+
+
 def is_past(bus: Bus, frame_id: FrameId) -> bool:
     return (bus.cursor("a") or FrameId(0, 0)) >= frame_id
 
