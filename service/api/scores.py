@@ -12,7 +12,7 @@ from lookout.service.api.dependencies import Services, ServicesDep
 from lookout.service.api.openapi import BINARY
 from lookout.service.api.views import ScoreList, ScoreView
 from lookout.service.core.errors import NotFoundError, RequestError
-from lookout.service.core.messages import Frame, FrameId, Heat, Score
+from lookout.service.core.messages import FRAME_ID, Frame, FrameId, Heat, Score
 
 router = APIRouter(prefix="/cameras/{camera}", tags=["scores"])
 
@@ -21,8 +21,10 @@ PICTURES: dict[int | str, dict[str, Any]] = {
 }
 
 Encoding = Annotated[Literal["png", "jpeg"], Query(alias="format")]
+FORM: dict[str, Any] = {"pattern": FRAME_ID}  # `parse_frame_id` checks it, with a better message
 WantedId = Annotated[
-    str | None, Query(alias="id", description="a frame's id; without it the newest")
+    str | None,
+    Query(alias="id", description="a frame's id; without it the newest", json_schema_extra=FORM),
 ]
 
 
@@ -30,7 +32,9 @@ WantedId = Annotated[
 def scores(
     camera: str,
     services: ServicesDep,
-    since: Annotated[str | None, Query(description="a frame id; only newer scores")] = None,
+    since: Annotated[
+        str | None, Query(description="a frame id; only newer scores", json_schema_extra=FORM)
+    ] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> ScoreList:
     """Return scores in ascending order: the newest, or those after `since`."""

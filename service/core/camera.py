@@ -97,6 +97,7 @@ class CameraSpec(BaseModel):
         description="`rtsp://`, `rtsps://`, `file:///` or an absolute path below the media folder; "
         "percent-encode `# ? @ / : %` in user and password: `%23 %3F %40 %2F %3A %25`",
         examples=["rtsp://user:password@10.0.0.7/stream1"],
+        json_schema_extra={"pattern": urls.FORM},  # urls.check says more than "does not match"
     )
     id: CameraId | None = Field(
         default=None,
@@ -251,6 +252,7 @@ def change_model() -> type[BaseModel]:
                 title=spec.title,
                 description=spec.description,
                 examples=spec.examples,
+                json_schema_extra=spec.json_schema_extra,
             )
             fields[name] = (annotation, info)
     return create_model("CameraChange", __config__=STRICT, **fields)

@@ -35,6 +35,9 @@ _STRAY_PERCENT = re.compile(r"%(?![0-9a-fA-F]{2})")
 _TO_BE_ENCODED = frozenset("\"'`<>\\")
 
 CAMERA_SCHEMES = ("rtsp", "rtsps", "file")
+FORM = "^([Rr][Tt][Ss][Pp][Ss]?://|[Ff][Ii][Ll][Ee]:/|/)"
+"""Beginning of every camera's url, for the OpenAPI document; `check` is exact."""
+
 MAX_LOGIN = 127  # bytes of user and password that libav takes, encoded; it cuts off the rest
 MAX_PATH = 2047  # bytes of path and query that it takes
 

@@ -62,11 +62,13 @@ def write_checkpoint(
     name: str,
     *,
     calibrated: bool = False,
+    bounds: Bounds | None = None,
     input_spec: InputSpec | None = None,
     fps: float | None = None,
 ) -> None:
     """A checkpoint with a header and no weights to speak of: the API reads no more of it."""
-    bounds = Bounds(20.0, 40.0, 0.0, 1.0, 100) if calibrated else None
+    if calibrated:
+        bounds = Bounds(20.0, 40.0, 0.0, 1.0, 100)
     header = Header("mnad-pred", {}, Preprocess(), bounds, input_spec=input_spec, fps=fps)
     save_file(
         {"x": np.zeros(1, np.float32)},
