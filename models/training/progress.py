@@ -14,22 +14,28 @@ Criterion = Literal["psnr", "auc"]
 class TimeBudget:
     """Seconds that a run has taken, over all its processes, and may still take."""
 
-    def __init__(self, limit_s: float = 0.0, spent_before_s: float = 0.0) -> None:
+    def __init__(
+        self,
+        limit_s: float = 0.0,
+        spent_before_s: float = 0.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         """Without a limit where `limit_s` is 0. It stands still until `start`."""
+        self.clock = clock
         self._limit_s = limit_s or math.inf
         self._spent_before_s = spent_before_s
-        self._started_at_s: float | None = None  # monotonic
+        self._started_at_s: float | None = None  # of the clock
 
     def start(self) -> None:
         """Count the time from now on."""
-        self._started_at_s = time.monotonic()
+        self._started_at_s = self.clock()
 
     @property
     def spent_s(self) -> float:
         """Seconds taken so far."""
         if self._started_at_s is None:
             return self._spent_before_s
-        return self._spent_before_s + time.monotonic() - self._started_at_s
+        return self._spent_before_s + self.clock() - self._started_at_s
 
     @property
     def left_s(self) -> float:

@@ -7,6 +7,7 @@ an `Observer`; a stopped or killed run is resumed by the same request.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -30,18 +31,21 @@ from lookout.models.errors import DataError, TrainingError
 from lookout.models.media.atomic_file import write_text
 from lookout.models.media.preprocess import Preprocess
 from lookout.models.mnad import MnadConfig
-from lookout.models.registry import changed, sized
+from lookout.models.registry import changed, make_config, sized
 from lookout.models.training.distill.student import Student
 from lookout.models.training.distill.teacher import Teacher
 from lookout.models.training.loop import train
 from lookout.models.training.options import PUBLISHED, TrainOptions
 from lookout.models.training.progress import LogEntry, RunProgress
 from lookout.models.training.run_files import RunFiles, summary_over_seeds
-from lookout.models.training.trainer import StoppedError, Trainer
+from lookout.models.training.trainer import StartWeights, StoppedError, Trainer
 from lookout.models.training.validation import Validation, split
 
 Stop = Callable[[], bool]
 """Returns True once the run should save its state and stop, for instance an Event's `is_set`."""
+
+Clock = Callable[[], float]
+"""Returns seconds, by which the time budget counts: `time.process_time` for those of one thread."""
 
 
 class Observer(Protocol):
@@ -79,11 +83,17 @@ class TrainRequest:
     sample_fps: float | None = None  # frames a second to keep; None: all
     fps: float | None = None  # of clips that do not say theirs: folders of images
     teacher: Path | None = None  # a wide checkpoint of MNAD to learn queries from
+    start: Path | None = None  # a checkpoint to go on from: its model, sizes, weights and items
     half: bool = False  # store the weights in float16
     provenance: Mapping[str, object] = field(default_factory=dict)  # added to each checkpoint
 
     def configuration(self) -> Config:
-        """Return the model's configuration. Raises DataError for what no model has."""
+        """Return the model's configuration: that of `start` where there is one.
+
+        Raises DataError for what no model has, CheckpointError where `start` cannot be read.
+        """
+        if self.start is not None:
+            return self.start_configuration(self.start)
         config = sized(
             self.model,
             width=self.width,
@@ -109,8 +119,25 @@ class TrainRequest:
             )
         return replace(config, loss_compact=0.0, loss_separate=0.0)
 
+    def start_configuration(self, start: Path) -> Config:
+        """Return the configuration of the checkpoint to go on from.
 
-def run(request: TrainRequest, observer: Observer, stop: Stop = lambda: False) -> list[Path]:
+        Raises DataError where the request asks for another model too, CheckpointError.
+        """
+        if self.teacher is not None or self.changes:
+            raise DataError("with a checkpoint to start from, the model is that of the checkpoint")
+        header = read_header(start)
+        if header.preprocess.channel_order != "rgb":
+            raise DataError(f"{start.name} takes BGR frames, and training gives RGB")
+        return make_config(header.model, header.config)
+
+
+def run(
+    request: TrainRequest,
+    observer: Observer,
+    stop: Stop = lambda: False,
+    clock: Clock = time.monotonic,
+) -> list[Path]:
     """Train until the last epoch, patience or the time budget ends it; return the checkpoints.
 
     A run that an earlier call left, stopped or killed, is resumed and ends in the same bits on the
@@ -148,9 +175,9 @@ def run(request: TrainRequest, observer: Observer, stop: Stop = lambda: False) -
     )
     with deterministic(options.deterministic):
         for seed, own_files in runs.items():
-            trainer = make_trainer(
-                config, replace(options, seed=seed), footage, validation, request.teacher
-            )
+            seeded = replace(options, seed=seed)
+            trainer = make_trainer(request, config, seeded, footage, validation)
+            trainer.budget.clock = clock
             if own_files.is_finished(trainer):
                 observer.on_message(
                     f"{own_files.out} is finished, trained with these options, stored in "
@@ -206,16 +233,20 @@ def load_footage(
 
 
 def make_trainer(
+    request: TrainRequest,
     config: Config,
     options: TrainOptions,
     footage: Footage,
     validation: Validation | None,
-    teacher: Path | None,
 ) -> Trainer:
-    """Return the trainer of one seed, with a teacher or without.
+    """Return the trainer of one seed: with a teacher, from a checkpoint, or from random weights.
 
     Raises CheckpointError, DataError.
     """
+    if request.start is not None:
+        start = StartWeights(load_checkpoint(request.start), digest(request.start))
+        return Trainer(config, options, footage, validation, start)
+    teacher = request.teacher
     if teacher is None or not isinstance(config, MnadConfig):
         return Trainer(config, options, footage, validation)
     wide = Teacher(load_checkpoint(teacher), digest(teacher), config, footage, options)

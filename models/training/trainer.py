@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from itertools import islice, takewhile
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -29,7 +29,6 @@ from lookout.models.base import (
     TrainingProgress,
     TrainingStep,
     initial_items,
-    measure,
 )
 from lookout.models.checkpoint.file import Checkpoint
 from lookout.models.data.footage import Footage
@@ -38,11 +37,11 @@ from lookout.models.errors import CheckpointError, TrainingError
 from lookout.models.media.atomic_file import replacing
 from lookout.models.media.preprocess import Preprocess
 from lookout.models.registry import make_model, name_of
-from lookout.models.scoring.metrics import LEAST_MSE, psnr_db
+from lookout.models.scoring.metrics import LEAST_MSE
 from lookout.models.training.loader import Batch, WindowLoader, fits
 from lookout.models.training.options import TrainOptions, fingerprint
 from lookout.models.training.progress import LogEntry, TimeBudget, criterion_value
-from lookout.models.training.validation import Validation
+from lookout.models.training.validation import Validation, score_clips
 from lookout.models.vision.tensors import to_clips
 
 
@@ -55,6 +54,13 @@ class StoppedError(Exception):
         self.state = state
 
 
+class StartWeights(NamedTuple):
+    """A checkpoint that training goes on from, in the place of random weights."""
+
+    checkpoint: Checkpoint
+    sha256: str  # of its file
+
+
 class Trainer:
     """A model in training, with all that a resumed run needs to end in the same bits."""
 
@@ -64,8 +70,11 @@ class Trainer:
         options: TrainOptions,
         footage: Footage,
         validation: Validation | None = None,
+        start: StartWeights | None = None,
     ) -> None:
+        """Begin with random weights, which the seed decides, or with those of `start`."""
         torch.manual_seed(options.seed)
+        self.start = start
         self.config = config
         self.options = options
         self.footage = footage
@@ -76,6 +85,9 @@ class Trainer:
         self.model = make_model(name_of(config), config).to(self.device).train()
         self.model.to(memory_format=self.model.layout)  # type: ignore[call-overload]
         self.items = initial_items(self.model).to(self.device)
+        if start is not None:
+            self.model.load_state_dict(start.checkpoint.model.state_dict())
+            self.items = start.checkpoint.items.to(self.device)
         fused = True if self.device.type == "cuda" else None  # None: as torch does on a CPU
         self.optimizer = Adam(self.model.parameters(), lr=options.learning_rate, fused=fused)
         self.schedule = CosineAnnealingLR(self.optimizer, T_max=options.epochs)
@@ -237,11 +249,10 @@ class Trainer:
         In eval mode; the memory stays as it is.
         """
         self.model.eval()
-        items = self.items.expand(len(clips), -1, -1)  # (B, M, D)
         with self.autocast():
-            output = measure(self.model, self.normalise(clips), items)
+            scores = score_clips(self.model, self.normalise(clips), self.items)
         self.model.train()
-        return psnr_db(output.map), output.distance
+        return scores
 
     def autocast(self) -> torch.autocast:
         """Return the context that convolutions run in, by the options' precision."""
@@ -257,7 +268,10 @@ class Trainer:
 
     def fingerprint(self) -> dict[str, Any]:
         """Return what must be the same for a run to be resumed."""
-        return fingerprint(self.config, self.options, self.footage, self.validation)
+        content = fingerprint(self.config, self.options, self.footage, self.validation)
+        if self.start is None:
+            return content
+        return content | {"footage": content["footage"] | {"start": self.start.sha256}}
 
     def checkpoint(self, preprocess: Preprocess, provenance: dict[str, Any]) -> Checkpoint:
         """Return a copy of the model as it stands, on the CPU and not calibrated.
@@ -324,5 +338,5 @@ class Trainer:
         self.epoch = state["epoch"]
         self.step_in_epoch = state["step_in_epoch"]
         self.log = [LogEntry(**entry) for entry in state["rows"]]
-        self.budget = TimeBudget(self.options.limit_s, state["spent_s"])
+        self.budget = TimeBudget(self.options.limit_s, state["spent_s"], self.budget.clock)
         self._since_entry = state["since_row"]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -16,11 +17,15 @@ from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
 from lookout.models.arrays import Floats, Pixels
-from lookout.models.base import Config
+from lookout.models.base import AnyModel, Config, measure
+from lookout.models.checkpoint.file import Checkpoint
+from lookout.models.data.clips import Reading
 from lookout.models.data.footage import Footage
 from lookout.models.data.synthetic_anomalies import KINDS, Anomaly, draw, with_anomaly
 from lookout.models.errors import DataError, TrainingError
 from lookout.models.scoring.calibration import Bounds, causal_value
+from lookout.models.scoring.metrics import psnr_db as psnr_of
+from lookout.models.vision.tensors import to_clips
 
 MAX_WINDOWS = 1000
 """Normal windows that are measured, and windows of each kind of anomaly: an even selection."""
@@ -127,6 +132,37 @@ class Validation:
             [causal_value(psnr, other, bounds, self.fusion_weight) for psnr, other in pairs],
             np.float64,
         )
+
+
+def score_clips(model: AnyModel, clips: Tensor, items: Tensor) -> tuple[Tensor, Tensor]:
+    """Return PSNR in dB and distance, (B,) each; the memory stays as it is.
+
+    clips: (B, C T, H, W), as the model takes them; items: (M, D), one memory for all.
+    """
+    output = measure(model, clips, items.expand(len(clips), -1, -1))  # (B, M, D)
+    return psnr_of(output.map), output.distance
+
+
+@torch.no_grad()
+def measure_checkpoint(
+    checkpoint: Checkpoint, clips: list[Path], seed: int, on_frame: Callable[[], None]
+) -> HeldOutMetrics:
+    """Measure a checkpoint on held-out clips, as a run with the same seed measures its model.
+
+    `on_frame` is called for each decoded frame and each batch: what it raises ends the measurement.
+    Raises VideoError, DataError, and TrainingError where a score is not finite.
+    """
+    config = checkpoint.config
+    spec = config.input_spec
+    reading = Reading(None, lambda _: None, on_frame)
+    footage = Footage.load(clips, checkpoint.preprocess, spec.frames, reading)
+
+    def score(pixels: Tensor) -> tuple[Tensor, Tensor]:
+        on_frame()
+        normalised = to_clips(pixels, torch.device("cpu"), gray=spec.gray, black=spec.black)
+        return score_clips(checkpoint.model, normalised, checkpoint.items)
+
+    return Validation(footage, config, seed).measure(score)
 
 
 def split(footage: Footage, share: float, seed: int) -> tuple[Footage, Footage]:

@@ -20,12 +20,17 @@ from lookout.models.mnad import MnadPred
 from lookout.models.training.loader import WindowLoader, fits
 from lookout.models.training.loop import train
 from lookout.models.training.options import TrainOptions
-from lookout.models.training.progress import LogEntry, RunProgress
-from lookout.models.training.trainer import StoppedError, Trainer
-from lookout.models.training.validation import HeldOutMetrics, Validation, split
+from lookout.models.training.progress import LogEntry, RunProgress, TimeBudget
+from lookout.models.training.trainer import StartWeights, StoppedError, Trainer
+from lookout.models.training.validation import (
+    HeldOutMetrics,
+    Validation,
+    measure_checkpoint,
+    split,
+)
 from tests.clips import write_clip
 from tests.killed import KilledError
-from tests.tiny import TINY, TINY_OF
+from tests.tiny import TINY, TINY_OF, untrained
 
 OPTIONS = TrainOptions(epochs=3, batch=4, learning_rate=1e-3, seed=7)
 
@@ -391,3 +396,31 @@ def test_a_folder_without_clips_is_refused(tmp_path: Path) -> None:
         train_clips(tmp_path)
     with pytest.raises(DataError, match="no folder"):
         train_clips(tmp_path / "nowhere")
+
+
+def test_a_checkpoint_to_start_from_is_measured_as_the_run_measures_it(
+    footage: Footage, tmp_path: Path
+) -> None:
+    """Before the first step the model in training and the checkpoint have the same figures."""
+    checkpoint = untrained(TINY, seed=3)
+    paths = []
+    for name in ("c", "d"):
+        write_clip(tmp_path / f"{name}.mp4", range(14), size_px=(64, 48))
+        paths.append(tmp_path / f"{name}.mp4")
+    held_out = Footage.load(paths, Preprocess(32, 32), TINY.t_length)
+    validation = Validation(held_out, TINY, OPTIONS.seed)
+    start = StartWeights(checkpoint, "digest")
+    trainer = Trainer(TINY, OPTIONS, footage, validation, start)
+    of_run = validation.measure(trainer.score)
+    assert of_run == measure_checkpoint(checkpoint, paths, OPTIONS.seed, lambda: None)
+    fresh = Trainer(TINY, OPTIONS, footage, validation)
+    assert trainer.fingerprint() != fresh.fingerprint()
+    assert of_run != validation.measure(fresh.score)
+
+
+def test_a_time_budget_counts_by_the_clock_that_it_is_given() -> None:
+    now_s = 100.0
+    budget = TimeBudget(10.0, 2.0, lambda: now_s)
+    budget.start()
+    now_s = 105.0
+    assert (budget.spent_s, budget.left_s) == (7.0, 3.0)
