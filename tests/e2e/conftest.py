@@ -39,6 +39,11 @@ def first_clip(half_gated: Checkpoint, tmp_path_factory: pytest.TempPathFactory)
     return evaluate_clip(half_gated, "fp32", tmp_path_factory.mktemp("first"))
 
 
-def evaluate_clip(checkpoint: Checkpoint, precision: Precision, folder: Path) -> Evaluation:
-    (folder / f"{CLIP}.mp4").symlink_to(PED2 / "test" / f"{CLIP}.mp4")
+def evaluate_clip(
+    checkpoint: Checkpoint,
+    precision: Precision,
+    folder: Path,
+    clip: Path = PED2 / "test" / f"{CLIP}.mp4",
+) -> Evaluation:
+    (folder / f"{CLIP}.mp4").symlink_to(clip)
     return evaluate(Scorer(checkpoint, precision=precision), folder, carry_memory=False)

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -139,3 +139,27 @@ def running_service(data_dir: Path, **environment: object) -> Iterator[Service]:
         address = output.wait_for("Lookout is at ").split()[-1]
         with httpx.Client(base_url=f"{address}/api/v1", timeout=20, trust_env=False) as http:
             yield Service(process, output, address, http)
+
+
+class SharedService:
+    """A service that many tests use, since a start costs ten seconds of computing.
+
+    A test may end it by any means: the next one that asks gets a new one.
+    """
+
+    def __init__(self, start: Callable[[], contextlib.AbstractContextManager[Service]]) -> None:
+        self._start = start
+        self._running = contextlib.ExitStack()
+        self._service: Service | None = None
+
+    def running(self) -> Service:
+        """Return the service; start one where none runs."""
+        if self._service is None or self._service.process.poll() is not None:
+            self.end()
+            self._service = self._running.enter_context(self._start())
+        return self._service
+
+    def end(self) -> None:
+        """End it as Ctrl-C does."""
+        self._service = None
+        self._running.close()

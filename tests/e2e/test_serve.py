@@ -5,13 +5,15 @@ Real signals, dead stages, and its messages when it cannot start.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
@@ -20,7 +22,7 @@ import pytest
 
 from lookout.service.core.messages import FrameId
 from tests.clips import write_clip
-from tests.e2e.service_process import Service, command, running_service
+from tests.e2e.service_process import Service, SharedService, command, running_service
 from tests.tiny import write_tiny
 from tests.unit.test_private_files import reachable, read_as_nobody
 from tests.waiting import wait_until
@@ -28,23 +30,55 @@ from tests.waiting import wait_until
 STOP_LIMIT_S = 10.0
 
 
-@pytest.fixture
-def home(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A models folder with a tiny model, and a media folder with a clip of a minute."""
-    for folder in ("models", "media"):
-        (tmp_path / folder).mkdir()
-    write_tiny(tmp_path / "models")
-    write_clip(tmp_path / "media" / "walk.mp4", range(600), size_px=(64, 48))
-    return tmp_path
+    folder = reachable(tmp_path_factory.mktemp("home") / "open")
+    for name in ("models", "media", "tmp", "data/store"):
+        (folder / name).mkdir(parents=True)
+    write_tiny(folder / "models")
+    write_clip(folder / "media" / "walk.mp4", range(600), size_px=(64, 48))
+    return folder
 
 
-def settings(home: Path) -> dict[str, object]:
-    return {
+@contextlib.contextmanager
+def started(home: Path) -> Iterator[Service]:
+    """Run the service with a file that an earlier version left open, and a proxy to avoid.
+
+    Its temporary folder is empty.
+    """
+    old = home / "data" / "store" / "old.rdb"
+    old.write_text("old")
+    old.chmod(0o644)
+    settings = {
         "models_dir": home / "models",
         "media_dir": home / "media",
         "precision": "fp32",
         "threads": 1,
+        "alert_threshold": 0.02,  # so low that alerts open
+        "alert_hysteresis": 0.01,
+        "alert_min_duration_s": 0,
     }
+    shutil.rmtree(home / "tmp")
+    (home / "tmp").mkdir()
+    with contextlib.ExitStack() as running:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("TMPDIR", str(home / "tmp"))
+            patch.setenv("http_proxy", "http://127.0.0.1:9")
+            service = running.enter_context(running_service(home / "data", **settings))
+        yield service
+
+
+@pytest.fixture(scope="module")
+def shared(home: Path) -> Iterator[SharedService]:
+    service = SharedService(lambda: started(home))
+    yield service
+    service.end()
+
+
+@pytest.fixture
+def service(shared: SharedService) -> Service:
+    return shared.running()
 
 
 def tree(service: Service) -> list[psutil.Process]:
@@ -75,6 +109,8 @@ def scored(service: Service) -> int:
 
 
 def watch_the_clip(service: Service, home: Path) -> None:
+    """Add the camera, also where an earlier test has: as another, from the first frame on."""
+    service.http.delete("/cameras/walk")
     service.add(id="walk", url=str(home / "media" / "walk.mp4"), calibration="model")
     wait_until(lambda: scored(service) > 3, "scores come")
 
@@ -105,67 +141,39 @@ def test_ctrl_c_while_the_stages_start_prints_no_stack_trace(tmp_path: Path) -> 
     assert [line for line in output.lines if "Traceback" in line or "Fatal" in line] == []
 
 
-@pytest.mark.parametrize("end", [ctrl_c, terminate, close_the_terminal])
-def test_a_signal_ends_every_process_in_time(
-    home: Path, monkeypatch: pytest.MonkeyPatch, end: Callable[[Service], None]
-) -> None:
-    (home / "tmp").mkdir()
-    monkeypatch.setenv("TMPDIR", str(home / "tmp"))
-    with running_service(home / "data", **settings(home)) as service:
-        watch_the_clip(service, home)
-        processes = tree(service)
-        assert len(processes) >= 1 + 2 + 4 + 1  # serve, two Redis, four stages, a decoder
-        began = time.monotonic()
-        end(service)
-        assert service.process.wait(STOP_LIMIT_S) == 0
-        _, alive = psutil.wait_procs(processes, timeout=STOP_LIMIT_S - (time.monotonic() - began))
-        assert alive == []
-        assert not any("Traceback" in line for line in service.output.lines)
-    assert list((home / "tmp").iterdir()) == []  # no folder of a Redis socket is left
-
-
-def test_kill_9_leaves_no_process_behind(home: Path) -> None:
-    with running_service(home / "data", **settings(home)) as service:
-        watch_the_clip(service, home)
-        processes = tree(service)
-        service.process.kill()
-        _, alive = psutil.wait_procs(processes, timeout=STOP_LIMIT_S)
-        assert alive == []
-
-
 @pytest.mark.parametrize("name", ["ingest", "inference", "alerting", "api"])
-def test_a_dead_stage_is_started_again_and_scores_go_on(home: Path, name: str) -> None:
-    with running_service(home / "data", **settings(home)) as service:
-        watch_the_clip(service, home)
-        old = stage(service, name)
-        assert old is not None
-        old.kill()
-        wait_until(
-            lambda: (new := stage(service, name)) is not None and new.pid != old.pid,
-            "another is there",
-        )
-        wait_until(lambda: ready(service), "ready again", 30)
-        before = scored(service)
-        wait_until(lambda: scored(service) > before, "scores go on", 30)
+def test_a_dead_stage_is_started_again_and_scores_go_on(
+    service: Service, home: Path, name: str
+) -> None:
+    watch_the_clip(service, home)
+    old = stage(service, name)
+    assert old is not None
+    old.kill()
+    wait_until(
+        lambda: (new := stage(service, name)) is not None and new.pid != old.pid,
+        "another is there",
+    )
+    wait_until(lambda: ready(service), "ready again", 30)
+    before = scored(service)
+    wait_until(lambda: scored(service) > before, "scores go on", 30)
     assert any(f"stage {name} ended (exit code -9)" in line for line in service.output.lines)
 
 
 @pytest.mark.parametrize("role", ["bus", "store"])
-def test_a_dead_redis_is_started_again_and_scores_go_on(home: Path, role: str) -> None:
-    with running_service(home / "data", **settings(home)) as service:
-        watch_the_clip(service, home)
-        server = next(
-            p for p in tree(service) if any(f"lookout-{role}-" in word for word in words(p))
-        )
-        server.kill()
-        wait_until(
-            lambda: any(f"redis ({role}) ended" in line for line in service.output.lines),
-            "it is noticed",
-        )
-        wait_until(lambda: ready(service), "ready again", 30)
-        before = newest_id(service)
-        wait_until(lambda: newest_id(service) not in ("", before), "scores go on", 30)
-        assert service.camera("walk")["state"] == "online"
+def test_a_dead_redis_is_started_again_and_scores_go_on(
+    service: Service, home: Path, role: str
+) -> None:
+    watch_the_clip(service, home)
+    server = next(p for p in tree(service) if any(f"lookout-{role}-" in word for word in words(p)))
+    server.kill()
+    wait_until(
+        lambda: any(f"redis ({role}) ended" in line for line in service.output.lines),
+        "it is noticed",
+    )
+    wait_until(lambda: ready(service), "ready again", 30)
+    before = newest_id(service)
+    wait_until(lambda: newest_id(service) not in ("", before), "scores go on", 30)
+    assert service.camera("walk")["state"] == "online"
     assert not any("Traceback" in line for line in service.output.lines)
 
 
@@ -175,55 +183,46 @@ def newest_id(service: Service) -> str:
     return str(items[0]["id"]) if items else ""
 
 
-def test_a_proxy_in_the_environment_is_not_asked_for_our_own_address(
-    home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
-    with running_service(home / "data", **settings(home)) as service:
-        assert service.address.startswith("http://127.0.0.1:")
-
-
-def test_cameras_and_alerts_are_there_after_a_restart(home: Path) -> None:
-    nervous = settings(home) | {
-        "alert_threshold": 0.02,
-        "alert_hysteresis": 0.01,
-        "alert_min_duration_s": 0,
-    }
-    with running_service(home / "data", **nervous) as service:
-        watch_the_clip(service, home)
-        wait_until(lambda: alerts(service), "an alert opens")
-        session, reached, before = (
-            service.camera("walk")["session"],
-            newest_id(service),
-            alerts(service),
-        )
-    with running_service(home / "data", **nervous) as service:
-        wait_until(lambda: scored(service) > 3, "the camera is watched again", 30)
-        assert service.camera("walk")["session"] == session, "the file goes on where it was"
-        assert FrameId.parse(newest_id(service)) > FrameId.parse(reached)
-        assert before <= alerts(service)
-        picture = service.http.get(f"/alerts/{min(before)}/picture")
-        assert picture.headers["content-type"] == "image/jpeg"
-
-
-def test_another_user_reads_nothing_and_the_store_holds_no_password(home: Path) -> None:
-    """Also what an earlier version left open."""
-    data = reachable(home / "data")
-    (data / "store").mkdir(parents=True)
-    (data / "store" / "old.rdb").write_text("old")
-    (data / "store" / "old.rdb").chmod(0o644)
-    with running_service(data, **settings(home)) as service:
-        service.add(id="gate", url="rtsp://admin:p4ssw0rd@127.0.0.1:1/x", calibration="model")
-        service.wait_for_state("gate", "reconnecting", 30)
-        written = [path for path in data.rglob("*") if path.is_file() and path.name != "lock"]
-        assert len(written) >= 3  # store, key, old.rdb
-        assert read_as_nobody(data) == ""
-        assert not any(b"p4ssw0rd" in path.read_bytes() for path in written)
-    assert any("by their owner alone" in line for line in service.output.lines)
-
-
 def alerts(service: Service) -> set[str]:
-    return {alert["id"] for alert in service.http.get("/alerts").json()["items"]}
+    items = service.http.get("/alerts", params={"camera": "walk"}).json()["items"]
+    return {alert["id"] for alert in items}
+
+
+def test_a_proxy_in_the_environment_is_not_asked_for_our_own_address(service: Service) -> None:
+    assert psutil.Process(service.process.pid).environ()["http_proxy"] == "http://127.0.0.1:9"
+    assert service.address.startswith("http://127.0.0.1:")
+
+
+def test_another_user_reads_nothing_and_the_store_holds_no_password(
+    service: Service, home: Path
+) -> None:
+    """Also what an earlier version left open."""
+    service.add(id="gate", url="rtsp://admin:p4ssw0rd@127.0.0.1:1/x", calibration="model")
+    service.wait_for_state("gate", "reconnecting", 30)
+    data = home / "data"
+    written = [path for path in data.rglob("*") if path.is_file() and path.name != "lock"]
+    assert len(written) >= 3  # store, key, old.rdb
+    assert read_as_nobody(data) == ""
+    assert not any(b"p4ssw0rd" in path.read_bytes() for path in written)
+    assert any("by their owner alone" in line for line in service.output.lines)
+    assert service.http.delete("/cameras/gate").status_code == 204
+
+
+def test_cameras_and_alerts_are_there_after_a_restart(shared: SharedService, home: Path) -> None:
+    service = shared.running()
+    watch_the_clip(service, home)
+    wait_until(lambda: alerts(service), "an alert opens")
+    session = service.camera("walk")["session"]
+    reached = newest_id(service)
+    before = alerts(service)
+    shared.end()
+    service = shared.running()
+    wait_until(lambda: scored(service) > 3, "the camera is watched again", 30)
+    assert service.camera("walk")["session"] == session, "the file goes on where it was"
+    assert FrameId.parse(newest_id(service)) > FrameId.parse(reached)
+    assert before <= alerts(service)
+    picture = service.http.get(f"/alerts/{min(before)}/picture")
+    assert picture.headers["content-type"] == "image/jpeg"
 
 
 def refused(expect: int, *words: str, **environment: object) -> str:
@@ -239,6 +238,35 @@ def refused(expect: int, *words: str, **environment: object) -> str:
     return line
 
 
+def test_a_data_folder_in_use_is_one_line(service: Service, home: Path) -> None:
+    assert service.process.poll() is None
+    assert "another Lookout" in refused(1, "serve", "--port", "0", data_dir=home / "data")
+
+
+@pytest.mark.parametrize("end", [ctrl_c, terminate, close_the_terminal])
+def test_a_signal_ends_every_process_in_time(
+    service: Service, home: Path, end: Callable[[Service], None]
+) -> None:
+    watch_the_clip(service, home)
+    processes = tree(service)
+    assert len(processes) >= 1 + 2 + 4 + 1  # serve, two Redis, four stages, a decoder
+    began = time.monotonic()
+    end(service)
+    assert service.process.wait(STOP_LIMIT_S) == 0
+    _, alive = psutil.wait_procs(processes, timeout=STOP_LIMIT_S - (time.monotonic() - began))
+    assert alive == []
+    assert not any("Traceback" in line for line in service.output.lines)
+    assert list((home / "tmp").iterdir()) == []  # no folder of a Redis socket is left
+
+
+def test_kill_9_leaves_no_process_behind(service: Service, home: Path) -> None:
+    watch_the_clip(service, home)
+    processes = tree(service)
+    service.process.kill()
+    _, alive = psutil.wait_procs(processes, timeout=STOP_LIMIT_S)
+    assert alive == []
+
+
 def test_a_port_in_use_is_one_line(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -247,11 +275,6 @@ def test_a_port_in_use_is_one_line(tmp_path: Path) -> None:
         line = refused(4, "serve", "--port", port, data_dir=tmp_path)
     assert port in line
     assert "--port" in line
-
-
-def test_a_data_folder_in_use_is_one_line(home: Path) -> None:
-    with running_service(home / "data", **settings(home)):
-        assert "another Lookout" in refused(1, "serve", "--port", "0", data_dir=home / "data")
 
 
 @pytest.mark.parametrize(
