@@ -20,7 +20,7 @@ def copy_tree(to: Path) -> Path:
         shutil.copytree(
             ROOT / folder,
             to / folder,
-            ignore=shutil.ignore_patterns("__pycache__", "*.safetensors", "*.png"),
+            ignore=shutil.ignore_patterns("*.safetensors", "*.png"),
         )
     shutil.copytree(ROOT / "lookout", to / "lookout", symlinks=True)
     return to

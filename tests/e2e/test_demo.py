@@ -43,8 +43,8 @@ class Demo:
 
 @pytest.fixture
 def scene(tmp_path: Path) -> None:
-    """Draw half a minute of the scene where the demo looks for the whole."""
-    write_demo_video(tmp_path / "demo" / "media" / "square.mp4", seconds=30)
+    """Draw ten seconds of the scene where the demo looks for the whole."""
+    write_demo_video(tmp_path / "demo" / "media" / "square.mp4", seconds=10)
 
 
 @pytest.fixture
@@ -110,7 +110,7 @@ def test_ctrl_c_ends_every_process_in_time(demo: Demo) -> None:
 
 
 def test_a_video_of_ones_own(tmp_path: Path) -> None:
-    clip = write_clip(tmp_path / "own.mp4", range(100), size_px=(64, 48))
+    clip = write_clip(tmp_path / "own.mp4", range(40), size_px=(64, 48))
     with command(["demo", str(clip)], data_dir=tmp_path / "data", token=TOKEN) as (_, output):
         output.wait_for("Lookout is at ")
         output.wait_for("camera demo: learning")

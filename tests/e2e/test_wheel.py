@@ -136,7 +136,7 @@ def test_the_demo_scores_beside_hostile_modules_and_ends(
 ) -> None:
     monkeypatch.delenv("PYTHONPATH", raising=False)
     monkeypatch.chdir(hostile)
-    write_demo_video(hostile / "data" / "demo" / "media" / "square.mp4", seconds=30)
+    write_demo_video(hostile / "data" / "demo" / "media" / "square.mp4", seconds=10)
     with command(["demo"], program=[str(installed.script)], data_dir="data") as (process, output):
         output.wait_for(" scores, the newest: ", FIRST_SCORE_LIMIT_S)
         main = psutil.Process(process.pid)

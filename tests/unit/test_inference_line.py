@@ -265,9 +265,11 @@ def check_take_over(scorer: Scorer, cut: int) -> None:
 @given(
     st.lists(st.tuples(st.integers(1, 3), st.integers(0, 20)), max_size=60)
 )  # by 21 grays: a scene change
-def test_every_number_is_scored_or_told_once_whatever_comes(names: list[tuple[int, int]]) -> None:
+def test_every_number_is_scored_or_told_once_whatever_comes(
+    scorer: Scorer, names: list[tuple[int, int]]
+) -> None:
     """Count slowly: in each session, each number up to the last that was seen."""
-    check_account(Scorer(tiny_checkpoint()), names)
+    check_account(scorer, names)
 
 
 def check_account(scorer: Scorer, names: list[tuple[int, int]]) -> None:
@@ -294,8 +296,10 @@ def check_account(scorer: Scorer, names: list[tuple[int, int]]) -> None:
 
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.tuples(st.integers(1, 2), st.integers(0, 40)), max_size=80))
-def test_nor_is_any_lost_where_scores_wait_for_later_frames(names: list[tuple[int, int]]) -> None:
-    check_account(Scorer(untrained(TINY_OF["memae"])), names)
+def test_nor_is_any_lost_where_scores_wait_for_later_frames(
+    memae: Scorer, names: list[tuple[int, int]]
+) -> None:
+    check_account(memae, names)
 
 
 @pytest.mark.parametrize("name", sorted(TINY_OF))

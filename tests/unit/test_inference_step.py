@@ -49,11 +49,10 @@ def check_all_batch_sizes(
             assert_row(together, row, alone[row])
 
 
-LONG_BF16 = pytest.param("bf16", marks=[pytest.mark.long, pytest.mark.timeout(900)])
-"""Minutes on a CPU that does not compute in bf16."""
+LONG = [pytest.mark.long, pytest.mark.timeout(900)]
 
 
-@pytest.mark.parametrize("precision", ["fp32", LONG_BF16])
+@pytest.mark.parametrize("precision", ["fp32", pytest.param("bf16", marks=LONG)])
 def test_a_small_model_in_batches_of_1_to_8(precision: Precision) -> None:
     # Width and size as shipped: where channels are no multiple of 8, or a layer holds fewer than
     # 20,480 numbers, torch takes another convolution for other batches, and the last bits differ.
@@ -63,7 +62,9 @@ def test_a_small_model_in_batches_of_1_to_8(precision: Precision) -> None:
 
 
 @pytest.mark.footage
-@pytest.mark.parametrize("precision", ["fp32", LONG_BF16])
+@pytest.mark.long
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_the_full_network_in_batches_of_1_to_3(precision: Precision) -> None:
     tensors = reference.filled_weights(reference.figures("mnad_pred"))
     checkpoint = convert({**tensors, "m_items": reference.filled_items(10, 512)}, "reference", {})

@@ -100,22 +100,26 @@ def test_the_old_checkpoint_stays_until_the_new_one_is_done(files: RunFiles) -> 
     assert epoch_in(files.out) == 3
 
 
+def measured() -> Trainer:
+    return Trainer(TINY, replace(OPTIONS, log_every=1), FOOTAGE, Validation(FOOTAGE, TINY, 1))
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> RunFiles:
+    files = RunFiles(tmp_path_factory.mktemp("undisturbed") / "gate.safetensors")
+    run(measured(), files)
+    return files
+
+
 @pytest.mark.parametrize("stop_after", [1, 3, 5])
 def test_a_stopped_run_ends_with_the_files_of_an_undisturbed_one(
-    tmp_path: Path, stop_after: int
+    files: RunFiles, undisturbed: RunFiles, stop_after: int
 ) -> None:
-    def trainer() -> Trainer:
-        return Trainer(TINY, replace(OPTIONS, log_every=1), FOOTAGE, Validation(FOOTAGE, TINY, 1))
-
-    undisturbed, stopped = (
-        RunFiles(tmp_path / "one" / "gate.safetensors"),
-        RunFiles(tmp_path / "other" / "gate.safetensors"),
-    )
-    run(trainer(), undisturbed)
+    stopped = files
     steps = iter(range(100))
     with pytest.raises(StoppedError):
-        run(trainer(), stopped, should_stop=lambda: next(steps) >= stop_after)
-    assert run(trainer(), stopped)
+        run(measured(), stopped, should_stop=lambda: next(steps) >= stop_after)
+    assert run(measured(), stopped)
     assert left(stopped) == left(undisturbed)
     for name in left(stopped):
         assert (stopped.out.parent / name).read_bytes() == (
