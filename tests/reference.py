@@ -6,6 +6,7 @@ Fill weights as the authors' run did, and compare a tensor with its figures.
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -69,9 +70,17 @@ def filled_items(items: int, dim: int) -> Tensor:
     )
 
 
+@lru_cache(maxsize=2)
+def whole_clip(name: str) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    """Return a Ped2 clip at 256x256, (N, 256, 256, 3) uint8; nobody may write into it."""
+    frames = read_clip(SHARED / "data" / "ped2" / f"{name}.mp4", Preprocess())
+    frames.setflags(write=False)
+    return frames
+
+
 def clip(name: str, first: int, length: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """Return frames of a Ped2 clip at 256x256, (length, 256, 256, 3) uint8."""
-    return read_clip(SHARED / "data" / "ped2" / f"{name}.mp4", Preprocess())[first : first + length]
+    """Return a copy of frames of a Ped2 clip at 256x256, (length, 256, 256, 3) uint8."""
+    return whole_clip(name)[first : first + length].copy()
 
 
 def assert_tensor(tensor: Tensor, expected: dict[str, Any], tolerance: float = 1e-4) -> None:

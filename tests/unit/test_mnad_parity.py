@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from lookout.models import memory
 from lookout.models.arrays import Pixels
@@ -36,9 +37,16 @@ def figures(name: str) -> dict[str, Any]:
     return reference.figures(name.replace("-", "_"))
 
 
+@pytest.fixture(scope="module")
+def weights(figures: dict[str, Any]) -> dict[str, Tensor]:
+    return reference.filled_weights(figures)
+
+
 @pytest.fixture
-def checkpoint(name: str, figures: dict[str, Any]) -> Checkpoint:
-    tensors, items = reference.filled_weights(figures), reference.filled_items(10, 512)
+def checkpoint(name: str, weights: dict[str, Tensor]) -> Checkpoint:
+    """A copy of its own for each test: training moves the weights."""
+    tensors = {key: tensor.clone() for key, tensor in weights.items()}
+    items = reference.filled_items(10, 512)
     if name == PRED:
         return convert({**tensors, "m_items": items}, "reference", {})
     config = make_config(name, {})
