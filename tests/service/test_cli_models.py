@@ -19,7 +19,7 @@ from tests.cli import evaluated, lookout
 from tests.clips import write_clip
 from tests.tiny import TINY_OF, tiny_checkpoint, write_overflowing, write_tiny
 
-SMALL = ["--width", "6", "--size", "32", "--epochs", "2", "--seed", "3"]
+SMALL = ["--width", "6", "--size", "32", "--epochs", "1", "--seed", "3"]
 
 
 def test_calibrate_stores_the_bounds_and_evaluate_uses_them(
