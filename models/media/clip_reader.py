@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import av.error
+import numpy as np
 
 from lookout.models.arrays import Pixels
 from lookout.models.errors import CutOffError, VideoError
@@ -29,7 +30,10 @@ OnFrame = Callable[[Pixels], None]
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """A video in parts, cut where frames are missing: no part continues the one before."""
+    """A video in parts, cut where frames are missing or pictures change their size.
+
+    No part continues the one before.
+    """
 
     parts: list[Pixels]  # (N, height_px, width_px, 3) uint8 RGB each
     damaged: int  # packets and pictures
@@ -51,7 +55,9 @@ def read_clip(path: Path, preprocess: Preprocess, on_frame: OnFrame = lambda _: 
     """
     recording = read_parts(path, preprocess, on_frame)
     recording.require_undamaged(path.name)
-    return recording.parts[0]
+    if len(recording.parts) == 1:
+        return recording.parts[0]
+    return np.concatenate(recording.parts)
 
 
 def read_parts(
@@ -62,6 +68,7 @@ def read_parts(
 ) -> Recording:
     """Return a clip that may be damaged; damage is passed over, and the clip cut there.
 
+    It is also cut where pictures change their size, as a camera begins another session there.
     sample_fps: keep so many frames a second, as for a camera, and cut where the clock jumps; None
     keeps all. Raises VideoError where the file cannot be read, or holds no frame.
     """
@@ -70,6 +77,7 @@ def read_parts(
     ends: list[str] = []
     last_s = 0.0
     cut = True
+    shape = None
     with open_video(path) as container, named_errors(path):
         timeline = Timeline(usual_step_s(container))
         sampler = Sampler(sample_fps)
@@ -78,6 +86,8 @@ def read_parts(
             missing = round((at_s - last_s) / timeline.step_s) - 1
             cut |= damage.end_stretch(missing)
             cut |= timeline.jumped and sample_fps is not None
+            cut |= picture.rgb.shape != shape
+            shape = picture.rgb.shape
             last_s = at_s
             if not sampler.keeps(at_s):
                 continue

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ import av.error
 import av.logging
 from av.stream import Disposition
 
+from lookout.models.arrays import Pixels
 from lookout.models.errors import VideoError
 from lookout.models.media.ending import opens_cut_off
 
@@ -49,6 +50,7 @@ MAX_FPS = 1000.0
 
 LISTS = frozenset({"hls", "dash", "concat", "sdp", "webm_dash_manifest", "rtsp"})
 NO_TRACK = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.dependent
+_CROPPING = re.compile(r"(?m)^ +Frame Cropping: (\d+)/(\d+)/(\d+)/(\d+)$")
 _CODEC = re.compile(r"\(Video: (?:none \()?([^,(/)]+)")
 
 
@@ -134,6 +136,28 @@ def video_stream(container: av.container.InputContainer) -> Any:
         raise VideoError(f"its video is of a kind that cannot be decoded here{notes}")
     defaults = [stream for stream in decodable if stream.disposition & Disposition.default]
     return (defaults or decodable)[0]
+
+
+def shown_part(container: av.container.InputContainer, stream: Any) -> Callable[[Pixels], Pixels]:
+    """Return a function that cuts from a decoded picture of a track the part that is to be shown.
+
+    Matroska (PixelCrop) and mov (clap) may say which part; PyAV has it in a text alone. A cut that
+    leaves nothing is none.
+    """
+    if container.format.name == "rtsp":  # no container
+        return lambda rgb: rgb
+    with captured_log(av.logging.INFO):
+        text: str = container.dumps_format()  # type: ignore[attr-defined]
+    own_text = text.partition(f"Stream #0:{stream.index}")[2]
+    found = _CROPPING.search(own_text.partition("  Stream #")[0])
+    left, right, top, bottom = map(int, found.groups()) if found else (0, 0, 0, 0)
+
+    def cut(rgb: Pixels) -> Pixels:
+        height_px, width_px, _ = rgb.shape
+        part = rgb[top : max(0, height_px - bottom), left : max(0, width_px - right)]
+        return part if part.size else rgb
+
+    return cut
 
 
 def cut_note(path: Path) -> str:

@@ -6,7 +6,7 @@ import contextlib
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from av.sidedata.sidedata import SideDataContainer
 
 from lookout.models.arrays import Pixels
 from lookout.models.errors import CutOffError, NoPictureError, VideoError
-from lookout.models.media.container import video_stream
+from lookout.models.media.container import shown_part, video_stream
 from lookout.models.media.ending import is_cut_off
 
 BROKEN_IN_A_ROW = 100  # packets that cannot be decoded before a file counts as broken
@@ -39,6 +39,39 @@ class Picture:
 
 
 @dataclass(slots=True)
+class SuspectPackets:
+    """The latest packets of which some may be missing: their pictures may be half guessed."""
+
+    _from_pts: int = 0  # their pictures have time stamps from here …
+    _to_pts: int = 0  # … to here
+    _awaited: int = 0  # pictures among which theirs come; 0: none is suspect
+    _has_held: bool = False  # one of theirs has come
+
+    def add(self, packet: Any) -> None:
+        """Take note of a suspect packet, in the order of decoding."""
+        stamps = [stamp for stamp in (packet.dts, packet.pts) if stamp is not None] or [0]
+        if self._awaited:
+            stamps += [self._from_pts, self._to_pts]
+        self._from_pts = min(stamps)
+        self._to_pts = max(stamps)
+        self._awaited = TAINTED
+        self._has_held = False
+
+    def hold(self, frame: Any) -> bool:
+        """Return whether a picture is of a suspect packet, or was decoded between two of them."""
+        if not self._awaited:
+            return False
+        self._awaited -= 1
+        if frame.pts is None:
+            return True
+        is_held = bool(self._from_pts <= frame.pts <= self._to_pts)
+        if not is_held and (self._has_held or frame.pts > self._to_pts):
+            self._awaited = 0
+        self._has_held |= is_held
+        return is_held
+
+
+@dataclass(slots=True)
 class DamageFilter:
     """Tells whole pictures from damaged ones.
 
@@ -48,9 +81,14 @@ class DamageFilter:
 
     packets_lost: Callable[[], bool]  # were packets lost on the way since the last call?
     reorders: bool = False  # pictures from before a damaged packet may come after it, keyframes too
+    _suspects: SuspectPackets = field(default_factory=SuspectPackets)
     _has_picture: bool = False  # before the first one a decoder waits for a keyframe by itself
     _torn: int = 0  # pictures that are still to be refused, keyframe or not
     _tainted: int = 0  # pictures that are still to be refused, up to a keyframe
+
+    def packet_suspect(self, packet: Any) -> None:
+        """Take note of an av.Packet that is about to be decoded, though some of it is missing."""
+        self._suspects.add(packet)
 
     def packet_failed(self) -> None:
         """Take note of a packet that could not be decoded."""
@@ -64,7 +102,7 @@ class DamageFilter:
         if self.packets_lost():
             self._torn = TORN
             self._tainted = TAINTED
-        if frame.is_corrupt:
+        if frame.is_corrupt or self._suspects.hold(frame):
             self._tainted = TAINTED
         elif frame.key_frame and not self._torn:
             self._tainted = 0
@@ -108,7 +146,11 @@ def pictures(
     last_s = 0.0
     limit = math.inf if live else BROKEN_IN_A_ROW
     waits_for = TAINTED if stream.codec_context.name in UNWAITING else 0
-    for frames in decoded_packets(container, stream, on_broken_packet, limit):
+    shown = shown_part(container, stream)
+    packets = decoded_packets(
+        container, stream, damage.packet_suspect, on_broken_packet, limit, live=live
+    )
+    for frames in packets:
         for frame in frames:
             waits_for = 0 if frame.key_frame else max(0, waits_for - 1)
             if waits_for:
@@ -118,7 +160,7 @@ def pictures(
                 # (yuvj420p, as Ped2's) exactly.
                 rgb = np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
                 last_s = frame.time if frame.time is not None else last_s
-                yield Picture(frame.time, np.ascontiguousarray(turned(rgb, frame)))
+                yield Picture(frame.time, np.ascontiguousarray(turned(shown(rgb), frame)))
                 since_s = time.monotonic()  # the consumer's time is not the stream's silence
             else:
                 on_damage()
@@ -136,8 +178,11 @@ def pictures(
 def decoded_packets(
     container: av.container.InputContainer,
     stream: Any,
+    on_suspect: Callable[[Any], None],
     on_broken: Callable[[], None],
     max_broken: float,
+    *,
+    live: bool,
 ) -> Iterator[list[Any]]:
     """Yield the frames of each packet: one, several or none.
 
@@ -147,7 +192,9 @@ def decoded_packets(
     """
     broken_in_a_row = 0
     try:
-        for packet in container.demux(stream):
+        for packet, is_suspect in checked_packets(container.demux(stream), live=live):
+            if is_suspect:
+                on_suspect(packet)
             try:
                 frames = packet.decode()
             except av.error.InvalidDataError as error:
@@ -168,6 +215,40 @@ def decoded_packets(
         if held_back:
             yield held_back
         raise
+
+
+def checked_packets(packets: Iterator[Any], *, live: bool) -> Iterator[tuple[Any, bool]]:
+    """Yield each av.Packet, and whether some of it may be missing.
+
+    libav marks those of a transport stream whose counters tell of a loss, and the last one of a
+    file that ends in it. Where it splits a stream into packets itself, the mark is on the packet
+    before: the one behind a mark is suspect, too. Of a file, what follows is waited for: where time
+    goes back to a keyframe, two streams were joined, and their counters tell of nothing.
+    """
+    waiting: list[Any] = []  # marked ones, and the one behind them
+    was_marked = False
+    try:
+        for packet in packets:
+            is_suspect = bool(packet.size) and (packet.is_corrupt or was_marked)
+            was_marked = packet.is_corrupt
+            if live:
+                yield packet, is_suspect
+                continue
+            if is_suspect and len(waiting) < TAINTED:
+                waiting.append(packet)
+                continue
+            is_joint = bool(waiting) and packet.is_keyframe and goes_back(waiting[-1], packet)
+            yield from ((one, not is_joint) for one in waiting)
+            waiting = []
+            yield packet, is_suspect
+    except av.error.FFmpegError:
+        yield from ((one, True) for one in waiting)
+        raise
+
+
+def goes_back(before: Any, packet: Any) -> bool:
+    """Return whether a packet is to be decoded at an earlier time than the one before it."""
+    return before.dts is not None and packet.dts is not None and packet.dts < before.dts
 
 
 def turned(rgb: Pixels, frame: Any) -> Pixels:
