@@ -17,7 +17,7 @@ from collections.abc import Iterable
 from typing import Any, Literal, NamedTuple, cast
 
 import redis
-from redis.exceptions import LockError
+from redis.exceptions import LockError, WatchError
 from redis.lock import Lock
 
 from lookout.service.core.settings import Settings
@@ -74,7 +74,8 @@ class Leases:
     def take(self, camera: str) -> bool:
         """Own the camera from now on.
 
-        Returns False where another worker owns it, or may take it back after a restart of the bus.
+        Returns False where another worker owns it, or may take it back after a restart of the bus,
+        whether `poll` has noticed the restart or not.
         """
         token = uuid.uuid4().hex
         if time.monotonic() < self._wait_until and not self._redis.exists(
@@ -82,13 +83,36 @@ class Leases:
         ):
             return False
         lock = self.new_lock(camera)
-        if not lock.acquire(blocking=False, token=token):
+        if not self._acquire_on_known_bus(lock, token):
             return False
         self._redis.set(keys.owner(self._stage, camera), token)
         with self._mutex:
             self._locks[camera] = lock
             self._lost.discard(camera)
         return True
+
+    def _acquire_on_known_bus(self, lock: Lock, token: str) -> bool:
+        """Acquire a lease in one step with a look at the bus's name.
+
+        On a bus that was restarted since the last `poll`, every camera looks free. To take one and
+        give it back would be enough for its owner to find it lost.
+        """
+        if self._bus_name is None or isinstance(self._redis, Cluster):
+            return bool(lock.acquire(blocking=False, token=token))
+        pipe: Any
+        with self._redis.pipeline() as pipe:
+            pipe.watch(keys.BUS_NAME)
+            if cast(bytes | None, pipe.get(keys.BUS_NAME)) != self._bus_name:
+                return False
+            pipe.multi()
+            pipe.set(lock.name, token, nx=True, px=int(self.lease_s * 1000))
+            try:
+                (is_ours,) = pipe.execute()
+            except WatchError:
+                return False
+        if is_ours:
+            lock.local.token = token.encode()
+        return bool(is_ours)
 
     def release(self, camera: str) -> None:
         """Give the camera back; the next worker that asks gets it. Never raises UNAVAILABLE."""

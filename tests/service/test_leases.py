@@ -143,6 +143,25 @@ class MeetsAtOwner(redis.Redis):
         return super().get(name)
 
 
+@pytest.mark.parametrize("named_again", [False, True])
+def test_on_a_bus_that_was_emptied_since_the_last_look_no_camera_is_free(
+    client: redis.Redis, worker: Callable[[], Leases], named_again: bool
+) -> None:
+    """Nor is it taken and given back: its owner would find it lost."""
+    owner, other = worker(), worker()
+    owner.poll()
+    other.poll()
+    assert owner.take("a")
+    lose_everything(client)
+    if named_again:
+        owner.poll()
+    assert not other.take("a")
+    assert not client.exists(keys.lease("inference", "a"))
+    assert owner.renew("a") == "regained"
+    assert other.poll().bus_restarted
+    assert not other.take("b"), "before the life of a lease is over"
+
+
 def test_worker_and_renewing_thread_may_both_take_a_lease_back(urls: Urls) -> None:
     """The second of the two must not give up what the first has regained."""
     client = MeetsAtOwner(unix_socket_path=urls.bus.removeprefix("unix://"), protocol=2)
