@@ -48,6 +48,12 @@ class Header:
     content_sha256: str | None = None  # of all that decides a score; None: of an older version
     fps: float | None = None  # frames a second of the footage that it was trained on; None: unknown
 
+    @property
+    def learned_camera(self) -> str | None:
+        """The camera that learned it in place; None for a general one."""
+        learned = self.provenance.get("learned")
+        return learned.get("camera") if isinstance(learned, dict) else None
+
     def metadata(self) -> dict[str, str]:
         """Return the header as safetensors keeps it: strings only."""
         stored = asdict(self)

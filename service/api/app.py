@@ -12,6 +12,7 @@ from lookout.service.api import (
     cameras,
     checkpoints,
     health,
+    jobs,
     openapi,
     page,
     problems,
@@ -77,6 +78,7 @@ def create_app(settings: Settings, bus: Bus, store: Store) -> FastAPI:
         scores.router,
         alerts.router,
         checkpoints.router,
+        jobs.router,
         login.logins_router,
     ):
         app.include_router(router, prefix=API, dependencies=TOKEN_SCHEMES)

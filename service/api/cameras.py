@@ -16,11 +16,9 @@ from lookout.service.api.views import CameraList, CameraView, EventList, EventVi
 from lookout.service.core import urls
 from lookout.service.core.camera import Camera, CameraChange, CameraSpec
 from lookout.service.core.errors import ConflictError, NotFoundError, RequestError
+from lookout.service.storage.camera_changes import replace_camera
 
 router = APIRouter(prefix="/cameras", tags=["cameras"], route_class=JsonRoute)
-
-RELEARN = {"url", "model", "calibration", "memory"}
-"""A change of one of these makes what was learned worthless."""
 
 CONFLICT: dict[int | str, dict[str, Any]] = {409: {}}  # openapi.py describes it
 NEW_EXAMPLES: dict[str, Any] = {
@@ -120,7 +118,7 @@ def change_camera(
 ) -> CameraView:
     """Change a camera and restart it; `{"enabled": true}` plays a file that has ended again.
 
-    A change of `alert` alone does not restart it.
+    A change of `alert` or `learning` alone does not restart it.
     """
     before = services.store.camera(camera)
     try:
@@ -130,11 +128,7 @@ def change_camera(
     if new == before:
         return view_now(services, before)
     check_change(services, before, new)
-    services.store.replace_camera(new, before)
-    if new.revision != before.revision:
-        if any(getattr(before, name) != getattr(new, name) for name in RELEARN):
-            services.store.forget_snapshot(camera)
-        services.bus.forget_reports(camera)
+    replace_camera(services.bus, services.store, before, new)
     return view_now(services, new)
 
 

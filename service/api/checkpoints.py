@@ -32,14 +32,17 @@ def choose_model(
 ) -> str:
     """Return the checkpoint's name: the one asked for, or the only one.
 
+    Those that a camera has learned are for that camera, and do not count as the only one.
+
     Raises RequestError, with what is available, where it cannot be used.
     """
     known = find_checkpoints(*folders)
     names = ", ".join(known) or "none"
     if name is None:
-        if len(known) != 1:
+        general = {one: path for one, path in known.items() if not is_learned(path)}
+        if len(general) != 1:
             raise RequestError(f"name a model; available: {names}")
-        (name,) = known
+        (name,) = general
     if name not in known:
         raise RequestError(f"there is no model {name!r}; available: {names}")
     try:
@@ -61,6 +64,14 @@ def choose_model(
             'use "calibration": "learn", or calibrate it again'
         )
     return name
+
+
+def is_learned(path: Path) -> bool:
+    """Tell whether a checkpoint is a camera's own; a damaged one is not."""
+    try:
+        return read_header(path).learned_camera is not None
+    except CheckpointError:
+        return False
 
 
 def trained_fps(folders: Sequence[Path], name: str) -> float | None:

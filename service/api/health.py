@@ -12,7 +12,7 @@ from lookout.service.api.auth.token import TOKEN_SCHEMES
 from lookout.service.api.dependencies import ServicesDep
 from lookout.service.api.problems import problem
 from lookout.service.api.views import Health
-from lookout.service.core.stages import REPORTING_NAMES
+from lookout.service.core.stages import REQUIRED_NAMES
 from lookout.service.storage.redis.connect import UNAVAILABLE
 
 router = APIRouter(tags=["health"])
@@ -28,14 +28,14 @@ async def healthz() -> Health:
     "/readyz", response_model=Health, responses={503: {"description": "something is missing"}}
 )
 def readyz(services: ServicesDep) -> Health | Response:
-    """200 when both servers answer and every stage has a worker; else 503 and what is missing."""
+    """200 when both servers answer and every required stage has a worker; else 503 and the rest."""
     missing = [
         server
         for server, ask in (("bus", services.bus.ping), ("store", services.store.ping))
         if not is_up(ask)
     ]
     if "bus" not in missing:
-        missing += [name for name in REPORTING_NAMES if not services.bus.has_workers(name)]
+        missing += [name for name in REQUIRED_NAMES if not services.bus.has_workers(name)]
     if missing:
         return problem(503, f"not ready, missing: {', '.join(missing)}", missing=missing)
     return Health()

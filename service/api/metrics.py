@@ -234,6 +234,12 @@ def counter_families(seen: Mapping[str, Overview]) -> Families:
         for what in metrics.DECISIONS
     }
     yield family(metrics.MEMORY, decided)
+    footage = {
+        (name, what): counters.get(f"learning_{what}", 0)
+        for name, counters in counted.items()
+        for what in metrics.FOOTAGE
+    }
+    yield family(metrics.LEARNING_FRAMES, footage)
     yield histogram_family(
         metrics.LATENCY, {(name,): counters for name, counters in counted.items()}
     )

@@ -13,6 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
 from lookout.models.input_spec import Memory
 from lookout.service.api.camera_status import Beats, status
 from lookout.service.core.camera import Camera, CameraSpec, camera_example
+from lookout.service.core.jobs import LearningJob
 from lookout.service.core.messages import Alert, AlertState, CameraEvent, CameraStatus, Score
 from lookout.service.core.metrics import REASONS
 from lookout.service.core.stages import INFERENCE, INGEST
@@ -150,7 +151,7 @@ class MessageView(BaseModel):
     """A view whose fields have the names of its message's fields."""
 
     @classmethod
-    def of(cls, message: Score | Alert | CameraEvent) -> Self:
+    def of(cls, message: Score | Alert | CameraEvent | LearningJob) -> Self:
         return cls.model_validate(message, from_attributes=True)
 
 

@@ -30,6 +30,7 @@ Calibration = Literal["learn", "model"]
 Transport = Literal["tcp", "udp"]
 MemoryMode = Literal["paper", "guarded"]
 ScoreScheme = Literal["paper", "local"]
+Learning = Literal["off", "record", "auto"]
 
 CameraId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 ModelName = Annotated[str, Field(max_length=255)]
@@ -161,6 +162,13 @@ class CameraSpec(BaseModel):
         "that lasts",
         examples=["paper"],
     )
+    learning: Learning = Field(
+        default="off",
+        title="Learning",
+        description="`record`: keep normal footage to train on; `auto`: and train on it once there "
+        "is enough, see [learning.md](learning.md)",
+        examples=["off"],
+    )
     enabled: bool = Field(
         default=True, title="Enabled", description="`false` pauses the camera", examples=[True]
     )
@@ -188,6 +196,10 @@ class CameraSpec(BaseModel):
         return self
 
 
+UNSCORED = {"alert", "learning"}
+"""Fields that neither ingest nor inference reads."""
+
+
 class Camera(CameraSpec):
     """A camera as the store keeps it. Its url holds the password: log and answer with urls.mask."""
 
@@ -195,7 +207,7 @@ class Camera(CameraSpec):
     url: str = Field(repr=False)  # of any length, unlike one that is asked for
     model: str
     created_at: float
-    # +1 with each change but one of `alert`: ingest and inference restart the camera.
+    # +1 with each change but those of UNSCORED: ingest and inference restart the camera.
     revision: int
     unreadable: str | None = None  # why its url lacks its password; never stored
 
@@ -220,8 +232,8 @@ class Camera(CameraSpec):
     def changed(self, change: BaseModel) -> Camera:
         """Return this camera with the fields that `change` sets, and its next revision.
 
-        Nested settings are merged. A change of `alert` alone keeps the revision: alerting follows
-        it without a restart of the camera.
+        Nested settings are merged. A change of UNSCORED fields alone keeps the revision: their
+        stages follow them without a restart of the camera.
         Raises pydantic.ValidationError where the result breaks a cross-field check.
         """
         given = change.model_dump(exclude_unset=True)
@@ -230,7 +242,7 @@ class Camera(CameraSpec):
             fields[name] = fields[name] | value if isinstance(value, dict) else value
         if "url" in given:
             fields["unreadable"] = None
-        if given.keys() - {"alert"}:
+        if given.keys() - UNSCORED:
             fields["revision"] += 1
         return Camera.model_validate(fields)
 

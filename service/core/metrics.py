@@ -31,6 +31,7 @@ REASONS = (
 REFUSALS = ("missing", "wrong", "lapsed")
 OTHER = "other"  # a reason that this version does not know
 DECISIONS = ("updated", "kept")
+FOOTAGE = ("recorded", "thinned", "excluded", "missed")
 RESULTS = ("delivered", "failed")
 SERVERS = ("bus", "store")
 
@@ -39,6 +40,7 @@ LABELS: Mapping[str, str] = {
     "reason": ", ".join((*REASONS, OTHER)),
     "refusal": ", ".join(REFUSALS),
     "decision": ", ".join(DECISIONS),
+    "footage": ", ".join(FOOTAGE),
     "state": ", ".join(CameraStatus),
     "server": ", ".join(SERVERS),
     "stage": ", ".join(REPORTING_NAMES),
@@ -193,6 +195,12 @@ MEMORY = Metric(
     "What the gate decided about the memory.",
     ("camera", "decision"),
 )
+LEARNING_FRAMES = Metric(
+    "lookout_learning_frames_total",
+    "counter",
+    "Frames that learning recorded, thinned out, left out as not normal, or came too late for.",
+    ("camera", "footage"),
+)
 DRIFT = Metric(
     "lookout_memory_drift",
     "gauge",
@@ -262,6 +270,7 @@ ALL: Mapping[str, tuple[Metric, ...]] = {
         SCORE_PEAK,
         LATENCY,
         MEMORY,
+        LEARNING_FRAMES,
         DRIFT,
         ROLLBACKS,
         ALERTS,

@@ -202,6 +202,9 @@ class Settings(BaseSettings):
     alerting_workers: int = Field(
         default=1, ge=1, le=64, description="processes that `serve` starts for this stage"
     )
+    learning_workers: int = Field(
+        default=1, ge=0, le=64, description="processes that `serve` starts for this stage; 0: none"
+    )
     lease_s: float = Field(
         default=3.0, ge=0.5, le=60, description="a worker silent for so long loses its cameras"
     )
@@ -260,6 +263,37 @@ class Settings(BaseSettings):
     )
     learn_frames: int = Field(
         default=300, ge=20, description="scored frames that a camera learns its bounds from"
+    )
+
+    # Learning: footage of the cameras, and training on it
+    learning_camera_mb: int = Field(
+        default=256, ge=1, description="footage that is kept of a camera; the least diverse drops"
+    )
+    learning_total_mb: int = Field(
+        default=4096, ge=1, description="footage of all cameras of this data folder, shared equally"
+    )
+    learning_free_mb: int = Field(
+        default=1024, ge=0, description="free disk below which nothing is recorded"
+    )
+    learning_days: float = Field(
+        default=7.0, gt=0, le=3650, description="footage older than this drops"
+    )
+    learning_footage_s: float = Field(
+        default=300.0, ge=1, le=86_400, description="seconds of footage that a training waits for"
+    )
+    learning_wait_h: float = Field(
+        default=24.0, gt=0, le=8760, description="a job that has not enough footage by then fails"
+    )
+    learning_minutes: float = Field(
+        default=10.0,
+        gt=0,
+        le=10_080,
+        description="of training, counted in seconds of its one CPU thread",
+    )
+    learning_pause_s: float = Field(
+        default=1.0,
+        ge=0.1,
+        description="training pauses while a live camera's scores come later than this",
     )
 
     # Alerts: threshold with hysteresis and a minimum duration, on the live value

@@ -9,6 +9,7 @@ hold the deployment files against this list.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +19,8 @@ class Stage:
     name: as it stands in commands, labels and images.
     module: imported only when the stage runs; it has `run(settings, stop)`.
     summary: one line for the command's help.
-    needs_engine: it imports torch (the package's extra `engine`).
+    extra: of the package, that it needs: `engine` is torch, `train` is what training needs too.
+    is_optional: scores and alerts go on without it, so that /readyz does not ask for it.
     reports_on_bus: its workers send heartbeats to the bus. The API answers for itself over HTTP.
     shares_cameras: its workers divide the cameras among themselves, so there may be several.
     """
@@ -26,7 +28,8 @@ class Stage:
     name: str
     module: str
     summary: str
-    needs_engine: bool = False
+    extra: Literal["engine", "train"] | None = None
+    is_optional: bool = False
     reports_on_bus: bool = True
     shares_cameras: bool = True
 
@@ -41,9 +44,16 @@ INFERENCE = Stage(
     "inference",
     "lookout.service.inference.worker",
     "Score the frames on the bus.",
-    needs_engine=True,
+    extra="engine",
 )
 ALERTING = Stage("alerting", "lookout.service.alerting.worker", "Turn scores into alerts.")
+LEARNING = Stage(
+    "learning",
+    "lookout.service.learning.worker",
+    "Record normal footage of the cameras, and train on it.",
+    extra="train",
+    is_optional=True,
+)
 API = Stage(
     "api",
     "lookout.service.api.worker",
@@ -52,12 +62,16 @@ API = Stage(
     shares_cameras=False,
 )
 
-STAGES = (INGEST, INFERENCE, ALERTING, API)
-"""In the order of a frame's path."""
+STAGES = (INGEST, INFERENCE, ALERTING, LEARNING, API)
+"""In the order of a frame's path; `learning` follows beside it."""
 
 NAMES = tuple(stage.name for stage in STAGES)
 REPORTING_NAMES = tuple(stage.name for stage in STAGES if stage.reports_on_bus)
 """The stages that have heartbeats, worker metrics and counters on the bus."""
+REQUIRED_NAMES = tuple(
+    stage.name for stage in STAGES if stage.reports_on_bus and not stage.is_optional
+)
+"""Those of them without which the service is not ready."""
 
 RENAMED_COMMANDS = {"infer": INFERENCE, "alert": ALERTING}
 """Commands of version 0.1 and their stage. They work for one more release."""

@@ -249,7 +249,7 @@ def test_a_signal_ends_every_process_in_time(
 ) -> None:
     watch_the_clip(service, home)
     processes = tree(service)
-    assert len(processes) >= 1 + 2 + 4 + 1  # serve, two Redis, four stages, a decoder
+    assert len(processes) >= 1 + 2 + 5 + 1  # serve, two Redis, five stages, a decoder
     began = time.monotonic()
     end(service)
     assert service.process.wait(STOP_LIMIT_S) == 0

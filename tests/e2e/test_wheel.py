@@ -142,7 +142,7 @@ def test_the_demo_scores_beside_hostile_modules_and_ends(
         main = psutil.Process(process.pid)
         processes = [main, *main.children(recursive=True)]
         ours = [one.cmdline() for one in processes if "lookout" in one.cmdline()]
-        assert len(ours) == 4  # the stages
+        assert len(ours) == 5  # the stages
         assert {words[0] for words in ours} == {str(installed.python)}
         os.killpg(process.pid, signal.SIGINT)
         assert process.wait(STOP_LIMIT_S) == 0

@@ -82,7 +82,8 @@ def test_every_stage_has_a_deployment(stage: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("stage", "alone"), [("ingest", False), ("inference", False), ("alerting", True)]
+    ("stage", "alone"),
+    [("ingest", False), ("inference", False), ("alerting", True), ("learning", True)],
 )
 def test_two_workers_share_a_stage_where_there_are_leases(stage: str, alone: bool) -> None:
     deployment = objects()["Deployment", f"lookout-{stage}"]
@@ -119,12 +120,14 @@ def test_base_images_are_pinned_and_can_be_replaced() -> None:
     assert foreign - {f"lookout-{name}:{VERSION}" for name in NAMES} == {"redis:7-bookworm"}
 
 
-def test_only_inference_carries_torch_and_nothing_runs_as_root() -> None:
+def test_only_stages_that_need_torch_carry_it_and_nothing_runs_as_root() -> None:
     built = targets()
-    with_engine = [stage.name for stage in STAGES if stage.needs_engine]
-    assert [name for name, text in built.items() if "[engine]" in text] == ["engine"]
-    assert [name for name, text in built.items() if "--from=engine " in text] == with_engine
-    assert "FROM engine " not in DOCKERFILE.read_text()
+    for extra, builder in (("engine", "engine"), ("train", "training")):
+        with_extra = [stage.name for stage in STAGES if stage.extra == extra]
+        assert [name for name, text in built.items() if f"[{extra}]" in text] == [builder]
+        copied = [name for name, text in built.items() if f"--from={builder} " in text]
+        assert copied == with_extra
+        assert f"FROM {builder} " not in DOCKERFILE.read_text()
     assert {name for name, text in built.items() if "USER 10001" in text} == {"light", "camera"}
     assert not [name for name, text in built.items() if "USER root" in text or "USER 0" in text]
     from_light = set(re.findall(r"^FROM light AS (\w+)$", DOCKERFILE.read_text(), re.MULTILINE))
@@ -143,7 +146,10 @@ def test_no_file_names_a_stage_that_is_not_there() -> None:
     deployments = {name for kind, name in objects() if kind == "Deployment"} - {"any"}
     assert deployments == {"lookout-bus", *(f"lookout-{name}" for name in NAMES)}
     budgets = {name for kind, name in objects() if kind == "PodDisruptionBudget"}
-    assert budgets == {f"lookout-{name}" for name in NAMES} - {"lookout-alerting"}
+    assert budgets == {f"lookout-{name}" for name in NAMES} - {
+        "lookout-alerting",
+        "lookout-learning",
+    }
     for path in (DOCKERFILE, COMPOSE, *sorted((ROOT / "k8s").rglob("*.yaml"))):
         checked = re.findall(r'"/srv/health.py", "(\w+)"', path.read_text())
         assert set(checked) <= set(NAMES), path

@@ -85,6 +85,7 @@ def test_only_metrics_that_exist_are_asked_for_and_hardly_one_is_left_out() -> N
     assert set(told.values()) - {told[name] for name in asked} == {
         metrics.BROKEN.name,
         metrics.BUS_RESTART.name,
+        metrics.LEARNING_FRAMES.name,
         metrics.WINDOW.name,
     }
 

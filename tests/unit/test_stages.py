@@ -13,15 +13,23 @@ from lookout.service.cli.main import app
 from lookout.service.core import metrics
 from lookout.service.core.errors import SettingsError
 from lookout.service.core.settings import RENAMED, Settings, load_settings, variable_name
-from lookout.service.core.stages import NAMES, RENAMED_COMMANDS, REPORTING_NAMES, STAGES, Stage
+from lookout.service.core.stages import (
+    NAMES,
+    RENAMED_COMMANDS,
+    REPORTING_NAMES,
+    REQUIRED_NAMES,
+    STAGES,
+    Stage,
+)
 from lookout.service.supervisor.supervisor import stages
 
 OLD, NEW = "LOOKOUT_INFER_WORKERS", "LOOKOUT_INFERENCE_WORKERS"
 
 
 def test_the_names_are_the_words_of_the_docs() -> None:
-    assert NAMES == ("ingest", "inference", "alerting", "api")
-    assert REPORTING_NAMES == ("ingest", "inference", "alerting")
+    assert NAMES == ("ingest", "inference", "alerting", "learning", "api")
+    assert REPORTING_NAMES == ("ingest", "inference", "alerting", "learning")
+    assert REQUIRED_NAMES == ("ingest", "inference", "alerting")
 
 
 @pytest.mark.parametrize("stage", STAGES, ids=NAMES)
@@ -40,11 +48,12 @@ def test_every_setting_of_workers_is_a_stages() -> None:
 
 def test_serve_starts_as_many_workers_as_are_set() -> None:
     full = Settings(ingest_workers=2, inference_workers=3)
-    assert stages(full) == [*["ingest"] * 2, *["inference"] * 3, "alerting", "api"]
+    assert stages(full) == [*["ingest"] * 2, *["inference"] * 3, "alerting", "learning", "api"]
+    assert "learning" not in stages(Settings(learning_workers=0))
 
 
 def test_metric_labels_are_the_stages_that_report() -> None:
-    assert metrics.LABELS["stage"] == "ingest, inference, alerting"
+    assert metrics.LABELS["stage"] == "ingest, inference, alerting, learning"
 
 
 @pytest.mark.parametrize(("old", "stage"), RENAMED_COMMANDS.items(), ids=RENAMED_COMMANDS)

@@ -135,6 +135,16 @@ def alerting(camera: str) -> str:
     return f"alerting:{{{camera}}}"
 
 
+def jobs(camera: str) -> str:
+    """Hash: job number → job, `last` → number of the last one, `active` → of one not over."""
+    return f"jobs:{{{camera}}}"
+
+
+def former_models(camera: str) -> str:
+    """List: models before each promotion, the newest first."""
+    return f"former_models:{{{camera}}}"
+
+
 def alerting_epoch(camera: str) -> str:
     """String: how often ownership at alerting changed. Stays when the camera is removed, so that
     a late writer stays refused.

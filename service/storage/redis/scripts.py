@@ -317,3 +317,30 @@ return 1
 
 KEYS: events. ARGV: events kept, then the event's fields: 'kind', its kind, 'frame', its frame, …
 """
+
+ADD_JOB = """
+local active = redis.call('HGET', KEYS[1], 'active')
+if active then return -tonumber(active) end
+local number = redis.call('HINCRBY', KEYS[1], 'last', 1)
+redis.call('HSET', KEYS[1], number, ARGV[1], 'active', number)
+redis.call('HDEL', KEYS[1], number - tonumber(ARGV[2]))
+return number
+"""
+"""Add a job and return its number; of a camera with an active one, minus the number of that.
+
+KEYS: jobs. ARGV: job, jobs kept.
+"""
+
+SAVE_JOB = """
+local now = redis.call('HGET', KEYS[1], ARGV[1])
+if not now or cjson.decode(now)['state'] ~= ARGV[3] then return 0 end
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
+if ARGV[4] == '0' and redis.call('HGET', KEYS[1], 'active') == ARGV[1] then
+    redis.call('HDEL', KEYS[1], 'active')
+end
+return 1
+"""
+"""Replace a job. Returns 0 where it is gone or in another state: cancelled, for instance.
+
+KEYS: jobs. ARGV: number, job, state that it is expected in, whether it is active now.
+"""

@@ -9,12 +9,13 @@ from lookout.service.storage.store.alerts import Alerts
 from lookout.service.storage.store.camera_events import CameraEvents
 from lookout.service.storage.store.camera_secrets import CameraSecrets
 from lookout.service.storage.store.cameras import Cameras
+from lookout.service.storage.store.jobs import Jobs
 from lookout.service.storage.store.logins import EndedLogins
 from lookout.service.storage.store.sessions import Sessions
 from lookout.service.storage.store.snapshots import Snapshots
 
 
-class Store(Alerts, CameraEvents, Cameras, EndedLogins, Sessions, Snapshots):
+class Store(Alerts, CameraEvents, Cameras, EndedLogins, Jobs, Sessions, Snapshots):
     """All subjects of the store over one client. Every method may raise one of UNAVAILABLE."""
 
     def __init__(
@@ -30,10 +31,11 @@ class Store(Alerts, CameraEvents, Cameras, EndedLogins, Sessions, Snapshots):
             self._secrets = secrets
 
     def remove_camera(self, camera: str) -> None:
-        """Forget the camera, its events and what it learned; its alerts stay.
+        """Forget the camera, its events, jobs and what it learned; its alerts stay.
 
         Raises NotFoundError.
         """
         self.drop_camera(camera)
         self.forget_snapshot(camera)
+        self.forget_jobs(camera)
         self._redis.delete(keys.alerting(camera), keys.events(camera))

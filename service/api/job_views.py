@@ -1,0 +1,63 @@
+"""The jobs of learning as the API shows them."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+from lookout.service.api.views import MessageView
+from lookout.service.core.jobs import JobState, Promotion
+
+JOB_EXAMPLE: dict[str, JsonValue] = {
+    "id": "gate:1",
+    "camera": "gate",
+    "state": "training",
+    "created_at": 1785000000.0,
+    "changed_at": 1785000420.0,
+    "footage_s": 300.0,
+    "limit_s": 600.0,
+    "promote": "rule",
+    "recorded_s": 301.2,
+    "progress": 0.4,
+    "left_s": 344.0,
+    "paused": False,
+    "reason": "",
+    "started_from": "square",
+    "checkpoint": "",
+    "before": {"psnr_db": 31.2, "auc_percent": 88.4},
+    "after": {"psnr_db": 33.9, "auc_percent": 92.1},
+}
+
+
+class HeldOutView(BaseModel):
+    model_config = ConfigDict(from_attributes=True)
+
+    psnr_db: float = Field(description="mean over held-out normal footage")
+    auc_percent: float | None = Field(
+        description="of made anomalies in it; null where its segments are too short"
+    )
+
+
+class JobView(MessageView):
+    model_config = ConfigDict(json_schema_extra={"examples": [JOB_EXAMPLE]})
+
+    id: str
+    camera: str
+    state: JobState
+    created_at: float
+    changed_at: float = Field(description="when its state began")
+    footage_s: float = Field(description="seconds of footage that training waits for")
+    limit_s: float = Field(description="of training, in seconds of one CPU thread")
+    promote: Promotion
+    recorded_s: float = Field(description="of footage that can be trained on")
+    progress: float = Field(description="of its state, 0 to 1")
+    left_s: float | None = Field(description="of its state, estimated; null while unknown")
+    paused: bool = Field(description="training stands still: live scores come first")
+    reason: str = Field(description="why it waits, failed or is not promoted, in one line")
+    started_from: str = Field(description="name of the checkpoint that training began with")
+    checkpoint: str = Field(description="name of the checkpoint that it wrote")
+    before: HeldOutView | None = Field(description="figures of the checkpoint it started from")
+    after: HeldOutView | None = Field(description="figures of the best one so far")
+
+
+class JobList(BaseModel):
+    items: list[JobView]

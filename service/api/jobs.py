@@ -1,0 +1,115 @@
+"""/jobs: cameras that learn a network of their own."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body
+
+from lookout.service.api.checkpoints import choose_model
+from lookout.service.api.dependencies import Services, ServicesDep
+from lookout.service.api.job_views import JobList, JobView
+from lookout.service.api.json_body import JsonRoute
+from lookout.service.api.views import CameraView, camera_views
+from lookout.service.core.errors import ConflictError
+from lookout.service.core.jobs import LearningJob, LearnRequest
+from lookout.service.core.stages import LEARNING
+from lookout.service.storage.camera_changes import promote, roll_back
+
+router = APIRouter(tags=["jobs"], route_class=JsonRoute)
+
+CONFLICT: dict[int | str, dict[str, Any]] = {409: {}}  # openapi.py describes it
+TRIES = 5
+"""A job changes under a request: so often it is read anew."""
+
+AS_SET = LearnRequest()
+LEARN_EXAMPLES: dict[str, Any] = {
+    "as the settings say": {"value": {}},
+    "a first try": {"value": {"footage_s": 60, "minutes": 1, "promote": "hand"}},
+}
+
+
+@router.post(
+    "/cameras/{camera}/learn", status_code=202, operation_id="learn_camera", responses=CONFLICT
+)
+def learn(
+    camera: str,
+    services: ServicesDep,
+    wanted: Annotated[LearnRequest, Body(openapi_examples=LEARN_EXAMPLES)] = AS_SET,
+) -> JobView:
+    """Train a network of the camera's own, from its present one; 409 names a job under way."""
+    services.store.camera(camera)
+    settings = services.settings
+    now = time.time()
+    job = LearningJob(
+        camera,
+        "queued",
+        now,
+        now,
+        footage_s=wanted.footage_s or settings.learning_footage_s,
+        limit_s=60 * (wanted.minutes or settings.learning_minutes),
+        promote=wanted.promote,
+    )
+    return view(services, services.store.add_job(job))
+
+
+@router.get("/jobs")
+def list_jobs(services: ServicesDep, camera: str | None = None) -> JobList:
+    """Return the jobs of all cameras, or of one, newest first: the last 20 of each."""
+    cameras = [camera] if camera is not None else list(services.store.cameras())
+    jobs = services.store.jobs(cameras)
+    return JobList(items=[view(services, job) for job in jobs])
+
+
+@router.get("/jobs/{job}")
+def get_job(job: str, services: ServicesDep) -> JobView:
+    """Return one job."""
+    return view(services, services.store.job(job))
+
+
+@router.delete("/jobs/{job}", operation_id="cancel_job", responses=CONFLICT)
+def cancel_job(job: str, services: ServicesDep) -> JobView:
+    """Cancel a job that is not over; the camera's model stays."""
+    for _ in range(TRIES):
+        before = services.store.job(job)
+        if not before.is_active:
+            break
+        cancelled = replace(before, state="cancelled", left_s=None, paused=False, reason="")
+        if services.store.save_job(before, cancelled):
+            return view(services, services.store.job(job))
+    raise ConflictError(f"job {job!r} is over: {services.store.job(job).state}")
+
+
+@router.post("/jobs/{job}/promote", operation_id="promote_job", responses=CONFLICT)
+def promote_job(job: str, services: ServicesDep) -> JobView:
+    """Give the camera the checkpoint of a job that has trained it."""
+    before = services.store.job(job)
+    if before.state != "trained":
+        raise ConflictError(f"job {job!r} has no checkpoint that waits: it is {before.state}")
+    camera = services.store.camera(before.camera)
+    folders = services.settings.model_folders
+    choose_model(folders, before.checkpoint, "model", camera.score)
+    promote(services.bus, services.store, before.camera, before.checkpoint)
+    services.store.save_job(before, replace(before, state="promoted", reason="by hand"))
+    return view(services, services.store.job(job))
+
+
+@router.post(
+    "/cameras/{camera}/rollback",
+    tags=["cameras"],
+    operation_id="roll_back_camera",
+    responses=CONFLICT,
+)
+def roll_back_camera(camera: str, services: ServicesDep) -> CameraView:
+    """Give the camera the model that it had before its last promotion."""
+    changed = roll_back(services.bus, services.store, camera)
+    return camera_views(services.bus, [changed])[camera]
+
+
+def view(services: Services, job: LearningJob) -> JobView:
+    """Return a job as it is shown: with a reason, too, where no worker is there for it."""
+    if job.is_active and not services.bus.has_workers(LEARNING.name):
+        job = replace(job, reason="no learning worker is running (LOOKOUT_LEARNING_WORKERS)")
+    return JobView.of(job)

@@ -1,0 +1,107 @@
+"""Jobs of the stage `learning`: a camera's own network, from recording to promotion."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, Field
+
+from lookout.service.core.camera import STRICT
+
+JobState = Literal["queued", "recording", "training", "trained", "promoted", "failed", "cancelled"]
+Promotion = Literal["rule", "hand"]
+
+ACTIVE: frozenset[JobState] = frozenset({"queued", "recording", "training"})
+"""A camera has at most one job in these states. In the others a job is over."""
+
+AUC_TOLERANCE = 0.5
+"""Percentage points by which the AUC of made anomalies may be lower: what a draw of them varies."""
+
+
+class LearnRequest(BaseModel):
+    """The body of a request for a job; each unset field is the setting `LOOKOUT_LEARNING_*`."""
+
+    model_config = STRICT
+
+    footage_s: Annotated[float, Field(ge=1, le=86_400)] | None = Field(
+        default=None, description="seconds of footage to wait for", examples=[300.0]
+    )
+    minutes: Annotated[float, Field(gt=0, le=10_080)] | None = Field(
+        default=None, description="of training, in seconds of one CPU thread", examples=[10.0]
+    )
+    promote: Promotion = Field(
+        default="rule",
+        description="`rule`: the camera takes the new checkpoint if it measures no worse than the "
+        "present one; `hand`: it waits for `POST /jobs/{id}/promote`",
+        examples=["rule"],
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class HeldOut:
+    """Figures of a checkpoint on the job's held-out footage."""
+
+    psnr_db: float
+    auc_percent: float | None  # of made anomalies; None where the clips are too short for any
+
+
+@dataclass(frozen=True, slots=True)
+class LearningJob:
+    """One attempt to learn a camera. Times are UTC seconds since the epoch."""
+
+    camera: str
+    state: JobState
+    created_at: float
+    changed_at: float  # of its state
+    footage_s: float  # that training waits for
+    limit_s: float  # of training
+    promote: Promotion
+    number: int = 0  # counts the jobs of a camera from 1; 0: not in the store yet
+    recorded_s: float = 0.0  # of footage that can be trained on
+    progress: float = 0.0  # of its state, 0 to 1
+    left_s: float | None = None  # of its state, estimated; None: unknown
+    paused: bool = False  # training stands still: live scores come first
+    reason: str = ""  # one line: why it waits, failed or is not promoted
+    started_from: str = ""  # name of the checkpoint that training began with
+    checkpoint: str = ""  # name of the one that it wrote
+    before: HeldOut | None = None  # of the checkpoint that it started from
+    after: HeldOut | None = None  # of the new one, the best so far while it trains
+
+    @property
+    def id(self) -> str:
+        """The camera's id, a colon, and the job's number."""
+        return f"{self.camera}:{self.number}"
+
+    @property
+    def is_active(self) -> bool:
+        """Whether it is not over."""
+        return self.state in ACTIVE
+
+
+def shortfall(before: HeldOut, after: HeldOut) -> str:
+    """Return why a checkpoint is not promoted by rule, in one line; empty where it is.
+
+    It must measure no worse than the one before on the same held-out footage.
+    """
+    if after.psnr_db < before.psnr_db:
+        return (
+            f"held-out PSNR {after.psnr_db:.2f} dB is below the present {before.psnr_db:.2f} dB: "
+            "the present checkpoint stays"
+        )
+    if before.auc_percent is None or after.auc_percent is None:
+        return ""
+    if after.auc_percent < before.auc_percent - AUC_TOLERANCE:
+        return (
+            f"AUC of made anomalies {after.auc_percent:.1f} % is below the present "
+            f"{before.auc_percent:.1f} %: the present checkpoint stays"
+        )
+    return ""
+
+
+@dataclass(frozen=True, slots=True)
+class FormerModel:
+    """A camera's model before a promotion, to go back to."""
+
+    model: str
+    calibration: Literal["learn", "model"]

@@ -1,0 +1,12 @@
+"""The stage `learning`: records normal footage of the cameras, and trains their own networks on it.
+
+- footage: the recorded segments of one camera on the disk, and which of them stay
+- recorder: frames of the bus to segments
+- normality: the periods that are left out: alerts, scene changes, tampering
+- training_files: the files of one job; trainer: its training, in a process of its own
+- training: that process as the stage sees it
+- job: one job, from footage to promotion
+- worker: cameras by lease, their recorders and jobs
+
+The stage imports no torch: the process that trains does.
+"""

@@ -1,0 +1,67 @@
+"""The checkpoints that cameras have learned, in the models folder: `<camera>-<number>`."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import shutil
+from collections.abc import Collection
+from itertools import count
+from pathlib import Path
+
+from lookout.models.checkpoint.header import SUFFIX, find_checkpoints, read_header
+from lookout.models.errors import CheckpointError
+from lookout.models.media.atomic_file import replacing
+from lookout.service.core.jobs import LearningJob
+from lookout.service.core.settings import Settings
+
+KEPT = 3
+"""Learned checkpoints of a camera; older ones are removed, unless a camera needs them."""
+
+
+def install(settings: Settings, path: Path, job: LearningJob, used: Collection[str]) -> str:
+    """Copy a job's checkpoint into the models folder; return its name there.
+
+    Done again it changes nothing. used: names of checkpoints that are not removed. Raises OSError
+    where the folder cannot be written.
+    """
+    known = find_checkpoints(*settings.model_folders)
+    for number in count(job.number):
+        name = f"{job.camera}-{number}"
+        if name not in known:
+            with replacing(settings.model_folders[0] / f"{name}{SUFFIX}") as temporary:
+                shutil.copyfile(path, temporary)
+                temporary.chmod(0o644)  # as every checkpoint: another user's service reads it too
+            break
+        if known[name].read_bytes() == path.read_bytes():
+            break
+    drop_old(settings, job.camera, {*used, name})
+    return name
+
+
+def drop_old(settings: Settings, camera: str, used: Collection[str]) -> None:
+    """Remove a camera's learned checkpoints but the newest KEPT and those in use."""
+    learned = learned_checkpoints(settings, camera)
+    for name in list(learned)[:-KEPT]:
+        if name not in used:
+            with contextlib.suppress(OSError):
+                learned[name].unlink()
+
+
+def learned_checkpoints(settings: Settings, camera: str) -> dict[str, Path]:
+    """Return the checkpoints that a camera has learned, by name, the oldest first."""
+    pattern = re.compile(re.escape(camera) + r"-(\d{1,9})")
+    found = []
+    for name, path in find_checkpoints(settings.model_folders[0]).items():
+        match = pattern.fullmatch(name)
+        if match is not None and is_learned_by(path, camera):
+            found.append((int(match[1]), name, path))
+    return {name: path for _, name, path in sorted(found)}
+
+
+def is_learned_by(path: Path, camera: str) -> bool:
+    """Tell whether a checkpoint's provenance names the camera that it was learned from."""
+    try:
+        return read_header(path).learned_camera == camera
+    except CheckpointError:
+        return False

@@ -1,0 +1,332 @@
+"""One job of a camera: it waits for footage, trains in a process of its own, and is promoted.
+
+Every change goes to the store, from which another worker goes on. What it cannot do ends it with
+one line, and the camera's present model goes on scoring.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from lookout.models.checkpoint.header import find_checkpoints, read_header
+from lookout.models.errors import CheckpointError
+from lookout.service.core.camera import Camera
+from lookout.service.core.errors import ConflictError, RequestError
+from lookout.service.core.jobs import LearningJob, shortfall
+from lookout.service.core.settings import Settings
+from lookout.service.core.throttle import backoff_s
+from lookout.service.learning.checkpoints import install
+from lookout.service.learning.footage import Segment
+from lookout.service.learning.normality import Normality
+from lookout.service.learning.recorder import MOVING_SHARE
+from lookout.service.learning.training import TrainingProcess
+from lookout.service.learning.training_files import (
+    TrainingFiles,
+    TrainingReport,
+    TrainingRequest,
+)
+from lookout.service.storage.bus.bus import Bus
+from lookout.service.storage.camera_changes import promote
+from lookout.service.storage.store.store import Store
+
+log = logging.getLogger(__name__)
+
+LIBRARIES = ("torch", "scipy", "sklearn")
+"""What training needs, and a stage without them can tell."""
+
+SAVE_EVERY_S = 1.0  # of progress alone
+MIN_MOVING = 3  # segments in which something moves
+MIN_SEGMENTS = 2  # one to train on, one to hold out
+NEARLY_ALL = 0.9
+"""Share of the footage that lies around alerts, from which it is a reason to wait."""
+
+MAX_FAILURES = 5
+"""A training process that dies so often ends its job."""
+
+FIRST_BACKOFF_S = 1.0
+MAX_BACKOFF_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """The recording of a camera, for its job."""
+
+    segments: Sequence[Segment]  # normal ones, ascending by time
+    normality: Normality
+    excluded_share: float  # of the frames since the stage began, those around alerts
+
+
+class CameraJob:
+    """The active job of a camera that this worker owns. Methods may raise one of UNAVAILABLE."""
+
+    def __init__(
+        self, settings: Settings, bus: Bus, store: Store, job: LearningJob, folder: Path
+    ) -> None:
+        """`folder`: of the camera's jobs."""
+        self.job = job
+        self.files = TrainingFiles(folder / str(job.number))
+        self._settings = settings
+        self._bus = bus
+        self._store = store
+        self.process: TrainingProcess | None = None
+        self._failures = 0
+        self._start_at = 0.0  # monotonic s
+        self._saved_at = 0.0  # monotonic s
+
+    @property
+    def is_training(self) -> bool:
+        """Whether its training process is there."""
+        return self.process is not None
+
+    def step(self, camera: Camera, recorded: Recorded, *, may_start: bool, pause: bool) -> None:
+        """Do what is due. may_start: a training process may be started now."""
+        try:
+            if self.job.state == "queued":
+                self.save(state="recording")
+            if self.job.state == "recording":
+                self.wait_for_footage(camera, recorded, may_start)
+            elif self.job.state == "training":
+                self.train(camera, may_start, pause)
+        except OSError as error:
+            self.end_failed(f"{error.filename or self.files.folder}: {error.strerror or error}")
+
+    def save(self, **changes: Any) -> bool:
+        """Write changes of the job; return False where it is not in its state any more."""
+        changed = replace(self.job, **changes)
+        if changed == self.job:
+            return True
+        if not self._store.save_job(self.job, changed):
+            return False
+        if changed.state != self.job.state:
+            about = {"camera": changed.camera}
+            because = f": {changed.reason}" if changed.reason else ""
+            log.info("job %s: %s%s", changed.id, changed.state, because, extra=about)
+        self.job = changed
+        self._saved_at = time.monotonic()
+        return True
+
+    def end_failed(self, reason: str) -> None:
+        """End the job; what it has trained is dropped."""
+        self.stop()
+        if self.save(state="failed", reason=reason, left_s=None, paused=False):
+            self.drop_files()
+
+    def stop(self) -> None:
+        """End the training process, with its state saved."""
+        if self.process is not None:
+            self.process.stop()
+            self.process = None
+
+    def abandon(self) -> None:
+        """End the work on a job that is over: it was cancelled, or its camera removed."""
+        self.stop()
+        self.drop_files()
+
+    def drop_files(self) -> None:
+        """Remove the job's files; log where that cannot be done."""
+        try:
+            self.files.drop()
+        except OSError as error:
+            log.warning("%s cannot be removed: %s", self.files.folder, error.strerror)
+
+    # Footage
+
+    def wait_for_footage(self, camera: Camera, recorded: Recorded, may_start: bool) -> None:
+        """Begin to train where there is enough; else report what is there, or give up."""
+        try:
+            checkpoint = self.present_checkpoint(camera)
+            size = read_header(checkpoint).preprocess
+        except CheckpointError as error:
+            self.end_failed(f"the camera's model cannot be trained: {error}")
+            return
+        sides = (size.width_px, size.height_px)
+        usable = [one for one in recorded.segments if (one.width_px, one.height_px) == sides]
+        reason = self.lack_of_footage(recorded, usable, sides)
+        if obstacle := self.obstacle(recorded, reason):
+            self.end_failed(obstacle)
+        elif reason or not may_start:
+            self.report_footage(usable, reason or "another job of this worker trains")
+        else:
+            self.begin_training(camera, usable, checkpoint)
+
+    def present_checkpoint(self, camera: Camera) -> Path:
+        """Return the file of the camera's model. Raises CheckpointError where it is gone."""
+        known = find_checkpoints(*self._settings.model_folders)
+        if camera.model not in known:
+            raise CheckpointError(f"there is no model {camera.model!r}")
+        return known[camera.model]
+
+    def obstacle(self, recorded: Recorded, lack: str) -> str:
+        """Return why the job cannot end well, in one line; empty where it may.
+
+        lack: of footage, in one line.
+        """
+        if movement := recorded.normality.movement(self.job.created_at, time.time()):
+            return movement
+        hours = self._settings.learning_wait_h
+        if lack and time.time() - self.job.created_at > 3600 * hours:
+            return f"not enough footage in {hours:g} h: {lack}"
+        folder = self._settings.model_folders[0]
+        if folder.exists() and not os.access(folder, os.W_OK):
+            return f"the models folder {folder} cannot be written: the checkpoint has no place"
+        if missing := [name for name in LIBRARIES if find_spec(name) is None]:
+            return f"{missing[0]} is not installed: pip install 'lookout[train]'"
+        return ""
+
+    def report_footage(self, usable: Sequence[Segment], reason: str) -> None:
+        """Save how much footage there is, now and then, and why training does not begin."""
+        if time.monotonic() - self._saved_at < SAVE_EVERY_S:
+            return
+        recorded_s = sum(one.seconds for one in usable)
+        left_s = None
+        if recorded_s:
+            waited_s = time.time() - self.job.created_at
+            left_s = max(0.0, self.job.footage_s - recorded_s) * waited_s / recorded_s
+        self.save(
+            recorded_s=round(recorded_s, 1),
+            progress=round(min(1.0, recorded_s / self.job.footage_s), 3),
+            left_s=left_s,
+            reason=reason,
+        )
+
+    def lack_of_footage(
+        self, recorded: Recorded, usable: Sequence[Segment], sides: tuple[int, int]
+    ) -> str:
+        """Return what the footage lacks, in one line; empty where it is enough.
+
+        sides: width and height of the model's frames in px.
+        """
+        recorded_s = sum(one.seconds for one in usable)
+        if recorded_s < self.job.footage_s or len(usable) < MIN_SEGMENTS:
+            if recorded.excluded_share > NEARLY_ALL:
+                return (
+                    f"{100 * recorded.excluded_share:.0f} % of the footage lies around alerts, "
+                    "which is not learned from: raise the camera's threshold, or close them"
+                )
+            others = [one for one in recorded.segments if one not in usable]
+            if others and not usable:
+                other = others[-1]
+                return (
+                    f"the footage is of {other.width_px}x{other.height_px}, and the camera's model "
+                    f"takes {sides[0]}x{sides[1]}: it is recorded anew"
+                )
+            return f"{recorded_s:.0f} of {self.job.footage_s:.0f} s of footage are recorded"
+        moving = sum(one.motion >= MOVING_SHARE for one in usable)
+        if moving < MIN_MOVING:
+            hours = (usable[-1].ends_ms - usable[0].begins_ms) / 3.6e6
+            return (
+                f"nothing moves: {moving} of {len(usable)} segments over {hours:.1f} h show "
+                "motion, and an empty scene teaches nothing"
+            )
+        return ""
+
+    # Training
+
+    def begin_training(self, camera: Camera, usable: Sequence[Segment], checkpoint: Path) -> None:
+        """Keep the footage as it is now, and start the process."""
+        request = TrainingRequest(camera.id, self.job.number, self.job.limit_s, camera.model)
+        self.files.freeze(usable, checkpoint, request)
+        recorded_s = round(sum(one.seconds for one in usable), 1)
+        began = self.save(
+            state="training",
+            recorded_s=recorded_s,
+            progress=0.0,
+            left_s=None,
+            reason="",
+            started_from=camera.model,
+        )
+        if began:
+            self.process = TrainingProcess(self.files)
+
+    def train(self, camera: Camera, may_start: bool, pause: bool) -> None:
+        """Follow the training process; start it again where it died."""
+        result = self.files.result()
+        if result is not None:
+            self.stop()
+            self.finish(camera, result)
+            return
+        if self.process is None:
+            self.resume(may_start)
+            return
+        code = self.process.exit_code()
+        if code is not None:
+            self.note_death(code)
+            return
+        self.process.pause(pause)
+        report = self.process.report
+        changed = pause != self.job.paused
+        if changed or time.monotonic() - self._saved_at >= SAVE_EVERY_S:
+            self.save(
+                progress=round(report.progress, 3),
+                left_s=report.left_s,
+                before=report.before,
+                after=report.after,
+                paused=pause,
+            )
+
+    def resume(self, may_start: bool) -> None:
+        """Start the process on the job's files; record anew where they are not here."""
+        if self.files.request() is None:
+            self.save(state="recording", reason="its files are not here: it begins anew")
+        elif may_start and time.monotonic() >= self._start_at:
+            self.process = TrainingProcess(self.files)
+
+    def note_death(self, code: int) -> None:
+        """Start a process that died again, later each time; end the job at the last one."""
+        words = self.process.last_words() if self.process is not None else ""
+        self.process = None
+        self._failures += 1
+        reason = f"its training process ended with code {code}"
+        if words:
+            reason += f" ({words})"
+        if self._failures >= MAX_FAILURES:
+            self.end_failed(f"{reason}, {self._failures} times")
+            return
+        wait_s = backoff_s(FIRST_BACKOFF_S, MAX_BACKOFF_S, self._failures)
+        self._start_at = time.monotonic() + wait_s
+        about = {"camera": self.job.camera}
+        log.warning("job %s: %s; it goes on in %.0f s", self.job.id, reason, wait_s, extra=about)
+
+    # The new checkpoint
+
+    def finish(self, camera: Camera, result: TrainingReport) -> None:
+        """Install the checkpoint, and promote it where the job's rule says so."""
+        if result.error or result.before is None or result.after is None:
+            self.end_failed(result.error or "training gave no figures")
+            return
+        name = install(self._settings, self.files.calibrated, self.job, self.kept_models())
+        done = {
+            "checkpoint": name,
+            "before": result.before,
+            "after": result.after,
+            "progress": 1.0,
+            "left_s": 0.0,
+            "paused": False,
+        }
+        reason = shortfall(result.before, result.after)
+        if self.job.promote == "hand":
+            reason = reason or "it waits to be promoted by hand"
+        elif camera.model not in (self.job.started_from, name):
+            reason = f"the camera's model was changed to {camera.model!r} meanwhile"
+        if not reason:
+            try:
+                promote(self._bus, self._store, camera.id, name)
+            except ConflictError:  # somebody changed the camera just now: the next step tries again
+                return
+            except RequestError as error:
+                reason = str(error)
+        state = "trained" if reason else "promoted"
+        if self.save(state=state, reason=reason, **done):
+            self.drop_files()
+
+    def kept_models(self) -> set[str]:
+        """Return the models of all cameras, and those that this camera can go back to."""
+        used = {camera.model for camera in self._store.cameras().values()}
+        return used | {one.model for one in self._store.former_models(self.job.camera)}

@@ -1,0 +1,185 @@
+"""The process that trains one job: `python -m lookout.service.learning.trainer FOLDER`.
+
+It trains from the camera's checkpoint on the job's footage, calibrates the best of the run on the
+held-out footage, and prints a report a line. One thread at the lowest priority: the live scores
+come first. Killed, the same call goes on where it was; its time is what it computed, so that a
+pause costs none.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import torch
+
+from lookout.models.checkpoint.file import load_checkpoint, save_checkpoint
+from lookout.models.data.clips import Reading, train_clips
+from lookout.models.errors import CheckpointError, DataError, TrainingError, VideoError
+from lookout.models.evaluation.calibrate import calibrate
+from lookout.models.training.options import TrainOptions
+from lookout.models.training.progress import LogEntry, RunProgress
+from lookout.models.training.run import TrainRequest, run
+from lookout.models.training.trainer import StoppedError
+from lookout.models.training.validation import HeldOutMetrics, measure_checkpoint
+from lookout.service.core.jobs import HeldOut
+from lookout.service.core.lifecycle import stop_on_signals
+from lookout.service.learning.training_files import (
+    TrainingFiles,
+    TrainingReport,
+    TrainingRequest,
+)
+
+EPOCHS = 60
+LEARNING_RATE = 1e-4
+"""Half of the published rate: the weights are trained already."""
+
+ENTRY_EVERY_STEPS = 200
+PATIENCE = 5
+"""Entries in a row without a better held-out PSNR end the training early."""
+
+REPORT_EVERY_S = 0.5
+CALIBRATING = 0.95
+"""Share of the progress at which training ends and calibration begins."""
+
+EXPLAINED = (CheckpointError, DataError, TrainingError, VideoError, OSError)
+Print = Callable[[TrainingReport], None]
+
+
+class ReportingObserver:
+    """Turns what a run says into reports. An `Observer` of `lookout.models.training.run`."""
+
+    def __init__(self, limit_s: float, before: HeldOut, report: Print) -> None:
+        self._limit_s = limit_s
+        self._before = before
+        self._report = report
+        self._best: HeldOut | None = None
+        self._due_s = 0.0
+
+    def on_message(self, text: str) -> None:
+        """Pass over a line for a terminal."""
+
+    def on_progress(self, progress: RunProgress) -> None:
+        """Report the progress, twice a second."""
+        if time.monotonic() < self._due_s:
+            return
+        self._due_s = time.monotonic() + REPORT_EVERY_S
+        share = progress.step / max(1, progress.steps)
+        if progress.left_s is not None:
+            share = max(share, 1 - progress.left_s / self._limit_s)
+        self._report(TrainingReport(CALIBRATING * share, progress.left_s, self._before, self._best))
+
+    def on_log_entry(self, entry: LogEntry) -> None:
+        """Keep the figures of the best entry so far."""
+        if entry.best and entry.held_out is not None:
+            self._best = HeldOut(entry.held_out["psnr_db"], entry.held_out["auc_percent"])
+
+
+def train(
+    files: TrainingFiles, request: TrainingRequest, stop: Callable[[], bool], report: Print
+) -> TrainingReport:
+    """Train, calibrate and return the last report.
+
+    Raises StoppedError, with the state saved, once `stop` returns True; one of EXPLAINED for what
+    cannot be trained on.
+    """
+
+    def on_frame() -> None:
+        if stop():
+            raise StoppedError
+
+    held_out = train_clips(files.held_out)
+    before = figures(
+        measure_checkpoint(load_checkpoint(files.start), held_out, request.number, on_frame)
+    )
+    report(TrainingReport(before=before))
+    options = TrainOptions(
+        epochs=EPOCHS,
+        learning_rate=LEARNING_RATE,
+        seed=request.number,
+        log_every=ENTRY_EVERY_STEPS,
+        patience=PATIENCE,
+        limit_s=request.limit_s,
+    )
+    run(
+        TrainRequest(
+            files.train,
+            files.out,
+            start=files.start,
+            validate=files.held_out,
+            options=options,
+            provenance={
+                "learned": {
+                    "camera": request.camera,
+                    "job": request.number,
+                    "started_from": request.started_from,
+                }
+            },
+        ),
+        ReportingObserver(request.limit_s, before, report),
+        stop,
+        time.process_time,  # a pause and the priority of others cost none of it
+    )
+    report(TrainingReport(CALIBRATING, None, before))
+    trained = load_checkpoint(files.out)
+    entry = trained.provenance["row"]["held_out"]
+    after = HeldOut(entry["psnr_db"], entry["auc_percent"])
+    done = calibrate(trained, held_out, reading=Reading(), on_frame=on_frame)
+    save_checkpoint(files.calibrated, done)
+    return TrainingReport(1.0, 0.0, before, after)
+
+
+def figures(metrics: HeldOutMetrics) -> HeldOut:
+    """Return the figures of a measurement that a job shows."""
+    return HeldOut(metrics.psnr_db, metrics.auc_percent)
+
+
+def print_report(report: TrainingReport) -> None:
+    """Print a report as a line of JSON."""
+    sys.stdout.buffer.write(msgspec.json.encode(report) + b"\n")
+    sys.stdout.buffer.flush()
+
+
+def explain(error: Exception) -> str:
+    """Return an error in one line."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename or 'a file'} cannot be written or read: {error.strerror}"
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0]
+
+
+def main(folder: Path) -> int:
+    """Train the job of a folder; return the exit code: 0 for a report that is the last one."""
+    files = TrainingFiles(folder)
+    torch.set_num_threads(1)
+    try:
+        with files.lock.open("w") as lock, stop_on_signals() as stop:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # a former process may still save its state
+            request = files.request()
+            if request is None:
+                raise DataError("the files of the job are gone")
+            report = train(files, request, stop_or_orphaned(stop, os.getppid()), print_report)
+            files.finish(report)
+            print_report(report)
+    except StoppedError:
+        return 1
+    except EXPLAINED as error:
+        report = TrainingReport(error=explain(error))
+        files.finish(report)
+        print_report(report)
+    return 0
+
+
+def stop_or_orphaned(stop: threading.Event, parent_pid: int) -> Callable[[], bool]:
+    """Return a function that tells whether a signal came, or the stage is gone."""
+    return lambda: stop.is_set() or os.getppid() != parent_pid
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))

@@ -1,0 +1,126 @@
+"""The files of one job: footage that no longer changes, the request, and what training gives."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from lookout.models.media.atomic_file import write_bytes
+from lookout.service.core.jobs import HeldOut
+from lookout.service.learning.footage import Segment
+
+T = TypeVar("T")
+
+MAX_FRAMES = 3000
+"""Frames of a training, some 600 MB at 256x256: they are held in memory."""
+
+HELD_OUT_EVERY = 5
+MAX_HELD_OUT = 12
+"""Each fifth segment is held out, at most so many: measuring them takes time from training."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingRequest:
+    """The task of the process that trains, as JSON."""
+
+    camera: str
+    number: int  # of the job; the seed
+    limit_s: float
+    started_from: str  # name of the checkpoint
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingReport:
+    """A line of the process that trains, as JSON."""
+
+    progress: float = 0.0  # 0 to 1
+    left_s: float | None = None
+    before: HeldOut | None = None
+    after: HeldOut | None = None
+    error: str = ""  # why it ended; it is not tried again
+
+
+class TrainingFiles:
+    """Paths of one job. Methods may raise OSError."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.train = folder / "train"
+        self.held_out = folder / "held_out"
+        self.start = folder / "start.safetensors"
+        self.out = folder / "model.safetensors"
+        self.calibrated = folder / "calibrated.safetensors"
+        self.lock = folder / "lock"
+        self._request = folder / "request.json"
+        self._result = folder / "result.json"
+
+    def freeze(self, segments: Sequence[Segment], start: Path, request: TrainingRequest) -> None:
+        """Keep the footage and the checkpoint as they are now; the request is written last.
+
+        The files are links: they take no room until the recorder drops its own.
+        """
+        self.drop()
+        kept, held_out = split_segments(segments)
+        for folder, chosen in ((self.train, kept), (self.held_out, held_out)):
+            folder.mkdir(parents=True)
+            for segment in chosen:
+                link(segment.path, folder / segment.path.name)
+        shutil.copyfile(start, self.start)  # its owner may write it anew in place
+        write_bytes(self._request, msgspec.json.encode(request))
+
+    def request(self) -> TrainingRequest | None:
+        """Return the request; None where the job's files are not complete here."""
+        return read_json(self._request, TrainingRequest)
+
+    def result(self) -> TrainingReport | None:
+        """Return the report of a training that has come to its end; None before."""
+        return read_json(self._result, TrainingReport)
+
+    def finish(self, report: TrainingReport) -> None:
+        """Write the report of the training's end."""
+        write_bytes(self._result, msgspec.json.encode(report))
+
+    def drop(self) -> None:
+        """Remove the job's files."""
+        with contextlib.suppress(FileNotFoundError):
+            shutil.rmtree(self.folder)
+
+
+def read_json(path: Path, kind: type[T]) -> T | None:
+    """Return a file of JSON; None where it is not there or another."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=kind)
+    except (OSError, msgspec.MsgspecError):
+        return None
+
+
+def link(source: Path, target: Path) -> None:
+    """Link a file, or copy it where the file system has no links."""
+    try:
+        os.link(source, target)
+    except FileNotFoundError:
+        raise
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def split_segments(segments: Sequence[Segment]) -> tuple[list[Segment], list[Segment]]:
+    """Return which segments to train on and which to hold out: an even selection over time.
+
+    segments: ascending by time, two at least.
+    """
+    frames = sum(segment.frames for segment in segments)
+    step = max(1.0, frames / MAX_FRAMES)
+    count = max(2, int(len(segments) / step))
+    chosen = [segments[round(place * (len(segments) - 1) / (count - 1))] for place in range(count)]
+    every = max(HELD_OUT_EVERY, -(-count // MAX_HELD_OUT))
+    held_out = chosen[every - 1 :: every] or chosen[-1:]
+    names = {segment.path for segment in held_out}
+    return [segment for segment in chosen if segment.path not in names], held_out

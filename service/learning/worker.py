@@ -1,0 +1,235 @@
+"""The learning stage: owns cameras by lease, records them, and works on their jobs."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import shutil
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from lookout.service.core.camera import Camera
+from lookout.service.core.errors import ConflictError
+from lookout.service.core.jobs import LearningJob
+from lookout.service.core.settings import Settings
+from lookout.service.core.stages import LEARNING
+from lookout.service.core.throttle import OutageLog
+from lookout.service.learning.camera import LearningCamera
+from lookout.service.learning.live_load import LiveLoad
+from lookout.service.ownership.assignment import Assignment
+from lookout.service.ownership.camera_watcher import CameraWatcher
+from lookout.service.ownership.leases import open_leases
+from lookout.service.storage.bus.bus import Bus
+from lookout.service.storage.connections import open_bus, open_store, wait_until_up
+from lookout.service.storage.redis.connect import UNAVAILABLE
+from lookout.service.storage.store.store import Store
+
+log = logging.getLogger(__name__)
+
+FOLDER = "learning"
+IDLE_S = 0.2
+RETRY_AFTER_S = 0.5
+FOLLOW_EVERY_S = 0.5  # cameras, leases, jobs
+SWEEP_EVERY_S = 60.0  # folders of removed cameras
+FRAMES = 32  # of a camera in one go
+TRAININGS = 1
+"""Jobs that train at once in one worker."""
+
+
+def run(settings: Settings, stop: threading.Event) -> None:
+    """Work until `stop` is set; wait for a Redis that is away."""
+    bus = open_bus(settings)
+    store = open_store(settings)
+    if not wait_until_up(bus, store, stop):
+        return
+    with contextlib.ExitStack() as stack:
+        leases = stack.enter_context(open_leases(settings, LEARNING.name))
+        cameras = stack.enter_context(CameraWatcher(store))
+        worker = LearningWorker(
+            settings, bus, store, Assignment(LEARNING.name, bus, leases), cameras
+        )
+        stack.callback(worker.end)
+        log.info("learning is up")
+        outage = OutageLog()
+        while not stop.is_set():
+            try:
+                busy = worker.step()
+            except UNAVAILABLE as error:
+                if outage.failed():
+                    log.warning("Redis is away or refuses, waiting: %s", type(error).__name__)
+                stop.wait(RETRY_AFTER_S)
+            else:
+                if outage.worked():
+                    log.info("Redis is back")
+                stop.wait(0 if busy else IDLE_S)
+
+
+class LearningWorker:
+    """Records and trains the cameras it owns. The store and the disk have all of its state."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        bus: Bus,
+        store: Store,
+        assignment: Assignment,
+        watcher: CameraWatcher,
+    ) -> None:
+        self.settings = settings
+        self.bus = bus
+        self.store = store
+        self.assignment = assignment
+        self.followed: dict[str, LearningCamera] = {}
+        self._watcher = watcher
+        self._live = LiveLoad(bus, settings.learning_pause_s)
+        self._follow_at = 0.0
+        self._sweep_at = 0.0
+        self._disk = OutageLog()
+        self._folders = OutageLog()
+        self._may_write = True
+
+    @property
+    def folder(self) -> Path:
+        """The folder of all cameras' footage and jobs."""
+        return self.settings.data_dir / FOLDER
+
+    def step(self) -> bool:
+        """Record what came, and work on the jobs; return False where no frame came."""
+        now = time.monotonic()
+        if now >= self._follow_at:
+            self._follow_at = now + FOLLOW_EVERY_S
+            self.follow()
+        recording = {
+            name: one.recorder.cursor for name, one in self.followed.items() if one.records
+        }
+        frames = self.bus.frames_after(recording, FRAMES)
+        for name, new in frames.items():
+            self.followed[name].record(new, may_write=self._may_write)
+        return any(len(new) == FRAMES for new in frames.values())
+
+    def end(self) -> None:
+        """Stop every training, with its state saved, and hand the cameras over."""
+        for one in self.followed.values():
+            one.stop()
+        with contextlib.suppress(*UNAVAILABLE):
+            self.assignment.leave_stage()
+
+    def follow(self) -> None:
+        """Follow leases, cameras and jobs."""
+        for name in self.assignment.leases.poll().lost & self.followed.keys():
+            log.warning("camera %s: its lease is lost", name, extra={"camera": name})
+            self.followed.pop(name).stop()
+        cameras = self._watcher.cameras
+        if cameras is None:
+            self.assignment.rebalance({}, set(), may_give=False)
+            return
+        jobs = self.store.active_jobs(cameras)
+        wanted = {
+            name: camera
+            for name, camera in cameras.items()
+            if name in jobs or (camera.enabled and camera.learning != "off")
+        }
+        self.share(wanted)
+        self.look_at_disk()
+        self.advance(wanted, jobs, cameras)
+        if time.monotonic() >= self._sweep_at and not self._watcher.away:
+            self._sweep_at = time.monotonic() + SWEEP_EVERY_S
+            self.sweep(cameras)
+
+    def share(self, wanted: Mapping[str, Camera]) -> None:
+        """Take and give cameras, so that each worker has its part."""
+        leases = self.assignment.leases
+        for name in self.followed.keys() - wanted.keys():
+            self.followed.pop(name).abandon()
+        for name in leases.owned() - wanted.keys():
+            leases.release(name)
+        training = {name for name, one in self.followed.items() if one.is_training}
+        _, surplus = self.assignment.rebalance(wanted, set(), may_give=not training)
+        if surplus is not None:
+            log.info("camera %s: given to another worker", surplus, extra={"camera": surplus})
+            if surplus in self.followed:
+                self.followed.pop(surplus).stop()
+            leases.release(surplus)
+        for name in leases.owned() - self.followed.keys():
+            folder = self.folder / name
+            try:
+                self.followed[name] = LearningCamera(self.settings, self.bus, self.store, folder)
+            except OSError as error:
+                if self._folders.failed():
+                    log.warning("%s cannot be used: %s", folder, error.strerror)
+
+    def advance(
+        self,
+        wanted: Mapping[str, Camera],
+        jobs: Mapping[str, LearningJob],
+        cameras: Mapping[str, Camera],
+    ) -> None:
+        """Bring every camera's footage and job up to date."""
+        limit_bytes = self.limit_bytes()
+        pause = any(one.is_training for one in self.followed.values()) and self._live.suffers(
+            cameras
+        )
+        for name, one in self.followed.items():
+            camera = wanted[name]
+            job = jobs.get(name)
+            if job is None and camera.learning == "auto":
+                job = self.first_job(name)
+            training = sum(other.is_training for other in self.followed.values())
+            one.follow(camera, job, limit_bytes)
+            one.advance(camera, may_start=training < TRAININGS, pause=pause)
+
+    def first_job(self, camera: str) -> LearningJob | None:
+        """Add the first job of a camera that learns by itself; None where it had one."""
+        if self.store.has_jobs(camera):
+            return None
+        now = time.time()
+        job = LearningJob(
+            camera,
+            "queued",
+            now,
+            now,
+            footage_s=self.settings.learning_footage_s,
+            limit_s=60 * self.settings.learning_minutes,
+            promote="rule",
+        )
+        with contextlib.suppress(ConflictError):  # somebody asked for one just now
+            return self.store.add_job(job)
+        return None
+
+    # The disk
+
+    def limit_bytes(self) -> int:
+        """Return how much footage a camera may keep."""
+        with contextlib.suppress(OSError):
+            folders = sum(1 for _ in self.folder.iterdir())
+            share = self.settings.learning_total_mb / max(1, folders)
+            return int(min(self.settings.learning_camera_mb, share) * 2**20)
+        return self.settings.learning_camera_mb * 2**20
+
+    def look_at_disk(self) -> None:
+        """Stop recording while the disk is nearly full; log it once at each end."""
+        try:
+            free_mb = shutil.disk_usage(self.settings.data_dir).free / 2**20
+        except OSError:
+            return  # no such folder yet
+        self._may_write = free_mb >= self.settings.learning_free_mb
+        if not self._may_write:
+            if self._disk.failed():
+                log.warning(
+                    "%d MB are free in %s: nothing is recorded below %d (LOOKOUT_LEARNING_FREE_MB)",
+                    free_mb,
+                    self.settings.data_dir,
+                    self.settings.learning_free_mb,
+                )
+        elif self._disk.worked():
+            log.info("the disk has room again: recording goes on")
+
+    def sweep(self, cameras: Mapping[str, Camera]) -> None:
+        """Remove the footage of cameras that are no longer there."""
+        with contextlib.suppress(FileNotFoundError):
+            for folder in self.folder.iterdir():
+                if folder.name not in cameras:
+                    log.info("%s: its camera was removed, and its footage with it", folder)
+                    shutil.rmtree(folder, ignore_errors=True)
