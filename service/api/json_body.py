@@ -33,10 +33,11 @@ class JsonRoute(APIRoute):
         handle = super().get_route_handler()
         if self.body_field is None:
             return handle
+        may_lack = not self.body_field.field_info.is_required()
 
         async def read_and_handle(request: Request) -> Response:
             strict = JsonRequest(request.scope, request.receive)
-            await strict.read()
+            await strict.read(may_lack=may_lack)
             return await handle(strict)
 
         return read_and_handle
@@ -45,12 +46,17 @@ class JsonRoute(APIRoute):
 class JsonRequest(Request):
     """A request whose JSON is parsed by `parse_json`."""
 
-    async def read(self) -> None:
-        """Read and parse the body. Raises RequestValidationError or HTTPException (400)."""
+    async def read(self, *, may_lack: bool) -> None:
+        """Read and parse the body; may_lack: it may be empty.
+
+        Raises RequestValidationError or HTTPException (400).
+        """
         try:
             body = await self.body()
         except ClientDisconnect as error:
             raise HTTPException(400, "the body ended early") from error
+        if may_lack and not body:
+            return
         try:
             if body:
                 check_content_type(self.headers.get("content-type"))

@@ -65,11 +65,14 @@ def write_checkpoint(
     bounds: Bounds | None = None,
     input_spec: InputSpec | None = None,
     fps: float | None = None,
+    provenance: dict[str, Any] | None = None,
 ) -> None:
     """A checkpoint with a header and no weights to speak of: the API reads no more of it."""
     if calibrated:
         bounds = Bounds(20.0, 40.0, 0.0, 1.0, 100)
-    header = Header("mnad-pred", {}, Preprocess(), bounds, input_spec=input_spec, fps=fps)
+    header = Header(
+        "mnad-pred", {}, Preprocess(), bounds, provenance or {}, input_spec=input_spec, fps=fps
+    )
     save_file(
         {"x": np.zeros(1, np.float32)},
         settings.model_folders[0] / f"{name}.safetensors",

@@ -14,7 +14,7 @@ import schemathesis
 from schemathesis.core.failures import Failure, ServerError
 from schemathesis.core.transport import Response
 from schemathesis.generation.case import Case
-from schemathesis.openapi.checks import RejectedPositiveData
+from schemathesis.openapi.checks import RejectedPositiveData, UseAfterFree
 
 BEYOND_THE_SCHEMA = {
     "hysteresis must be smaller than threshold": "two fields compared",
@@ -41,10 +41,13 @@ def filter_failure(
 ) -> bool:
     """Keep a failure unless a valid request was refused for one of the reasons above.
 
-    `/readyz` answers 503 where a stage is missing, and here no stage but the API runs.
+    `/readyz` answers 503 where a stage is missing, and here no stage but the API runs. A job that
+    is cancelled by DELETE stays listed as `cancelled`.
     """
     if isinstance(failure, ServerError):
         return not (case.operation.path == "/readyz" and response.status_code == 503)
+    if isinstance(failure, UseAfterFree):
+        return not ("/jobs/" in case.operation.path and '"cancelled"' in response.text)
     if not isinstance(failure, RejectedPositiveData) or response.status_code != 422:
         return True
     detail = response.json()["detail"]

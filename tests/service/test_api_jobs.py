@@ -1,0 +1,124 @@
+"""The API's jobs of learning: asked for, shown, cancelled, promoted by hand, rolled back."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+import pytest
+
+from lookout.service.core.jobs import HeldOut, LearningJob
+from lookout.service.storage.bus.bus import Bus
+from lookout.service.storage.camera_changes import promote
+from lookout.service.storage.store.store import Store
+from tests.service.api_server import (
+    Api,
+    api,
+    is_problem,
+    one_api,
+    watch,
+    write_checkpoint,
+)
+
+__all__ = ["api", "one_api"]
+
+WORSE = HeldOut(30.0, 90.0)
+
+
+def trained_job(store: Store, checkpoint: str) -> LearningJob:
+    """A job that waits to be promoted by hand."""
+    now = time.time()
+    job = store.add_job(LearningJob("gate", "queued", now, now, 60.0, 60.0, "hand"))
+    done = replace(job, state="trained", checkpoint=checkpoint, before=WORSE, after=WORSE)
+    assert store.save_job(job, done)
+    return done
+
+
+def test_a_job_is_asked_for_shown_and_cancelled(api: Api, bus: Bus, store: Store) -> None:
+    watch(store, bus, "gate")
+    made = api.post("/cameras/gate/learn", {"footage_s": 60, "minutes": 2, "promote": "hand"})
+    assert made.status_code == 202
+    job = made.json()
+    assert (job["id"], job["state"], job["footage_s"], job["limit_s"]) == (
+        "gate:1",
+        "queued",
+        60.0,
+        120.0,
+    )
+    assert job["reason"] == "no learning worker is running (LOOKOUT_LEARNING_WORKERS)"
+    bus.heartbeat("learning", "worker")
+    assert api.get("/jobs/gate:1").json()["reason"] == ""
+    assert "gate:1" in is_problem(api.post("/cameras/gate/learn", {}), 409)
+    assert [one["id"] for one in api.get("/jobs").json()["items"]] == ["gate:1"]
+    assert api.get("/jobs", camera="other").json()["items"] == []
+    assert api.delete("/jobs/gate:1").json()["state"] == "cancelled"
+    assert "is over" in is_problem(api.delete("/jobs/gate:1"), 409)
+    again = api.http.post("/api/v1/cameras/gate/learn")  # a body is not needed
+    assert (again.status_code, again.json()["id"]) == (202, "gate:2")
+    assert [one["id"] for one in api.get("/jobs").json()["items"]] == ["gate:2", "gate:1"]
+
+
+@pytest.mark.parametrize(
+    "body", [{"footage_s": 0}, {"minutes": -1}, {"promote": "maybe"}, {"unknown": 1}, []]
+)
+def test_a_wrong_request_is_refused_and_adds_no_job(
+    api: Api, bus: Bus, store: Store, body: object
+) -> None:
+    watch(store, bus, "gate")
+    is_problem(api.post("/cameras/gate/learn", body), 422)
+    assert not store.has_jobs("gate")
+
+
+def test_what_is_not_there_is_404(api: Api) -> None:
+    is_problem(api.post("/cameras/nobody/learn", {}), 404)
+    is_problem(api.http.post("/api/v1/cameras/nobody/rollback"), 404)
+    for job in ("gate:1", "gate", ":", "gate:x", "gate:last", "gate:active"):
+        is_problem(api.get(f"/jobs/{job}"), 404)
+
+
+def test_a_checkpoint_is_promoted_by_hand_and_rolled_back(api: Api, bus: Bus, store: Store) -> None:
+    before = watch(store, bus, "gate")
+    write_checkpoint(api.settings, "gate-1", calibrated=True)
+    job = trained_job(store, "gate-1")
+    done = api.http.post(f"/api/v1/jobs/{job.id}/promote")
+    assert (done.status_code, done.json()["state"]) == (200, "promoted")
+    after = store.camera("gate")
+    assert (after.model, after.calibration) == ("gate-1", "model")
+    assert "no checkpoint that waits" in is_problem(
+        api.http.post(f"/api/v1/jobs/{job.id}/promote"), 409
+    )
+    back = api.http.post("/api/v1/cameras/gate/rollback").json()
+    assert (back["model"], back["calibration"]) == (before.model, before.calibration)
+    assert "no earlier model" in is_problem(api.http.post("/api/v1/cameras/gate/rollback"), 409)
+
+
+def test_the_last_three_models_are_gone_back_to_one_by_one(bus: Bus, store: Store) -> None:
+    watch(store, bus, "gate", model="m0")
+    for number in range(1, 6):
+        promote(bus, store, "gate", f"m{number}")
+        promote(bus, store, "gate", f"m{number}")  # a repeated promotion changes nothing
+    assert [one.model for one in store.former_models("gate")] == ["m4", "m3", "m2"]
+
+
+def test_a_removed_camera_leaves_no_job_and_numbers_go_on(api: Api, bus: Bus, store: Store) -> None:
+    watch(store, bus, "gate")
+    api.post("/cameras/gate/learn", {})
+    api.delete("/cameras/gate")
+    is_problem(api.get("/jobs/gate:1"), 404)
+    watch(store, bus, "gate")
+    assert api.get("/jobs").json()["items"] == []
+    assert api.post("/cameras/gate/learn", {}).json()["id"] == "gate:2"
+
+
+def test_a_change_of_learning_restarts_nothing(api: Api, bus: Bus, store: Store) -> None:
+    before = watch(store, bus, "gate")
+    api.patch("/cameras/gate", {"learning": "record"})
+    after = store.camera("gate")
+    assert (after.learning, after.revision) == ("record", before.revision)
+
+
+def test_learned_checkpoints_are_not_the_only_one(api: Api, store: Store) -> None:
+    write_checkpoint(api.settings, "gate-1", provenance={"learned": {"camera": "gate"}})
+    made = api.post("/cameras", {"id": "yard", "url": "rtsp://camera.example/stream"})
+    assert made.status_code == 201, made.text
+    assert made.json()["model"] == "square"
