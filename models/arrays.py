@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from base64 import b64decode, b64encode
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -22,3 +25,19 @@ Floats = npt.NDArray[np.float64]
 
 Floats32 = npt.NDArray[np.float32]
 """Small pictures and maps in single precision."""
+
+
+def packed(array: npt.NDArray[Any], dtype: str) -> str:
+    """Return an array's bytes in base64, for JSON; dtype: with its byte order, such as "<f4"."""
+    return b64encode(np.ascontiguousarray(array, dtype).tobytes()).decode()
+
+
+def unpacked(text: str, dtype: str, shape: tuple[int, ...]) -> npt.NDArray[Any]:
+    """Return the array of this shape that `packed` wrote.
+
+    Raises ValueError where it is of another size or holds a number that is not finite.
+    """
+    array = np.frombuffer(b64decode(text, validate=True), dtype).reshape(shape)
+    if not np.isfinite(array).all():
+        raise ValueError("a stored number is not finite")
+    return array
