@@ -33,7 +33,7 @@ Features = Floats32
 
 @dataclass(frozen=True, slots=True)
 class PlacesConfig:
-    """Sizes and constants, chosen on held-out normal clips with made anomalies (ADR 76)."""
+    """Sizes and constants, chosen on held-out normal clips with made anomalies (ADR 77)."""
 
     side_px: int = 256  # of the square picture
     cell_px: int = 8  # a patch is two by two cells, at a stride of one

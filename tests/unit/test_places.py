@@ -270,7 +270,7 @@ def test_footage_that_is_one_twentieth_abnormal_keeps_the_abnormal_strange() -> 
     for number, seen in enumerate(usual):
         memory.learn(seen)
         if number % 20 == 19:
-            memory.learn(strange[number // 10 % len(strange)])  # every second one of them
+            memory.learn(strange[number // 20 * 2 % len(strange)])  # every second one of them
     calm = np.quantile([memory.distances(seen).max() for seen in usual[100:]], 0.9)
     for seen in strange[1::2]:  # the same thing at other points of its way
         assert memory.distances(seen).max() > 2 * calm
