@@ -4,8 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 TESTS ?= tests
-# Parallel test processes: one for each of two cores, since many tests measure time.
-WORKERS ?= 2
+# Parallel test processes: three for two cores, since many tests wait for something.
+WORKERS ?= 3
 # An index of CPU builds of torch: PyTorch's own, which its install page shows. Unset: torch with CUDA's libraries.
 TORCH_INDEX ?=
 

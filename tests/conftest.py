@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+import hypothesis
 import pytest
 import torch
 
@@ -31,6 +32,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--engine", default="docker", help="the command of its containers, for instance 'podman'"
     )
+
+
+def pytest_configure() -> None:
+    """Let an example take its time: a busy machine is no failure."""
+    hypothesis.settings.register_profile("lookout", deadline=None)
+    hypothesis.settings.load_profile("lookout")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

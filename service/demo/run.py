@@ -189,8 +189,8 @@ class Guide:
         is_scored = camera["state"] in ("online", "learning")
         if not is_scored or time.monotonic() - self._counted_at < COUNT_EVERY_S:
             return
-        self._counted_at = time.monotonic()
         for score in self.call("GET", f"/cameras/{CAMERA}/scores?limit=1")["items"]:
+            self._counted_at = time.monotonic()
             value = "learning" if score["value"] is None else f"value {score['value']:.2f}"
             self._say(
                 f"{camera['scores']} scores, the newest: {value}, PSNR {score['psnr_db']:.1f} dB"

@@ -110,7 +110,7 @@ def test_ctrl_c_ends_every_process_in_time(demo: Demo) -> None:
 
 
 def test_a_video_of_ones_own(tmp_path: Path) -> None:
-    clip = write_clip(tmp_path / "own.mp4", range(40), size_px=(64, 48))
+    clip = write_clip(tmp_path / "own.mp4", range(40), fps=4, size_px=(64, 48))
     with command(["demo", str(clip)], data_dir=tmp_path / "data", token=TOKEN) as (_, output):
         output.wait_for("Lookout is at ")
         output.wait_for("camera demo: learning")

@@ -217,9 +217,7 @@ STEPS = st.lists(
 )
 
 
-@settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(STEPS)
 def test_nobody_goes_on_with_a_camera_that_another_had_since(
     client: redis.Redis, steps: list[tuple[str, int]]

@@ -207,7 +207,7 @@ def test_an_open_alert_continues_under_a_changed_policy() -> None:
 VALUES = st.lists(st.none() | st.floats(0, 1), max_size=120)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(VALUES, st.integers(0, 120))
 def test_alerts_open_and_close_in_turn_and_a_restart_at_any_score_changes_nothing(
     values: list[float | None], restart: int
@@ -222,7 +222,7 @@ def test_alerts_open_and_close_in_turn_and_a_restart_at_any_score_changes_nothin
     assert (last, early + late) == (state, events)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(VALUES)
 def test_an_alert_opens_only_behind_half_a_second_that_was_never_low(
     values: list[float | None],

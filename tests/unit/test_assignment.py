@@ -70,7 +70,7 @@ def settled(shares: Shares, free: dict[str, float], rounds: int) -> int:
     return rounds
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(st.integers(1, 60), max_size=24), st.integers(1, 5), st.integers(0, 4))
 def test_cameras_come_to_rest_with_every_worker_near_its_share(
     loads: list[int], workers: int, joined: int

@@ -104,7 +104,7 @@ def test_huge_and_truncated_frames_are_refused(name: bytes, value: bytes) -> Non
         codec.read_frame("a", ID, row(GOOD[0][1]) | {name: value})
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.integers(0, 2), st.data())
 def test_whatever_stands_there_is_read_or_refused(which: int, data: st.DataObject) -> None:
     """Messages with fields left out, cut, doubled or replaced raise only BrokenMessageError."""

@@ -239,7 +239,7 @@ WORDS = st.binary(max_size=40) | st.sampled_from(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.sampled_from(READERS), st.data())
 def test_any_row_is_read_or_refused(
     reader: tuple[Reader, dict[bytes, bytes]], data: st.DataObject
@@ -263,7 +263,7 @@ PARSED = st.recursive(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.sampled_from([kind for kind, _, _ in JSON] + [dict]),
     st.binary(max_size=60) | WORDS | PARSED.map(lambda data: json.dumps(data).encode()),

@@ -98,7 +98,7 @@ def test_the_paper_rule_is_the_published_update_bit_for_bit_beside_guarded_camer
     assert not torch.equal(found[0], memory.update(q, items)[0])
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(
     rate=st.floats(0, 1),
     drift_most=st.floats(1e-5, 2),

@@ -261,7 +261,7 @@ def check_take_over(scorer: Scorer, cut: int) -> None:
     assert first.take_events() + heir.take_events() == whole.take_events()
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.lists(st.tuples(st.integers(1, 3), st.integers(0, 20)), max_size=60)
 )  # by 21 grays: a scene change
@@ -294,7 +294,7 @@ def check_account(scorer: Scorer, names: list[tuple[int, int]]) -> None:
     assert waiting < spec.frames - spec.scored
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.tuples(st.integers(1, 2), st.integers(0, 40)), max_size=80))
 def test_nor_is_any_lost_where_scores_wait_for_later_frames(
     memae: Scorer, names: list[tuple[int, int]]

@@ -16,7 +16,7 @@ from lookout.models.media.preprocess import Preprocess
 from tests.tiny import street
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
     frames=st.integers(1, 9),
     sides=st.tuples(st.integers(8, 40), st.integers(8, 40)),

@@ -100,7 +100,7 @@ def slow_area(points: list[tuple[float, float]]) -> float:
 BOX = st.tuples(st.integers(0, 50), st.integers(0, 80), st.integers(1, 22), st.integers(1, 20))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     st.lists(
         st.tuples(st.lists(BOX, max_size=2), st.lists(BOX, max_size=3)), min_size=1, max_size=4
