@@ -21,9 +21,8 @@ REFUSALS = ("OOM", "MISCONF", "NOREPLICAS")
 class Refusing:
     """Switches one kind of refusal on and off, on a server that nobody else uses."""
 
-    def __init__(self, url: str, folder: Path) -> None:
+    def __init__(self, url: str) -> None:
         self.url = url
-        self._folder = folder
         self._client = connect(url)
 
     def close(self) -> None:
@@ -46,11 +45,12 @@ class Refusing:
         self._client.config_set("requirepass", password)
 
     def _break_the_disk(self) -> None:
-        """Make a snapshot fail: from then on Redis refuses every write, and PING."""
-        gone = self._folder / "gone"
-        gone.mkdir()
-        self._client.config_set("dir", str(gone))
-        gone.rmdir()
+        """Make a snapshot fail: from then on Redis refuses every write, and PING.
+
+        A folder stands where its file would; to move `dir` elsewhere, Redis 7 forbids.
+        """
+        folder, name = (self._client.config_get(key)[key] for key in ("dir", "dbfilename"))
+        Path(f"{folder}/{name}/full").mkdir(parents=True, exist_ok=True)
         self._client.config_set("save", "900 1")
         self._client.bgsave()
         wait_until(
@@ -63,7 +63,7 @@ class Refusing:
 def refusing_redis(folder: Path, role: str = "bus") -> Iterator[Refusing]:
     with (
         RedisServer(role, folder) as server,
-        contextlib.closing(Refusing(server.url, folder)) as refusing,
+        contextlib.closing(Refusing(server.url)) as refusing,
     ):
         yield refusing
 
