@@ -1,8 +1,10 @@
 """The budget that all cameras of a worker share for their attempts to connect.
 
 An address is probed first (`probe.py`); only one that answers, or a file, gets a decoder process.
-Of decoders, no more start at once than there are cores to load their libraries on; a camera whose
-last decoder showed no picture waits behind those that did, and for a rate.
+Of decoders, no more start at once than there are cores to load their libraries on. A camera that
+answers and whose last decoder showed no picture waits behind those that work, and for a rate: a
+quick one while it has shown pictures before and fails for the first times, else a slow one, which
+slows further down while no such decoder shows any.
 """
 
 from __future__ import annotations
@@ -14,7 +16,13 @@ from lookout.service.core.camera import Camera
 from lookout.service.ingest.probe import Probe, Prober
 
 FAILING_EVERY_S = 3.0  # between decoders for cameras that answer and showed no picture last time
+MOST_FAILING_EVERY_S = 40.0  # the same, where they go on failing: less than 2 % of a core
+HOPEFUL_FAILURES = 3  # of a camera that worked before: it may only be starting again
 LEAST_AT_ONCE = 2
+
+
+Failures = tuple[bool, int]
+"""Whether a camera's decoders start at the slow rate, and how many of them failed in a row."""
 
 
 class AttemptBudget(Protocol):
@@ -23,8 +31,11 @@ class AttemptBudget(Protocol):
     def ask(self, camera: Camera, limit_s: float, *, failing: bool) -> Probe:
         """Begin to probe the camera's address."""
 
-    def may_start(self, camera: str, failures: int, now: float) -> bool:
+    def may_start(self, camera: str, failures: int, now: float, *, worked: bool) -> bool:
         """Return whether the camera's decoder may start now; ask again until it may."""
+
+    def recovered(self) -> None:
+        """Note that a camera works whose last decoder showed no picture."""
 
     def started(self, camera: str) -> None:
         """Note that the camera's decoder has loaded or ended, or that none is wanted any more."""
@@ -38,30 +49,47 @@ class Attempts:
         self._prober = prober
         self._at_once = at_once or max(LEAST_AT_ONCE, os.cpu_count() or 1)
         self._loading: set[str] = set()
-        self._waiting: dict[str, int] = {}  # camera → failures of its decoders, oldest first
-        self._failing_at = 0.0  # when a decoder that failed may start again
+        self._waiting: dict[str, Failures] = {}  # of each camera, oldest first
+        self._quick_at = 0.0  # when a decoder may start again: for a camera that worked before
+        self._slow_at = 0.0  # for one that never did, or has failed too often
+        self._slow_every_s = FAILING_EVERY_S
 
     def ask(self, camera: Camera, limit_s: float, *, failing: bool) -> Probe:
         """Begin to probe the camera's address."""
         return self._prober.ask(camera, limit_s, failing=failing)
 
-    def may_start(self, camera: str, failures: int, now: float) -> bool:
+    def may_start(self, camera: str, failures: int, now: float, *, worked: bool) -> bool:
         """Return whether the camera's decoder may start now; ask again until it may.
 
-        failures: decoders in a row that showed no picture. Those with the fewest go first.
+        failures: decoders in a row that showed no picture; those with the fewest go first. worked:
+        an earlier decoder of this camera showed pictures.
         """
-        self._waiting[camera] = failures
+        is_slow = failures > HOPEFUL_FAILURES if worked else failures > 0
+        self._waiting[camera] = (is_slow, failures)
         if len(self._loading) >= self._at_once:
             return False
         if camera != min(self._waiting, key=self._waiting.__getitem__):
             return False
-        if failures:
-            if now < self._failing_at:
-                return False
-            self._failing_at = now + FAILING_EVERY_S
+        if now < self._next_start(is_slow, failures):
+            return False
+        if is_slow:
+            self._slow_at = now + self._slow_every_s
+            self._slow_every_s = min(2 * self._slow_every_s, MOST_FAILING_EVERY_S)
+        elif failures:
+            self._quick_at = now + FAILING_EVERY_S
         del self._waiting[camera]
         self._loading.add(camera)
         return True
+
+    def recovered(self) -> None:
+        """Note that a camera works whose last decoder showed no picture: others may work, too."""
+        self._slow_every_s = FAILING_EVERY_S
+        self._slow_at = min(self._slow_at, self._quick_at)
+
+    def _next_start(self, is_slow: bool, failures: int) -> float:
+        if is_slow:
+            return self._slow_at
+        return self._quick_at if failures else 0.0
 
     def started(self, camera: str) -> None:
         """Note that the camera's decoder has loaded or ended, or that none is wanted any more."""

@@ -104,6 +104,7 @@ class CameraRunner:
         self._probe: Probe | None = None
         self._was_away = False  # the last attempt brought no picture, by this worker or another
         self._failed_decoders = 0  # in a row, of an address that answers
+        self._has_worked = False  # a decoder of this runner, or of the worker before, had pictures
         self._last = DecoderMessage("ready")  # the newest message that named a session
         self._retry_at: float | None = None
         self._deadline = 0.0
@@ -117,6 +118,7 @@ class CameraRunner:
         if before is None or before.revision != camera.revision:
             return
         self._was_away = before.state == "reconnecting"
+        self._has_worked = before.session is not None
         if before.state in FINAL_STATES and before.retry_at is None:
             self.state = before.state
             self.last_error = before.last_error
@@ -173,7 +175,10 @@ class CameraRunner:
             self.state = "online"
             self.last_error = None
             self._was_away = False
+            if self._failed_decoders:
+                self._attempts.recovered()
             self._failed_decoders = 0
+            self._has_worked = True
             if self._online_since is None:
                 self._online_since = now
 
@@ -240,7 +245,7 @@ class CameraRunner:
                 self._retry_later("reconnecting", now)
                 return
         if self._attempting and self._attempts.may_start(
-            self.camera.id, self._failed_decoders, now
+            self.camera.id, self._failed_decoders, now, worked=self._has_worked
         ):
             self._start_decoder(now)
 

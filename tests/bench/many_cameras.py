@@ -1,6 +1,6 @@
-"""Many cameras: CPU of dead ones at ingest, and the time of the API's lists at 1,000.
+"""Many cameras: CPU of ingest for those without pictures, and the time of the API's lists at 1,000.
 
-`python -m tests.bench.many_cameras` takes four minutes. Each figure is printed with the limit that
+`python -m tests.bench.many_cameras` takes seven minutes. Each figure is printed with the limit that
 it is to stay below.
 """
 
@@ -33,9 +33,10 @@ from lookout.service.storage.bus.bus import Bus
 from lookout.service.storage.connections import open_bus, open_store
 from lookout.service.storage.redis.embedded import RedisServer
 from lookout.service.storage.store.store import Store
+from tests.hostile_rtsp import HONEST, RtspClient, Script, hostile_server
 from tests.ingest_line import write_header_only
 
-CPU_LIMIT_PERCENT = 2.0
+CPU_LIMIT_PERCENT = {"dead": 2.0, "refusing": 4.0}
 LATENCY_LIMIT_MS = 200.0
 REQUESTS = 20
 
@@ -88,6 +89,27 @@ def dead_addresses() -> Iterator[list[str]]:
         ]
 
 
+@contextlib.contextmanager
+def refusing_addresses() -> Iterator[list[str]]:
+    """Yield an address of each kind that answers and gives no picture all the same."""
+
+    def answer_describe(status: str) -> Script:
+        def serve(client: RtspClient) -> None:
+            while True:
+                request = client.request()
+                client.answer(request, status=status if "DESCRIBE" in request[:8] else "200 OK")
+
+        return serve
+
+    scripts = [
+        answer_describe("401 Unauthorized"),
+        answer_describe("404 Not Found"),
+        lambda client: client.play(HONEST),  # and hangs up
+    ]
+    with contextlib.ExitStack() as cleanup:
+        yield [cleanup.enter_context(hostile_server(script)) for script in scripts]
+
+
 def work(stage: str, settings: Settings) -> None:
     """Run a stage until SIGTERM."""
     stop = threading.Event()
@@ -118,25 +140,32 @@ def cpu_s(pid: int) -> float:
     return float(used)
 
 
-def report_dead(folder: Path, cameras: int, settle_s: float, seconds: float) -> Iterator[str]:
-    """Yield the CPU of one ingest worker whose cameras are all dead, at first and later."""
-    with servers(folder) as settings, dead_addresses() as addresses:
+def report_attempts(
+    folder: Path,
+    kind: str,
+    addresses: contextlib.AbstractContextManager[list[str]],
+    cameras: int,
+    settle_s: float,
+    seconds: float,
+) -> Iterator[str]:
+    """Yield the CPU of one ingest worker whose cameras give no picture, at first and later."""
+    with servers(folder) as settings, addresses as urls:
         store = open_store(settings)
-        for number, url in zip(range(cameras), itertools.cycle(addresses), strict=False):
-            store.add_camera(record(f"dead-{number}", url))
+        for number, url in zip(range(cameras), itertools.cycle(urls), strict=False):
+            store.add_camera(record(f"{kind}-{number}", url))
         with running("ingest", settings) as pid:
             time.sleep(settle_s)
             first = cpu_s(pid)
             yield (
-                f"{cameras} dead cameras, the first {settle_s:.0f} s with the start of the stage: "
-                f"{first:.1f} CPU s"
+                f"{cameras} {kind} cameras, the first {settle_s:.0f} s with the start of the "
+                f"stage: {first:.1f} CPU s"
             )
             before, since = cpu_s(pid), time.monotonic()
             time.sleep(seconds)
             share = 100 * (cpu_s(pid) - before) / (time.monotonic() - since)
             yield (
-                f"{cameras} dead cameras, later: {share:.2f} % of a core "
-                f"(limit {CPU_LIMIT_PERCENT:g} %)"
+                f"{cameras} {kind} cameras, later: {share:.2f} % of a core "
+                f"(limit {CPU_LIMIT_PERCENT[kind]:g} %)"
             )
 
 
@@ -228,11 +257,12 @@ def report(
     seconds: float = 60.0,
 ) -> Iterator[str]:
     """Yield every figure."""
-    for name in ("latency", "dead"):
+    for name in ("latency", "dead", "refusing"):
         (folder / name).mkdir()
     yield from report_latency(folder / "latency", cameras)
     if dead:
-        yield from report_dead(folder / "dead", dead, settle_s, seconds)
+        for kind, addresses in (("dead", dead_addresses()), ("refusing", refusing_addresses())):
+            yield from report_attempts(folder / kind, kind, addresses, dead, settle_s, seconds)
 
 
 def main() -> None:

@@ -21,8 +21,10 @@ def test_every_line_is_printed(tmp_path: Path) -> None:
         "/metrics",
         "/readyz",
         "/ ",
-        "first",
-        "later",
+        "dead cameras, the first",
+        "dead cameras, later",
+        "refusing cameras, the first",
+        "refusing cameras, later",
     )
     assert len(texts) == len(words)
     assert [word for word, text in zip(words, texts, strict=True) if word not in text] == []

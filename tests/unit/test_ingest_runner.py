@@ -13,7 +13,7 @@ from lookout.service.core.camera import Camera
 from lookout.service.core.messages import IngestReport
 from lookout.service.core.settings import load_settings
 from lookout.service.ingest.camera_runner import SLACK_S, START_LIMIT_S, CameraRunner
-from lookout.service.ingest.decoder.protocol import DecoderMessage, MessageKind
+from lookout.service.ingest.decoder.protocol import EXIT_CODES, DecoderMessage, MessageKind
 from lookout.service.ingest.probe import Answer
 from lookout.service.ingest.retry import Backoff, HourlyCounter
 from tests.ingest_line import camera
@@ -56,6 +56,8 @@ class FakeAttempts:
     mute: bool = False
     full: bool = False
     asked: list[bool] = field(default_factory=list)  # with `failing`
+    wanted: list[tuple[int, bool]] = field(default_factory=list)  # with `failures` and `worked`
+    recoveries: int = 0
     cancelled: int = 0
 
     def ask(self, record: Camera, limit_s: float, *, failing: bool) -> FakeAttempts:
@@ -69,9 +71,13 @@ class FakeAttempts:
     def cancel(self) -> None:
         self.cancelled += 1
 
-    def may_start(self, camera: str, failures: int, now: float) -> bool:
-        del camera, failures, now
+    def may_start(self, camera: str, failures: int, now: float, *, worked: bool) -> bool:
+        del camera, now
+        self.wanted.append((failures, worked))
         return not self.full
+
+    def recovered(self) -> None:
+        self.recoveries += 1
 
     def started(self, camera: str) -> None:
         del camera
@@ -124,6 +130,33 @@ def test_a_camera_starts_and_comes_online() -> None:
     report = life.after(0.1)
     assert (report.session, report.last_seq, report.last_captured_at) == (17, 0, 5.0)
     assert (report.revision, report.last_error, report.retry_at) == (3, None, None)
+
+
+def test_the_budget_learns_which_decoders_show_no_picture() -> None:
+    life = Life()
+    for _ in range(2):
+        life.after(70)
+        life.children[-1].code = EXIT_CODES["lost"]
+        life.after(0.1)
+    life.after(70)
+    assert (life.attempts.wanted, life.attempts.recoveries) == (
+        [(0, False), (1, False), (2, False)],
+        0,
+    )
+    life.children[-1].say("session", session=17)
+    life.after(0.1)
+    assert life.attempts.recoveries == 1
+    life.children[-1].code = EXIT_CODES["lost"]
+    life.after(0.1)
+    life.after(70)
+    assert life.attempts.wanted[-1] == (0, True)
+    assert life.attempts.recoveries == 1
+
+
+def test_a_camera_that_worked_for_the_worker_before_is_known() -> None:
+    life = Life(before=IngestReport("online", 999_999.0, 3, None, session=17))
+    life.after(0)
+    assert life.attempts.wanted == [(0, True)]
 
 
 def test_frames_a_second_are_measured_over_the_last_seconds() -> None:
