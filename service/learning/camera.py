@@ -43,6 +43,7 @@ class LearningCamera:
         self._recorded = 0  # frames
         self._excluded = 0
         self._disk = OutageLog()
+        self._trouble = ""  # of the disk
 
     @property
     def is_training(self) -> bool:
@@ -111,24 +112,27 @@ class LearningCamera:
         for name, count in counts.items():
             if count:
                 self._bus.count(camera, name, count)
+        if taken.recorded:
+            self._trouble = ""
         if self._disk.worked():
             log.info("camera %s: recording goes on", camera, extra={"camera": camera})
 
     def note_disk(self, error: OSError) -> None:
         """Log once that the disk takes nothing; scoring goes on without the recording."""
+        self._trouble = f"{error.filename or self._folder}: {error.strerror or error}"
         if self._disk.failed():
             camera = self._folder.name
-            reason = f"{error.filename or self._folder}: {error.strerror or error}"
-            log.warning("camera %s: not recorded: %s", camera, reason, extra={"camera": camera})
+            about = {"camera": camera}
+            log.warning("camera %s: not recorded: %s", camera, self._trouble, extra=about)
 
-    def advance(self, camera: Camera, *, may_start: bool, pause: bool) -> None:
-        """Work on the job, where there is one."""
+    def advance(self, camera: Camera, trouble: str, *, may_start: bool, pause: bool) -> None:
+        """Work on the job, where there is one. trouble: of the disk, for all cameras."""
         if self.job is None:
             return
         normal = self._normality.normal(self.footage.segments)
         seen = self._recorded + self._excluded
         share = self._excluded / seen if seen else 0.0
-        recorded = Recorded(normal, self._normality, share)
+        recorded = Recorded(normal, self._normality, share, trouble or self._trouble)
         self.job.step(camera, recorded, may_start=may_start, pause=pause)
         if not self.job.job.is_active:
             self.job = None

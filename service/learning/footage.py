@@ -115,7 +115,7 @@ class FootageFolder:
 def read_segments(folder: Path) -> list[Segment]:
     """Return the segments of a folder, ascending by time; remove what a kill left half written."""
     found = []
-    with contextlib.suppress(FileNotFoundError):
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
         for path in folder.iterdir():
             if _TEMPORARY.fullmatch(path.name):
                 path.unlink(missing_ok=True)

@@ -61,6 +61,7 @@ class Recorded:
     segments: Sequence[Segment]  # normal ones, ascending by time
     normality: Normality
     excluded_share: float  # of the frames since the stage began, those around alerts
+    trouble: str = ""  # why nothing is recorded now, in one line
 
 
 class CameraJob:
@@ -205,6 +206,8 @@ class CameraJob:
         """
         recorded_s = sum(one.seconds for one in usable)
         if recorded_s < self.job.footage_s or len(usable) < MIN_SEGMENTS:
+            if recorded.trouble:
+                return f"nothing is recorded: {recorded.trouble}"
             if recorded.excluded_share > NEARLY_ALL:
                 return (
                     f"{100 * recorded.excluded_share:.0f} % of the footage lies around alerts, "

@@ -88,7 +88,7 @@ class LearningWorker:
         self._sweep_at = 0.0
         self._disk = OutageLog()
         self._folders = OutageLog()
-        self._may_write = True
+        self._trouble = ""  # of the disk, for all cameras
 
     @property
     def folder(self) -> Path:
@@ -106,7 +106,7 @@ class LearningWorker:
         }
         frames = self.bus.frames_after(recording, FRAMES)
         for name, new in frames.items():
-            self.followed[name].record(new, may_write=self._may_write)
+            self.followed[name].record(new, may_write=not self._trouble)
         return any(len(new) == FRAMES for new in frames.values())
 
     def end(self) -> None:
@@ -178,7 +178,7 @@ class LearningWorker:
                 job = self.first_job(name)
             training = sum(other.is_training for other in self.followed.values())
             one.follow(camera, job, limit_bytes)
-            one.advance(camera, may_start=training < TRAININGS, pause=pause)
+            one.advance(camera, self._trouble, may_start=training < TRAININGS, pause=pause)
 
     def first_job(self, camera: str) -> LearningJob | None:
         """Add the first job of a camera that learns by itself; None where it had one."""
@@ -214,15 +214,14 @@ class LearningWorker:
             free_mb = shutil.disk_usage(self.settings.data_dir).free / 2**20
         except OSError:
             return  # no such folder yet
-        self._may_write = free_mb >= self.settings.learning_free_mb
-        if not self._may_write:
+        self._trouble = ""
+        if free_mb < self.settings.learning_free_mb:
+            self._trouble = (
+                f"{free_mb:.0f} MB are free in {self.settings.data_dir}, and nothing is recorded "
+                f"below {self.settings.learning_free_mb} (LOOKOUT_LEARNING_FREE_MB)"
+            )
             if self._disk.failed():
-                log.warning(
-                    "%d MB are free in %s: nothing is recorded below %d (LOOKOUT_LEARNING_FREE_MB)",
-                    free_mb,
-                    self.settings.data_dir,
-                    self.settings.learning_free_mb,
-                )
+                log.warning("%s", self._trouble)
         elif self._disk.worked():
             log.info("the disk has room again: recording goes on")
 

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import psutil  # type: ignore[import-untyped]
 import pytest
 
 from lookout.models.checkpoint.header import read_header
 from lookout.service.core.camera import Camera
 from lookout.service.core.jobs import LearningJob
-from lookout.service.core.messages import Frame
+from lookout.service.core.messages import Alert, AlertEvent, CameraEvent, Frame
 from lookout.service.core.settings import Settings
+from lookout.service.learning import worker
 from lookout.service.learning.worker import run
 from lookout.service.storage.bus.bus import Bus
 from lookout.service.storage.store.store import Store
@@ -57,12 +64,30 @@ def film(bus: Bus, name: str, seqs: range, began_s: float, side_px: int = 32) ->
 
 def new_job(name: str = "gate", **more: Any) -> LearningJob:
     now = time.time()
-    given: dict[str, Any] = {"footage_s": 9.0, "limit_s": 4.0, "promote": "rule"}
+    given: dict[str, Any] = {"footage_s": 9.0, "limit_s": 1.0, "promote": "rule"}
     return LearningJob(name, "queued", now, now, **{**given, **more})
 
 
-def state_of(store: Store, job: LearningJob) -> str:
-    return store.job(job.id).state
+def await_reason(store: Store, job: LearningJob, words: str, limit_s: float = 15.0) -> LearningJob:
+    """Return the job once its reason holds the words, in one line."""
+    wait_until(lambda: words in store.job(job.id).reason, f"the reason {words!r}", limit_s)
+    now = store.job(job.id)
+    assert "\n" not in now.reason
+    return now
+
+
+def trainers() -> list[psutil.Process]:
+    """The processes that train, of this test and its children."""
+    return [
+        one
+        for one in psutil.Process().children(recursive=True)
+        if one.is_running() and "lookout.service.learning.trainer" in one.cmdline()
+    ]
+
+
+def open_alert(store: Store, opened_at: float) -> None:
+    alert = Alert("gate:1-1", "gate", "open", opened_at, None, 0.5, 0.9, opened_at)
+    store.save_alerting("gate", 0, {}, [AlertEvent("new", alert)])
 
 
 @pytest.fixture
@@ -92,3 +117,188 @@ def test_a_camera_learns_its_own_network_and_takes_it(
     assert header.calibration is not None
     assert header.fps == pytest.approx(FPS, rel=0.05)
     assert not (settings.data_dir / "learning" / "gate" / "jobs" / "1").exists()
+
+
+def test_killed_in_each_stage_a_job_goes_on_and_the_present_model_stays_until_then(
+    settings: Settings, bus: Bus, store: Store, began_s: float
+) -> None:
+    """kill -9 of the stage while it records and while it trains, and of the training process."""
+    watch(store)
+    job = store.add_job(new_job(limit_s=2.0))
+    environment = {
+        **os.environ,
+        "LOOKOUT_BUS_URL": str(settings.bus_url),
+        "LOOKOUT_STORE_URL": str(settings.store_url),
+        "LOOKOUT_DATA_DIR": str(settings.data_dir),
+        "LOOKOUT_LEASE_S": "1",
+        "LOOKOUT_LEARNING_FREE_MB": "0",
+    }
+
+    def start_stage() -> subprocess.Popen[bytes]:
+        words = [sys.executable, "-P", "-m", "lookout", "learning"]
+        return subprocess.Popen(words, env=environment, stderr=subprocess.DEVNULL)
+
+    with start_stage() as recording:
+        film(bus, "gate", range(45), began_s)
+        wait_until(lambda: store.job(job.id).recorded_s >= 4, "some footage", 30)
+        recording.kill()
+    assert store.job(job.id).state == "recording"
+    with start_stage() as training:
+        film(bus, "gate", range(45, 120), began_s)
+        wait_until(lambda: store.job(job.id).before is not None, "figures of the start", 60)
+        (trainer,) = trainers()
+        assert (trainer.nice(), trainer.num_threads() < 20) == (19, True)
+        training.kill()
+        wait_until(lambda: not trainer.is_running(), "the trainer dies with its stage")
+    assert store.job(job.id).state == "training"
+    assert store.camera("gate").model == "tiny"
+    with stage.working(run, settings):
+        (trainer,) = wait_until(trainers, "the training goes on", 30)
+        trainer.send_signal(signal.SIGKILL)
+        wait_until(lambda: not store.job(job.id).is_active, "a job that is over", 90)
+    done = store.job(job.id)
+    assert (done.state, done.reason) == ("promoted", "")
+    assert store.camera("gate").model == "gate-1"
+
+
+def test_a_cancelled_training_ends_its_process_and_leaves_no_file(
+    settings: Settings, bus: Bus, store: Store, began_s: float
+) -> None:
+    watch(store)
+    film(bus, "gate", range(120), began_s)
+    job = store.add_job(new_job(limit_s=600.0))
+    with stage.working(run, settings):
+        (trainer,) = wait_until(trainers, "a training", 30)
+        before = store.job(job.id)
+        assert store.save_job(before, replace(before, state="cancelled"))
+        wait_until(lambda: not trainer.is_running(), "its end")
+        folder = settings.data_dir / "learning" / "gate" / "jobs" / "1"
+        wait_until(lambda: not folder.exists(), "its files are gone")
+    assert store.camera("gate").model == "tiny"
+
+
+def test_a_removed_camera_takes_its_footage_and_training_with_it(
+    settings: Settings, bus: Bus, store: Store, began_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "SWEEP_EVERY_S", 0.2)
+    watch(store)
+    film(bus, "gate", range(120), began_s)
+    store.add_job(new_job(limit_s=600.0))
+    with stage.working(run, settings):
+        (trainer,) = wait_until(trainers, "a training", 30)
+        store.remove_camera("gate")
+        wait_until(lambda: not trainer.is_running(), "its end")
+        wait_until(lambda: not (settings.data_dir / "learning" / "gate").exists(), "no footage")
+
+
+def test_what_is_around_an_alert_is_not_learned_even_when_it_opens_later(
+    settings: Settings, bus: Bus, store: Store, began_s: float
+) -> None:
+    watch(store, learning="record")
+    film(bus, "gate", range(120), began_s)
+    footage = settings.data_dir / "learning" / "gate" / "footage"
+    with stage.working(run, settings):
+        wait_until(lambda: footage.exists() and len(list(footage.iterdir())) == 5, "footage")
+        open_alert(store, began_s + 1)
+        wait_until(lambda: not list(footage.iterdir()), "the footage goes")
+        job = store.add_job(new_job())
+        reason = await_reason(store, job, "lies around alerts").reason
+    assert reason.startswith("100 % of the footage")
+    counters = bus.counters("gate")
+    assert counters["learning_recorded"] == 105
+
+
+def test_a_moving_camera_is_not_learned(
+    settings: Settings, bus: Bus, store: Store, began_s: float
+) -> None:
+    watch(store)
+    job = store.add_job(new_job())
+    for number in range(3):
+        at = time.time() + number / 100
+        store.add_camera_event(CameraEvent("scene_change", "gate", 1, number, at, "it moved"))
+    with stage.working(run, settings):
+        failed = await_reason(store, job, "the camera moves: 3 scene changes")
+    assert failed.state == "failed"
+    assert store.camera("gate").model == "tiny"
+
+
+def test_an_empty_scene_waits_and_then_fails(
+    urls: Urls, tmp_path: Path, bus: Bus, store: Store, began_s: float
+) -> None:
+    write_tiny(tmp_path / "models", "tiny")
+    watch(store)
+    session = int(began_s * 1000)
+    for seq in range(256):
+        add_frames(bus, Frame("gate", session, seq, began_s + seq / FPS, street(0)))
+    job = store.add_job(new_job(footage_s=3.0))
+    with stage.working(run, settings_for(urls, tmp_path)):
+        waiting = await_reason(store, job, "nothing moves: 0 of 2 segments")
+    assert waiting.state == "recording"
+    with stage.working(run, settings_for(urls, tmp_path, learning_wait_h=1e-9)):
+        failed = await_reason(store, job, "not enough footage in 1e-09 h: nothing moves")
+    assert failed.state == "failed"
+
+
+def test_footage_of_another_size_is_said_and_recorded_anew(
+    settings: Settings, bus: Bus, store: Store, began_s: float
+) -> None:
+    watch(store)
+    film(bus, "gate", range(60), began_s, side_px=64)
+    job = store.add_job(new_job(footage_s=3.0))
+    with stage.working(run, settings):
+        await_reason(store, job, "the footage is of 64x64, and the camera's model takes 32x32")
+
+
+@pytest.mark.parametrize("trouble", ["full", "unusable"])
+def test_a_disk_that_takes_nothing_is_one_line_and_the_job_waits(
+    urls: Urls,
+    tmp_path: Path,
+    bus: Bus,
+    store: Store,
+    began_s: float,
+    trouble: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    write_tiny(tmp_path / "models", "tiny")
+    watch(store)
+    job = store.add_job(new_job())
+    more = {}
+    if trouble == "full":
+        more = {"learning_free_mb": 2**40}
+    else:
+        (tmp_path / "learning" / "gate").mkdir(parents=True)
+        (tmp_path / "learning" / "gate" / "footage").write_text("a file in its place")
+    with stage.working(run, settings_for(urls, tmp_path, **more)):
+        for first in range(0, 240, 60):
+            film(bus, "gate", range(first, first + 60), began_s)
+        await_reason(store, job, "nothing is recorded: ")
+    lines = [one for one in caplog.messages if "recorded" in one or "cannot be used" in one]
+    assert len(lines) == 1, lines
+
+
+def test_a_model_that_is_gone_or_damaged_ends_the_job(
+    settings: Settings, bus: Bus, store: Store
+) -> None:
+    watch(store, "gate", model="nothing")
+    watch(store, "yard", model="broken")
+    (settings.model_folders[0] / "broken.safetensors").write_bytes(b"no checkpoint")
+    jobs = [store.add_job(new_job(name)) for name in ("gate", "yard")]
+    with stage.working(run, settings):
+        for job in jobs:
+            failed = await_reason(store, job, "the camera's model cannot be trained")
+            assert failed.state == "failed"
+
+
+def test_auto_asks_for_the_first_job_alone(
+    settings: Settings, bus: Bus, store: Store, began_s: float
+) -> None:
+    watch(store, learning="auto")
+    with stage.working(run, settings):
+        wait_until(lambda: store.has_jobs("gate"), "a job by itself")
+        job = store.job("gate:1")
+        assert store.save_job(job, replace(job, state="cancelled")) or store.save_job(
+            store.job("gate:1"), replace(store.job("gate:1"), state="cancelled")
+        )
+        film(bus, "gate", range(60), began_s)
+        wait_until(lambda: bus.counters("gate").get("learning_recorded"), "it is recorded")
+    assert [one.id for one in store.jobs(["gate"])] == ["gate:1"]
