@@ -18,6 +18,7 @@ from lookout.models.memory_update import UpdateRule
 from lookout.models.scorer import Scorer
 from lookout.models.scoring.camera_state import CameraState, FrameScore
 from lookout.models.scoring.normalizer import Normalizer
+from lookout.models.scoring.place_state import PlaceState
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,7 @@ class ClipScores:
     value: Floats  # what a camera with the same normalizer shows; nan while learning
     drift: Floats  # of the memory after the frame: largest 1 - cosine to the trained items
     local_db: Floats
+    place_db: Floats  # nan without a memory of places, and while it warms up
     rollbacks: int  # how often a guarded memory went back to the trained items in this clip
     heat: npt.NDArray[np.uint16] | None = (
         None  # (scored frames, 64, 64): RMSE of a cell times 65535
@@ -49,15 +51,18 @@ class ClipScorer:
         *,
         rule: UpdateRule | None = None,
         normalizer: Normalizer | None = None,
+        places: PlaceState | None = None,
     ) -> None:
         """rule: of the memory's update; None: as published.
 
-        normalizer: source of the values; None: one that learns from the first frames. It is used by
-            all clips, even where the memory starts again for each.
+        normalizer: source of the values; None: one that learns from the first frames.
+        places: memory of places; None: not measured. Both are used by all clips, even where the
+            memory starts again for each.
         """
         self._scorer = scorer
         self._rule = rule or UpdateRule.paper(scorer.gamma)
         self._normalizer = normalizer or Normalizer()
+        self._places = places
         self._clip_numbers = count()
         self.reset_memory()
 
@@ -68,6 +73,7 @@ class ClipScorer:
             self._normalizer,
             gamma=self._scorer.gamma,
             rule=self._rule,
+            places=self._places,
         )
 
     def score(
@@ -92,7 +98,11 @@ class ClipScorer:
             window = clip[start : start + scorer.t_length]
             step = scorer.step([window], self._state.items[None], [self._state.rule])
             (output,) = step.samples()
-            score = self._state.update(output, (session, start))
+            motion = None
+            if self._places is not None:
+                pair = window[first - 1 : first + 1]
+                motion = self._places.features((session, start), pair[0], pair[1])
+            score = self._state.update(output, (session, start), motion)
             if not (isfinite(score.psnr_db) and isfinite(score.distance)):
                 raise CheckpointError(
                     f"clip {name}, frame {start + first}: the model gives no finite score "
@@ -113,6 +123,7 @@ class ClipScorer:
             value=np.array([nan if score.value is None else score.value for score in scores]),
             drift=np.array([score.drift for score in scores]),
             local_db=np.array([score.local_db for score in scores]),
+            place_db=np.array([score.place_db for score in scores]),
             rollbacks=sum(score.rolled_back for score in scores),
             heat=np.stack(heat) if keep_heat else None,
         )
@@ -125,16 +136,17 @@ def score_clips(
     carry_memory: bool,
     rule: UpdateRule | None = None,
     normalizer: Normalizer | None = None,
+    places: PlaceState | None = None,
     keep_heat: bool = False,
     on_frame: Callable[[], None] = lambda: None,
 ) -> Iterator[ClipScores]:
     """Score clip after clip; the memory is carried on, as the authors do, or starts again for each.
 
-    rule, normalizer: see `ClipScorer`. keep_heat: keep the heatmaps too, 8 KB a frame.
+    rule, normalizer, places: see `ClipScorer`. keep_heat: keep the heatmaps too, 8 KB a frame.
     Raises VideoError for an unreadable clip, DataError for one shorter than T frames,
     CheckpointError where a score is not finite.
     """
-    clip_scorer = ClipScorer(scorer, rule=rule, normalizer=normalizer)
+    clip_scorer = ClipScorer(scorer, rule=rule, normalizer=normalizer, places=places)
     for path in paths:
         if not carry_memory:
             clip_scorer.reset_memory()

@@ -4,12 +4,14 @@
 video's future. `none` normalises nothing. `causal` and `local` are what the live service would have
 shown, of the paper's parts and of the local score: with the bounds stored in the checkpoint, or,
 where it has none, with those learned from the first frames scored, exactly as a camera learns.
-`fused` is offline again: the best that we know of the same network.
+`fused` is offline again: the best that we know of the same network. `places` and `fused_causal` are
+what a camera with a memory of places would have shown, which is learned from normal footage, or
+from the first frames; they are there where that memory was asked for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,12 @@ import numpy.typing as npt
 
 from lookout.models.arrays import Floats
 from lookout.models.checkpoint.file import Checkpoint
-from lookout.models.data.clips import clip_info, evaluation_clips
+from lookout.models.data.clips import (
+    clip_info,
+    count_frames,
+    evaluation_clips,
+    frames_expected,
+)
 from lookout.models.data.labels import FrameLabels, Truth, read_labels
 from lookout.models.data.masks import Masked, read_masks
 from lookout.models.errors import CheckpointError
@@ -36,7 +43,14 @@ from lookout.models.memory_update import UpdateRule
 from lookout.models.scorer import Scorer
 from lookout.models.scoring.alert_policy import AlertPolicy
 from lookout.models.scoring.metrics import value_fused, value_minmax, value_none
-from lookout.models.scoring.normalizer import LEARN_FRAMES, Normalizer, RawScores, Scheme
+from lookout.models.scoring.normalizer import (
+    LEARN_FRAMES,
+    PLACE_SCHEMES,
+    Normalizer,
+    RawScores,
+    Scheme,
+)
+from lookout.models.scoring.place_state import PlaceState
 
 WAYS = {
     "per_video_minmax": "minmax",
@@ -46,6 +60,9 @@ WAYS = {
     "fused": "fused",
 }
 """Public name of a way to normalize → the field of `Values`."""
+
+PLACE_WAYS = {"places": "places", "fused_causal": "fused_causal"}
+"""The same of the ways that need a memory of places."""
 
 CAUSAL = ("causal", "local")
 """The ways that a camera can show: they need no future frames."""
@@ -60,10 +77,20 @@ class Values:
     causal: Floats  # of the paper's parts; nan while the bounds were being learned
     local: Floats  # of the local score, causal too; nan likewise
     fused: Floats  # of the paper's and the local one, offline
+    places: Floats | None = None  # of the memory of places, causal; None: not asked for
+    fused_causal: Floats | None = None  # of that memory and the local score, causal
 
     def live(self, scheme: Scheme) -> Floats:
         """Return what a camera of this scheme would have shown."""
-        return self.local if scheme == "local" else self.causal
+        shown = {
+            "paper": self.causal,
+            "local": self.local,
+            "places": self.places,
+            "fused": self.fused_causal,
+        }[scheme]
+        if shown is None:
+            raise ValueError(f"the {scheme} score was not asked for")
+        return shown
 
 
 COLUMNS: dict[str, Callable[[ClipScores, Values], npt.NDArray[Any]]] = {
@@ -79,6 +106,13 @@ COLUMNS: dict[str, Callable[[ClipScores, Values], npt.NDArray[Any]]] = {
     "value_fused": lambda _, values: values.fused,
 }
 """The columns of `--scores`, one entry a scored frame; with labels there is "label" too."""
+
+PLACE_COLUMNS: dict[str, Callable[[ClipScores, Values], npt.NDArray[Any]]] = {
+    "place_db": lambda clip, _: clip.place_db,
+    "value_places": lambda _, values: values.live("places"),
+    "value_fused_causal": lambda _, values: values.live("fused"),
+}
+"""Further ones where a memory of places was asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +136,8 @@ class Evaluation:
     def auc_percent(self) -> dict[str, float | None]:
         """Micro AUC by the names of WAYS."""
         if self.frames is None:
-            return dict.fromkeys(WAYS)
-        return {way: self.frames[way].auc_micro for way in WAYS}
+            return dict.fromkeys(ways_of(self.scheme))
+        return {way: found.auc_micro for way, found in self.frames.items()}
 
     @property
     def gaps_percent(self) -> dict[str, float | None] | None:
@@ -135,6 +169,7 @@ def evaluate(
     keep_heat: bool = False,
     fps: float | None = None,
     regions: bool = True,
+    normal: Sequence[Path] = (),
     on_frame: Callable[[], None] = lambda: None,
 ) -> Evaluation:
     """Score the test clips of `data` and, where it has labels, compute the metrics.
@@ -147,6 +182,9 @@ def evaluate(
     keep_heat: keep the heatmaps, 8 KB a frame; they are kept anyway where there are masks.
     fps: frame rate of clips that do not say theirs; None: no event metrics with such clips.
     regions: compute region metrics where there are masks: a minute or two more.
+    normal: clips of normal footage that a scheme with a memory of places learns from first, as a
+        camera would: one half fills the memory, the other sets the bounds; none: the first
+        `learn_frames` of the test clips.
 
     Raises DataError, VideoError, and CheckpointError where a score is not finite.
     """
@@ -164,6 +202,25 @@ def evaluate(
         "paper": Normalizer(bounds, learn_frames, "paper", fusion_weight),
         "local": Normalizer(local_bounds, learn_frames, "local", fusion_weight),
     }
+    places = None
+    if scheme in PLACE_SCHEMES:
+        frames_seen = sum(
+            count_frames(path, frames_expected(path)) - scorer.t_length + 1 for path in normal
+        )
+        to_learn = frames_seen or learn_frames
+        places = PlaceState(to_learn - to_learn // 2)
+        for one in PLACE_SCHEMES:
+            normalizers[one] = Normalizer(None, to_learn // 2, one)
+        for _ in score_clips(
+            scorer,
+            list(normal),
+            carry_memory=carry_memory,
+            rule=rule,
+            normalizer=normalizers[scheme],
+            places=places,
+            on_frame=on_frame,
+        ):
+            pass
     clips = list(
         score_clips(
             scorer,
@@ -171,6 +228,7 @@ def evaluate(
             carry_memory=carry_memory,
             rule=rule,
             normalizer=normalizers[scheme],
+            places=places,
             keep_heat=keep_heat or (regions and masks is not None),
             on_frame=on_frame,
         )
@@ -185,7 +243,7 @@ def evaluate(
         labels = scored_labels(clips, truths)
         frames = {
             way: frame_metrics(labels, {name: getattr(one, field) for name, one in values.items()})
-            for way, field in WAYS.items()
+            for way, field in ways_of(scheme).items()
         }
         ahead = scorer.input_spec.frames - 1 - scorer.input_spec.scored
         watched = clip_series(clips, values, scheme, labels, rates, ahead)
@@ -207,6 +265,11 @@ def evaluate(
         masks=masks,
         regions=region_result,
     )
+
+
+def ways_of(scheme: Scheme) -> dict[str, str]:
+    """Return WAYS, with those of the memory of places where the scheme takes it."""
+    return WAYS | PLACE_WAYS if scheme in PLACE_SCHEMES else WAYS
 
 
 def require_clips(data: Path) -> bool:
@@ -254,11 +317,12 @@ def clip_values(
     fusion_weight: float,
 ) -> dict[str, Values]:
     """Return every clip's values; scheme: of the normalizer that scored the clips."""
-    other: Scheme = "local" if scheme == "paper" else "paper"
     live = {
-        scheme: {clip.name: clip.value for clip in clips},
-        other: live_values(clips, normalizers[other]),
+        one: live_values(clips, normalizer)
+        for one, normalizer in normalizers.items()
+        if one != scheme
     }
+    live[scheme] = {clip.name: clip.value for clip in clips}
     values = {}
     for clip in clips:
         minmax = value_minmax(clip.psnr_db, clip.distance, fusion_weight)
@@ -268,6 +332,8 @@ def clip_values(
             causal=live["paper"][clip.name],
             local=live["local"][clip.name],
             fused=value_fused(minmax, clip.local_db),
+            places=live["places"][clip.name] if "places" in live else None,
+            fused_causal=live["fused"][clip.name] if "fused" in live else None,
         )
     return values
 
@@ -276,7 +342,14 @@ def live_values(clips: list[ClipScores], normalizer: Normalizer) -> dict[str, Fl
     """Return the values that a camera with another normalizer shows; nan while it learns."""
     values = {}
     for clip in clips:
-        frames = zip(clip.psnr_db, clip.distance, clip.gate_error, clip.local_db, strict=True)
+        frames = zip(
+            clip.psnr_db,
+            clip.distance,
+            clip.gate_error,
+            clip.local_db,
+            clip.place_db,
+            strict=True,
+        )
         found = [normalizer.value(RawScores(*scores)) for scores in frames]
         values[clip.name] = np.array(found, np.float64)  # None becomes nan
     return values
@@ -356,7 +429,10 @@ def columns(evaluation: Evaluation) -> dict[str, npt.NDArray[Any]]:
     written: dict[str, npt.NDArray[Any]] = {}
     for clip in evaluation.clips:
         values = evaluation.values[clip.name]
-        for name, column in COLUMNS.items():
+        asked_for = COLUMNS
+        if evaluation.scheme in PLACE_SCHEMES:
+            asked_for = COLUMNS | PLACE_COLUMNS
+        for name, column in asked_for.items():
             written[f"{clip.name}/{name}"] = column(clip, values)
         if evaluation.labels is not None:
             written[f"{clip.name}/label"] = evaluation.labels[clip.name]

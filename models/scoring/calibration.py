@@ -34,8 +34,8 @@ HIGH = 0.5
 class Bounds:
     """The QUANTILE and 1 - QUANTILE quantiles of PSNR (dB) and memory distance on normal footage.
 
-    Also the GATE_QUANTILE of its gate errors (peak 1, 0 to 1) and the quantiles of its local
-    scores; None: not measured, as in checkpoints of older versions.
+    Also the GATE_QUANTILE of its gate errors (peak 1, 0 to 1) and the quantiles of its local scores
+    and of its memory of places; None: not measured, as in checkpoints of older versions.
     """
 
     psnr_low_db: float
@@ -45,6 +45,7 @@ class Bounds:
     frames: int  # number of normal frames behind them
     gate_error: float | None = None
     local_db: tuple[float, float] | None = None
+    place_db: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         """Raises ValueError for anything but finite numbers in order."""
@@ -55,10 +56,11 @@ class Bounds:
             raise ValueError("a lower bound lies above its upper bound")
         if self.gate_error is not None and not (isfinite(self.gate_error) and self.gate_error >= 0):
             raise ValueError("a gate error must be a finite number, 0 or more")
-        if self.local_db is not None:
-            low, high = self.local_db
-            if not (isfinite(low) and isfinite(high) and low <= high):
-                raise ValueError("bounds of the local score must be finite numbers in order")
+        for name, bounds in (("local score", self.local_db), ("places", self.place_db)):
+            if bounds is not None:
+                low, high = bounds
+                if not (isfinite(low) and isfinite(high) and low <= high):
+                    raise ValueError(f"bounds of the {name} must be finite numbers in order")
 
     @classmethod
     def of(
@@ -67,11 +69,12 @@ class Bounds:
         distance: Sequence[float] | Floats,
         gate_error: Sequence[float] | Floats = (),
         local_db: Sequence[float] | Floats | None = None,
+        place_db: Sequence[float] | Floats = (),
     ) -> Bounds:
         """Return the bounds of normal frames, one entry a frame.
 
-        gate_error: empty, or nan where it was not measured. local_db: finite, as many as the
-        others. Raises ValueError for no frames, or where a number is not finite.
+        gate_error, place_db: empty, or nan where it was not measured. local_db: finite, as many as
+        the others. Raises ValueError for no frames, or where a number is not finite.
         """
         psnr = np.asarray(psnr_db, np.float64)
         dist = np.asarray(distance, np.float64)
@@ -87,6 +90,11 @@ class Bounds:
         local_range = None
         if local_db is not None:
             local_range = normal_range(np.asarray(local_db, np.float64))
+        place_range = None
+        places = np.asarray(place_db, np.float64)
+        places = places[np.isfinite(places)]
+        if places.size:
+            place_range = normal_range(places)
         return cls(
             psnr_low_db=psnr_low_db,
             psnr_high_db=psnr_high_db,
@@ -95,15 +103,18 @@ class Bounds:
             frames=int(psnr.size),
             gate_error=gate,
             local_db=local_range,
+            place_db=place_range,
         )
 
     @classmethod
     def of_json(cls, data: dict[str, Any]) -> Bounds:
         """Raises ValueError, TypeError or KeyError for anything else than `asdict` gives."""
-        local_db = data.get("local_db")
-        if local_db is not None:
-            local_db = tuple(local_db)
-        return cls(**data | {"local_db": local_db})
+        ranges = {
+            name: tuple(data[name])
+            for name in ("local_db", "place_db")
+            if data.get(name) is not None
+        }
+        return cls(**data | ranges)
 
 
 def causal_value(psnr_db: float, distance: float, bounds: Bounds, fusion_weight: float) -> float:
@@ -121,9 +132,27 @@ def causal_value(psnr_db: float, distance: float, bounds: Bounds, fusion_weight:
 
 def local_value(score_db: float, bounds: Bounds) -> float:
     """Return the live value of a local score, in (0, 1); the bounds must hold local ones."""
-    assert bounds.local_db is not None  # noqa: S101
-    low, high = bounds.local_db
-    return squash(scale(score_db - low, high - low))
+    return squash(place_in(bounds.local_db, score_db))
+
+
+def place_value(score_db: float, bounds: Bounds) -> float:
+    """Return the live value of the memory of places, in (0, 1); the bounds must hold its own."""
+    return squash(place_in(bounds.place_db, score_db))
+
+
+def fused_value(local_db: float, place_db: float, bounds: Bounds) -> float:
+    """Return the live value of the local score and the memory of places together, in (0, 1).
+
+    Both are logarithms, scaled by normal footage: their mean is that of a product.
+    """
+    return squash((place_in(bounds.local_db, local_db) + place_in(bounds.place_db, place_db)) / 2)
+
+
+def place_in(bounds: tuple[float, float] | None, score_db: float) -> float:
+    """Return 0 for a score at the lower bound and 1 at the upper one; the bounds must be there."""
+    assert bounds is not None  # noqa: S101
+    low, high = bounds
+    return scale(score_db - low, high - low)
 
 
 def squash(x: float) -> float:

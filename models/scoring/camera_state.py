@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 from dataclasses import dataclass
-from math import isfinite
+from math import isfinite, nan
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,8 +16,10 @@ from torch import Tensor, from_numpy
 
 from lookout.models.arrays import HeatMap
 from lookout.models.memory_update import Rollback, UpdateRule
+from lookout.models.motion import Features
 from lookout.models.scoring.local import LocalScore
 from lookout.models.scoring.normalizer import Normalizer, RawScores
+from lookout.models.scoring.place_state import PlaceState
 
 
 class StepOutput(NamedTuple):
@@ -42,6 +44,7 @@ class FrameScore:
     memory_updated: bool
     value: float | None  # in (0, 1), higher is more abnormal; None while learning
     local_db: float
+    place_db: float  # nan without a memory of places, and while it warms up
     drift: float  # after the frame's update, before a rollback
     rolled_back: bool  # the memory went back to the trained items after this frame
 
@@ -56,6 +59,7 @@ class CameraState:
         *,
         gamma: float,
         rule: UpdateRule | None,
+        places: PlaceState | None = None,
     ) -> None:
         """Start from the trained memory.
 
@@ -63,6 +67,7 @@ class CameraState:
         gamma: the published gate γ, for a guarded memory whose bounds hold no gate error.
         rule: fixed rule of the memory's update; None: guarded by the normalizer's bounds, and no
             update until there are some.
+        places: the memory of places; None: the camera's score does not take it.
         """
         self._trained_items = trained_items
         self._gamma = gamma
@@ -70,6 +75,7 @@ class CameraState:
         self._items = trained_items
         self._normalizer = normalizer
         self._local = LocalScore()
+        self._places = places
         self._rollback = Rollback()
         self._drift = 0.0
 
@@ -82,6 +88,23 @@ class CameraState:
     def normalizer(self) -> Normalizer:
         """The source of the camera's bounds."""
         return self._normalizer
+
+    @property
+    def places(self) -> PlaceState | None:
+        """The memory of places; None: `update` needs no motion."""
+        return self._places
+
+    @property
+    def learned_frames(self) -> int:
+        """Number of frames learned so far, of `to_learn_frames`."""
+        warmed_up = 0 if self._places is None else self._places.seen_frames
+        return warmed_up + self._normalizer.learned_frames
+
+    @property
+    def to_learn_frames(self) -> int:
+        """Number of frames that are learned before there is a value."""
+        warm_up = 0 if self._places is None else self._places.warm_up_frames
+        return warm_up + self._normalizer.learn_frames
 
     @property
     def drift(self) -> float:
@@ -105,16 +128,24 @@ class CameraState:
             bounds.gate_error, bounds.distance_high, self._trained_items.shape[1], self._gamma
         )
 
-    def update(self, output: StepOutput, frame_id: tuple[int, int]) -> FrameScore:
+    def update(
+        self, output: StepOutput, frame_id: tuple[int, int], motion: Features | None = None
+    ) -> FrameScore:
         """Take in the next frame's output, computed with `items` and `rule`; return its score.
 
         frame_id: session and sequence number; a frame that does not follow on the last one
             restarts the local score.
+        motion: `places.features` of the frame, where there is a memory of places.
         """
         rule = self.rule
         local_db = self._local.update(frame_id, output.cells)
-        raw = RawScores(output.psnr_db, output.distance, output.gate_error, local_db)
+        place_db = nan
+        if self._places is not None and motion is not None:
+            place_db = self._places.measure(frame_id, motion)
+        raw = RawScores(output.psnr_db, output.distance, output.gate_error, local_db, place_db)
         value = self._normalizer.value(raw)
+        if self._places is not None and motion is not None:
+            self._places.learn(motion, value)
         distance = output.distance if isfinite(output.distance) else 0.0
         rolled_back = self._rollback.saw(output.drift, distance, output.memory_updated, rule)
         self._items = output.items
@@ -129,23 +160,29 @@ class CameraState:
             memory_updated=output.memory_updated,
             value=value,
             local_db=local_db,
+            place_db=place_db,
             drift=output.drift,
             rolled_back=rolled_back,
         )
 
     def reset_normalizer(self) -> None:
-        """Learn the bounds again: the scene has changed."""
+        """Learn the bounds and the memory of places again: the scene has changed."""
         self._normalizer = self._normalizer.reset()
+        if self._places is not None:
+            self._places = self._places.reset()
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state as JSON-able values; `load_state_dict` continues from it bit for bit."""
         packed = self._items.cpu().numpy().astype("<f4").tobytes()
-        return {
+        state = {
             "items": base64.b64encode(packed).decode(),
             "learner": self._normalizer.to_json(),
             "rollback": self._rollback.as_json(),
             "local": self._local.to_json(),
         }
+        if self._places is not None:
+            state["places"] = self._places.to_json()
+        return state
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from `state_dict`'s result; further keys are ignored.
@@ -157,10 +194,14 @@ class CameraState:
         normalizer = self._normalizer.restored(state["learner"])
         rollback = Rollback.of_json(state["rollback"])
         local = LocalScore.from_json(state["local"])
+        places = self._places
+        if places is not None and "places" in state:
+            places = places.restored(state["places"])
         self._items = items
         self._normalizer = normalizer
         self._rollback = rollback
         self._local = local
+        self._places = places
 
     def _unpack_items(self, text: str) -> Tensor:
         """Return the items (M, D) on the trained ones' device. Raises ValueError for a misfit."""

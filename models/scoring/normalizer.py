@@ -8,10 +8,21 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from lookout.models.scoring.calibration import Bounds, causal_value, local_value
+from lookout.models.scoring.calibration import (
+    Bounds,
+    causal_value,
+    fused_value,
+    local_value,
+    place_value,
+)
 
-Scheme = Literal["paper", "local"]
-"""Source of a value: PSNR and memory distance as published, or the local score."""
+Scheme = Literal["paper", "local", "places", "fused"]
+"""Source of a value: PSNR and memory distance as published, the local score, the memory of places,
+or the latter two together.
+"""
+
+PLACE_SCHEMES: tuple[Scheme, ...] = ("places", "fused")
+"""Schemes that take the memory of places: they learn from the camera's own frames."""
 
 LEARN_FRAMES = 300
 """Frames that set the bounds where none are given: 30 s at 10 frames/s."""
@@ -24,6 +35,7 @@ class RawScores(NamedTuple):
     distance: float
     gate_error: float  # nan: not measured
     local_db: float
+    place_db: float = nan  # nan: not measured
 
 
 class Normalizer:
@@ -40,8 +52,10 @@ class Normalizer:
 
         Raises ValueError where the scheme needs bounds that the given ones do not hold.
         """
-        if bounds is not None and bounds.local_db is None and scheme == "local":
+        if bounds is not None and bounds.local_db is None and scheme in ("local", "fused"):
             raise ValueError("its calibration holds no bounds of the local score")
+        if bounds is not None and bounds.place_db is None and scheme in PLACE_SCHEMES:
+            raise ValueError("its calibration holds no bounds of the memory of places")
         self._bounds = bounds
         self._learn_frames = learn_frames
         self._scheme = scheme
@@ -74,22 +88,44 @@ class Normalizer:
         finite teach nothing.
         """
         if self._bounds is not None:
-            if self._scheme == "local":
-                return local_value(scores.local_db, self._bounds)
-            return causal_value(scores.psnr_db, scores.distance, self._bounds, self._fusion_weight)
-        if all(map(isfinite, (scores.psnr_db, scores.distance, scores.local_db))):
+            return self._value(scores, self._bounds)
+        needed = [scores.psnr_db, scores.distance, scores.local_db]
+        if self._scheme in PLACE_SCHEMES:
+            needed.append(scores.place_db)
+        if all(map(isfinite, needed)):
             self._learned.append(scores)
         if len(self._learned) >= self._learn_frames:
             self._bounds = Bounds.of(*np.array(self._learned).T)
             self._learned.clear()
         return None
 
+    def _value(self, scores: RawScores, bounds: Bounds) -> float:
+        match self._scheme:
+            case "paper":
+                return causal_value(scores.psnr_db, scores.distance, bounds, self._fusion_weight)
+            case "local":
+                return local_value(scores.local_db, bounds)
+            case "places":
+                return place_value(scores.place_db, bounds)
+            case "fused":
+                return fused_value(scores.local_db, scores.place_db, bounds)
+
     def to_json(self) -> dict[str, Any]:
-        """Return the state for a snapshot: every bit of a float; None in place of nan."""
+        """Return the state for a snapshot: every bit of a float; None in place of nan.
+
+        Without a memory of places it is in the form of the versions before.
+        """
+        numbers = len(RawScores._fields)
+        bounds = asdict(self._bounds) if self._bounds else None
+        if self._scheme not in PLACE_SCHEMES:
+            numbers -= 1
+            if bounds:
+                del bounds["place_db"]
         learned = [
-            [number if isfinite(number) else None for number in scores] for scores in self._learned
+            [number if isfinite(number) else None for number in scores[:numbers]]
+            for scores in self._learned
         ]
-        return {"bounds": asdict(self._bounds) if self._bounds else None, "seen": learned}
+        return {"bounds": bounds, "seen": learned}
 
     def restored(self, state: dict[str, Any]) -> Normalizer:
         """Return one with the same settings that continues from `to_json`'s result.
@@ -99,7 +135,7 @@ class Normalizer:
         bounds = Bounds.of_json(state["bounds"]) if state["bounds"] else None
         restored = Normalizer(bounds, self._learn_frames, self._scheme, self._fusion_weight)
         restored._learned = [
-            RawScores(psnr_db, distance, nan if gate_error is None else gate_error, local_db)
-            for psnr_db, distance, gate_error, local_db in state["seen"]
+            RawScores(*[nan if number is None else number for number in scores])
+            for scores in state["seen"]
         ]
         return restored

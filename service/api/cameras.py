@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body, Query, Response
 from pydantic import ValidationError
 
-from lookout.service.api.checkpoints import choose_model, trained_fps
+from lookout.service.api.checkpoints import choose_model, trained_fps, usual_score
 from lookout.service.api.dependencies import Services, ServicesDep
 from lookout.service.api.json_body import JsonRoute
 from lookout.service.api.views import CameraList, CameraView, EventList, EventView, camera_views
@@ -47,6 +47,7 @@ def add_camera(
     now = time.time()
     folders = services.settings.model_folders
     model = choose_model(folders, spec.model, spec.calibration, spec.score)
+    score = spec.score or usual_score(folders, model, spec.calibration)
     fps = spec.fps
     if "fps" not in spec.model_fields_set:
         fps = trained_fps(folders, model)
@@ -54,6 +55,7 @@ def add_camera(
         **dict(spec),
         "id": spec.id or f"cam-{secrets.token_hex(3)}",
         "model": model,
+        "score": score,
         "fps": fps,
         "created_at": now,
         # Above every revision of a removed camera of the same name, so that no stage takes the new

@@ -10,10 +10,14 @@ from fastapi import APIRouter
 from lookout.models.checkpoint.foreign import find_foreign
 from lookout.models.checkpoint.header import Header, find_checkpoints, read_header
 from lookout.models.errors import CheckpointError
+from lookout.models.scoring.normalizer import PLACE_SCHEMES
 from lookout.service.api.dependencies import ServicesDep
 from lookout.service.api.views import ModelList, ModelView
 from lookout.service.core.camera import MAX_CAMERA_FPS, Calibration, ScoreScheme
 from lookout.service.core.errors import RequestError
+
+PLACES = "places"
+"""The model that needs no training, and the shipped checkpoint of that name."""
 
 router = APIRouter(prefix="/models", tags=["models"])
 
@@ -28,18 +32,28 @@ def list_models(services: ServicesDep) -> ModelList:
 
 
 def choose_model(
-    folders: Sequence[Path], name: str | None, calibration: Calibration, score: ScoreScheme
+    folders: Sequence[Path],
+    name: str | None,
+    calibration: Calibration,
+    score: ScoreScheme | None,
 ) -> str:
-    """Return the checkpoint's name: the one asked for, or the only one.
+    """Return the checkpoint's name: the one asked for, or that of a camera that names none.
 
     Those that a camera has learned are for that camera, and do not count as the only one.
 
+
+
+    The latter is PLACES where the camera learns, else the only one that there is.
     Raises RequestError, with what is available, where it cannot be used.
     """
     known = find_checkpoints(*folders)
     names = ", ".join(known) or "none"
+    if name is None and PLACES in known and calibration == "learn":
+        name = PLACES
     if name is None:
-        general = {one: path for one, path in known.items() if not is_learned(path)}
+        general = {
+            one: path for one, path in known.items() if one != PLACES and not is_learned(path)
+        }
         if len(general) != 1:
             raise RequestError(f"name a model; available: {names}")
         (name,) = general
@@ -52,6 +66,15 @@ def choose_model(
     if calibration == "model" and header.calibration is None:
         raise RequestError(
             f'model {name!r} has no calibration of its own; use "calibration": "learn"'
+        )
+    if score in PLACE_SCHEMES and calibration == "model":
+        raise RequestError(
+            f'"score": "{score}" learns what is normal from the camera itself; '
+            'use "calibration": "learn"'
+        )
+    if score in PLACE_SCHEMES and header.input_spec and header.input_spec.scored == 0:
+        raise RequestError(
+            f'model {name!r} takes one frame; "score": "{score}" needs the frame before'
         )
     if (
         calibration == "model"
@@ -72,6 +95,13 @@ def is_learned(path: Path) -> bool:
         return read_header(path).learned_camera is not None
     except CheckpointError:
         return False
+
+
+def usual_score(folders: Sequence[Path], name: str, calibration: Calibration) -> ScoreScheme:
+    """Return the score of a camera that names none, by its checkpoint."""
+    if calibration == "learn" and read_header(find_checkpoints(*folders)[name]).model == PLACES:
+        return "places"
+    return "paper"
 
 
 def trained_fps(folders: Sequence[Path], name: str) -> float | None:

@@ -62,6 +62,7 @@ SCORE_EXAMPLE: dict[str, JsonValue] = {
     "memory_updated": True,
     "value": 0.31,
     "local_db": -24.3,
+    "place_db": None,
 }
 ALERT_EXAMPLE: dict[str, JsonValue] = {
     "id": "gate:1767225601000-420",
@@ -172,6 +173,10 @@ class ScoreView(MessageView):
     value: Finite = Field(description="0 to 1, higher is more abnormal; null while learning")
     local_db: Finite = Field(
         description="the local score: MSE of the worst window that lasts, peak 1, in dB"
+    )
+    place_db: Finite = Field(
+        description="how unusual the motion is for its place, in dB; null unless the camera's "
+        "`score` is `places` or `fused`"
     )
 
 

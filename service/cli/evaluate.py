@@ -59,7 +59,17 @@ AlphaOption = Annotated[
 
 # The alarms
 ScoreOption = Annotated[
-    Literal["paper", "local"], typer.Option(help="whose live values the alarms are of")
+    Literal["paper", "local", "places", "fused"],
+    typer.Option(help="whose live values the alarms are of"),
+]
+NormalOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="normal clips that `places` and `fused` learn from first  "
+        "[default: the first frames scored]",
+        exists=True,
+        file_okay=False,
+    ),
 ]
 ThresholdOption = Annotated[
     float | None,
@@ -91,6 +101,7 @@ def evaluate(
     gate: GateOption = None,
     alpha: AlphaOption = None,
     score: ScoreOption = "paper",
+    normal: NormalOption = None,
     threshold: ThresholdOption = None,
     json_out: JsonOption = None,
     scores: ScoresOption = None,
@@ -101,12 +112,13 @@ def evaluate(
 ) -> None:
     """Score the test clips: frame AUC and AP by each normalisation, events and false alarms."""
     from lookout.models.checkpoint.file import digest, load_checkpoint  # noqa: PLC0415
-    from lookout.models.data.clips import evaluation_clips  # noqa: PLC0415
+    from lookout.models.data.clips import evaluation_clips, train_clips  # noqa: PLC0415
     from lookout.models.device import choose_device, choose_precision  # noqa: PLC0415
     from lookout.models.evaluation import evaluate  # noqa: PLC0415
     from lookout.models.evaluation.report import tables  # noqa: PLC0415
     from lookout.models.scorer import Scorer  # noqa: PLC0415
     from lookout.models.scoring.alert_policy import AlertPolicy  # noqa: PLC0415
+    from lookout.models.scoring.normalizer import PLACE_SCHEMES  # noqa: PLC0415
 
     files = EvaluationFiles(json_out, scores, plots, report)
     files.check()
@@ -119,7 +131,12 @@ def evaluate(
     rule = update_rule(loaded, update, gate)
     scorer = Scorer(loaded, where, chosen)
     clips = evaluation_clips(data, typer.echo)
-    with frames_bar(clips, "scoring", scorer.t_length) as on_frame:
+    normal_clips: list[Path] = []
+    if normal is not None:
+        if score not in PLACE_SCHEMES:
+            raise DataError("--normal is for --score places and --score fused alone")
+        normal_clips = train_clips(normal, typer.echo)
+    with frames_bar([*normal_clips, *clips], "scoring", scorer.t_length) as on_frame:
         evaluation = evaluate.evaluate(
             scorer,
             data,
@@ -136,6 +153,7 @@ def evaluate(
             ),
             keep_heat=report is not None,
             fps=fps,
+            normal=normal_clips,
             on_frame=on_frame,
         )
     facts: dict[str, object] = {

@@ -29,7 +29,7 @@ Pace = Literal["realtime", "fast"]
 Calibration = Literal["learn", "model"]
 Transport = Literal["tcp", "udp"]
 MemoryMode = Literal["paper", "guarded"]
-ScoreScheme = Literal["paper", "local"]
+ScoreScheme = Literal["paper", "local", "places", "fused"]
 Learning = Literal["off", "record", "auto"]
 
 CameraId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
@@ -109,7 +109,7 @@ class CameraSpec(BaseModel):
     model: ModelName | None = Field(
         default=None,
         title="Model",
-        description="a checkpoint's name, from `/models`; unset: the only one",
+        description="a checkpoint's name, from `/models`; unset: `places`, or the only one",
         examples=["square"],
         json_schema_extra={"x-choices": "/models"},  # the list that the page's form offers
     )
@@ -155,11 +155,13 @@ class CameraSpec(BaseModel):
         "training, for cameras that run for months",
         examples=["paper"],
     )
-    score: ScoreScheme = Field(
-        default="paper",
+    score: ScoreScheme | None = Field(
+        default=None,
         title="Score",
-        description="`paper`: PSNR and memory distance as published; `local`: the worst window "
-        "that lasts",
+        description="unset: `places` with a model of that kind, else `paper`. `paper`: PSNR and "
+        "memory distance as published; `local`: the worst window that lasts; `places`: how unusual "
+        "the motion is for its place, learned from this camera; `fused`: `local` and `places` "
+        "together",
         examples=["paper"],
     )
     learning: Learning = Field(
@@ -206,6 +208,7 @@ class Camera(CameraSpec):
     id: str
     url: str = Field(repr=False)  # of any length, unlike one that is asked for
     model: str
+    score: ScoreScheme = "paper"
     created_at: float
     # +1 with each change but those of UNSCORED: ingest and inference restart the camera.
     revision: int

@@ -96,6 +96,7 @@ class Score:
     memory_updated: bool | None = None
     value: float | None = None  # (0, 1); None while learning
     local_db: float | None = None  # the local score: the worst window that lasts
+    place_db: float | None = None  # how unusual the motion is for its place
 
     @property
     def id(self) -> FrameId:

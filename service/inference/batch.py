@@ -40,11 +40,12 @@ def score_batch(
     clips = scorer.normalise(torch.stack([line.frames.clip() for line, _ in batch]))
     items = torch.stack([line.state.items for line, _ in batch])
     outputs = scorer.step_normalised(clips, items, [line.state.rule for line, _ in batch]).samples()
+    motions = [line.motion(frame) for line, frame in batch]
     scored_at = now()
     failed: list[tuple[CameraLine, Exception]] = []
-    for (line, frame), output in zip(batch, outputs, strict=True):
+    for (line, frame), output, motion in zip(batch, outputs, motions, strict=True):
         try:
-            line.record(frame, output, scored_at)
+            line.record(frame, output, scored_at, motion)
         except Exception as error:  # of one camera: the others' scores count
             failed.append((line, error))
     return failed

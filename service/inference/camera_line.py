@@ -7,6 +7,10 @@ import math
 import time
 from collections.abc import Iterable
 
+import numpy as np
+
+from lookout.models.arrays import HeatMap
+from lookout.models.motion import Features
 from lookout.models.scorer import Scorer
 from lookout.models.scoring.camera_state import CameraState, FrameScore, StepOutput
 from lookout.models.vision.tensors import Window
@@ -106,11 +110,25 @@ class CameraLine:
         self.frames.resume_after_bus_restart()
         self.outbox.note_new_bus()
 
-    def record(self, frame: Frame, output: StepOutput, scored_at: float) -> None:
-        """Take the scorer's output for `next_frame`'s result."""
-        frame_score = self.state.update(output, frame.id)
+    def motion(self, frame: Frame) -> Features | None:
+        """Return the motion of `next_frame`'s result; None without a memory of places."""
+        if self.state.places is None:
+            return None
+        scored = self.scorer.input_spec.scored
+        pair = self.frames.clip()[scored - 1 : scored + 1].cpu().numpy()  # (2, H, W, 3)
+        return self.state.places.features(frame.id, pair[0], pair[1])
+
+    def record(
+        self,
+        frame: Frame,
+        output: StepOutput,
+        scored_at: float,
+        motion: Features | None = None,
+    ) -> None:
+        """Take the scorer's output for `next_frame`'s result, and its motion."""
+        frame_score = self.state.update(output, frame.id, motion)
         score = self.score_message(frame, frame_score, scored_at)
-        heat = Heat(frame.camera, frame.session, frame.seq, output.cells)
+        heat = Heat(frame.camera, frame.session, frame.seq, self.cells(output, frame_score))
         self.outbox.add(ScoredFrame(score, heat, frame.captured if self.camera.live else None))
         self.recent.add(score.value, time.monotonic())
         self.rate.add(frame.id, frame.captured_at)
@@ -121,6 +139,15 @@ class CameraLine:
                 frame.camera,
                 extra={"camera": frame.camera, "session": frame.session, "seq": frame.seq},
             )
+
+    def cells(self, output: StepOutput, frame_score: FrameScore) -> HeatMap:
+        """Return the heatmap of what the camera's score is made of."""
+        places = self.state.places
+        if places is None or not math.isfinite(frame_score.place_db):
+            return output.cells
+        if self.camera.score == "places":
+            return places.heat()
+        return np.maximum(output.cells, places.heat())
 
     def take_events(self) -> list[CameraEvent]:
         """Return the events since the last call."""
@@ -168,6 +195,7 @@ class CameraLine:
             memory_updated=result.memory_updated if spec.memory == "adapts" else None,
             value=finite(result.value),
             local_db=result.local_db,
+            place_db=finite(result.place_db),
         )
 
 

@@ -12,7 +12,8 @@ from lookout.models.memory_update import UpdateRule
 from lookout.models.scorer import Scorer
 from lookout.models.scoring.calibration import Bounds
 from lookout.models.scoring.camera_state import CameraState
-from lookout.models.scoring.normalizer import Normalizer
+from lookout.models.scoring.normalizer import PLACE_SCHEMES, Normalizer
+from lookout.models.scoring.place_state import PlaceState
 from lookout.service.core import clock
 from lookout.service.core.camera import Camera
 from lookout.service.core.errors import BrokenMessageError
@@ -168,10 +169,19 @@ class CameraLines:
             if bounds is None:
                 reason = f"model {camera.model!r} holds no calibration: run `lookout calibrate`"
                 raise CheckpointError(reason)
+        places = None
+        learn_frames = self._settings.learn_frames
+        if camera.score in PLACE_SCHEMES:
+            if scorer.input_spec.scored == 0:
+                raise CheckpointError(
+                    f"model {camera.model!r} takes one frame: motion needs the frame before"
+                )
+            places = PlaceState(learn_frames - learn_frames // 2)
+            learn_frames //= 2
         try:
             normalizer = Normalizer(
                 bounds,
-                self._settings.learn_frames,
+                learn_frames,
                 camera.score,
                 scorer.checkpoint.config.fusion_weight,
             )
@@ -180,7 +190,9 @@ class CameraLines:
                 f"model {camera.model!r}: {error}: run `lookout calibrate`"
             ) from None
         rule = UpdateRule.paper(scorer.gamma) if camera.memory == "paper" else None
-        return CameraState(scorer.fresh_items(), normalizer, gamma=scorer.gamma, rule=rule)
+        return CameraState(
+            scorer.fresh_items(), normalizer, gamma=scorer.gamma, rule=rule, places=places
+        )
 
     def restore(
         self, name: str, state: CameraState, snapshot: Snapshot | None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from lookout.models.scoring.normalizer import PLACE_SCHEMES
 from lookout.service.core.camera import Camera, CameraChange
 from lookout.service.core.errors import ConflictError
 from lookout.service.core.jobs import FormerModel
@@ -22,7 +23,8 @@ def replace_camera(bus: Bus, store: Store, before: Camera, new: Camera) -> None:
     """
     store.replace_camera(new, before)
     if new.revision != before.revision:
-        if any(getattr(before, name) != getattr(new, name) for name in RELEARN):
+        places = new.score in PLACE_SCHEMES and new.score != before.score
+        if places or any(getattr(before, name) != getattr(new, name) for name in RELEARN):
             store.forget_snapshot(before.id)
         bus.forget_reports(before.id)
 
@@ -30,6 +32,7 @@ def replace_camera(bus: Bus, store: Store, before: Camera, new: Camera) -> None:
 def promote(bus: Bus, store: Store, camera: str, checkpoint: str) -> Camera:
     """Give a camera a checkpoint with the bounds that it was calibrated to; return the camera.
 
+    A camera with a memory of places goes on learning its bounds: no calibration holds those.
     The model before is kept to go back to. Done again it changes nothing. Raises NotFoundError, and
     as `replace_camera`.
     """
@@ -37,7 +40,10 @@ def promote(bus: Bus, store: Store, camera: str, checkpoint: str) -> Camera:
     if before.model == checkpoint:
         return before
     store.push_former_model(camera, FormerModel(before.model, before.calibration))
-    return set_model(bus, store, before, checkpoint, "model")
+    calibration: Literal["learn", "model"] = "model"
+    if before.score in PLACE_SCHEMES:
+        calibration = "learn"
+    return set_model(bus, store, before, checkpoint, calibration)
 
 
 def roll_back(bus: Bus, store: Store, camera: str) -> Camera:

@@ -244,6 +244,8 @@ def test_models_are_listed_and_a_camera_without_one_needs_the_choice_to_be_clear
         api.post("/cameras", {"url": RTSP, "model": "yard", "score": "local"}).json()["score"]
         == "local"
     )
+    places = api.post("/cameras", {**own, "model": "yard", "score": "places"})
+    assert "learns what is normal from the camera itself" in is_problem(places, 422)
 
 
 @pytest.mark.parametrize("model", ["../square", "/etc/passwd", "square.safetensors", ""])

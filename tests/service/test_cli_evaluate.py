@@ -150,6 +150,41 @@ def test_alarms_may_be_those_of_the_local_score(data: Path, tmp_path: Path) -> N
     )
 
 
+@pytest.mark.parametrize(("score", "way"), [("places", "places"), ("fused", "fused_causal")])
+def test_a_memory_of_places_is_learned_from_normal_clips(
+    data: Path, tmp_path: Path, score: str, way: str
+) -> None:
+    (tmp_path / "normal").mkdir()
+    write_clip(tmp_path / "normal" / "01.mp4", range(40), size_px=(96, 72))
+    checkpoint = write_tiny(tmp_path)
+    options = ("--score", score, "--threshold", 0.5)
+    summary, scores = evaluated(
+        checkpoint, data, tmp_path, *options, "--normal", tmp_path / "normal"
+    )
+    assert summary["alarms_by"] == score
+    assert np.isfinite(scores["01/place_db"]).all()
+    values, truth = scores[f"01/value_{way}"], scores["01/label"]
+    assert np.isfinite(values).all()
+    if score == "places":
+        assert values[truth == 1].max() > values[truth == 0].max(), "the strange half stands out"
+    both = [
+        np.concatenate([scores[f"{clip}/{name}"] for clip in ("01", "02")])
+        for name in ("label", f"value_{way}")
+    ]
+    assert summary["auc"][way] == pytest.approx(100 * roc_auc_score(*both))
+    assert f"`{way}`" in DOCUMENTED
+    learning, unknown = evaluated(checkpoint, data, tmp_path, *options)
+    assert learning["auc"][way] is None, "it learns from the first 300 frames scored"
+    assert np.isnan(unknown["01/place_db"]).all()
+
+
+def test_normal_clips_without_a_memory_of_places_are_refused(data: Path, tmp_path: Path) -> None:
+    said = lookout(
+        "evaluate", "--checkpoint", write_tiny(tmp_path), "--data", data, "--normal", data, expect=1
+    ).err
+    assert "--normal is for --score places and --score fused alone" in said
+
+
 def test_masks_bring_the_region_metrics(data: Path, tmp_path: Path) -> None:
     write_masks(data)
     found = evaluated(write_tiny(tmp_path), data, tmp_path)[0]["region_metrics"]

@@ -17,7 +17,7 @@ import redis
 from lookout.models.checkpoint.file import save_checkpoint
 from lookout.models.errors import CheckpointError
 from lookout.models.scorer import Scored, Scorer
-from lookout.service.core.camera import Camera
+from lookout.service.core.camera import Camera, ScoreScheme
 from lookout.service.core.messages import Frame, FrameId, IngestReport
 from lookout.service.core.settings import Settings
 from lookout.service.inference.camera_lines import CameraLines
@@ -216,6 +216,34 @@ def test_local_scores_and_values_are_the_same_over_a_restart(
     assert interrupted == at_once
     assert [value is None for _, value in at_once] == [True] * 20 + [False] * 16
     assert len({local_db for local_db, _ in at_once}) > 10
+
+
+@pytest.mark.parametrize("score", ["places", "fused"])
+def test_the_memory_of_places_is_the_same_over_a_restart(
+    bus: Bus, store: Store, settings: Settings, score: ScoreScheme
+) -> None:
+    """Half of `learn_frames` fills it, the other half sets the bounds; then it goes on learning."""
+    for name in ("a", "b"):
+        store.add_camera(camera(name, calibration="learn", score=score))
+    feed(bus, *frames("a", range(16)))
+    with working(settings):
+        wait_until(lambda: bus.cursor("a") == (5, 15), "the memory is warm, the bounds are not set")
+    feed(bus, *frames("a", range(16, 30)))
+    with working(settings):
+        wait_until(lambda: bus.cursor("a") == (5, 29), "the bounds are set")
+    feed(bus, *frames("a", range(30, 40)), *frames("b", range(40)))
+    with working(settings):
+        wait_until(lambda: bus.cursor("a") == bus.cursor("b") == (5, 39), "the rest is scored")
+    interrupted, at_once = (
+        [(s.place_db, s.value) for s in bus.newest_scores(name, 1000)] for name in ("a", "b")
+    )
+    assert interrupted == at_once
+    assert [value is None for _, value in at_once] == [True] * 20 + [False] * 16
+    assert [place_db is None for place_db, _ in at_once] == [True] * 10 + [False] * 26
+    assert len({place_db for place_db, _ in at_once}) > 10
+    shown = bus.heat("a")
+    assert shown is not None
+    assert shown.cells.any()
 
 
 def test_a_calibration_without_the_local_score_fails_a_camera_that_wants_it(

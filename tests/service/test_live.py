@@ -101,6 +101,7 @@ def test_scores_come_as_they_are_written_and_no_history_does(api: Api, bus: Bus)
             "memory_updated": True,
             "value": 0.9,
             "local_db": None,
+            "place_db": None,
         },
     }
 

@@ -17,6 +17,7 @@ from lookout.models.memory_update import UpdateRule
 from lookout.models.scorer import Scorer
 from lookout.models.scoring.camera_state import CameraState
 from lookout.models.scoring.normalizer import Normalizer
+from lookout.models.scoring.place_state import PlaceState
 from lookout.service.core.camera import AlertSettings, Camera
 from lookout.service.core.clock import Moment
 from lookout.service.core.messages import Frame, FrameId, Gap
@@ -329,6 +330,43 @@ def test_a_live_series_is_that_of_an_evaluation_under_its_frames_ids(
     assert all((score.gate_error is not None) == (spec.memory == "adapts") for score in scores)
     assert all((score.memory_updated is not None) == (spec.memory == "adapts") for score in scores)
     assert all(score.value is not None for score in scores)
+
+
+@pytest.mark.parametrize("name", ["mnad-pred", "memae"])
+def test_a_live_memory_of_places_is_that_of_an_evaluation(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scorer = Scorer(untrained(TINY_OF[name]))
+    monkeypatch.setattr(
+        "lookout.models.data.clips.read_clip",
+        lambda *_: np.stack([street(seq) for seq in range(40)]),
+    )
+    monkeypatch.setattr("lookout.models.data.clips.frames_expected", lambda *_: 40)
+    (expected,) = score_clips(
+        scorer,
+        [Path("street.mp4")],
+        carry_memory=True,
+        normalizer=Normalizer(None, 6, "fused"),
+        places=PlaceState(5),
+    )
+    state = CameraState(
+        scorer.fresh_items(),
+        Normalizer(None, 6, "fused"),
+        gamma=scorer.gamma,
+        rule=UpdateRule.paper(scorer.gamma),
+        places=PlaceState(5),
+    )
+    line = CameraLine(camera(), scorer, state, None)
+    line.frames.offer(Frame("a", 1, seq, 100 + seq / 10, street(seq)) for seq in range(40))
+    while (frame := line.next_frame()) is not None:
+        score_batch([(line, frame)])
+    scores = [one.score for one in line.outbox.unsent if isinstance(one, ScoredFrame)]
+    place_db = [np.nan if score.place_db is None else score.place_db for score in scores]
+    values = [np.nan if score.value is None else score.value for score in scores]
+    np.testing.assert_array_equal(place_db, expected.place_db)
+    np.testing.assert_array_equal(values, expected.value)
+    assert np.isnan(expected.place_db).tolist() == [True] * 5 + [False] * (len(scores) - 5)
+    assert np.isnan(expected.value).tolist() == [True] * 11 + [False] * (len(scores) - 11)
 
 
 def line_of(scorer: Scorer, done: FrameId | None = None) -> CameraLine:

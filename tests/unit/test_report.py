@@ -180,6 +180,7 @@ def made(labels: FrameLabels, values: Floats) -> Evaluation:
         values,
         nothing,
         nothing,
+        nothing,
         0,
     )
     return Evaluation(

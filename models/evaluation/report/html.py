@@ -15,7 +15,7 @@ import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from lookout.models.evaluation.clip_scores import ClipScores
-from lookout.models.evaluation.evaluate import WAYS, Evaluation
+from lookout.models.evaluation.evaluate import WAYS, Evaluation, ways_of
 from lookout.models.evaluation.events import at_thresholds, runs
 from lookout.models.evaluation.frames import precision_recall, roc
 from lookout.models.evaluation.regions import best_at
@@ -70,7 +70,7 @@ def frame_section(evaluation: Evaluation) -> dict[str, Any] | None:
     roc_lines = []
     recall_lines = []
     truth = np.concatenate([evaluation.labels[clip.name] for clip in evaluation.clips])
-    for way, field in WAYS.items():
+    for way, field in ways_of(evaluation.scheme).items():
         found = evaluation.frames[way]
         percents = map(percent, (found.auc_micro, found.auc_macro, found.ap_micro))
         rows.append([NAMES[way], *percents, ", ".join(found.left_out)])

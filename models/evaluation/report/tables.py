@@ -20,6 +20,8 @@ NAMES = {
     "causal": "causal",
     "local": "local score, causal",
     "fused": f"fused with the local score, mean of {2 * AROUND + 1} frames (offline)",
+    "places": "memory of places, causal",
+    "fused_causal": "memory of places and local score, causal",
 }
 
 
@@ -36,11 +38,11 @@ def as_lines(evaluation: Evaluation) -> str:
         f"{len(evaluation.clips)} clips, {len(updated)} scored frames, "
         f"{updated.mean():.1%} updated the memory"
     ]
-    for way, name in NAMES.items():
+    for way in evaluation.auc_percent:
         words = "no labels"
         if evaluation.frames:
             words = frame_words(evaluation.frames[way])
-        lines.append(f"frame AUC, {name}: {words}")
+        lines.append(f"frame AUC, {NAMES[way]}: {words}")
     if gaps := evaluation.gaps_percent:
         words = ", ".join(f"{way} {signed(gap)}" for way, gap in gaps.items())
         lines.append(f"without looking ahead: {words} against per-video min-max")

@@ -84,8 +84,9 @@ async function newControl(schema) {
 
 async function newSelect(schema) {
   const select = document.createElement("select");
+  if (!schema.default) select.add(new Option("unset", ""));
   for (const value of schema.enum || []) select.add(new Option(value, value, value === schema.default));
-  if (schema.enum) select.value = schema.default;
+  if (schema.enum) select.value = schema.default || "";
   const items = schema["x-choices"] ? (await call(schema["x-choices"])).items : [];
   for (const { name, error } of items) {
     const option = new Option(error ? `${name} (cannot be used)` : name, name);

@@ -175,7 +175,7 @@ def read_heat(camera: str, frame_id: FrameId, row: Row) -> Heat:
         raise broken(f"heatmap {camera} {frame_id}", error) from error
 
 
-_SCORE_NUMBERS = ("psnr_db", "distance", "gate_error", "value", "local_db")
+_SCORE_NUMBERS = ("psnr_db", "distance", "gate_error", "value", "local_db", "place_db")
 
 
 def score_fields(score: Score) -> Fields:

@@ -1,0 +1,99 @@
+"""The memory of places of one camera, as it follows the camera: measure first, then learn.
+
+A frame is measured against what was normal before it, and learned afterwards, unless it looks
+abnormal: what is unusual must not become usual by lasting.
+"""
+
+from __future__ import annotations
+
+from math import nan
+from typing import Any
+
+import cv2
+import numpy as np
+
+from lookout.models.arrays import HeatMap, Pixels
+from lookout.models.motion import Features, MotionFeatures, PlacesConfig
+from lookout.models.places import PlaceMemory
+from lookout.models.scoring.calibration import HIGH
+from lookout.models.scoring.places import PlaceScore
+
+
+class PlaceState:
+    """Measures and learns the motion of one camera's consecutive frames."""
+
+    def __init__(self, warm_up_frames: int, config: PlacesConfig | None = None) -> None:
+        """warm_up_frames: learned before anything is measured."""
+        self._config = config or PlacesConfig()
+        self._warm_up_frames = warm_up_frames
+        self._motion = MotionFeatures(self._config)
+        self._memory = PlaceMemory(self._config)
+        self._score = PlaceScore(self._config)
+
+    @property
+    def seen_frames(self) -> int:
+        """Number of warm-up frames learned so far, of `warm_up_frames`."""
+        return min(self._memory.frames, self._warm_up_frames)
+
+    @property
+    def warm_up_frames(self) -> int:
+        """Number of frames that are learned before anything is measured."""
+        return self._warm_up_frames
+
+    def reset(self) -> PlaceState:
+        """Return one with the same settings that has learned nothing."""
+        return PlaceState(self._warm_up_frames, self._config)
+
+    def features(self, frame_id: tuple[int, int], previous: Pixels, frame: Pixels) -> Features:
+        """Return the motion features of the next frame, for `measure`.
+
+        frame_id: session and sequence number. previous, frame: consecutive, (H, W, 3) uint8 RGB of
+            any size; what is not a square of `side_px` is resized to one.
+        """
+        sides = (self._config.side_px, self._config.side_px)
+        if frame.shape[:2] != sides:
+            previous = resized(previous, sides)
+            frame = resized(frame, sides)
+        return self._motion.update(frame_id, previous, frame)
+
+    def measure(self, frame_id: tuple[int, int], features: Features) -> float:
+        """Return how far the next frame is from what is normal, in dB; nan while warming up."""
+        if self.seen_frames < self._warm_up_frames:
+            return nan
+        return self._score.update(frame_id, self._memory.distances(features))
+
+    def heat(self) -> HeatMap:
+        """Return the heatmap of the frame that was measured last, (64, 64)."""
+        return self._score.heat()
+
+    def learn(self, features: Features, value: float | None) -> None:
+        """Learn the frame that was measured last; not where its value is above normal.
+
+        value: of the frame, in (0, 1); None while the bounds are being learned.
+        """
+        if value is None or value < HIGH:
+            self._memory.learn(features)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the state for a snapshot, about 0.3 MB of text."""
+        return {
+            "motion": self._motion.to_json(),
+            "memory": self._memory.state_dict(),
+            "score": self._score.to_json(),
+        }
+
+    def restored(self, state: dict[str, Any]) -> PlaceState:
+        """Return one with the same settings that continues from `to_json`'s result.
+
+        Raises ValueError, TypeError or KeyError for anything else.
+        """
+        restored = self.reset()
+        restored._motion.load_json(state["motion"])
+        restored._memory.load_state_dict(state["memory"])
+        restored._score = PlaceScore.from_json(state["score"], self._config)
+        return restored
+
+
+def resized(frame: Pixels, sides: tuple[int, int]) -> Pixels:
+    """Return a frame (H, W, 3) uint8 in another width and height."""
+    return np.asarray(cv2.resize(frame, sides, interpolation=cv2.INTER_AREA), np.uint8)
