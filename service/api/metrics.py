@@ -7,7 +7,6 @@ takes a second for a thousand cameras. A test holds that both write the same.
 from __future__ import annotations
 
 import importlib.metadata
-import math
 import platform
 import shutil
 import time
@@ -176,20 +175,25 @@ def by_camera(metric: Metric, values: Mapping[str, float | None]) -> str:
 def histogram_family(metric: Metric, counted: Mapping[LabelValues, Mapping[str, int]]) -> str:
     """Return a histogram with counters for each tuple of labels."""
     lines = [head(metric)]
-    names = (*metric.labels, "le")
     for labels, counters in counted.items():
-        buckets, total = metrics.buckets(metric, counters)
-        for bound, many in buckets:
-            where = label_set(names, (*labels, bucket_label(bound)))
-            lines.append(f"{metric.name}_bucket{where} {number(many)}\n")
-        where = label_set(metric.labels, labels)
-        lines.append(f"{metric.name}_count{where} {number(buckets[-1][1])}\n")
-        lines.append(f"{metric.name}_sum{where} {number(total)}\n")
+        counts, total = metrics.buckets(metric, counters)
+        values = (*counts, counts[-1], total)
+        samples = zip(histogram_heads(metric, labels), values, strict=True)
+        lines += [f"{sample} {number(value)}\n" for sample, value in samples]
     return "".join(lines)
 
 
-def bucket_label(bound: float) -> str:
-    return "+Inf" if math.isinf(bound) else f"{bound:g}"
+@lru_cache(maxsize=10_000)
+def histogram_heads(metric: Metric, labels: tuple[str, ...]) -> tuple[str, ...]:
+    """Return names and labels of a histogram's samples: each bucket, count and sum."""
+    names = (*metric.labels, "le")
+    bounds = [*(f"{bound:g}" for bound in metric.bounds), "+Inf"]
+    where = label_set(metric.labels, labels)
+    return (
+        *(f"{metric.name}_bucket{label_set(names, (*labels, bound))}" for bound in bounds),
+        f"{metric.name}_count{where}",
+        f"{metric.name}_sum{where}",
+    )
 
 
 # Of the cameras

@@ -7,9 +7,11 @@ moves to another. Those on the bus restart from 0 with the bus, as Prometheus ex
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
 from lookout.service.core.messages import CameraStatus
@@ -296,14 +298,18 @@ def observed(metric: Metric, value: float) -> dict[str, int]:
     return {f"{metric.name}:{bound:g}": 1, f"{metric.name}:sum": round(value * MILLION)}
 
 
-def buckets(metric: Metric, counters: Mapping[str, int]) -> tuple[list[tuple[float, int]], float]:
-    """Return the cumulative count up to each bound, infinity last, and the sum.
+def buckets(metric: Metric, counters: Mapping[str, int]) -> tuple[list[int], float]:
+    """Return the cumulative count up to each of the metric's bounds, then to infinity; the sum.
 
     counters: the sums of what `observed` returned.
     """
-    cumulative = []
-    count = 0
-    for bound in (*metric.bounds, math.inf):
-        count += counters.get(f"{metric.name}:{bound:g}", 0)
-        cumulative.append((bound, count))
-    return cumulative, counters.get(f"{metric.name}:sum", 0) / MILLION
+    *names, sum_name = counter_names(metric)
+    counts = itertools.accumulate(counters.get(name, 0) for name in names)
+    return list(counts), counters.get(sum_name, 0) / MILLION
+
+
+@cache
+def counter_names(metric: Metric) -> tuple[str, ...]:
+    """Return the counters of a histogram: of each bound, of infinity, and of the sum."""
+    bounds = (*metric.bounds, math.inf)
+    return (*(f"{metric.name}:{bound:g}" for bound in bounds), f"{metric.name}:sum")

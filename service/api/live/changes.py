@@ -29,7 +29,7 @@ from lookout.service.storage.bus.outcomes import ScoreFollower
 from lookout.service.storage.store.store import Store
 
 CAMERAS_EVERY_S = 1.0
-UNHEARD_EVERY_S = 0.25  # without listeners, only to stay at "now"
+UNHEARD_EVERY_S = 1.0  # without listeners, only to stay at "now"
 SCORES_EVERY_S = 0.015
 LOGS_EVERY_S = 0.1
 LOG_ENTRIES = 100  # of a camera, read at once
@@ -97,6 +97,7 @@ class CameraChanges:
         self._bus = bus
         self._watcher = CameraWatcher(store)
         self._views: dict[str, CameraView] = {}
+        self._stable: dict[str, dict[str, object]] = {}  # of the views, by camera
 
     def pause_s(self, *, heard: bool) -> float:  # noqa: ARG002  the next listener hears of states
         return CAMERAS_EVERY_S
@@ -114,7 +115,9 @@ class CameraChanges:
 
     def _compare(self, views: dict[str, CameraView], publisher: Publisher) -> None:
         former = self._views
+        stable_before = self._stable
         self._views = views
+        self._stable = {camera: stable_fields(view) for camera, view in views.items()}
         if not self.started:
             self.started = True
             return
@@ -124,7 +127,7 @@ class CameraChanges:
         for camera, view in views.items():
             if camera not in former:
                 changed.append((view, "new"))
-            elif stable_fields(former[camera]) != stable_fields(view):
+            elif stable_before[camera] != self._stable[camera]:
                 changed.append((view, "update"))
         publisher.publish(
             [

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
+from functools import cache
 from typing import Annotated, Any, TypeVar
 
 import msgspec
@@ -218,10 +219,22 @@ def load(kind: type[T], text: str | bytes) -> T:
 
     Raises BrokenMessageError.
     """
+    message: T
     try:
-        return checked(kind, json.loads(text))
-    except UNREADABLE as error:
-        raise broken(kind.__name__, error) from error
+        message = decoder_of(kind).decode(text)  # type: ignore[arg-type]  # a class is hashable
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        # `json` reads what `dump` may write and no other does: NaN, half of a surrogate pair.
+        try:
+            message = checked(kind, json.loads(text))
+        except UNREADABLE as error:
+            raise broken(kind.__name__, error) from error
+    return message
+
+
+@cache
+def decoder_of(kind: type[Any]) -> msgspec.json.Decoder[Any]:
+    """Return what reads a type from JSON, made once."""
+    return msgspec.json.Decoder(kind)
 
 
 def checked(kind: type[T], data: Any) -> T:
