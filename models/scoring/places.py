@@ -44,7 +44,7 @@ class UsualRange:
 
 @dataclass(frozen=True, slots=True)
 class StrangeRegion:
-    """Connected patches that stand out, measured at the worst of them."""
+    """Connected patches that stand out, measured where most of them moves."""
 
     box_px: tuple[int, int, int, int]  # left, top, width, height in the model's picture
     distance: float  # of the worst patch, as a multiple of the usual one
@@ -114,8 +114,8 @@ class PlaceScore:
         found = []
         for number in range(1, count):
             here = labels == number
-            # Only what still moves can be measured; the distances last longer.
-            weight = np.where(here, lasting * (features[..., 0] > 0), 0)
+            # Only what moves can be measured, and best inside it; the distances last longer.
+            weight = np.where(here, lasting * features[..., 0], 0)
             if not weight.any():
                 continue
             row, column = divmod(int(weight.argmax()), lasting.shape[1])
@@ -140,7 +140,7 @@ class PlaceScore:
         left, top, width, height = (int(number) for number in box[:4])
         return StrangeRegion(
             box_px=(left * step, top * step, (width + 1) * step, (height + 1) * step),
-            distance=float(self.lasting[row, column]),
+            distance=float(self.lasting[here].max()),
             speed=ranges["speed"],
             share=ranges["share"],
             direction_deg=math.degrees(math.atan2(seen["down"], seen["right"])) % 360,
