@@ -23,6 +23,7 @@ JOB_EXAMPLE: dict[str, JsonValue] = {
     "reason": "",
     "started_from": "square",
     "checkpoint": "",
+    "left_out": 12,
     "before": {"psnr_db": 31.2, "auc_percent": 88.4},
     "after": {"psnr_db": 33.9, "auc_percent": 92.1},
 }
@@ -55,6 +56,9 @@ class JobView(MessageView):
     reason: str = Field(description="why it waits, failed or is not promoted, in one line")
     started_from: str = Field(description="name of the checkpoint that training began with")
     checkpoint: str = Field(description="name of the checkpoint that it wrote")
+    left_out: int = Field(
+        description="segments that training leaves out: the strangest share of the footage"
+    )
     before: HeldOutView | None = Field(description="figures of the checkpoint it started from")
     after: HeldOutView | None = Field(description="figures of the best one so far")
 

@@ -65,6 +65,7 @@ class LearningJob:
     reason: str = ""  # one line: why it waits, failed or is not promoted
     started_from: str = ""  # name of the checkpoint that training began with
     checkpoint: str = ""  # name of the one that it wrote
+    left_out: int = 0  # segments that were too strange to train on
     before: HeldOut | None = None  # of the checkpoint that it started from
     after: HeldOut | None = None  # of the new one, the best so far while it trains
 

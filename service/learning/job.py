@@ -271,6 +271,7 @@ class CameraJob:
                 left_s=report.left_s,
                 before=report.before,
                 after=report.after,
+                left_out=report.left_out,
                 paused=pause,
             )
 
@@ -309,6 +310,7 @@ class CameraJob:
             "checkpoint": name,
             "before": result.before,
             "after": result.after,
+            "left_out": result.left_out,
             "progress": 1.0,
             "left_s": 0.0,
             "paused": False,

@@ -26,6 +26,7 @@ from lookout.models.evaluation.calibrate import calibrate
 from lookout.models.training.options import TrainOptions
 from lookout.models.training.progress import LogEntry, RunProgress
 from lookout.models.training.run import TrainRequest, run
+from lookout.models.training.selection import strangest
 from lookout.models.training.trainer import StoppedError
 from lookout.models.training.validation import HeldOutMetrics, measure_checkpoint
 from lookout.service.core.jobs import HeldOut
@@ -41,6 +42,9 @@ LEARNING_RATE = 1e-4
 """Half of the published rate: the weights are trained already."""
 
 ENTRY_EVERY_STEPS = 200
+STRANGEST_SHARE = 0.1
+"""Of the footage, left out of training: some of it may be abnormal, though no alert was open."""
+
 PATIENCE = 5
 """Entries in a row without a better held-out PSNR end the training early."""
 
@@ -55,9 +59,10 @@ Print = Callable[[TrainingReport], None]
 class ReportingObserver:
     """Turns what a run says into reports. An `Observer` of `lookout.models.training.run`."""
 
-    def __init__(self, limit_s: float, before: HeldOut, report: Print) -> None:
+    def __init__(self, limit_s: float, before: HeldOut, left_out: int, report: Print) -> None:
         self._limit_s = limit_s
         self._before = before
+        self._left_out = left_out
         self._report = report
         self._best: HeldOut | None = None
         self._due_s = 0.0
@@ -73,7 +78,11 @@ class ReportingObserver:
         share = progress.step / max(1, progress.steps)
         if progress.left_s is not None:
             share = max(share, 1 - progress.left_s / self._limit_s)
-        self._report(TrainingReport(CALIBRATING * share, progress.left_s, self._before, self._best))
+        self._report(
+            TrainingReport(
+                CALIBRATING * share, progress.left_s, self._before, self._best, self._left_out
+            )
+        )
 
     def on_log_entry(self, entry: LogEntry) -> None:
         """Keep the figures of the best entry so far."""
@@ -94,11 +103,19 @@ def train(
         if stop():
             raise StoppedError
 
+    start = load_checkpoint(files.start)
+    if files.remove_left_out() is None:
+        files.leave_out(
+            [
+                clip
+                for folder in (files.train, files.held_out)
+                for clip in strangest(start, train_clips(folder), STRANGEST_SHARE, on_frame)
+            ]
+        )
+    left_out = files.remove_left_out() or 0
     held_out = train_clips(files.held_out)
-    before = figures(
-        measure_checkpoint(load_checkpoint(files.start), held_out, request.number, on_frame)
-    )
-    report(TrainingReport(before=before))
+    before = figures(measure_checkpoint(start, held_out, request.number, on_frame))
+    report(TrainingReport(before=before, left_out=left_out))
     options = TrainOptions(
         epochs=EPOCHS,
         learning_rate=LEARNING_RATE,
@@ -122,17 +139,17 @@ def train(
                 }
             },
         ),
-        ReportingObserver(request.limit_s, before, report),
+        ReportingObserver(request.limit_s, before, left_out, report),
         stop,
         time.process_time,  # a pause and the priority of others cost none of it
     )
-    report(TrainingReport(CALIBRATING, None, before))
+    report(TrainingReport(CALIBRATING, None, before, left_out=left_out))
     trained = load_checkpoint(files.out)
     entry = trained.provenance["row"]["held_out"]
     after = HeldOut(entry["psnr_db"], entry["auc_percent"])
     done = calibrate(trained, held_out, reading=Reading(), on_frame=on_frame)
     save_checkpoint(files.calibrated, done)
-    return TrainingReport(1.0, 0.0, before, after)
+    return TrainingReport(1.0, 0.0, before, after, left_out)
 
 
 def figures(metrics: HeldOutMetrics) -> HeldOut:

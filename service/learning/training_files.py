@@ -44,6 +44,7 @@ class TrainingReport:
     left_s: float | None = None
     before: HeldOut | None = None
     after: HeldOut | None = None
+    left_out: int = 0  # segments that were too strange to train on
     error: str = ""  # why it ended; it is not tried again
 
 
@@ -54,6 +55,7 @@ class TrainingFiles:
         self.folder = folder
         self.train = folder / "train"
         self.held_out = folder / "held_out"
+        self.left_out = folder / "left_out"
         self.start = folder / "start.safetensors"
         self.out = folder / "model.safetensors"
         self.calibrated = folder / "calibrated.safetensors"
@@ -82,6 +84,29 @@ class TrainingFiles:
     def result(self) -> TrainingReport | None:
         """Return the report of a training that has come to its end; None before."""
         return read_json(self._result, TrainingReport)
+
+    def leave_out(self, clips: Sequence[Path]) -> None:
+        """Take clips out of training; a kill on the way changes nothing, or is made good."""
+        chosen = self.folder / "left_out.new"
+        shutil.rmtree(chosen, ignore_errors=True)
+        chosen.mkdir()
+        for clip in clips:
+            link(clip, chosen / clip.name)
+        chosen.rename(self.left_out)
+        self.remove_left_out()
+
+    def remove_left_out(self) -> int | None:
+        """Remove the clips that are left out from the others; return how many there are.
+
+        None: they were not chosen yet.
+        """
+        if not self.left_out.is_dir():
+            return None
+        names = [path.name for path in self.left_out.iterdir()]
+        for folder in (self.train, self.held_out):
+            for name in names:
+                (folder / name).unlink(missing_ok=True)
+        return len(names)
 
     def finish(self, report: TrainingReport) -> None:
         """Write the report of the training's end."""

@@ -18,9 +18,16 @@ import pytest
 from lookout.models.checkpoint.header import read_header
 from lookout.service.core.camera import Camera
 from lookout.service.core.jobs import LearningJob
-from lookout.service.core.messages import Alert, AlertEvent, CameraEvent, Frame
+from lookout.service.core.messages import (
+    Alert,
+    AlertEvent,
+    CameraEvent,
+    Frame,
+    InferenceReport,
+    IngestReport,
+)
 from lookout.service.core.settings import Settings
-from lookout.service.learning import worker
+from lookout.service.learning import live_load, worker
 from lookout.service.learning.worker import run
 from lookout.service.storage.bus.bus import Bus
 from lookout.service.storage.store.store import Store
@@ -302,3 +309,38 @@ def test_auto_asks_for_the_first_job_alone(
         film(bus, "gate", range(60), began_s)
         wait_until(lambda: bus.counters("gate").get("learning_recorded"), "it is recorded")
     assert [one.id for one in store.jobs(["gate"])] == ["gate:1"]
+
+
+def test_training_stands_still_while_a_live_camera_is_scored_late(
+    settings: Settings,
+    bus: Bus,
+    store: Store,
+    began_s: float,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(live_load, "CALM_S", 0.3)
+    watch(store)
+    watch(store, "yard")
+    film(bus, "gate", range(120), began_s)
+    job = store.add_job(new_job(limit_s=600.0))
+
+    def report(score_age_s: float) -> None:
+        now = time.time()
+        ingest = IngestReport("online", now, 1, fps=10.0, frame_age_s=0.1)
+        bus.report_ingest("yard", ingest)
+        bus.report_inference("yard", InferenceReport("online", now, 1, score_age_s=score_age_s))
+
+    def is_paused(expected: bool) -> bool:
+        (trainer,) = trainers()
+        stopped = trainer.status() == psutil.STATUS_STOPPED
+        return (stopped, store.job(job.id).paused) == (expected, expected)
+
+    with stage.working(run, settings):
+        wait_until(trainers, "a training", 30)
+        report(0.2)
+        wait_until(lambda: is_paused(False), "it trains")
+        report(4.0)
+        wait_until(lambda: is_paused(True), "it stands still")
+        report(0.2)
+        wait_until(lambda: is_paused(False), "it goes on")
+    assert not trainers()

@@ -1,0 +1,73 @@
+"""The strangest share of footage is left out of training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lookout.models.checkpoint.file import Checkpoint
+from lookout.models.data.footage import Footage
+from lookout.models.media.lossless_clip import write_lossless
+from lookout.models.media.preprocess import Preprocess
+from lookout.models.training.loop import train
+from lookout.models.training.options import TrainOptions
+from lookout.models.training.selection import MIN_CLIPS, strangest
+from lookout.models.training.trainer import Trainer
+from lookout.service.learning.training_files import TrainingFiles
+from tests.tiny import TINY, street
+
+SIZE = Preprocess(32, 32)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
+    """A model that knows the street."""
+    clip = np.stack([street(seq) for seq in range(40)])
+    footage = Footage.of({"street": clip}, TINY.t_length)
+    trainer = Trainer(TINY, TrainOptions(epochs=12, learning_rate=1e-3), footage)
+    train(trainer, tmp_path_factory.mktemp("run") / "state")
+    return trainer.checkpoint(SIZE, {})
+
+
+def write_clips(folder: Path, count: int, abnormal: set[int]) -> list[Path]:
+    """Write clips of 16 frames; in an abnormal one a bright block flickers at its end."""
+    paths = []
+    for number in range(count):
+        clip = np.stack([street(number + seq) for seq in range(16)])
+        if number in abnormal:
+            clip[12::2, 4:28, 4:28] = 255
+        paths.append(folder / f"{number:02}.mkv")
+        write_lossless(paths[-1], clip, 10)
+    return paths
+
+
+@pytest.mark.parametrize("abnormal", [set(), {3}, {0, 19}])
+def test_what_is_abnormal_for_a_moment_is_left_out(
+    checkpoint: Checkpoint, tmp_path: Path, abnormal: set[int]
+) -> None:
+    clips = write_clips(tmp_path, 20, abnormal)
+    gone = strangest(checkpoint, clips, 0.1, lambda: None)
+    assert len(gone) == 2
+    assert {clips[number] for number in abnormal} <= set(gone)
+
+
+def test_of_few_clips_none_is_left_out(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    clips = write_clips(tmp_path, MIN_CLIPS - 1, {1})
+    assert strangest(checkpoint, clips, 0.5, lambda: None) == []
+
+
+def test_what_was_chosen_stays_out_after_a_kill(tmp_path: Path) -> None:
+    files = TrainingFiles(tmp_path)
+    for folder in (files.train, files.held_out):
+        folder.mkdir()
+    clips = write_clips(files.train, 3, set()) + write_clips(files.held_out, 1, set())
+    assert files.remove_left_out() is None
+    (tmp_path / "left_out.new").mkdir()  # of a process that was killed
+    files.leave_out([clips[1]])
+    assert files.remove_left_out() == 1
+    assert [path.name for path in sorted(files.train.iterdir())] == ["00.mkv", "02.mkv"]
+    write_clips(files.train, 3, set())  # as if it was killed before it removed them
+    assert files.remove_left_out() == 1
+    assert len(list(files.train.iterdir())) == 2
