@@ -21,6 +21,7 @@ JOB_EXAMPLE: dict[str, JsonValue] = {
     "left_s": 344.0,
     "paused": False,
     "reason": "",
+    "replaces": "square",
     "started_from": "square",
     "checkpoint": "",
     "left_out": 12,
@@ -54,6 +55,7 @@ class JobView(MessageView):
     left_s: float | None = Field(description="of its state, estimated; null while unknown")
     paused: bool = Field(description="training stands still: live scores come first")
     reason: str = Field(description="why it waits, failed or is not promoted, in one line")
+    replaces: str = Field(description="name of the camera's model when training began")
     started_from: str = Field(description="name of the checkpoint that training began with")
     checkpoint: str = Field(description="name of the checkpoint that it wrote")
     left_out: int = Field(

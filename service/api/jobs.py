@@ -8,11 +8,13 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Body
 
+from lookout.models.scoring.normalizer import PLACE_SCHEMES
 from lookout.service.api.checkpoints import choose_model
 from lookout.service.api.dependencies import Services, ServicesDep
 from lookout.service.api.job_views import JobList, JobView
 from lookout.service.api.json_body import JsonRoute
 from lookout.service.api.views import CameraView, camera_views
+from lookout.service.core.camera import Calibration
 from lookout.service.core.errors import ConflictError
 from lookout.service.core.jobs import LearningJob, LearnRequest
 from lookout.service.core.stages import LEARNING
@@ -90,8 +92,10 @@ def promote_job(job: str, services: ServicesDep) -> JobView:
         raise ConflictError(f"job {job!r} has no checkpoint that waits: it is {before.state}")
     camera = services.store.camera(before.camera)
     folders = services.settings.model_folders
-    choose_model(folders, before.checkpoint, "model", camera.score)
-    promote(services.bus, services.store, before.camera, before.checkpoint)
+    score = before.score_after(camera.score)
+    calibration: Calibration = "learn" if score in PLACE_SCHEMES else "model"
+    choose_model(folders, before.checkpoint, calibration, score)
+    promote(services.bus, services.store, before)
     services.store.save_job(before, replace(before, state="promoted", reason="by hand"))
     return view(services, services.store.job(job))
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
 
-from lookout.service.core.camera import STRICT
+from lookout.service.core.camera import STRICT, ScoreScheme
 
 JobState = Literal["queued", "recording", "training", "trained", "promoted", "failed", "cancelled"]
 Promotion = Literal["rule", "hand"]
@@ -63,6 +63,7 @@ class LearningJob:
     left_s: float | None = None  # of its state, estimated; None: unknown
     paused: bool = False  # training stands still: live scores come first
     reason: str = ""  # one line: why it waits, failed or is not promoted
+    replaces: str = ""  # name of the camera's model when training began
     started_from: str = ""  # name of the checkpoint that training began with
     checkpoint: str = ""  # name of the one that it wrote
     left_out: int = 0  # segments that were too strange to train on
@@ -78,6 +79,15 @@ class LearningJob:
     def is_active(self) -> bool:
         """Whether it is not over."""
         return self.state in ACTIVE
+
+    def score_after(self, score: ScoreScheme | None) -> ScoreScheme | None:
+        """Return a camera's score once it has the job's checkpoint.
+
+        A camera without a network, scored by its memory of places alone, is then scored by both.
+        """
+        if score == "places" and self.started_from != self.replaces:
+            return "fused"
+        return score
 
 
 def shortfall(before: HeldOut, after: HeldOut) -> str:
@@ -106,3 +116,4 @@ class FormerModel:
 
     model: str
     calibration: Literal["learn", "model"]
+    score: ScoreScheme | None = None

@@ -5,18 +5,51 @@ from __future__ import annotations
 import contextlib
 import re
 import shutil
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from itertools import count
 from pathlib import Path
 
 from lookout.models.checkpoint.header import SUFFIX, find_checkpoints, read_header
 from lookout.models.errors import CheckpointError
 from lookout.models.media.atomic_file import replacing
+from lookout.models.media.preprocess import Preprocess
 from lookout.service.core.jobs import LearningJob
 from lookout.service.core.settings import Settings
 
+UNTRAINED = frozenset({"places"})
+"""Models without a network."""
+
+USUAL_START = "square"
 KEPT = 3
 """Learned checkpoints of a camera; older ones are removed, unless a camera needs them."""
+
+
+def start_checkpoint(folders: Sequence[Path], model: str) -> Path:
+    """Return the checkpoint that a camera's training starts from: its model's.
+
+    A model without a network has none to train: a general checkpoint of the same size takes its
+    place, USUAL_START where it is there. Raises CheckpointError where there is none.
+    """
+    known = find_checkpoints(*folders)
+    if model not in known:
+        raise CheckpointError(f"there is no model {model!r}")
+    header = read_header(known[model])
+    if header.model not in UNTRAINED:
+        return known[model]
+    general = {name: path for name, path in known.items() if is_general(path, header.preprocess)}
+    if not general:
+        raise CheckpointError(f"{model!r} has no network, and no other checkpoint is of its size")
+    return general.get(USUAL_START) or next(iter(general.values()))
+
+
+def is_general(path: Path, size: Preprocess) -> bool:
+    """Tell whether a checkpoint has a network for frames of a size, and is no camera's own."""
+    try:
+        header = read_header(path)
+    except CheckpointError:
+        return False
+    is_network = header.model not in UNTRAINED and header.learned_camera is None
+    return is_network and header.preprocess == size
 
 
 def install(settings: Settings, path: Path, job: LearningJob, used: Collection[str]) -> str:

@@ -15,14 +15,14 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from lookout.models.checkpoint.header import find_checkpoints, read_header
+from lookout.models.checkpoint.header import read_header
 from lookout.models.errors import CheckpointError
 from lookout.service.core.camera import Camera
 from lookout.service.core.errors import ConflictError, RequestError
 from lookout.service.core.jobs import LearningJob, shortfall
 from lookout.service.core.settings import Settings
 from lookout.service.core.throttle import backoff_s
-from lookout.service.learning.checkpoints import install
+from lookout.service.learning.checkpoints import install, start_checkpoint
 from lookout.service.learning.footage import Segment
 from lookout.service.learning.normality import Normality
 from lookout.service.learning.recorder import MOVING_SHARE
@@ -142,7 +142,7 @@ class CameraJob:
     def wait_for_footage(self, camera: Camera, recorded: Recorded, may_start: bool) -> None:
         """Begin to train where there is enough; else report what is there, or give up."""
         try:
-            checkpoint = self.present_checkpoint(camera)
+            checkpoint = start_checkpoint(self._settings.model_folders, camera.model)
             size = read_header(checkpoint).preprocess
         except CheckpointError as error:
             self.end_failed(f"the camera's model cannot be trained: {error}")
@@ -156,13 +156,6 @@ class CameraJob:
             self.report_footage(usable, reason or "another job of this worker trains")
         else:
             self.begin_training(camera, usable, checkpoint)
-
-    def present_checkpoint(self, camera: Camera) -> Path:
-        """Return the file of the camera's model. Raises CheckpointError where it is gone."""
-        known = find_checkpoints(*self._settings.model_folders)
-        if camera.model not in known:
-            raise CheckpointError(f"there is no model {camera.model!r}")
-        return known[camera.model]
 
     def obstacle(self, recorded: Recorded, lack: str) -> str:
         """Return why the job cannot end well, in one line; empty where it may.
@@ -234,7 +227,8 @@ class CameraJob:
 
     def begin_training(self, camera: Camera, usable: Sequence[Segment], checkpoint: Path) -> None:
         """Keep the footage as it is now, and start the process."""
-        request = TrainingRequest(camera.id, self.job.number, self.job.limit_s, camera.model)
+        started_from = checkpoint.stem
+        request = TrainingRequest(camera.id, self.job.number, self.job.limit_s, started_from)
         self.files.freeze(usable, checkpoint, request)
         recorded_s = round(sum(one.seconds for one in usable), 1)
         began = self.save(
@@ -243,7 +237,8 @@ class CameraJob:
             progress=0.0,
             left_s=None,
             reason="",
-            started_from=camera.model,
+            replaces=camera.model,
+            started_from=started_from,
         )
         if began:
             self.process = TrainingProcess(self.files)
@@ -318,11 +313,11 @@ class CameraJob:
         reason = shortfall(result.before, result.after)
         if self.job.promote == "hand":
             reason = reason or "it waits to be promoted by hand"
-        elif camera.model not in (self.job.started_from, name):
+        elif camera.model not in (self.job.replaces, name):
             reason = f"the camera's model was changed to {camera.model!r} meanwhile"
         if not reason:
             try:
-                promote(self._bus, self._store, camera.id, name)
+                promote(self._bus, self._store, replace(self.job, checkpoint=name))
             except ConflictError:  # somebody changed the camera just now: the next step tries again
                 return
             except RequestError as error:

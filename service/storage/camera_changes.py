@@ -7,7 +7,7 @@ from typing import Literal
 from lookout.models.scoring.normalizer import PLACE_SCHEMES
 from lookout.service.core.camera import Camera, CameraChange
 from lookout.service.core.errors import ConflictError
-from lookout.service.core.jobs import FormerModel
+from lookout.service.core.jobs import FormerModel, LearningJob
 from lookout.service.storage.bus.bus import Bus
 from lookout.service.storage.store.store import Store
 
@@ -29,21 +29,23 @@ def replace_camera(bus: Bus, store: Store, before: Camera, new: Camera) -> None:
         bus.forget_reports(before.id)
 
 
-def promote(bus: Bus, store: Store, camera: str, checkpoint: str) -> Camera:
-    """Give a camera a checkpoint with the bounds that it was calibrated to; return the camera.
+def promote(bus: Bus, store: Store, job: LearningJob) -> Camera:
+    """Give a camera its job's checkpoint with the bounds that it was calibrated to; return it.
 
     A camera with a memory of places goes on learning its bounds: no calibration holds those.
     The model before is kept to go back to. Done again it changes nothing. Raises NotFoundError, and
     as `replace_camera`.
     """
-    before = store.camera(camera)
-    if before.model == checkpoint:
+    before = store.camera(job.camera)
+    if before.model == job.checkpoint:
         return before
-    store.push_former_model(camera, FormerModel(before.model, before.calibration))
+    former = FormerModel(before.model, before.calibration, before.score)
+    store.push_former_model(job.camera, former)
+    score = job.score_after(before.score)
     calibration: Literal["learn", "model"] = "model"
-    if before.score in PLACE_SCHEMES:
+    if score in PLACE_SCHEMES:
         calibration = "learn"
-    return set_model(bus, store, before, checkpoint, calibration)
+    return set_model(bus, store, before, FormerModel(job.checkpoint, calibration, score))
 
 
 def roll_back(bus: Bus, store: Store, camera: str) -> Camera:
@@ -55,15 +57,15 @@ def roll_back(bus: Bus, store: Store, camera: str) -> Camera:
     formers = [one for one in store.former_models(camera) if one.model != before.model]
     if not formers:
         raise ConflictError(f"camera {camera!r} has no earlier model to go back to")
-    changed = set_model(bus, store, before, formers[0].model, formers[0].calibration)
+    changed = set_model(bus, store, before, formers[0])
     store.drop_former_model(camera, formers[0])
     return changed
 
 
-def set_model(
-    bus: Bus, store: Store, before: Camera, model: str, calibration: Literal["learn", "model"]
-) -> Camera:
-    """Change a camera's model and calibration, as a PATCH does; return the camera."""
-    changed = before.changed(CameraChange(model=model, calibration=calibration))
+def set_model(bus: Bus, store: Store, before: Camera, model: FormerModel) -> Camera:
+    """Change a camera's model, calibration and score, as a PATCH does; return the camera."""
+    wanted = {"model": model.model, "calibration": model.calibration, "score": model.score}
+    change = CameraChange(**{name: value for name, value in wanted.items() if value is not None})
+    changed = before.changed(change)
     replace_camera(bus, store, before, changed)
     return changed

@@ -9,7 +9,7 @@ import pytest
 
 from lookout.service.core.jobs import HeldOut, LearningJob
 from lookout.service.storage.bus.bus import Bus
-from lookout.service.storage.camera_changes import promote
+from lookout.service.storage.camera_changes import promote, roll_back
 from lookout.service.storage.store.store import Store
 from tests.service.api_server import (
     Api,
@@ -23,6 +23,22 @@ from tests.service.api_server import (
 __all__ = ["api", "one_api"]
 
 WORSE = HeldOut(30.0, 90.0)
+
+
+def job_with(checkpoint: str, replaces: str) -> LearningJob:
+    """A job that has trained a checkpoint from `square`."""
+    return LearningJob(
+        "gate",
+        "training",
+        0.0,
+        0.0,
+        60.0,
+        60.0,
+        "rule",
+        replaces=replaces,
+        started_from="square",
+        checkpoint=checkpoint,
+    )
 
 
 def trained_job(store: Store, checkpoint: str) -> LearningJob:
@@ -95,8 +111,8 @@ def test_a_checkpoint_is_promoted_by_hand_and_rolled_back(api: Api, bus: Bus, st
 def test_the_last_three_models_are_gone_back_to_one_by_one(bus: Bus, store: Store) -> None:
     watch(store, bus, "gate", model="m0")
     for number in range(1, 6):
-        promote(bus, store, "gate", f"m{number}")
-        promote(bus, store, "gate", f"m{number}")  # a repeated promotion changes nothing
+        for _ in range(2):  # a repeated promotion changes nothing
+            promote(bus, store, job_with(f"m{number}", "square"))
     assert [one.model for one in store.former_models("gate")] == ["m4", "m3", "m2"]
 
 
@@ -122,3 +138,25 @@ def test_learned_checkpoints_are_not_the_only_one(api: Api, store: Store) -> Non
     made = api.post("/cameras", {"id": "yard", "url": "rtsp://camera.example/stream"})
     assert made.status_code == 201, made.text
     assert made.json()["model"] == "square"
+
+
+@pytest.mark.parametrize(
+    ("score", "replaces", "after"),
+    [
+        ("places", "places", ("fused", "learn")),
+        ("places", "square", ("places", "learn")),
+        ("fused", "square", ("fused", "learn")),
+        ("local", "square", ("local", "model")),
+        ("paper", "square", ("paper", "model")),
+    ],
+)
+def test_a_camera_without_a_network_is_scored_by_both_once_it_has_one(
+    bus: Bus, store: Store, score: str, replaces: str, after: tuple[str, str]
+) -> None:
+    before = watch(store, bus, "gate", model=replaces, score=score)
+    promote(bus, store, job_with("gate-1", replaces))
+    now = store.camera("gate")
+    assert (now.model, now.score, now.calibration) == ("gate-1", *after)
+    roll_back(bus, store, "gate")
+    back = store.camera("gate")
+    assert (back.model, back.score, back.calibration) == (replaces, score, before.calibration)

@@ -12,10 +12,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psutil  # type: ignore[import-untyped]
 import pytest
+from safetensors.numpy import save_file
 
-from lookout.models.checkpoint.header import read_header
+from lookout.models.checkpoint.header import Header, read_header
+from lookout.models.errors import CheckpointError
+from lookout.models.media.preprocess import Preprocess
 from lookout.service.core.camera import Camera
 from lookout.service.core.jobs import LearningJob
 from lookout.service.core.messages import (
@@ -28,6 +32,7 @@ from lookout.service.core.messages import (
 )
 from lookout.service.core.settings import Settings
 from lookout.service.learning import live_load, worker
+from lookout.service.learning.checkpoints import start_checkpoint
 from lookout.service.learning.worker import run
 from lookout.service.storage.bus.bus import Bus
 from lookout.service.storage.store.store import Store
@@ -344,3 +349,24 @@ def test_training_stands_still_while_a_live_camera_is_scored_late(
         report(0.2)
         wait_until(lambda: is_paused(False), "it goes on")
     assert not trainers()
+
+
+def test_a_model_without_a_network_starts_from_a_general_checkpoint_of_its_size(
+    tmp_path: Path,
+) -> None:
+    size = Preprocess(32, 32)
+    for name, header in {
+        "places": Header("places", {}, size),
+        "gate-1": Header("mnad-pred", {}, size, provenance={"learned": {"camera": "gate"}}),
+        "wide": Header("mnad-pred", {}, Preprocess(64, 64)),
+    }.items():
+        file = tmp_path / f"{name}.safetensors"
+        save_file({"x": np.zeros(1, np.float32)}, file, header.metadata())
+    with pytest.raises(CheckpointError, match="no other checkpoint is of its size"):
+        start_checkpoint([tmp_path], "places")
+    for name in ("any", "square"):
+        write_tiny(tmp_path, name)
+        assert start_checkpoint([tmp_path], "places").stem == name
+    assert start_checkpoint([tmp_path], "gate-1").stem == "gate-1"
+    with pytest.raises(CheckpointError, match="there is no model 'none'"):
+        start_checkpoint([tmp_path], "none")
