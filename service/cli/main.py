@@ -17,6 +17,7 @@ from lookout.service.cli.settings_page import page
 from lookout.service.cli.train import train_app
 from lookout.service.core import logging as logs
 from lookout.service.core.lifecycle import stop_on_signals
+from lookout.service.core.private_files import tighten_data
 from lookout.service.core.settings import Settings, load_settings
 from lookout.service.core.stages import RENAMED_COMMANDS, STAGES, Stage
 
@@ -116,6 +117,7 @@ def run_stage(stage: Stage) -> None:
     """
     settings = load_settings()
     logs.set_up(stage.name, settings.log_level, settings.log_format)
+    tighten_data(settings)
     with stop_on_signals() as stop:
         importlib.import_module(stage.module).run(settings, stop)
 

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+
+from lookout.service.core.settings import Settings
+
+log = logging.getLogger(__name__)
 
 UMASK = 0o077
 OTHERS = 0o077
@@ -21,6 +26,17 @@ def private_umask() -> Iterator[None]:
         yield
     finally:
         os.umask(former)
+
+
+def tighten_data(settings: Settings) -> None:
+    """Take what an earlier version wrote from other users, and say so once."""
+    shared = [settings.media_dir, *settings.model_folders]
+    if count := tighten(settings.data_dir, shared):
+        log.warning(
+            "%d files and folders in %s could be read by other users; now by their owner alone",
+            count,
+            settings.data_dir,
+        )
 
 
 def tighten(folder: Path, shared: Sequence[Path] = ()) -> int:

@@ -25,7 +25,7 @@ from lookout.service.core.errors import (
     UnprotectedError,
 )
 from lookout.service.core.lifecycle import die_with_parent
-from lookout.service.core.private_files import tighten
+from lookout.service.core.private_files import tighten_data
 from lookout.service.core.settings import Settings, check_protected, plain
 from lookout.service.core.stages import API, STAGES
 from lookout.service.core.throttle import backoff_s
@@ -275,17 +275,6 @@ def exclusive_data_dir(data_dir: Path) -> Iterator[None]:
                 f"another Lookout is at work in {data_dir} (LOOKOUT_DATA_DIR)"
             ) from None
         yield
-
-
-def tighten_data(settings: Settings) -> None:
-    """Take what an earlier version wrote from other users, and say so once."""
-    shared = [settings.media_dir, *settings.model_folders]
-    if count := tighten(settings.data_dir, shared):
-        log.warning(
-            "%d files and folders in %s could be read by other users; now by their owner alone",
-            count,
-            settings.data_dir,
-        )
 
 
 def create_folder(folder: Path, variable: str) -> None:

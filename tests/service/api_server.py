@@ -25,6 +25,7 @@ from lookout.models.input_spec import InputSpec
 from lookout.models.media.preprocess import Preprocess
 from lookout.models.scoring.calibration import Bounds
 from lookout.service.api import worker
+from lookout.service.api.auth.token import COOKIE
 from lookout.service.core.camera import Camera
 from lookout.service.core.messages import Frame, Heat, InferenceReport, IngestReport, Score
 from lookout.service.core.settings import Settings
@@ -103,6 +104,13 @@ class Api:
             f"ws://127.0.0.1:{self.port}/api/v1/live{query}", compression=None, **more
         )
         return socket
+
+
+def log_in(api: Api) -> dict[str, str]:
+    """Return the header of a new login's cookie."""
+    answer = httpx.post(f"http://127.0.0.1:{api.port}/api/v1/session", json={"token": TOKEN})
+    assert answer.status_code == 204
+    return {"Cookie": f"{COOKIE}={answer.cookies[COOKIE]}"}
 
 
 def free_port() -> int:

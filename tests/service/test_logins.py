@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 from pydantic import SecretStr
-from websockets.exceptions import InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from lookout.service.api.auth import guesses
 from lookout.service.api.auth.guesses import AT_ONCE
@@ -26,6 +25,7 @@ from tests.service.api_server import (
     Api,
     apart,
     is_problem,
+    log_in,
     running_api,
     settings_for,
 )
@@ -40,13 +40,6 @@ WRONG = {"Authorization": "Bearer another-token-of-the-same-length"}
 def api(urls: Urls, tmp_path: Path) -> Iterator[Api]:
     with running_api(settings_for(urls, tmp_path, token=SecretStr(TOKEN))) as running:
         yield running
-
-
-def log_in(api: Api) -> dict[str, str]:
-    """Return the header of a new login's cookie."""
-    answer = httpx.post(f"http://127.0.0.1:{api.port}/api/v1/session", json={"token": TOKEN})
-    assert answer.status_code == 204
-    return {"Cookie": f"{COOKIE}={answer.cookies[COOKIE]}"}
 
 
 def status(api: Api, login: dict[str, str]) -> int:
@@ -75,6 +68,26 @@ def test_all_logins_end_at_once(api: Api) -> None:
     assert {status(api, login) for login in logins} == {401}
     assert status(api, BEARER) == 200
     assert status(api, log_in(api)) == 200
+
+
+def test_the_sockets_of_an_ended_login_are_closed(api: Api, tmp_path: Path, urls: Urls) -> None:
+    first, second = log_in(api), log_in(api)
+    with (
+        running_api(settings_for(urls, tmp_path, token=SecretStr(TOKEN))) as other,
+        other.listen(additional_headers=first) as ended,
+        api.listen(additional_headers=second) as kept,
+        api.listen(additional_headers=BEARER) as program,
+    ):
+        assert api.http.delete("/api/v1/session", headers=first).status_code == 204
+        with pytest.raises(ConnectionClosed) as closed:
+            ended.recv(timeout=10)
+        assert closed.value.rcvd is not None
+        assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (1008, "the login has ended")
+        assert api.http.delete("/api/v1/logins", headers=second).status_code == 204
+        with pytest.raises(ConnectionClosed):
+            kept.recv(timeout=10)
+        with pytest.raises(TimeoutError):
+            program.recv(timeout=2.5)
 
 
 def test_a_list_that_is_full_ends_all_logins(

@@ -35,6 +35,7 @@ from tests.service.api_server import (
     camera,
     frame,
     fresh_api,
+    log_in,
     report_online,
     running_api,
     settings_for,
@@ -362,6 +363,13 @@ def test_a_person_logs_in_and_out(
         one(chrome, "#log-out").click()
         wait_until(lambda: chrome.find_elements(By.CSS_SELECTOR, "#login"), "the form")
         assert chrome.get_cookies() == []
+        copied = log_in(api)
+        type_token(chrome, TOKEN)
+        wait_until(lambda: one(chrome, "#log-out-all").is_displayed(), "the way out for all")
+        one(chrome, "#log-out-all").click()
+        chrome.switch_to.alert.accept()
+        wait_until(lambda: chrome.find_elements(By.CSS_SELECTOR, "#login"), "the form")
+        assert api.http.get("/api/v1/cameras", headers=copied).status_code == 401
         chrome.get("about:blank")
     assert all("401" in line for line in complaints(chrome))
 
@@ -374,6 +382,7 @@ def type_token(driver: Chrome, token: str) -> None:
 
 def test_without_a_token_there_is_nothing_to_log_out_of(page: Chrome) -> None:
     assert not one(page, "#log-out").is_displayed()
+    assert not one(page, "#log-out-all").is_displayed()
 
 
 def test_the_page_may_load_from_its_own_server_only(fresh_api: Api) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from lookout.service.core.private_files import private_umask, tighten, write_new_private
+from tests.waiting import wait_until
 
 NOBODY = 65534
 READ = """
@@ -69,6 +70,21 @@ def test_a_users_own_folders_stay_as_they_are(old_data: Path) -> None:
     assert read_as_nobody(old_data / "media") == "file b'secret'\n"
     assert read_as_nobody(old_data / "store") == ""
     assert tighten(old_data, [old_data / "media", old_data / "models"]) == 0
+
+
+@pytest.mark.parametrize("stage", ["ingest", "alerting", "api"])
+def test_a_stage_that_is_started_alone_takes_them_too(
+    old_data: Path, tmp_path: Path, stage: str
+) -> None:
+    nowhere = f"unix://{tmp_path}/nowhere"
+    words = {"DATA_DIR": str(old_data), "BUS_URL": nowhere, "STORE_URL": nowhere, "PORT": "0"}
+    secret = old_data / "store" / "file"
+    env = os.environ | {f"LOOKOUT_{name}": word for name, word in words.items()}
+    with subprocess.Popen([sys.executable, "-m", "lookout", stage], env=env) as process:
+        try:
+            wait_until(lambda: not secret.stat().st_mode & 0o077, "it is its own", 60)
+        finally:
+            process.kill()
 
 
 def test_new_files_are_their_owners(tmp_path: Path) -> None:

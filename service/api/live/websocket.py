@@ -19,6 +19,7 @@ router = APIRouter()
 
 POLICY, TRY_LATER = 1008, 1013  # RFC 6455 and its registry
 GONE = (WebSocketDisconnect, WebSocketDisconnected)
+LOGIN_EVERY_S = 1.0  # as often as the store's list of ended logins is read
 CLOSING_S = 2.0  # so long a client that does not read may take to read why it is closed
 
 
@@ -39,12 +40,17 @@ async def live(
                 await socket.close(*refused)
                 return
             await run_until_first(
-                send_messages(socket, client), receive_until_closed(socket), client.behind.wait()
+                send_messages(socket, client),
+                receive_until_closed(socket),
+                client.behind.wait(),
+                wait_login_ended(socket, services),
             )
     finally:
         services.broadcaster.leave(client)
     if client.behind.is_set():
-        await close_behind(socket)
+        await close(socket, TRY_LATER, "too slow: messages were piling up")
+    elif is_login_ended(socket, services):
+        await close(socket, POLICY, "the login has ended")
 
 
 async def refusal(services: Services, wanted: list[str]) -> tuple[int, str] | None:
@@ -89,7 +95,19 @@ async def run_until_first(*works: Coroutine[Any, Any, Any]) -> None:
                 raise ended
 
 
-async def close_behind(socket: WebSocket) -> None:
-    with contextlib.suppress(TimeoutError, *GONE):
+def is_login_ended(socket: WebSocket, services: Services) -> bool:
+    """Return whether the login that the socket was opened with has ended, or its time is over."""
+    return services.auth is not None and services.auth.refusal(socket) == "lapsed"
+
+
+async def wait_login_ended(socket: WebSocket, services: Services) -> None:
+    """Wait as long as the login lasts. A program's token has no end."""
+    while not is_login_ended(socket, services):
+        await asyncio.sleep(LOGIN_EVERY_S)
+
+
+async def close(socket: WebSocket, code: int, reason: str) -> None:
+    """Close a socket whose client may not read, or be gone."""
+    with contextlib.suppress(TimeoutError, RuntimeError, *GONE):
         async with asyncio.timeout(CLOSING_S):
-            await socket.close(TRY_LATER, "too slow: messages were piling up")
+            await socket.close(code, reason)

@@ -171,19 +171,25 @@ function showBanner(text) {
 // The login
 
 async function offerLogOut() {
-  $("#log-out").hidden = !(await call("/session")).needed;
+  const { needed } = await call("/session");
+  for (const button of ["#log-out", "#log-out-all"]) $(button).hidden = !needed;
 }
 
-async function logOut() {
-  await call("/session", "DELETE").catch((error) => showBanner(error.message));
+async function logOut(what) {
+  await call(what, "DELETE").catch((error) => showBanner(error.message));
   location.reload();
+}
+
+function logOutEverywhere() {
+  if (confirm("End the logins of every browser?")) logOut("/logins");
 }
 
 // Start
 
 const refreshIfSeen = () => document.hidden || refresh().catch(() => {}); // the socket shows trouble
 
-$("#log-out").onclick = logOut;
+$("#log-out").onclick = () => logOut("/session");
+$("#log-out-all").onclick = logOutEverywhere;
 setUpForm((camera) => {
   putCamera(camera);
   summarise();
