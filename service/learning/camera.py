@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from collections.abc import Sequence
+from hashlib import sha256
 from pathlib import Path
 
+from lookout.models.media.atomic_file import write_text
+from lookout.service.core import urls
 from lookout.service.core.camera import Camera
 from lookout.service.core.jobs import LearningJob
 from lookout.service.core.messages import Frame
@@ -23,6 +27,8 @@ log = logging.getLogger(__name__)
 
 NORMALITY_EVERY_S = 2.0
 DAY_S = 86_400.0
+SOURCE = "source"
+"""File with a digest of the address, without its password, that the footage comes from."""
 
 
 class LearningCamera:
@@ -44,6 +50,9 @@ class LearningCamera:
         self._excluded = 0
         self._disk = OutageLog()
         self._trouble = ""  # of the disk
+        self._source: str | None = None
+        with contextlib.suppress(OSError):
+            self._source = (folder / SOURCE).read_text()
 
     @property
     def is_training(self) -> bool:
@@ -63,6 +72,7 @@ class LearningCamera:
 
     def follow(self, camera: Camera, job: LearningJob | None, limit_bytes: int) -> None:
         """Take the camera's settings and its active job; keep the footage within its bounds."""
+        self.follow_source(camera)
         number = None if job is None else job.number
         if self.job is not None and self.job.job.number != number:
             self.abandon()
@@ -76,6 +86,23 @@ class LearningCamera:
         self._normality_at = time.monotonic() + NORMALITY_EVERY_S
         self._normality = read_normality(self._store, camera.id)
         self.tidy(limit_bytes)
+
+    def follow_source(self, camera: Camera) -> None:
+        """Drop the footage of another address: it shows another scene."""
+        source = sha256(urls.mask(camera.url).encode()).hexdigest()[:16]
+        if source == self._source:
+            return
+        if self._source is not None or self.footage.segments:
+            log.info("camera %s: another address, another recording", camera.id)
+            if self.job is not None:
+                self.job.end_failed("the camera's address was changed: it shows another scene")
+        try:
+            self.footage.drop(list(self.footage.segments))
+            write_text(self._folder / SOURCE, source)
+        except OSError as error:
+            self.note_disk(error)
+        else:
+            self._source = source
 
     def tidy(self, limit_bytes: int) -> None:
         """Drop what turned out not to be normal, what is old, and what is too much."""

@@ -33,6 +33,9 @@ IDLE_S = 0.2
 RETRY_AFTER_S = 0.5
 FOLLOW_EVERY_S = 0.5  # cameras, leases, jobs
 SWEEP_EVERY_S = 60.0  # folders of removed cameras
+GONE_AFTER_S = 600.0
+"""A camera is removed for so long before its footage is: its record may only be unreadable now."""
+
 FRAMES = 32  # of a camera in one go
 TRAININGS = 1
 """Jobs that train at once in one worker."""
@@ -88,6 +91,7 @@ class LearningWorker:
         self._sweep_at = 0.0
         self._disk = OutageLog()
         self._folders = OutageLog()
+        self._gone_since: dict[str, float] = {}  # monotonic s
         self._trouble = ""  # of the disk, for all cameras
 
     @property
@@ -227,8 +231,11 @@ class LearningWorker:
 
     def sweep(self, cameras: Mapping[str, Camera]) -> None:
         """Remove the footage of cameras that are no longer there."""
-        with contextlib.suppress(FileNotFoundError):
-            for folder in self.folder.iterdir():
-                if folder.name not in cameras:
-                    log.info("%s: its camera was removed, and its footage with it", folder)
-                    shutil.rmtree(folder, ignore_errors=True)
+        now = time.monotonic()
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            gone = {path.name: path for path in self.folder.iterdir() if path.name not in cameras}
+            self._gone_since = {name: self._gone_since.get(name, now) for name in gone}
+            for name, since in self._gone_since.items():
+                if now - since >= GONE_AFTER_S:
+                    log.info("camera %s was removed, and now its footage", name)
+                    shutil.rmtree(gone[name], ignore_errors=True)

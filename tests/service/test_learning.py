@@ -20,7 +20,7 @@ from safetensors.numpy import save_file
 from lookout.models.checkpoint.header import Header, read_header
 from lookout.models.errors import CheckpointError
 from lookout.models.media.preprocess import Preprocess
-from lookout.service.core.camera import Camera
+from lookout.service.core.camera import Camera, CameraChange
 from lookout.service.core.jobs import LearningJob
 from lookout.service.core.messages import (
     Alert,
@@ -193,6 +193,7 @@ def test_a_removed_camera_takes_its_footage_and_training_with_it(
     settings: Settings, bus: Bus, store: Store, began_s: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(worker, "SWEEP_EVERY_S", 0.2)
+    monkeypatch.setattr(worker, "GONE_AFTER_S", 0.5)
     watch(store)
     film(bus, "gate", range(120), began_s)
     store.add_job(new_job(limit_s=600.0))
@@ -370,3 +371,24 @@ def test_a_model_without_a_network_starts_from_a_general_checkpoint_of_its_size(
     assert start_checkpoint([tmp_path], "gate-1").stem == "gate-1"
     with pytest.raises(CheckpointError, match="there is no model 'none'"):
         start_checkpoint([tmp_path], "none")
+
+
+def test_another_address_is_another_recording_and_ends_the_job(
+    settings: Settings, bus: Bus, store: Store, began_s: float
+) -> None:
+    before = watch(store, learning="record")
+    film(bus, "gate", range(120), began_s)
+    footage = settings.data_dir / "learning" / "gate" / "footage"
+    with stage.working(run, settings):
+        wait_until(lambda: footage.exists() and len(list(footage.iterdir())) == 5, "footage")
+        same = before.changed(CameraChange(url="rtsp://user:another@camera.example/stream"))
+        store.replace_camera(same, before)
+        job = store.add_job(new_job(footage_s=600.0))
+        wait_until(lambda: store.job(job.id).recorded_s > 9, "the footage counts", 20)
+        other = same.changed(CameraChange(url="rtsp://camera.example/another"))
+        store.replace_camera(other, same)
+        failed = await_reason(store, job, "the camera's address was changed")
+        assert failed.state == "failed"
+        wait_until(lambda: not list(footage.iterdir()), "the footage goes")
+    text = (settings.data_dir / "learning" / "gate" / "source").read_text()
+    assert "another" not in text
