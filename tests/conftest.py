@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
@@ -89,6 +90,17 @@ def _are_there(*programs: str) -> bool:
 def _has_rtsp_server() -> bool:
     folders = Path("/usr/lib").glob("*/girepository-1.0/GstRtspServer-1.0.typelib")
     return any(folders) and Path("/usr/bin/python3").exists()
+
+
+def with_long_forms(cases: Iterable[Any], short: Container[Any]) -> list[Any]:
+    """Return cases for `parametrize`, of which `make test` runs those that `short` names.
+
+    short: first values of cases. The others are long forms.
+    """
+    return [
+        pytest.param(*values, marks=[] if values[0] in short else [pytest.mark.long])
+        for values in (case if isinstance(case, tuple) else (case,) for case in cases)
+    ]
 
 
 @pytest.fixture(autouse=True)

@@ -11,13 +11,15 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
 import httpx
 
-from tests.waiting import wait_until
+from tests import waiting
 
+wait_until = partial(waiting.wait_until, every_s=0.1)  # what it asks takes computing
 START_LIMIT_S = 60.0
 LOOKOUT = (sys.executable, "-P", "-m", "lookout")
 
@@ -76,7 +78,6 @@ class Service:
             lambda: self.camera(camera)["state"] == state,
             f"{camera} is {state}",
             limit_s,
-            every_s=0.2,
         )
 
     def all_scores(self, camera: str) -> list[dict[str, Any]]:

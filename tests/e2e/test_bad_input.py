@@ -14,10 +14,9 @@ import psutil  # type: ignore[import-untyped]
 import pytest
 
 from tests.clips import write_clip, write_sound
-from tests.e2e.service_process import Service, running_service
+from tests.e2e.service_process import Service, running_service, wait_until
 from tests.service.api_server import BEARER, TOKEN
 from tests.tiny import write_tiny
-from tests.waiting import wait_until
 
 PASSWORD = "s3cret%40x%3A%2Fy"  # noqa: S105
 

@@ -22,10 +22,10 @@ import pytest
 
 from lookout.service.core.messages import FrameId
 from tests.clips import write_clip
-from tests.e2e.service_process import Service, SharedService, command, running_service
+from tests.conftest import with_long_forms
+from tests.e2e.service_process import Service, SharedService, command, running_service, wait_until
 from tests.tiny import write_tiny
 from tests.unit.test_private_files import reachable, read_as_nobody
-from tests.waiting import wait_until
 
 STOP_LIMIT_S = 10.0
 
@@ -243,7 +243,9 @@ def test_a_data_folder_in_use_is_one_line(service: Service, home: Path) -> None:
     assert "another Lookout" in refused(1, "serve", "--port", "0", data_dir=home / "data")
 
 
-@pytest.mark.parametrize("end", [ctrl_c, terminate, close_the_terminal])
+@pytest.mark.parametrize(
+    "end", with_long_forms([ctrl_c, terminate, close_the_terminal], {ctrl_c, terminate})
+)
 def test_a_signal_ends_every_process_in_time(
     service: Service, home: Path, end: Callable[[Service], None]
 ) -> None:

@@ -17,6 +17,7 @@ from lookout.models.checkpoint.header import read_header
 from lookout.models.registry import MODELS
 from tests.cli import evaluated, lookout
 from tests.clips import write_clip
+from tests.conftest import with_long_forms
 from tests.tiny import TINY_OF, tiny_checkpoint, write_overflowing, write_tiny
 
 SMALL = ["--width", "6", "--size", "32", "--epochs", "1", "--seed", "3"]
@@ -65,7 +66,7 @@ def test_evaluate_gives_every_number_and_the_auc_can_be_recounted(
     assert {path.name for path in (tmp_path / "plots").iterdir()} == {"01.png", "02.png"}
 
 
-@pytest.mark.parametrize("model", sorted(MODELS.keys() - {"mnad-pred"}))
+@pytest.mark.parametrize("model", with_long_forms(sorted(MODELS.keys() - {"mnad-pred"}), {"memae"}))
 def test_every_other_model_goes_the_same_way(model: str, data: Path, tmp_path: Path) -> None:
     spec, out = TINY_OF[model].input_spec, tmp_path / "model.safetensors"
     lookout("train", "--model", model, "--data", data, "--out", out, *SMALL)

@@ -19,7 +19,7 @@ from lookout.service.inference import worker as inference
 from lookout.service.storage.bus.bus import Bus
 from lookout.service.storage.store.store import Store
 from tests.clips import write_clip
-from tests.conftest import Urls
+from tests.conftest import Urls, with_long_forms
 from tests.ingest_line import camera, settings_for, start_decoder
 from tests.stage import working
 from tests.tiny import write_tiny
@@ -66,7 +66,7 @@ def count(bus: Bus) -> int:
     return bus.counters("a").get("frames", 0)
 
 
-@pytest.mark.parametrize("by_s", [30, -30, 3600])
+@pytest.mark.parametrize("by_s", with_long_forms([30, -30, 3600], {-30, 3600}))
 def test_a_file_in_real_time_goes_on_at_its_pace_and_all_of_it_is_scored(
     settings: Settings,
     bus: Bus,

@@ -21,7 +21,7 @@ from lookout.service.storage.bus.bus import Bus
 from lookout.service.storage.store.snapshots import Snapshot
 from lookout.service.storage.store.store import Store
 from tests.clips import number_in, write_clip, write_sound
-from tests.conftest import Urls
+from tests.conftest import Urls, with_long_forms
 from tests.ingest_line import (
     SIDE_PX,
     Reader,
@@ -313,7 +313,9 @@ def test_a_recording_that_is_cut_off_is_told_in_any_container(
 
 @pytest.mark.parametrize(
     ("frames", "reason"),
-    [(1, "1 frame; a score takes 5"), (4, "4 frames; a score takes 5"), (5, None)],
+    with_long_forms(
+        [(1, "1 frame; a score takes 5"), (4, "4 frames; a score takes 5"), (5, None)], {4}
+    ),
 )
 def test_a_file_too_short_for_a_score_says_so(
     settings: Settings, bus: Bus, frames: int, reason: str | None

@@ -190,7 +190,8 @@ EXPECTED: list[tuple[Script, str, str]] = [
 def test_every_one_is_given_up_in_time_with_a_reason_and_the_good_camera_does_not_notice(
     settings: Settings, bus: Bus, store: Store, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """All at once: 2 s for an answer, 2 s for a picture."""
+    """All at once: 2 s for an answer, 2 s for a picture. None is tried a second time."""
+    patient = settings.model_copy(update={"retry_first_s": 60.0, "retry_most_s": 60.0})
     clip = write_clip(settings.media_dir / "endless.mp4", range(600))
     expected = {script.__name__: (state, error) for script, state, error in EXPECTED}
     found: dict[str, tuple[str, str | None]] = {}
@@ -209,7 +210,7 @@ def test_every_one_is_given_up_in_time_with_a_reason_and_the_good_camera_does_no
         return len(found) == len(expected)
 
     with contextlib.ExitStack() as stack:
-        stack.enter_context(working(settings))
+        stack.enter_context(working(patient))
         store.add_camera(camera("good", clip, pace="realtime"))
         good.read_until(1)
         for script, _, _ in EXPECTED:

@@ -12,6 +12,7 @@ import pytest
 from lookout import __version__
 from lookout.service.cli.entry import EXTRAS
 from tests.cli import lookout
+from tests.conftest import with_long_forms
 
 BLOCKED = """
 import sys
@@ -60,18 +61,29 @@ def test_a_shell_completes_commands_and_options() -> None:
 
 @pytest.mark.parametrize(
     ("library", "words"),
-    [
-        ("torch", ["train", "--data", ".", "--out", "x.safetensors"]),
-        ("torch", ["evaluate", "--data", ".", "--checkpoint", "x.safetensors"]),
-        (
-            "torch",
-            ["calibrate", "--data", ".", "--checkpoint", "x.safetensors", "--out", "y.safetensors"],
-        ),
-        ("torch", ["inference"]),
-        ("sklearn", ["evaluate", "--data", ".", "--checkpoint", "x.safetensors"]),
-        ("jinja2", ["evaluate", "--data", ".", "--checkpoint", "x.safetensors"]),
-        ("scipy", ["train", "--data", ".", "--out", "x.safetensors"]),
-    ],
+    with_long_forms(
+        [
+            ("torch", ["train", "--data", ".", "--out", "x.safetensors"]),
+            ("torch", ["evaluate", "--data", ".", "--checkpoint", "x.safetensors"]),
+            (
+                "torch",
+                [
+                    "calibrate",
+                    "--data",
+                    ".",
+                    "--checkpoint",
+                    "x.safetensors",
+                    "--out",
+                    "y.safetensors",
+                ],
+            ),
+            ("torch", ["inference"]),
+            ("sklearn", ["evaluate", "--data", ".", "--checkpoint", "x.safetensors"]),
+            ("jinja2", ["evaluate", "--data", ".", "--checkpoint", "x.safetensors"]),
+            ("scipy", ["train", "--data", ".", "--out", "x.safetensors"]),
+        ],
+        {"torch", "sklearn"},
+    ),
 )
 def test_a_missing_extra_is_one_line_that_says_what_to_install(
     library: str, words: list[str], tmp_path: Path

@@ -12,6 +12,7 @@ from lookout.models.media.clip_reader import read_clip, read_parts
 from lookout.models.media.ending import CHECKS, is_cut_off, opens_cut_off
 from lookout.models.media.preprocess import Preprocess
 from tests.clips import number_in, write_clip
+from tests.conftest import with_long_forms
 
 SIZE = Preprocess(64, 64)
 FRAMES = 50
@@ -49,7 +50,10 @@ def write(folder: Path, ending: str, codec: str, options: dict[str, object]) -> 
     return write_clip(folder / f"clip.{ending}", range(FRAMES), **given)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(("ending", "codec", "options"), CONTAINERS)
+@pytest.mark.parametrize(
+    ("ending", "codec", "options"),
+    with_long_forms(CONTAINERS, {"mp4", "mkv", "avi", "ts", "mjpeg"}),
+)
 def test_a_recording_is_told_to_be_cut_off_wherever_it_is_cut(
     tmp_path: Path, ending: str, codec: str, options: dict[str, object]
 ) -> None:

@@ -23,6 +23,7 @@ from lookout.models.training.loop import train
 from lookout.models.training.options import TrainOptions
 from lookout.models.training.trainer import StoppedError, Trainer
 from tests.clips import write_clip
+from tests.conftest import with_long_forms
 from tests.tiny import EASY_BOUNDS, TINY_OF, untrained
 
 FRAMES = 24
@@ -127,7 +128,7 @@ def test_training_lowers_the_loss(name: str, clips: list[Path], tmp_path: Path) 
     assert np.mean(losses[-epoch:]) < np.mean(losses[:epoch])
 
 
-@every_model
+@pytest.mark.parametrize("name", with_long_forms(sorted(MODELS), {"mnad-pred", "memae"}))
 def test_a_run_resumed_twice_equals_an_undisturbed_one(
     name: str, clips: list[Path], tmp_path: Path
 ) -> None:

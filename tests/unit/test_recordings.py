@@ -20,6 +20,7 @@ from lookout.models.media.container import FORMATS, LISTS, NAMED, TAKEN, open_vi
 from lookout.models.media.decode import pictures
 from lookout.models.media.preprocess import Preprocess
 from tests.clips import number_in, numbered, write_clip, write_sound
+from tests.conftest import with_long_forms
 
 ROOT = Path(__file__).parents[2]
 READY = Preprocess(64, 64)
@@ -73,7 +74,10 @@ def write_dav(path: Path, clip: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize(("ending", "codec", "options"), KINDS)
+@pytest.mark.parametrize(
+    ("ending", "codec", "options"),
+    with_long_forms(KINDS, {"mp4", "mkv", "webm", "avi", "ts", "gif", "h264", "mjpeg"}),
+)
 def test_every_kind_is_read_from_a_folder_by_name_and_by_content(
     tmp_path: Path, ending: str, codec: str, options: dict[str, object]
 ) -> None:

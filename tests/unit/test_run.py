@@ -85,10 +85,11 @@ def test_a_run_stopped_after_an_entry_resumes_to_the_same_bits(request_: TrainRe
 
 
 def test_the_observer_gets_every_step_and_entry_and_the_provenance_is_kept(
-    request_: TrainRequest,
+    request_: TrainRequest, capfd: pytest.CaptureFixture[str]
 ) -> None:
     observer = Recorder()
     run(request_, observer)
+    assert capfd.readouterr() == ("", "")
     assert [now.step for now in observer.progress] == list(range(observer.progress[0].steps + 1))
     assert observer.progress[0].left_s is None
     assert observer.progress[-1].left_s == 0
@@ -126,6 +127,7 @@ def test_what_needs_held_out_clips_is_refused_without_them(request_: TrainReques
         run(patient, Recorder())
 
 
+@pytest.mark.long
 def test_training_prints_nothing_and_knows_no_command_line(request_: TrainRequest) -> None:
     code = f"""
 import sys

@@ -23,6 +23,7 @@ from lookout.models.training.run import train_to_files
 from lookout.models.training.run_files import RunFiles, summary_over_seeds
 from lookout.models.training.trainer import StoppedError, Trainer
 from lookout.models.training.validation import HeldOutMetrics, Validation
+from tests.conftest import with_long_forms
 from tests.killed import KilledError
 from tests.recorder import Recorder
 from tests.tiny import TINY, street
@@ -111,7 +112,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> RunFiles:
     return files
 
 
-@pytest.mark.parametrize("stop_after", [1, 3, 5])
+@pytest.mark.parametrize("stop_after", with_long_forms([1, 3, 5], {3}))
 def test_a_stopped_run_ends_with_the_files_of_an_undisturbed_one(
     files: RunFiles, undisturbed: RunFiles, stop_after: int
 ) -> None:

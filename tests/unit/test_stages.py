@@ -22,6 +22,7 @@ from lookout.service.core.stages import (
     Stage,
 )
 from lookout.service.supervisor.supervisor import stages
+from tests.conftest import with_long_forms
 
 OLD, NEW = "LOOKOUT_INFER_WORKERS", "LOOKOUT_INFERENCE_WORKERS"
 
@@ -56,7 +57,9 @@ def test_metric_labels_are_the_stages_that_report() -> None:
     assert metrics.LABELS["stage"] == "ingest, inference, alerting, learning"
 
 
-@pytest.mark.parametrize(("old", "stage"), RENAMED_COMMANDS.items(), ids=RENAMED_COMMANDS)
+@pytest.mark.parametrize(
+    ("old", "stage"), with_long_forms(RENAMED_COMMANDS.items(), {"alert"}), ids=RENAMED_COMMANDS
+)
 def test_an_old_command_runs_the_stage_and_names_the_new_one(old: str, stage: Stage) -> None:
     command = [sys.executable, "-P", "-m", "lookout", old]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)

@@ -29,6 +29,7 @@ from lookout.models.training.validation import (
     split,
 )
 from tests.clips import write_clip
+from tests.conftest import with_long_forms
 from tests.killed import KilledError
 from tests.tiny import TINY, TINY_OF, untrained
 
@@ -87,7 +88,7 @@ def test_the_same_seed_gives_the_same_model_another_seed_another(
     assert not torch.equal(one.items, other.items)
 
 
-@pytest.mark.parametrize("stop_after", [1, 5, 7])
+@pytest.mark.parametrize("stop_after", with_long_forms([1, 5, 7], {5}))
 def test_a_resumed_run_equals_an_undisturbed_one(
     footage: Footage, tmp_path: Path, stop_after: int
 ) -> None:
@@ -116,7 +117,7 @@ def validated(footage: Footage) -> tuple[Footage, Validation]:
 WATCHED = replace(OPTIONS, log_every=2)
 
 
-@pytest.mark.parametrize("stop_after", [1, 2, 3])
+@pytest.mark.parametrize("stop_after", with_long_forms([1, 2, 3], {2}))
 def test_rows_too_are_as_if_nothing_had_happened(
     validated: tuple[Footage, Validation], tmp_path: Path, stop_after: int
 ) -> None:
