@@ -31,6 +31,7 @@ from lookout.models.data.labels import FrameLabels, Truth, read_labels
 from lookout.models.data.masks import Masked, read_masks
 from lookout.models.errors import CheckpointError
 from lookout.models.evaluation.clip_scores import ClipScores, score_clips
+from lookout.models.evaluation.copy_last import copy_last_metrics
 from lookout.models.evaluation.events import (
     ClipSeries,
     EventMetrics,
@@ -131,6 +132,8 @@ class Evaluation:
     events: EventMetrics | None  # None where `watched` is, or without a rule
     masks: dict[str, Masked] | None  # pixel ground truth of the clips; None where they have none
     regions: RegionMetrics | None  # None without masks
+    # Of the copy of the last frame, by "psnr" and "local": causal, nothing normalised.
+    copy_last: dict[str, FrameMetrics] | None = None  # None without labels
 
     @property
     def auc_percent(self) -> dict[str, float | None]:
@@ -239,12 +242,15 @@ def evaluate(
     watched = None
     events = None
     region_result = None
+    copied = None
     if truths:
         labels = scored_labels(clips, truths)
         frames = {
             way: frame_metrics(labels, {name: getattr(one, field) for name, one in values.items()})
             for way, field in ways_of(scheme).items()
         }
+        scored = {clip.name: range(clip.first, clip.first + len(clip.psnr_db)) for clip in clips}
+        copied = copy_last_metrics(paths, scorer.checkpoint.preprocess, scored, labels)
         ahead = scorer.input_spec.frames - 1 - scorer.input_spec.scored
         watched = clip_series(clips, values, scheme, labels, rates, ahead)
     if watched and alarm:
@@ -264,6 +270,7 @@ def evaluate(
         events=events,
         masks=masks,
         regions=region_result,
+        copy_last=copied,
     )
 
 
@@ -402,6 +409,7 @@ def summary(evaluation: Evaluation) -> dict[str, Any]:
         for clip in evaluation.clips
     }
     frames = {way: found.as_json() for way, found in (evaluation.frames or {}).items()}
+    copied = {part: found.as_json() for part, found in (evaluation.copy_last or {}).items()}
     events = None
     if evaluation.events is not None and evaluation.watched is not None:
         at = at_thresholds(evaluation.watched, evaluation.events.policy)
@@ -413,6 +421,7 @@ def summary(evaluation: Evaluation) -> dict[str, Any]:
         "auc": evaluation.auc_percent,
         "auc_against_per_video_minmax": evaluation.gaps_percent,
         "frame_metrics": frames or None,
+        "copy_last": copied or None,
         "event_metrics": events,
         "region_metrics": regions,
         "causal_bounds": evaluation.calibration,

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from lookout import __version__
+from lookout.service.cli.benchmark import benchmark_app
 from lookout.service.cli.entry import run_app
 from lookout.service.cli.evaluate import evaluate_app
 from lookout.service.cli.models import models_app
@@ -31,6 +32,7 @@ app = typer.Typer(
 )
 app.add_typer(train_app)
 app.add_typer(evaluate_app)
+app.add_typer(benchmark_app)
 app.add_typer(models_app)
 
 

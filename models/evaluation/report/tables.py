@@ -25,6 +25,10 @@ NAMES = {
 }
 
 
+COPIES = {"psnr": "PSNR", "local": "local score"}
+"""Part of `Evaluation.copy_last` → its name."""
+
+
 def check_suffix(option: str, path: Path | None, *suffixes: str) -> None:
     """Check the name of a file before the work, not after it. Raises DataError."""
     if path is not None and path.suffix not in suffixes:
@@ -43,6 +47,8 @@ def as_lines(evaluation: Evaluation) -> str:
         if evaluation.frames:
             words = frame_words(evaluation.frames[way])
         lines.append(f"frame AUC, {NAMES[way]}: {words}")
+    for part, found_copy in (evaluation.copy_last or {}).items():
+        lines.append(f"copy of the last frame, {COPIES[part]}, causal: {frame_words(found_copy)}")
     if gaps := evaluation.gaps_percent:
         words = ", ".join(f"{way} {signed(gap)}" for way, gap in gaps.items())
         lines.append(f"without looking ahead: {words} against per-video min-max")

@@ -1,0 +1,109 @@
+"""`lookout benchmark`: the memory of places on scenes, beside the copy of the last frame."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lookout.service.cli.options import FpsOption, finite, frames_bar, provenance
+from lookout.service.core.settings import load_settings
+
+if TYPE_CHECKING:
+    from lookout.models.evaluation.benchmark import SceneResult
+
+benchmark_app = typer.Typer()
+
+ScenesArgument = Annotated[
+    list[Path],
+    typer.Argument(
+        help="folders of scenes, each with normal clips, test clips and labels",
+        exists=True,
+        file_okay=False,
+    ),
+]
+MinutesOption = Annotated[
+    float | None,
+    typer.Option(
+        help="of normal footage to learn from each scene  [default: all there is]",
+        min=0.05,
+        callback=finite,
+    ),
+]
+AlarmsOption = Annotated[
+    float,
+    typer.Option(
+        help="an hour that may be false, for the recall of events", min=0, callback=finite
+    ),
+]
+JsonOption = Annotated[Path | None, typer.Option("--json", help="write every number here")]
+
+
+@benchmark_app.command()
+def benchmark(
+    scenes: ScenesArgument,
+    minutes: MinutesOption = None,
+    false_alarms: AlarmsOption = 1.0,
+    fps: FpsOption = None,
+    json_out: JsonOption = None,
+) -> None:
+    """Learn each scene's normal clips, score its test clips, compare with the last frame's copy."""
+    from lookout.models.data.clips import evaluation_clips, train_clips  # noqa: PLC0415
+    from lookout.models.evaluation.benchmark import run_scene  # noqa: PLC0415
+    from lookout.models.media.atomic_file import write_text  # noqa: PLC0415
+    from lookout.models.scoring.alert_policy import AlertPolicy  # noqa: PLC0415
+
+    settings = load_settings()
+    policy = AlertPolicy(
+        hysteresis=settings.alert_hysteresis,
+        min_duration_s=settings.alert_min_duration_s,
+        clear_after_s=settings.alert_clear_after_s,
+    )
+    if json_out is not None:
+        json_out.parent.mkdir(parents=True, exist_ok=True)
+    typer.echo("all scores: causal, not normalised, over the frames of all clips together")
+    results: list[SceneResult] = []
+    for scene in scenes:
+        clips = [*train_clips(scene, typer.echo), *evaluation_clips(scene, typer.echo)]
+        with frames_bar(clips, scene.name, 1) as on_frame:
+            result = run_scene(
+                scene,
+                policy,
+                normal_minutes=minutes,
+                false_alarms_per_hour=false_alarms,
+                fps=fps,
+                on_frame=on_frame,
+            )
+        results.append(result)
+        typer.echo(as_lines(result, false_alarms))
+    if json_out is not None:
+        numbers = {
+            "false_alarms_per_hour": false_alarms,
+            "scenes": [result.as_json() for result in results],
+        }
+        write_text(json_out, json.dumps(numbers | provenance(), indent=1) + "\n")
+
+
+def as_lines(result: SceneResult, false_alarms: float) -> str:
+    """Return the lines that the user reads about one scene."""
+    from lookout.models.evaluation.benchmark import SCORES  # noqa: PLC0415
+    from lookout.models.evaluation.report.tables import frame_words, percent  # noqa: PLC0415
+
+    footage = f"{result.normal_frames} frames"
+    if result.normal_minutes is not None:
+        footage = f"{result.normal_minutes:.1f} minutes"
+    lines = [
+        f"{result.name}: {footage} of normal footage learned in {result.learn_cpu_s:.0f} s of CPU; "
+        f"{result.score_cpu_ms:.1f} ms of CPU a frame"
+    ]
+    for name, score in result.scores.items():
+        line = f"  frame AUC, {SCORES[name]}: {frame_words(score.frames)}"
+        if score.events is not None:
+            line += (
+                f"; {percent(score.recall_percent)} of {score.events} events "
+                f"at {false_alarms:g} false an hour"
+            )
+        lines.append(line)
+    return "\n".join(lines)
