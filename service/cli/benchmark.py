@@ -24,7 +24,7 @@ ScenesArgument = Annotated[
         file_okay=False,
     ),
 ]
-MinutesOption = Annotated[
+NormalMinutes = Annotated[
     float | None,
     typer.Option(
         help="of normal footage to learn from each scene  [default: all there is]",
@@ -38,16 +38,16 @@ AlarmsOption = Annotated[
         help="an hour that may be false, for the recall of events", min=0, callback=finite
     ),
 ]
-JsonOption = Annotated[Path | None, typer.Option("--json", help="write every number here")]
+NumbersOption = Annotated[Path | None, typer.Option("--json", help="write every number here")]
 
 
 @benchmark_app.command()
 def benchmark(
     scenes: ScenesArgument,
-    minutes: MinutesOption = None,
+    minutes: NormalMinutes = None,
     false_alarms: AlarmsOption = 1.0,
     fps: FpsOption = None,
-    json_out: JsonOption = None,
+    json_out: NumbersOption = None,
 ) -> None:
     """Learn each scene's normal clips, score its test clips, compare with the last frame's copy."""
     from lookout.models.data.clips import evaluation_clips, train_clips  # noqa: PLC0415

@@ -355,9 +355,10 @@ def test_scores_that_are_no_numbers_are_one_line_and_no_file(data: Path, tmp_pat
     assert not out.exists()
 
 
-def test_the_page_names_every_option_of_evaluate_and_no_others() -> None:
+def test_the_page_names_every_option_of_its_commands_and_no_others() -> None:
     told = set(re.findall(r"--[a-z][a-z-]+", DOCUMENTED))
-    options = set(re.findall(r"--[a-z][a-z-]+", lookout("evaluate", "--help").out))
+    helps = [lookout(command, "--help").out for command in ("evaluate", "benchmark")]
+    options = set(re.findall(r"--[a-z][a-z-]+", "".join(helps)))
     assert told == options - {"--help"}
 
 
