@@ -19,7 +19,7 @@ from lookout.models.training.validation import score_clips
 from lookout.models.vision.tensors import to_clips
 
 MIN_CLIPS = 8
-WINDOWS_PER_CLIP = 6
+WINDOWS_PER_CLIP = 3
 """Windows of a clip that are judged, an even selection: judging takes time from training."""
 
 

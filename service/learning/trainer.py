@@ -41,7 +41,7 @@ EPOCHS = 60
 LEARNING_RATE = 1e-4
 """Half of the published rate: the weights are trained already."""
 
-ENTRY_EVERY_STEPS = 200
+ENTRY_EVERY_STEPS = 300
 STRANGEST_SHARE = 0.1
 """Of the footage, left out of training: some of it may be abnormal, though no alert was open."""
 

@@ -22,7 +22,7 @@ MAX_FRAMES = 3000
 """Frames of a training, some 600 MB at 256x256: they are held in memory."""
 
 HELD_OUT_EVERY = 5
-MAX_HELD_OUT = 12
+MAX_HELD_OUT = 6
 """Each fifth segment is held out, at most so many: measuring them takes time from training."""
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import shutil
+import sys
 import threading
 import time
 from collections.abc import Mapping
@@ -37,12 +39,17 @@ GONE_AFTER_S = 600.0
 """A camera is removed for so long before its footage is: its record may only be unreadable now."""
 
 FRAMES = 32  # of a camera in one go
+RECORDING_NICE = 10
+"""Recording gives way to the stages that score, and training (19) to recording."""
+
 TRAININGS = 1
 """Jobs that train at once in one worker."""
 
 
 def run(settings: Settings, stop: threading.Event) -> None:
     """Work until `stop` is set; wait for a Redis that is away."""
+    if sys.platform == "linux":  # of this thread alone
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), RECORDING_NICE)
     bus = open_bus(settings)
     store = open_store(settings)
     if not wait_until_up(bus, store, stop):

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -181,6 +182,8 @@ def test_a_cancelled_training_ends_its_process_and_leaves_no_file(
     job = store.add_job(new_job(limit_s=600.0))
     with stage.working(run, settings):
         (trainer,) = wait_until(trainers, "a training", 30)
+        (thread,) = [one for one in threading.enumerate() if one.name == run.__module__]
+        assert os.getpriority(os.PRIO_PROCESS, thread.native_id or 0) == worker.RECORDING_NICE
         before = store.job(job.id)
         assert store.save_job(before, replace(before, state="cancelled"))
         wait_until(lambda: not trainer.is_running(), "its end")
