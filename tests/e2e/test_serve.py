@@ -212,7 +212,7 @@ def test_cameras_and_alerts_are_there_after_a_restart(shared: SharedService, hom
     service = shared.running()
     watch_the_clip(service, home)
     wait_until(lambda: alerts(service), "an alert opens")
-    session = service.camera("walk")["session"]
+    session = wait_until(lambda: service.camera("walk")["session"], "ingest reports the session")
     reached = newest_id(service)
     before = alerts(service)
     shared.end()
