@@ -68,9 +68,9 @@ class Attempts:
         self._waiting[camera] = (is_slow, failures)
         if len(self._loading) >= self._at_once:
             return False
-        if camera != min(self._waiting, key=self._waiting.__getitem__):
-            return False
         if now < self._next_start(is_slow, failures):
+            return False
+        if camera != min(self._waiting, key=self._waiting.__getitem__):
             return False
         if is_slow:
             self._slow_at = now + self._slow_every_s

@@ -6,7 +6,7 @@ A Redis that refuses is waited for.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +16,7 @@ import pytest
 from lookout.service.core.clock import Moment
 from lookout.service.core.messages import Frame, FrameId, Gap, Heat, InferenceReport, Score
 from lookout.service.storage.bus.bus import ADDED, FENCED, LOST, REPEATED, UNOWNED, Bus
+from lookout.service.storage.bus.mending import KINDS
 from lookout.service.storage.bus.outcomes import Outcome, OutcomeWrite, ScoredFrame
 from lookout.service.storage.redis import keys
 from lookout.service.storage.redis.connect import UNAVAILABLE, connect
@@ -322,3 +323,33 @@ def test_what_a_bus_has_lost_is_written_again_before_anything_else_and_not_count
     assert bus.gaps("a") == [acked[1]]
     assert bus.heat("a", FrameId(1000, 7)) is not None
     assert bus.counters("a") == {"scores": 1, "memory_updated": 1}
+
+
+@pytest.mark.parametrize("key", KINDS, ids=[key.__name__ for key in KINDS])
+def test_a_key_of_another_type_is_dropped_and_holds_up_nobody(
+    bus: Bus, urls: Urls, key: Callable[[str], str]
+) -> None:
+    """Every call that a stage makes again and again works at its second try at the latest."""
+    calls: list[Callable[[], object]] = [
+        lambda: bus.overview(["a", "b"]),
+        lambda: bus.scores_after({"a": None, "b": None}, 10),
+        lambda: bus.newest_score_ids(["a", "b"]),
+        lambda: bus.newest_scores("a", 10),
+        lambda: bus.frames_after({"a": None, "b": None}, 10),
+        lambda: bus.frame("a"),
+        lambda: bus.heat("a"),
+        lambda: bus.count("a", "reconnects"),
+        lambda: bus.cursor("a"),
+        lambda: bus.snapshot_cursor("a"),
+        lambda: bus.ingest_report("a"),
+        lambda: bus.inference_report("a"),
+        lambda: add_frames(bus, frame(1), frame(1, "b")),
+        lambda: add_scores(bus, [result(1), result(1, "b")]),
+    ]
+    with closing(connect(urls.bus)) as client:
+        for call in calls:
+            client.flushall()
+            client.rpush(key("a"), "no such thing")
+            with suppress(*UNAVAILABLE):
+                call()
+            call()

@@ -11,8 +11,8 @@ import redis
 from lookout.service.core.errors import BrokenMessageError
 from lookout.service.core.messages import FrameId
 from lookout.service.core.throttle import Throttle
+from lookout.service.storage.bus.mending import Mending
 from lookout.service.storage.redis import keys
-from lookout.service.storage.redis.connect import Server
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ STORE_FAILURES = "store_failures"
 """Counter of the stage `inference`."""
 
 
-class Counters(Server):
+class Counters(Mending):
     """Counters in Redis, which start at zero when the bus restarts."""
 
     def __init__(self, client: redis.Redis) -> None:
@@ -41,7 +41,8 @@ class Counters(Server):
 
     def count(self, camera: str, name: str, by: int = 1) -> None:
         """Add to a counter of a camera."""
-        self._redis.hincrby(keys.counters(camera), name, by)
+        with self.mending([camera]):
+            self._redis.hincrby(keys.counters(camera), name, by)
 
     def counters(self, camera: str) -> dict[str, int]:
         """Return a camera's counters.

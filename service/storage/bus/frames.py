@@ -35,7 +35,9 @@ class FrameStream(Counters):
         names = (keys.lease("ingest", camera), keys.frames(camera), keys.counters(camera))
         fields = codec.flat(codec.frame_fields(frame))
         words = (token, str(frame.id), str(kept or self._frames_kept), str(behind or ""))
-        return cast(int, self._redis.eval(scripts.ADD_FRAME, len(names), *names, *words, *fields))
+        with self.mending([camera]):
+            added = self._redis.eval(scripts.ADD_FRAME, len(names), *names, *words, *fields)
+        return cast(int, added)
 
     def frames_after(
         self, after: Mapping[str, FrameId | None], count: int
@@ -45,17 +47,17 @@ class FrameStream(Counters):
         None: from the oldest kept. A frame that cannot be read is removed from its stream, and
         comes without pixels: its number is not lost.
         """
-        return {
-            camera: [frame for _, frame in frames]
-            for camera, frames in self._frames.after(after, count).items()
-        }
+        with self.mending(after):
+            found = self._frames.after(after, count)
+        return {camera: [frame for _, frame in frames] for camera, frames in found.items()}
 
     def frame(self, camera: str, frame_id: FrameId | None = None) -> Frame | None:
         """Return one frame, by default the newest; None where the stream does not hold it.
 
         Raises BrokenMessageError.
         """
-        return self._frames.get(camera, frame_id)
+        with self.mending([camera]):
+            return self._frames.get(camera, frame_id)
 
     def frame_times(
         self, camera: str, after: FrameId | None, count: int

@@ -54,13 +54,15 @@ class OutcomeStreams(Counters):
         Returns one of ADDED, REPEATED, FENCED, UNOWNED, LOST for each.
         """
         pipe = self._redis.pipeline(transaction=False)
-        for token, outcome, behind in (OutcomeWrite(*one) for one in outcomes):
+        writes = [OutcomeWrite(*one) for one in outcomes]
+        for token, outcome, behind in writes:
             if isinstance(outcome, Gap):
                 queue_gap(pipe, token, outcome, behind)
             else:
                 counted = codec.flat(counters_of(outcome))
                 self._queue_score(pipe, token, outcome, behind, counted)
-        return answers_of(pipe)
+        with self.mending({camera_of(write.outcome) for write in writes}):
+            return answers_of(pipe)
 
     def restore_outcomes(self, token: str, outcomes: Iterable[Outcome]) -> list[int]:
         """Write again what a bus has lost, in order, without counting it again.
@@ -68,12 +70,15 @@ class OutcomeStreams(Counters):
         What the bus has already is not written twice. Returns as `add_outcomes`.
         """
         pipe = self._redis.pipeline(transaction=False)
+        cameras = set()
         for outcome in outcomes:
+            cameras.add(camera_of(outcome))
             if isinstance(outcome, Gap):
                 queue_gap(pipe, token, outcome, counts=False)
             else:
                 self._queue_score(pipe, token, outcome)
-        return answers_of(pipe)
+        with self.mending(cameras):
+            return answers_of(pipe)
 
     def _queue_score(
         self,
@@ -112,10 +117,9 @@ class OutcomeStreams(Counters):
 
         None: from the oldest kept. Cameras without new scores are left out.
         """
-        return {
-            camera: [score for _, score in scores]
-            for camera, scores in self._scores.after(after, count).items()
-        }
+        with self.mending(after):
+            found = self._scores.after(after, count)
+        return {camera: [score for _, score in scores] for camera, scores in found.items()}
 
     def count_trimmed(self, camera: str, after: FrameId, first: FrameId) -> int:
         """Count the scores between two ids that the stream has dropped for newer ones.
@@ -141,22 +145,27 @@ class OutcomeStreams(Counters):
 
     def newest_score_id(self, camera: str) -> FrameId | None:
         """Return the id at which the scores end now: a listener starts behind it."""
-        return self._scores.newest_id(camera)
+        with self.mending([camera]):
+            return self._scores.newest_id(camera)
 
     def newest_score_ids(self, cameras: Iterable[str]) -> dict[str, FrameId]:
         """Return the newest score's id of each camera that has any, in one round trip."""
-        return self._scores.newest_ids(cameras)
+        names = list(cameras)
+        with self.mending(names):
+            return self._scores.newest_ids(names)
 
     def newest_scores(self, camera: str, count: int) -> list[Score]:
         """Return the newest `count` scores, ascending."""
-        return [score for _, score in reversed(self._scores.newest(camera, count))]
+        with self.mending([camera]):
+            return [score for _, score in reversed(self._scores.newest(camera, count))]
 
     def heat(self, camera: str, frame_id: FrameId | None = None) -> Heat | None:
         """Return one heatmap, by default the newest; None where the stream does not hold it.
 
         Raises BrokenMessageError.
         """
-        return self._heats.get(camera, frame_id)
+        with self.mending([camera]):
+            return self._heats.get(camera, frame_id)
 
     def restore_cursors(
         self, camera: str, token: str, cursor: FrameId | None, snapshot_cursor: FrameId | None
@@ -171,16 +180,19 @@ class OutcomeStreams(Counters):
             keys.snapshot_cursor(camera),
         )
         words = (token, str(cursor or ""), str(snapshot_cursor or ""))
-        return cast(int, self._redis.eval(scripts.RESTORE_CURSORS, len(names), *names, *words))
+        with self.mending([camera]):
+            return cast(int, self._redis.eval(scripts.RESTORE_CURSORS, len(names), *names, *words))
 
     def cursor(self, camera: str) -> FrameId | None:
         """Return the last frame that inference has scored or dropped."""
-        text = cast(bytes | None, self._redis.get(keys.cursor(camera)))
+        with self.mending([camera]):
+            text = cast(bytes | None, self._redis.get(keys.cursor(camera)))
         return FrameId.parse(text.decode()) if text else None
 
     def snapshot_cursor(self, camera: str) -> FrameId | None:
         """Return the frame up to which the store holds what the camera learned."""
-        text = cast(bytes | None, self._redis.get(keys.snapshot_cursor(camera)))
+        with self.mending([camera]):
+            text = cast(bytes | None, self._redis.get(keys.snapshot_cursor(camera)))
         return FrameId.parse(text.decode()) if text else None
 
 
@@ -200,6 +212,13 @@ class ScoreFollower:
         for camera, scores in new_scores.items():
             self.cursors[camera] = scores[-1].id
         return new_scores
+
+
+def camera_of(outcome: Outcome) -> str:
+    """Return the camera of a score or gap."""
+    if isinstance(outcome, Gap):
+        return outcome.camera
+    return outcome.score.camera
 
 
 def answers_of(pipe: Any) -> list[int]:

@@ -9,9 +9,9 @@ from typing import TypeVar, cast
 from lookout.service.core.errors import BrokenMessageError
 from lookout.service.core.messages import FrameId, InferenceReport, IngestReport
 from lookout.service.storage.bus.counters import parse_counters
+from lookout.service.storage.bus.mending import Mending
 from lookout.service.storage.redis import codec, keys, scripts
 from lookout.service.storage.redis.cluster import get_many
-from lookout.service.storage.redis.connect import Server
 
 Report = TypeVar("Report", IngestReport, InferenceReport)
 
@@ -29,7 +29,7 @@ class Overview:
     counters: dict[str, int]
 
 
-class Reports(Server):
+class Reports(Mending):
     """Reports and heartbeats. Every method may raise one of UNAVAILABLE."""
 
     def report_ingest(self, camera: str, report: IngestReport) -> None:
@@ -49,12 +49,14 @@ class Reports(Server):
 
     def ingest_report(self, camera: str) -> IngestReport | None:
         """Return the last report. Raises BrokenMessageError."""
-        text = cast(bytes | None, self._redis.get(keys.ingest_report(camera)))
+        with self.mending([camera]):
+            text = cast(bytes | None, self._redis.get(keys.ingest_report(camera)))
         return codec.load(IngestReport, text) if text else None
 
     def inference_report(self, camera: str) -> InferenceReport | None:
         """Return the last report. Raises BrokenMessageError."""
-        text = cast(bytes | None, self._redis.get(keys.inference_report(camera)))
+        with self.mending([camera]):
+            text = cast(bytes | None, self._redis.get(keys.inference_report(camera)))
         return codec.load(InferenceReport, text) if text else None
 
     def forget_reports(self, camera: str) -> None:
@@ -69,8 +71,10 @@ class Reports(Server):
         pipe = self._redis.pipeline(transaction=False)
         for camera in names:
             pipe.hgetall(keys.counters(camera))
+        with self.mending(names):
+            counted = pipe.execute()
         overviews = {}
-        for camera, counters in zip(names, pipe.execute(), strict=True):
+        for camera, counters in zip(names, counted, strict=True):
             ingest = readable_report(IngestReport, next(texts))
             inference = readable_report(InferenceReport, next(texts))
             cursor = next(texts)
