@@ -5,6 +5,7 @@ A Redis that refuses is waited for.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from dataclasses import replace
@@ -330,6 +331,7 @@ def test_a_key_of_another_type_is_dropped_and_holds_up_nobody(
     bus: Bus, urls: Urls, key: Callable[[str], str]
 ) -> None:
     """Every call that a stage makes again and again works at its second try at the latest."""
+    numbers = itertools.count(1)
     calls: list[Callable[[], object]] = [
         lambda: bus.overview(["a", "b"]),
         lambda: bus.scores_after({"a": None, "b": None}, 10),
@@ -343,8 +345,8 @@ def test_a_key_of_another_type_is_dropped_and_holds_up_nobody(
         lambda: bus.snapshot_cursor("a"),
         lambda: bus.ingest_report("a"),
         lambda: bus.inference_report("a"),
-        lambda: add_frames(bus, frame(1), frame(1, "b")),
-        lambda: add_scores(bus, [result(1), result(1, "b")]),
+        lambda: add_frames(bus, frame(next(numbers)), frame(next(numbers), "b")),
+        lambda: add_scores(bus, [result(next(numbers)), result(next(numbers), "b")]),
     ]
     with closing(connect(urls.bus)) as client:
         for call in calls:
