@@ -108,6 +108,7 @@ class Network(nn.Module, ABC):
     """
 
     layout: ClassVar[torch.memory_format] = torch.channels_last  # of the weights
+    needs_training: ClassVar[bool] = True  # False: a model without weights
 
     @property
     def ready_after(self) -> float:

@@ -15,6 +15,7 @@ from lookout.models.autoencoder import (
     VariationalConfig,
 )
 from lookout.models.base import AnyModel, Config
+from lookout.models.copy_last import CopyLast, CopyLastConfig
 from lookout.models.errors import CheckpointError
 from lookout.models.memae import MemAE, MemAEConfig
 from lookout.models.mnad import MnadConfig, MnadPred, MnadRecon, MnadReconConfig
@@ -35,6 +36,7 @@ MODELS: dict[str, ModelEntry] = {
     "std": ModelEntry(STDConfig, STD),
     "ae": ModelEntry(AutoencoderConfig, Autoencoder),
     "vae": ModelEntry(VariationalConfig, VariationalAutoencoder),
+    "places": ModelEntry(CopyLastConfig, CopyLast),
 }
 
 STORED_NAMES = {"fusion_weight": "lambda_"}

@@ -20,7 +20,7 @@ TINY = MnadConfig(width=4, items=4, dim=16, height_px=32, width_px=32)
 TINY_OF = {
     name: sized(
         name,
-        width=6,
+        width=6 if hasattr(entry.config(), "width") else None,
         height_px=32,
         width_px=32,
         **({"items": 4} if hasattr(entry.config(), "items") else {}),
@@ -28,6 +28,9 @@ TINY_OF = {
     for name, entry in MODELS.items()
 }
 """The settings of every model of the family, as small."""
+
+TRAINED = sorted(MODELS.keys() - {"places"})
+"""The models that have weights."""
 
 EASY_BOUNDS = Bounds(
     psnr_low_db=10.0, psnr_high_db=40.0, distance_low=0.0, distance_high=1e-2, frames=100

@@ -83,6 +83,10 @@ class Trainer:
         resident = fits(footage.nbytes, self.device)
         self.loader = WindowLoader(footage, self.device, resident=resident)
         self.model = make_model(name_of(config), config).to(self.device).train()
+        if not self.model.needs_training:
+            raise TrainingError(
+                f"`{name_of(config)}` has no weights to train: it learns from the camera itself"
+            )
         self.model.to(memory_format=self.model.layout)  # type: ignore[call-overload]
         self.items = initial_items(self.model).to(self.device)
         if start is not None:

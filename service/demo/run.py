@@ -125,21 +125,20 @@ class Guide:
         if settings.token:
             self._headers["Authorization"] = f"Bearer {settings.token.get_secret_value()}"
             curl = 'curl -H "Authorization: Bearer $LOOKOUT_TOKEN"'
+        camera = {"id": CAMERA, "url": self._url}
         if self._generated:
-            calibration = "model"
+            camera |= {"model": MODEL, "calibration": "model"}
             outlook = (
                 "People walk on the square; the cyclist comes after about 15 s, "
                 "then a runner and a van."
             )
         else:
-            calibration = "learn"
             outlook = (
                 f"The camera first learns what is normal: {self._learn_frames} frames "
                 "without alerts."
             )
         with contextlib.suppress(LookoutError):  # where there was no earlier demo
             self.call("DELETE", f"/cameras/{CAMERA}")
-        camera = {"id": CAMERA, "url": self._url, "model": MODEL, "calibration": calibration}
         self.call("POST", "/cameras", camera)
         lines = [
             f"Lookout is at {page}",

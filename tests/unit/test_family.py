@@ -24,12 +24,13 @@ from lookout.models.training.options import TrainOptions
 from lookout.models.training.trainer import StoppedError, Trainer
 from tests.clips import write_clip
 from tests.conftest import with_long_forms
-from tests.tiny import EASY_BOUNDS, TINY_OF, untrained
+from tests.tiny import EASY_BOUNDS, TINY_OF, TRAINED, untrained
 
 FRAMES = 24
 OPTIONS = TrainOptions(epochs=3, batch=4, learning_rate=1e-3, seed=7)
 
 every_model = pytest.mark.parametrize("name", sorted(MODELS))
+every_trained_model = pytest.mark.parametrize("name", TRAINED)
 
 
 @pytest.fixture(scope="module")
@@ -55,11 +56,17 @@ def test_what_each_model_needs() -> None:
         "std": (5, 4, "fixed"),
         "ae": (1, 0, "none"),
         "vae": (1, 0, "none"),
+        "places": (2, 1, "none"),
     }
     for name, one in spec.items():
         model = make_model(name, TINY_OF[name])
         assert (one.memory == "adapts") == isinstance(model, MemoryModel)
         assert (one.memory == "adapts") == (one.items != (0, 0)) == (one.gate > 0)
+
+
+def test_a_model_without_weights_is_not_trained(clips: list[Path]) -> None:
+    with pytest.raises(TrainingError, match="`places` has no weights to train"):
+        Trainer(TINY_OF["places"], OPTIONS, footage_for("places", clips))
 
 
 def test_other_sizes_keep_the_published_proportions() -> None:
@@ -118,7 +125,7 @@ def test_what_is_saved_comes_back(name: str, tmp_path: Path) -> None:
         assert torch.equal(loaded.model.state_dict()[key], tensor), key
 
 
-@every_model
+@every_trained_model
 def test_training_lowers_the_loss(name: str, clips: list[Path], tmp_path: Path) -> None:
     losses: list[float] = []
     trainer = Trainer(TINY_OF[name], OPTIONS, footage_for(name, clips))
@@ -128,7 +135,7 @@ def test_training_lowers_the_loss(name: str, clips: list[Path], tmp_path: Path) 
     assert np.mean(losses[-epoch:]) < np.mean(losses[:epoch])
 
 
-@pytest.mark.parametrize("name", with_long_forms(sorted(MODELS), {"mnad-pred", "memae"}))
+@pytest.mark.parametrize("name", with_long_forms(TRAINED, {"mnad-pred", "memae"}))
 def test_a_run_resumed_twice_equals_an_undisturbed_one(
     name: str, clips: list[Path], tmp_path: Path
 ) -> None:
@@ -156,7 +163,7 @@ def test_a_state_of_another_model_is_refused(clips: list[Path], tmp_path: Path) 
         Trainer(TINY_OF["vae"], OPTIONS, footage_for("vae", clips)).resume(state)
 
 
-@every_model
+@every_trained_model
 def test_a_loss_that_is_no_number_ends_the_training(
     name: str, clips: list[Path], tmp_path: Path
 ) -> None:
@@ -168,7 +175,7 @@ def test_a_loss_that_is_no_number_ends_the_training(
     assert not list(tmp_path.iterdir())
 
 
-@every_model
+@every_trained_model
 def test_the_clusters_of_std_alone_start_in_the_middle_of_a_training(
     name: str, clips: list[Path]
 ) -> None:
