@@ -296,7 +296,7 @@ def test_a_file_that_breaks_off_has_failed_after_its_good_frames(
     assert numbers == list(range(len(numbers)))
 
 
-@pytest.mark.parametrize("ending", ["mkv", "ts", "flv"])
+@pytest.mark.parametrize("ending", with_long_forms(["mkv", "ts", "flv"], {"mkv"}))
 def test_a_recording_that_is_cut_off_is_told_in_any_container(
     settings: Settings, bus: Bus, ending: str
 ) -> None:

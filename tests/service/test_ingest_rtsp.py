@@ -21,7 +21,7 @@ from lookout.service.ingest.decoder.source import STALL_ADVICE
 from lookout.service.storage.bus.bus import Bus
 from lookout.service.storage.store.store import Store
 from tests.clips import number_in, write_clip
-from tests.conftest import Urls
+from tests.conftest import Urls, with_long_forms
 from tests.ingest_line import SIDE_PX, Reader, camera, play, settings_for, wait_for_state, working
 from tests.rtsp import rtsp_server
 from tests.waiting import wait_until
@@ -122,7 +122,7 @@ def test_logins(settings: Settings, clip: Path, bus: Bus) -> None:
 
 
 @pytest.mark.rtsp
-@pytest.mark.parametrize("digest", [False, True])
+@pytest.mark.parametrize("digest", with_long_forms([False, True], {True}))
 def test_a_password_of_every_reserved_character_reaches_the_server(
     settings: Settings, clip: Path, bus: Bus, digest: bool
 ) -> None:
@@ -178,7 +178,10 @@ def test_a_server_that_says_nothing_is_given_up_in_time(
 
 @pytest.mark.parametrize(
     "answer",
-    [b"HTTP/1.1 200 OK\r\n\r\n", b"\x00\xff" * 5000, b"RTSP/1.0 200 OK\r\nCSeq: 1\r\n\r\n"],
+    with_long_forms(
+        [b"HTTP/1.1 200 OK\r\n\r\n", b"\x00\xff" * 5000, b"RTSP/1.0 200 OK\r\nCSeq: 1\r\n\r\n"],
+        {b"HTTP/1.1 200 OK\r\n\r\n"},
+    ),
 )
 def test_a_server_of_another_kind(urls: Urls, tmp_path: Path, bus: Bus, answer: bytes) -> None:
     settings = settings_for(tmp_path, urls.bus, urls.store, connect_timeout_s=1.0)
