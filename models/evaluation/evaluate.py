@@ -214,7 +214,7 @@ def evaluate(
         places = PlaceState(to_learn - to_learn // 2)
         for one in PLACE_SCHEMES:
             normalizers[one] = Normalizer(None, to_learn // 2, one)
-        for _ in score_clips(
+        learned = score_clips(
             scorer,
             list(normal),
             carry_memory=carry_memory,
@@ -222,8 +222,9 @@ def evaluate(
             normalizer=normalizers[scheme],
             places=places,
             on_frame=on_frame,
-        ):
-            pass
+        )
+        for other in set(PLACE_SCHEMES) - {scheme}:
+            live_values(list(learned), normalizers[other])
     clips = list(
         score_clips(
             scorer,

@@ -173,6 +173,9 @@ def test_a_memory_of_places_is_learned_from_normal_clips(
     ]
     assert summary["auc"][way] == pytest.approx(100 * roc_auc_score(*both))
     assert f"`{way}`" in DOCUMENTED
+    assert summary["auc"].keys() >= {"places", "fused_causal"}
+    assert np.isfinite(scores["01/value_places"]).all()
+    assert np.isfinite(scores["01/value_fused_causal"]).all()
     learning, unknown = evaluated(checkpoint, data, tmp_path, *options)
     assert learning["auc"][way] is None, "it learns from the first 300 frames scored"
     assert np.isnan(unknown["01/place_db"]).all()
