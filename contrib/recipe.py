@@ -22,6 +22,7 @@ from lookout.models.base import Config
 from lookout.models.checkpoint.header import read_header
 from lookout.models.data.footage import Footage
 from lookout.models.errors import DataError, TrainingError
+from lookout.models.evaluation.evaluate import WAYS
 from lookout.models.evaluation.report.tables import NAMES, percent
 from lookout.models.media.atomic_file import replacing
 from lookout.models.scorer import Scorer
@@ -269,7 +270,7 @@ COLUMNS: dict[str, Callable[[dict[str, Any]], str]] = {
     "scoring, frames/s (cameras a step)": lambda row: ", ".join(
         f"{rate:.0f} ({batch})" for batch, rate in row["scoring_frames_per_s"].items()
     ),
-    **{f"AUC, {name}": auc_column(bounds) for bounds, name in NAMES.items()},
+    **{f"AUC, {name}": auc_column(bounds) for bounds, name in NAMES.items() if bounds in WAYS},
     "checkpoint": lambda row: row["checkpoint_sha256"],
     "command": lambda row: f"`{row['command']}`",
 }

@@ -23,6 +23,7 @@ from tests.service.api_server import (
     write_checkpoint,
 )
 
+REPOSITORY = Path(__file__).parents[2]
 PROGRAM = Path(sys.executable).parent / "schemathesis"
 BOUNDS = Bounds(20.0, 40.0, 0.0, 1.0, 100, local_db=(10.0, 30.0))
 SEED = "16"  # the same requests in every run: a failure can be looked at
@@ -44,7 +45,8 @@ def keeps_its_word(urls: Urls, folder: Path, examples: int, timeout_s: float) ->
             text=True,
             timeout=timeout_s,
             cwd=folder,
-            env=os.environ | {"SCHEMATHESIS_HOOKS": "tests.service.schema_hooks"},
+            env=os.environ
+            | {"SCHEMATHESIS_HOOKS": "tests.service.schema_hooks", "PYTHONPATH": str(REPOSITORY)},
         )
     assert ended.returncode == 0, ended.stdout + ended.stderr
 
