@@ -22,6 +22,7 @@ def test_every_process_is_printed(tmp_path: Path) -> None:
         *decoders,
         "inference",
         "ingest",
+        "learning",
         "redis (bus)",
         "redis (store)",
         "serve",
