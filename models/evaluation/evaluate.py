@@ -213,7 +213,7 @@ def evaluate(
         to_learn = frames_seen or learn_frames
         places = PlaceState(to_learn - to_learn // 2)
         for one in PLACE_SCHEMES:
-            normalizers[one] = Normalizer(None, to_learn // 2, one)
+            normalizers[one] = Normalizer(None, to_learn // 2, one, settled_frames=to_learn // 2)
         learned = score_clips(
             scorer,
             list(normal),

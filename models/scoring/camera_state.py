@@ -145,7 +145,7 @@ class CameraState:
         raw = RawScores(output.psnr_db, output.distance, output.gate_error, local_db, place_db)
         value = self._normalizer.value(raw)
         if self._places is not None and motion is not None:
-            self._places.learn(motion, value)
+            self._places.learn(motion, value if self._normalizer.settled else None)
         distance = output.distance if isfinite(output.distance) else 0.0
         rolled_back = self._rollback.saw(output.drift, distance, output.memory_updated, rule)
         self._items = output.items

@@ -24,6 +24,16 @@ or the latter two together.
 PLACE_SCHEMES: tuple[Scheme, ...] = ("places", "fused")
 """Schemes that take the memory of places: they learn from the camera's own frames."""
 
+SETTLED_FRAMES = 1500
+"""Frames behind the bounds of a memory of places that has settled: two and a half minutes at 10
+frames/s, the last of some seven minutes.
+"""
+
+TEACHES_BELOW = 0.6
+"""Once settled, frames of this value or more do not set bounds again: an event must not widen them.
+Normal frames lie above HIGH now and then: without those the bounds would narrow each time.
+"""
+
 LEARN_FRAMES = 300
 """Frames that set the bounds where none are given: 30 s at 10 frames/s."""
 
@@ -47,8 +57,11 @@ class Normalizer:
         learn_frames: int = LEARN_FRAMES,
         scheme: Scheme = "paper",
         fusion_weight: float = 1.0,
+        settled_frames: int = SETTLED_FRAMES,
     ) -> None:
         """fusion_weight: share of PSNR in a value of the "paper" scheme, the λ of eq. 15.
+
+        settled_frames: behind the bounds of a memory of places from which on it is guarded.
 
         Raises ValueError where the scheme needs bounds that the given ones do not hold.
         """
@@ -60,6 +73,7 @@ class Normalizer:
         self._learn_frames = learn_frames
         self._scheme = scheme
         self._fusion_weight = fusion_weight
+        self._settled_frames = settled_frames
         self._learned: list[RawScores] = []
 
     @property
@@ -79,25 +93,49 @@ class Normalizer:
 
     def reset(self) -> Normalizer:
         """Return one with the same settings that has learned nothing."""
-        return Normalizer(None, self._learn_frames, self._scheme, self._fusion_weight)
+        return self._with_bounds(None)
+
+    def _with_bounds(self, bounds: Bounds | None) -> Normalizer:
+        return Normalizer(
+            bounds,
+            self._learn_frames,
+            self._scheme,
+            self._fusion_weight,
+            self._settled_frames,
+        )
+
+    @property
+    def settled(self) -> bool:
+        """Whether the bounds of a memory of places are those of a filled one."""
+        return self._bounds is not None and self._bounds.frames >= self._settled_frames
 
     def value(self, scores: RawScores) -> float | None:
         """Return the causal value of the next frame, in (0, 1); None while learning.
 
         The frame that completes the bounds has no value either. Frames with a score that is not
         finite teach nothing.
+
+        What a memory of places finds far grows less while it fills. Its bounds are therefore set
+        again by twice as many frames each time, up to `settled_frames`.
         """
-        if self._bounds is not None:
-            return self._value(scores, self._bounds)
+        if self._bounds is None:
+            self._learn(scores, self._learn_frames)
+            return None
+        value = self._value(scores, self._bounds)
+        if self._scheme in PLACE_SCHEMES and (value < TEACHES_BELOW or not self.settled):
+            self._learn(scores, min(2 * self._bounds.frames, self._settled_frames))
+        return value
+
+    def _learn(self, scores: RawScores, frames: int) -> None:
+        """Take in a normal frame's scores; set the bounds once there are so many frames."""
         needed = [scores.psnr_db, scores.distance, scores.local_db]
         if self._scheme in PLACE_SCHEMES:
             needed.append(scores.place_db)
         if all(map(isfinite, needed)):
             self._learned.append(scores)
-        if len(self._learned) >= self._learn_frames:
+        if len(self._learned) >= frames:
             self._bounds = Bounds.of(*np.array(self._learned).T)
             self._learned.clear()
-        return None
 
     def _value(self, scores: RawScores, bounds: Bounds) -> float:
         match self._scheme:
@@ -133,7 +171,7 @@ class Normalizer:
         Raises ValueError, TypeError or KeyError for anything else.
         """
         bounds = Bounds.of_json(state["bounds"]) if state["bounds"] else None
-        restored = Normalizer(bounds, self._learn_frames, self._scheme, self._fusion_weight)
+        restored = self._with_bounds(bounds)
         restored._learned = [
             RawScores(*[nan if number is None else number for number in scores])
             for scores in state["seen"]

@@ -1,7 +1,8 @@
 """The memory of places of one camera, as it follows the camera: measure first, then learn.
 
-A frame is measured against what was normal before it, and learned afterwards, unless it looks
-abnormal: what is unusual must not become usual by lasting.
+A frame is measured against what was normal before it, and learned afterwards. In the first minutes
+every frame is; once the bounds have settled, a frame that looks abnormal is not: what is unusual
+must not become usual by lasting.
 """
 
 from __future__ import annotations
@@ -69,7 +70,7 @@ class PlaceState:
     def learn(self, features: Features, value: float | None) -> None:
         """Learn the frame that was measured last; not where its value is above normal.
 
-        value: of the frame, in (0, 1); None while the bounds are being learned.
+        value: of the frame, in (0, 1); None while the bounds are not settled.
         """
         if value is None or value < HIGH:
             self._memory.learn(features)

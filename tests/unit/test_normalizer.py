@@ -78,6 +78,30 @@ NUMBERS = st.floats(0, 100)
 FRAMES = st.lists(st.tuples(NUMBERS, NUMBERS, NUMBERS | st.just(math.nan), NUMBERS), max_size=12)
 
 
+def test_bounds_of_places_follow_while_the_memory_fills_and_no_event_moves_them() -> None:
+    normalizer = Normalizer(None, 4, "places", settled_frames=8)
+
+    def show(place_db: float, frames: int) -> list[float | None]:
+        return [normalizer.value(scores()._replace(place_db=place_db)) for _ in range(frames)]
+
+    assert show(20.0, 4) == [None] * 4
+    assert normalizer.bounds is not None
+    assert normalizer.bounds.place_db == (20.0, 20.0)
+    settled = [normalizer.settled]
+    show(5.0, 7)  # less than twice as many
+    assert normalizer.bounds.place_db == (20.0, 20.0)
+    show(6.0, 1)
+    settled.append(normalizer.settled)
+    assert settled == [False, True]
+    low, high = normalizer.bounds.place_db
+    assert 5.0 == low < high <= 6.0
+    event = show(30.0, 50)
+    assert min(value or 0 for value in event) >= 0.6
+    assert normalizer.bounds.place_db == (low, high)
+    show(5.5, 8)
+    assert normalizer.bounds.place_db == (5.5, 5.5)
+
+
 @given(FRAMES, st.integers(0, 12), st.sampled_from(["paper", "local"]))
 def test_a_normalizer_goes_on_from_its_snapshot_bit_for_bit(
     frames: list[tuple[float, float, float, float]], cut: int, scheme: Scheme
