@@ -19,6 +19,7 @@ from schemathesis.openapi.checks import RejectedPositiveData, UseAfterFree
 BEYOND_THE_SCHEMA = {
     "hysteresis must be smaller than threshold": "two fields compared",
     "transport udp is for rtsp:// alone": "two fields compared",
+    "learns what is normal from the camera itself": "two fields compared",
     "there is no model": "the checkpoints of the models folder",
     "below the media folder": "the files of this machine",
     "no such file in the media folder": "the files of this machine",
