@@ -47,6 +47,7 @@ from lookout.models.scoring.metrics import value_fused, value_minmax, value_none
 from lookout.models.scoring.normalizer import (
     LEARN_FRAMES,
     PLACE_SCHEMES,
+    SETTLED_FRAMES,
     Normalizer,
     RawScores,
     Scheme,
@@ -211,9 +212,10 @@ def evaluate(
             count_frames(path, frames_expected(path)) - scorer.t_length + 1 for path in normal
         )
         to_learn = frames_seen or learn_frames
+        settled_frames = to_learn // 2 if normal else SETTLED_FRAMES
         places = PlaceState(to_learn - to_learn // 2)
         for one in PLACE_SCHEMES:
-            normalizers[one] = Normalizer(None, to_learn // 2, one, settled_frames=to_learn // 2)
+            normalizers[one] = Normalizer(None, to_learn // 2, one, settled_frames=settled_frames)
         learned = score_clips(
             scorer,
             list(normal),

@@ -39,11 +39,8 @@ def choose_model(
 ) -> str:
     """Return the checkpoint's name: the one asked for, or that of a camera that names none.
 
-    Those that a camera has learned are for that camera, and do not count as the only one.
-
-
-
-    The latter is PLACES where the camera learns, else the only one that there is.
+    The latter is PLACES where the camera learns, else the only one that there is; those that a
+    camera has learned are for that camera, and do not count.
     Raises RequestError, with what is available, where it cannot be used.
     """
     known = find_checkpoints(*folders)
