@@ -179,12 +179,8 @@ class AlertingWorker:
             cursor = FrameId.parse(state["cursor"]) if state.get("cursor") else None
             alerts = CameraAlerts.from_json(state.get("rule") or {})
         except (ValueError, TypeError, AttributeError, BrokenMessageError) as error:
-            log.warning(
-                "the alerting state of %s cannot be read, it starts empty: %s",
-                camera,
-                error,
-                extra={"camera": camera},
-            )
+            reason = f"its alerting state cannot be read, and starts empty: {error}"
+            self._store.mark(camera, reason)
             cursor = None
             alerts = CameraAlerts()
         self.followed[camera] = FollowedCamera(epoch, policy, alerts, saved=cursor)

@@ -93,7 +93,7 @@ def status(camera: Camera, seen: Overview, beats: Beats, now: float) -> Status:
         drift=from_inference.drift,
         rollbacks=from_inference.rollbacks,
         score_age_s=from_inference.score_age_s,
-        warnings=tuple(rate_warnings(camera, from_inference)),
+        warnings=(*rate_warnings(camera, from_inference), *store_warnings(camera)),
         workers={stage: worker for stage, worker in owners.items() if worker},
     )
 
@@ -226,6 +226,13 @@ def rate_warnings(camera: Camera, inference: InferenceReport) -> list[str]:
     if camera.fps is not None and camera.fps * SAME_RATE < trained_fps:
         return [f"{text}; set fps to {trained_fps:g}"]
     return [f"{text}; the source sends too few, or not all can be scored"]
+
+
+def store_warnings(camera: Camera) -> list[str]:
+    """Return what of the camera in the store could not be used."""
+    if camera.mark is None:
+        return []
+    return [f"{camera.mark} (a change of the camera ends this warning)"]
 
 
 def silence_error(stage: str, beats: bool) -> str:

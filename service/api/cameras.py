@@ -93,12 +93,12 @@ def list_cameras(
     ] = None,
 ) -> Response:
     """Return cameras and their states, by id."""
-    cameras = services.store.cameras()
+    cameras, unreadable = services.store.cameras_and_unreadable()
     names = [name for name in cameras if cursor is None or name > cursor]
     page = names[:limit]
     views = camera_views(services.bus, [cameras[name] for name in page])
     following = page[-1] if len(page) < len(names) else None
-    answer = CameraList(items=list(views.values()), next=following)
+    answer = CameraList(items=list(views.values()), next=following, unreadable=unreadable)
     # FastAPI would make a dictionary of it first: half the time of a long list.
     return Response(answer.model_dump_json(), media_type="application/json")
 

@@ -146,6 +146,9 @@ class CameraList(BaseModel):
     next: str | None = Field(
         default=None, description="`cursor` of the next page; null on the last, and without `limit`"
     )
+    unreadable: dict[str, str] = Field(
+        default={}, description="cameras whose record in the store cannot be read, and why"
+    )
 
 
 class MessageView(BaseModel):

@@ -213,6 +213,7 @@ class Camera(CameraSpec):
     # +1 with each change but those of UNSCORED: ingest and inference restart the camera.
     revision: int
     unreadable: str | None = None  # why its url lacks its password; never stored
+    mark: str | None = None  # what of it in the store could not be used; never stored
 
     @property
     def live(self) -> bool:
@@ -245,6 +246,7 @@ class Camera(CameraSpec):
             fields[name] = fields[name] | value if isinstance(value, dict) else value
         if "url" in given:
             fields["unreadable"] = None
+        fields["mark"] = None
         if given.keys() - UNSCORED:
             fields["revision"] += 1
         return Camera.model_validate(fields)

@@ -59,6 +59,7 @@ def test_a_camera_is_added_with_what_was_left_out_filled_in(api: Api, store: Sto
     assert api.get("/cameras").json() == {
         "items": [api.get(f"/cameras/{made['id']}").json()],
         "next": None,
+        "unreadable": {},
     }
 
 

@@ -17,7 +17,7 @@ import pytest
 from lookout.service.core.clock import Moment
 from lookout.service.core.messages import Frame, FrameId, Gap, Heat, InferenceReport, Score
 from lookout.service.storage.bus.bus import ADDED, FENCED, LOST, REPEATED, UNOWNED, Bus
-from lookout.service.storage.bus.mending import KINDS
+from lookout.service.storage.bus.mending import KINDS, STAGE_KINDS
 from lookout.service.storage.bus.outcomes import Outcome, OutcomeWrite, ScoredFrame
 from lookout.service.storage.redis import keys
 from lookout.service.storage.redis.connect import UNAVAILABLE, connect
@@ -326,13 +326,8 @@ def test_what_a_bus_has_lost_is_written_again_before_anything_else_and_not_count
     assert bus.counters("a") == {"scores": 1, "memory_updated": 1}
 
 
-@pytest.mark.parametrize("key", KINDS, ids=[key.__name__ for key in KINDS])
-def test_a_key_of_another_type_is_dropped_and_holds_up_nobody(
-    bus: Bus, urls: Urls, key: Callable[[str], str]
-) -> None:
-    """Every call that a stage makes again and again works at its second try at the latest."""
-    numbers = itertools.count(1)
-    calls: list[Callable[[], object]] = [
+def line_calls(bus: Bus, numbers: Iterator[int]) -> list[Callable[[], object]]:
+    return [
         lambda: bus.overview(["a", "b"]),
         lambda: bus.scores_after({"a": None, "b": None}, 10),
         lambda: bus.newest_score_ids(["a", "b"]),
@@ -348,8 +343,53 @@ def test_a_key_of_another_type_is_dropped_and_holds_up_nobody(
         lambda: add_frames(bus, frame(next(numbers)), frame(next(numbers), "b")),
         lambda: add_scores(bus, [result(next(numbers)), result(next(numbers), "b")]),
     ]
+
+
+def stage_calls(bus: Bus) -> list[Callable[[], object]]:
+    return [
+        lambda: bus.heartbeat("ingest", "me", 10.0),
+        lambda: bus.workers("ingest"),
+        lambda: bus.count_stage("ingest", {"x": 1}),
+        lambda: bus.stage_counters("ingest"),
+    ]
+
+
+@pytest.mark.parametrize("key", STAGE_KINDS, ids=[key.__name__ for key in STAGE_KINDS])
+def test_a_key_of_a_stage_of_another_type_is_dropped(
+    bus: Bus, urls: Urls, key: Callable[[str], str]
+) -> None:
     with closing(connect(urls.bus)) as client:
-        for call in calls:
+        for call in stage_calls(bus):
+            client.flushall()
+            client.rpush(key("ingest"), "no such thing")
+            with suppress(*UNAVAILABLE):
+                call()
+            call()
+
+
+@pytest.mark.parametrize("value", ["", "x", "-1", "1e300", b"\xff", "9" * 30])
+def test_a_value_that_is_no_number_holds_up_nobody(bus: Bus, urls: Urls, value: str) -> None:
+    numbers = itertools.count(1)
+    with closing(connect(urls.bus)) as client:
+        for call in (*line_calls(bus, numbers), *stage_calls(bus)):
+            client.flushall()
+            client.set(keys.cursor("a"), value)
+            client.set(keys.snapshot_cursor("a"), value)
+            client.hset(keys.counters("a"), "frames", value)
+            client.hset(keys.loads("ingest"), "other", value)
+            client.zadd(keys.workers("ingest"), {"other": 2e12})
+            with suppress(*UNAVAILABLE):
+                call()
+            call()
+
+
+@pytest.mark.parametrize("key", KINDS, ids=[key.__name__ for key in KINDS])
+def test_a_key_of_another_type_is_dropped_and_holds_up_nobody(
+    bus: Bus, urls: Urls, key: Callable[[str], str]
+) -> None:
+    """Every call that a stage makes again and again works at its second try at the latest."""
+    with closing(connect(urls.bus)) as client:
+        for call in line_calls(bus, itertools.count(1)):
             client.flushall()
             client.rpush(key("a"), "no such thing")
             with suppress(*UNAVAILABLE):

@@ -85,7 +85,9 @@ function verdict(alarmed, trouble) {
 // REST
 
 async function refresh() {
-  const { items } = await call("/cameras");
+  const { items, unreadable } = await call("/cameras");
+  const reasons = Object.entries(unreadable).map(([id, reason]) => `${id}: ${reason}`);
+  showText($("#unreadable"), reasons.join("\n") || null);
   const ids = new Set(items.map((camera) => camera.id));
   for (const id of cards.keys()) {
     if (!ids.has(id)) removeCamera(id);

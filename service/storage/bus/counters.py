@@ -12,7 +12,7 @@ from lookout.service.core.errors import BrokenMessageError
 from lookout.service.core.messages import FrameId
 from lookout.service.core.throttle import Throttle
 from lookout.service.storage.bus.mending import Mending
-from lookout.service.storage.redis import keys
+from lookout.service.storage.redis import codec, keys
 
 log = logging.getLogger(__name__)
 
@@ -52,20 +52,23 @@ class Counters(Mending):
         (scores that alerting has missed), `broken` (messages that could not be read and were
         removed), and the histograms of `metrics`.
         """
-        return parse_counters(cast(dict[bytes, bytes], self._redis.hgetall(keys.counters(camera))))
+        with self.mending([camera]):
+            counted = self._redis.hgetall(keys.counters(camera))
+        return parse_counters(cast(dict[bytes, bytes], counted))
 
     def count_stage(self, stage: str, counts: Mapping[str, int]) -> None:
         """Add to the counters that the workers of a stage share."""
         pipe = self._redis.pipeline(transaction=False)
         for name, by in counts.items():
             pipe.hincrby(keys.stage_counters(stage), name, by)
-        pipe.execute()
+        with self.mending([]):
+            pipe.execute()
 
     def stage_counters(self, stage: str) -> dict[str, int]:
         """Return the counters of a stage: the histograms of `metrics`."""
-        return parse_counters(
-            cast(dict[bytes, bytes], self._redis.hgetall(keys.stage_counters(stage)))
-        )
+        with self.mending([]):
+            counted = self._redis.hgetall(keys.stage_counters(stage))
+        return parse_counters(cast(dict[bytes, bytes], counted))
 
     def count_broken(self, camera: str, frame_id: FrameId, error: BrokenMessageError) -> None:
         """Count and log a message that is removed since it cannot be read.
@@ -81,5 +84,5 @@ class Counters(Mending):
 
 
 def parse_counters(fields: Mapping[bytes, bytes]) -> dict[str, int]:
-    """Return a hash of counters as numbers."""
-    return {name.decode(): int(value) for name, value in fields.items()}
+    """Return a hash of counters as numbers; what is none counts as 0."""
+    return {name.decode(errors="replace"): codec.count(value) for name, value in fields.items()}

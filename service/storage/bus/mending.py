@@ -10,12 +10,13 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Callable, Iterable, Iterator
+from typing import cast
 
 import redis
 
 from lookout.service.core.stages import REPORTING_NAMES
-from lookout.service.storage.redis import keys
-from lookout.service.storage.redis.connect import Server
+from lookout.service.storage.redis import codec, keys
+from lookout.service.storage.redis.connect import Server, is_wrong_key
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +33,13 @@ KINDS: dict[Callable[[str], str], str] = {
 }
 """Every key that the bus has of a camera, and its type, but leases and owners."""
 
+STAGE_KINDS: dict[Callable[[str], str], str] = {
+    keys.workers: "zset",
+    keys.loads: "hash",
+    keys.stage_counters: "hash",
+}
+"""Every key that the bus has of a stage."""
+
 
 class Mending(Server):
     """A server whose data may be dropped."""
@@ -42,20 +50,39 @@ class Mending(Server):
         try:
             yield
         except redis.ResponseError as error:
-            if "WRONGTYPE" in str(error):
+            if is_wrong_key(error):
                 self.remove_wrong_keys(cameras)
             raise
 
     def remove_wrong_keys(self, cameras: Iterable[str]) -> None:
-        """Remove the cameras' keys that are not of the type that they should be."""
-        wanted = {key(camera): kind for camera in cameras for key, kind in KINDS.items()}
-        for camera in cameras:
+        """Remove the keys of cameras and stages that are not of the type that they should be.
+
+        A cursor that is none, and counters that are no numbers, go with them.
+        """
+        names = list(cameras)
+        wanted = {key(camera): kind for camera in names for key, kind in KINDS.items()}
+        for camera in names:
             for stage in REPORTING_NAMES:
                 wanted[keys.lease(stage, camera)] = wanted[keys.owner(stage, camera)] = "string"
+        wanted |= {
+            key(stage): kind for stage in REPORTING_NAMES for key, kind in STAGE_KINDS.items()
+        }
         pipe = self._redis.pipeline(transaction=False)
         for name in wanted:
             pipe.type(name)
+        wrong = {}
         for (name, kind), found in zip(wanted.items(), pipe.execute(), strict=True):
             if found.decode() not in ("none", kind):
-                log.warning("the bus's key %s was a %s and is removed", name, found.decode())
-                self._redis.delete(name)
+                wrong[name] = f"was a {found.decode()}"
+        for camera in names:
+            for name in {keys.cursor(camera), keys.snapshot_cursor(camera)} - wrong.keys():
+                text = cast(bytes | None, self._redis.get(name))
+                if text is not None and codec.frame_id(text) is None:
+                    wrong[name] = f"held {text[:20]!r}"
+            if (name := keys.counters(camera)) not in wrong:
+                values = cast(list[bytes], self._redis.hvals(name))
+                if not all(value.isdigit() and len(value) < 19 for value in values):
+                    wrong[name] = "held no numbers"
+        for name, what in wrong.items():
+            log.warning("the bus's key %s %s and is removed", name, what)
+            self._redis.delete(name)

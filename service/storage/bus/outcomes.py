@@ -187,13 +187,13 @@ class OutcomeStreams(Counters):
         """Return the last frame that inference has scored or dropped."""
         with self.mending([camera]):
             text = cast(bytes | None, self._redis.get(keys.cursor(camera)))
-        return FrameId.parse(text.decode()) if text else None
+        return codec.frame_id(text)
 
     def snapshot_cursor(self, camera: str) -> FrameId | None:
         """Return the frame up to which the store holds what the camera learned."""
         with self.mending([camera]):
             text = cast(bytes | None, self._redis.get(keys.snapshot_cursor(camera)))
-        return FrameId.parse(text.decode()) if text else None
+        return codec.frame_id(text)
 
 
 class ScoreFollower:

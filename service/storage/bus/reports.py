@@ -77,9 +77,8 @@ class Reports(Mending):
         for camera, counters in zip(names, counted, strict=True):
             ingest = readable_report(IngestReport, next(texts))
             inference = readable_report(InferenceReport, next(texts))
-            cursor = next(texts)
-            frame_id = FrameId.parse(cursor.decode()) if cursor else None
-            overviews[camera] = Overview(ingest, inference, frame_id, parse_counters(counters))
+            cursor = codec.frame_id(next(texts))
+            overviews[camera] = Overview(ingest, inference, cursor, parse_counters(counters))
         return overviews
 
     def heartbeat(
@@ -88,15 +87,17 @@ class Reports(Mending):
         """Record that a worker is present with `load`; return all present: worker → load."""
         words = (worker, repr(load), str(int(present_s * 1000)))
         names = (keys.workers(stage), keys.loads(stage))
-        return parse_loads(self._redis.eval(scripts.HEARTBEAT, len(names), *names, *words))
+        with self.mending([]):
+            present = self._redis.eval(scripts.HEARTBEAT, len(names), *names, *words)
+        return parse_loads(present)
 
     def workers(self, stage: str) -> dict[str, float]:
         """Return the workers present at a stage: worker → load."""
         names = (keys.workers(stage), keys.loads(stage))
         present_ms = str(int(PRESENT_S * 1000))
-        return parse_loads(
-            self._redis.eval(scripts.PRESENT_WORKERS, len(names), *names, present_ms)
-        )
+        with self.mending([]):
+            present = self._redis.eval(scripts.PRESENT_WORKERS, len(names), *names, present_ms)
+        return parse_loads(present)
 
     def has_workers(self, stage: str) -> bool:
         """Tell whether any worker is present at a stage."""
@@ -125,4 +126,7 @@ def readable_report(kind: type[Report], text: bytes | None) -> Report | None:
 def parse_loads(answer: object) -> dict[str, float]:
     """Return names and loads that a script lists in turn as worker → load."""
     words = cast(Sequence[bytes], answer)
-    return {name.decode(): float(load) for name, load in zip(words[::2], words[1::2], strict=True)}
+    return {
+        name.decode(errors="replace"): codec.float_or_zero(load)
+        for name, load in zip(words[::2], words[1::2], strict=True)
+    }

@@ -21,6 +21,7 @@ from lookout.service.core.camera import Camera
 from lookout.service.core.clock import Moment
 from lookout.service.core.errors import BrokenMessageError
 from lookout.service.core.messages import (
+    Alert,
     AlertEvent,
     CameraEvent,
     Frame,
@@ -122,6 +123,19 @@ def finite(seconds: float) -> float:
     return seconds
 
 
+def count(text: bytes | None) -> int:
+    """Return a count; 0 where there is none, or something else in its place."""
+    return int(text) if text is not None and text.isdigit() else 0
+
+
+def frame_id(text: bytes | None) -> FrameId | None:
+    """Return a frame's id; None where there is none, or something else in its place."""
+    try:
+        return FrameId.parse(text.decode()) if text else None
+    except ValueError:
+        return None
+
+
 def broken(message: str, error: Exception) -> BrokenMessageError:
     """Return the exception for a message that cannot be read; its text is at most a line."""
     return BrokenMessageError(f"{message} cannot be read: {str(error)[:200]}")
@@ -133,6 +147,12 @@ def float_or_nan(text: bytes) -> float:
         return float(text)
     except ValueError:
         return float("nan")
+
+
+def float_or_zero(text: bytes) -> float:
+    """Return a finite number; 0 for what is none."""
+    number = float_or_nan(text)
+    return number if math.isfinite(number) else 0.0
 
 
 def read_due(captured_at: bytes, uptime: bytes, machine: bytes, late: bytes) -> Moment:
@@ -253,7 +273,11 @@ def read_camera(text: str | bytes) -> Camera:
     try:
         return Camera.model_validate_json(text, extra="ignore")
     except ValidationError as error:
-        raise BrokenMessageError(f"camera cannot be read: {error}") from error
+        parts = (
+            f"{'.'.join(map(str, part['loc'])) or 'record'}: {part['msg']}"
+            for part in error.errors()
+        )
+        raise broken("camera", ValueError("; ".join(parts))) from error
 
 
 def camera_event_fields(event: CameraEvent) -> Fields:
@@ -275,6 +299,25 @@ def read_camera_event(camera: str, _entry: FrameId, row: Row) -> CameraEvent:
     return event
 
 
+def read_alert(camera: str, alert_id: str, text: str | bytes) -> Alert:
+    """Read an alert of a camera. Raises BrokenMessageError where it is none, or another one."""
+    alert = load(Alert, text)
+    try:
+        check_alert(alert)
+    except ValueError as error:
+        raise broken("Alert", error) from error
+    if (alert.camera, alert.id) != (camera, alert_id):
+        raise broken("Alert", ValueError(f"it is {alert.id[:80]!r} of {alert.camera[:64]!r}"))
+    return alert
+
+
+def check_alert(alert: Alert) -> None:
+    """Raise ValueError where a number of an alert is none, which JSON has no word for."""
+    for number in (alert.opened_at, alert.threshold, alert.peak_value, alert.peak_at):
+        finite(number)
+    finite(alert.closed_at or 0.0)
+
+
 def alert_event_fields(event: AlertEvent) -> Fields:
     return {"event": event.event, "alert": dump(event.alert)}
 
@@ -283,6 +326,8 @@ def read_alert_event(_camera: str, _entry: FrameId, row: Row) -> AlertEvent:
     """Raises BrokenMessageError where the fields are not an alert event's."""
     try:
         fields = texts(row)
-        return msgspec.convert(fields | {"alert": json.loads(fields["alert"])}, AlertEvent)
+        event = msgspec.convert(fields | {"alert": json.loads(fields["alert"])}, AlertEvent)
+        check_alert(event.alert)
     except UNREADABLE as error:
         raise broken("alert event", error) from error
+    return event

@@ -28,6 +28,8 @@ REJECTED = (redis.AuthenticationError, redis.exceptions.NoPermissionError)
 """Raised by a server that wants another user or password: waiting does not help."""
 
 
+_FINDS_SOMETHING_ELSE = ("WRONGTYPE", "not an integer", "attempt to")
+
 LEAST_VERSION = (6, 2)
 
 _MEANINGS = (
@@ -62,6 +64,11 @@ def explain(error: Exception) -> str:
     )
     meaning = next(found, None)
     return f"{text}: {meaning}" if meaning else text
+
+
+def is_wrong_key(error: Exception) -> bool:
+    """Tell whether a command or script found something else in a key than it should hold."""
+    return any(part in str(error) for part in _FINDS_SOMETHING_ELSE)
 
 
 class NotOursError(Exception):

@@ -85,6 +85,7 @@ BUS_NAME = "bus_name"  # string: set by the first who looks; a bus that lost eve
 
 # In the store (never lost once acknowledged)
 CAMERAS = "cameras"  # hash: id → camera
+MARKS = "marks"  # hash: camera → what of it in the store could not be used, in one line
 PROBE = "probe:{probe}"  # never there; see `scripts.TRY_WRITE`
 KINDS = {BUS_NAME: "string", CAMERAS: "hash"}
 """Keys without a camera in them, which another program's data may have too, and their types."""
@@ -159,6 +160,16 @@ def deliveries(sink: str) -> str:
 
 DELIVERIES_BEGUN = "*"  # field of `deliveries`, no camera's name: the sink is no longer new
 ALERTED = "alerted"  # set: cameras that ever had an alert
+
+
+def aside(name: str, at: float) -> str:
+    """A key that held something else than it should, in the same slot of a Cluster.
+
+    at: when it was set aside (s, UTC).
+    """
+    tagged = name if "{" in name else f"{{{name}}}"
+    return f"aside:{tagged}:{at * 1000:.0f}"
+
 
 # Of the API, in one slot of a Cluster: they change together
 ENDED_LOGINS = "ended:{logins}"  # sorted set: logins that were ended, by when they expire (s)

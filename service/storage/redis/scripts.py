@@ -282,6 +282,17 @@ local function over(event, id)
     if redis.call('HEXISTS', KEYS[2], id) == 0 then return false end
     return event == 'new' or redis.call('SISMEMBER', KEYS[3], id) == 0
 end
+for at, kind in ipairs({'string', 'hash', 'set', 'zset', 'stream', 'string', 'string'}) do
+    local found = redis.call('TYPE', KEYS[at]).ok
+    if found ~= 'none' and found ~= kind then
+        return redis.error_reply('WRONGTYPE ' .. KEYS[at] .. ' is a ' .. found)
+    end
+end
+for at = 6, 7 do
+    if not tonumber(redis.call('GET', KEYS[at]) or '0') then
+        return redis.error_reply('WRONGTYPE ' .. KEYS[at] .. ' is no number')
+    end
+end
 if tonumber(ARGV[3]) < tonumber(redis.call('GET', KEYS[7]) or '0') then return 0 end
 redis.call('SET', KEYS[1], ARGV[1])
 for at = 4, #ARGV, 7 do
@@ -304,6 +315,33 @@ ARGV: state, length of the log, epoch, then of each event: the alert's id, state
 and its fields in the log ('event', its name, 'alert', the text).
 Repeated (the answer was lost, or scores are replayed) it changes nothing: an alert is new once, its
 end is its last event, and an update is left out where it is among the newest entries of the log.
+A key of another type is refused before anything is written.
+"""
+
+SET_ASIDE = """
+local kind, by, field, value, counter, count = unpack(ARGV)
+local found = redis.call('TYPE', KEYS[1]).ok
+if found == 'none' then return '' end
+if found == kind then
+    local now = ''
+    if found == 'hash' then now = redis.call('HGET', KEYS[1], field) or '' end
+    if found == 'string' then now = redis.call('GET', KEYS[1]) end
+    if by == 'type' or now ~= value then return '' end
+end
+if count ~= '' and found == 'hash' and field ~= counter then
+    local kept = redis.call('HGET', KEYS[1], counter) or ''
+    if string.match(kept, '^%d+$') then count = kept end
+end
+redis.call('RENAME', KEYS[1], KEYS[2])
+if count ~= '' and kind == 'hash' then redis.call('HSET', KEYS[1], counter, count) end
+if count ~= '' and kind == 'string' then redis.call('SET', KEYS[1], count) end
+return found
+"""
+"""Rename a key, and return its type; '' where it is right by now, or gone.
+
+KEYS: the key, its new name. ARGV: the type that it should have; whether its 'type' is wrong or a
+'value'; which field, and its value; what counts up in it, and the count at which it begins anew
+where its own cannot be read ('': nothing does).
 """
 
 ADD_CAMERA_EVENT = """
@@ -320,7 +358,7 @@ KEYS: events. ARGV: events kept, then the event's fields: 'kind', its kind, 'fra
 
 ADD_JOB = """
 local active = redis.call('HGET', KEYS[1], 'active')
-if active then return -tonumber(active) end
+if active and redis.call('HEXISTS', KEYS[1], active) == 1 then return -tonumber(active) end
 local number = redis.call('HINCRBY', KEYS[1], 'last', 1)
 redis.call('HSET', KEYS[1], number, ARGV[1], 'active', number)
 redis.call('HDEL', KEYS[1], number - tonumber(ARGV[2]))

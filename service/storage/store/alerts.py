@@ -12,11 +12,10 @@ import redis
 
 from lookout.service.core.errors import BrokenMessageError, NotFoundError
 from lookout.service.core.messages import Alert, AlertEvent, FrameId
-from lookout.service.core.throttle import OnceLog
 from lookout.service.storage.redis import codec, keys, scripts
 from lookout.service.storage.redis.cluster import get_many
-from lookout.service.storage.redis.connect import Server
 from lookout.service.storage.redis.streams import MessageStream
+from lookout.service.storage.store.mending import SettingAside
 
 log = logging.getLogger(__name__)
 
@@ -32,13 +31,12 @@ class AlertingOverview:
     cursor: FrameId | None  # the last score that it has handled and saved
 
 
-class Alerts(Server):
+class Alerts(SettingAside):
     """The alerts of every camera. An alert that cannot be read is logged once and left out."""
 
     def __init__(self, client: redis.Redis, *, alerts_kept: int) -> None:
         super().__init__(client)
         self._alerts_kept = alerts_kept
-        self._logged_alerts = OnceLog()
         self._alert_log = MessageStream(client, keys.alert_log, codec.read_alert_event, log_broken)
 
     # Written by alerting
@@ -57,7 +55,7 @@ class Alerts(Server):
 
     def alerting_epoch(self, camera: str) -> int:
         """Return the epoch of ownership at alerting; 0 before the first owner."""
-        return int(cast(bytes | None, self._redis.get(keys.alerting_epoch(camera))) or 0)
+        return codec.count(cast(bytes | None, self._redis.get(keys.alerting_epoch(camera))))
 
     def save_alerting(
         self, camera: str, epoch: int, state: Mapping[str, Any], events: list[AlertEvent]
@@ -114,7 +112,7 @@ class Alerts(Server):
             pipe.zrem(keys.alerts_by_time(camera), *ids)
             pipe.srem(keys.open_alerts(camera), *ids)
             pipe.execute()
-        return [alert_id.decode() for alert_id in ids]
+        return [alert_id.decode(errors="replace") for alert_id in ids]
 
     def forget_alerts_of_removed(self, camera: str) -> None:
         """Drop what is left of a removed camera that has no alert any more."""
@@ -138,8 +136,15 @@ class Alerts(Server):
             if ends:
                 self._redis.hset(key, mapping={name: str(end) for name, end in ends.items()})
         rows = cast(dict[bytes, bytes], self._redis.hgetall(key))
-        del rows[keys.DELIVERIES_BEGUN.encode()]
-        return {name.decode(): FrameId.parse(end.decode()) for name, end in rows.items()}
+        rows.pop(keys.DELIVERIES_BEGUN.encode(), None)
+        cursors = {}
+        for field, end in rows.items():
+            camera = field.decode(errors="replace")
+            try:
+                cursors[camera] = FrameId.parse(end.decode())
+            except ValueError as error:
+                self.mark(camera, f"what {sink} was sent is unknown, all is sent again: {error}")
+        return cursors
 
     def save_delivery(self, sink: str, camera: str, delivered: FrameId) -> None:
         """Record that the events of a camera up to an id of its log are delivered to a sink."""
@@ -152,7 +157,7 @@ class Alerts(Server):
         text = cast(bytes | None, self._redis.hget(keys.alerts(camera), alert_id))
         if text is None:
             raise NotFoundError(f"there is no alert {alert_id!r}")
-        return codec.load(Alert, text)
+        return codec.read_alert(camera, alert_id, text)
 
     def alerts(self, camera: str, *, before: tuple[float, str] | None, limit: int) -> list[Alert]:
         """Return the newest `limit` alerts before a place, newest first.
@@ -181,13 +186,13 @@ class Alerts(Server):
                 index, newest, "-inf", start=0, num=limit + ties, withscores=True
             ),
         )
-        places = [(opened_at, alert_id.decode()) for alert_id, opened_at in rows]
+        places = [(opened_at, alert_id.decode(errors="replace")) for alert_id, opened_at in rows]
         return [place for place in places if before is None or place < before][:limit]
 
     def open_alerts(self, camera: str) -> list[Alert]:
         """Return the open alerts of a camera (one, as a rule), newest first."""
         ids = cast(set[bytes], self._redis.smembers(keys.open_alerts(camera)))
-        alerts = self._load_alerts(camera, [alert_id.decode() for alert_id in ids])
+        alerts = self._load_alerts(camera, [alert_id.decode(errors="replace") for alert_id in ids])
         return sorted(alerts, key=lambda alert: (alert.opened_at, alert.id), reverse=True)
 
     def _load_alerts(self, camera: str, ids: list[str]) -> list[Alert]:
@@ -198,10 +203,9 @@ class Alerts(Server):
         for alert_id, text in zip(ids, texts, strict=True):
             try:
                 if text:
-                    alerts.append(codec.load(Alert, text))
+                    alerts.append(codec.read_alert(camera, alert_id, text))
             except BrokenMessageError as error:
-                if self._logged_alerts.is_new(alert_id):
-                    log.warning("alert %r is left out: %s", alert_id, error)
+                self.mark(camera, f"alert {alert_id!r} is left out: {error}")
         return alerts
 
     def alerting_overview(self, cameras: Iterable[str]) -> dict[str, AlertingOverview]:
@@ -216,14 +220,14 @@ class Alerts(Server):
         for camera in names:
             pipe.scard(keys.open_alerts(camera))
         return {
-            camera: AlertingOverview(opened, int(next(texts) or 0), alerting_cursor(next(texts)))
+            camera: AlertingOverview(opened, codec.count(next(texts)), alerting_cursor(next(texts)))
             for camera, opened in zip(names, pipe.execute(), strict=True)
         }
 
     def alerted_cameras(self) -> list[str]:
         """Return every camera that has alerts or had any, removed ones too."""
         names = cast(set[bytes], self._redis.smembers(keys.ALERTED))
-        return sorted(name.decode() for name in names)
+        return sorted(name.decode(errors="replace") for name in names)
 
     def newest_alert_event_id(self, camera: str) -> FrameId | None:
         """Return the id at which the alert log ends now: a listener starts behind it."""
@@ -245,7 +249,7 @@ def alerting_cursor(state: bytes | None) -> FrameId | None:
     try:
         cursor = codec.load(dict, state)["cursor"] if state else None
         return FrameId.parse(cursor) if cursor else None
-    except (BrokenMessageError, ValueError, KeyError, AttributeError):
+    except (BrokenMessageError, ValueError, KeyError, TypeError):
         return None
 
 

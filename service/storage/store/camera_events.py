@@ -10,15 +10,15 @@ import redis
 from lookout.service.core.errors import BrokenMessageError
 from lookout.service.core.messages import CameraEvent, FrameId
 from lookout.service.storage.redis import codec, keys, scripts
-from lookout.service.storage.redis.connect import Server
 from lookout.service.storage.redis.streams import MessageStream
+from lookout.service.storage.store.mending import SettingAside
 
 log = logging.getLogger(__name__)
 
 EVENTS_KEPT = 1000  # of a camera
 
 
-class CameraEvents(Server):
+class CameraEvents(SettingAside):
     """The events of every camera. One that cannot be read is logged and removed."""
 
     def __init__(self, client: redis.Redis) -> None:

@@ -49,7 +49,7 @@ class CameraSecrets:
 
     def dump(self, camera: Camera) -> str:
         """Return the record of a camera; a file's address is no secret."""
-        record = camera.model_dump(mode="json", exclude={"unreadable"})
+        record = camera.model_dump(mode="json", exclude={"unreadable", "mark"})
         if self.has_key and not urls.is_file(camera.url):
             record |= {
                 "url": urls.mask(camera.url),

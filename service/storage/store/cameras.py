@@ -15,53 +15,80 @@ from lookout.service.core.errors import (
     NotFoundError,
     RequestError,
 )
-from lookout.service.core.throttle import OnceLog
 from lookout.service.storage.redis import keys, scripts
-from lookout.service.storage.redis.connect import Server
 from lookout.service.storage.store.camera_secrets import CameraSecrets
+from lookout.service.storage.store.mending import SettingAside
 
 log = logging.getLogger(__name__)
 
 TOO_MANY = -1
 
 
-class Cameras(Server):
+class Cameras(SettingAside):
     """One hash of all cameras. A camera that cannot be read is logged once and left out."""
 
     def __init__(self, client: redis.Redis) -> None:
         super().__init__(client)
-        self._logged_cameras = OnceLog()
         self._read: dict[bytes, tuple[bytes, Camera]] = {}  # field → its text and what it says
         self._secrets = CameraSecrets()
 
     def cameras(self) -> dict[str, Camera]:
-        """Return every camera by its id, in the order of their ids.
+        """Return every camera that can be read by its id, in the order of their ids.
 
         A record whose text has not changed since the last call is not parsed again.
         """
-        texts = cast(dict[bytes, bytes], self._redis.hgetall(keys.CAMERAS))
+        cameras, _ = self.cameras_and_unreadable()
+        return cameras
+
+    def cameras_and_unreadable(self) -> tuple[dict[str, Camera], dict[str, str]]:
+        """Return as `cameras`, and for each record that cannot be read the reason."""
+        pipe = self._redis.pipeline(transaction=False)
+        pipe.hgetall(keys.CAMERAS)
+        pipe.hgetall(keys.MARKS)
+        texts, marks = cast(list[dict[bytes, bytes]], pipe.execute())
         former = self._read
         read: dict[bytes, tuple[bytes, Camera]] = {}
+        unreadable: dict[str, str] = {}
         for key, text in sorted(texts.items()):
             known = former.get(key)
             if known is not None and known[0] == text:
                 read[key] = known
                 continue
             try:
-                read[key] = (text, self._secrets.load(text))
+                read[key] = (text, self.read_record(key, text))
             except BrokenMessageError as error:
-                name = key.decode()
-                if self._logged_cameras.is_new(name):
+                name = key.decode(errors="replace")
+                unreadable[name] = str(error)
+                if self._logged_marks.is_new(f"record of {name}"):
                     log.warning("camera %r is left out: %s", name, error)
         self._read = read
-        return {key.decode(): camera for key, (_, camera) in read.items()}
+        cameras = {key.decode(): camera for key, (_, camera) in read.items()}
+        for key, mark in marks.items():
+            name = key.decode(errors="replace")
+            if name in cameras:
+                shown = mark.decode(errors="replace")
+                cameras[name] = cameras[name].model_copy(update={"mark": shown})
+        return cameras, unreadable
+
+    def read_record(self, key: bytes, text: bytes) -> Camera:
+        """Return the camera of a record. Raises BrokenMessageError, also for another's id."""
+        camera = self._secrets.load(text)
+        if camera.id.encode() != key:
+            raise BrokenMessageError(f"camera cannot be read: it is the record of {camera.id!r}")
+        return camera
 
     def camera(self, camera: str) -> Camera:
         """Return one camera. Raises NotFoundError, BrokenMessageError."""
-        text = cast(bytes | None, self._redis.hget(keys.CAMERAS, camera))
+        pipe = self._redis.pipeline(transaction=False)
+        pipe.hget(keys.CAMERAS, camera)
+        pipe.hget(keys.MARKS, camera)
+        text, mark = cast(list[bytes | None], pipe.execute())
         if text is None:
             raise NotFoundError(f"there is no camera {camera!r}")
-        return self._secrets.load(text)
+        found = self.read_record(camera.encode(), text)
+        if mark is None:
+            return found
+        return found.model_copy(update={"mark": mark.decode(errors="replace")})
 
     def add_camera(self, camera: Camera, most: int | None = None) -> None:
         """Add a camera; most: how many there may be.
@@ -94,6 +121,7 @@ class Cameras(Server):
         words = (camera.id, self._secrets.dump(camera), *expected)
         if not self._redis.eval(scripts.REPLACE_CAMERA, 1, keys.CAMERAS, *words):
             raise ConflictError(f"camera {camera.id!r} was changed or removed meanwhile; try again")
+        self._redis.hdel(keys.MARKS, camera.id)
 
     def seal_cameras(self) -> int:
         """Encrypt the records that are plain, or of an older key; return how many there were.

@@ -10,14 +10,14 @@ from typing import cast
 from lookout.service.core.errors import BrokenMessageError, ConflictError, NotFoundError
 from lookout.service.core.jobs import FormerModel, LearningJob
 from lookout.service.storage.redis import codec, keys, scripts
-from lookout.service.storage.redis.connect import Server
+from lookout.service.storage.store.mending import SettingAside
 
 JOBS_KEPT = 20  # of a camera, finished ones
 FORMER_KEPT = 3
 """Models that a camera can go back to."""
 
 
-class Jobs(Server):
+class Jobs(SettingAside):
     """The jobs of each camera; one at most is active. Every write names the state before it."""
 
     def add_job(self, job: LearningJob) -> LearningJob:
@@ -44,7 +44,7 @@ class Jobs(Server):
         job = None
         if number.isascii() and number.isdigit():
             text = cast(bytes | None, self._redis.hget(keys.jobs(camera), number))
-            job = read_job(number.encode(), text)
+            job = read_job(camera, number.encode(), text)
         if job is None:
             raise NotFoundError(f"there is no job {job_id!r}")
         return job
@@ -52,10 +52,15 @@ class Jobs(Server):
     def jobs(self, cameras: Iterable[str]) -> list[LearningJob]:
         """Return the jobs of cameras, newest first."""
         pipe = self._redis.pipeline(transaction=False)
-        for camera in cameras:
+        names = list(cameras)
+        for camera in names:
             pipe.hgetall(keys.jobs(camera))
         answers = cast(list[dict[bytes, bytes]], pipe.execute())
-        found = [read_job(number, text) for rows in answers for number, text in rows.items()]
+        found = [
+            read_job(camera, number, text)
+            for camera, rows in zip(names, answers, strict=True)
+            for number, text in rows.items()
+        ]
         jobs = [job for job in found if job is not None]
         return sorted(jobs, key=lambda job: (job.created_at, job.id), reverse=True)
 
@@ -68,13 +73,16 @@ class Jobs(Server):
         numbers = cast(list[bytes | None], pipe.execute())
         active = [(name, number) for name, number in zip(names, numbers, strict=True) if number]
         for camera, number in active:
-            pipe.hget(keys.jobs(camera), number.decode())
+            pipe.hget(keys.jobs(camera), cast(str, number))
         texts = cast(list[bytes | None], pipe.execute())
         jobs = {}
         for (camera, number), text in zip(active, texts, strict=True):
-            job = read_job(number, text)
+            job = read_job(camera, number, text)
             if job is not None:
                 jobs[camera] = job
+            else:  # else no other could ever begin
+                self.mark(camera, f"its active job {number!r} cannot be read, and is over")
+                self._redis.hdel(keys.jobs(camera), "active")
         return jobs
 
     def has_jobs(self, camera: str) -> bool:
@@ -93,7 +101,13 @@ class Jobs(Server):
     def former_models(self, camera: str) -> list[FormerModel]:
         """Return the models that a camera can go back to, the newest first."""
         texts = cast(list[bytes], self._redis.lrange(keys.former_models(camera), 0, -1))
-        return [codec.load(FormerModel, text) for text in texts]
+        formers = []
+        for text in texts:
+            try:
+                formers.append(codec.load(FormerModel, text))
+            except BrokenMessageError as error:
+                self.mark(camera, f"a model that it had cannot be read: {error}")
+        return formers
 
     def drop_former_model(self, camera: str, former: FormerModel) -> None:
         """Forget a model that the camera has gone back to, and those after it."""
@@ -110,11 +124,17 @@ class Jobs(Server):
         self._redis.delete(keys.former_models(camera))
 
 
-def read_job(number: bytes, text: bytes | None) -> LearningJob | None:
+def read_job(camera: str, number: bytes, text: bytes | None) -> LearningJob | None:
     """Return a job of its hash's field; None for another field, or where it cannot be read."""
     if text is None or not number.isdigit():
         return None
     try:
-        return replace(codec.load(LearningJob, text), number=int(number))
-    except BrokenMessageError:
+        job = replace(codec.load(LearningJob, text), number=int(number))
+        numbers = (job.created_at, job.changed_at, job.footage_s, job.limit_s, job.progress)
+        for one in (*numbers, job.recorded_s, job.left_s or 0.0):
+            codec.finite(one)
+    except (BrokenMessageError, ValueError):
         return None
+    if job.camera != camera:
+        return None
+    return job

@@ -6,14 +6,14 @@ import secrets
 import time
 
 from lookout.service.storage.redis import keys
-from lookout.service.storage.redis.connect import Server
+from lookout.service.storage.store.mending import SettingAside
 
 FIRST_GENERATION = "0"
 MAX_ENDED = 1000
 """Beyond, every login ends: nobody forgets that one was."""
 
 
-class EndedLogins(Server):
+class EndedLogins(SettingAside):
     """Names of logins, of the signed cookie of a browser."""
 
     def end_login(self, name: str, expires_at: float) -> None:

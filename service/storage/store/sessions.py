@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import cast
 
 from lookout.service.core.clock import EPOCH, Moment
-from lookout.service.storage.redis import keys, scripts
-from lookout.service.storage.redis.connect import Server
+from lookout.service.storage.redis import codec, keys, scripts
+from lookout.service.storage.store.mending import SettingAside
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +22,7 @@ class Session:
     frames: int | None = None  # number of frames at the file's end; None until that is reached
 
 
-class Sessions(Server):
+class Sessions(SettingAside):
     """The session numbers, which never repeat and never decrease."""
 
     def begin_session(
@@ -55,20 +56,30 @@ class Sessions(Server):
         self._redis.eval(scripts.END_SESSION, 1, keys.session(camera), *words)
 
     def session(self, camera: str) -> Session | None:
-        """Return the last session of a camera; None where it had none."""
+        """Return the last session of a camera; None where it had none that can be read."""
         fields = cast(dict[bytes, bytes], self._redis.hgetall(keys.session(camera)))
         if b"last" not in fields:
             return None
-        uptime = fields.get(b"uptime")  # not in records of older versions
-        began = Moment(
-            float(fields[b"began"]),
-            float(uptime) if uptime else None,
-            fields.get(b"machine", b"").decode(),
-        )
-        return Session(
-            int(fields[b"last"]),
-            int(fields[b"revision"]),
-            int(fields[b"first"]),
-            began,
-            int(fields[b"ended"]) if b"ended" in fields else None,
-        )
+        try:
+            return read_session(fields)
+        except (KeyError, ValueError) as error:
+            self.mark(camera, f"its last session cannot be read, and another begins: {error!r}")
+            return None
+
+
+def read_session(fields: Mapping[bytes, bytes]) -> Session:
+    """Return the session of a hash. Raises KeyError, ValueError."""
+    uptime = fields.get(b"uptime")  # not in records of older versions
+    ended = fields.get(b"ended")
+    began = Moment(
+        codec.finite(float(fields[b"began"])),
+        codec.finite(float(uptime)) if uptime else None,
+        fields.get(b"machine", b"").decode(),
+    )
+    return Session(
+        int(fields[b"last"]),
+        int(fields[b"revision"]),
+        int(fields[b"first"]),
+        began,
+        int(ended) if ended is not None else None,
+    )

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-import logging
 from dataclasses import dataclass
 from typing import Any, cast
 
 from lookout.service.core.errors import BrokenMessageError
 from lookout.service.core.messages import FrameId
 from lookout.service.storage.redis import codec, keys, scripts
-from lookout.service.storage.redis.connect import Server
-
-log = logging.getLogger(__name__)
+from lookout.service.storage.store.mending import SettingAside
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +20,7 @@ class Snapshot:
     state: dict[str, Any]
 
 
-class Snapshots(Server):
+class Snapshots(SettingAside):
     """One snapshot a camera. Only the last owner, by its epoch, can save one."""
 
     def begin_ownership(self, camera: str) -> tuple[int, Snapshot | None]:
@@ -53,12 +50,7 @@ class Snapshots(Server):
         try:
             return Snapshot(FrameId.parse(cursor.decode()), codec.load(dict, state))
         except (ValueError, BrokenMessageError) as error:
-            log.warning(
-                "the snapshot of camera %s cannot be read and is left out: %s",
-                camera,
-                error,
-                extra={"camera": camera},
-            )
+            self.mark(camera, f"its snapshot cannot be read, and it learns anew: {error}")
             return None
 
     def forget_snapshot(self, camera: str) -> None:

@@ -11,10 +11,12 @@ from lookout.service.storage.store.camera_secrets import CameraSecrets
 from lookout.service.storage.store.cameras import Cameras
 from lookout.service.storage.store.jobs import Jobs
 from lookout.service.storage.store.logins import EndedLogins
+from lookout.service.storage.store.mending import mends
 from lookout.service.storage.store.sessions import Sessions
 from lookout.service.storage.store.snapshots import Snapshots
 
 
+@mends
 class Store(Alerts, CameraEvents, Cameras, EndedLogins, Jobs, Sessions, Snapshots):
     """All subjects of the store over one client. Every method may raise one of UNAVAILABLE."""
 
@@ -39,3 +41,4 @@ class Store(Alerts, CameraEvents, Cameras, EndedLogins, Jobs, Sessions, Snapshot
         self.forget_snapshot(camera)
         self.forget_jobs(camera)
         self._redis.delete(keys.alerting(camera), keys.events(camera))
+        self._redis.hdel(keys.MARKS, camera)
