@@ -11,6 +11,8 @@ TORCH_INDEX ?=
 
 # As the command line sets it for itself: threads that wait soon sleep, also while something else is busy here.
 export GOMP_SPINCOUNT ?= 2000
+# Tests start hundreds of processes: without compiled files each would compile the package again.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: setup demo test test-all lint types bench load soak chaos attack generate format clean
 
@@ -30,16 +32,18 @@ demo: export LOOKOUT_DEMO_VIDEO := $(VIDEO)
 demo: $(READY)
 	@exec $(BIN)/lookout demo
 
-# make test                            all but the long forms; tests in parallel, one thread each
+# make test                            all but the long forms; tests in parallel, one thread each;
+#                                      a fifth of the examples of each property
 # make test TESTS=tests/unit           one folder
 test: export OMP_NUM_THREADS ?= 1
 test: $(READY) lint types
 	@sh tests/debian-packages.sh
-	$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m 'not long' $(TESTS)
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --hypothesis-profile few \
+		-m 'not long' $(TESTS)
 
-# make test-all                        the long forms too, one after another
+# make test-all                        the long forms and every example too, one after another
 test-all: test
-	$(BIN)/pytest -m long $(TESTS)
+	$(BIN)/pytest -m 'long or hypothesis' $(TESTS)
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -6,10 +6,10 @@ Real Redis servers, the real footage where it is there, and switches.
 from __future__ import annotations
 
 import contextlib
+import math
 import shutil
 from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,8 @@ from lookout.service.storage.redis.embedded import RedisServer
 from lookout.service.storage.store.store import Store
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
+ALL_EXAMPLES = 100  # of a property
+EXAMPLES_A_FEW = 5  # of these make one in `make test`
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -35,23 +37,42 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_configure() -> None:
-    """Let an example take its time: a busy machine is no failure."""
-    hypothesis.settings.register_profile("lookout", deadline=None)
-    hypothesis.settings.load_profile("lookout")
+    """Register the profiles `all` and, for `make test`, `few`; load `all`.
+
+    An example may take its time: a busy machine is no failure.
+    """
+    hypothesis.settings.register_profile("all", deadline=None, max_examples=ALL_EXAMPLES)
+    hypothesis.settings.register_profile(
+        "few", deadline=None, max_examples=ALL_EXAMPLES // EXAMPLES_A_FEW
+    )
+    hypothesis.settings.load_profile("all")
+
+
+def examples(count: int, **more: Any) -> hypothesis.settings:
+    """Return the settings of a property that needs another number of examples than the others.
+
+    `make test` tries a fifth of them.
+    """
+    if hypothesis.settings.get_current_profile_name() == "few":
+        count = math.ceil(count / EXAMPLES_A_FEW)
+    return hypothesis.settings(max_examples=count, **more)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    reasons = reasons_to_skip(config)
     for item in items:
-        if reason := _missing(item, config):
-            item.add_marker(pytest.mark.skip(reason=reason))
+        for marker in item.iter_markers():
+            if marker.name in reasons:
+                item.add_marker(pytest.mark.skip(reason=reasons[marker.name]))
+                break
 
 
-def _missing(item: pytest.Item, config: pytest.Config) -> str | None:
-    """Return the reason to skip a test; None where it can run."""
-    if item.get_closest_marker("slow") and not config.getoption("--slow"):
-        return "long form: run with --slow"
+def reasons_to_skip(config: pytest.Config) -> dict[str, str]:
+    """Return why tests with a marker cannot run, for each marker whose needs are not met."""
     there = {
+        "slow": (bool(config.getoption("--slow")), "long form: run with --slow"),
         "containers": (
             bool(config.getoption("--compose")),
             "real containers: name --compose and --engine",
@@ -72,21 +93,13 @@ def _missing(item: pytest.Item, config: pytest.Config) -> str | None:
         ),
         "proxy": (_are_there("nginx", "openssl"), "no proxy: Debian packages nginx-light openssl"),
     }
-    return next(
-        (
-            why
-            for marker, (is_there, why) in there.items()
-            if item.get_closest_marker(marker) and not is_there
-        ),
-        None,
-    )
+    return {marker: why for marker, (is_there, why) in there.items() if not is_there}
 
 
 def _are_there(*programs: str) -> bool:
     return all(map(shutil.which, programs))
 
 
-@cache
 def _has_rtsp_server() -> bool:
     folders = Path("/usr/lib").glob("*/girepository-1.0/GstRtspServer-1.0.typelib")
     return any(folders) and Path("/usr/bin/python3").exists()

@@ -6,6 +6,7 @@ Each is a function of a picture, (H, W, 3) uint8 RGB, and of the seconds since t
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import cache
 from typing import Any
 
 import cv2
@@ -168,14 +169,18 @@ def _pixels(values: npt.NDArray[Any]) -> Pixels:
     return np.asarray(np.clip(np.rint(values), 0, 255), np.uint8)
 
 
-_FIELD = np.random.default_rng(5).normal(0, 1, (1024, 1024, 3)).astype(np.float32)
+@cache
+def _noise_field() -> npt.NDArray[np.float32]:
+    return np.random.default_rng(5).normal(0, 1, (1024, 1024, 3)).astype(np.float32)
+
+
 _CORNERS = iter(np.random.default_rng(6).integers(0, 512, (100_000, 2)).tolist())
 
 
 def _noise(shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
     """Standard normal; cut from one field, since new noise for each picture takes long."""
     top, left = next(_CORNERS)
-    return np.resize(_FIELD[top:, left:][: shape[0], : shape[1]], shape)
+    return np.resize(_noise_field()[top:, left:][: shape[0], : shape[1]], shape)
 
 
 def _seen_from(picture: Pixels, right: float, down: float, degrees: float, zoom: float) -> Pixels:

@@ -89,11 +89,12 @@ class Count:
 
     def figures(self) -> list[Figure]:
         """Return the rows of the table, in the order in which they are printed."""
-        per_1000 = 1000 / self.lines
+        per_1000 = 1000 / max(1, self.lines)
+        private_share = 100 * self.private_functions / max(1, self.functions)
         twice = sorted(name for name, times in self.types.items() if times > 1)
         return [
             Figure("files on the ground floor of service/", self.loose_files, 0),
-            Figure("private functions, %", 100 * self.private_functions / self.functions, 15),
+            Figure("private functions, %", private_share, 15),
             Figure("private helpers used once, per 1,000 lines", self.used_once * per_1000, 6),
             Figure("tuple assignments per 1,000 lines", self.tuple_assignments * per_1000, 2),
             Figure("conditional expressions per 1,000 lines", self.conditional * per_1000, 10),

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 import redis
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from lookout.service.ownership.leases import RENEWALS, Leases
 from lookout.service.storage.redis import keys
 from lookout.service.storage.redis.connect import connect
-from tests.conftest import Urls
+from tests.conftest import Urls, examples
 from tests.waiting import wait_until
 
 LONG_S, SHORT_S = 60.0, 0.5
@@ -217,7 +217,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(STEPS)
 def test_nobody_goes_on_with_a_camera_that_another_had_since(
     client: redis.Redis, steps: list[tuple[str, int]]

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lookout.models.scoring.alert_policy import AlertPolicy, PolicyState
@@ -16,6 +16,7 @@ from lookout.service.alerting.camera_policy import CameraAlerts, policy_of
 from lookout.service.core.camera import AlertSettings
 from lookout.service.core.messages import AlertEvent, Score
 from lookout.service.core.settings import load_settings
+from tests.conftest import examples
 
 POLICY = AlertPolicy(
     threshold=0.75, hysteresis=0.15, min_duration_s=0.5, clear_after_s=2.0, quiet_after_s=15.0
@@ -207,7 +208,7 @@ def test_an_open_alert_continues_under_a_changed_policy() -> None:
 VALUES = st.lists(st.none() | st.floats(0, 1), max_size=120)
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(VALUES, st.integers(0, 120))
 def test_alerts_open_and_close_in_turn_and_a_restart_at_any_score_changes_nothing(
     values: list[float | None], restart: int
@@ -222,7 +223,7 @@ def test_alerts_open_and_close_in_turn_and_a_restart_at_any_score_changes_nothin
     assert (last, early + late) == (state, events)
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(VALUES)
 def test_an_alert_opens_only_behind_half_a_second_that_was_never_low(
     values: list[float | None],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lookout.service.core.camera import Camera, Pace
@@ -13,6 +13,7 @@ from lookout.service.ownership.assignment import (
     cameras_to_take,
     load_of,
 )
+from tests.conftest import examples
 
 Shares = list[dict[str, float]]
 
@@ -70,7 +71,7 @@ def settled(shares: Shares, free: dict[str, float], rounds: int) -> int:
     return rounds
 
 
-@settings(max_examples=300)
+@examples(300)
 @given(st.lists(st.integers(1, 60), max_size=24), st.integers(1, 5), st.integers(0, 4))
 def test_cameras_come_to_rest_with_every_worker_near_its_share(
     loads: list[int], workers: int, joined: int

@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lookout.service.core.errors import BrokenMessageError
 from lookout.service.core.messages import Frame, FrameId, Heat, Score
 from lookout.service.storage.redis import codec
 from lookout.service.storage.redis.codec import Fields
+from tests.conftest import examples
 
 ID = FrameId(5, 9)
 NUMBERS = st.none() | st.floats(allow_nan=False, allow_infinity=False)
@@ -104,7 +105,7 @@ def test_huge_and_truncated_frames_are_refused(name: bytes, value: bytes) -> Non
         codec.read_frame("a", ID, row(GOOD[0][1]) | {name: value})
 
 
-@settings(max_examples=300)
+@examples(300)
 @given(st.integers(0, 2), st.data())
 def test_whatever_stands_there_is_read_or_refused(which: int, data: st.DataObject) -> None:
     """Messages with fields left out, cut, doubled or replaced raise only BrokenMessageError."""

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from lookout.service.core.errors import BrokenMessageError
@@ -30,6 +30,7 @@ from lookout.service.core.messages import (
 )
 from lookout.service.ingest.decoder.protocol import DecoderMessage
 from lookout.service.storage.redis import codec
+from tests.conftest import examples
 
 ID = FrameId(1000, 7)
 AT = 1700000000.25
@@ -239,7 +240,7 @@ WORDS = st.binary(max_size=40) | st.sampled_from(
 )
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(st.sampled_from(READERS), st.data())
 def test_any_row_is_read_or_refused(
     reader: tuple[Reader, dict[bytes, bytes]], data: st.DataObject
@@ -263,7 +264,7 @@ PARSED = st.recursive(
 )
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(
     st.sampled_from([kind for kind, _, _ in JSON] + [dict]),
     st.binary(max_size=60) | WORDS | PARSED.map(lambda data: json.dumps(data).encode()),

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -28,6 +28,7 @@ from lookout.models.memory_update import (
 )
 from lookout.models.scorer import Scored, Scorer
 from lookout.models.scoring.calibration import Bounds
+from tests.conftest import examples
 from tests.tiny import tiny_checkpoint
 
 B, K, M, D = 3, 40, 5, 16
@@ -98,7 +99,7 @@ def test_the_paper_rule_is_the_published_update_bit_for_bit_beside_guarded_camer
     assert not torch.equal(found[0], memory.update(q, items)[0])
 
 
-@settings(max_examples=50)
+@examples(50)
 @given(
     rate=st.floats(0, 1),
     drift_most=st.floats(1e-5, 2),

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lookout.models.evaluation.clip_scores import score_clips
@@ -28,6 +28,7 @@ from lookout.service.inference.camera_line import CameraLine
 from lookout.service.inference.camera_lines import CameraLines
 from lookout.service.storage.bus.outcomes import ScoredFrame
 from lookout.service.storage.store.snapshots import Snapshot
+from tests.conftest import examples
 from tests.tiny import EASY_BOUNDS, TINY_OF, street, tiny_checkpoint, untrained
 
 
@@ -262,7 +263,7 @@ def check_take_over(scorer: Scorer, cut: int) -> None:
     assert first.take_events() + heir.take_events() == whole.take_events()
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(
     st.lists(st.tuples(st.integers(1, 3), st.integers(0, 20)), max_size=60)
 )  # by 21 grays: a scene change
@@ -295,7 +296,7 @@ def check_account(scorer: Scorer, names: list[tuple[int, int]]) -> None:
     assert waiting < spec.frames - spec.scored
 
 
-@settings(max_examples=100)
+@examples(100)
 @given(st.lists(st.tuples(st.integers(1, 2), st.integers(0, 40)), max_size=80))
 def test_nor_is_any_lost_where_scores_wait_for_later_frames(
     memae: Scorer, names: list[tuple[int, int]]

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lookout.models.media.clip_reader import read_clip
@@ -23,6 +23,7 @@ from lookout.service.learning.footage import (
 from lookout.service.learning.normality import Normality, alert_periods, tampered_periods
 from lookout.service.learning.recorder import MOVING_SHARE, Recorder, Taken, motion_share
 from lookout.service.learning.training_files import MAX_FRAMES, MAX_HELD_OUT, split_segments
+from tests.conftest import examples
 from tests.tiny import street
 
 BEGAN_S = 1_785_000_000.0
@@ -157,13 +158,13 @@ def test_of_a_busy_hour_and_a_quiet_day_both_stay() -> None:
     assert len(kept & set(hour)) > 0
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(st.text(max_size=80))
 def test_any_other_file_is_no_segment(name: str) -> None:
     assert parse_segment(Path("x") / name.replace("/", "_"), 1) is None
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(count=st.integers(2, 400), frames=st.integers(16, 48))
 def test_training_and_held_out_segments_never_meet(count: int, frames: int) -> None:
     segments = [segment(10.0 * number, frames=frames) for number in range(count)]

@@ -7,16 +7,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lookout.models.media.clip_reader import read_clip, read_info
 from lookout.models.media.lossless_clip import write_lossless
 from lookout.models.media.preprocess import Preprocess
+from tests.conftest import examples
 from tests.tiny import street
 
 
-@settings(max_examples=15)
+@examples(15)
 @given(
     frames=st.integers(1, 9),
     sides=st.tuples(st.integers(8, 40), st.integers(8, 40)),

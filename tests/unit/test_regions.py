@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.ndimage import label
 
@@ -17,7 +17,7 @@ from lookout.models.data.masks import Mask, Masked, read_masks
 from lookout.models.errors import DataError
 from lookout.models.evaluation.regions import Pictured, RegionMetrics, region_metrics
 from tests.clips import write_clip
-from tests.conftest import SHARED
+from tests.conftest import SHARED, examples
 
 HEIGHT_PX, WIDTH_PX = 72, 100
 EIGHT = np.ones((3, 3))
@@ -100,7 +100,7 @@ def slow_area(points: list[tuple[float, float]]) -> float:
 BOX = st.tuples(st.integers(0, 50), st.integers(0, 80), st.integers(1, 22), st.integers(1, 20))
 
 
-@settings(max_examples=25)
+@examples(25)
 @given(
     st.lists(
         st.tuples(st.lists(BOX, max_size=2), st.lists(BOX, max_size=3)), min_size=1, max_size=4
