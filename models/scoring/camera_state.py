@@ -203,6 +203,17 @@ class CameraState:
         self._local = local
         self._places = places
 
+    def load_places(self, state: dict[str, Any]) -> bool:
+        """Take the memory of places alone from `state_dict`'s result of any network.
+
+        Returns False where either has none. Raises ValueError, KeyError or TypeError where it is
+        broken, and then changes nothing.
+        """
+        if self._places is None or "places" not in state:
+            return False
+        self._places = self._places.restored(state["places"])
+        return True
+
     def _unpack_items(self, text: str) -> Tensor:
         """Return the items (M, D) on the trained ones' device. Raises ValueError for a misfit."""
         numbers = np.frombuffer(base64.b64decode(text, validate=True), "<f4")

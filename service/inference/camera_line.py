@@ -51,13 +51,14 @@ class CameraLine:
         epoch: int = 0,
         signature: Signature | None = None,
         identity: str = "",
+        view: str = "",
         recorded_id: FrameId | None = None,
     ) -> None:
         """accounted_id: every frame up to it is accounted for.
 
         recorded_id: the bus has outcomes of a former owner up to this frame.
         epoch: of this ownership. signature: of the checkpoint's file as it was loaded.
-        identity: to which snapshots belong.
+        identity: to which snapshots belong; view: to which a memory of places does.
         """
         preprocess = scorer.checkpoint.preprocess
         frame_format = FrameFormat(
@@ -73,6 +74,7 @@ class CameraLine:
         self.epoch = epoch
         self.signature = signature
         self.identity = identity
+        self.view = view
         self.state = state
         self.watch = watch or SceneWatch()
         self.frames = FrameAccounting(
@@ -163,7 +165,8 @@ class CameraLine:
         accounted_id = self.frames.accounted_id
         if accounted_id is None or self.outbox.unsent:
             return None
-        return Snapshot(accounted_id, snapshot_state(self.identity, self.state, self.watch))
+        saved = snapshot_state(self.identity, self.view, self.state, self.watch)
+        return Snapshot(accounted_id, saved)
 
     def scene_drop_reason(self, frame: Frame) -> str:
         """Return "scene_change" for a frame of a picture that has just changed, else ""."""

@@ -85,9 +85,12 @@ class CameraLines:
         try:
             scorer, checkpoint_digest = self._scorers.get(camera.model)
             identity = snapshots.camera_identity(camera, checkpoint_digest)
+            view = snapshots.view_identity(camera, scorer.checkpoint.preprocess)
             is_ours = snapshot is not None and snapshot.state.get("of") == identity
             ours = snapshot if is_ours else None
             state = self.fresh_state(camera, scorer)
+            if snapshot is not None and ours is None and snapshot.state.get("view") == view:
+                self.keep_places(camera.id, state, snapshot)
             line = CameraLine(
                 camera,
                 scorer,
@@ -97,6 +100,7 @@ class CameraLines:
                 epoch=epoch,
                 signature=signature,
                 identity=identity,
+                view=view,
                 recorded_id=self._bus.cursor(camera.id),
             )
         except CheckpointError as error:
@@ -209,6 +213,17 @@ class CameraLines:
             reason = "starts from its trained memory: its snapshot cannot be used"
             log.warning("camera %s %s: %s", name, reason, error, extra={"camera": name})
             return None
+
+    def keep_places(self, name: str, state: CameraState, snapshot: Snapshot) -> None:
+        """Take the memory of places over from another network's snapshot of the same view."""
+        try:
+            kept = state.load_places(snapshot.state)
+        except (ValueError, KeyError, TypeError) as error:
+            reason = "its memory of places cannot be used, and begins again"
+            log.warning("camera %s: %s: %s", name, reason, error, extra={"camera": name})
+        else:
+            if kept:
+                log.info("camera %s: it keeps its memory of places", name, extra={"camera": name})
 
     # Feeding
 

@@ -6,6 +6,7 @@ import hashlib
 import time
 from typing import Any
 
+from lookout.models.media.preprocess import Preprocess
 from lookout.models.scoring.camera_state import CameraState
 from lookout.service.core.camera import Camera
 from lookout.service.core.messages import FrameId
@@ -79,9 +80,20 @@ def camera_identity(camera: Camera, checkpoint_digest: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-def snapshot_state(identity: str, state: CameraState, watch: SceneWatch) -> dict[str, Any]:
+def view_identity(camera: Camera, size: Preprocess) -> str:
+    """Return a digest of the camera, its view and the size of its frames.
+
+    A memory of places belongs to it, whatever network scores the camera. It holds no password.
+    """
+    text = f"{camera.id} {camera.created_at!r} {camera.url} {size.width_px}x{size.height_px}"
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def snapshot_state(
+    identity: str, view: str, state: CameraState, watch: SceneWatch
+) -> dict[str, Any]:
     """Return what a snapshot holds, as JSON-able values."""
-    return {"of": identity, "scene": watch.to_json(), **state.state_dict()}
+    return {"of": identity, "view": view, "scene": watch.to_json(), **state.state_dict()}
 
 
 def restore(state: CameraState, saved: dict[str, Any]) -> SceneWatch:

@@ -50,11 +50,11 @@ def run(settings: Settings, stop: threading.Event) -> None:
     """Work until `stop` is set; wait for a Redis that is away."""
     if sys.platform == "linux":  # of this thread alone
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), RECORDING_NICE)
-    bus = open_bus(settings)
-    store = open_store(settings)
-    if not wait_until_up(bus, store, stop):
-        return
     with contextlib.ExitStack() as stack:
+        bus = stack.enter_context(contextlib.closing(open_bus(settings)))
+        store = stack.enter_context(contextlib.closing(open_store(settings)))
+        if not wait_until_up(bus, store, stop):
+            return
         leases = stack.enter_context(open_leases(settings, LEARNING.name))
         cameras = stack.enter_context(CameraWatcher(store))
         worker = LearningWorker(

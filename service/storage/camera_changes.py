@@ -14,6 +14,9 @@ from lookout.service.storage.store.store import Store
 RELEARN = {"url", "model", "calibration", "memory"}
 """A change of one of these makes what was learned worthless."""
 
+KEEPS_PLACES = {"model", "score"}
+"""A change of these alone leaves the memory of places as it is: it needs no network."""
+
 
 def replace_camera(bus: Bus, store: Store, before: Camera, new: Camera) -> None:
     """Write a camera in the place of `before`, and forget what was learned and reported of it.
@@ -23,8 +26,12 @@ def replace_camera(bus: Bus, store: Store, before: Camera, new: Camera) -> None:
     """
     store.replace_camera(new, before)
     if new.revision != before.revision:
-        places = new.score in PLACE_SCHEMES and new.score != before.score
-        if places or any(getattr(before, name) != getattr(new, name) for name in RELEARN):
+        changed = {name for name in RELEARN if getattr(before, name) != getattr(new, name)}
+        if new.score in PLACE_SCHEMES and new.score != before.score:
+            changed.add("score")
+        if changed and changed <= KEEPS_PLACES:
+            store.keep_places(before.id)
+        elif changed:
             store.forget_snapshot(before.id)
         bus.forget_reports(before.id)
 

@@ -5,6 +5,7 @@ It follows cameras, scores, learns, and survives faults.
 
 from __future__ import annotations
 
+import contextlib
 import signal
 from collections.abc import Sequence
 from dataclasses import replace
@@ -17,7 +18,7 @@ import redis
 from lookout.models.checkpoint.file import save_checkpoint
 from lookout.models.errors import CheckpointError
 from lookout.models.scorer import Scored, Scorer
-from lookout.service.core.camera import Camera, ScoreScheme
+from lookout.service.core.camera import Camera, CameraChange, ScoreScheme
 from lookout.service.core.messages import Frame, FrameId, IngestReport
 from lookout.service.core.settings import Settings
 from lookout.service.inference.camera_lines import CameraLines
@@ -26,6 +27,7 @@ from lookout.service.inference.worker import run
 from lookout.service.storage.bus.bus import Bus
 from lookout.service.storage.bus.counters import STORE_FAILURES
 from lookout.service.storage.bus.outcomes import Outcome
+from lookout.service.storage.camera_changes import replace_camera
 from lookout.service.storage.redis.connect import connect
 from lookout.service.storage.redis.embedded import RedisServer
 from lookout.service.storage.store.snapshots import Snapshot
@@ -244,6 +246,34 @@ def test_the_memory_of_places_is_the_same_over_a_restart(
     shown = bus.heat("a")
     assert shown is not None
     assert shown.cells.any()
+
+
+@pytest.mark.parametrize("handed_over", [True, False], ids=["restart", "running"])
+def test_another_network_takes_the_memory_of_places_over(
+    bus: Bus, store: Store, settings: Settings, handed_over: bool
+) -> None:
+    """A promotion changes network and score: the bounds are learned anew, the memory is not."""
+    settings = settings.model_copy(update={"snapshot_every_s": 0.2})
+    another = tiny_checkpoint(seed=1, calibration=EASY_BOUNDS)
+    save_checkpoint(settings.model_folders[0] / "another.safetensors", another)
+    before = camera("a", calibration="learn", score="places")
+    store.add_camera(before)
+    feed(bus, *frames("a", range(30)))
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(working(settings))
+        wait_until(lambda: bus.cursor("a") == (5, 29), "the memory is warm")
+        wait_until(lambda: (s := store.snapshot("a")) and s.cursor == (5, 29), "it is saved")
+        if handed_over:
+            stack.pop_all().close()
+            stack.enter_context(working(settings))
+        change = CameraChange(model="another", score="fused")
+        replace_camera(bus, store, before, before.changed(change))
+        wait_until(lambda: (r := bus.inference_report("a")) and r.revision == 2, "it is followed")
+        feed(bus, *frames("a", range(30, 50)))
+        wait_until(lambda: bus.cursor("a") == (5, 49), "the rest is scored")
+    scores = [score for score in bus.newest_scores("a", 1000) if score.model == "another"]
+    assert all(score.place_db is not None for score in scores)
+    assert [score.value is None for score in scores] == [True] * 10 + [False] * 10
 
 
 def test_a_calibration_without_the_local_score_fails_a_camera_that_wants_it(

@@ -86,6 +86,10 @@ class Server:
         """Return the server's address for a message, without user and password."""
         return urls.of_server(self._redis.connection_pool.connection_kwargs)
 
+    def close(self) -> None:
+        """Close the client's connections."""
+        self._redis.close()
+
     def ping(self) -> None:
         """Raise one of UNAVAILABLE where the server does not answer."""
         self._redis.ping()

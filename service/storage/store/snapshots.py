@@ -11,6 +11,9 @@ from lookout.service.core.messages import FrameId
 from lookout.service.storage.redis import codec, keys, scripts
 from lookout.service.storage.store.mending import SettingAside
 
+PLACES = ("places", "view")
+"""Parts of a state that hold a camera's memory of places, and the view that it is of."""
+
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
@@ -52,6 +55,17 @@ class Snapshots(SettingAside):
         except (ValueError, BrokenMessageError) as error:
             self.mark(camera, f"its snapshot cannot be read, and it learns anew: {error}")
             return None
+
+    def keep_places(self, camera: str) -> None:
+        """Drop all of the snapshot but the memory of places, and begin a new epoch."""
+        epoch, snapshot = self.begin_ownership(camera)
+        kept = {}
+        if snapshot is not None:
+            kept = {name: part for name, part in snapshot.state.items() if name in PLACES}
+        if snapshot is not None and "places" in kept:
+            self.save_snapshot(camera, epoch, Snapshot(snapshot.cursor, kept))
+        else:
+            self.forget_snapshot(camera)
 
     def forget_snapshot(self, camera: str) -> None:
         """Drop the snapshot and begin a new epoch, in which its owner cannot save it again."""
