@@ -191,7 +191,10 @@ def sdp(media: str = "video", codec: str = "H264", fmtp: str = "") -> str:
 
 
 def encoded(
-    numbers: Iterable[int], size_px: tuple[int, int] = (160, 120), slices: int = 1
+    numbers: Iterable[int],
+    size_px: tuple[int, int] = (160, 120),
+    slices: int = 1,
+    pix_fmt: str = "yuv420p",
 ) -> list[Unit]:
     """Return numbered pictures (see tests/clips.py) as H.264, each complete when it comes.
 
@@ -200,7 +203,7 @@ def encoded(
     width_px, height_px = size_px
     codec = VideoCodecContext.create("libx264", "w")
     assert isinstance(codec, VideoCodecContext)
-    codec.width, codec.height, codec.pix_fmt = width_px, height_px, "yuv420p"
+    codec.width, codec.height, codec.pix_fmt = width_px, height_px, pix_fmt
     codec.time_base, codec.framerate = Fraction(1, 10), Fraction(10)
     codec.options = {
         "tune": "zerolatency",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +29,23 @@ UNWAITING = frozenset({"mpeg4", "h263", "flv", "wmv1", "wmv2", "msmpeg4", "msmpe
 """Decoders that do not wait for the first keyframe, and make pictures of nothing before it."""
 
 DISPLAY_MATRIX = "DISPLAYMATRIX"
+
+UNDECODABLE = (
+    av.error.InvalidDataError,
+    av.error.PatchWelcomeError,  # legal, and unknown to this version of libav
+    av.error.NotImplementedError,
+    av.error.ArgumentError,
+    av.error.BugError,
+    av.error.ExternalError,
+    av.error.UnknownError,
+)
+"""A decoder's errors about one packet; others, such as a full memory, are not of the stream."""
+
+OTHER_TRACK = 25
+"""So many packets of another video track after the last of ours: the video goes on there."""
+
+HELD_TO_THE_END = 4
+"""Packets that libav may hold until it has read the file: they say nothing of where it ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,8 +165,12 @@ def pictures(
     limit = math.inf if live else BROKEN_IN_A_ROW
     waits_for = TAINTED if stream.codec_context.name in UNWAITING else 0
     shown = shown_part(container, stream)
+    others = OtherTracks(stream.index)
+    coded = container.demux(stream)
+    if not live:
+        coded = others.left_out(container.demux())
     packets = decoded_packets(
-        container, stream, damage.packet_suspect, on_broken_packet, limit, live=live
+        coded, stream, damage.packet_suspect, on_broken_packet, limit, live=live
     )
     for frames in packets:
         for frame in frames:
@@ -171,12 +193,42 @@ def pictures(
         ends = [entry.pos + entry.size for entry in stream.index_entries]
         if missing := sum(end > container.size for end in ends):
             raise CutOffError(f"the file is cut off: its last {missing} frames are missing")
+        if others.go_on:
+            raise CutOffError(
+                f"after {last_s:.1f} s the video goes on in another track, which is not read: "
+                "split the file by its tracks"
+            )
         if is_cut_off(Path(container.name), container.format.name):
             raise CutOffError(f"the file is cut off: it ends at {last_s:.1f} s")
 
 
+@dataclass(slots=True)
+class OtherTracks:
+    """The packets of a file's other tracks, which are left out."""
+
+    ours: int  # index of the track that is read
+    _most: int = 0  # packets of other video tracks between two of ours
+    _latest: deque[int] = field(default_factory=lambda: deque([0] * HELD_TO_THE_END))
+
+    def left_out(self, packets: Iterator[Any]) -> Iterator[Any]:
+        """Yield the packets of our track, and count those of other video tracks."""
+        for packet in packets:
+            if packet.stream.index == self.ours:
+                if packet.size:
+                    self._most = max(self._most, self._latest.popleft())
+                    self._latest.append(0)
+                yield packet
+            elif packet.size and packet.stream.type == "video":
+                self._latest[-1] += 1
+
+    @property
+    def go_on(self) -> bool:
+        """Whether the video goes on in another track."""
+        return sum(self._latest) >= OTHER_TRACK + len(self._latest) * self._most
+
+
 def decoded_packets(
-    container: av.container.InputContainer,
+    packets: Iterator[Any],
     stream: Any,
     on_suspect: Callable[[Any], None],
     on_broken: Callable[[], None],
@@ -192,12 +244,12 @@ def decoded_packets(
     """
     broken_in_a_row = 0
     try:
-        for packet, is_suspect in checked_packets(container.demux(stream), live=live):
+        for packet, is_suspect in checked_packets(packets, live=live):
             if is_suspect:
                 on_suspect(packet)
             try:
                 frames = packet.decode()
-            except av.error.InvalidDataError as error:
+            except UNDECODABLE as error:
                 on_broken()
                 broken_in_a_row += 1
                 if broken_in_a_row >= max_broken:

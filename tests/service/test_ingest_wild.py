@@ -165,6 +165,23 @@ def test_another_frame_size_begins_another_session(settings: Settings, bus: Bus)
     assert notices(said) == ["frame size changed from 160x120 to 320x240"]
 
 
+@pytest.mark.parametrize("pix_fmt", ["yuv444p", "yuv422p10le"])
+def test_another_form_of_pixels_goes_on_in_the_same_session(
+    settings: Settings, bus: Bus, pix_fmt: str
+) -> None:
+    """A camera that is switched to another profile sends new parameters within the stream."""
+
+    def changes(client: RtspClient) -> None:
+        client.play(HONEST)
+        client.show_all(PICTURES[:10] + encoded(range(10, 20), pix_fmt=pix_fmt), seconds(0, 20))
+
+    reader = Reader(bus, "a")
+    with hostile_server(changes) as url:
+        _, said = play(camera("a", url), settings, reader)
+    assert by_session(reader) == [list(range(20))]
+    assert notices(said) == []
+
+
 # Passwords
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from lookout.models.data.clips import Reading, clip_parts
-from lookout.models.errors import VideoError
+from lookout.models.errors import CutOffError, VideoError
 from lookout.models.media.clip_reader import read_clip, read_info, read_parts
 from lookout.models.media.container import open_video
 from lookout.models.media.decode import Picture, pictures
@@ -215,6 +215,65 @@ def test_another_size_in_mid_stream_goes_on(tmp_path: Path, ending: str) -> None
         assert (numbers(found), damaged) == ([*range(40)], 0)
         sizes = [picture.rgb.shape[:2] for picture in found]
         assert sizes == [(120, 160)] * 20 + [(180, 320)] * 20
+
+
+@pytest.mark.parametrize(
+    ("ending", "codec", "before", "after"),
+    [
+        ("h264", "libx264", "yuv420p", "yuv444p"),
+        ("h264", "libx264", "yuv422p10le", "yuv420p"),
+        ("hevc", "libx265", "yuv420p", "yuv420p10le"),
+        ("flv", "libx264", "yuv420p", "yuv422p10le"),
+        ("mjpeg", "mjpeg", "yuvj420p", "yuvj444p"),
+        ("ts", "libx264", "yuv444p", "yuv420p"),
+    ],
+)
+def test_another_form_of_pixels_in_mid_stream_goes_on(
+    tmp_path: Path, ending: str, codec: str, before: str, after: str
+) -> None:
+    path = joined(
+        write_clip(tmp_path / f"one.{ending}", range(20), codec=codec, pix_fmt=before),
+        write_clip(tmp_path / f"two.{ending}", range(20, 40), codec=codec, pix_fmt=after),
+    )
+    found, damaged = shown(path)
+    assert (numbers(found), damaged) == ([*range(40)], 0)
+
+
+def joined(one: Path, two: Path) -> Path:
+    """Return a file that is one and then the other."""
+    head = 13 if one.suffix == ".flv" else 0
+    path = one.with_stem("joined")
+    path.write_bytes(one.read_bytes() + two.read_bytes()[head:])
+    return path
+
+
+@pytest.mark.parametrize("live", [False, True])
+def test_another_codec_in_mid_stream_is_damage_and_not_the_decoders_last_words(
+    tmp_path: Path, live: bool
+) -> None:
+    path = joined(
+        write_clip(tmp_path / "one.ts", range(20), options=GOP),
+        write_clip(tmp_path / "two.ts", range(20, 40), codec="libx265", options=GOP),
+    )
+    found, damaged = shown(path, live=live)
+    assert set(numbers(found)) < set(range(40))
+    assert damaged >= 10
+
+
+def test_a_video_that_goes_on_in_another_track_says_so_after_its_frames(tmp_path: Path) -> None:
+    """A recorder that is restarted may number its tracks anew."""
+    other = {"mpegts_start_pid": "0x200"}
+    path = joined(
+        write_clip(tmp_path / "one.ts", range(20), options=GOP),
+        write_clip(tmp_path / "two.ts", range(20, 60), options=GOP, container_options=other),
+    )
+    found: list[int] = []
+    with (
+        open_video(path) as container,
+        pytest.raises(CutOffError, match=r"after [0-9.]+ s the video goes on in another track"),
+    ):
+        found.extend(number_in(picture.rgb) for picture in pictures(container))
+    assert found == [*range(20)]
 
 
 @pytest.mark.parametrize("sample_fps", [None, 10.0])
