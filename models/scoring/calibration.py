@@ -169,6 +169,16 @@ def squash(x: float) -> float:
     return LOW + slope * x
 
 
+def unsquash(value: float) -> float:
+    """Return the x whose `squash` is a value in (0, 1)."""
+    slope = HIGH - LOW
+    if value > HIGH:
+        return 1 + ((1 - HIGH) / (1 - value) - 1) * (1 - HIGH) / slope
+    if value < LOW:
+        return (1 - LOW / value) * LOW / slope
+    return (value - LOW) / slope
+
+
 def normal_range(numbers: Floats) -> tuple[float, float]:
     """Return the QUANTILE and 1 - QUANTILE quantiles."""
     low, high = np.quantile(numbers, (QUANTILE, 1 - QUANTILE))

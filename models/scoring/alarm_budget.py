@@ -1,0 +1,233 @@
+"""An alarm budget: so many false alarms a day, in place of a threshold.
+
+The threshold follows from the camera's own values. `AlarmCounts` knows how many alarms each
+threshold would have had, `PeakCurve` carries that on to thresholds that were never reached, and
+here the threshold is set anew each minute of footage, never while an alert is open or about to be.
+Causal and deterministic: the same scores give the same alarms, live and offline, and a state that
+is stored and loaded between any two scores changes nothing.
+
+A rate is one of footage: hours without a score, and jumps of the clock, count for nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from math import exp, isfinite, sqrt
+from typing import Any
+
+from lookout.models.scoring.alarm_counts import AlarmCounts
+from lookout.models.scoring.alarm_tail import PeakCurve
+from lookout.models.scoring.alert_policy import AlertPolicy, PolicyState, TimedValue
+from lookout.models.scoring.calibration import squash
+
+DAY_S = 86_400.0
+UPDATE_EVERY_S = 60.0
+"""Footage between two looks at the threshold."""
+
+REMEMBERED_ALARMS = 20.0
+"""The memory is as long as so many alarms of the budget take, so that it can be met at all and a
+slow drift is followed. A shorter one would chase chance."""
+
+SHORTEST_MEMORY_S = DAY_S
+"""A day has a night and a rush hour."""
+
+LONGEST_MEMORY_S = 30 * DAY_S
+
+CHECKABLE = 3.0
+"""Alarms that must be expected before the budget is compared with what was seen: with no alarm in
+that time, the true rate is, with 95 %, still up to the budget."""
+
+HIGHEST = 1 - 1e-9
+"""A threshold that nothing usual reaches."""
+
+NORMAL_95 = 1.96
+"""A normal number lies within so many standard deviations in 95 % of cases."""
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetReport:
+    """A budget beside what was seen since it was set."""
+
+    per_day: float
+    threshold: float  # now, in (0, 1)
+    footage_minutes: float  # with values, and without an open alert
+    expected: float  # alarms that the budget allows in it
+    seen: int  # alarms
+    seen_per_day_low: float  # 95 % interval of the rate of alarms, if they come by chance
+    seen_per_day_high: float | None  # None before any footage
+    sentence: str  # for a person
+
+
+class AlarmBudget:
+    """The threshold of one camera: follows its scores, `update` by `update`."""
+
+    def __init__(self, per_day: float, policy: AlertPolicy) -> None:
+        """per_day: alarms a day of footage. policy: of the alarms; its threshold is not read.
+
+        Raises ValueError for a budget that is not a finite number above 0.
+        """
+        if not (isfinite(per_day) and per_day > 0):
+            raise ValueError("a budget must be a finite number of alarms a day, above 0")
+        self._per_day = per_day
+        self._policy = policy
+        self._rule = policy
+        self._counts = AlarmCounts(policy)
+        self._learned_s = 0.0  # footage since the first score
+        self._block_s = 0.0  # since the threshold was set
+        self._footage_s = 0.0  # since the budget was set
+        self._seen = 0  # alarms since the budget was set
+        self._set_threshold()
+
+    @property
+    def per_day(self) -> float:
+        """The alarms a day of footage that are asked for."""
+        return self._per_day
+
+    @property
+    def rule(self) -> AlertPolicy:
+        """The policy, with the threshold as it is now."""
+        return self._rule
+
+    def update(self, score: TimedValue, state: PolicyState, opened: int) -> None:
+        """Learn from a score that the policy has taken.
+
+        state: of the policy, after the score. opened: alerts that it opened.
+        """
+        self._seen += opened
+        counts_to = self._counts_to if state.is_open else None
+        passed_s = self._counts.update(score, alert_counts_to=counts_to)
+        self._learned_s += passed_s
+        self._footage_s += passed_s
+        self._block_s += passed_s
+        if self._block_s >= UPDATE_EVERY_S and not state.is_open and state.above_since is None:
+            memory_s = min(self._learned_s, self._memory_s)
+            # Until the memory is full, a score counts by its age: the first ones, of a scorer that
+            # has seen little itself, fade.
+            self._counts.forget(exp(-self._block_s / memory_s))
+            self._block_s = 0.0
+            self._set_threshold()
+
+    @property
+    def _memory_s(self) -> float:
+        """Footage that is remembered: its weight falls to a third in this time."""
+        asked_s = REMEMBERED_ALARMS * DAY_S / self._per_day
+        return min(max(asked_s, SHORTEST_MEMORY_S), LONGEST_MEMORY_S)
+
+    def _set_threshold(self) -> None:
+        peaks = self._peaks()
+        allowed = self._per_day / DAY_S * self._counts.footage_s
+        offset = peaks.offset_for(allowed)
+        self._rule = replace(self._policy, threshold=self._believable(squash(offset)))
+        # An event that is real counts as an alarm like any other, but may be of any height: it
+        # must not lift the threshold by more than a usual peak would.
+        self._counts_to = self._believable(squash(offset + peaks.fit().scale))
+
+    def threshold_for(self, per_day: float) -> float:
+        """Return the threshold of another budget after the same scores: lower for a larger one."""
+        allowed = per_day / DAY_S * self._counts.footage_s
+        return self._believable(squash(self._peaks().offset_for(allowed)))
+
+    def _peaks(self) -> PeakCurve:
+        counts = self._counts
+        return PeakCurve.of(counts.alarms, counts.times_s(), counts.footage_s)
+
+    def _believable(self, threshold: float) -> float:
+        """Return a threshold in (0, 1) under which an alert can close."""
+        least = self._policy.hysteresis + 0.01 * (1 - self._policy.hysteresis)
+        return min(max(threshold, least), HIGHEST)
+
+    def report(self) -> BudgetReport:
+        """Return the budget beside what was seen."""
+        days = self._footage_s / DAY_S
+        expected = self._per_day * days
+        low = 0.0
+        high = None
+        if days > 0:
+            fewest, most = poisson_interval(self._seen)
+            low = fewest / days
+            high = most / days
+        footage = span_words(self._footage_s)
+        sentence = f"{footage} seen: a budget of {self._per_day:g} a day cannot be checked yet"
+        if expected >= CHECKABLE:
+            sentence = (
+                f"{footage} seen: {self._seen} alarms where {expected:.3g} were expected; "
+                f"{low:.2g} to {high:.2g} a day beside a budget of {self._per_day:g}"
+            )
+        return BudgetReport(
+            per_day=self._per_day,
+            threshold=self._rule.threshold,
+            footage_minutes=self._footage_s / 60,
+            expected=expected,
+            seen=self._seen,
+            seen_per_day_low=low,
+            seen_per_day_high=high,
+            sentence=sentence,
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state as JSON-able values, about 5 kB."""
+        rule = asdict(self._policy)
+        del rule["threshold"]
+        return {
+            "per_day": self._per_day,
+            "rule": rule,
+            "counts": self._counts.state_dict(),
+            "learned_s": self._learned_s,
+            "block_s": self._block_s,
+            "footage_s": self._footage_s,
+            "seen": self._seen,
+            "threshold": self._rule.threshold,
+            "counts_to": self._counts_to,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from `state_dict`'s result.
+
+        Another budget keeps what was learned and counts its own alarms from here; another rule
+        (hysteresis and durations) starts again, since its alarms are others.
+        Raises ValueError, TypeError or KeyError for anything else.
+        """
+        rule = asdict(self._policy)
+        del rule["threshold"]
+        if state["rule"] != rule:
+            return
+        counts = AlarmCounts(self._policy)
+        counts.load_state_dict(state["counts"])
+        threshold = float(state["threshold"])
+        if not 0 < threshold < 1:
+            raise ValueError("a threshold lies between 0 and 1")
+        self._counts = counts
+        self._learned_s = float(state["learned_s"])
+        self._block_s = float(state["block_s"])
+        self._rule = replace(self._policy, threshold=threshold)
+        self._counts_to = float(state["counts_to"])
+        if state["per_day"] != self._per_day:
+            self._set_threshold()
+            return
+        self._footage_s = float(state["footage_s"])
+        self._seen = int(state["seen"])
+
+
+def poisson_interval(seen: int) -> tuple[float, float]:
+    """Return the 95 % interval of the mean of a Poisson number.
+
+    Garwood's exact one to a hundredth, by the cube root that makes a chi-square number normal
+    (Wilson and Hilferty 1931).
+    """
+    low = 0.0
+    if seen > 0:
+        low = seen * (1 - 1 / (9 * seen) - NORMAL_95 / (3 * sqrt(seen))) ** 3
+    after = seen + 1
+    high = after * (1 - 1 / (9 * after) + NORMAL_95 / (3 * sqrt(after))) ** 3
+    return max(low, 0.0), high
+
+
+def span_words(seconds: float) -> str:
+    """Return a length of footage in words, such as "40 minutes" or "2.5 days"."""
+    if seconds < 120:
+        return f"{seconds:.0f} seconds"
+    if seconds < 2 * 3600:
+        return f"{seconds / 60:.0f} minutes"
+    if seconds < 2 * DAY_S:
+        return f"{seconds / 3600:.3g} hours"
+    return f"{seconds / DAY_S:.3g} days"
