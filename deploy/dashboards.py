@@ -325,6 +325,17 @@ def alerts() -> Dashboard:
             "Open", "At each camera.", "none", (gauge("alerts_open"), "{{camera}}"), stacked=True
         ),
         lines(
+            "Alarm budgets",
+            "Alerts opened over those that the budget allows, since it was set; "
+            "and the threshold now.",
+            "none",
+            (
+                f"{gauge('alarm_budget_seen')} / ({gauge('alarm_budget_expected')} > 3)",
+                "{{camera}} seen over expected",
+            ),
+            (gauge("alarm_budget_threshold"), "{{camera}} threshold"),
+        ),
+        lines(
             "Behind",
             "Scores that alerting has not dealt with, and those a second that left the bus unread.",
             "none",

@@ -11,6 +11,7 @@ A rate is one of footage: hours without a score, and jumps of the clock, count f
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from math import exp, isfinite, sqrt
 from typing import Any
@@ -56,6 +57,37 @@ class BudgetReport:
     seen_per_day_low: float  # 95 % interval of the rate of alarms, if they come by chance
     seen_per_day_high: float | None  # None before any footage
     sentence: str  # for a person
+
+    @classmethod
+    def of(cls, per_day: float, threshold: float, footage_s: float, seen: int) -> BudgetReport:
+        """Return the report; footage_s and seen: since the budget was set."""
+        days = footage_s / DAY_S
+        expected = per_day * days
+        low = 0.0
+        high = None
+        if days > 0:
+            fewest, most = poisson_interval(seen)
+            low = fewest / days
+            high = most / days
+        footage = span_words(footage_s)
+        sentence = f"{footage} seen: a budget of {per_day:g} a day cannot be checked yet"
+        if expected >= CHECKABLE:
+            sentence = (
+                f"{footage} seen: {seen} alarms where {expected:.3g} were expected; "
+                f"{low:.2g} to {high:.2g} a day beside a budget of {per_day:g}"
+            )
+        return cls(per_day, threshold, footage_s / 60, expected, seen, low, high, sentence)
+
+    @classmethod
+    def of_state(cls, state: Mapping[str, Any]) -> BudgetReport:
+        """Return the report of a budget by its `state_dict`.
+
+        Raises ValueError, TypeError or KeyError for anything else.
+        """
+        per_day, threshold, footage_s = (
+            float(state[name]) for name in ("per_day", "threshold", "footage_s")
+        )
+        return cls.of(per_day, threshold, footage_s, int(state["seen"]))
 
 
 class AlarmBudget:
@@ -129,7 +161,9 @@ class AlarmBudget:
 
     def _peaks(self) -> PeakCurve:
         counts = self._counts
-        return PeakCurve.of(counts.alarms, counts.times_s(), counts.footage_s)
+        return PeakCurve.of(
+            counts.alarms, counts.times_s(), counts.footage_s, self._policy.hysteresis
+        )
 
     def _believable(self, threshold: float) -> float:
         """Return a threshold in (0, 1) under which an alert can close."""
@@ -138,31 +172,7 @@ class AlarmBudget:
 
     def report(self) -> BudgetReport:
         """Return the budget beside what was seen."""
-        days = self._footage_s / DAY_S
-        expected = self._per_day * days
-        low = 0.0
-        high = None
-        if days > 0:
-            fewest, most = poisson_interval(self._seen)
-            low = fewest / days
-            high = most / days
-        footage = span_words(self._footage_s)
-        sentence = f"{footage} seen: a budget of {self._per_day:g} a day cannot be checked yet"
-        if expected >= CHECKABLE:
-            sentence = (
-                f"{footage} seen: {self._seen} alarms where {expected:.3g} were expected; "
-                f"{low:.2g} to {high:.2g} a day beside a budget of {self._per_day:g}"
-            )
-        return BudgetReport(
-            per_day=self._per_day,
-            threshold=self._rule.threshold,
-            footage_minutes=self._footage_s / 60,
-            expected=expected,
-            seen=self._seen,
-            seen_per_day_low=low,
-            seen_per_day_high=high,
-            sentence=sentence,
-        )
+        return BudgetReport.of(self._per_day, self._rule.threshold, self._footage_s, self._seen)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state as JSON-able values, about 5 kB."""

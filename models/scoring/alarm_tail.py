@@ -10,12 +10,13 @@ the tail heavier. Little footage so gives high thresholds.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass
 from itertools import pairwise
 from math import exp, inf, log
 from typing import NamedTuple
 
-from lookout.models.scoring.alarm_counts import COUNT, OFFSETS
+from lookout.models.scoring.alarm_counts import COUNT, OFFSETS, THRESHOLDS
 
 FIT_PEAKS = 40.0
 """Peaks that the tail is fitted to: the highest ones."""
@@ -23,6 +24,9 @@ FIT_PEAKS = 40.0
 QUIET_SHARE = 0.98
 """Share of the footage that lies below every threshold, whatever the budget: SPOT's high quantile.
 Equal values never alarm, and a budget that no scene can fill ends here."""
+
+CLOSING_SHARE = 0.9
+"""Share of the footage that is low under every threshold: an alert must be able to close."""
 
 PRIOR_SCALE = 0.5
 """Scale of the peaks before any is seen, in widths of the bounds."""
@@ -69,25 +73,28 @@ class TailFit(NamedTuple):
 class PeakCurve:
     """Number of alarms by threshold, made not to rise, above the level that is quiet."""
 
-    # Number of the lowest threshold that leaves QUIET_SHARE of the footage below it; COUNT: none.
+    # Number of the lowest threshold that QUIET_SHARE and CLOSING_SHARE allow; COUNT: none.
     first: int
     alarms: list[float]  # at each threshold: the most at it or at a higher one
 
     @classmethod
-    def of(cls, alarms: list[float], times_s: list[float], footage_s: float) -> PeakCurve:
+    def of(
+        cls, alarms: list[float], times_s: list[float], footage_s: float, hysteresis: float
+    ) -> PeakCurve:
         """Return the curve of these counts; each list has COUNT entries.
 
-        times_s: time at or above each threshold.
+        times_s: time at or above each threshold. hysteresis: of the policy.
         """
         most = 0.0
         falling = []
         for count in reversed(alarms):
             most = max(most, count)
             falling.append(most)
-        loud_s = (1 - QUIET_SHARE) * footage_s
+        quiet = first_above(times_s, (1 - QUIET_SHARE) * footage_s)
+        usual = first_above(times_s, (1 - CLOSING_SHARE) * footage_s)
         first = COUNT
-        while first > 0 and times_s[first - 1] <= loud_s:
-            first -= 1
+        if usual < COUNT:
+            first = max(quiet, bisect_left(THRESHOLDS, THRESHOLDS[usual] + hysteresis))
         return cls(first, falling[::-1])
 
     def fit(self) -> TailFit:
@@ -143,3 +150,14 @@ class PeakCurve:
                 share = (log(above) - log(allowed)) / (log(above) - log(count))
                 return OFFSETS[number - 1] + share * (OFFSETS[number] - OFFSETS[number - 1])
         return OFFSETS[self.first]
+
+
+def first_above(times_s: list[float], limit_s: float) -> int:
+    """Return the number of the lowest threshold that is reached for so long at most; COUNT: none.
+
+    times_s: time at or above each threshold, not rising.
+    """
+    first = COUNT
+    while first > 0 and times_s[first - 1] <= limit_s:
+        first -= 1
+    return first

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from lookout.models.scoring.alarm_budget import AlarmBudget
 from lookout.models.scoring.alert_policy import (
     AlertClosed,
     AlertOpened,
@@ -14,7 +15,7 @@ from lookout.models.scoring.alert_policy import (
     PolicyState,
 )
 from lookout.service.alerting.silence import IdleTime
-from lookout.service.core.camera import AlertSettings
+from lookout.service.core.camera import AlertSettings, Camera
 from lookout.service.core.messages import Alert, AlertEvent, FrameId, Score
 from lookout.service.core.settings import Settings
 from lookout.service.storage.redis import codec
@@ -27,7 +28,8 @@ def policy_of(own: AlertSettings, settings: Settings) -> AlertPolicy:
     threshold takes its place.
     """
     defaults = asdict(default_policy(settings))
-    policy = AlertPolicy(**(defaults | own.model_dump(exclude_none=True)))
+    given = own.model_dump(exclude_none=True, exclude={"alarm_budget"})
+    policy = AlertPolicy(**(defaults | given))
     if policy.low <= 0:
         policy = replace(policy, hysteresis=policy.threshold / 2)
     return policy
@@ -127,4 +129,55 @@ class FollowedCamera:
     policy: AlertPolicy
     alerts: CameraAlerts
     saved: FrameId | None  # the cursor in the store
+    budget: AlarmBudget | None = None  # whose threshold stands in for the policy's
+    scored_by: str = ""  # model and score behind the budget: it begins again with others
     idle: IdleTime = field(default_factory=IdleTime)
+
+    @property
+    def rule(self) -> AlertPolicy:
+        """The policy, with the threshold as it is now."""
+        if self.budget is None:
+            return self.policy
+        return self.budget.rule
+
+    def follow(self, camera: Camera, settings: Settings) -> None:
+        """Take over what the camera's settings ask for now."""
+        policy = policy_of(camera.alert, settings)
+        asked = camera.alert.alarm_budget
+        scored_by = f"{camera.model} {camera.score}"
+        if asked is None:
+            self.budget = None
+        elif (
+            self.budget is None
+            or scored_by != self.scored_by
+            or (asked.per_day, policy) != (self.budget.per_day, self.policy)
+        ):
+            state = self.budget_state()
+            self.budget = AlarmBudget(asked.per_day, policy)
+            self.scored_by = scored_by
+            self.load_budget(state)
+        self.policy = policy
+
+    def load_budget(self, state: Mapping[str, Any] | None) -> None:
+        """Continue the budget from its stored state, where that is of the same scores.
+
+        Raises ValueError, TypeError, KeyError or AttributeError where it was not written by
+        `budget_state`.
+        """
+        if self.budget is not None and state and state["scored_by"] == self.scored_by:
+            self.budget.load_state_dict(state["state"])
+
+    def budget_state(self) -> dict[str, Any] | None:
+        """Return the stored form of the budget; None without one."""
+        if self.budget is None:
+            return None
+        return {"scored_by": self.scored_by, "state": self.budget.state_dict()}
+
+    def step(self, score: Score) -> list[AlertEvent]:
+        """Take one score; return the alert events it causes."""
+        self.idle.restart()
+        self.alerts, events = self.alerts.step(self.rule, score)
+        if self.budget is not None:
+            opened = sum(event.event == "new" for event in events)
+            self.budget.update(score, self.alerts.state, opened)
+        return events

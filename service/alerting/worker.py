@@ -8,14 +8,18 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Any
 
-from lookout.models.scoring.alert_policy import AlertPolicy
 from lookout.service.alerting.alert_pictures import AlertPictures, about
-from lookout.service.alerting.camera_policy import CameraAlerts, FollowedCamera, policy_of
+from lookout.service.alerting.camera_policy import (
+    CameraAlerts,
+    FollowedCamera,
+    default_policy,
+)
 from lookout.service.alerting.deliveries import SINK_LEASES, Delivery
 from lookout.service.alerting.silence import ProducerReports
 from lookout.service.alerting.sinks import open_sinks
-from lookout.service.core.camera import AlertSettings, Camera
+from lookout.service.core.camera import Camera
 from lookout.service.core.errors import BrokenMessageError
 from lookout.service.core.messages import AlertEvent, FrameId, Score
 from lookout.service.core.settings import Settings
@@ -152,7 +156,7 @@ class AlertingWorker:
                 self.finish(camera, removed=camera not in cameras)
         for camera in self._leases.owned() - self.followed.keys():
             if camera in enabled:
-                self.take_over(camera, policy_of(enabled[camera].alert, self._settings))
+                self.take_over(camera, enabled[camera])
             else:
                 self._leases.release(camera)
         if surplus in self.followed:
@@ -165,14 +169,17 @@ class AlertingWorker:
             self._sweep_due = now + SWEEP_EVERY_S
             drop_expired(self._store, self._settings.data_dir, self._settings.alerts_kept_days)
         for camera, followed in list(self.followed.items()):
-            followed.policy = policy_of(cameras[camera].alert, self._settings)
+            followed.follow(cameras[camera], self._settings)
             self.save_cursor(camera)
         self.read_reports(enabled, now)
 
     # Ownership
 
-    def take_over(self, camera: str, policy: AlertPolicy) -> None:
-        """Begin a new epoch of ownership and continue from what the former owner saved."""
+    def take_over(self, camera: str, spec: Camera | None) -> None:
+        """Begin a new epoch of ownership and continue from what the former owner saved.
+
+        spec: None where the camera was removed.
+        """
         epoch = self._store.begin_alerting(camera)
         try:
             state = self._store.alerting_state(camera) or {}
@@ -181,9 +188,18 @@ class AlertingWorker:
         except (ValueError, TypeError, AttributeError, BrokenMessageError) as error:
             reason = f"its alerting state cannot be read, and starts empty: {error}"
             self._store.mark(camera, reason)
+            state = {}
             cursor = None
             alerts = CameraAlerts()
-        self.followed[camera] = FollowedCamera(epoch, policy, alerts, saved=cursor)
+        followed = FollowedCamera(epoch, default_policy(self._settings), alerts, saved=cursor)
+        if spec is not None:
+            followed.follow(spec, self._settings)
+        try:
+            followed.load_budget(state.get("budget"))
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            reason = f"its alarm budget's state cannot be read, and starts empty: {error}"
+            self._store.mark(camera, reason)
+        self.followed[camera] = followed
         self._follower.cursors[camera] = cursor
         self.close_orphans(camera)
 
@@ -253,8 +269,7 @@ class AlertingWorker:
             cursor = overview.cursor
             unread = camera in newest and (cursor is None or cursor < newest[camera])
             if (overview.open or unread) and self._leases.take(camera):
-                own = cameras[camera].alert if camera in cameras else AlertSettings()
-                self.take_over(camera, policy_of(own, self._settings))
+                self.take_over(camera, cameras.get(camera))
                 self.finish(camera, removed=camera in removed, unread=unread)
 
     # Cameras whose scores end
@@ -302,8 +317,7 @@ class AlertingWorker:
             followed = self.followed.get(camera)
             if followed is None:  # another worker owns it
                 return
-            followed.idle.restart()
-            followed.alerts, events = followed.alerts.step(followed.policy, score)
+            events = followed.step(score)
             opened = [event.alert for event in events if event.event == "new"]
             for alert in opened:  # first: a listener that hears of the alert finds the picture
                 self._pictures.keep(alert, score)
@@ -313,7 +327,7 @@ class AlertingWorker:
     def close_alert(self, camera: str) -> bool:
         """Close an open alert at the last score; return False where the camera was lost."""
         followed = self.followed[camera]
-        followed.alerts, events = followed.alerts.close(followed.policy)
+        followed.alerts, events = followed.alerts.close(followed.rule)
         return not events or self.save(camera, events)
 
     def save_cursor(self, camera: str) -> None:
@@ -330,10 +344,12 @@ class AlertingWorker:
         followed = self.followed[camera]
         if cursor is None:
             cursor = self._follower.cursors[camera]
-        state = {
+        state: dict[str, Any] = {
             "cursor": str(cursor) if cursor else None,
             "rule": followed.alerts.as_json(),
         }
+        if followed.budget is not None:
+            state["budget"] = followed.budget_state()
         if not self._store.save_alerting(camera, followed.epoch, state, events):
             self.lose(camera)
             return False

@@ -33,6 +33,9 @@ CHANGE_EXAMPLES: dict[str, Any] = {
     "pause": {"value": {"enabled": False}},
     "restart": {"value": {"enabled": True}},
     "alert earlier": {"value": {"alert": {"threshold": 0.4}}},
+    "one false alarm a day": {
+        "value": {"alert": {"threshold": None, "alarm_budget": {"per_day": 1}}}
+    },
 }
 
 
@@ -96,7 +99,7 @@ def list_cameras(
     cameras, unreadable = services.store.cameras_and_unreadable()
     names = [name for name in cameras if cursor is None or name > cursor]
     page = names[:limit]
-    views = camera_views(services.bus, [cameras[name] for name in page])
+    views = camera_views(services.bus, services.store, [cameras[name] for name in page])
     following = page[-1] if len(page) < len(names) else None
     answer = CameraList(items=list(views.values()), next=following, unreadable=unreadable)
     # FastAPI would make a dictionary of it first: half the time of a long list.
@@ -155,7 +158,7 @@ def remove_camera(camera: str, services: ServicesDep) -> None:
 
 
 def view_now(services: Services, camera: Camera) -> CameraView:
-    return camera_views(services.bus, [camera])[camera.id]
+    return camera_views(services.bus, services.store, [camera])[camera.id]
 
 
 @router.get("/{camera}/events", tags=["events"])

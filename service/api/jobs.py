@@ -109,7 +109,7 @@ def promote_job(job: str, services: ServicesDep) -> JobView:
 def roll_back_camera(camera: str, services: ServicesDep) -> CameraView:
     """Give the camera the model that it had before its last promotion."""
     changed = roll_back(services.bus, services.store, camera)
-    return camera_views(services.bus, [changed])[camera]
+    return camera_views(services.bus, services.store, [changed])[camera]
 
 
 def view(services: Services, job: LearningJob) -> JobView:

@@ -280,6 +280,10 @@ def report_families(reports: Mapping[str, InferenceReport]) -> Families:
 def alert_families(alerting: Mapping[str, AlertingOverview]) -> Families:
     yield by_camera(metrics.ALERTS, {name: at.opened for name, at in alerting.items()})
     yield by_camera(metrics.ALERTS_OPEN, {name: at.open for name, at in alerting.items()})
+    budgets = {name: at.budget for name, at in alerting.items() if at.budget is not None}
+    yield by_camera(metrics.BUDGET_THRESHOLD, {name: at.threshold for name, at in budgets.items()})
+    yield by_camera(metrics.BUDGET_EXPECTED, {name: at.expected for name, at in budgets.items()})
+    yield by_camera(metrics.BUDGET_SEEN, {name: at.seen for name, at in budgets.items()})
 
 
 def delivery_family(counters: Mapping[str, int]) -> str:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
 
 from lookout.models.input_spec import Memory
+from lookout.models.scoring.alarm_budget import BudgetReport
 from lookout.service.api.camera_status import Beats, status
 from lookout.service.core.camera import Camera, CameraSpec, camera_example
 from lookout.service.core.jobs import LearningJob
@@ -20,6 +21,8 @@ from lookout.service.core.stages import INFERENCE, INGEST
 from lookout.service.core.urls import mask
 from lookout.service.storage.bus.bus import Bus
 from lookout.service.storage.bus.reports import Overview
+from lookout.service.storage.redis.connect import UNAVAILABLE
+from lookout.service.storage.store.store import Store
 
 CAMERA_EXAMPLE: dict[str, JsonValue] = {
     **camera_example(),
@@ -46,6 +49,17 @@ CAMERA_EXAMPLE: dict[str, JsonValue] = {
     "tampered": False,
     "drift": 0.0004,
     "rollbacks": 0,
+    "budget": {
+        "per_day": 1.0,
+        "threshold": 0.71,
+        "footage_minutes": 17280.0,
+        "expected": 12.0,
+        "seen": 14,
+        "seen_per_day_low": 0.64,
+        "seen_per_day_high": 1.96,
+        "sentence": "12 days seen: 14 alarms where 12 were expected; 0.64 to 2 a day beside a "
+        "budget of 1",
+    },
     "workers": {"ingest": "edge-7-41-a1b2", "inference": "edge-7-44-c3d4"},
 }
 SCORE_EXAMPLE: dict[str, JsonValue] = {
@@ -100,6 +114,19 @@ class Progress(BaseModel):
     needed: int
 
 
+class BudgetView(BaseModel):
+    """An alarm budget beside what was seen since it was set."""
+
+    per_day: float
+    threshold: float = Field(description="now; it follows the camera's own scores")
+    footage_minutes: float = Field(description="with scores, and without an open alert")
+    expected: float = Field(description="alarms that the budget allows in this footage")
+    seen: int = Field(description="alerts opened")
+    seen_per_day_low: float = Field(description="95 % interval of the rate of alarms, if by chance")
+    seen_per_day_high: float | None
+    sentence: str = Field(description="the same for a person; says where it cannot be checked yet")
+
+
 class CameraView(CameraSpec):
     """A camera's fields, and what it is doing."""
 
@@ -138,6 +165,9 @@ class CameraView(CameraSpec):
         description="of the memory from the trained items: the largest 1 - cosine"
     )
     rollbacks: int = Field(description="how often a guarded memory went back to the trained one")
+    budget: BudgetView | None = Field(
+        description="of a camera with an alarm budget; null before its first score under it"
+    )
     workers: dict[str, str] = Field(description="who has the camera, by stage")
 
 
@@ -266,7 +296,9 @@ def masked(text: str) -> str:
     return mask(text)
 
 
-def camera_view(camera: Camera, seen: Overview, beats: Beats, now: float) -> CameraView:
+def camera_view(
+    camera: Camera, seen: Overview, budget: BudgetReport | None, beats: Beats, now: float
+) -> CameraView:
     at = status(camera, seen, beats, now)
     dropped = {
         name.removeprefix("dropped_"): n
@@ -298,16 +330,42 @@ def camera_view(camera: Camera, seen: Overview, beats: Beats, now: float) -> Cam
         tampered=at.tampered,
         drift=at.drift,
         rollbacks=at.rollbacks,
+        budget=BudgetView.model_validate(budget, from_attributes=True) if budget else None,
         workers=at.workers,
     )
 
 
-def camera_views(bus: Bus, cameras: Iterable[Camera]) -> dict[str, CameraView]:
-    """Return the views of cameras by id, as they are now."""
+def camera_views(bus: Bus, store: Store, cameras: Iterable[Camera]) -> dict[str, CameraView]:
+    """Return the views of cameras by id, as they are now; without budgets where the store is away.
+
+    Raises one of UNAVAILABLE where the bus is away.
+    """
     records = {camera.id: camera for camera in cameras}
     overviews = bus.overview(records)
     beats = Beats(ingest=bus.has_workers(INGEST.name), inference=bus.has_workers(INFERENCE.name))
+    budgets = budget_reports(store, records)
     now = time.time()
     return {
-        name: camera_view(camera, overviews[name], beats, now) for name, camera in records.items()
+        name: camera_view(camera, overviews[name], budgets.get(name), beats, now)
+        for name, camera in records.items()
+    }
+
+
+def budget_reports(store: Store, cameras: Mapping[str, Camera]) -> dict[str, BudgetReport]:
+    """Return the report of each camera with an alarm budget that alerting has taken up."""
+    asked = {
+        name: camera.alert.alarm_budget.per_day
+        for name, camera in cameras.items()
+        if camera.alert.alarm_budget is not None
+    }
+    if not asked:
+        return {}
+    try:
+        overviews = store.alerting_overview(asked)
+    except UNAVAILABLE:
+        return {}
+    return {
+        name: at.budget
+        for name, at in overviews.items()
+        if at.budget is not None and at.budget.per_day == asked[name]
     }

@@ -50,6 +50,23 @@ STRICT = ConfigDict(
 )
 
 
+MAX_ALARMS_PER_DAY = 86_400
+
+
+class BudgetSettings(BaseModel):
+    """The false alarms that are tolerable, in place of a threshold."""
+
+    model_config = STRICT
+
+    per_day: float = Field(
+        gt=0,
+        le=MAX_ALARMS_PER_DAY,
+        title="Alarms a day",
+        description="of footage, above 0 and up to 86,400; 24 is one an hour",
+        examples=[1.0],
+    )
+
+
 class AlertSettings(BaseModel):
     """A camera's own alert policy; None takes the default from the settings (`alert_*`)."""
 
@@ -76,6 +93,22 @@ class AlertSettings(BaseModel):
         description="time below before it closes",
         examples=[2.0],
     )
+    alarm_budget: BudgetSettings | None = Field(
+        default=None,
+        title="Alarm budget",
+        description="false alarms that are tolerable, in place of the threshold, which then "
+        "follows the camera's own scores",
+        examples=[{"per_day": 1.0}],
+    )
+
+    @model_validator(mode="after")
+    def check_budget(self) -> Self:
+        """Raise ValueError where both a threshold and a budget are given."""
+        if self.threshold is not None and self.alarm_budget is not None:
+            raise ValueError(
+                "alarm_budget stands in place of threshold: give one, and null for the other"
+            )
+        return self
 
     @model_validator(mode="after")
     def check_hysteresis(self) -> Self:
@@ -177,8 +210,9 @@ class CameraSpec(BaseModel):
     alert: AlertSettings = Field(
         default=AlertSettings(),
         title="Alerts",
-        description="this camera's own alert policy: `threshold`, `hysteresis`, `min_duration_s`, "
-        "`clear_after_s`; each unset one is the setting `LOOKOUT_ALERT_*`",
+        description="this camera's own alert policy: `threshold` or "
+        "[`alarm_budget`](#alarm-budget), `hysteresis`, `min_duration_s`, `clear_after_s`; each "
+        "unset one is the setting `LOOKOUT_ALERT_*`",
         examples=[{"threshold": 0.6, "min_duration_s": 1.0}],
     )
 

@@ -219,6 +219,21 @@ ALERTS = Metric(
     "lookout_alerts_total", "counter", "Alerts opened since the camera was first watched.", CAMERA
 )
 ALERTS_OPEN = Metric("lookout_alerts_open", "gauge", "Alerts that are open.", CAMERA)
+BUDGET_THRESHOLD = Metric(
+    "lookout_alarm_budget_threshold",
+    "gauge",
+    "Threshold that an alarm budget sets, in (0, 1).",
+    CAMERA,
+)
+BUDGET_EXPECTED = Metric(
+    "lookout_alarm_budget_expected",
+    "gauge",
+    "Alarms that the budget allows in the footage since it was set.",
+    CAMERA,
+)
+BUDGET_SEEN = Metric(
+    "lookout_alarm_budget_seen", "gauge", "Alerts opened since the alarm budget was set.", CAMERA
+)
 BROKEN = Metric(
     "lookout_messages_broken_total",
     "counter",
@@ -277,6 +292,9 @@ ALL: Mapping[str, tuple[Metric, ...]] = {
         ROLLBACKS,
         ALERTS,
         ALERTS_OPEN,
+        BUDGET_THRESHOLD,
+        BUDGET_EXPECTED,
+        BUDGET_SEEN,
         BROKEN,
         BUS_RESTART,
     ),

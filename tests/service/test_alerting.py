@@ -9,13 +9,16 @@ from functools import partial
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 
+from lookout.models.scoring.alarm_budget import HIGHEST, AlarmBudget, BudgetReport
 from lookout.service.alerting import worker
 from lookout.service.alerting.alert_pictures import AlertPictures
+from lookout.service.alerting.camera_policy import CameraAlerts, policy_of
 from lookout.service.alerting.worker import AlertingWorker
-from lookout.service.core.camera import AlertSettings
-from lookout.service.core.messages import Alert, AlertEvent, FrameId
+from lookout.service.core.camera import AlertSettings, BudgetSettings
+from lookout.service.core.messages import Alert, AlertEvent, FrameId, Score
 from lookout.service.core.settings import Settings
 from lookout.service.ownership.assignment import Assignment
 from lookout.service.ownership.leases import open_leases
@@ -277,6 +280,97 @@ def test_a_restart_leaves_the_alert_that_is_remembered_open(
         ("gate:1000-5", None),
         ("gate:900-1", 900.2),
     ]
+
+
+BUDGET = AlertSettings(alarm_budget=BudgetSettings(per_day=86_400))
+
+
+def passers_by(count: int) -> list[Score]:
+    """Return scores at 2 a second, of a scene where now and then something passes."""
+    rng = np.random.default_rng(3)
+    values = 0.25 + 0.03 * rng.normal(size=count)
+    for first in range(200, count, 150):
+        values[first : first + 5] += rng.exponential(0.2)
+    return [
+        score("gate", seq, float(min(value, 0.99)), at=1000 + seq / 2)
+        for seq, value in enumerate(values)
+    ]
+
+
+def undisturbed(scores: list[Score], settings: Settings) -> tuple[list[str], BudgetReport]:
+    """Return the ids of the alerts that a budget alone opens on these scores, and its report."""
+    budget = AlarmBudget(86_400, policy_of(BUDGET, settings))
+    state = CameraAlerts()
+    ids = []
+    for one in scores:
+        state, events = state.step(budget.rule, one)
+        opened = [event.alert.id for event in events if event.event == "new"]
+        ids += opened
+        budget.update(one, state.state, len(opened))
+    return ids, budget.report()
+
+
+def test_a_budget_survives_a_kill_at_any_score(
+    settings: Settings, bus: Bus, store: Store, alerting: AlertingWorker
+) -> None:
+    gate = store.camera("gate")
+    store.replace_camera(gate.model_copy(update={"alert": BUDGET}), gate)
+    scores = passers_by(1200)
+    ids, report = undisturbed(scores, settings)
+    assert len(ids) >= 3
+    for first in range(0, len(scores), 175):
+        add_scores(bus, [(one, heat("gate", one.seq)) for one in scores[first:][:175]])
+        successor(settings, bus, store).turn(0.0)
+        worker = successor(settings, bus, store)
+        worker.turn(0.0)
+        worker.end()
+    assert [alert.id for alert in reversed(alerts(store))] == ids
+    assert store.alerting_overview(["gate"])["gate"].budget == report
+    assert report.footage_minutes == pytest.approx(10, abs=0.5)
+
+
+def test_a_budget_whose_state_cannot_be_read_starts_again_and_says_so(
+    settings: Settings, bus: Bus, store: Store, alerting: AlertingWorker
+) -> None:
+    gate = store.camera("gate")
+    store.replace_camera(gate.model_copy(update={"alert": BUDGET}), gate)
+    show(bus, "gate", 0)
+    alerting.step()
+    alerting.end()
+    state = store.alerting_state("gate")
+    assert state is not None
+    for broken in (5, {}, {"scored_by": "square paper", "state": {"rule": 5}}):
+        store.save_alerting("gate", NEWEST, state | {"budget": broken}, [])
+        successor(settings, bus, store).step()
+        assert store.alerting_overview(["gate"])["gate"].budget is None
+    show(bus, "gate", 1)
+    later = successor(settings, bus, store)
+    later.step()
+    later.end()
+    budget = store.alerting_overview(["gate"])["gate"].budget
+    assert budget is not None
+    assert "cannot be checked yet" in budget.sentence
+
+
+def test_a_budget_follows_its_camera(
+    settings: Settings, bus: Bus, store: Store, alerting: AlertingWorker
+) -> None:
+    """Another budget keeps what was learned; another model starts again; none is forgotten."""
+    gate = store.camera("gate")
+    changed = gate.model_copy(update={"alert": BUDGET})
+    store.replace_camera(changed, gate)
+    add_scores(bus, [(one, heat("gate", one.seq)) for one in passers_by(400)])
+    alerting.turn(1.0)
+    followed = alerting.followed["gate"]
+    learned = followed.rule.threshold
+    assert learned < 0.9
+    alert = AlertSettings(alarm_budget=BudgetSettings(per_day=1))
+    followed.follow(changed.model_copy(update={"alert": alert}), settings)
+    assert learned < followed.rule.threshold < HIGHEST
+    followed.follow(changed.model_copy(update={"alert": alert, "model": "other"}), settings)
+    assert followed.rule.threshold == HIGHEST
+    followed.follow(gate, settings)
+    assert (followed.budget, followed.rule.threshold) == (None, settings.alert_threshold)
 
 
 def test_without_its_frame_or_heatmap_an_alert_opens_all_the_same(

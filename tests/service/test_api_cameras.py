@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from lookout.models.input_spec import InputSpec
+from lookout.models.scoring.alarm_budget import HIGHEST, AlarmBudget
+from lookout.models.scoring.alert_policy import AlertPolicy
 from lookout.service.api.cameras import change_camera
 from lookout.service.api.dependencies import Services
 from lookout.service.api.live.broadcaster import Broadcaster
@@ -61,6 +63,36 @@ def test_a_camera_is_added_with_what_was_left_out_filled_in(api: Api, store: Sto
         "next": None,
         "unreadable": {},
     }
+
+
+def test_a_budget_is_shown_beside_what_was_seen(api: Api, store: Store) -> None:
+    asked = {"threshold": None, "alarm_budget": {"per_day": 24}}
+    added = api.post("/cameras", {"id": "gate", "url": RTSP, "alert": {"threshold": 0.6}})
+    assert (added.status_code, added.json()["budget"]) == (201, None)
+    for refused in ({"alarm_budget": {"per_day": 24}}, {"alarm_budget": {"per_day": 0}}):
+        is_problem(api.patch("/cameras/gate", {"alert": refused}), 422)
+    changed = api.patch("/cameras/gate", {"alert": asked})
+    assert (changed.status_code, changed.json()["budget"]) == (200, None)
+    budget = AlarmBudget(24, AlertPolicy())
+    state = {"cursor": "1000-5", "budget": {"scored_by": "", "state": budget.state_dict()}}
+    store.save_alerting("gate", 0, state, [])
+    for shown in (api.get("/cameras/gate").json(), api.get("/cameras").json()["items"][0]):
+        assert shown["budget"] == {
+            "per_day": 24.0,
+            "threshold": HIGHEST,
+            "footage_minutes": 0.0,
+            "expected": 0.0,
+            "seen": 0,
+            "seen_per_day_low": 0.0,
+            "seen_per_day_high": None,
+            "sentence": "0 seconds seen: a budget of 24 a day cannot be checked yet",
+        }
+    lines = api.http.get("/metrics").text.splitlines()
+    assert 'lookout_alarm_budget_seen{camera="gate"} 0.0' in lines
+    assert 'lookout_alarm_budget_expected{camera="gate"} 0.0' in lines
+    fewer = api.patch("/cameras/gate", {"alert": {"alarm_budget": {"per_day": 1}}})
+    assert fewer.status_code == 200, fewer.text
+    assert api.get("/cameras/gate").json()["budget"] is None  # alerting has not taken it up
 
 
 def test_a_new_camera_keeps_as_many_frames_as_its_model_was_trained_on(

@@ -73,7 +73,7 @@ def test_round_trips_do_not_grow_with_the_cameras(
     services: Services, bus: Bus, store: Store, urls: Urls, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reads: dict[str, Callable[[], object]] = {
-        "cameras": lambda: camera_views(bus, store.cameras().values()),
+        "cameras": lambda: camera_views(bus, store, store.cameras().values()),
         "metrics": StateCollector(services).text,
         "ingest reports": lambda: bus.report_ingests(
             dict.fromkeys(store.cameras(), IngestReport("online", 1.0))

@@ -15,7 +15,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 
 from lookout.models.vision.overlay import jpeg
-from lookout.service.core.camera import AlertSettings, CameraSpec
+from lookout.service.core.camera import AlertSettings, BudgetSettings, CameraSpec
 from lookout.service.core.messages import (
     Alert,
     AlertEvent,
@@ -281,7 +281,8 @@ def test_the_form_offers_every_field_of_a_camera(page: Chrome, store: Store) -> 
         str(control.get_attribute("name"))
         for control in page.find_elements(By.CSS_SELECTOR, "#add-fields :is(input, select)")
     }
-    alert = {f"alert.{name}" for name in AlertSettings.model_fields}
+    alert = {f"alert.{name}" for name in AlertSettings.model_fields if name != "alarm_budget"}
+    alert |= {f"alert.alarm_budget.{name}" for name in BudgetSettings.model_fields}
     assert names == set(CameraSpec.model_fields) - {"alert"} | alert
     labels = texts(page, "#add-fields :is(label, legend)")
     for field in (*CameraSpec.model_fields.values(), *AlertSettings.model_fields.values()):
@@ -292,7 +293,8 @@ def test_the_form_offers_every_field_of_a_camera(page: Chrome, store: Store) -> 
         ("url", "rtsp://h/"),
         ("id", "yard"),
         ("fps", "12.5"),
-        ("alert.threshold", "0.7"),
+        ("alert.hysteresis", "0.2"),
+        ("alert.alarm_budget.per_day", "2.5"),
     ):
         one(page, f"[name='{name}']").send_keys(entered)
     one(page, "[name=memory] [value=guarded]").click()
@@ -301,7 +303,8 @@ def test_the_form_offers_every_field_of_a_camera(page: Chrome, store: Store) -> 
     wait_until(lambda: "yard" in store.cameras(), "the camera")
     made = store.camera("yard")
     assert (made.fps, made.memory, made.enabled) == (12.5, "guarded", False)
-    assert made.alert == AlertSettings(threshold=0.7)
+    budget = BudgetSettings(per_day=2.5)
+    assert made.alert == AlertSettings(hysteresis=0.2, alarm_budget=budget)
     assert complaints(page) == []
 
 

@@ -80,7 +80,8 @@ def test_a_story_that_is_told_again_is_not_doubled(store: Store) -> None:
     assert log_of(store) == STORY
     assert store.alert("gate", NEW.alert.id) == END.alert
     assert store.open_alerts("gate") == []
-    opened_once, nothing = AlertingOverview(0, 1, FrameId(1000, 5)), AlertingOverview(0, 0, None)
+    opened_once = AlertingOverview(0, 1, FrameId(1000, 5), None)
+    nothing = AlertingOverview(0, 0, None, None)
     assert store.alerting_overview(["gate", "yard"]) == {"gate": opened_once, "yard": nothing}
 
 

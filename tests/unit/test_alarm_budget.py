@@ -150,7 +150,7 @@ def test_the_fit_finds_the_tail_of_many_peaks(shape: float) -> None:
         excess = 0.4 * (-np.log(uniform) if shape == 0 else (uniform**-shape - 1) / shape)
         peaks = 1 + excess
         alarms = [float((peaks >= offset).sum()) for offset in OFFSETS]
-        curve = PeakCurve.of(alarms, [0.0] * COUNT, DAY_S)
+        curve = PeakCurve.of(alarms, [0.0] * COUNT, DAY_S, 0.0)
         for expected in (400.0, 100.0, 20.0, 2.0):
             exceeded = (peaks >= curve.offset_for(expected)).sum()
             assert 0.6 * expected - 2 <= exceeded <= 1.5 * expected + 2
@@ -168,7 +168,7 @@ def test_a_larger_budget_never_has_a_higher_threshold(
 ) -> None:
     alarms = counts + [0.0] * (COUNT - len(counts))
     times_s = [100.0] * first + [0.0] * (COUNT - first)
-    curve = PeakCurve.of(alarms, times_s, 100.0)
+    curve = PeakCurve.of(alarms, times_s, 100.0, 0.1)
     offsets = [curve.offset_for(allowed) for allowed in sorted(ask)]
     assert offsets == sorted(offsets, reverse=True)
     assert all(offset >= [*OFFSETS, np.inf][curve.first] for offset in offsets)
@@ -244,6 +244,16 @@ def test_equal_values_never_alarm(value: float) -> None:
         scores = [ClipValue(number / FPS, value) for number in range(HOUR)]
         assert camera.watch(scores) == []
         assert camera.budget.rule.threshold > value
+
+
+def test_an_alert_under_the_largest_budget_closes() -> None:
+    camera = Camera(86_400)
+    events = camera.watch(footage(13, HOUR))
+    opened = sum(isinstance(event, AlertOpened) for event in events)
+    closed = sum(isinstance(event, AlertClosed) for event in events)
+    assert opened > 5
+    assert closed >= opened - 1
+    assert camera.budget.report().footage_minutes > 50
 
 
 def test_the_largest_budget_leaves_most_of_the_footage_without_alarm() -> None:

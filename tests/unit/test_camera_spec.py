@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from lookout.service.api.views import CameraView
 from lookout.service.core.camera import (
     AlertSettings,
+    BudgetSettings,
     Camera,
     CameraChange,
     CameraSpec,
@@ -93,9 +94,26 @@ def test_udp_is_for_plain_rtsp_alone() -> None:
         camera().changed(CameraChange.model_validate({"url": "/x.mp4", "transport": "udp"}))
 
 
+def test_a_budget_stands_in_place_of_a_threshold() -> None:
+    for per_day in (0, -1, 1e9, float("nan"), "1", True):
+        with pytest.raises(ValidationError):
+            AlertSettings.model_validate({"alarm_budget": {"per_day": per_day}})
+    budget = {"alarm_budget": {"per_day": 1}}
+    with pytest.raises(ValidationError, match="give one, and null for the other"):
+        AlertSettings.model_validate({"threshold": 0.5} | budget)
+    before = camera(alert=AlertSettings(threshold=0.7, hysteresis=0.2))
+    with pytest.raises(ValidationError, match="give one, and null for the other"):
+        before.changed(CameraChange.model_validate({"alert": budget}))
+    asked = CameraChange.model_validate({"alert": {"threshold": None} | budget})
+    after = before.changed(asked)
+    assert after.alert == AlertSettings(hysteresis=0.2, alarm_budget=BudgetSettings(per_day=1))
+    assert after.revision == before.revision
+
+
 def test_a_record_is_read_as_it_was_written() -> None:
-    written = camera(fps=12.5, alert=AlertSettings(clear_after_s=5))
-    assert codec.read_camera(written.model_dump_json()) == written
+    for alert in ({"clear_after_s": 5}, {"alarm_budget": {"per_day": 1.5}}):
+        written = camera(fps=12.5, alert=AlertSettings.model_validate(alert))
+        assert codec.read_camera(written.model_dump_json()) == written
 
 
 def test_records_of_other_versions_are_read() -> None:

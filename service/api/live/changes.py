@@ -34,7 +34,7 @@ SCORES_EVERY_S = 0.015
 LOGS_EVERY_S = 0.1
 LOG_ENTRIES = 100  # of a camera, read at once
 KEEP_REMOVED_S = 30.0  # a removed camera's last alert closes after it is gone
-VOLATILE = {"frames", "scores", "dropped", "measured_fps", "frame_age_s"}
+VOLATILE = {"frames", "scores", "dropped", "measured_fps", "frame_age_s", "budget"}
 """Fields of a camera's view that change with each frame: no message is sent for them."""
 
 EventName = Literal["new", "update", "end"]
@@ -95,6 +95,7 @@ class CameraChanges:
     def __init__(self, bus: Bus, store: Store) -> None:
         self.known: Mapping[str, Camera] | None = None  # replaced as a whole: other threads read it
         self._bus = bus
+        self._store = store
         self._watcher = CameraWatcher(store)
         self._views: dict[str, CameraView] = {}
         self._stable: dict[str, dict[str, object]] = {}  # of the views, by camera
@@ -109,7 +110,7 @@ class CameraChanges:
             return
         try:
             # A new camera is published before its first score.
-            self._compare(camera_views(self._bus, cameras.values()), publisher)
+            self._compare(camera_views(self._bus, self._store, cameras.values()), publisher)
         finally:
             self.known = cameras  # without the bus as well: alerts are still followed
 

@@ -44,7 +44,8 @@ function newFields(schema, schemas, prefix) {
 /** Return the schema of a property's value: behind a reference, and without null. */
 function valueSchema(property, schemas) {
   if (property.$ref) return schemas[property.$ref.split("/").pop()];
-  return (property.anyOf || []).find((choice) => choice.type !== "null") || {};
+  const choice = (property.anyOf || []).find(({ type }) => type !== "null") || {};
+  return choice.$ref ? valueSchema(choice, schemas) : choice;
 }
 
 async function newField(name, schema, schemas, required) {
@@ -54,7 +55,8 @@ async function newField(name, schema, schemas, required) {
     const group = document.createElement("fieldset");
     const legend = document.createElement("legend");
     legend.textContent = schema.title;
-    group.append(legend, help, ...(await newFields(schema, schemas, `${name}.`)));
+    const fields = required ? schema : { ...schema, required: [] }; // a group may be left out
+    group.append(legend, help, ...(await newFields(fields, schemas, `${name}.`)));
     return group;
   }
   const control = await newControl(schema);
@@ -102,9 +104,10 @@ function entered() {
   for (const control of $("#add-fields").querySelectorAll("input, select")) {
     const value = valueOf(control);
     if (value === "" && !control.required) continue;
-    const [name, nested] = control.name.split(".");
-    if (nested) body[name] = { ...body[name], [nested]: value };
-    else body[name] = value;
+    const groups = control.name.split(".");
+    const name = groups.pop();
+    const group = groups.reduce((outer, inner) => (outer[inner] ??= {}), body);
+    group[name] = value;
   }
   return body;
 }

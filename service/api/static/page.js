@@ -35,7 +35,7 @@ const resized = new ResizeObserver((entries) => {
 
 function putCamera(camera) {
   const card = cards.get(camera.id) || addCard(camera);
-  card.threshold = camera.alert.threshold ?? threshold;
+  card.threshold = camera.budget?.threshold ?? camera.alert.threshold ?? threshold;
   card.update(camera);
 }
 

@@ -241,15 +241,19 @@ Returns 0 where the id is taken, -1 where there are that many.
 """
 
 REPLACE_CAMERA = """
+local function same(found, value)
+    if found == nil then found = cjson.null end
+    if type(found) ~= 'table' or type(value) ~= 'table' then return found == value end
+    for name, part in pairs(value) do
+        if not same(found[name], part) then return false end
+    end
+    return true
+end
 local now = redis.call('HGET', KEYS[1], ARGV[1])
 if not now then return 0 end
 local stored, expected = cjson.decode(now), cjson.decode(ARGV[4])
 if stored['revision'] ~= tonumber(ARGV[3]) then return 0 end
-for name, value in pairs(expected) do
-    local found = (stored['alert'] or {})[name]
-    if found == nil then found = cjson.null end
-    if found ~= value then return 0 end
-end
+if not same(stored['alert'] or {}, expected) then return 0 end
 redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
 return 1
 """

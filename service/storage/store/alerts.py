@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import redis
 
+from lookout.models.scoring.alarm_budget import BudgetReport
 from lookout.service.core.errors import BrokenMessageError, NotFoundError
 from lookout.service.core.messages import Alert, AlertEvent, FrameId
 from lookout.service.storage.redis import codec, keys, scripts
@@ -29,6 +30,7 @@ class AlertingOverview:
     open: int
     opened: int  # ever
     cursor: FrameId | None  # the last score that it has handled and saved
+    budget: BudgetReport | None  # of a camera with an alarm budget, at that score
 
 
 class Alerts(SettingAside):
@@ -219,10 +221,14 @@ class Alerts(SettingAside):
         pipe = self._redis.pipeline(transaction=False)
         for camera in names:
             pipe.scard(keys.open_alerts(camera))
-        return {
-            camera: AlertingOverview(opened, codec.count(next(texts)), alerting_cursor(next(texts)))
-            for camera, opened in zip(names, pipe.execute(), strict=True)
-        }
+        overviews = {}
+        for camera, opened in zip(names, pipe.execute(), strict=True):
+            ever = codec.count(next(texts))
+            state = next(texts)
+            overviews[camera] = AlertingOverview(
+                opened, ever, alerting_cursor(state), budget_report(state)
+            )
+        return overviews
 
     def alerted_cameras(self) -> list[str]:
         """Return every camera that has alerts or had any, removed ones too."""
@@ -250,6 +256,16 @@ def alerting_cursor(state: bytes | None) -> FrameId | None:
         cursor = codec.load(dict, state)["cursor"] if state else None
         return FrameId.parse(cursor) if cursor else None
     except (BrokenMessageError, ValueError, KeyError, TypeError):
+        return None
+
+
+def budget_report(state: bytes | None) -> BudgetReport | None:
+    """Return the alarm budget in an alerting state; None where it has none that can be read."""
+    if state is None or b'"budget"' not in state:  # most cameras have none: parse nothing
+        return None
+    try:
+        return BudgetReport.of_state(codec.load(dict, state)["budget"]["state"])
+    except (BrokenMessageError, ValueError, KeyError, TypeError, OverflowError):
         return None
 
 
