@@ -19,7 +19,7 @@ from lookout.models.errors import DataError
 from lookout.models.evaluation import calibrate, evaluate
 from lookout.models.media.atomic_file import write_text
 from lookout.models.media.preprocess import Preprocess
-from lookout.models.registry import sized
+from lookout.models.registry import changed, sized
 from lookout.models.scorer import Scorer
 from lookout.models.training.options import TrainOptions
 from lookout.models.training.run import train_to_files
@@ -38,7 +38,8 @@ from lookout.service.cli.options import (
     provenance,
     save,
 )
-from lookout.service.cli.train import ProgressBar, end_of_stopped
+from lookout.service.cli.train import ProgressBar, end_of_stopped, parse_changes
+from lookout.service.cli.train_options import SetOption
 from lookout.service.core.lifecycle import stop_on_signals
 
 PROGRAM = "python -m contrib"
@@ -75,6 +76,7 @@ def recipe(
         int | None, typer.Option(help="channels of the first stage  [default: as published]", min=1)
     ] = None,
     size: Annotated[int, typer.Option(help="side of the square input, px", min=8)] = 256,
+    values: SetOption = None,
     held_out: Annotated[
         float,
         typer.Option(
@@ -97,7 +99,9 @@ def recipe(
     """
     evaluate.require_clips(data)  # what the training is for must not fail after it
     chosen_device = choose_device(device)
-    config = sized(model, width=width, height_px=size, width_px=size)
+    config = changed(
+        sized(model, width=width, height_px=size, width_px=size), parse_changes(values or [])
+    )
     if learning_rate is None:
         learning_rate = timed.learning_rate(batch)
     if compiled is None:

@@ -17,6 +17,7 @@ from lookout.models.arrays import Pixels
 from lookout.models.base import Output, measure
 from lookout.models.checkpoint.file import Checkpoint
 from lookout.models.device import Precision, autocast
+from lookout.models.folding import folded
 from lookout.models.input_spec import InputSpec
 from lookout.models.memory_update import Rules, UpdateRule
 from lookout.models.scoring.camera_state import StepOutput
@@ -68,6 +69,8 @@ class Followed(NamedTuple):
 class Scorer:
     """A checkpoint on a device, in a precision, with a gate. Keeps no state between steps.
 
+    `network` is the checkpoint's model as it runs: on the device, its batch norms folded.
+
     In bf16 the convolutions run under autocast, and what is read of the memory; queries, the
     memory's update, distances and errors stay float32.
     """
@@ -87,9 +90,9 @@ class Scorer:
             torch.backends.cudnn.allow_tf32 = (
                 False  # its default: 10 bits of mantissa, far from the authors' numbers
             )
-        self._model = checkpoint.model.to(self.device)
+        self.network = folded(checkpoint.model).to(self.device)
         # torch's stubs lack this overload.
-        self._model.to(memory_format=self._model.layout)  # type: ignore[call-overload]
+        self.network.to(memory_format=self.network.layout)  # type: ignore[call-overload]
         self._items = checkpoint.items.to(self.device)
 
     @property
@@ -143,7 +146,7 @@ class Scorer:
     ) -> Scored:
         """Score clips that `normalise` gave; the rest as in `step`."""
         with autocast(self.device, self.precision):
-            output = measure(self._model, clips, items)
+            output = measure(self.network, clips, items)
         psnr_error = output.map  # (B, C, H, W)
         if weights is not None:
             weighted, mean_weight = weigh(output.map, weights)

@@ -48,7 +48,6 @@ def calibrate(
         np.concatenate([clip.gate_error for clip in scored]),
         np.concatenate([clip.local_db for clip in scored]),
     )
-    checkpoint.model.cpu()
     note: dict[str, object] = {"clips": len(clips), "frames": bounds.frames, "precision": precision}
     if reading.sample_fps is not None:
         note["sample_fps"] = reading.sample_fps

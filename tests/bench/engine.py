@@ -58,7 +58,7 @@ def _line(name: str, scorer: Scorer, batch: int, repeats: int) -> str:
     @torch.inference_mode()
     def forward() -> float:
         with torch.autocast(scorer.device.type, torch.bfloat16, enabled=scorer.precision == "bf16"):
-            return float(scorer.checkpoint.model(past, items).frame[0, 0, 0, 0])
+            return float(scorer.network(past, items).frame[0, 0, 0, 0])
 
     def step() -> list[float]:
         numbers: list[float] = scorer.step(clips, items).psnr_db.tolist()

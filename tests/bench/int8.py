@@ -44,6 +44,10 @@ class Compiled(nn.Module):
         super().__init__()
         self.request, self.several = compiled.create_infer_request(), several
 
+    def __deepcopy__(self, _: Any) -> Compiled:
+        """Return itself: a `Scorer` copies its network, and OpenVINO's cannot be copied."""
+        return self
+
     def forward(self, *inputs: Any) -> Any:
         answers = self.request.infer(
             [tensor.float().contiguous().numpy() for tensor in _flat(inputs)]

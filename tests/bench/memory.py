@@ -65,7 +65,7 @@ def look(scorer: Scorer, clip: Pixels) -> Use:
     for last in range(length - 1, len(clip)):
         frames = scorer.normalise([clip[last - length + 1 : last + 1]])
         with torch.autocast("cpu", torch.bfloat16, enabled=scorer.precision == "bf16"):
-            q = measure(scorer.checkpoint.model, frames, items).queries
+            q = measure(scorer.network, frames, items).queries
         assert q is not None, f"{scorer.checkpoint.name} has no memory that adapts"
         two.append(attend(q, items).over_items.topk(2, dim=2).indices[0])  # (K, 2)
         with torch.autocast("cpu", torch.bfloat16):

@@ -216,7 +216,7 @@ def test_the_heatmap_and_psnr_are_those_of_the_scored_frame(name: str) -> None:
     scored = scorer.step_normalised(prepared, scorer.fresh_items()[None])
     channels = 1 if spec.gray else 3
     frame = prepared[:, channels * spec.scored : channels * (spec.scored + 1)]
-    measured = measure(scorer.checkpoint.model, prepared, scorer.fresh_items()[None])
+    measured = measure(scorer.network, prepared, scorer.fresh_items()[None])
     assert (measured.queries is not None) == (spec.memory == "adapts")
     assert ("distance" in measured.parts) == spec.distance
     assert measured.map.shape == frame.shape

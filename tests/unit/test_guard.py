@@ -152,7 +152,7 @@ def test_without_rules_every_camera_is_as_published() -> None:
         scorer.step(clips, items),
         scorer.step(clips, items, [UpdateRule.paper(1e9)] * 2),
     ):
-        q = scorer.checkpoint.model(scorer.normalise(clips)[:, :-3], items).queries
+        q = scorer.network(scorer.normalise(clips)[:, :-3], items).queries
         assert torch.equal(found.items, memory.update(q, items))
         assert torch.equal(found.drift, guard.drift(found.items, items[0]))
 

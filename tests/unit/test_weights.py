@@ -90,7 +90,7 @@ def test_weights_decide_whether_the_memory_learns() -> None:
     clip = rng.integers(0, 256, (scorer.t_length, 32, 32, 3), dtype=np.uint8)
     items = scorer.fresh_items()[None]
     best = torch.zeros(32, 32)
-    errors = scorer.checkpoint.model.measure(scorer.normalise([clip]), items).map  # type: ignore[call-arg]
+    errors = scorer.network.measure(scorer.normalise([clip]), items).map  # type: ignore[call-arg]
     row, column = divmod(int(errors[0].mean(dim=0).argmin()), 32)
     best[row, column] = 1
     gate = scorer.step([clip], items).gate_error.item() / 2
