@@ -21,11 +21,17 @@ from lookout.models.data.labels import FrameLabels, read_labels
 from lookout.models.data.masks import read_masks
 from lookout.models.errors import DataError
 from lookout.models.evaluation.copy_last import copy_scores
-from lookout.models.evaluation.events import ClipSeries, event_metrics
+from lookout.models.evaluation.events import (
+    ClipSeries,
+    EventMetrics,
+    alarm_spans,
+    event_metrics,
+)
 from lookout.models.evaluation.frames import FrameMetrics, frame_metrics
 from lookout.models.media.preprocess import Preprocess
 from lookout.models.motion import MotionFeatures, PlacesConfig
 from lookout.models.places import PlaceMemory
+from lookout.models.scoring.alarm_budget import AlarmBudget
 from lookout.models.scoring.alert_policy import AlertPolicy
 from lookout.models.scoring.calibration import normal_range, scale, squash
 from lookout.models.scoring.places import PlaceScore
@@ -48,6 +54,7 @@ class SceneScore:
     frames: FrameMetrics
     events: int | None  # None: the clips do not say their frame rate
     recall_percent: float | None  # of events, with at most the asked false alarms an hour
+    budgeted: EventMetrics | None = None  # under a budget; None: not asked for, or no events
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +78,11 @@ class SceneResult:
             "score_cpu_ms_a_frame": self.score_cpu_ms,
             "scores": {
                 name: score.frames.as_json()
-                | {"events": score.events, "recall_percent": score.recall_percent}
+                | {
+                    "events": score.events,
+                    "recall_percent": score.recall_percent,
+                    "budgeted": score.budgeted.as_json() if score.budgeted else None,
+                }
                 for name, score in self.scores.items()
             },
         }
@@ -121,13 +132,16 @@ def run_scene(
     *,
     normal_minutes: float | None = None,
     false_alarms_per_hour: float = 1.0,
+    alarms_per_day: float | None = None,
     fps: float | None = None,
     on_frame: Callable[[], None] = lambda: None,
 ) -> SceneResult:
     """Learn and score one scene: a folder of train/, test/ and labels.
 
     policy: of the alarms; its threshold is replaced. normal_minutes: of footage to learn; None: all
-    there is. fps: frame rate of clips that do not say theirs. on_frame: called for each frame.
+    there is. alarms_per_day: budget that is tried as well, on the footage behind the bounds and
+    then on the test clips. fps: frame rate of clips that do not say theirs. on_frame: called for
+    each frame.
     Raises DataError where labels or normal clips are missing, VideoError for an unreadable clip.
     """
     config = PlacesConfig()
@@ -172,9 +186,15 @@ def run_scene(
         events = None
         recall = None
         watched = series(values_of, labels, rates, low, high)
+        budgeted = None
         if watched:
             events, recall = recall_at(watched, policy, false_alarms_per_hour)
-        measured[name] = SceneScore(frame_metrics(labels, values_of), events, recall)
+        if watched and alarms_per_day is not None and rate is not None:
+            budget = AlarmBudget(alarms_per_day, policy)
+            behind = as_values(usual[learned_frames // 2 :], low, high)
+            alarm_spans(behind, rate, policy, budget, session=-1)
+            budgeted = event_metrics(watched, policy, budget)
+        measured[name] = SceneScore(frame_metrics(labels, values_of), events, recall, budgeted)
     return SceneResult(
         name=data.name,
         normal_minutes=learned_frames / rate / 60 if rate else None,
@@ -212,9 +232,13 @@ def series(
         rate = rates[name]
         if rate is None:
             return {}
-        values = [squash(scale(number - low, high - low)) for number in numbers.tolist()]
-        found[name] = ClipSeries(0, 0, rate, np.array(values), labels[name])
+        found[name] = ClipSeries(0, 0, rate, as_values(numbers, low, high), labels[name])
     return found
+
+
+def as_values(scores: Floats, low: float, high: float) -> Floats:
+    """Return scores (N,) as live values by the bounds of normal footage; nan stays nan."""
+    return np.array([squash(scale(number - low, high - low)) for number in scores.tolist()])
 
 
 def recall_at(

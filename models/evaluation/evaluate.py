@@ -35,6 +35,7 @@ from lookout.models.evaluation.copy_last import copy_last_metrics
 from lookout.models.evaluation.events import (
     ClipSeries,
     EventMetrics,
+    alarm_spans,
     at_thresholds,
     event_metrics,
 )
@@ -42,6 +43,7 @@ from lookout.models.evaluation.frames import FrameMetrics, frame_metrics
 from lookout.models.evaluation.regions import Pictured, RegionMetrics, region_metrics
 from lookout.models.memory_update import UpdateRule
 from lookout.models.scorer import Scorer
+from lookout.models.scoring.alarm_budget import AlarmBudget
 from lookout.models.scoring.alert_policy import AlertPolicy
 from lookout.models.scoring.metrics import value_fused, value_minmax, value_none
 from lookout.models.scoring.normalizer import (
@@ -170,6 +172,7 @@ def evaluate(
     learn_frames: int = LEARN_FRAMES,
     scheme: Scheme = "paper",
     alarm: AlertPolicy | None = None,
+    alarms_per_day: float | None = None,
     keep_heat: bool = False,
     fps: float | None = None,
     regions: bool = True,
@@ -183,6 +186,7 @@ def evaluate(
     learn_frames: number of scored frames that set the bounds where the checkpoint has none.
     scheme: source of the live values that alarms are raised on; the others are computed too.
     alarm: policy of the alarms; None: no event metrics.
+    alarms_per_day: budget that sets the policy's threshold, clip after clip, the normal ones first.
     keep_heat: keep the heatmaps, 8 KB a frame; they are kept anyway where there are masks.
     fps: frame rate of clips that do not say theirs; None: no event metrics with such clips.
     regions: compute region metrics where there are masks: a minute or two more.
@@ -207,6 +211,7 @@ def evaluate(
         "local": Normalizer(local_bounds, learn_frames, "local", fusion_weight),
     }
     places = None
+    learned: list[ClipScores] = []
     if scheme in PLACE_SCHEMES:
         frames_seen = sum(
             count_frames(path, frames_expected(path)) - scorer.t_length + 1 for path in normal
@@ -216,17 +221,19 @@ def evaluate(
         places = PlaceState(to_learn - to_learn // 2)
         for one in PLACE_SCHEMES:
             normalizers[one] = Normalizer(None, to_learn // 2, one, settled_frames=settled_frames)
-        learned = score_clips(
-            scorer,
-            list(normal),
-            carry_memory=carry_memory,
-            rule=rule,
-            normalizer=normalizers[scheme],
-            places=places,
-            on_frame=on_frame,
+        learned = list(
+            score_clips(
+                scorer,
+                list(normal),
+                carry_memory=carry_memory,
+                rule=rule,
+                normalizer=normalizers[scheme],
+                places=places,
+                on_frame=on_frame,
+            )
         )
         for other in set(PLACE_SCHEMES) - {scheme}:
-            live_values(list(learned), normalizers[other])
+            live_values(learned, normalizers[other])
     clips = list(
         score_clips(
             scorer,
@@ -257,7 +264,14 @@ def evaluate(
         ahead = scorer.input_spec.frames - 1 - scorer.input_spec.scored
         watched = clip_series(clips, values, scheme, labels, rates, ahead)
     if watched and alarm:
-        events = event_metrics(watched, alarm)
+        budget = None
+        if alarms_per_day is not None:
+            budget = AlarmBudget(alarms_per_day, alarm)
+            for session, clip in enumerate(learned, 1):
+                rate = clip_info(normal[session - 1]).fps or fps
+                if rate is not None:
+                    alarm_spans(clip.value, rate, alarm, budget, -session)
+        events = event_metrics(watched, alarm, budget)
     if masks and regions:
         region_result = region_metrics(pictured(clips, masks))
     return Evaluation(

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from lookout.models.arrays import Floats
 from lookout.models.data.labels import FrameLabels
+from lookout.models.scoring.alarm_budget import AlarmBudget, BudgetReport
 from lookout.models.scoring.alert_policy import AlertClosed, AlertOpened, AlertPolicy, PolicyEvent
 
 EARLY_S = 1.0
@@ -69,6 +70,7 @@ class EventMetrics:
     alarms: list[Alarm]
     normal_hours: float  # footage with a value and without anomaly
     normal_in_alarm_percent: float | None  # share of it within an alarm; None where there is none
+    budget: BudgetReport | None = None  # that set the threshold, which `policy` has as it was last
 
     @property
     def recall_percent(self) -> float | None:
@@ -110,6 +112,7 @@ class EventMetrics:
             mean_s = float(np.mean(delays_s))
         return {
             "rule": rule,
+            "budget": asdict(self.budget) if self.budget else None,
             "events": len(self.events),
             "recall_percent": self.recall_percent,
             "delay_median_s": median_s,
@@ -140,14 +143,19 @@ class ClipSeries:
         return np.asarray(np.isfinite(self.values) & (self.labels == 0))
 
 
-def event_metrics(clips: Mapping[str, ClipSeries], policy: AlertPolicy) -> EventMetrics:
-    """Run the policy over each clip and compare its alarms with the labelled events."""
+def event_metrics(
+    clips: Mapping[str, ClipSeries], policy: AlertPolicy, budget: AlarmBudget | None = None
+) -> EventMetrics:
+    """Run the policy over each clip and compare its alarms with the labelled events.
+
+    budget: sets the threshold in place of the policy's, and follows the clips one after the other.
+    """
     alarms: list[Alarm] = []
     events: list[AnomalyEvent] = []
     normal_s = 0.0
     in_alarm_s = 0.0
-    for name, clip in clips.items():
-        raised = alarms_of(name, clip, policy)
+    for session, (name, clip) in enumerate(clips.items()):
+        raised = alarms_of(name, clip, policy, budget, session)
         within = np.zeros(len(clip.values), np.bool_)
         for alarm in raised:
             within[alarm.since - clip.first : alarm.last - clip.first + 1] = True
@@ -158,7 +166,11 @@ def event_metrics(clips: Mapping[str, ClipSeries], policy: AlertPolicy) -> Event
     share = None
     if normal_s:
         share = 100 * in_alarm_s / normal_s
-    return EventMetrics(policy, events, alarms, normal_s / 3600, share)
+    report = None
+    if budget is not None:
+        policy = budget.rule
+        report = budget.report()
+    return EventMetrics(policy, events, alarms, normal_s / 3600, share, report)
 
 
 def at_thresholds(
@@ -180,16 +192,26 @@ def at_thresholds(
     return rows
 
 
-def alarm_spans(values: Floats, fps: float, policy: AlertPolicy) -> list[tuple[int, int, int]]:
+def alarm_spans(
+    values: Floats,
+    fps: float,
+    policy: AlertPolicy,
+    budget: AlarmBudget | None = None,
+    session: int = 0,
+) -> list[tuple[int, int, int]]:
     """Return (since, opened, last) of each alarm, as in `Alarm` but counted from the first value.
 
-    values: (N,) in [0, 1], nan without a value.
+    values: (N,) in [0, 1], nan without a value. budget: as for `event_metrics`. session: another
+        number for each clip that a budget follows.
     """
     state = policy.initial()
     events: list[PolicyEvent] = []
     for frame, value in enumerate(values.tolist()):
-        known = None if np.isnan(value) else value
-        state, more = policy.step(state, ClipValue(frame / fps, known))
+        score = ClipValue(frame / fps, None if np.isnan(value) else value, session)
+        if budget is None:
+            state, more = policy.step(state, score)
+        else:
+            state, more = budget.step(state, score)
         events += more
     _, at_end = policy.close(state)
     spans: list[tuple[int, int, int]] = []
@@ -207,11 +229,17 @@ def alarm_spans(values: Floats, fps: float, policy: AlertPolicy) -> list[tuple[i
     return spans
 
 
-def alarms_of(name: str, clip: ClipSeries, policy: AlertPolicy) -> list[Alarm]:
-    """Return the alarms of a clip in order, and which of them are false."""
+def alarms_of(
+    name: str,
+    clip: ClipSeries,
+    policy: AlertPolicy,
+    budget: AlarmBudget | None = None,
+    session: int = 0,
+) -> list[Alarm]:
+    """Return the alarms of a clip in order, and which of them are false; as `alarm_spans`."""
     early = int(EARLY_S * clip.fps)
     alarms = []
-    for since, opened, last in alarm_spans(clip.values, clip.fps, policy):
+    for since, opened, last in alarm_spans(clip.values, clip.fps, policy, budget, session):
         false = not clip.labels[since : min(last, since + early) + 1].any()
         frames = (clip.first + since, clip.first + opened, clip.first + last)
         alarms.append(Alarm(name, *frames, false))

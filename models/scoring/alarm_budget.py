@@ -18,7 +18,13 @@ from typing import Any
 
 from lookout.models.scoring.alarm_counts import AlarmCounts
 from lookout.models.scoring.alarm_tail import PeakCurve
-from lookout.models.scoring.alert_policy import AlertPolicy, PolicyState, TimedValue
+from lookout.models.scoring.alert_policy import (
+    AlertOpened,
+    AlertPolicy,
+    PolicyEvent,
+    PolicyState,
+    TimedValue,
+)
 from lookout.models.scoring.calibration import squash
 
 DAY_S = 86_400.0
@@ -119,6 +125,12 @@ class AlarmBudget:
     def rule(self) -> AlertPolicy:
         """The policy, with the threshold as it is now."""
         return self._rule
+
+    def step(self, state: PolicyState, score: TimedValue) -> tuple[PolicyState, list[PolicyEvent]]:
+        """Take one score as the policy does, with the threshold as it is now, and learn from it."""
+        state, events = self._rule.step(state, score)
+        self.update(score, state, sum(isinstance(event, AlertOpened) for event in events))
+        return state, events
 
     def update(self, score: TimedValue, state: PolicyState, opened: int) -> None:
         """Learn from a score that the policy has taken.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lookout.service.cli.options import FpsOption, finite, frames_bar, provenance
+from lookout.service.cli.options import BudgetOption, FpsOption, finite, frames_bar, provenance
 from lookout.service.core.settings import load_settings
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ def benchmark(
     scenes: ScenesArgument,
     minutes: NormalMinutes = None,
     false_alarms: AlarmsOption = 1.0,
+    alarm_budget: BudgetOption = None,
     fps: FpsOption = None,
     json_out: NumbersOption = None,
 ) -> None:
@@ -73,6 +74,7 @@ def benchmark(
                 policy,
                 normal_minutes=minutes,
                 false_alarms_per_hour=false_alarms,
+                alarms_per_day=alarm_budget.per_day if alarm_budget else None,
                 fps=fps,
                 on_frame=on_frame,
             )
@@ -89,7 +91,7 @@ def benchmark(
 def as_lines(result: SceneResult, false_alarms: float) -> str:
     """Return the lines that the user reads about one scene."""
     from lookout.models.evaluation.benchmark import SCORES  # noqa: PLC0415
-    from lookout.models.evaluation.report.tables import frame_words, percent  # noqa: PLC0415
+    from lookout.models.evaluation.report.tables import event_words, frame_words, percent  # noqa: PLC0415
 
     footage = f"{result.normal_frames} frames"
     if result.normal_minutes is not None:
@@ -106,4 +108,6 @@ def as_lines(result: SceneResult, false_alarms: float) -> str:
                 f"at {false_alarms:g} false an hour"
             )
         lines.append(line)
+        if score.budgeted is not None:
+            lines += [f"    {words}" for words in event_words(score.budgeted).splitlines()]
     return "\n".join(lines)

@@ -12,6 +12,7 @@ import typer
 
 from lookout.models.errors import DataError
 from lookout.service.cli.options import (
+    BudgetOption,
     CheckpointFile,
     Data,
     Device,
@@ -103,6 +104,7 @@ def evaluate(
     score: ScoreOption = "paper",
     normal: NormalOption = None,
     threshold: ThresholdOption = None,
+    alarm_budget: BudgetOption = None,
     json_out: JsonOption = None,
     scores: ScoresOption = None,
     plots: PlotsOption = None,
@@ -122,6 +124,8 @@ def evaluate(
 
     files = EvaluationFiles(json_out, scores, plots, report)
     files.check()
+    if threshold is not None and alarm_budget is not None:
+        raise DataError("--alarm-budget stands in place of --threshold: give one of them")
     settings = load_settings(alert_threshold=threshold)
     where = choose_device(device)
     chosen = choose_precision(precision, where)
@@ -151,6 +155,7 @@ def evaluate(
                 settings.alert_min_duration_s,
                 settings.alert_clear_after_s,
             ),
+            alarms_per_day=alarm_budget.per_day if alarm_budget else None,
             keep_heat=report is not None,
             fps=fps,
             normal=normal_clips,

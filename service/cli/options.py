@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
+from pydantic import ValidationError
 
 from lookout import __version__
 from lookout.models.errors import DataError
 from lookout.service.cli.status_lines import StatusLines, share_done
+from lookout.service.core.camera import BudgetSettings
 
 if TYPE_CHECKING:
     from lookout.models.checkpoint.file import Checkpoint
@@ -25,6 +27,15 @@ def finite(number: float | None) -> float | None:
     if number is not None and not math.isfinite(number):
         raise typer.BadParameter(f"{number} is no number to work with")
     return number
+
+
+def parse_budget(text: str) -> BudgetSettings:
+    """Return an alarm budget, in the form that a camera takes. Raises BadParameter."""
+    try:
+        return BudgetSettings.model_validate_json(text)
+    except ValidationError as error:
+        reasons = "; ".join(part["msg"] for part in error.errors())
+        raise typer.BadParameter(f'{reasons}; such as {{"per_day": 1}}') from error
 
 
 def checkpoint_path(out: Path) -> Path:
@@ -62,6 +73,14 @@ FpsOption = Annotated[
         min=0.01,
         max=1000,
         callback=finite,
+    ),
+]
+BudgetOption = Annotated[
+    BudgetSettings | None,
+    typer.Option(
+        parser=parse_budget,
+        metavar='{"per_day": N}',
+        help="false alarms a day that set the threshold, as a camera's alarm_budget does",
     ),
 ]
 Seed = Annotated[int, typer.Option(help="of what is drawn by chance", min=0, max=2**32 - 1)]

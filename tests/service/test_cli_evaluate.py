@@ -84,6 +84,22 @@ def test_evaluate_tells_macro_auc_ap_events_and_false_alarms(data: Path, tmp_pat
     assert summary["region_metrics"] is None
 
 
+def test_a_budget_stands_in_place_of_a_threshold(data: Path, tmp_path: Path) -> None:
+    checkpoint = write_tiny(tmp_path)
+    asked = ("--alarm-budget", '{"per_day": 24}')
+    summary, _ = evaluated(checkpoint, data, tmp_path, *asked)
+    events = summary["event_metrics"]
+    assert events["budget"]["per_day"] == 24
+    assert "a budget of 24 a day cannot be checked yet" in events["budget"]["sentence"]
+    assert events["rule"]["threshold"] == events["budget"]["threshold"]
+    command = ("evaluate", "--checkpoint", checkpoint, "--data", data)
+    said = lookout(*command, *asked, "--threshold", 0.3, expect=1)
+    assert "give one of them" in said.one_line()
+    for text, reason in (('{"per_day": 0}', "greater than 0"), ("1 a day", "such as")):
+        said = lookout(*command, "--alarm-budget", text, expect=2)
+        assert reason in " ".join(said.err.split())
+
+
 def test_what_is_lost_by_not_looking_ahead_is_one_number_a_way(data: Path, tmp_path: Path) -> None:
     calibrated, out = tmp_path / "local.safetensors", tmp_path / "out.json"
     lookout(

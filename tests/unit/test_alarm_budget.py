@@ -60,9 +60,7 @@ class Camera:
         found: list[PolicyEvent] = []
         for score in scores:
             self.thresholds.append(self.budget.rule.threshold)
-            self.state, events = self.budget.rule.step(self.state, score)
-            opened = sum(isinstance(event, AlertOpened) for event in events)
-            self.budget.update(score, self.state, opened)
+            self.state, events = self.budget.step(self.state, score)
             found += events
         return found
 

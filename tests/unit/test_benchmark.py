@@ -62,6 +62,16 @@ def test_minutes_of_footage_bound_what_is_learned(scene: Path) -> None:
     assert result.normal_frames == 120
 
 
+def test_a_budget_follows_the_normal_footage_and_then_the_clips(scene: Path) -> None:
+    result = run_scene(scene, AlertPolicy(), normal_minutes=0.1, alarms_per_day=24)
+    for score in result.scores.values():
+        assert score.budgeted is not None
+        assert score.budgeted.budget is not None
+        assert score.budgeted.budget.per_day == 24
+        assert score.budgeted.policy.threshold == score.budgeted.budget.threshold
+        assert score.budgeted.budget.footage_minutes > 0
+
+
 def test_the_recall_is_that_of_a_threshold_with_few_enough_false_alarms() -> None:
     numbers = np.full(3000, 0.0)
     numbers[100:200] = 5.0  # a false alarm
@@ -96,7 +106,16 @@ def test_a_scene_without_labels_or_normal_clips_is_refused_in_one_line(
 
 def test_the_command_prints_each_scene_and_writes_every_number(scene: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.json"
-    said = lookout("benchmark", scene, "--minutes", 0.1, "--json", out)
+    said = lookout(
+        "benchmark",
+        scene,
+        "--minutes",
+        0.1,
+        "--json",
+        out,
+        "--alarm-budget",
+        '{"per_day": 1}',
+    )
     for words in ("0.1 minutes of normal footage", *SCORES.values(), "false an hour"):
         assert words in said.out
     written = json.loads(out.read_text())

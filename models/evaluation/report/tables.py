@@ -97,7 +97,12 @@ def event_words(found: EventMetrics) -> str:
     if found.normal_hours:
         hourly, share = found.false_alarms_per_hour, percent(found.normal_in_alarm_percent)
         often = f"{hourly:.1f} an hour of normal footage, {share} of it within an alarm"
-    return f"alarms at {found.policy.threshold:g}: {noticed}; {found.false_alarms} false ({often})"
+    line = (
+        f"alarms at {found.policy.threshold:.4g}: {noticed}; {found.false_alarms} false ({often})"
+    )
+    if found.budget is not None:
+        line += f"\nalarm budget: {found.budget.sentence}"
+    return line
 
 
 def percent(number: float | None) -> str:
