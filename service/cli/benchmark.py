@@ -91,7 +91,11 @@ def benchmark(
 def as_lines(result: SceneResult, false_alarms: float) -> str:
     """Return the lines that the user reads about one scene."""
     from lookout.models.evaluation.benchmark import SCORES  # noqa: PLC0415
-    from lookout.models.evaluation.report.tables import event_words, frame_words, percent  # noqa: PLC0415
+    from lookout.models.evaluation.report.tables import (  # noqa: PLC0415
+        event_words,
+        frame_words,
+        percent,
+    )
 
     footage = f"{result.normal_frames} frames"
     if result.normal_minutes is not None:
