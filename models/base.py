@@ -58,6 +58,12 @@ class Output:
     map: Tensor  # (B, C, H, W): squared error of the scored frame, peak 1
     parts: Mapping[str, Tensor]  # name → (B,): further numbers, higher is more abnormal
     queries: Tensor | None = None  # (B, K, D), unit length; from a `MemoryModel` alone
+    heat: Tensor | None = None  # (B, 1, H, W) in [0, 1]: the model's own anomaly map
+
+    @property
+    def shown(self) -> Tensor:
+        """The squares behind the heatmap, (B, C or 1, H, W): of the model's own map, or `map`."""
+        return self.map if self.heat is None else self.heat.square()
 
     @property
     def distance(self) -> Tensor:

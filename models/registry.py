@@ -19,6 +19,7 @@ from lookout.models.copy_last import CopyLast, CopyLastConfig
 from lookout.models.errors import CheckpointError
 from lookout.models.memae import MemAE, MemAEConfig
 from lookout.models.mnad import MnadConfig, MnadPred, MnadRecon, MnadReconConfig
+from lookout.models.riad import RIAD, RIADConfig
 from lookout.models.std import STD, STDConfig
 
 
@@ -36,6 +37,7 @@ MODELS: dict[str, ModelEntry] = {
     "std": ModelEntry(STDConfig, STD),
     "ae": ModelEntry(AutoencoderConfig, Autoencoder),
     "vae": ModelEntry(VariationalConfig, VariationalAutoencoder),
+    "riad": ModelEntry(RIADConfig, RIAD),
     "places": ModelEntry(CopyLastConfig, CopyLast),
 }
 

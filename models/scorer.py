@@ -148,7 +148,9 @@ class Scorer:
         with autocast(self.device, self.precision):
             output = measure(self.network, clips, items)
         psnr_error = output.map  # (B, C, H, W)
+        shown = output.shown  # (B, C or 1, H, W)
         if weights is not None:
+            shown, _ = weigh(shown, weights)
             weighted, mean_weight = weigh(output.map, weights)
             output = replace(output, map=weighted)
             psnr_error = weighted / mean_weight
@@ -160,7 +162,7 @@ class Scorer:
             memory_updated=followed.updated,
             items=followed.items,
             drift=followed.drift,
-            heat=heatmap(output.map),
+            heat=heatmap(shown),
         )
 
     def _follow(self, output: Output, items: Tensor, rules: Sequence[UpdateRule]) -> Followed:
