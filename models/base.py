@@ -19,7 +19,7 @@ for all models; so are zones, whose weights per pixel enter in `Scorer.step`.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
@@ -59,6 +59,7 @@ class Output:
     parts: Mapping[str, Tensor]  # name → (B,): further numbers, higher is more abnormal
     queries: Tensor | None = None  # (B, K, D), unit length; from a `MemoryModel` alone
     heat: Tensor | None = None  # (B, 1, H, W) in [0, 1]: the model's own anomaly map
+    turns: int = 1  # frames that a score is the mean of; more from a `RotatingModel` alone
 
     @property
     def shown(self) -> Tensor:
@@ -143,6 +144,20 @@ class Model(Network):
         """Return the loss of a batch, in train mode and under the caller's autocast."""
 
 
+class RotatingModel(Model):
+    """A model whose score is the mean of several parts, of which the live form takes one a frame.
+
+    `measure` takes all parts and is exact. The part of a frame follows from its number, so that a
+    restart changes none, and a score is the mean over the newest score of each part.
+    """
+
+    turns: ClassVar[int]  # number of parts
+
+    @abstractmethod
+    def measure_turn(self, clips: Tensor, parts: Tensor) -> Output:
+        """Measure each clip by one part alone; parts: (B,) int64 in [0, turns)."""
+
+
 class MemoryModel(Network):
     """A network that scores clips with the help of a memory, which follows what each camera shows.
 
@@ -173,8 +188,16 @@ def initial_items(model: AnyModel) -> Tensor:
     return torch.empty(0, 0)
 
 
-def measure(model: AnyModel, clips: Tensor, items: Tensor) -> Output:
-    """Measure clips with either kind of model; items (B, M, D), or (B, 0, 0) without a memory."""
+def measure(
+    model: AnyModel, clips: Tensor, items: Tensor, numbers: Sequence[int] | None = None
+) -> Output:
+    """Measure clips with any kind of model; items (B, M, D), or (B, 0, 0) without a memory.
+
+    numbers: those of the scored frames, for the live form of a `RotatingModel`; None: exact.
+    """
     if isinstance(model, MemoryModel):
         return model.measure(clips, items)
+    if isinstance(model, RotatingModel) and numbers is not None:
+        parts = torch.tensor([number % model.turns for number in numbers], device=clips.device)
+        return model.measure_turn(clips, parts)
     return model.measure(clips)

@@ -24,7 +24,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812  torch's own convention
 from torch import Tensor, nn
 
-from lookout.models.base import Config, Model, Output, TrainingBatch, TrainingStep
+from lookout.models.base import Config, Output, RotatingModel, TrainingBatch, TrainingStep
 from lookout.models.device import in_float32
 from lookout.models.input_spec import InputSpec
 from lookout.models.scoring.metrics import squared_error
@@ -68,8 +68,10 @@ class RIADConfig(Config):
         return InputSpec(frames=1, scored=0)
 
 
-class RIAD(Model):
-    """A U-Net, the masks, and the map."""
+class RIAD(RotatingModel):
+    """A U-Net, the masks, and the map. In the live form the k take turns."""
+
+    turns = len(KS)
 
     removed_in: Tensor  # (4, 1, H, W) uint8: for each k, the set that a pixel's cell is in
 
@@ -124,6 +126,13 @@ class RIAD(Model):
         """The heat is G, the mean of the maps of all k; the map is the mean of their errors."""
         maps, errors = zip(*self.parts(clips), strict=True)
         return output(sum_of(maps) / len(KS), sum_of(errors) / len(KS))
+
+    def measure_turn(self, clips: Tensor, parts: Tensor) -> Output:
+        """Measure each clip by one k, in one pass for all of them: KS[parts[i]] for clip i."""
+        x_hat = self.inpaint(clips, self.removed_in[parts])
+        with in_float32(clips):
+            anomaly = anomaly_map(clips, x_hat.float())  # (B, 1, H, W)
+            return output(anomaly, squared_error(x_hat, clips), turns=self.turns)
 
     def parts(self, clips: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield G_k, (B, 1, H, W), and the squared error of x̂_k, (B, 3, H, W), for each k."""
@@ -215,6 +224,6 @@ def anomaly_map(x: Tensor, x_hat: Tensor) -> Tensor:
     return mean_filtered(1 - msgms(x, x_hat), MEAN_FILTER_PX)
 
 
-def output(anomaly: Tensor, error: Tensor) -> Output:
+def output(anomaly: Tensor, error: Tensor, turns: int = 1) -> Output:
     """Return what is measured of a map G, (B, 1, H, W), and a squared error, (B, 3, H, W)."""
-    return Output(error, {"distance": anomaly.amax(dim=(1, 2, 3))}, heat=anomaly)
+    return Output(error, {"distance": anomaly.amax(dim=(1, 2, 3))}, heat=anomaly, turns=turns)

@@ -38,6 +38,7 @@ class Scored:
     )
     drift: Tensor  # (B,) float32, of those items from the trained ones: the largest 1 - cosine
     heat: Tensor  # (B, 64, 64) float32 in [0, 1]
+    turns: int = 1  # frames that a score is the mean of, as in `Output`
 
     def samples(self) -> list[StepOutput]:
         """Return each sample's output, moved to the host in two transfers."""
@@ -50,7 +51,16 @@ class Scored:
         )
         cells = as_levels(self.heat)
         return [
-            StepOutput(psnr_db, distance, gate_error, bool(updated), drift, self.items[i], cells[i])
+            StepOutput(
+                psnr_db,
+                distance,
+                gate_error,
+                bool(updated),
+                drift,
+                self.items[i],
+                cells[i],
+                self.turns,
+            )
             for i, (psnr_db, distance, gate_error, updated, drift) in enumerate(
                 torch.stack(columns, dim=1).tolist()
             )
@@ -116,6 +126,7 @@ class Scorer:
         items: Tensor,
         rules: Sequence[UpdateRule] | None = None,
         weights: Tensor | None = None,
+        numbers: Sequence[int] | None = None,
     ) -> Scored:
         """Score one frame of each clip, the one that `input_spec` names.
 
@@ -123,8 +134,9 @@ class Scorer:
         items: (B, M, D) float32, each sample's own memory.
         rules: how each sample's memory is updated; None: all as published, with the gate γ.
         weights: of each pixel, see `weigh`; None: all count alike.
+        numbers: of the scored frames, for a model's live form; None: exact, see `measure`.
         """
-        return self.step_normalised(self.normalise(clips), items, rules, weights)
+        return self.step_normalised(self.normalise(clips), items, rules, weights, numbers)
 
     def normalise(self, clips: Sequence[Pixels] | Tensor) -> Tensor:
         """Return clips as the weights expect them: (B, C T, H, W) float32.
@@ -143,10 +155,11 @@ class Scorer:
         items: Tensor,
         rules: Sequence[UpdateRule] | None = None,
         weights: Tensor | None = None,
+        numbers: Sequence[int] | None = None,
     ) -> Scored:
         """Score clips that `normalise` gave; the rest as in `step`."""
         with autocast(self.device, self.precision):
-            output = measure(self.network, clips, items)
+            output = measure(self.network, clips, items, numbers)
         psnr_error = output.map  # (B, C, H, W)
         shown = output.shown  # (B, C or 1, H, W)
         if weights is not None:
@@ -163,6 +176,7 @@ class Scorer:
             items=followed.items,
             drift=followed.drift,
             heat=heatmap(shown),
+            turns=output.turns,
         )
 
     def _follow(self, output: Output, items: Tensor, rules: Sequence[UpdateRule]) -> Followed:

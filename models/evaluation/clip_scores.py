@@ -52,17 +52,20 @@ class ClipScorer:
         rule: UpdateRule | None = None,
         normalizer: Normalizer | None = None,
         places: PlaceState | None = None,
+        exact: bool = False,
     ) -> None:
         """rule: of the memory's update; None: as published.
 
         normalizer: source of the values; None: one that learns from the first frames.
         places: memory of places; None: not measured. Both are used by all clips, even where the
             memory starts again for each.
+        exact: all parts of a score in each frame, where a camera has them in turns.
         """
         self._scorer = scorer
         self._rule = rule or UpdateRule.paper(scorer.gamma)
         self._normalizer = normalizer or Normalizer()
         self._places = places
+        self._exact = exact
         self._clip_numbers = count()
         self.reset_memory()
 
@@ -96,13 +99,17 @@ class ClipScorer:
         heat: list[npt.NDArray[np.uint16]] = []
         for start in range(len(clip) - scorer.t_length + 1):
             window = clip[start : start + scorer.t_length]
-            step = scorer.step([window], self._state.items[None], [self._state.rule])
+            frame_id = (session, start + first)
+            numbers = None if self._exact else [start + first]
+            step = scorer.step(
+                [window], self._state.items[None], [self._state.rule], numbers=numbers
+            )
             (output,) = step.samples()
             motion = None
             if self._places is not None:
                 pair = window[first - 1 : first + 1]
-                motion = self._places.features((session, start), pair[0], pair[1])
-            score = self._state.update(output, (session, start), motion)
+                motion = self._places.features(frame_id, pair[0], pair[1])
+            score = self._state.update(output, frame_id, motion)
             if not (isfinite(score.psnr_db) and isfinite(score.distance)):
                 raise CheckpointError(
                     f"clip {name}, frame {start + first}: the model gives no finite score "
@@ -137,16 +144,17 @@ def score_clips(
     rule: UpdateRule | None = None,
     normalizer: Normalizer | None = None,
     places: PlaceState | None = None,
+    exact: bool = False,
     keep_heat: bool = False,
     on_frame: Callable[[], None] = lambda: None,
 ) -> Iterator[ClipScores]:
     """Score clip after clip; the memory is carried on, as the authors do, or starts again for each.
 
-    rule, normalizer, places: see `ClipScorer`. keep_heat: keep the heatmaps too, 8 KB a frame.
+    rule, normalizer, places, exact: see `ClipScorer`. keep_heat: keep the heatmaps, 8 KB a frame.
     Raises VideoError for an unreadable clip, DataError for one shorter than T frames,
     CheckpointError where a score is not finite.
     """
-    clip_scorer = ClipScorer(scorer, rule=rule, normalizer=normalizer, places=places)
+    clip_scorer = ClipScorer(scorer, rule=rule, normalizer=normalizer, places=places, exact=exact)
     for path in paths:
         if not carry_memory:
             clip_scorer.reset_memory()

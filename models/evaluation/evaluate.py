@@ -175,6 +175,7 @@ def evaluate(
     alarms_per_day: float | None = None,
     keep_heat: bool = False,
     fps: float | None = None,
+    exact: bool = False,
     regions: bool = True,
     normal: Sequence[Path] = (),
     on_frame: Callable[[], None] = lambda: None,
@@ -189,6 +190,8 @@ def evaluate(
     alarms_per_day: budget that sets the policy's threshold, clip after clip, the normal ones first.
     keep_heat: keep the heatmaps, 8 KB a frame; they are kept anyway where there are masks.
     fps: frame rate of clips that do not say theirs; None: no event metrics with such clips.
+    exact: take all parts of a score in each frame, where a camera has them in turns. The bounds of
+        a calibration are those of turns, so they are learned instead.
     regions: compute region metrics where there are masks: a minute or two more.
     normal: clips of normal footage that a scheme with a memory of places learns from first, as a
         camera would: one half fills the memory, the other sets the bounds; none: the first
@@ -202,7 +205,7 @@ def evaluate(
     masks = read_masks(data, paths)
     truths = read_labels(data, paths, masks)
     rates = {path.stem: clip_info(path).fps or fps for path in paths}
-    bounds = scorer.checkpoint.calibration
+    bounds = None if exact else scorer.checkpoint.calibration
     local_bounds = None
     if bounds is not None and bounds.local_db is not None:
         local_bounds = bounds
@@ -229,6 +232,7 @@ def evaluate(
                 rule=rule,
                 normalizer=normalizers[scheme],
                 places=places,
+                exact=exact,
                 on_frame=on_frame,
             )
         )
@@ -242,6 +246,7 @@ def evaluate(
             rule=rule,
             normalizer=normalizers[scheme],
             places=places,
+            exact=exact,
             keep_heat=keep_heat or (regions and masks is not None),
             on_frame=on_frame,
         )

@@ -20,6 +20,7 @@ from lookout.models.motion import Features
 from lookout.models.scoring.local import LocalScore
 from lookout.models.scoring.normalizer import Normalizer, RawScores
 from lookout.models.scoring.place_state import PlaceState
+from lookout.models.scoring.rotation import Rotation
 
 
 class StepOutput(NamedTuple):
@@ -32,6 +33,7 @@ class StepOutput(NamedTuple):
     drift: float  # of `items` from the trained ones: the largest 1 - cosine, in [0, 2]
     items: Tensor  # (M, D) float32 on the scorer's device, after the gated update
     cells: HeatMap  # (64, 64) uint16 heatmap: root mean squared error of a cell times 65535
+    turns: int = 1  # frames that PSNR and distance are to be the mean of
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,7 @@ class CameraState:
         self._items = trained_items
         self._normalizer = normalizer
         self._local = LocalScore()
+        self._rotation = Rotation()
         self._places = places
         self._rollback = Rollback()
         self._drift = 0.0
@@ -142,20 +145,23 @@ class CameraState:
         place_db = nan
         if self._places is not None and motion is not None:
             place_db = self._places.measure(frame_id, motion)
-        raw = RawScores(output.psnr_db, output.distance, output.gate_error, local_db, place_db)
+        psnr_db, distance = self._rotation.mean(
+            frame_id, output.turns, output.psnr_db, output.distance
+        )
+        raw = RawScores(psnr_db, distance, output.gate_error, local_db, place_db)
         value = self._normalizer.value(raw)
         if self._places is not None and motion is not None:
             self._places.learn(motion, value if self._normalizer.settled else None)
-        distance = output.distance if isfinite(output.distance) else 0.0
-        rolled_back = self._rollback.saw(output.drift, distance, output.memory_updated, rule)
+        finite_distance = distance if isfinite(distance) else 0.0
+        rolled_back = self._rollback.saw(output.drift, finite_distance, output.memory_updated, rule)
         self._items = output.items
         self._drift = output.drift
         if rolled_back:
             self._items = self._trained_items
             self._drift = 0.0
         return FrameScore(
-            psnr_db=output.psnr_db,
-            distance=output.distance,
+            psnr_db=psnr_db,
+            distance=distance,
             gate_error=output.gate_error,
             memory_updated=output.memory_updated,
             value=value,
@@ -168,6 +174,7 @@ class CameraState:
     def reset_normalizer(self) -> None:
         """Learn the bounds and the memory of places again: the scene has changed."""
         self._normalizer = self._normalizer.reset()
+        self._rotation = Rotation()
         if self._places is not None:
             self._places = self._places.reset()
 
@@ -180,6 +187,8 @@ class CameraState:
             "rollback": self._rollback.as_json(),
             "local": self._local.to_json(),
         }
+        if self._rotation.turns > 1:
+            state["rotation"] = self._rotation.to_json()
         if self._places is not None:
             state["places"] = self._places.to_json()
         return state
@@ -194,6 +203,9 @@ class CameraState:
         normalizer = self._normalizer.restored(state["learner"])
         rollback = Rollback.of_json(state["rollback"])
         local = LocalScore.from_json(state["local"])
+        rotation = Rotation()
+        if "rotation" in state:
+            rotation = Rotation.from_json(state["rotation"])
         places = self._places
         if places is not None and "places" in state:
             places = places.restored(state["places"])
@@ -201,6 +213,7 @@ class CameraState:
         self._normalizer = normalizer
         self._rollback = rollback
         self._local = local
+        self._rotation = rotation
         self._places = places
 
     def load_places(self, state: dict[str, Any]) -> bool:

@@ -59,6 +59,10 @@ AlphaOption = Annotated[
 ]
 
 # The alarms
+ExactOption = Annotated[
+    bool,
+    typer.Option("--exact", help="all parts of a score in each frame, not in turns as live (riad)"),
+]
 ScoreOption = Annotated[
     Literal["paper", "local", "places", "fused"],
     typer.Option(help="whose live values the alarms are of"),
@@ -101,6 +105,7 @@ def evaluate(
     update: UpdateOption = "paper",
     gate: GateOption = None,
     alpha: AlphaOption = None,
+    exact: ExactOption = False,
     score: ScoreOption = "paper",
     normal: NormalOption = None,
     threshold: ThresholdOption = None,
@@ -113,6 +118,7 @@ def evaluate(
     device: Device = "auto",
 ) -> None:
     """Score the test clips: frame AUC and AP by each normalisation, events and false alarms."""
+    from lookout.models.base import RotatingModel  # noqa: PLC0415
     from lookout.models.checkpoint.file import digest, load_checkpoint  # noqa: PLC0415
     from lookout.models.data.clips import evaluation_clips, train_clips  # noqa: PLC0415
     from lookout.models.device import choose_device, choose_precision  # noqa: PLC0415
@@ -133,6 +139,8 @@ def evaluate(
     if not evaluate.require_clips(data):
         typer.echo(f"{data.name} has no labels: scores alone, no AUC and no events")
     rule = update_rule(loaded, update, gate)
+    if exact and not isinstance(loaded.model, RotatingModel):
+        raise DataError(f"--exact: {loaded.name} has one form alone, which is exact")
     scorer = Scorer(loaded, where, chosen)
     clips = evaluation_clips(data, typer.echo)
     normal_clips: list[Path] = []
@@ -158,6 +166,7 @@ def evaluate(
             alarms_per_day=alarm_budget.per_day if alarm_budget else None,
             keep_heat=report is not None,
             fps=fps,
+            exact=exact,
             normal=normal_clips,
             on_frame=on_frame,
         )
@@ -168,6 +177,7 @@ def evaluate(
         "memory": memory,
         "update": update,
         "gate": rule.gate,
+        "exact": exact or not isinstance(loaded.model, RotatingModel),
         "alpha": evaluation.fusion_weight,
         "learn_frames": settings.learn_frames,
         "device": where,

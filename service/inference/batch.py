@@ -39,7 +39,9 @@ def score_batch(
     scorer: Scorer = batch[0][0].scorer
     clips = scorer.normalise(torch.stack([line.frames.clip() for line, _ in batch]))
     items = torch.stack([line.state.items for line, _ in batch])
-    outputs = scorer.step_normalised(clips, items, [line.state.rule for line, _ in batch]).samples()
+    rules = [line.state.rule for line, _ in batch]
+    numbers = [frame.seq for _, frame in batch]
+    outputs = scorer.step_normalised(clips, items, rules, numbers=numbers).samples()
     motions = [line.motion(frame) for line, frame in batch]
     scored_at = now()
     failed: list[tuple[CameraLine, Exception]] = []

@@ -82,9 +82,10 @@ class RememberingScorer(Scorer):
         items: Tensor,
         rules: Sequence[UpdateRule] | None = None,
         weights: Tensor | None = None,
+        numbers: Sequence[int] | None = None,
     ) -> Scored:
         self.memories.append(items[0])
-        return super().step(clips, items, rules, weights)
+        return super().step(clips, items, rules, weights, numbers)
 
 
 @dataclass(frozen=True)

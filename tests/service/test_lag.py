@@ -43,9 +43,10 @@ class Slow(Scorer):
         items: Tensor,
         rules: Sequence[UpdateRule] | None = None,
         weights: Tensor | None = None,
+        numbers: Sequence[int] | None = None,
     ) -> Scored:
         time.sleep(STEP_S * len(clips))
-        return super().step_normalised(clips, items, rules, weights)
+        return super().step_normalised(clips, items, rules, weights, numbers)
 
 
 @pytest.fixture

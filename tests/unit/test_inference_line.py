@@ -304,6 +304,30 @@ def test_nor_is_any_lost_where_scores_wait_for_later_frames(
     check_account(memae, names)
 
 
+@pytest.mark.parametrize("cut", [1, 3, 6, 9])
+def test_a_new_owner_goes_on_with_the_turns_of_the_old_one(cut: int) -> None:
+    """The part of a score follows from the frame's number; the other parts are in the snapshot."""
+    scorer = Scorer(untrained(TINY_OF["riad"]))
+
+    def scores(line: CameraLine, seqs: range) -> list[tuple[int, float | None, float | None]]:
+        line.frames.offer(Frame("a", 1, seq, 100 + seq / 10, street(seq)) for seq in seqs)
+        while (frame := line.next_frame()) is not None:
+            score_batch([(line, frame)])
+        done = [one.score for one in line.outbox.unsent if isinstance(one, ScoredFrame)]
+        line.outbox.acknowledge()
+        return [(score.seq, score.psnr_db, score.distance) for score in done]
+
+    undisturbed = scores(line_of(scorer), range(12))
+    first = line_of(scorer)
+    early = scores(first, range(cut))
+    snapshot = first.snapshot()
+    assert snapshot is not None
+    state = fresh_state(scorer)
+    watch = snapshots.restore(state, json.loads(json.dumps(snapshot.state)))
+    heir = CameraLine(camera(), scorer, state, snapshot.cursor, watch=watch)
+    assert early + scores(heir, range(cut, 12)) == undisturbed
+
+
 @pytest.mark.parametrize("name", sorted(TINY_OF))
 def test_a_live_series_is_that_of_an_evaluation_under_its_frames_ids(
     name: str, monkeypatch: pytest.MonkeyPatch
