@@ -115,9 +115,13 @@ def scene(
 def run_stage(stage: Stage) -> None:
     """Run one stage until a signal.
 
-    Its module is imported here, so that an image without torch serves the API.
+    Its module is imported here, so that an image without torch serves the API, and so that wrong
+    addresses are told before torch is loaded, which takes seconds.
     """
+    from lookout.service.storage.connections import check_urls  # noqa: PLC0415
+
     settings = load_settings()
+    check_urls(settings)
     logs.set_up(stage.name, settings.log_level, settings.log_format)
     tighten_data(settings)
     with stop_on_signals() as stop:

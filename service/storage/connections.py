@@ -29,6 +29,12 @@ log = logging.getLogger(__name__)
 RETRY_EVERY_S = 0.2
 
 
+def check_urls(settings: Settings) -> None:
+    """Raise SettingsError where a stage's setting names no usable server."""
+    for url, variable in ((settings.bus_url, BUS_URL), (settings.store_url, STORE_URL)):
+        open_client(url, variable).close()
+
+
 def open_bus(settings: Settings) -> Bus:
     """Return the bus. Does not connect yet. Raises SettingsError without a usable URL."""
     return Bus(

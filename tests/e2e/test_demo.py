@@ -98,6 +98,7 @@ def test_the_cyclist_is_an_alert_on_the_page_within_a_minute(demo: Demo) -> None
     assert any("scores, the newest: value" in line for line in demo.output.lines)
 
 
+@pytest.mark.long  # make test has the demo of the wheel, which ends by Ctrl-C too
 @pytest.mark.usefixtures("scene")
 def test_ctrl_c_ends_every_process_in_time(demo: Demo) -> None:
     wait_until(lambda: demo.get("/cameras/demo").json()["scores"] > 0, "scores come", 20)

@@ -137,7 +137,7 @@ def test_ctrl_c_while_the_stages_start_prints_no_stack_trace(tmp_path: Path) -> 
             every_s=0.005,
         )
         os.killpg(process.pid, signal.SIGINT)
-        assert process.wait(STOP_LIMIT_S) == 0
+        assert process.wait(STOP_LIMIT_S) == 0, output.lines
     assert [line for line in output.lines if "Traceback" in line or "Fatal" in line] == []
 
 
@@ -208,14 +208,31 @@ def test_another_user_reads_nothing_and_the_store_holds_no_password(
     assert service.http.delete("/cameras/gate").status_code == 204
 
 
-def test_cameras_and_alerts_are_there_after_a_restart(shared: SharedService, home: Path) -> None:
+def end_cleanly(service: Service) -> None:
+    """End it by Ctrl-C."""
+    ctrl_c(service)
+    assert service.process.wait(STOP_LIMIT_S) == 0
+
+
+def kill_9(service: Service) -> None:
+    """Kill the parent; its children must end by themselves."""
+    processes = tree(service)
+    service.process.kill()
+    _, alive = psutil.wait_procs(processes, timeout=STOP_LIMIT_S)
+    assert alive == []
+
+
+@pytest.mark.parametrize("end", with_long_forms([end_cleanly, kill_9], {kill_9}))
+def test_cameras_and_alerts_are_there_after_a_restart(
+    shared: SharedService, home: Path, end: Callable[[Service], None]
+) -> None:
     service = shared.running()
     watch_the_clip(service, home)
     wait_until(lambda: alerts(service), "an alert opens")
     session = wait_until(lambda: service.camera("walk")["session"], "ingest reports the session")
     reached = newest_id(service)
     before = alerts(service)
-    shared.end()
+    end(service)
     service = shared.running()
     wait_until(lambda: scored(service) > 3, "the camera is watched again", 30)
     assert service.camera("walk")["session"] == session, "the file goes on where it was"
@@ -244,7 +261,7 @@ def test_a_data_folder_in_use_is_one_line(service: Service, home: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "end", with_long_forms([ctrl_c, terminate, close_the_terminal], {ctrl_c, terminate})
+    "end", with_long_forms([ctrl_c, terminate, close_the_terminal], {terminate})
 )
 def test_a_signal_ends_every_process_in_time(
     service: Service, home: Path, end: Callable[[Service], None]
@@ -261,12 +278,10 @@ def test_a_signal_ends_every_process_in_time(
     assert list((home / "tmp").iterdir()) == []  # no folder of a Redis socket is left
 
 
+@pytest.mark.long  # the restart above is behind a kill -9 too
 def test_kill_9_leaves_no_process_behind(service: Service, home: Path) -> None:
     watch_the_clip(service, home)
-    processes = tree(service)
-    service.process.kill()
-    _, alive = psutil.wait_procs(processes, timeout=STOP_LIMIT_S)
-    assert alive == []
+    kill_9(service)
 
 
 def test_a_port_in_use_is_one_line(tmp_path: Path) -> None:

@@ -597,8 +597,15 @@ def test_ordinary_failures_are_one_line_each(
     assert [line.exc_info for line in lines] == [None] * len(lines)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("stage", ["api", "alerting"])
+@pytest.mark.parametrize(
+    ("stage", "number"),
+    [
+        ("api", signal.SIGTERM),
+        ("alerting", signal.SIGINT),
+        pytest.param("api", signal.SIGINT, marks=pytest.mark.long),
+        pytest.param("alerting", signal.SIGTERM, marks=pytest.mark.long),
+    ],
+)
 def test_a_stage_ends_soon_and_cleanly_when_it_is_told_to(
     stage: str, number: signal.Signals, urls: Urls, tmp_path: Path, bus: Bus
 ) -> None:

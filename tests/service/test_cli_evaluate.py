@@ -15,6 +15,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from tests.cli import evaluated, lookout
 from tests.clips import write_clip
+from tests.conftest import with_long_forms
 from tests.sets import FIRST, FRAMES, avenue, ped2, shanghaitech
 from tests.tiny import write_overflowing, write_tiny
 
@@ -166,7 +167,10 @@ def test_alarms_may_be_those_of_the_local_score(data: Path, tmp_path: Path) -> N
     )
 
 
-@pytest.mark.parametrize(("score", "way"), [("places", "places"), ("fused", "fused_causal")])
+@pytest.mark.parametrize(
+    ("score", "way"),
+    with_long_forms([("places", "places"), ("fused", "fused_causal")], {"fused"}),
+)
 def test_a_memory_of_places_is_learned_from_normal_clips(
     data: Path, tmp_path: Path, score: str, way: str
 ) -> None:
@@ -250,7 +254,7 @@ def test_the_report_is_one_file_of_the_whole_run(data: Path, tmp_path: Path) -> 
     assert [path.name for path in tmp_path.glob("*.html")] == ["report.html"]
 
 
-@pytest.mark.parametrize("write", [ped2, avenue, shanghaitech])
+@pytest.mark.parametrize("write", with_long_forms([ped2, avenue, shanghaitech], {avenue}))
 def test_folders_of_images_are_calibrated_on_and_evaluated(
     write: Callable[[Path], Path], tmp_path: Path
 ) -> None:

@@ -66,6 +66,7 @@ def test_a_signal_stops_a_training_which_no_other_may_go_on_with(
     assert "other options" in other.one_line()
 
 
+@pytest.mark.long  # make test resumes runs in tests/unit/test_run.py
 def test_training_goes_on_after_a_signal(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -192,6 +193,7 @@ def test_the_clock_ends_a_training_with_a_whole_checkpoint(data: Path, tmp_path:
     assert not (tmp_path / "gate.safetensors.resume").exists()
 
 
+@pytest.mark.long  # make test has tests/unit/test_run_files.py
 def test_several_seeds_have_mean_and_deviation_and_go_on(data: Path, tmp_path: Path) -> None:
     out = tmp_path / "gate.safetensors"
     command = ("train", "--data", data, "--out", out, *TRAIN, "--held-out", 0.1, "--seeds", 2)
@@ -423,6 +425,7 @@ def test_where_the_checkpoint_goes_is_known_to_be_right_before_the_training(
     assert [path.name for path in tmp_path.iterdir()] == ["folder.safetensors"]
 
 
+@pytest.mark.long  # make test has tests/unit/test_run.py
 def test_a_training_that_came_to_its_end_is_not_done_again(data: Path, tmp_path: Path) -> None:
     out = tmp_path / "gate.safetensors"
     command = ("train", f"--data={data}", f"--out={out}", *TRAIN, "--held-out", 0.1)

@@ -33,7 +33,7 @@ from lookout.service.storage.redis.embedded import RedisServer
 from lookout.service.storage.store.snapshots import Snapshot
 from lookout.service.storage.store.store import Store
 from tests import stage
-from tests.conftest import Urls
+from tests.conftest import Urls, with_long_forms
 from tests.owning import add_frames
 from tests.tiny import EASY_BOUNDS, TINY_OF, street, tiny_checkpoint, untrained, write_tiny
 from tests.waiting import wait_until
@@ -220,7 +220,7 @@ def test_local_scores_and_values_are_the_same_over_a_restart(
     assert len({local_db for local_db, _ in at_once}) > 10
 
 
-@pytest.mark.parametrize("score", ["places", "fused"])
+@pytest.mark.parametrize("score", with_long_forms(["places", "fused"], {"fused"}))
 def test_the_memory_of_places_is_the_same_over_a_restart(
     bus: Bus, store: Store, settings: Settings, score: ScoreScheme
 ) -> None:

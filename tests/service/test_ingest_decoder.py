@@ -246,6 +246,7 @@ def test_sound_alone_is_no_video(settings: Settings, bus: Bus) -> None:
     assert refused(path, settings, bus) == "there is no video in it"
 
 
+@pytest.mark.long  # make test has one that comes late in test_ingest_worker
 def test_a_checkpoint_that_is_missing_or_half_copied_may_come_yet(
     settings: Settings, bus: Bus
 ) -> None:

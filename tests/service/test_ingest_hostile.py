@@ -23,7 +23,7 @@ from lookout.service.ingest.decoder.source import STALL_ADVICE, translate_errors
 from lookout.service.storage.bus.bus import Bus
 from lookout.service.storage.store.store import Store
 from tests.clips import write_clip
-from tests.conftest import Urls
+from tests.conftest import Urls, with_long_forms
 from tests.hostile_rtsp import HONEST, PASSWORD, PICTURES, RtspClient, Script, hostile_server, sdp
 from tests.ingest_line import Reader, camera, settings_for, start_decoder, working
 from tests.waiting import wait_until
@@ -187,13 +187,23 @@ EXPECTED: list[tuple[Script, str, str]] = [
 ]
 
 
+@pytest.mark.parametrize(
+    ("_share", "hostile"),
+    with_long_forms([("half", EXPECTED[::2]), ("all", EXPECTED)], {"half"}),
+    ids=["half", "all"],
+)
 def test_every_one_is_given_up_in_time_with_a_reason_and_the_good_camera_does_not_notice(
-    settings: Settings, bus: Bus, store: Store, caplog: pytest.LogCaptureFixture
+    settings: Settings,
+    bus: Bus,
+    store: Store,
+    caplog: pytest.LogCaptureFixture,
+    _share: str,
+    hostile: list[tuple[Script, str, str]],
 ) -> None:
     """All at once: 2 s for an answer, 2 s for a picture. None is tried a second time."""
     patient = settings.model_copy(update={"retry_first_s": 60.0, "retry_most_s": 60.0})
     clip = write_clip(settings.media_dir / "endless.mp4", range(600))
-    expected = {script.__name__: (state, error) for script, state, error in EXPECTED}
+    expected = {script.__name__: (state, error) for script, state, error in hostile}
     found: dict[str, tuple[str, str | None]] = {}
     stalls: dict[str, int] = {}
     good = Reader(bus, "good")
@@ -213,7 +223,7 @@ def test_every_one_is_given_up_in_time_with_a_reason_and_the_good_camera_does_no
         stack.enter_context(working(patient))
         store.add_camera(camera("good", clip, pace="realtime"))
         good.read_until(1)
-        for script, _, _ in EXPECTED:
+        for script, _, _ in hostile:
             store.add_camera(camera(script.__name__, stack.enter_context(hostile_server(script))))
         wait_until(all_given_up, "every one is given up", limit_s=40)
     assert found == expected

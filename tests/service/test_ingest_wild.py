@@ -19,7 +19,7 @@ from lookout.service.ingest.decoder.source import STALL_ADVICE
 from lookout.service.storage.bus.bus import Bus
 from lookout.service.storage.store.store import Store
 from tests.clips import number_in, write_clip
-from tests.conftest import Urls
+from tests.conftest import Urls, with_long_forms
 from tests.hostile_rtsp import HONEST, PICTURES, RtspClient, encoded, hostile_server, sdp
 from tests.ingest_line import Reader, camera, play, settings_for, wait_for_state, working
 from tests.rtsp import rtsp_server
@@ -75,18 +75,21 @@ def seconds(start_s: float, count: int = 10) -> list[float]:
 
 
 @pytest.mark.parametrize(
-    ("times_s", "sessions"),
-    [
-        (seconds(0) + seconds(7200), [10, 10]),  # set forward by hours
-        (seconds(7200) + seconds(0), [10, 10]),  # set back
-        (seconds(0) * 3, [10, 10, 10]),  # a clip that loops
-        (seconds(0) + seconds(4), [20]),  # the camera left some out
-        (seconds(0) + [0.9] * 10 + seconds(1), [30]),  # a clock that stands still for a second
-    ],
+    ("_name", "times_s", "sessions"),
+    with_long_forms(
+        [
+            ("forward", seconds(0) + seconds(7200), [10, 10]),  # set forward by hours
+            ("back", seconds(7200) + seconds(0), [10, 10]),  # set back
+            ("loop", seconds(0) * 3, [10, 10, 10]),  # a clip that loops
+            ("gap", seconds(0) + seconds(4), [20]),  # the camera left some out
+            ("standstill", seconds(0) + [0.9] * 10 + seconds(1), [30]),  # for a second
+        ],
+        {"loop", "standstill"},
+    ),
     ids=["forward", "back", "loop", "gap", "standstill"],
 )
 def test_a_jump_of_the_streams_clock_begins_a_session_and_costs_no_frame(
-    settings: Settings, bus: Bus, times_s: list[float], sessions: list[int]
+    settings: Settings, bus: Bus, _name: str, times_s: list[float], sessions: list[int]
 ) -> None:
     reader = Reader(bus, "a")
     with hostile_server(shows(times_s)) as url:
@@ -186,6 +189,7 @@ def test_another_form_of_pixels_goes_on_in_the_same_session(
 
 
 @pytest.mark.rtsp
+@pytest.mark.long  # make test has one of every reserved character in test_ingest_rtsp
 def test_a_password_of_awkward_characters_works_and_is_never_seen(
     settings: Settings,
     endless: Path,
@@ -212,6 +216,7 @@ def test_a_password_of_awkward_characters_works_and_is_never_seen(
 # Processes that freeze
 
 
+@pytest.mark.long  # make test freezes one in test_ingest_worker
 def test_a_frozen_decoder_is_started_anew_within_15_s_and_the_others_miss_nothing(
     urls: Urls, tmp_path: Path, bus: Bus, store: Store
 ) -> None:

@@ -72,6 +72,7 @@ def client(one_api: Api, tmp_path_factory: pytest.TempPathFactory) -> Iterator[M
         yield importlib.import_module("lookout_client")
 
 
+@pytest.mark.long
 @pytest.mark.skipif(shutil.which("java") is None, reason="no Java: package default-jre-headless")
 @pytest.mark.filterwarnings("default")
 def test_a_generated_client_works(client: ModuleType, api: Api, store: Store, bus: Bus) -> None:

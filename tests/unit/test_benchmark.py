@@ -57,6 +57,7 @@ def test_a_scene_is_learned_and_measured_beside_the_copy(scene: Path) -> None:
     assert json.loads(json.dumps(result.as_json()))["scene"] == "square"
 
 
+@pytest.mark.long
 def test_minutes_of_footage_bound_what_is_learned(scene: Path) -> None:
     result = run_scene(scene, AlertPolicy(), normal_minutes=0.2)
     assert result.normal_frames == 120

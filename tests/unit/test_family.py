@@ -129,7 +129,7 @@ def test_what_is_saved_comes_back(name: str, tmp_path: Path) -> None:
         assert torch.equal(loaded.model.state_dict()[key], tensor), key
 
 
-@every_trained_model
+@pytest.mark.parametrize("name", with_long_forms(TRAINED, {"mnad-pred", "memae", "std"}))
 def test_training_lowers_the_loss(name: str, clips: list[Path], tmp_path: Path) -> None:
     losses: list[float] = []
     trainer = Trainer(TINY_OF[name], OPTIONS, footage_for(name, clips))

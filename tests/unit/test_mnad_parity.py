@@ -20,6 +20,7 @@ from lookout.models.registry import make_config, make_model
 from lookout.models.scorer import Scorer
 from lookout.models.vision.tensors import to_clips
 from tests import reference
+from tests.conftest import with_long_forms
 
 pytestmark = pytest.mark.footage
 
@@ -27,7 +28,7 @@ pytestmark = pytest.mark.footage
 PRED, RECON = "mnad-pred", "mnad-recon"
 
 
-@pytest.fixture(scope="module", params=[PRED, RECON])
+@pytest.fixture(scope="module", params=with_long_forms([PRED, RECON], {PRED}))
 def name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 

@@ -16,6 +16,7 @@ from lookout.models.training.options import TrainOptions
 from lookout.models.training.selection import MIN_CLIPS, strangest
 from lookout.models.training.trainer import Trainer
 from lookout.service.learning.training_files import TrainingFiles
+from tests.conftest import with_long_forms
 from tests.tiny import TINY, street
 
 SIZE = Preprocess(32, 32)
@@ -43,7 +44,7 @@ def write_clips(folder: Path, count: int, abnormal: set[int]) -> list[Path]:
     return paths
 
 
-@pytest.mark.parametrize("abnormal", [set(), {3}, {0, 19}])
+@pytest.mark.parametrize("abnormal", with_long_forms([set(), {3}, {0, 19}], [{0, 19}]))
 def test_what_is_abnormal_for_a_moment_is_left_out(
     checkpoint: Checkpoint, tmp_path: Path, abnormal: set[int]
 ) -> None:

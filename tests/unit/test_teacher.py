@@ -190,6 +190,7 @@ def test_a_pupil_comes_to_measure_what_its_teacher_measures(
     assert apprentice.log[-1].psnr_db > apprentice.log[0].psnr_db
 
 
+@pytest.mark.long
 def test_in_bf16_the_answers_are_those_that_are_given_outside_of_a_training(
     wide: Checkpoint, tmp_path: Path
 ) -> None:
@@ -201,6 +202,7 @@ def test_in_bf16_the_answers_are_those_that_are_given_outside_of_a_training(
     assert torch.equal(apprentice.teacher.queries(np.array([3])), alone.queries(np.array([3])))
 
 
+@pytest.mark.long
 def test_stopped_it_goes_on_to_the_same_bits(
     teacher: Teacher, wide: Checkpoint, tmp_path: Path
 ) -> None:
