@@ -362,9 +362,10 @@ def alerts() -> Dashboard:
         ),
         lines(
             "Not delivered",
-            "Alert events given up in the hour before, by sink.",
+            "Alert events given up in the hour before, and dead letters, by sink.",
             "none",
             (f"sum by (sink) ({undelivered}) or vector(0)", "{{sink}}"),
+            (each("lookout_dead_letters", "sink"), "{{sink}}: dead letters"),
         ),
     ]
     return board(

@@ -16,9 +16,8 @@ from lookout.service.alerting.camera_policy import (
     FollowedCamera,
     default_policy,
 )
-from lookout.service.alerting.deliveries import SINK_LEASES, Delivery
+from lookout.service.alerting.deliveries import Deliveries
 from lookout.service.alerting.silence import ProducerReports
-from lookout.service.alerting.sinks import open_sinks
 from lookout.service.core.camera import Camera
 from lookout.service.core.errors import BrokenMessageError
 from lookout.service.core.messages import AlertEvent, FrameId, Score
@@ -60,8 +59,7 @@ def run(settings: Settings, stop: threading.Event) -> None:
     with contextlib.ExitStack() as stack:
         leases = stack.enter_context(open_leases(settings, ALERTING.name))
         cameras = stack.enter_context(CameraWatcher(store))
-        for sink in open_sinks(settings):
-            stack.enter_context(Delivery(sink, bus, store, open_leases(settings, SINK_LEASES)))
+        stack.enter_context(Deliveries(settings, bus, store))
         assignment = Assignment(ALERTING.name, bus, leases)
         worker = AlertingWorker(settings, bus, store, assignment, lambda: cameras.cameras, pictures)
         log.info("alerting is up")

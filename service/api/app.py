@@ -17,6 +17,7 @@ from lookout.service.api import (
     page,
     problems,
     scores,
+    sinks,
 )
 from lookout.service.api.auth import login
 from lookout.service.api.auth.logins import Logins
@@ -79,6 +80,7 @@ def create_app(settings: Settings, bus: Bus, store: Store) -> FastAPI:
         alerts.router,
         checkpoints.router,
         jobs.router,
+        sinks.router,
         login.logins_router,
     ):
         app.include_router(router, prefix=API, dependencies=TOKEN_SCHEMES)

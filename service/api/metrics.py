@@ -23,6 +23,7 @@ from lookout.service.core import metrics
 from lookout.service.core.camera import Camera
 from lookout.service.core.messages import CameraStatus, FrameId, InferenceReport
 from lookout.service.core.metrics import Metric
+from lookout.service.core.sinks import SinkState
 from lookout.service.core.stages import ALERTING, INFERENCE, INGEST, REPORTING_NAMES
 from lookout.service.storage.bus.counters import DROPPED, STORE_FAILURES, UNREAD, WINDOW
 from lookout.service.storage.bus.reports import Overview
@@ -52,6 +53,8 @@ class StateCollector:
         yield family(metrics.UP, {("bus",): bus_up, ("store",): store_up})
         yield from self.of_process()
         yield from of_bus or ()
+        _, of_sinks = attempt(lambda: list(self.of_sinks()))
+        yield from of_sinks or ()
         if bus_up and cameras:
             _, of_cameras = attempt(lambda: list(self.of_cameras(cameras)))
             yield from of_cameras or ()
@@ -88,6 +91,20 @@ class StateCollector:
         yield family(metrics.STORE_FAILURES, {(): counted.get(STORE_FAILURES, 0)})
         counters = self._services.bus.stage_counters(ALERTING.name)
         yield delivery_family(counters)
+
+    def of_sinks(self) -> Families:
+        """Yield the metrics of the sinks that clients set up."""
+        store = self._services.store
+        sinks = [name for name, sink in store.sinks().items() if sink.enabled]
+        states = store.sink_states()
+        now = time.time()
+        failing = {}
+        for name in sinks:
+            since = states.get(name, SinkState()).failing_since
+            failing[name,] = 0.0 if since is None else max(0.0, now - since)
+        yield family(metrics.SINK_FAILING, failing)
+        letters = store.letter_counts(sinks)
+        yield family(metrics.LETTERS, {(name,): count for name, count in letters.items()})
 
     def of_cameras(self, cameras: Mapping[str, Camera]) -> Families:
         """Yield the metrics of cameras."""

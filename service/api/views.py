@@ -15,7 +15,14 @@ from lookout.models.scoring.alarm_budget import BudgetReport
 from lookout.service.api.camera_status import Beats, status
 from lookout.service.core.camera import Camera, CameraSpec, camera_example
 from lookout.service.core.jobs import LearningJob
-from lookout.service.core.messages import Alert, AlertState, CameraEvent, CameraStatus, Score
+from lookout.service.core.messages import (
+    Alert,
+    AlertKind,
+    AlertState,
+    CameraEvent,
+    CameraStatus,
+    Score,
+)
 from lookout.service.core.metrics import REASONS
 from lookout.service.core.stages import INFERENCE, INGEST
 from lookout.service.core.urls import mask
@@ -87,6 +94,7 @@ ALERT_EXAMPLE: dict[str, JsonValue] = {
     "threshold": 0.5,
     "peak_value": 0.93,
     "peak_at": 1767225644.1,
+    "kind": "anomaly",
 }
 
 EVENT_EXAMPLE: dict[str, JsonValue] = {
@@ -231,6 +239,7 @@ class AlertView(MessageView):
     threshold: float
     peak_value: float
     peak_at: float
+    kind: AlertKind
 
 
 class AlertList(BaseModel):

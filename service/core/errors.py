@@ -11,6 +11,7 @@ LookoutError                 one line for the operator, without passwords; exit 
 │   └── SourceLostError      it may come back: the camera is `reconnecting`
 │       └── SourceStalledError   it is there and gives no picture: the camera is `stalled`
 ├── RequestError             a request asks for something that cannot be (HTTP 422)
+├── RefusedDeliveryError     a sink's receiver will never take an event
 ├── NotFoundError            no such camera, alert, frame (HTTP 404)
 ├── ConflictError            it exists already (HTTP 409)
 └── BrokenMessageError       bytes in Redis that are not what this version writes
@@ -69,6 +70,10 @@ class SourceStalledError(SourceLostError):
 
 class RequestError(LookoutError):
     """A request asks for something that cannot be."""
+
+
+class RefusedDeliveryError(LookoutError):
+    """A sink's receiver will not take an event, however often it is sent."""
 
 
 class NotFoundError(LookoutError):

@@ -7,7 +7,7 @@ Times are UTC seconds since the epoch. Higher `value` = more abnormal, everywher
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal, NamedTuple
 
@@ -15,6 +15,7 @@ from lookout.models.arrays import HeatMap, Pixels
 from lookout.service.core.clock import Moment
 
 AlertState = Literal["open", "closed"]
+AlertKind = Literal["anomaly", "tampering", "unwatched"]
 
 
 FRAME_ID = r"^[0-9]{1,19}-[0-9]{1,19}$"
@@ -123,6 +124,7 @@ class Alert:
     threshold: float
     peak_value: float
     peak_at: float
+    kind: AlertKind = "anomaly"
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +159,7 @@ class AlertEvent:
 
     event: Literal["new", "update", "end"]
     alert: Alert
+    id: str = field(default="", compare=False)  # <camera>:<id in its log>, once it is there
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,7 @@ REFUSALS = ("missing", "wrong", "lapsed")
 OTHER = "other"  # a reason that this version does not know
 DECISIONS = ("updated", "kept")
 FOOTAGE = ("recorded", "thinned", "excluded", "missed")
-RESULTS = ("delivered", "failed")
+RESULTS = ("delivered", "left_out", "failed", "dropped")
 SERVERS = ("bus", "store")
 
 LABELS: Mapping[str, str] = {
@@ -131,8 +131,20 @@ STORE_FAILURES = Metric(
 DELIVERIES = Metric(
     "lookout_deliveries_total",
     "counter",
-    "Alert events delivered to a sink, or given up after some attempts.",
+    "Alert events delivered to a sink, left out by its choice, failed (a dead letter) or dropped.",
     ("sink", "result"),
+)
+SINK_FAILING = Metric(
+    "lookout_sink_failing_seconds",
+    "gauge",
+    "How long deliveries to a sink have failed; 0 where the last one worked.",
+    ("sink",),
+)
+LETTERS = Metric(
+    "lookout_dead_letters",
+    "gauge",
+    "Alert events that could not be delivered to a sink.",
+    ("sink",),
 )
 
 # Each camera
@@ -268,7 +280,7 @@ ALL: Mapping[str, tuple[Metric, ...]] = {
         GUESSES,
     ),
     "Inference, all workers together": (BATCH, STEP, STORE_FAILURES),
-    "Alerting, all workers together": (DELIVERIES,),
+    "Alerting, all workers together": (DELIVERIES, SINK_FAILING, LETTERS),
     "Each camera": (
         STATE,
         TAMPERED,

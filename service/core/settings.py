@@ -311,6 +311,19 @@ class Settings(BaseSettings):
         default=15.0, gt=0, description="no score for so long after the last one: closed"
     )
 
+    webhook_networks: Annotated[str, AfterValidator(check_networks)] = Field(
+        default="",
+        description="networks, separated by commas, that webhooks may name beside public "
+        "addresses, such as `10.0.0.0/8`",
+        json_schema_extra={"default_text": "none"},
+    )
+    webhook_retry_h: float = Field(
+        default=24.0,
+        gt=0,
+        le=168,
+        description="hours for which an alert is tried to be sent; then it is a dead letter",
+    )
+
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="what is logged"
     )

@@ -8,13 +8,19 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from tests.bench import decode, engine, line, messages
+from tests.bench import decode, engine, line, many_cameras, messages
 
 
 def main() -> None:
     """Print every line of the short benches."""
     with tempfile.TemporaryDirectory() as folder:
-        for report in (decode.report, engine.report, messages.report, line.report):
+        for report in (
+            decode.report,
+            engine.report,
+            messages.report,
+            line.report,
+            many_cameras.report,
+        ):
             for text in report(Path(folder)):
                 print(text, flush=True)
 

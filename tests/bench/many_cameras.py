@@ -1,7 +1,7 @@
 """Many cameras: CPU of ingest for those without pictures, and the time of the API's lists at 1,000.
 
-`python -m tests.bench.many_cameras` takes seven minutes. Each figure is printed with the limit that
-it is to stay below.
+It takes seven minutes, also within `make bench`. Each figure is printed with the limit that it is
+to stay below.
 """
 
 from __future__ import annotations

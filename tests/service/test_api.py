@@ -230,6 +230,7 @@ def test_an_alert_outlives_its_camera_with_its_picture(api: Api, store: Store, g
         "threshold": 0.75,
         "peak_value": 0.9,
         "peak_at": 5.0,
+        "kind": "anomaly",
     }
 
 

@@ -169,6 +169,7 @@ def test_alerts_come_as_they_are_written(api: Api, store: Store) -> None:
                 "threshold": 0.75,
                 "peak_value": 0.9,
                 "peak_at": 1000.5,
+                "kind": "anomaly",
             },
         }
         closed = [

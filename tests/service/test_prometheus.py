@@ -65,6 +65,7 @@ def watched(redis_urls: Urls, tmp_path_factory: pytest.TempPathFactory) -> Itera
         alert_threshold=0.02,
         alert_hysteresis=0.01,
         alert_min_duration_s=0,
+        webhook_networks="127.0.0.0/8",
     )
     with contextlib.ExitStack() as stack:
         for stage in (ingest, alerting):
@@ -82,6 +83,7 @@ def watched(redis_urls: Urls, tmp_path_factory: pytest.TempPathFactory) -> Itera
                 "calibration": "model",
             }
             assert api.post("/cameras", camera).status_code == 201
+        assert api.post("/sinks", {"url": "http://127.0.0.1:1/nobody"}).status_code == 201
         wait_until(lambda: prometheus.query("lookout_alerts_open > 0"), "an alert is open", 30)
         yield Watched(settings, scoring, api, prometheus)
 

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from lookout.service.core.camera import CameraChange
 from lookout.service.core.jobs import FormerModel, LearningJob
 from lookout.service.core.messages import Alert, AlertEvent, CameraEvent, FrameId
+from lookout.service.core.sinks import SinkState
 from lookout.service.storage.redis import codec, keys
 from lookout.service.storage.redis.connect import connect
 from lookout.service.storage.store.mending import FORMS, SHARED_KEYS
@@ -95,6 +96,9 @@ def work(store: Store, name: str, seq: int) -> None:
     store.has_jobs(name)
     store.push_former_model(name, FormerModel(f"m{seq}", "learn"))
     assert store.former_models(name)[0] == FormerModel(f"m{seq}", "learn")
+    store.sinks()
+    store.save_sink_state("sink", SinkState())
+    store.sink_states()
     store.ended_logins()
     store.end_login("somebody", 2e9)
 

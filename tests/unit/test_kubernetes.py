@@ -199,6 +199,7 @@ def test_services_budgets_and_policies_select_pods_that_are_there(objects: list[
         "lookout-redis": labels.keys() - stages,
         "lookout-stages": stages,
         "lookout-cameras": {"lookout-ingest"},
+        "lookout-webhooks": {"lookout-alerting"},
         "lookout-api": {"lookout-api"},
     }
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 from typing import Annotated, Any, TypeVar
 
@@ -30,6 +31,7 @@ from lookout.service.core.messages import (
     Heat,
     Score,
 )
+from lookout.service.core.sinks import Letter
 
 Fields = dict[str, str | bytes]
 Row = Mapping[bytes, bytes]
@@ -311,6 +313,20 @@ def read_alert(camera: str, alert_id: str, text: str | bytes) -> Alert:
     return alert
 
 
+def read_letter(text: bytes, *, again: bool) -> Letter:
+    """Read an event that could not be delivered. Raises BrokenMessageError.
+
+    again: it waits to be sent again.
+    """
+    letter = load(Letter, text)
+    try:
+        check_alert(letter.event.alert)
+        finite(letter.failed_at)
+    except ValueError as error:
+        raise broken("letter", error) from error
+    return replace(letter, again=again)
+
+
 def check_alert(alert: Alert) -> None:
     """Raise ValueError where a number of an alert is none, which JSON has no word for."""
     for number in (alert.opened_at, alert.threshold, alert.peak_value, alert.peak_at):
@@ -319,10 +335,13 @@ def check_alert(alert: Alert) -> None:
 
 
 def alert_event_fields(event: AlertEvent) -> Fields:
-    return {"event": event.event, "alert": dump(event.alert)}
+    fields = msgspec.to_builtins(event.alert)
+    if event.alert.kind == "anomaly":  # as versions wrote it that knew no other
+        del fields["kind"]
+    return {"event": event.event, "alert": json.dumps(fields, separators=(",", ":"))}
 
 
-def read_alert_event(_camera: str, _entry: FrameId, row: Row) -> AlertEvent:
+def read_alert_event(camera: str, entry: FrameId, row: Row) -> AlertEvent:
     """Raises BrokenMessageError where the fields are not an alert event's."""
     try:
         fields = texts(row)
@@ -330,4 +349,4 @@ def read_alert_event(_camera: str, _entry: FrameId, row: Row) -> AlertEvent:
         check_alert(event.alert)
     except UNREADABLE as error:
         raise broken("alert event", error) from error
-    return event
+    return replace(event, id=f"{camera}:{entry}")

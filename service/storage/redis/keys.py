@@ -158,6 +158,18 @@ def deliveries(sink: str) -> str:
     return f"deliveries:{sink}"
 
 
+def letters(sink: str) -> str:
+    """Hash: event id → an event that could not be delivered to a sink, and the reason."""
+    return f"letters:{sink}"
+
+
+def letters_again(sink: str) -> str:
+    """Set: ids of the letters that wait to be sent again."""
+    return f"letters_again:{sink}"
+
+
+SINKS = "sinks"  # hash: id → sink
+SINK_STATES = "sink_states"  # hash: sink → how its deliveries go
 DELIVERIES_BEGUN = "*"  # field of `deliveries`, no camera's name: the sink is no longer new
 ALERTED = "alerted"  # set: cameras that ever had an alert
 

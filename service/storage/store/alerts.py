@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 from collections.abc import Iterable, Mapping
@@ -13,6 +14,7 @@ import redis
 from lookout.models.scoring.alarm_budget import BudgetReport
 from lookout.service.core.errors import BrokenMessageError, NotFoundError
 from lookout.service.core.messages import Alert, AlertEvent, FrameId
+from lookout.service.core.sinks import Told
 from lookout.service.storage.redis import codec, keys, scripts
 from lookout.service.storage.redis.cluster import get_many
 from lookout.service.storage.redis.streams import MessageStream
@@ -142,15 +144,36 @@ class Alerts(SettingAside):
         cursors = {}
         for field, end in rows.items():
             camera = field.decode(errors="replace")
+            if " " in camera:  # see `told`
+                continue
             try:
                 cursors[camera] = FrameId.parse(end.decode())
             except ValueError as error:
                 self.mark(camera, f"what {sink} was sent is unknown, all is sent again: {error}")
         return cursors
 
-    def save_delivery(self, sink: str, camera: str, delivered: FrameId) -> None:
-        """Record that the events of a camera up to an id of its log are delivered to a sink."""
-        self._redis.hset(keys.deliveries(sink), camera, str(delivered))
+    def told(self, sink: str) -> dict[tuple[str, str], Told]:
+        """Return the last alert that was sent to a sink, by camera and kind."""
+        rows = cast(dict[bytes, bytes], self._redis.hgetall(keys.deliveries(sink)))
+        found = {}
+        for field, text in rows.items():
+            camera, _, kind = field.decode(errors="replace").partition(" ")
+            if kind:
+                with contextlib.suppress(BrokenMessageError):  # then an alert may be sent twice
+                    found[camera, kind] = codec.load(Told, text)
+        return found
+
+    def save_delivery(
+        self, sink: str, camera: str, delivered: FrameId, told: tuple[str, Told] | None = None
+    ) -> None:
+        """Record that the events of a camera up to an id of its log are delivered to a sink.
+
+        told: the kind of an alert that was sent first with them, and the alert.
+        """
+        fields: dict[Any, Any] = {camera: str(delivered)}
+        if told is not None:
+            fields[f"{camera} {told[0]}"] = codec.dump(told[1])
+        self._redis.hset(keys.deliveries(sink), mapping=fields)
 
     # Read by everybody
 

@@ -84,6 +84,16 @@ class CameraSecrets:
             return None
         return self.dump(camera)
 
+    def seal(self, text: str) -> str | None:
+        """Return a text encrypted; None where there is no key."""
+        if not self.has_key:
+            return None
+        return self._keys[0][0].encrypt(text.encode()).decode()
+
+    def unseal(self, sealed: str) -> tuple[str | None, str]:
+        """Return a text that was encrypted, or None and why it cannot be decrypted."""
+        return self._decrypt(sealed)
+
     @cached_property
     def _keys(self) -> tuple[list[Fernet], str]:
         """The keys, and why there is none."""

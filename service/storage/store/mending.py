@@ -64,6 +64,8 @@ FORMS: dict[Callable[[str], str], KeyForm] = {
 SHARED_KEYS = {
     keys.ALERTED: "set",
     keys.MARKS: "hash",
+    keys.SINKS: "hash",
+    keys.SINK_STATES: "hash",
     keys.ENDED_LOGINS: "zset",
     keys.LOGIN_GENERATION: "string",
 }
@@ -99,7 +101,8 @@ class SettingAside(Server):
 
         subject: the camera or sink of the call that was refused: it may be in no list.
         """
-        shared = {**SHARED_KEYS, keys.deliveries(str(subject)): "hash"}
+        of_sink = (keys.deliveries, "hash"), (keys.letters, "hash"), (keys.letters_again, "set")
+        shared = SHARED_KEYS | {key(str(subject)): kind for key, kind in of_sink}
         found = [
             self.set_aside(wrong)
             for wrong in self.wrong_keys(

@@ -13,11 +13,12 @@ from lookout.service.storage.store.jobs import Jobs
 from lookout.service.storage.store.logins import EndedLogins
 from lookout.service.storage.store.mending import mends
 from lookout.service.storage.store.sessions import Sessions
+from lookout.service.storage.store.sinks import Sinks
 from lookout.service.storage.store.snapshots import Snapshots
 
 
 @mends
-class Store(Alerts, CameraEvents, Cameras, EndedLogins, Jobs, Sessions, Snapshots):
+class Store(Alerts, CameraEvents, Cameras, EndedLogins, Jobs, Sessions, Sinks, Snapshots):
     """All subjects of the store over one client. Every method may raise one of UNAVAILABLE."""
 
     def __init__(

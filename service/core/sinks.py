@@ -1,0 +1,219 @@
+"""Sinks that a client sets up: where alerts are sent, which ones, and how each delivery went."""
+
+from __future__ import annotations
+
+import datetime
+import re
+import zoneinfo
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, Field, create_model, field_validator
+
+from lookout.service.core.camera import STRICT, CameraId
+from lookout.service.core.messages import AlertEvent, AlertKind
+
+SinkFormat = Literal["lookout", "alertmanager"]
+AlertEventName = Literal["new", "update", "end"]
+
+MAX_SINKS = 20
+BUILT_IN = frozenset({"log"})
+"""Sinks that are always there."""
+
+_HOUR = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]")
+
+
+def check_webhook_url(url: str) -> str:
+    """Return the url. Raises ValueError where it is no address of a webhook."""
+    if re.search(r"[\s\x00-\x1f\x7f\\]", url):
+        raise ValueError("an address without spaces and control characters is needed")
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("https:// or http:// and a host are needed")
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("user and password are not sent: use `secret`, which signs each request")
+    if parts.fragment:
+        raise ValueError("a part behind # is not sent")
+    _ = parts.port  # raises ValueError where it is none
+    return url
+
+
+def shown_url(url: str) -> str:
+    """Return an address as it is shown: path and query may be secrets."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}/…"
+
+
+class QuietHours(BaseModel):
+    """Hours of each day in which nothing is sent: alerts that open in them are left out."""
+
+    model_config = STRICT
+
+    begin: str = Field(description="such as `22:00`", examples=["22:00"])
+    end: str = Field(
+        description="such as `06:00`; of the next day if it is earlier", examples=["06:00"]
+    )
+    timezone: str = Field(default="UTC", max_length=64, examples=["Europe/Zurich"])
+
+    @field_validator("begin", "end")
+    @classmethod
+    def check_hour(cls, text: str) -> str:
+        """Raise ValueError where it is no time of day."""
+        if not _HOUR.fullmatch(text):
+            raise ValueError("hours and minutes are needed, such as 22:00")
+        return text
+
+    @field_validator("timezone")
+    @classmethod
+    def check_timezone(cls, name: str) -> str:
+        """Raise ValueError where there is no such time zone here."""
+        zone_of(name)
+        return name
+
+    def include(self, at: float) -> bool:
+        """Tell whether a time (s, UTC) is in them."""
+        clock = datetime.datetime.fromtimestamp(at, zone_of(self.timezone)).strftime("%H:%M")
+        if self.begin <= self.end:
+            return self.begin <= clock < self.end
+        return clock >= self.begin or clock < self.end
+
+
+def zone_of(name: str) -> datetime.tzinfo:
+    """Return a time zone. Raises ValueError."""
+    if name == "UTC":
+        return datetime.UTC
+    try:
+        return zoneinfo.ZoneInfo(name)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError(f"there is no time zone {name!r} here") from None
+
+
+class SinkSpec(BaseModel):
+    """A webhook, and the alerts that it takes. An unset list takes all."""
+
+    model_config = STRICT
+
+    id: CameraId | None = Field(default=None, description="unset: generated", examples=["pager"])
+    url: Annotated[str, Field(min_length=1, max_length=2048)] = Field(
+        description="`https://` or `http://`; shown without its path, which may be a secret",
+        examples=["https://hooks.example/lookout"],
+        repr=False,
+    )
+    secret: Annotated[str, Field(min_length=16, max_length=256)] | None = Field(
+        default=None,
+        description="signs each request (HMAC-SHA-256); never shown",
+        examples=["a-secret-of-both-sides"],
+        repr=False,
+    )
+    format: SinkFormat = Field(
+        default="lookout", description="the body: Lookout's own, or Alertmanager's version 4"
+    )
+    enabled: bool = Field(default=True, description="`false`: what happens meanwhile is never sent")
+    events: list[AlertEventName] = Field(
+        default=["new", "end"], min_length=1, max_length=3, description="`update`: the peak rose"
+    )
+    kinds: list[AlertKind] | None = Field(default=None, max_length=8)
+    cameras: list[CameraId] | None = Field(default=None, max_length=1000)
+    min_peak: Annotated[float, Field(ge=0, le=1)] = Field(
+        default=0.0, description="an alert is sent once its peak is this high"
+    )
+    cooldown_s: Annotated[float, Field(ge=0, le=86_400)] = Field(
+        default=0.0,
+        description="an alert that opens so soon after the last one that was sent of its camera "
+        "is left out",
+    )
+    quiet_hours: QuietHours | None = None
+
+    @field_validator("url")
+    @classmethod
+    def check_url(cls, url: str) -> str:
+        """Raise ValueError where it is no address of a webhook."""
+        return check_webhook_url(url)
+
+
+class SinkRecord(SinkSpec):
+    """A sink as the store keeps it; its address and secret are encrypted there."""
+
+    id: str
+    created_at: float
+    unreadable: str | None = None  # why its address cannot be decrypted; never stored
+
+    def changed(self, change: BaseModel) -> Self:
+        """Return this sink with the fields that `change` sets. Raises pydantic.ValidationError."""
+        given = change.model_dump(exclude_unset=True)
+        fields = self.model_dump() | given
+        if "url" in given:
+            fields["unreadable"] = None
+        return type(self).model_validate(fields)
+
+
+def change_model() -> type[BaseModel]:
+    """Return the model of a PATCH: every field optional, without the id."""
+    fields: dict[str, Any] = {}
+    for name, spec in SinkSpec.model_fields.items():
+        if name != "id":
+            info = Field(default_factory=lambda: None, description=spec.description)
+            fields[name] = (spec.rebuild_annotation(), info)
+    return create_model("SinkChange", __config__=STRICT, **fields)
+
+
+SinkChange = change_model()
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """An event that could not be delivered to a sink."""
+
+    id: str  # of the event
+    event: AlertEvent
+    reason: str
+    failed_at: float  # s, UTC
+    again: bool = False  # it waits to be sent again
+
+
+@dataclass(frozen=True, slots=True)
+class SinkState:
+    """The progress of deliveries to a sink."""
+
+    failing_since: float | None = None  # s, UTC; None: the last attempt worked
+    last_error: str = ""
+    delivered_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """The last alert of a camera that was sent to a sink."""
+
+    opened_at: float
+    id: str
+
+
+def choose(sink: SinkSpec, event: AlertEvent, last: Told | None) -> AlertEventName | None:
+    """Return as which event it is sent; None where it is left out.
+
+    An alert is first sent as `new` or, where it is over by then, as `end`. Repeated for the same
+    event and `last`, the answer is the same. last: of the event's camera and kind.
+    """
+    alert = event.alert
+    if not sink.enabled or not takes(sink, event):
+        return None
+    if last is not None and last.id == alert.id:
+        return event.event if event.event in sink.events else None
+    if alert.peak_value < sink.min_peak:
+        return None
+    if last is not None and 0 <= alert.opened_at - last.opened_at < sink.cooldown_s:
+        return None
+    if sink.quiet_hours is not None and sink.quiet_hours.include(alert.opened_at):
+        return None
+    name: AlertEventName = "new"
+    if event.event == "end":
+        name = "end"
+    return name if name in sink.events else None
+
+
+def takes(sink: SinkSpec, event: AlertEvent) -> bool:
+    """Tell whether a sink takes alerts of this camera and kind."""
+    alert = event.alert
+    is_camera = sink.cameras is None or alert.camera in sink.cameras
+    return is_camera and (sink.kinds is None or alert.kind in sink.kinds)
