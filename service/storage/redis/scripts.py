@@ -293,7 +293,7 @@ for at, kind in ipairs({'string', 'hash', 'set', 'zset', 'stream', 'string', 'st
     end
 end
 for at = 6, 7 do
-    if not tonumber(redis.call('GET', KEYS[at]) or '0') then
+    if not string.match(redis.call('GET', KEYS[at]) or '0', '^%d+$') then
         return redis.error_reply('WRONGTYPE ' .. KEYS[at] .. ' is no number')
     end
 end
