@@ -16,6 +16,7 @@ Where these depart from the paper, the paper is followed:
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -158,39 +159,40 @@ class RIAD(RotatingModel):
         return TrainingStep(loss, l2.detach() / 4)  # frames span [-1, 1]: peak 1 is a quarter
 
 
-class Down(nn.Module):
-    """Two convolutions: (B, inputs, h, w) → (B, outputs, h / stride, w / stride)."""
+def double_conv(first: nn.Conv2d, w: int) -> OrderedDict[str, nn.Module]:
+    """Two convolutions, the second of w channels, each with BN and ReLU."""
+    return OrderedDict(
+        conv1=first,
+        bn1=nn.BatchNorm2d(w),
+        relu1=nn.ReLU(),
+        conv2=nn.Conv2d(w, w, 3, padding=1),
+        bn2=nn.BatchNorm2d(w),
+        relu2=nn.ReLU(),
+    )
+
+
+class Down(nn.Sequential):
+    """(B, inputs, h, w) → (B, outputs, h / stride, w / stride)."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int = 4, stride: int = 2) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(inputs, outputs, kernel, stride, padding=1)
-        self.bn1 = nn.BatchNorm2d(outputs)
-        self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1)
-        self.bn2 = nn.BatchNorm2d(outputs)
-
-    def forward(self, x: Tensor) -> Tensor:
-        inner = self.bn1(self.conv1(x)).relu()
-        result: Tensor = self.bn2(self.conv2(inner)).relu()
-        return result
+        super().__init__(double_conv(nn.Conv2d(inputs, outputs, kernel, stride, 1), outputs))
 
 
-class Up(nn.Module):
+class Up(nn.Sequential):
     """Upsampled and joined to a skip: (B, inputs, h, w) → (B, outputs, 2 h, 2 w)."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
-        super().__init__()
-        self.upconv = nn.ConvTranspose2d(inputs, outputs, 4, 2, padding=1)
-        self.conv1 = nn.Conv2d(2 * outputs, outputs, 3, padding=1)
-        self.bn1 = nn.BatchNorm2d(outputs)
-        self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1)
-        self.bn2 = nn.BatchNorm2d(outputs)
+        upconv = nn.ConvTranspose2d(inputs, outputs, 4, 2, padding=1)
+        convs = double_conv(nn.Conv2d(2 * outputs, outputs, 3, padding=1), outputs)
+        super().__init__(OrderedDict(upconv=upconv) | convs)
 
-    def forward(self, x: Tensor, skip: Tensor) -> Tensor:
+    def forward(self, x: Tensor, skip: Tensor) -> Tensor:  # type: ignore[override]  # and a skip
         """x: (B, inputs, h, w); skip: (B, outputs, 2 h, 2 w)."""
-        joined = torch.cat((self.upconv(x), skip), dim=1)  # (B, 2 outputs, 2 h, 2 w)
-        inner = self.bn1(self.conv1(joined)).relu()
-        result: Tensor = self.bn2(self.conv2(inner)).relu()
-        return result
+        upconv, *convs = self
+        x = torch.cat((upconv(x), skip), dim=1)  # (B, 2 outputs, 2 h, 2 w)
+        for layer in convs:
+            x = layer(x)
+        return x
 
 
 def sets_of_pixels(

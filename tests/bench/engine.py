@@ -6,6 +6,7 @@ A step is upload, predict, measure, gate, update and heatmap.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +31,7 @@ def report(_: Path, repeats: int = 9, batches: tuple[int, ...] = (1, 2, 4, 8)) -
             yield _line(name, scorer, batch, repeats)
     for model in MODELS:
         yield _step_of(model, device, repeats)
+    yield _live_step(device, repeats)
 
 
 def _step_of(model: str, device: str, repeats: int) -> str:
@@ -44,6 +46,24 @@ def _step_of(model: str, device: str, repeats: int) -> str:
     step_s = median_s(step, repeats)
     return (
         f"{model} as published, {scorer.precision}: "
+        f"step {1000 * step_s:.1f} ms, {1 / step_s:.1f} frames/s"
+    )
+
+
+def _live_step(device: str, repeats: int, width: int = 16) -> str:
+    """Return the line about RIAD's live form, one k a frame, at a width that fits a camera."""
+    scorer = Scorer(full_size("riad", width), device, "fp32")
+    clip = np.random.default_rng(0).integers(0, 256, (1, 256, 256, 3), dtype=np.uint8)
+    items = scorer.fresh_items()[None]
+    numbers = count()
+
+    def step() -> float:
+        return scorer.step([clip], items, numbers=[next(numbers)]).psnr_db.item()
+
+    step_s = median_s(step, repeats)
+    threads = torch.get_num_threads()
+    return (
+        f"riad live (width {width}), fp32, {device}, {threads} threads: "
         f"step {1000 * step_s:.1f} ms, {1 / step_s:.1f} frames/s"
     )
 

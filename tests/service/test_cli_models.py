@@ -14,11 +14,20 @@ from sklearn.metrics import roc_auc_score
 
 from lookout.models.checkpoint.file import load_checkpoint, save_checkpoint
 from lookout.models.checkpoint.header import read_header
+from lookout.models.data.clips import whole_clip
 from lookout.models.registry import MODELS
+from lookout.models.scorer import Scorer
 from tests.cli import evaluated, lookout
 from tests.clips import write_clip
 from tests.conftest import with_long_forms
-from tests.tiny import TINY_OF, tiny_checkpoint, write_overflowing, write_tiny
+from tests.tiny import (
+    EASY_BOUNDS,
+    TINY_OF,
+    tiny_checkpoint,
+    untrained,
+    write_overflowing,
+    write_tiny,
+)
 
 SMALL = ["--width", "6", "--size", "32", "--epochs", "1", "--seed", "3"]
 
@@ -88,6 +97,29 @@ def test_every_other_model_goes_the_same_way(model: str, data: Path, tmp_path: P
     lookout("evaluate", "--checkpoint", out, "--data", data, "--scores", tmp_path / "scores.csv")
     with (tmp_path / "scores.csv").open() as file:
         assert next(csv.DictReader(file))["frame"] == str(spec.scored)
+
+
+def test_a_score_in_turns_is_exact_where_it_is_asked_for(data: Path, tmp_path: Path) -> None:
+    """All parts of each frame; and calibrated bounds, which are those of turns, are not taken."""
+    path = tmp_path / "riad.safetensors"
+    save_checkpoint(path, untrained(TINY_OF["riad"], calibration=EASY_BOUNDS))
+    turns, live = evaluated(path, data, tmp_path)
+    summary, exact = evaluated(path, data, tmp_path, "--exact")
+    assert (turns["exact"], summary["exact"]) == (False, True)
+    assert (turns["causal_bounds"], summary["causal_bounds"]) == ("model", "learn")
+    scorer = Scorer(load_checkpoint(path))
+    frames = whole_clip(data / "test" / "01.mp4", scorer.checkpoint.preprocess, 1)
+    single = scorer.step([frames[9:10]], scorer.fresh_items()[None])
+    assert exact["01/distance"][9] == single.distance.item()
+    parts = [
+        scorer.step([frames[i : i + 1]], scorer.fresh_items()[None], numbers=[i]).distance.item()
+        for i in range(6, 10)
+    ]
+    assert live["01/distance"][9] == pytest.approx(np.mean(parts))
+    said = lookout(
+        "evaluate", "--checkpoint", write_tiny(tmp_path), "--data", data, "--exact", expect=1
+    )
+    assert "mnad-pred has one form alone, which is exact" in said.one_line()
 
 
 def test_the_memory_is_carried_or_reset(data: Path, tmp_path: Path) -> None:

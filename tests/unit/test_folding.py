@@ -48,7 +48,7 @@ def test_the_output_is_the_same_but_for_rounding(name: str) -> None:
     assert all(torch.equal(model.state_dict()[key], weights[key]) for key in weights)
 
 
-@pytest.mark.parametrize("name", ["mnad-pred", "mnad-recon", "memae", "ae", "vae"])
+@pytest.mark.parametrize("name", ["mnad-pred", "mnad-recon", "memae", "ae", "vae", "riad"])
 def test_no_batch_norm_is_left(name: str) -> None:
     model = trained_like(name)
     assert norms_in(model) > 0
