@@ -14,6 +14,7 @@ from lookout.service.cli.entry import run_app
 from lookout.service.cli.evaluate import evaluate_app
 from lookout.service.cli.models import models_app
 from lookout.service.cli.options import Seed, finite
+from lookout.service.cli.scene import scene_app
 from lookout.service.cli.settings_page import page
 from lookout.service.cli.train import train_app
 from lookout.service.core import logging as logs
@@ -33,6 +34,7 @@ app = typer.Typer(
 app.add_typer(train_app)
 app.add_typer(evaluate_app)
 app.add_typer(benchmark_app)
+app.add_typer(scene_app)
 app.add_typer(models_app)
 
 
