@@ -32,7 +32,7 @@ LONGEST_S = 55.0
 STREAM = {"flow": 1, "anomaly": 2, "delivery": 3, "ground": 4}
 """Independent streams of chance of one seed."""
 
-Point = tuple[float, float]  # px: right, down
+PixelPoint = tuple[float, float]  # px: right, down
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,16 +41,16 @@ class Flow:
 
     name: str
     per_hour: float  # at the busiest hour; of an anomaly: its share among them
-    ways: tuple[tuple[Point, Point], ...]
+    ways: tuple[tuple[PixelPoint, PixelPoint], ...]
     speed_px_s: float
-    size_px: Point  # width, height, where the ground is nearest
+    size_px: PixelPoint  # width, height, where the ground is nearest
     walks: bool = True
     wait_s: float = 0.0  # stands still halfway
     at_night: float = 0.1  # share of the rate
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class ScenePlan:
     """The ground, who crosses it, and what is abnormal there."""
 
     flows: tuple[Flow, ...]
@@ -60,7 +60,7 @@ class Plan:
     is_outside: bool
 
 
-def two_ways(one: Point, other: Point) -> tuple[tuple[Point, Point], ...]:
+def two_ways(one: PixelPoint, other: PixelPoint) -> tuple[tuple[PixelPoint, PixelPoint], ...]:
     """Return a way in both directions."""
     return ((one, other), (other, one))
 
@@ -71,8 +71,8 @@ LANE = (((-40.0, 160.0), (300.0, 150.0)),)
 DEPTH = two_ways((110, 70), (150, 262))
 ROW = two_ways((-40, 150), (300, 150))
 BELT = (((-20.0, 170.0), (276.0, 170.0)),)
-PLANS: dict[SceneKind, Plan] = {
-    "street": Plan(
+PLANS: dict[SceneKind, ScenePlan] = {
+    "street": ScenePlan(
         flows=(
             Flow("walker", 60, PAVEMENT, 28, (13, 40)),
             Flow("far walker", 60, FAR_PAVEMENT, 12, (13, 40)),
@@ -87,7 +87,7 @@ PLANS: dict[SceneKind, Plan] = {
         horizon_px=60,
         is_outside=True,
     ),
-    "corridor": Plan(
+    "corridor": ScenePlan(
         flows=(Flow("walker", 50, DEPTH, 24, (26, 90), at_night=0.02),),
         anomalies=(
             Flow("runner", 1, DEPTH, 85, (26, 90)),
@@ -97,7 +97,7 @@ PLANS: dict[SceneKind, Plan] = {
         horizon_px=40,
         is_outside=False,
     ),
-    "car-park": Plan(
+    "car-park": ScenePlan(
         flows=(
             Flow("car", 20, ROW, 35, (60, 30), walks=False, wait_s=8),
             Flow("walker", 25, two_ways((40, 262), (220, 90)), 22, (12, 36)),
@@ -110,7 +110,7 @@ PLANS: dict[SceneKind, Plan] = {
         horizon_px=20,
         is_outside=True,
     ),
-    "machine": Plan(
+    "machine": ScenePlan(
         flows=(Flow("part", 240, BELT, 40, (24, 24), walks=False, at_night=1.0),),
         anomalies=(
             Flow("part that slides", 1, BELT, 160, (24, 24), walks=False),
@@ -129,7 +129,7 @@ class Passage:
 
     flow: Flow
     start_s: float
-    way: tuple[Point, Point]
+    way: tuple[PixelPoint, PixelPoint]
     colour: tuple[int, int, int]
     pace: float  # of the flow's speed
     is_anomaly: bool
@@ -261,7 +261,7 @@ def passage(
     )
 
 
-def painted_ground(kind: SceneKind, seed: int, plan: Plan) -> Pixels:
+def painted_ground(kind: SceneKind, seed: int, plan: ScenePlan) -> Pixels:
     """Return the empty place, (256, 256, 3) uint8 RGB: texture, ways and a horizon."""
     rng = np.random.default_rng((seed, STREAM["ground"], KINDS.index(kind)))
     ground = wander(rng, SIDE_PX, 6) * 25 + wander(rng, SIDE_PX, 48) * 12 + 125
@@ -274,7 +274,7 @@ def painted_ground(kind: SceneKind, seed: int, plan: Plan) -> Pixels:
     return canvas
 
 
-def box(canvas: Pixels, low: Point, high: Point, colour: tuple[int, ...]) -> None:
+def box(canvas: Pixels, low: PixelPoint, high: PixelPoint, colour: tuple[int, ...]) -> None:
     """Fill a rectangle with edges between pixels."""
     left, top, right, bottom = (round(16 * part) for part in (*low, *high))
     corners = np.array([(left, top), (right, top), (right, bottom), (left, bottom)], np.int32)
@@ -282,7 +282,7 @@ def box(canvas: Pixels, low: Point, high: Point, colour: tuple[int, ...]) -> Non
 
 
 def line(
-    canvas: Pixels, begin: Point, end: Point, colour: tuple[int, ...], thickness_px: int
+    canvas: Pixels, begin: PixelPoint, end: PixelPoint, colour: tuple[int, ...], thickness_px: int
 ) -> None:
     """Draw a line with ends between pixels."""
     ends = [(round(16 * right), round(16 * down)) for right, down in (begin, end)]

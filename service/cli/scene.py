@@ -18,7 +18,7 @@ KindArgument = Annotated[
 OutArgument = Annotated[
     Path, typer.Argument(help="folder to write: train/, test/ and labels.json", file_okay=False)
 ]
-MinutesOption = Annotated[
+SceneMinutes = Annotated[
     float, typer.Option(help="of normal footage, and as many behind it", min=0.1, callback=finite)
 ]
 StartOption = Annotated[
@@ -37,7 +37,7 @@ AnomaliesOption = Annotated[
 def scene(
     kind: KindArgument,
     out: OutArgument,
-    minutes: MinutesOption = 10.0,
+    minutes: SceneMinutes = 10.0,
     seed: Seed = 0,
     start_hour: StartOption = 9.0,
     nuisances: NuisancesOption = "usual",

@@ -161,7 +161,7 @@ def frame_runs(indices: Sequence[int]) -> list[Interval]:
     return runs
 
 
-class Footage(Protocol):
+class FrameSource(Protocol):
     """Frames that can be written to a clip."""
 
     @property
@@ -172,7 +172,7 @@ class Footage(Protocol):
 
 
 def write_clip(
-    path: Path, scene: Footage, seconds: float, on_frame: Callable[[], None] = lambda: None
+    path: Path, scene: FrameSource, seconds: float, on_frame: Callable[[], None] = lambda: None
 ) -> None:
     """Write H.264 in an mp4, atomically. One encoder thread makes the file reproducible.
 
@@ -182,7 +182,7 @@ def write_clip(
         encode_mp4(unfinished, scene, round(seconds * scene.fps), on_frame)
 
 
-def video_frames(scene: Footage, count: int) -> Iterator[av.VideoFrame]:
+def video_frames(scene: FrameSource, count: int) -> Iterator[av.VideoFrame]:
     """Yield the first `count` frames for an encoder: yuv420p, with time stamps."""
     for index, picture in enumerate(scene.frames(count)):
         frame = av.VideoFrame.from_ndarray(picture, format="rgb24").reformat(format="yuv420p")
@@ -191,7 +191,7 @@ def video_frames(scene: Footage, count: int) -> Iterator[av.VideoFrame]:
         yield frame
 
 
-def encode_mp4(path: Path, scene: Footage, count: int, on_frame: Callable[[], None]) -> None:
+def encode_mp4(path: Path, scene: FrameSource, count: int, on_frame: Callable[[], None]) -> None:
     """Encode the first `count` frames into a file; `on_frame` as for `write_clip`."""
     options = {"crf": str(CRF), "preset": "veryfast", "threads": "1"}
     with av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"}) as container:
