@@ -185,9 +185,9 @@ class Bench:
     def p99_age_s(self, scorer: Scorer, cameras: int, seconds: float) -> float:
         """Serve cameras in real time; return the p99 age of their scores, in seconds.
 
-        A turn takes every frame that is due, at most one of each camera, as the live line does. cuDNN
-        chooses its algorithms without trying them: a trial takes longer than a frame may, and each
-        turn has a batch of another size.
+        A turn takes every frame that is due, at most one of each camera, as the live line does.
+        cuDNN chooses its algorithms without trying them: a trial takes longer than a frame may, and
+        each turn has a batch of another size.
         """
         windows = [Window(scorer.t_length, self.device) for _ in range(cameras)]
         frames = self.frames(min(cameras, 64))
