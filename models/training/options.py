@@ -14,6 +14,19 @@ from lookout.models.training.validation import Validation
 
 
 @dataclass(frozen=True, slots=True)
+class FineTuning:
+    """Schedule of a run of minutes that starts from a checkpoint.
+
+    Batch normalisation keeps the statistics of the start: those of a few windows of one scene are
+    not worth having. The learning rate rises over the first steps, and falls to 0 along a cosine
+    as the time budget ends.
+    """
+
+    warm_up_steps: int = 10
+    crop_px: int = 128  # side of a random square of each window; larger than the frame: all of it
+
+
+@dataclass(frozen=True, slots=True)
 class TrainOptions:
     """Schedule, seed and device of a run. The defaults are the published schedule of MNAD."""
 
@@ -29,11 +42,18 @@ class TrainOptions:
     deterministic: bool = False
     compiled: bool = False
     limit_s: float = 0.0  # of training; the run then ends with an entry; 0: no limit
+    fine_tuning: FineTuning | None = None  # None: the published schedule
 
     def header(self) -> dict[str, Any]:
-        """Return the options by the keys that checkpoints and saved states carry."""
+        """Return the options by the keys that checkpoints and saved states carry.
+
+        `fine_tuning` is there only where it is set: earlier versions have no such key.
+        """
         names = {"log_every": "row_every", "limit_s": "most_s"}
-        return {names.get(name, name): value for name, value in asdict(self).items()}
+        options = {names.get(name, name): value for name, value in asdict(self).items()}
+        if self.fine_tuning is None:
+            del options["fine_tuning"]
+        return options
 
 
 PUBLISHED = TrainOptions()

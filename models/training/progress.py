@@ -43,6 +43,11 @@ class TimeBudget:
         return max(0.0, self._limit_s - self.spent_s)
 
     @property
+    def spent_share(self) -> float:
+        """Share of the time that is taken, 0 to 1; 0 without a limit."""
+        return min(1.0, self.spent_s / self._limit_s)
+
+    @property
     def is_over(self) -> bool:
         """Whether nothing is left."""
         return self.left_s == 0

@@ -1,20 +1,24 @@
-"""The strangest share of footage, which is left out of training: it may not be normal.
+"""The checkpoint to start from and the clips to train on, both measured on the footage itself.
 
-What happens seldom, a model from elsewhere predicts badly, too. Each clip is judged by its worst
-window, so that a short anomaly in a long clip counts.
+The checkpoint to start from is the one that predicts held-out footage best. The strangest share of
+the footage is left out of training, since it may not be normal. What happens seldom, a model from
+elsewhere predicts badly, too. Each clip is judged by its worst window, so that a short anomaly in a
+long clip counts.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
-from lookout.models.checkpoint.file import Checkpoint
+from lookout.models.checkpoint.file import Checkpoint, load_checkpoint
 from lookout.models.data.clips import Reading
 from lookout.models.data.footage import Footage
+from lookout.models.errors import CheckpointError
 from lookout.models.training.validation import score_clips
 from lookout.models.vision.tensors import to_clips
 
@@ -36,13 +40,36 @@ def strangest(
     if len(clips) < MIN_CLIPS:
         return []
     count = math.ceil(share * len(clips))
-    worst_db = {clip: worst_psnr_db(checkpoint, clip, on_frame) for clip in clips}
+    worst_db = {clip: float(psnr_db(checkpoint, clip, on_frame).min()) for clip in clips}
     return sorted(clips, key=lambda clip: (worst_db[clip], clip))[:count]
 
 
+def best_start(paths: Sequence[Path], clips: list[Path], on_frame: Callable[[], None]) -> Path:
+    """Return the checkpoint with the highest mean PSNR of some windows of the clips.
+
+    paths: of the same model and sizes. The first is preferred where two are equal; one that cannot
+    be loaded, or whose PSNR is no number, is passed over. `on_frame` as in `strangest`.
+    Raises CheckpointError where none is left, VideoError, DataError.
+    """
+    mean_db: dict[Path, float] = {}
+    reason = "no checkpoint to start from gives a number"
+    for path in paths:
+        try:
+            checkpoint = load_checkpoint(path)
+        except CheckpointError as error:
+            reason = str(error)
+            continue
+        values = torch.cat([psnr_db(checkpoint, clip, on_frame) for clip in clips])
+        if torch.isfinite(values).all():
+            mean_db[path] = float(values.mean())
+    if not mean_db:
+        raise CheckpointError(reason)
+    return max(mean_db, key=lambda path: mean_db[path])
+
+
 @torch.no_grad()
-def worst_psnr_db(checkpoint: Checkpoint, clip: Path, on_frame: Callable[[], None]) -> float:
-    """Return the lowest PSNR of some windows of a clip; the memory stays as trained.
+def psnr_db(checkpoint: Checkpoint, clip: Path, on_frame: Callable[[], None]) -> Tensor:
+    """Return the PSNR in dB of some windows of a clip, (N,); the memory stays as trained.
 
     Raises VideoError, DataError.
     """
@@ -50,11 +77,10 @@ def worst_psnr_db(checkpoint: Checkpoint, clip: Path, on_frame: Callable[[], Non
     reading = Reading(None, lambda _: None, on_frame)
     footage = Footage.load([clip], checkpoint.preprocess, spec.frames, reading)
     step = max(1, len(footage.windows) // WINDOWS_PER_CLIP)
-    windows = [footage.window(index) for index in range(0, len(footage.windows), step)]
-    worst_db = float("inf")
-    for window in windows:
+    values = []
+    for index in range(0, len(footage.windows), step):
         on_frame()
+        window = footage.window(index)
         normalised = to_clips([window], torch.device("cpu"), gray=spec.gray, black=spec.black)
-        psnr_db, _ = score_clips(checkpoint.model, normalised, checkpoint.items)
-        worst_db = min(worst_db, float(psnr_db))
-    return worst_db
+        values.append(score_clips(checkpoint.model, normalised, checkpoint.items)[0])
+    return torch.cat(values)

@@ -18,9 +18,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Adam
-from torch.optim.lr_scheduler import CosineAnnealingLR
+from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, LRScheduler
 
 from lookout.models.base import (
     Config,
@@ -82,7 +82,7 @@ class Trainer:
         self.device = torch.device(options.device)
         resident = fits(footage.nbytes, self.device)
         self.loader = WindowLoader(footage, self.device, resident=resident)
-        self.model = make_model(name_of(config), config).to(self.device).train()
+        self.model = make_model(name_of(config), config).to(self.device)
         if not self.model.needs_training:
             raise TrainingError(
                 f"`{name_of(config)}` has no weights to train: it learns from the camera itself"
@@ -92,12 +92,15 @@ class Trainer:
         if start is not None:
             self.model.load_state_dict(start.checkpoint.model.state_dict())
             self.items = start.checkpoint.items.to(self.device)
-        fused = True if self.device.type == "cuda" else None  # None: as torch does on a CPU
-        self.optimizer = Adam(self.model.parameters(), lr=options.learning_rate, fused=fused)
-        self.schedule = CosineAnnealingLR(self.optimizer, T_max=options.epochs)
+        self.set_train_mode()
         self.epoch = 0
         self.step_in_epoch = 0
         self.budget = TimeBudget(options.limit_s)
+        fused = True if self.device.type == "cuda" else None  # None: as torch does on a CPU
+        self.optimizer = Adam(self.model.parameters(), lr=options.learning_rate, fused=fused)
+        self.schedule: LRScheduler = CosineAnnealingLR(self.optimizer, T_max=options.epochs)
+        if options.fine_tuning is not None:
+            self.schedule = LambdaLR(self.optimizer, lambda _: self.rate_factor())
         self.log: list[LogEntry] = []
         self._since_entry: list[tuple[float, float]] = []  # loss and PSNR of each step
         self._training_step: Callable[..., TrainingStep] = self.model.training_step
@@ -155,6 +158,21 @@ class Trainer:
             return False
         return done % every == 0 or done == self.steps or self.budget.is_over
 
+    def set_train_mode(self) -> None:
+        """Put the model in train mode; fine-tuning keeps the statistics of batch normalisation."""
+        self.model.train()
+        if self.options.fine_tuning is not None:
+            for module in self.model.modules():
+                if isinstance(module, nn.BatchNorm2d | nn.BatchNorm3d):
+                    module.eval()
+
+    def rate_factor(self) -> float:
+        """Return the learning rate of the next step in fine-tuning, as a share of the option."""
+        if self.options.fine_tuning is None:
+            return 1.0
+        warm_up = (self.steps_done + 1) / max(1, self.options.fine_tuning.warm_up_steps)
+        return min(1.0, warm_up) * (1 + math.cos(math.pi * self.budget.spent_share)) / 2
+
     def normalise(self, clips: Tensor) -> Tensor:
         """Return (B, T, H, W, 3) uint8 RGB as (B, C T, H, W), as the model takes it."""
         spec = self.config.input_spec
@@ -164,9 +182,25 @@ class Trainer:
         """Yield this epoch's batches from number `first` on."""
         numbers = self.footage.batches(self.options.batch, self.options.seed, self.epoch)
         return (
-            Batch(windows, self.normalise(self.loader.load(windows)))
-            for windows in islice(numbers, first, None)
+            Batch(windows, self.normalise(self.crop(self.loader.load(windows), number)))
+            for number, windows in islice(enumerate(numbers), first, None)
         )
+
+    def crop(self, clips: Tensor, number: int) -> Tensor:
+        """Return the squares that fine-tuning takes of a batch, (B, T, h, w, 3) uint8 RGB.
+
+        number: of the batch in its epoch; it decides the places.
+        """
+        fine_tuning = self.options.fine_tuning
+        if fine_tuning is None or fine_tuning.crop_px >= min(clips.shape[2:4]):
+            return clips
+        side_px = fine_tuning.crop_px
+        rng = np.random.default_rng((self.options.seed, self.epoch, number))
+        squares = []
+        for clip in clips:
+            top, left = (int(rng.integers(side - side_px + 1)) for side in clip.shape[1:3])
+            squares.append(clip[:, top : top + side_px, left : left + side_px])
+        return torch.stack(squares)
 
     def begin_epoch(self) -> None:
         """Prepare the model for an epoch. Done again by a resumed run, it gives the same."""
@@ -175,11 +209,16 @@ class Trainer:
 
     def end_epoch(self) -> None:
         """Step the schedule and go on to the next epoch."""
+        if self.options.fine_tuning is None:
+            self.step_schedule()
+        self.epoch += 1
+        self.step_in_epoch = 0
+
+    def step_schedule(self) -> None:
+        """Step the schedule: that of fine-tuning with each step, else with each epoch."""
         with warnings.catch_warnings():  # torch warns of a resumed run that ends an epoch at once
             warnings.filterwarnings("ignore", "Detected call of `lr_scheduler")
             self.schedule.step()
-        self.epoch += 1
-        self.step_in_epoch = 0
 
     def training_step(self, batch: Batch) -> TrainingStep:
         """Return the loss of a batch, and the memory after it, under the caller's autocast."""
@@ -210,6 +249,8 @@ class Trainer:
         if result.items is not None:
             self.items = result.items
         self.step_in_epoch += 1
+        if self.options.fine_tuning is not None:
+            self.step_schedule()
         self._since_entry.append((loss, psnr))
         return loss, psnr
 
@@ -255,7 +296,7 @@ class Trainer:
         self.model.eval()
         with self.autocast():
             scores = score_clips(self.model, self.normalise(clips), self.items)
-        self.model.train()
+        self.set_train_mode()
         return scores
 
     def autocast(self) -> torch.autocast:

@@ -58,10 +58,18 @@ def learn(
 
 
 @router.get("/jobs")
-def list_jobs(services: ServicesDep, camera: str | None = None) -> JobList:
-    """Return the jobs of all cameras, or of one, newest first: the last 20 of each."""
+def list_jobs(services: ServicesDep, camera: str | None = None, latest: bool = False) -> JobList:
+    """Return the jobs of all cameras, or of one, newest first: the last 20 of each.
+
+    latest: the newest of each camera alone.
+    """
     cameras = [camera] if camera is not None else list(services.store.cameras())
     jobs = services.store.jobs(cameras)
+    if latest:
+        newest: dict[str, LearningJob] = {}
+        for job in jobs:
+            newest.setdefault(job.camera, job)
+        jobs = list(newest.values())
     return JobList(items=[view(services, job) for job in jobs])
 
 

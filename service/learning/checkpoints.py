@@ -24,22 +24,33 @@ KEPT = 3
 """Learned checkpoints of a camera; older ones are removed, unless a camera needs them."""
 
 
-def start_checkpoint(folders: Sequence[Path], model: str) -> Path:
-    """Return the checkpoint that a camera's training starts from: its model's.
+def start_checkpoints(folders: Sequence[Path], model: str) -> dict[str, Path]:
+    """Return the checkpoints that a camera's training may start from, by name.
 
-    A model without a network has none to train: a general checkpoint of the same size takes its
-    place, USUAL_START where it is there. Raises CheckpointError where there is none.
+    The camera's own one comes first, unless it is of a model without a network. The others are
+    general ones of the same model and sizes: whatever lies in the folders. Raises CheckpointError
+    where there is none.
     """
     known = find_checkpoints(*folders)
     if model not in known:
         raise CheckpointError(f"there is no model {model!r}")
-    header = read_header(known[model])
-    if header.model not in UNTRAINED:
-        return known[model]
-    general = {name: path for name, path in known.items() if is_general(path, header.preprocess)}
-    if not general:
-        raise CheckpointError(f"{model!r} has no network, and no other checkpoint is of its size")
-    return general.get(USUAL_START) or next(iter(general.values()))
+    own = read_header(known[model])
+    general = {name: path for name, path in known.items() if is_general(path, own.preprocess)}
+    first = model
+    if own.model in UNTRAINED:
+        if not general:
+            raise CheckpointError(
+                f"{model!r} has no network, and no other checkpoint is of its size"
+            )
+        first = USUAL_START if USUAL_START in general else next(iter(general))
+    wanted = read_header(known[first])
+    alike = {
+        name: path
+        for name, path in general.items()
+        if (header := read_header(path)).model == wanted.model
+        and header.input_spec == wanted.input_spec
+    }
+    return {first: known[first]} | alike
 
 
 def is_general(path: Path, size: Preprocess) -> bool:

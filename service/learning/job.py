@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,7 +22,7 @@ from lookout.service.core.errors import ConflictError, RequestError
 from lookout.service.core.jobs import LearningJob, shortfall
 from lookout.service.core.settings import Settings
 from lookout.service.core.throttle import backoff_s
-from lookout.service.learning.checkpoints import install, start_checkpoint
+from lookout.service.learning.checkpoints import install, start_checkpoints
 from lookout.service.learning.footage import Segment
 from lookout.service.learning.normality import Normality
 from lookout.service.learning.recorder import MOVING_SHARE
@@ -142,8 +142,8 @@ class CameraJob:
     def wait_for_footage(self, camera: Camera, recorded: Recorded, may_start: bool) -> None:
         """Begin to train where there is enough; else report what is there, or give up."""
         try:
-            checkpoint = start_checkpoint(self._settings.model_folders, camera.model)
-            size = read_header(checkpoint).preprocess
+            starts = start_checkpoints(self._settings.model_folders, camera.model)
+            size = read_header(next(iter(starts.values()))).preprocess
         except CheckpointError as error:
             self.end_failed(f"the camera's model cannot be trained: {error}")
             return
@@ -155,7 +155,7 @@ class CameraJob:
         elif reason or not may_start:
             self.report_footage(usable, reason or "another job of this worker trains")
         else:
-            self.begin_training(camera, usable, checkpoint)
+            self.begin_training(camera, usable, starts)
 
     def obstacle(self, recorded: Recorded, lack: str) -> str:
         """Return why the job cannot end well, in one line; empty where it may.
@@ -225,11 +225,13 @@ class CameraJob:
 
     # Training
 
-    def begin_training(self, camera: Camera, usable: Sequence[Segment], checkpoint: Path) -> None:
+    def begin_training(
+        self, camera: Camera, usable: Sequence[Segment], starts: Mapping[str, Path]
+    ) -> None:
         """Keep the footage as it is now, and start the process."""
-        started_from = checkpoint.stem
-        request = TrainingRequest(camera.id, self.job.number, self.job.limit_s, started_from)
-        self.files.freeze(usable, checkpoint, request)
+        present = next(iter(starts))
+        request = TrainingRequest(camera.id, self.job.number, self.job.limit_s, present)
+        self.files.freeze(usable, starts, request)
         recorded_s = round(sum(one.seconds for one in usable), 1)
         began = self.save(
             state="training",
@@ -238,7 +240,7 @@ class CameraJob:
             left_s=None,
             reason="",
             replaces=camera.model,
-            started_from=started_from,
+            is_first_network=camera.model != present,
         )
         if began:
             self.process = TrainingProcess(self.files)
@@ -267,6 +269,7 @@ class CameraJob:
                 before=report.before,
                 after=report.after,
                 left_out=report.left_out,
+                started_from=report.started_from,
                 paused=pause,
             )
 
@@ -300,12 +303,20 @@ class CameraJob:
         if result.error or result.before is None or result.after is None:
             self.end_failed(result.error or "training gave no figures")
             return
+        if result.after.psnr_db <= result.before.psnr_db:
+            self.save(before=result.before, after=result.after, started_from=result.started_from)
+            self.end_failed(
+                f"training made nothing better: held-out PSNR {result.after.psnr_db:.2f} dB, and "
+                f"{result.before.psnr_db:.2f} dB before it: the present checkpoint stays"
+            )
+            return
         name = install(self._settings, self.files.calibrated, self.job, self.kept_models())
         done = {
             "checkpoint": name,
             "before": result.before,
             "after": result.after,
             "left_out": result.left_out,
+            "started_from": result.started_from,
             "progress": 1.0,
             "left_s": 0.0,
             "paused": False,

@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 import msgspec
 
+from lookout.models.checkpoint.header import SUFFIX
 from lookout.models.media.atomic_file import write_bytes
 from lookout.service.core.jobs import HeldOut
 from lookout.service.learning.footage import Segment
@@ -33,7 +34,7 @@ class TrainingRequest:
     camera: str
     number: int  # of the job; the seed
     limit_s: float
-    started_from: str  # name of the checkpoint
+    present: str  # name of the checkpoint to start from where others are no better
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,7 @@ class TrainingReport:
     before: HeldOut | None = None
     after: HeldOut | None = None
     left_out: int = 0  # segments that were too strange to train on
+    started_from: str = ""  # name of the checkpoint
     error: str = ""  # why it ended; it is not tried again
 
 
@@ -56,17 +58,19 @@ class TrainingFiles:
         self.train = folder / "train"
         self.held_out = folder / "held_out"
         self.left_out = folder / "left_out"
-        self.start = folder / "start.safetensors"
+        self.starts = folder / "starts"
         self.out = folder / "model.safetensors"
         self.calibrated = folder / "calibrated.safetensors"
         self.lock = folder / "lock"
         self._request = folder / "request.json"
         self._result = folder / "result.json"
 
-    def freeze(self, segments: Sequence[Segment], start: Path, request: TrainingRequest) -> None:
-        """Keep the footage and the checkpoint as they are now; the request is written last.
+    def freeze(
+        self, segments: Sequence[Segment], starts: Mapping[str, Path], request: TrainingRequest
+    ) -> None:
+        """Keep the footage and the checkpoints to start from; the request is written last.
 
-        The files are links: they take no room until the recorder drops its own.
+        The footage's files are links: they take no room until the recorder drops its own.
         """
         self.drop()
         kept, held_out = split_segments(segments)
@@ -74,7 +78,9 @@ class TrainingFiles:
             folder.mkdir(parents=True)
             for segment in chosen:
                 link(segment.path, folder / segment.path.name)
-        shutil.copyfile(start, self.start)  # its owner may write it anew in place
+        self.starts.mkdir()
+        for name, path in starts.items():  # copies: an owner may write its file anew in place
+            shutil.copyfile(path, self.starts / f"{name}{SUFFIX}")
         write_bytes(self._request, msgspec.json.encode(request))
 
     def request(self) -> TrainingRequest | None:
@@ -107,6 +113,16 @@ class TrainingFiles:
             for name in names:
                 (folder / name).unlink(missing_ok=True)
         return len(names)
+
+    def candidates(self, first: str) -> list[Path]:
+        """Return the checkpoints to start from, that of the name `first` before the others."""
+        return sorted(self.starts.iterdir(), key=lambda path: (path.stem != first, path.name))
+
+    def choose_start(self, chosen: Path) -> None:
+        """Keep one of the checkpoints to start from, and remove the others."""
+        for path in self.starts.iterdir():
+            if path != chosen:
+                path.unlink()
 
     def finish(self, report: TrainingReport) -> None:
         """Write the report of the training's end."""

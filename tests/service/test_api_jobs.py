@@ -37,6 +37,7 @@ def job_with(checkpoint: str, replaces: str) -> LearningJob:
         "rule",
         replaces=replaces,
         started_from="square",
+        is_first_network=replaces == "places",
         checkpoint=checkpoint,
     )
 
@@ -72,6 +73,7 @@ def test_a_job_is_asked_for_shown_and_cancelled(api: Api, bus: Bus, store: Store
     again = api.http.post("/api/v1/cameras/gate/learn")  # a body is not needed
     assert (again.status_code, again.json()["id"]) == (202, "gate:2")
     assert [one["id"] for one in api.get("/jobs").json()["items"]] == ["gate:2", "gate:1"]
+    assert [one["id"] for one in api.get("/jobs", latest=True).json()["items"]] == ["gate:2"]
 
 
 @pytest.mark.parametrize(

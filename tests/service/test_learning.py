@@ -21,8 +21,9 @@ from safetensors.numpy import save_file
 from lookout.models.checkpoint.header import Header, read_header
 from lookout.models.errors import CheckpointError
 from lookout.models.media.preprocess import Preprocess
+from lookout.service.core import jobs
 from lookout.service.core.camera import Camera, CameraChange
-from lookout.service.core.jobs import LearningJob
+from lookout.service.core.jobs import HeldOut, LearningJob
 from lookout.service.core.messages import (
     Alert,
     AlertEvent,
@@ -33,7 +34,8 @@ from lookout.service.core.messages import (
 )
 from lookout.service.core.settings import Settings
 from lookout.service.learning import live_load, worker
-from lookout.service.learning.checkpoints import start_checkpoint
+from lookout.service.learning.checkpoints import start_checkpoints
+from lookout.service.learning.training_files import TrainingFiles, TrainingReport
 from lookout.service.learning.worker import run
 from lookout.service.storage.bus.bus import Bus
 from lookout.service.storage.store.store import Store
@@ -57,7 +59,9 @@ def settings_for(urls: Urls, folder: Path, **more: Any) -> Settings:
 
 
 @pytest.fixture
-def settings(urls: Urls, tmp_path: Path) -> Settings:
+def settings(urls: Urls, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """Settings with a tiny model, whose AUC of made anomalies after a second says nothing."""
+    monkeypatch.setattr(jobs, "AUC_TOLERANCE", 100.0)
     write_tiny(tmp_path / "models", "tiny")
     return settings_for(urls, tmp_path)
 
@@ -120,7 +124,8 @@ def test_a_camera_learns_its_own_network_and_takes_it(
     assert (done.state, done.reason) == ("promoted", "")
     assert done.before is not None
     assert done.after is not None
-    assert done.after.psnr_db >= done.before.psnr_db
+    assert done.after.psnr_db > done.before.psnr_db
+    assert done.started_from in ("tiny", "square")
     assert done.recorded_s >= 9.0
     after = store.camera("gate")
     assert (after.model, after.calibration) == ("gate-1", "model")
@@ -355,25 +360,49 @@ def test_training_stands_still_while_a_live_camera_is_scored_late(
     assert not trainers()
 
 
-def test_a_model_without_a_network_starts_from_a_general_checkpoint_of_its_size(
+def test_training_may_start_from_every_general_checkpoint_like_the_cameras_own(
     tmp_path: Path,
 ) -> None:
+    """A file in a models folder is a candidate without a line of code."""
     size = Preprocess(32, 32)
     for name, header in {
         "places": Header("places", {}, size),
         "gate-1": Header("mnad-pred", {}, size, provenance={"learned": {"camera": "gate"}}),
         "wide": Header("mnad-pred", {}, Preprocess(64, 64)),
+        "other": Header("memae", {}, size),
     }.items():
         file = tmp_path / f"{name}.safetensors"
         save_file({"x": np.zeros(1, np.float32)}, file, header.metadata())
+    (tmp_path / "other.safetensors").rename(tmp_path / "later")
     with pytest.raises(CheckpointError, match="no other checkpoint is of its size"):
-        start_checkpoint([tmp_path], "places")
+        start_checkpoints([tmp_path], "places")
+    (tmp_path / "later").rename(tmp_path / "other.safetensors")
     for name in ("any", "square"):
         write_tiny(tmp_path, name)
-        assert start_checkpoint([tmp_path], "places").stem == name
-    assert start_checkpoint([tmp_path], "gate-1").stem == "gate-1"
+    (tmp_path / "any-2.safetensors").write_bytes(b"no checkpoint")
+    assert list(start_checkpoints([tmp_path], "places")) == ["square", "any"]
+    assert list(start_checkpoints([tmp_path], "any")) == ["any", "square"]
+    assert list(start_checkpoints([tmp_path], "gate-1")) == ["gate-1"]  # of no known sizes
     with pytest.raises(CheckpointError, match="there is no model 'none'"):
-        start_checkpoint([tmp_path], "none")
+        start_checkpoints([tmp_path], "none")
+
+
+def test_what_is_no_better_than_its_start_is_not_offered(
+    settings: Settings, bus: Bus, store: Store
+) -> None:
+    before = watch(store)
+    job = store.add_job(new_job())
+    training = replace(job, state="training", replaces="tiny")
+    assert store.save_job(job, training)
+    files = TrainingFiles(settings.data_dir / "learning" / "gate" / "jobs" / "1")
+    files.folder.mkdir(parents=True)
+    worse = TrainingReport(before=HeldOut(30.0, 90.0), after=HeldOut(30.0, 99.0))
+    files.finish(replace(worse, started_from="tiny"))
+    with stage.working(run, settings):
+        failed = await_reason(store, job, "training made nothing better")
+    assert (failed.state, failed.checkpoint) == ("failed", "")
+    assert (failed.before, failed.after) == (worse.before, worse.after)
+    assert store.camera("gate") == before
 
 
 def test_another_address_is_another_recording_and_ends_the_job(

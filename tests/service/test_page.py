@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,6 +17,7 @@ from selenium.webdriver.remote.webelement import WebElement
 
 from lookout.models.vision.overlay import jpeg
 from lookout.service.core.camera import AlertSettings, BudgetSettings, CameraSpec
+from lookout.service.core.jobs import HeldOut
 from lookout.service.core.messages import (
     Alert,
     AlertEvent,
@@ -272,6 +274,59 @@ def test_a_camera_is_added_paused_and_removed(page: Chrome, store: Store) -> Non
     assert ["/etc/passwd" in line or "422" in line for line in complaints(page)] == [
         True
     ]  # the refused form
+
+
+def look_again(page: Chrome) -> None:
+    """Let the page load its lists now, and not seconds later."""
+    page.execute_script("document.dispatchEvent(new Event('visibilitychange'))")
+
+
+def test_a_camera_is_taught_from_its_card(
+    page: Chrome, store: Store, bus: Bus, fresh_api: Api
+) -> None:
+    """Learn, what the job does, Cancel, Promote, Roll back."""
+    learn, promote, roll_back = (
+        one(page, f"#camera-gate .{name}") for name in ("learn", "promote", "rollback")
+    )
+
+    def shown(words: str) -> None:
+        look_again(page)
+        wait_until(lambda: words in text(page, "#camera-gate .job"), words)
+
+    assert (learn.text, promote.is_displayed(), roll_back.is_displayed()) == ("Learn", False, False)
+    learn.click()
+    wait_until(lambda: store.has_jobs("gate"), "the job")
+    shown("waiting to learn · no learning worker is running")
+    bus.heartbeat("learning", "worker")
+    queued = store.job("gate:1")
+    recording = replace(queued, state="recording", recorded_s=120.0, left_s=400.0, reason=EVIL)
+    assert store.save_job(queued, recording)
+    shown(f"recording: 120 of 300 s of normal footage · 7 min left · {EVIL}")
+    training = replace(recording, state="training", progress=0.4, left_s=42.0, reason="")
+    training = replace(training, before=HeldOut(31.2, 88.4), after=HeldOut(33.9, 92.1))
+    assert store.save_job(recording, training)
+    shown("training 40 % · 42 s left · held out 31.2 → 33.9 dB, made anomalies 88.4 → 92.1 %")
+    assert learn.text == "Cancel learning"
+    learn.click()
+    wait_until(lambda: store.job("gate:1").state == "cancelled", "the cancel")
+    wait_until(lambda: learn.text == "Learn", "the button")
+    assert not one(page, "#camera-gate .job").is_displayed()
+
+    before = store.camera("gate")
+    write_checkpoint(fresh_api.settings, "gate-2", calibrated=True)
+    second = store.add_job(replace(queued, promote="hand"))
+    trained = replace(second, state="trained", checkpoint="gate-2", reason="it waits")
+    assert store.save_job(second, trained)
+    shown("trained gate-2, not in use · it waits")
+    promote.click()
+    wait_until(lambda: store.camera("gate").model == "gate-2", "the promotion")
+    shown("learned gate-2 · by hand")
+    assert not promote.is_displayed()
+    roll_back.click()
+    wait_until(lambda: store.camera("gate").model == before.model, "the way back")
+    look_again(page)
+    wait_until(lambda: not roll_back.is_displayed(), "nothing to go back to")
+    assert complaints(page) == []
 
 
 def test_the_form_offers_every_field_of_a_camera(page: Chrome, store: Store) -> None:

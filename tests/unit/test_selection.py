@@ -7,17 +7,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lookout.models.checkpoint.file import Checkpoint
+from lookout.models.checkpoint.file import Checkpoint, save_checkpoint
 from lookout.models.data.footage import Footage
+from lookout.models.errors import CheckpointError
 from lookout.models.media.lossless_clip import write_lossless
 from lookout.models.media.preprocess import Preprocess
 from lookout.models.training.loop import train
 from lookout.models.training.options import TrainOptions
-from lookout.models.training.selection import MIN_CLIPS, strangest
+from lookout.models.training.selection import MIN_CLIPS, best_start, strangest
 from lookout.models.training.trainer import Trainer
 from lookout.service.learning.training_files import TrainingFiles
 from tests.conftest import with_long_forms
-from tests.tiny import TINY, street
+from tests.tiny import TINY, street, write_tiny
 
 SIZE = Preprocess(32, 32)
 
@@ -52,6 +53,23 @@ def test_what_is_abnormal_for_a_moment_is_left_out(
     gone = strangest(checkpoint, clips, 0.1, lambda: None)
     assert len(gone) == 2
     assert {clips[number] for number in abnormal} <= set(gone)
+
+
+def test_training_starts_from_the_checkpoint_that_predicts_held_out_footage_best(
+    checkpoint: Checkpoint, tmp_path: Path
+) -> None:
+    """A file that cannot be loaded is passed over; the first of equal ones is taken."""
+    clips = write_clips(tmp_path, 3, set())
+    raw = write_tiny(tmp_path, "raw")
+    same = write_tiny(tmp_path, "same")
+    broken = tmp_path / "broken.safetensors"
+    broken.write_bytes(b"no checkpoint")
+    assert best_start([broken, same, raw], clips, lambda: None) == same
+    trained = tmp_path / "trained.safetensors"
+    save_checkpoint(trained, checkpoint)
+    assert best_start([raw, broken, trained], clips, lambda: None) == trained
+    with pytest.raises(CheckpointError, match=r"broken\.safetensors"):
+        best_start([broken], clips, lambda: None)
 
 
 def test_of_few_clips_none_is_left_out(checkpoint: Checkpoint, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import { $, API, call, cameraPath, clock, fromTemplate, showText, showTime } from "./api.js";
 import { newCurve } from "./curve.js";
+import { LearningPanel } from "./learning_panel.js";
 
 const POINTS_KEPT = 900; // of a curve
 const EVENTS_SHOWN = 3;
@@ -35,6 +36,7 @@ export class CameraCard {
     $(".heat", this.node).onclick = () => this.toggleHeat();
     $(".pause", this.node).onclick = () => this.togglePause();
     $(".remove", this.node).onclick = (event) => this.remove(event.currentTarget);
+    this.learning = new LearningPanel(this.node, camera.id, (request) => this.change(request));
     this.update(camera);
   }
 
@@ -57,7 +59,7 @@ export class CameraCard {
   }
 
   showProgress(progress) {
-    const learning = $(".learning", this.node);
+    const learning = $(".bounds", this.node);
     learning.hidden = !progress;
     if (!progress) return;
     const { learned, needed } = progress;

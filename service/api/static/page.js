@@ -94,6 +94,14 @@ async function refresh() {
   }
   items.forEach(putCamera);
   summarise();
+  await loadJobs();
+}
+
+/** Show each camera's newest job of learning. */
+async function loadJobs() {
+  const { items } = await call("/jobs?latest=true");
+  const jobs = new Map(items.map((job) => [job.camera, job]));
+  for (const [id, card] of cards) card.learning.update(jobs.get(id) || null, card.camera);
 }
 
 async function loadAll() {
