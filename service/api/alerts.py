@@ -3,28 +3,70 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import heapq
 import itertools
 import json
 import math
+import time
 from collections.abc import Iterator
-from typing import Annotated
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Body, Query, Request
 from fastapi.responses import FileResponse
+from pydantic import Field
 
-from lookout.service.api.dependencies import ServicesDep
+from lookout.service.api.alert_views import (
+    Acknowledged,
+    AcknowledgeRequest,
+    AlertChange,
+    AlertList,
+    AnsweredAlert,
+)
+from lookout.service.api.dependencies import Services, ServicesDep
+from lookout.service.api.json_body import JsonRoute
 from lookout.service.api.openapi import BINARY
-from lookout.service.api.views import AlertList, AlertRule, AlertView
+from lookout.service.api.views import AlertRule
 from lookout.service.core.errors import NotFoundError, RequestError
-from lookout.service.core.messages import Alert, AlertState
+from lookout.service.core.messages import Alert, AlertAnswer, AlertKind, AlertState, AlertVerdict
 from lookout.service.storage import pictures
 from lookout.service.storage.store.store import Store
 
-router = APIRouter(tags=["alerts"])
+router = APIRouter(tags=["alerts"], route_class=JsonRoute)
+
+CONFLICT: dict[int | str, dict[str, Any]] = {409: {}}  # openapi.py describes it
 
 PAGE = 50  # alerts fetched from one camera at a time
+MAX_AT_ONCE = 1000  # alerts that a request acknowledges
+LAST_ID = "\U0010ffff"  # behind every id
+Time = Annotated[float, Field(ge=-1e12, le=1e12)]
+Answered = tuple[Alert, AlertAnswer]
 Position = tuple[float, str]  # opening time and id: the order of the list, without ties
+
+
+@dataclass(frozen=True, slots=True)
+class AlertFilter:
+    """The alerts of a list; None: any."""
+
+    since: float | None = None  # opened then or later (s, UTC)
+    until: float | None = None  # opened then or earlier
+    state: AlertState | None = None
+    kind: AlertKind | None = None
+    verdict: AlertVerdict | Literal["none"] | None = None
+    acknowledged: bool | None = None
+    min_peak: float | None = None
+
+    def accepts(self, alert: Alert, answer: AlertAnswer) -> bool:
+        """Tell whether an alert is listed, its time aside."""
+        is_seen = answer.acknowledged_at is not None
+        return (
+            self.state in (None, alert.state)
+            and self.kind in (None, alert.kind)
+            and self.verdict in (None, answer.verdict or "none")
+            and self.acknowledged in (None, is_seen)
+            and (self.min_peak is None or alert.peak_value >= self.min_peak)
+        )
 
 
 @router.get("/alerts")
@@ -32,27 +74,119 @@ def list_alerts(
     services: ServicesDep,
     camera: str | None = None,
     state: AlertState | None = None,
+    kind: AlertKind | None = None,
+    verdict: Annotated[
+        AlertVerdict | Literal["none"] | None, Query(description="`none`: without a verdict")
+    ] = None,
+    acknowledged: bool | None = None,
+    min_peak: Annotated[float | None, Query(ge=0, le=1)] = None,
+    since: Annotated[
+        Time | None, Query(alias="from", description="opened then or later (s, UTC)")
+    ] = None,
+    until: Annotated[
+        Time | None, Query(alias="to", description="opened then or earlier (s, UTC)")
+    ] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     cursor: Annotated[str | None, Query(description="`next` of the page before")] = None,
 ) -> AlertList:
     """Return alerts of every camera, removed ones too, or of one; newest first."""
     before = decode_cursor(cursor) if cursor else None
-    cameras = alerted_or_present(services.store) if camera is None else {camera}
-    newest_first = heapq.merge(
-        *(
-            alerts_before(services.store, name, state, before, min(limit + 1, PAGE))
-            for name in cameras
-        ),
-        key=position,
-        reverse=True,
-    )
+    chosen = AlertFilter(since, until, state, kind, verdict, acknowledged, min_peak)
     # One more than asked for tells whether there is a next page.
-    found = list(itertools.islice(newest_first, limit + 1))
+    found = list(
+        itertools.islice(newest_first(services.store, camera, chosen, before, limit), limit + 1)
+    )
     items = found[:limit]
     return AlertList(
-        items=[AlertView.of(alert) for alert in items],
-        next=encode_cursor(position(items[-1])) if len(found) > limit else None,
+        items=[AnsweredAlert.answered(alert, answer) for alert, answer in items],
+        next=encode_cursor(position(items[-1][0])) if len(found) > limit else None,
     )
+
+
+def newest_first(
+    store: Store, camera: str | None, chosen: AlertFilter, before: Position | None, limit: int
+) -> Iterator[Answered]:
+    """Yield the alerts of a list with their answers, after a position.
+
+    camera: None: of all. limit: how many are asked for, as a rule.
+    """
+    cameras = alerted_or_present(store) if camera is None else {camera}
+    if chosen.until is not None:
+        last = (chosen.until, LAST_ID)
+        before = last if before is None else min(before, last)
+    return heapq.merge(
+        *(alerts_before(store, name, chosen, before, min(limit + 1, PAGE)) for name in cameras),
+        key=lambda one: position(one[0]),
+        reverse=True,
+    )
+
+
+@router.post("/alerts/acknowledge", operation_id="acknowledge_alerts")
+def acknowledge_alerts(
+    wanted: Annotated[AcknowledgeRequest, Body()], services: ServicesDep, request: Request
+) -> Acknowledged:
+    """Acknowledge many alerts; of those without ids, at most 1,000 at once.
+
+    What is acknowledged already stays as it is.
+    """
+    who = identity(services, request)
+    now = time.time()
+    ids = wanted.ids
+    more = False
+    if ids is None:
+        chosen = AlertFilter(until=wanted.until or now, acknowledged=False)
+        found = newest_first(services.store, wanted.camera, chosen, None, MAX_AT_ONCE)
+        ids = [alert.id for alert, _ in itertools.islice(found, MAX_AT_ONCE + 1)]
+        more = len(ids) > MAX_AT_ONCE
+    count = 0
+    for alert_id in ids[:MAX_AT_ONCE]:
+        with contextlib.suppress(NotFoundError):  # it was removed meanwhile
+            services.store.answer_alert(
+                alert_id.rpartition(":")[0], alert_id, lambda answer: seen(answer, who, now)
+            )
+            count += 1
+    return Acknowledged(count=count, more=more)
+
+
+def seen(answer: AlertAnswer, who: str, now: float) -> AlertAnswer:
+    """Return an answer as acknowledged, by whoever was the first."""
+    if answer.acknowledged_at is not None:
+        return answer
+    return replace(answer, acknowledged_at=now, acknowledged_by=who)
+
+
+def identity(services: Services, request: Request) -> str:
+    """Return who sends a request: `token`, a login, or `anybody` where no token is needed."""
+    if services.auth is None:
+        return "anybody"
+    return services.auth.identity(request)
+
+
+@router.patch("/alerts/{alert}", operation_id="answer_alert", responses=CONFLICT)
+def answer_alert(
+    alert: str,
+    change: Annotated[
+        AlertChange,
+        Body(openapi_examples={"a false alarm": {"value": {"verdict": "false_alarm"}}}),
+    ],
+    services: ServicesDep,
+    request: Request,
+) -> AnsweredAlert:
+    """Answer an alert: acknowledged, verdict, note, keep. What is not named stays."""
+    camera = alert.rpartition(":")[0]
+    found = services.store.alert(camera, alert)
+    who = identity(services, request)
+    given = change.model_dump(exclude_unset=True)
+    is_seen = given.pop("acknowledged", None)
+
+    def changed(answer: AlertAnswer) -> AlertAnswer:
+        if is_seen:
+            answer = seen(answer, who, time.time())
+        elif is_seen is False:
+            answer = replace(answer, acknowledged_at=None, acknowledged_by="")
+        return replace(answer, **given)
+
+    return AnsweredAlert.answered(found, services.store.answer_alert(camera, alert, changed))
 
 
 @router.get("/alert-rule", operation_id="get_alert_rule")
@@ -79,19 +213,34 @@ def position(alert: Alert) -> Position:
 
 
 def alerts_before(
-    store: Store, camera: str, state: AlertState | None, before: Position | None, page: int
-) -> Iterator[Alert]:
+    store: Store, camera: str, chosen: AlertFilter, before: Position | None, page: int
+) -> Iterator[Answered]:
     """Yield one camera's alerts after a position, newest first, a page at a time."""
-    if state == "open":
-        yield from (
+    if chosen.state == "open":
+        found = [
             alert
             for alert in store.open_alerts(camera)
             if before is None or position(alert) < before
-        )
+        ]
+        yield from accepted(store, camera, chosen, found)
         return
     while found := store.alerts(camera, before=before, limit=page):
-        yield from (alert for alert in found if state is None or alert.state == state)
+        yield from accepted(store, camera, chosen, found)
         before = position(found[-1])
+        if chosen.since is not None and before[0] < chosen.since:
+            return
+
+
+def accepted(
+    store: Store, camera: str, chosen: AlertFilter, alerts: list[Alert]
+) -> Iterator[Answered]:
+    """Yield those alerts that are listed, with their answers."""
+    since = chosen.since
+    wanted = [alert for alert in alerts if since is None or alert.opened_at >= since]
+    answers = store.alert_answers(camera, [alert.id for alert in wanted])
+    for alert, answer in zip(wanted, answers, strict=True):
+        if chosen.accepts(alert, answer):
+            yield alert, answer
 
 
 def encode_cursor(last: Position) -> str:
@@ -112,9 +261,12 @@ def decode_cursor(cursor: str) -> Position:
 
 
 @router.get("/alerts/{alert}")
-def get_alert(alert: str, services: ServicesDep) -> AlertView:
+def get_alert(alert: str, services: ServicesDep) -> AnsweredAlert:
     """Return one alert."""
-    return AlertView.of(services.store.alert(alert.rpartition(":")[0], alert))
+    camera = alert.rpartition(":")[0]
+    found = services.store.alert(camera, alert)
+    (answer,) = services.store.alert_answers(camera, [alert])
+    return AnsweredAlert.answered(found, answer)
 
 
 @router.get(

@@ -242,11 +242,6 @@ class AlertView(MessageView):
     kind: AlertKind
 
 
-class AlertList(BaseModel):
-    items: list[AlertView]
-    next: str | None = Field(description="`cursor` of the next page; null on the last")
-
-
 class EventView(MessageView):
     model_config = ConfigDict(json_schema_extra={"examples": [EVENT_EXAMPLE]})
 

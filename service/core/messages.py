@@ -15,6 +15,7 @@ from lookout.models.arrays import HeatMap, Pixels
 from lookout.service.core.clock import Moment
 
 AlertState = Literal["open", "closed"]
+AlertVerdict = Literal["true", "false_alarm", "usual_here"]
 AlertKind = Literal["anomaly", "tampering", "unwatched"]
 
 
@@ -125,6 +126,17 @@ class Alert:
     peak_value: float
     peak_at: float
     kind: AlertKind = "anomaly"
+
+
+@dataclass(frozen=True, slots=True)
+class AlertAnswer:
+    """The answer of a person to an alert."""
+
+    acknowledged_at: float | None = None
+    acknowledged_by: str = ""
+    verdict: AlertVerdict | None = None
+    note: str = ""
+    keep: bool = False  # it is never removed for its age or number
 
 
 @dataclass(frozen=True, slots=True)

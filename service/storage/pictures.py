@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import time
+from collections.abc import Container
 from pathlib import Path
 
 from lookout.models.media.atomic_file import replacing
@@ -46,7 +47,7 @@ def drop(path: Path) -> None:
         path.unlink()
 
 
-def drop_expired_pictures(data_dir: Path, before_s: float) -> None:
+def drop_expired_pictures(data_dir: Path, before_s: float, kept: Container[Path]) -> None:
     """Remove pictures written before a time (s, UTC), and the folders that are empty then.
 
     Pictures without an alert go too: of a removed camera, or of an alert that was never saved.
@@ -56,14 +57,14 @@ def drop_expired_pictures(data_dir: Path, before_s: float) -> None:
             if not folder.is_dir():
                 continue
             for path in folder.iterdir():
-                if path.stat().st_mtime < before_s:
+                if path.stat().st_mtime < before_s and path not in kept:
                     drop(path)
             with contextlib.suppress(OSError):  # another picture is in it
                 folder.rmdir()
 
 
 def drop_expired(store: Store, data_dir: Path, kept_days: float, now_s: float | None = None) -> int:
-    """Remove closed alerts opened more than `kept_days` ago, and pictures as old.
+    """Remove closed alerts opened more than `kept_days` ago, and pictures as old; not kept ones.
 
     A removed camera whose last alert goes is forgotten. Returns the number of alerts removed.
     Raises one of UNAVAILABLE. May run in several workers at once.
@@ -72,10 +73,15 @@ def drop_expired(store: Store, data_dir: Path, kept_days: float, now_s: float | 
         now_s = time.time()
     before_s = now_s - kept_days * DAY_S
     count = 0
+    kept = set()
     for camera in store.alerted_cameras():
+        for alert_id in store.kept_alerts(camera):
+            with contextlib.suppress(ValueError):  # an alert without a picture
+                kept.add(picture_path(data_dir, alert_id))
         for alert_id in store.drop_expired_alerts(camera, before_s):
-            drop(picture_path(data_dir, alert_id))
             count += 1
+            with contextlib.suppress(ValueError):
+                drop(picture_path(data_dir, alert_id))
         store.forget_alerts_of_removed(camera)
-    drop_expired_pictures(data_dir, before_s)
+    drop_expired_pictures(data_dir, before_s, kept)
     return count

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from lookout.service.core.camera import CameraChange
 from lookout.service.core.jobs import FormerModel, LearningJob
-from lookout.service.core.messages import Alert, AlertEvent, CameraEvent, FrameId
+from lookout.service.core.messages import Alert, AlertAnswer, AlertEvent, CameraEvent, FrameId
 from lookout.service.core.sinks import SinkState
 from lookout.service.storage.redis import codec, keys
 from lookout.service.storage.redis.connect import connect
@@ -54,6 +54,7 @@ def fill(store: Store, name: str) -> None:
     store.save_snapshot(name, epoch, Snapshot(FrameId(1000, 1), {}))
     events = [AlertEvent("new", an_alert(name, 1)), AlertEvent("new", an_alert(name, 2))]
     store.save_alerting(name, store.begin_alerting(name), {"cursor": "1000-2"}, events)
+    store.answer_alert(name, f"{name}:1000-1", lambda answer: replace(answer, keep=True))
     store.add_camera_event(CameraEvent("tampered", name, 1000, 1, 1000.1, "dark"))
     store.add_job(a_job(name))
     store.push_former_model(name, FormerModel("square", "learn"))
@@ -96,6 +97,9 @@ def work(store: Store, name: str, seq: int) -> None:
     store.has_jobs(name)
     store.push_former_model(name, FormerModel(f"m{seq}", "learn"))
     assert store.former_models(name)[0] == FormerModel(f"m{seq}", "learn")
+    store.answer_alert(name, new.alert.id, lambda answer: replace(answer, keep=True))
+    assert store.alert_answers(name, [new.alert.id]) == [AlertAnswer(keep=True)]
+    assert new.alert.id in store.kept_alerts(name)
     store.sinks()
     store.save_sink_state("sink", SinkState())
     store.sink_states()

@@ -119,6 +119,14 @@ class TokenAuth:
             raise BadSignature("nonsense") from error
         return name
 
+    def identity(self, connection: HTTPConnection) -> str:
+        """Return who sends an accepted request: `token`, or the name of a login."""
+        cookie = connection.cookies.get(COOKIE)
+        if connection.headers.get("authorization") is not None or cookie is None:
+            return "token"
+        name = self.login_name(cookie).rpartition(":")[2]
+        return f"login {name[:6]}"
+
     async def refuse(self, reason: Denial, connection: HTTPConnection) -> ProblemResponse:
         """Count the refusal and return its response, delayed if a token was tried."""
         if reason == "limited":

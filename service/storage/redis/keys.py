@@ -106,6 +106,16 @@ def alerts(camera: str) -> str:
     return f"alerts:{{{camera}}}"
 
 
+def alert_answers(camera: str) -> str:
+    """Hash: alert id → what a person said of it."""
+    return f"alert_answers:{{{camera}}}"
+
+
+def kept_alerts(camera: str) -> str:
+    """Set: ids of the alerts that are never removed."""
+    return f"kept_alerts:{{{camera}}}"
+
+
 def alerts_by_time(camera: str) -> str:
     """Sorted set: alert ids by opening time."""
     return f"alerts_by_time:{{{camera}}}"

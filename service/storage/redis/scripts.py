@@ -322,6 +322,40 @@ end is its last event, and an update is left out where it is among the newest en
 A key of another type is refused before anything is written.
 """
 
+DROP_ALERTS = """
+local dropped = {}
+for _, id in ipairs(ARGV) do
+    if redis.call('SISMEMBER', KEYS[5], id) == 0 then
+        redis.call('HDEL', KEYS[1], id)
+        redis.call('ZREM', KEYS[2], id)
+        redis.call('SREM', KEYS[3], id)
+        redis.call('HDEL', KEYS[4], id)
+        dropped[#dropped + 1] = id
+    end
+end
+return dropped
+"""
+"""Remove alerts but kept ones, and return their ids.
+
+KEYS: alerts, alerts by time, open alerts, answers, kept alerts. ARGV: ids.
+"""
+
+SAVE_ANSWER = """
+if redis.call('HEXISTS', KEYS[1], ARGV[1]) == 0 then return 0 end
+if (redis.call('HGET', KEYS[2], ARGV[1]) or '') ~= ARGV[2] then return -1 end
+if ARGV[4] == '1' and redis.call('SISMEMBER', KEYS[3], ARGV[1]) == 0
+    and redis.call('SCARD', KEYS[3]) >= tonumber(ARGV[5]) then return -2 end
+redis.call('HSET', KEYS[2], ARGV[1], ARGV[3])
+redis.call(ARGV[4] == '1' and 'SADD' or 'SREM', KEYS[3], ARGV[1])
+return 1
+"""
+"""Save an answer to an alert.
+
+KEYS: alerts, answers, kept alerts. ARGV: alert, its answer before ('': none), its answer, whether
+it is kept, how many may be.
+Returns 0 where the alert is gone, -1 where its answer has changed, -2 where so many are kept.
+"""
+
 SET_ASIDE = """
 local kind, by, field, value, counter, count = unpack(ARGV)
 local found = redis.call('TYPE', KEYS[1]).ok

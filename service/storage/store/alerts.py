@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 
 LOG_KEPT = 1000  # alert events that a camera's log holds for its listeners
 
+DROPPED_AT_ONCE = 500
+
 
 @dataclass(frozen=True, slots=True)
 class AlertingOverview:
@@ -93,30 +95,41 @@ class Alerts(SettingAside):
         self._redis.delete(keys.alerting(camera))
 
     def drop_old_alerts(self, camera: str) -> list[str]:
-        """Remove the oldest alerts beyond the bound, and return their ids."""
-        surplus = self._redis.zcard(keys.alerts_by_time(camera)) - self._alerts_kept
+        """Remove the oldest alerts beyond the bound, and return their ids; kept ones stay."""
+        kept = cast(set[bytes], self._redis.smembers(keys.kept_alerts(camera)))
+        surplus = self._redis.zcard(keys.alerts_by_time(camera)) - len(kept) - self._alerts_kept
         if surplus <= 0:
             return []
-        old = cast(list[bytes], self._redis.zrange(keys.alerts_by_time(camera), 0, surplus - 1))
-        return self._drop_alerts(camera, old)
+        last = surplus + len(kept) - 1
+        old = cast(list[bytes], self._redis.zrange(keys.alerts_by_time(camera), 0, last))
+        return self._drop_alerts(camera, [alert for alert in old if alert not in kept][:surplus])
 
     def drop_expired_alerts(self, camera: str, before_s: float) -> list[str]:
-        """Remove closed alerts opened before a time (s, UTC); return their ids."""
+        """Remove closed alerts opened before a time (s, UTC), but kept ones; return their ids."""
         index = keys.alerts_by_time(camera)
         old = cast(list[bytes], self._redis.zrangebyscore(index, "-inf", f"({before_s!r}"))
         if not old:
             return []
-        open_ids = cast(set[bytes], self._redis.smembers(keys.open_alerts(camera)))
-        return self._drop_alerts(camera, [alert for alert in old if alert not in open_ids])
+        staying = cast(set[bytes], self._redis.smembers(keys.open_alerts(camera)))
+        staying |= cast(set[bytes], self._redis.smembers(keys.kept_alerts(camera)))
+        return self._drop_alerts(camera, [alert for alert in old if alert not in staying])
 
     def _drop_alerts(self, camera: str, ids: list[bytes]) -> list[str]:
-        if ids:
-            pipe = self._redis.pipeline(transaction=True)
-            pipe.hdel(keys.alerts(camera), *ids)
-            pipe.zrem(keys.alerts_by_time(camera), *ids)
-            pipe.srem(keys.open_alerts(camera), *ids)
-            pipe.execute()
-        return [alert_id.decode(errors="replace") for alert_id in ids]
+        of_camera = (
+            keys.alerts,
+            keys.alerts_by_time,
+            keys.open_alerts,
+            keys.alert_answers,
+            keys.kept_alerts,
+        )
+        names = [key(camera) for key in of_camera]
+        dropped: list[bytes] = []
+        for first in range(0, len(ids), DROPPED_AT_ONCE):
+            words = ids[first : first + DROPPED_AT_ONCE]
+            dropped += cast(
+                list[bytes], self._redis.eval(scripts.DROP_ALERTS, len(names), *names, *words)
+            )
+        return [alert_id.decode(errors="replace") for alert_id in dropped]
 
     def forget_alerts_of_removed(self, camera: str) -> None:
         """Drop what is left of a removed camera that has no alert any more."""

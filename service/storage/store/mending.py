@@ -20,6 +20,7 @@ from typing import Any, TypeVar, cast
 import redis
 
 from lookout.service.core.errors import BrokenMessageError
+from lookout.service.core.messages import AlertAnswer
 from lookout.service.core.throttle import OnceLog
 from lookout.service.storage.redis import codec, keys, scripts
 from lookout.service.storage.redis.connect import Server, is_wrong_key
@@ -51,6 +52,8 @@ FORMS: dict[Callable[[str], str], KeyForm] = {
     keys.alerts: KeyForm("hash", {}),
     keys.alerts_by_time: KeyForm("zset", {}),
     keys.open_alerts: KeyForm("set", {}),
+    keys.alert_answers: KeyForm("hash", {}),
+    keys.kept_alerts: KeyForm("set", {}),
     keys.alerts_opened: KeyForm("string", {"": COUNT}),
     keys.alert_log: KeyForm("stream", {}),
     keys.events: KeyForm("stream", {}),
@@ -198,6 +201,13 @@ class SettingAside(Server):
                 if alert.state == "open":
                     pipe.sadd(keys.open_alerts(camera), alert.id)
         pipe.set(keys.alerts_opened(camera), len(texts), nx=True)
+        answers: dict[bytes, bytes] = {}
+        if cast(bytes, self._redis.type(keys.alert_answers(camera))) == b"hash":
+            answers = cast(dict[bytes, bytes], self._redis.hgetall(keys.alert_answers(camera)))
+        for field, text in answers.items():
+            with contextlib.suppress(BrokenMessageError):
+                if codec.load(AlertAnswer, text).keep:
+                    pipe.sadd(keys.kept_alerts(camera), field)
         pipe.execute(raise_on_error=False)  # an index that is wrong, too, is next
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import redis
 
 from lookout.service.storage.redis import keys
+from lookout.service.storage.store.alert_answers import AlertAnswers
 from lookout.service.storage.store.alerts import Alerts
 from lookout.service.storage.store.camera_events import CameraEvents
 from lookout.service.storage.store.camera_secrets import CameraSecrets
@@ -18,7 +19,9 @@ from lookout.service.storage.store.snapshots import Snapshots
 
 
 @mends
-class Store(Alerts, CameraEvents, Cameras, EndedLogins, Jobs, Sessions, Sinks, Snapshots):
+class Store(
+    Alerts, AlertAnswers, CameraEvents, Cameras, EndedLogins, Jobs, Sessions, Sinks, Snapshots
+):
     """All subjects of the store over one client. Every method may raise one of UNAVAILABLE."""
 
     def __init__(
