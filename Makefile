@@ -14,7 +14,7 @@ export GOMP_SPINCOUNT ?= 2000
 # Tests start hundreds of processes: without compiled files each would compile the package again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup demo test test-all lint types bench load soak chaos attack generate format clean
+.PHONY: setup demo test test-all lint types bench load soak chaos attack generate lock format clean
 
 setup: $(READY)
 
@@ -79,6 +79,11 @@ attack: $(READY)
 # What is made of Python: docs/metrics.md and the dashboards. A test fails when they lag.
 generate: $(READY)
 	@exec $(BIN)/python -m deploy
+
+# docker/requirements*.txt: the hashes of the versions in constraints.txt. Asks the package index.
+lock: $(READY)
+	$(BIN)/pip install --quiet --disable-pip-version-check uv==0.13.9
+	@exec $(BIN)/python -m tools.lock $(BIN)/uv
 
 format: $(READY)
 	$(BIN)/ruff check --fix .

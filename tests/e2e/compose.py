@@ -50,7 +50,7 @@ class Stack:
         for name in listed.stdout.decode().split("\0"):
             if name and (ROOT / name).exists():  # not one that was just removed
                 (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy(ROOT / name, self.folder / name)
+                shutil.copy(ROOT / name, self.folder / name, follow_symlinks=False)
         make_token = re.search(
             r"^#\s+(\(umask 077; .*)$", (ROOT / "docker-compose.yml").read_text(), re.MULTILINE
         )

@@ -124,7 +124,9 @@ def test_only_stages_that_need_torch_carry_it_and_nothing_runs_as_root() -> None
     built = targets()
     for extra, builder in (("engine", "engine"), ("train", "training")):
         with_extra = [stage.name for stage in STAGES if stage.extra == extra]
-        assert [name for name, text in built.items() if f"[{extra}]" in text] == [builder]
+        assert [name for name, text in built.items() if f"-r requirements-{extra}.txt" in text] == [
+            builder
+        ]
         copied = [name for name, text in built.items() if f"--from={builder} " in text]
         assert copied == with_extra
         assert f"FROM {builder} " not in DOCKERFILE.read_text()

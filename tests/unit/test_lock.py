@@ -1,0 +1,68 @@
+"""docker/requirements*.txt cover what the images need, at the tested versions, with hashes."""
+
+from __future__ import annotations
+
+import re
+from importlib.metadata import requires
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+from tools.lock import BY_VERSION, ENTRY, canonical, locked, pinned
+
+ROOT = Path(__file__).parents[2]
+FILES = {extra: ROOT / "docker" / f"requirements{extra}.txt" for extra in ("", "-engine", "-train")}
+VERSIONS = pinned((ROOT / "constraints.txt").read_text())
+
+
+def needed(name: str, extras: tuple[str, ...] = ()) -> set[str]:
+    """The packages that one needs here, and what those need, but for torch's own."""
+    found: set[str] = set()
+    for text in requires(name) or []:
+        requirement = Requirement(text)
+        marker = requirement.marker
+        if marker and not any(marker.evaluate({"extra": one}) for one in ("", *extras)):
+            continue
+        other = canonical(requirement.name)
+        if other == canonical(name):
+            found |= needed(name, tuple(requirement.extras))
+        elif other not in BY_VERSION:
+            found |= {other} | needed(other, tuple(requirement.extras))
+    return found
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_every_line_is_a_package_of_the_tested_version_with_hashes(file: str) -> None:
+    text = FILES[file].read_text()
+    entries = locked(text)
+    assert ENTRY.sub("", text).strip() == text.splitlines()[0]  # the comment
+    for name, entry in entries.items():
+        match = ENTRY.match(entry)
+        assert match is not None
+        is_for_others = name not in VERSIONS and " ; " in entry.splitlines()[0]
+        assert is_for_others or match["version"] == VERSIONS[name], name
+        assert re.search(r"--hash=sha256:[0-9a-f]{64}\b", entry)
+
+
+@pytest.mark.parametrize(
+    ("files", "extras"),
+    [(("",), ()), (("", "-engine"), ("engine",)), (("", "-train"), ("train",))],
+    ids=["light", "engine", "train"],
+)
+def test_they_hold_all_that_the_package_needs(
+    files: tuple[str, ...], extras: tuple[str, ...]
+) -> None:
+    held = {name for file in files for name in locked(FILES[file].read_text())}
+    assert needed("lookout", extras) <= held
+    assert "setuptools" in held  # which builds the wheel
+
+
+def test_the_images_install_nothing_else_but_torch() -> None:
+    text = (ROOT / "docker" / "Dockerfile").read_text().replace("\\\n", " ")
+    by_version = []
+    for line in re.findall(r"^RUN .*pip install.*$", text, re.MULTILINE):
+        if "--require-hashes" not in line and "/wheel/*.whl" not in line:
+            by_version.append(line.split()[-1])
+            assert "-c constraints.txt" in line
+    assert set(by_version) == BY_VERSION

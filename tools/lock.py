@@ -1,0 +1,79 @@
+"""Write docker/requirements*.txt: what the images install, with the hashes of every wheel.
+
+`make lock` runs it, with `uv` to ask the package index. Versions are those of constraints.txt.
+`requirements.txt` is what the package needs, and setuptools, which builds its wheel;
+`requirements-engine.txt` and `requirements-train.txt` are what the extras add. torch is left out,
+and CUDA's libraries with it: each index has builds of its own, with other hashes.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+HEADER = "# What the images install, by hash. Written by `make lock` from constraints.txt.\n"
+ENTRY = re.compile(
+    r"^(?P<name>[\w.-]+)==(?P<version>[^ \n]+).*\n(?:    --hash=.*\n)+", re.MULTILINE
+)
+BY_VERSION = {"torch"}
+"""Packages that are installed without a hash."""
+
+
+def canonical(name: str) -> str:
+    """Return a package's name as an index writes it."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def pinned(constraints: str) -> dict[str, str]:
+    """Return the version of each package in the text of constraints.txt."""
+    lines = re.findall(r"^([\w.-]+)==(\S+)", constraints, re.MULTILINE)
+    return {canonical(name): version for name, version in lines}
+
+
+def locked(text: str) -> dict[str, str]:
+    """Return the entry of each package in the text of a requirements file, with its hashes."""
+    return {canonical(entry["name"]): entry[0] for entry in ENTRY.finditer(text)}
+
+
+def compile_requirements(uv: str, *extras: str) -> dict[str, str]:
+    """Return the entry of each package that the package needs with these extras.
+
+    Raises CalledProcessError where uv finds no such versions, or no index.
+    """
+    words = [uv, "pip", "compile", "--quiet", "--universal", "--generate-hashes", "--no-header"]
+    words += ["--no-annotate", "--python-version", "3.11", "-c", "constraints.txt"]
+    words += [word for extra in extras for word in ("--extra", extra)]
+    done = subprocess.run(
+        [*words, "pyproject.toml", "-"],
+        cwd=ROOT,
+        input="setuptools\n",
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    return locked(done.stdout)
+
+
+def main() -> None:
+    """Write the three files; `uv` is the first argument."""
+    uv = sys.argv[1]
+    versions = pinned((ROOT / "constraints.txt").read_text())
+    own = compile_requirements(uv)
+    files = {"": own}
+    for extra in ("engine", "train"):
+        files[f"-{extra}"] = {
+            name: entry
+            for name, entry in compile_requirements(uv, extra).items()
+            if name not in own and name in versions and name not in BY_VERSION
+        }
+    for suffix, entries in files.items():
+        path = ROOT / "docker" / f"requirements{suffix}.txt"
+        path.write_text(HEADER + "".join(entries[name] for name in sorted(entries)))
+        print(f"{path.relative_to(ROOT)}: {len(entries)} packages")
+
+
+if __name__ == "__main__":
+    main()
