@@ -37,6 +37,7 @@ RETRY_AFTER_S = (0.5, 1.0, 2.0, 4.0)
 """Waits between the first attempts to deliver an event."""
 
 RETRY_MOST_S = 600.0  # between later attempts
+LOOK_EVERY_S = 1.0  # for letters, while an attempt is waited for
 FOLLOW_EVERY_S = 1.0
 
 Result = Literal["delivered", "failed"]
@@ -106,8 +107,7 @@ class Delivery:
             self._cursors = self._store.begin_delivery(self._sink.name)
             self._told = self._store.told(self._sink.name)
             self._state = self._store.sink_states().get(self._sink.name, SinkState())
-        for letter in self._store.letters_to_send_again(self._sink.name):
-            self.send_again(letter)
+        self.send_letters()
         after = {camera: self._cursors.get(camera) for camera in self._store.alerted_cameras()}
         for camera, events in self._store.alert_events_after(after, MAX_EVENTS).items():
             for entry, event in events:
@@ -136,6 +136,27 @@ class Delivery:
         self._store.save_delivery(self._sink.name, camera, entry, first)
         self._bus.count_stage(ALERTING.name, {f"delivery_{result}_{self._sink.name}": 1})
         return True
+
+    def wait(self, seconds: float) -> bool:
+        """Wait before the next attempt; return False where the stage stops or the sink is lost.
+
+        Letters that somebody wants sent again do not wait.
+        """
+        until = time.monotonic() + seconds
+        while True:
+            left_s = until - time.monotonic()
+            if self._stop.wait(max(0.0, min(left_s, LOOK_EVERY_S))):
+                return False
+            if not self.owns_sink() or self._cursors is None:
+                return False
+            if left_s <= LOOK_EVERY_S:
+                return True
+            self.send_letters()
+
+    def send_letters(self) -> None:
+        """Send the letters that wait to be sent again."""
+        for letter in self._store.letters_to_send_again(self._sink.name):
+            self.send_again(letter)
 
     def send_again(self, letter: Letter) -> None:
         """Try a dead letter once more; it goes, or stays with another reason."""
@@ -181,7 +202,7 @@ class Delivery:
             else:
                 self.note(SinkState(None, "", time.time()))
                 return "delivered"
-            if self._stop.wait(wait_s) or not self.owns_sink() or self._cursors is None:
+            if not self.wait(wait_s):
                 return None
         return None
 

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from lookout import __version__
+from lookout.service.cli.alert_trial import trial_app
 from lookout.service.cli.benchmark import benchmark_app
 from lookout.service.cli.entry import run_app
 from lookout.service.cli.evaluate import evaluate_app
@@ -31,6 +32,7 @@ app = typer.Typer(
     help="Lookout: live anomaly scores for fixed cameras. "
     "Every setting is also an environment variable LOOKOUT_*.",
 )
+app.add_typer(trial_app)
 app.add_typer(train_app)
 app.add_typer(evaluate_app)
 app.add_typer(benchmark_app)

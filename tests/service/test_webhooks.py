@@ -22,19 +22,21 @@ from lookout.service.alerting import deliveries
 from lookout.service.alerting.deliveries import SINK_LEASES, Deliveries, Delivery
 from lookout.service.alerting.sinks import webhook
 from lookout.service.alerting.sinks.webhook import WebhookSink
+from lookout.service.cli import alert_trial
 from lookout.service.core.addresses import is_allowed, networks_of
 from lookout.service.core.messages import Alert, AlertEvent
 from lookout.service.core.settings import Settings
-from lookout.service.core.sinks import QuietHours, SinkRecord, SinkSpec, Told, choose
+from lookout.service.core.sinks import Letter, QuietHours, SinkRecord, SinkSpec, Told, choose
 from lookout.service.ownership.leases import open_leases
 from lookout.service.storage.bus.bus import Bus
 from lookout.service.storage.redis import keys
 from lookout.service.storage.redis.connect import connect
 from lookout.service.storage.store.camera_secrets import CameraSecrets
 from lookout.service.storage.store.store import Store
+from tests.cli import lookout
 from tests.conftest import Urls
 from tests.receiver import Receiver, receiver
-from tests.service.api_server import Api, is_problem, running_api, settings_for
+from tests.service.api_server import Api, camera, is_problem, running_api, settings_for
 from tests.waiting import wait_until
 
 LOOPBACK = networks_of("127.0.0.0/8")
@@ -430,6 +432,50 @@ def test_a_name_is_resolved_once_and_stays_in_the_request(
     one.step()
     assert [request.headers["Host"] for request in hook.requests] == [f"hooks.example:{hook.port}"]
     assert resolved == ["hooks.example"]
+
+
+def test_the_command_line_says_whether_an_alert_arrives(
+    api: Api,
+    settings: Settings,
+    bus: Bus,
+    store: Store,
+    hook: Receiver,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(alert_trial, "WAIT_S", 5.0)
+    address = f"http://127.0.0.1:{api.port}"
+    store.add_camera(camera("gate"))
+    assert "there is no sink" in lookout("test-alert", "gate", "--url", address, expect=1).err
+    assert "no camera" in lookout("test-alert", "yard", "--url", address, expect=1).err
+    with Deliveries(settings, bus, store):
+        api.post("/sinks", {"id": "pager", "url": hook.url})
+        said = lookout("test-alert", "gate", "--url", address)
+        assert said.out == "pager: the alert arrived\n"
+        assert hook.requests[-1].json["alert"]["camera"] == "gate"
+        hook.statuses = [410]
+        refused = lookout("test-alert", "gate", "--url", address, expect=1).one_line()
+        assert refused == "lookout: pager: the receiver answers 410"
+    nowhere = lookout("test-alert", "gate", "--url", "http://127.0.0.1:1", expect=1).one_line()
+    assert "there is no API at http://127.0.0.1:1" in nowhere
+
+
+def test_a_letter_does_not_wait_for_an_event_that_fails(
+    settings: Settings, bus: Bus, store: Store, hook: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deliveries, "wait_after", lambda _attempt: 60.0)
+    monkeypatch.setattr(deliveries, "LOOK_EVERY_S", 0.02)
+    sink = record(hook.url)
+    store.add_sink(sink)
+    store.begin_delivery("pager")
+    hook.statuses = [503]
+    with delivery(sink, settings, bus, store, retry_for_s=3600.0):
+        write(store, *story(1)[:1])
+        wait_until(lambda: len(hook.requests) == 1, "the attempt")
+        hook.statuses = [200]
+        event = replace(story(2)[0], id="gate:1-0")
+        store.add_letter("pager", Letter("gate:1-0", event, "", 1.0))
+        store.send_letters_again("pager")
+        wait_until(lambda: hook.ids[-1] == "gate:1-0", "the letter")
 
 
 def test_letters_are_listed_sent_again_and_dropped(
