@@ -12,7 +12,7 @@ from contrib import parts
 from contrib import recipe as timed
 from lookout.models.base import Config
 from lookout.models.checkpoint.file import describe_file, digest, load_checkpoint
-from lookout.models.data.clips import evaluation_clips, train_clips, whole_clip
+from lookout.models.data.clips import common_fps, evaluation_clips, train_clips, whole_clip
 from lookout.models.data.footage import Footage
 from lookout.models.device import choose_device, choose_precision, fastest
 from lookout.models.errors import DataError
@@ -169,7 +169,8 @@ def train_in_time(
                 return provenance(PROGRAM) | {timed.TRAINING_S: trainer.budget.spent_s}
 
             if not files.is_finished(trainer):
-                train_to_files(trainer, files, preprocess, bar, stop.is_set, True, notes)
+                fps = common_fps(clips)
+                train_to_files(trainer, files, preprocess, bar, stop.is_set, True, notes, fps)
     except StoppedError as stopped:
         raise end_of_stopped(stopped.state) from None
     result = timed.training_result(files, fitted, trainer.steps_per_epoch, options.epochs)
