@@ -141,7 +141,9 @@ def test_ctrl_c_while_the_stages_start_prints_no_stack_trace(tmp_path: Path) -> 
     assert [line for line in output.lines if "Traceback" in line or "Fatal" in line] == []
 
 
-@pytest.mark.parametrize("name", ["ingest", "inference", "alerting", "api"])
+@pytest.mark.parametrize(
+    "name", with_long_forms(["ingest", "inference", "alerting", "api"], {"ingest", "inference"})
+)
 def test_a_dead_stage_is_started_again_and_scores_go_on(
     service: Service, home: Path, name: str
 ) -> None:

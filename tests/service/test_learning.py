@@ -137,6 +137,7 @@ def test_a_camera_learns_its_own_network_and_takes_it(
     assert not (settings.data_dir / "learning" / "gate" / "jobs" / "1").exists()
 
 
+@pytest.mark.long
 def test_killed_in_each_stage_a_job_goes_on_and_the_present_model_stays_until_then(
     settings: Settings, bus: Bus, store: Store, began_s: float
 ) -> None:

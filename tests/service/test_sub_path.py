@@ -21,7 +21,7 @@ from lookout.service.core.lifecycle import die_with_parent
 from lookout.service.core.settings import load_settings
 from lookout.service.storage.bus.bus import Bus
 from lookout.service.storage.store.store import Store
-from tests.conftest import Urls
+from tests.conftest import Urls, with_long_forms
 from tests.e2e.browser import browser, complaints
 from tests.service.api_server import (
     BEARER,
@@ -58,7 +58,7 @@ def below(redis_urls: Urls, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         yield api
 
 
-@pytest.fixture(scope="module", params=["stripped", "left"])
+@pytest.fixture(scope="module", params=with_long_forms(["stripped", "left"], {"left"}))
 def origin(
     below: Api, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
 ) -> Iterator[str]:

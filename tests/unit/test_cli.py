@@ -102,6 +102,7 @@ main()
     assert f"{library} is not installed: pip install 'lookout[{EXTRAS[library]}]'" in line
 
 
+@pytest.mark.long
 def test_inference_needs_no_library_of_training_or_plots() -> None:
     blocked = ["sklearn", "scipy", "matplotlib"]
     code = "import lookout.service.inference.worker\nassert 'torch' in sys.modules\n"

@@ -295,7 +295,7 @@ def test_a_loss_that_is_no_number_moves_nothing(footage: Footage) -> None:
     )
 
 
-@pytest.mark.parametrize("name", TRAINED)
+@pytest.mark.parametrize("name", with_long_forms(TRAINED, {"mnad-pred", "memae", "std"}))
 def test_every_model_trains_deterministically_on_request(
     name: str, footage: Footage, tmp_path: Path
 ) -> None:
