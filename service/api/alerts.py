@@ -121,7 +121,7 @@ def newest_first(
     )
 
 
-@router.post("/alerts/acknowledge", operation_id="acknowledge_alerts")
+@router.post("/acknowledgements", operation_id="acknowledge_alerts")
 def acknowledge_alerts(
     wanted: Annotated[AcknowledgeRequest, Body()], services: ServicesDep, request: Request
 ) -> Acknowledged:

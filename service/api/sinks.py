@@ -240,7 +240,7 @@ def list_letters(sink: str, services: ServicesDep) -> LetterList:
     return LetterList(items=[LetterView.of_letter(letter) for letter in letters])
 
 
-@router.post("/sinks/{sink}/letters/send", status_code=202, operation_id="send_letters")
+@router.post("/sinks/{sink}/resend", status_code=202, operation_id="send_letters")
 def send_letters(sink: str, services: ServicesDep) -> Queued:
     """Send all letters of a sink again."""
     services.store.sink(sink)

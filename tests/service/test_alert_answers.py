@@ -160,14 +160,14 @@ def test_a_filtered_list_comes_in_pages(api: Api, store: Store) -> None:
 def test_many_are_acknowledged_at_once(api: Api, store: Store) -> None:
     made = [add(store, seq) for seq in range(5)]
     other = add(store, 1, "yard")
-    first = api.post("/alerts/acknowledge", {"ids": [made[0], "gate:1000-99"]}).json()
+    first = api.post("/acknowledgements", {"ids": [made[0], "gate:1000-99"]}).json()
     assert first == {"count": 1, "more": False}
-    rest = api.post("/alerts/acknowledge", {"camera": "gate", "until": 1003.0}).json()
+    rest = api.post("/acknowledgements", {"camera": "gate", "until": 1003.0}).json()
     assert rest == {"count": 3, "more": False}
     assert ids(api, acknowledged=False) == [made[4], other]
-    assert api.post("/alerts/acknowledge", {}).json() == {"count": 2, "more": False}
-    assert api.post("/alerts/acknowledge", {}).json() == {"count": 0, "more": False}
-    assert is_problem(api.post("/alerts/acknowledge", {"ids": ["x"] * 1001}), 422)
+    assert api.post("/acknowledgements", {}).json() == {"count": 2, "more": False}
+    assert api.post("/acknowledgements", {}).json() == {"count": 0, "more": False}
+    assert is_problem(api.post("/acknowledgements", {"ids": ["x"] * 1001}), 422)
 
 
 # Kept alerts

@@ -494,10 +494,10 @@ def test_letters_are_listed_sent_again_and_dropped(
     path = f"/sinks/pager/letters/{items[0]['id']}"
     assert api.post(f"{path}/send", {}).json() == {"count": 1}
     assert api.get("/sinks/pager/letters").json()["items"][0]["again"]
-    assert api.post("/sinks/pager/letters/send", {}).json() == {"count": 2}
+    assert api.post("/sinks/pager/resend", {}).json() == {"count": 2}
     assert api.delete(path).status_code == 204
     assert is_problem(api.delete(path), 404)
-    assert is_problem(api.post("/sinks/other/letters/send", {}), 404)
+    assert is_problem(api.post("/sinks/other/resend", {}), 404)
 
 
 @pytest.mark.parametrize(
