@@ -2,7 +2,7 @@
 
 The threshold follows from the camera's own values. `AlarmCounts` knows how many alarms each
 threshold would have had, `PeakCurve` carries that on to thresholds that were never reached, and
-here the threshold is set anew each minute of footage, never while an alert is open or about to be.
+here the threshold is set anew as footage comes, never while an alert is open or about to be.
 Causal and deterministic: the same scores give the same alarms, live and offline, and a state that
 is stored and loaded between any two scores changes nothing.
 
@@ -29,7 +29,9 @@ from lookout.models.scoring.calibration import squash
 
 DAY_S = 86_400.0
 UPDATE_EVERY_S = 60.0
-"""Footage between two looks at the threshold."""
+UPDATE_EVERY_SHARE = 1 / 500
+"""Footage after which the threshold is set anew: a minute, or this share of what is remembered, if
+that is more. It is set after each alert as well."""
 
 REMEMBERED_ALARMS = 20.0
 """The memory is as long as so many alarms of the budget take, so that it can be met at all and a
@@ -112,6 +114,7 @@ class AlarmBudget:
         self._counts = AlarmCounts(policy)
         self._learned_s = 0.0  # footage since the first score
         self._block_s = 0.0  # since the threshold was set
+        self._has_alerted = False  # since the threshold was set
         self._footage_s = 0.0  # since the budget was set
         self._seen = 0  # alarms since the budget was set
         self._set_threshold()
@@ -138,17 +141,22 @@ class AlarmBudget:
         state: of the policy, after the score. opened: alerts that it opened.
         """
         self._seen += opened
+        self._has_alerted = self._has_alerted or opened > 0
         counts_to = self._counts_to if state.is_open else None
         passed_s = self._counts.update(score, alert_counts_to=counts_to)
         self._learned_s += passed_s
         self._footage_s += passed_s
         self._block_s += passed_s
-        if self._block_s >= UPDATE_EVERY_S and not state.is_open and state.above_since is None:
-            memory_s = min(self._learned_s, self._memory_s)
+        if state.is_open or state.above_since is not None:
+            return
+        memory_s = min(self._learned_s, self._memory_s)
+        every_s = max(UPDATE_EVERY_S, UPDATE_EVERY_SHARE * memory_s)
+        if self._block_s >= every_s or (self._has_alerted and memory_s > 0):
             # Until the memory is full, a score counts by its age: the first ones, of a scorer that
             # has seen little itself, fade.
             self._counts.forget(exp(-self._block_s / memory_s))
             self._block_s = 0.0
+            self._has_alerted = False
             self._set_threshold()
 
     @property
@@ -196,6 +204,7 @@ class AlarmBudget:
             "counts": self._counts.state_dict(),
             "learned_s": self._learned_s,
             "block_s": self._block_s,
+            "has_alerted": self._has_alerted,
             "footage_s": self._footage_s,
             "seen": self._seen,
             "threshold": self._rule.threshold,
@@ -221,6 +230,7 @@ class AlarmBudget:
         self._counts = counts
         self._learned_s = float(state["learned_s"])
         self._block_s = float(state["block_s"])
+        self._has_alerted = bool(state["has_alerted"])
         self._rule = replace(self._policy, threshold=threshold)
         self._counts_to = float(state["counts_to"])
         if state["per_day"] != self._per_day:

@@ -37,6 +37,10 @@ PRIOR_PEAKS = 2.0
 SHAPED_PEAKS = 30.0
 """Peaks at which half of the fitted shape counts."""
 
+MISFIT = 2.0
+"""Factor by which the alarms that were counted may exceed what the fitted tail says. The greater of
+two thresholds that are both right would be too high as a rule."""
+
 FORGOTTEN_PEAKS = 0.05
 """A peak of which so little is left no longer holds the threshold above it."""
 
@@ -130,7 +134,7 @@ class PeakCurve:
             return inf
         tail = self.fit()
         if alarms < tail.peaks + 1:
-            return max(tail.offset_for(alarms), self.seldom(alarms))
+            return max(tail.offset_for(alarms), self.seldom(MISFIT * alarms))
         return self.seldom(alarms)
 
     def seldom(self, alarms: float) -> float:

@@ -15,6 +15,8 @@ from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 
+from lookout.models.scoring.alarm_budget import AlarmBudget
+from lookout.models.scoring.alert_policy import AlertPolicy
 from lookout.models.vision.overlay import jpeg
 from lookout.service.core.camera import AlertSettings, BudgetSettings, CameraSpec
 from lookout.service.core.jobs import HeldOut
@@ -360,6 +362,17 @@ def test_the_form_offers_every_field_of_a_camera(page: Chrome, store: Store) -> 
     assert (made.fps, made.memory, made.enabled) == (12.5, "guarded", False)
     budget = BudgetSettings(per_day=2.5)
     assert made.alert == AlertSettings(hysteresis=0.2, alarm_budget=budget)
+    assert complaints(page) == []
+
+
+def test_a_budget_is_said_in_a_sentence(page: Chrome, store: Store) -> None:
+    asked = AlertSettings(alarm_budget=BudgetSettings(per_day=2))
+    budget = {"scored_by": "", "state": AlarmBudget(2, AlertPolicy()).state_dict()}
+    store.save_alerting("gate", 0, {"cursor": None, "budget": budget}, [])
+    gate = store.camera("gate")
+    store.replace_camera(gate.model_copy(update={"alert": asked}), gate)
+    sentence = "0 seconds seen: a budget of 2 a day cannot be checked yet"
+    wait_until(lambda: sentence in text(page, ".facts"), "the budget")
     assert complaints(page) == []
 
 

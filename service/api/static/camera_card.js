@@ -223,5 +223,6 @@ function facts(camera) {
   if (dropped.length) parts.push(`dropped ${dropped.map(([reason, frames]) => `${frames} ${reason}`).join(", ")}`);
   if (camera.reconnects) parts.push(`${camera.reconnects} reconnects`);
   if (camera.retry_at) parts.push(`next attempt ${clock(camera.retry_at)}`);
+  if (camera.budget) parts.push(camera.budget.sentence);
   return parts.join(" · ");
 }

@@ -1,0 +1,39 @@
+"""The short form of the table of cameras by budget."""
+
+from __future__ import annotations
+
+import pytest
+
+from lookout.models.evaluation.events import ClipValue
+from lookout.models.scoring.calibration import squash
+from tests.bench.alarm_budget import Watched, scenes, stream, streams, table
+
+
+def test_a_stream_comes_near_a_budget_of_one_an_hour() -> None:
+    row, summary = streams({24: 2}, ["trees"], seeds=[1])
+    assert row.startswith("trees 1 ")
+    assert "no events" in row
+    assert summary.startswith("24 a day: 1 of 1 cameras within a factor 1.5")
+
+
+def test_the_same_seed_draws_the_same_scores() -> None:
+    assert list(stream("trees", 1, 1)) == list(stream("trees", 1, 1))
+    assert sum(is_abnormal for _, is_abnormal in stream("machine", 2, 5)) == 5
+
+
+def test_alarms_in_events_are_not_false() -> None:
+    watched = Watched("gate", 86_400)
+    for number in range(3000):
+        is_abnormal = 2000 <= number < 2030
+        lift = 3.0 if is_abnormal or 2500 <= number < 2520 else 0.01 * (number % 7)
+        watched.see(ClipValue(number / 5, squash(0.4 + lift)), is_abnormal=is_abnormal)
+    assert (watched.events, len(watched.delays_s), watched.false) == (1, 1, 1)
+    assert 0.4 <= watched.delays_s[0] <= 0.8
+    assert "1 of 1 events" in next(table([watched]))
+
+
+@pytest.mark.long
+@pytest.mark.timeout(600)
+def test_every_scene_has_a_row() -> None:
+    rows = list(scenes(1, budgets=[24], nuisances=["usual"]))
+    assert [row.split(",")[0] for row in rows] == ["street", "corridor", "car-park", "machine"]
