@@ -18,7 +18,8 @@ class FineTuning:
     """Schedule of a run of minutes that starts from a checkpoint.
 
     Batch normalisation keeps the statistics of the start: those of a few windows of one scene are
-    not worth having. The learning rate rises over the first steps, and falls to 0 along a cosine
+    not worth having. The losses of MNAD's memory are left out: they move features that the decoder
+    then has to follow. The learning rate rises over the first steps, and falls to 0 along a cosine
     as the time budget ends.
     """
 

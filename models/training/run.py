@@ -129,7 +129,10 @@ class TrainRequest:
         header = read_header(start)
         if header.preprocess.channel_order != "rgb":
             raise DataError(f"{start.name} takes BGR frames, and training gives RGB")
-        return make_config(header.model, header.config)
+        config = make_config(header.model, header.config)
+        if self.options.fine_tuning is not None and isinstance(config, MnadConfig):
+            return replace(config, loss_compact=0.0, loss_separate=0.0)
+        return config
 
 
 def run(

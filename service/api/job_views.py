@@ -16,6 +16,7 @@ JOB_EXAMPLE: dict[str, JsonValue] = {
     "footage_s": 300.0,
     "limit_s": 600.0,
     "promote": "rule",
+    "shadow_s": 300.0,
     "recorded_s": 301.2,
     "progress": 0.4,
     "left_s": 344.0,
@@ -27,6 +28,7 @@ JOB_EXAMPLE: dict[str, JsonValue] = {
     "left_out": 12,
     "before": {"psnr_db": 31.2, "auc_percent": 88.4},
     "after": {"psnr_db": 33.9, "auc_percent": 92.1},
+    "shadow": None,
 }
 
 
@@ -37,6 +39,23 @@ class HeldOutView(BaseModel):
     auc_percent: float | None = Field(
         description="of made anomalies in it; null where its segments are too short"
     )
+
+
+class ShadowView(BaseModel):
+    model_config = ConfigDict(from_attributes=True)
+
+    frames: int = Field(description="of live footage, scored by both")
+    agreement_percent: float = Field(
+        description="frames that both or neither put at the camera's threshold or above"
+    )
+    rank_correlation: float | None = Field(
+        description="Spearman's, of the values; null where one is constant"
+    )
+    old_above_percent: float = Field(description="frames that the old one puts there")
+    new_above_percent: float = Field(description="frames that the new one puts there")
+    made: int = Field(description="anomalies made into the footage")
+    old_recall_percent: float = Field(description="of them, noticed by the old one")
+    new_recall_percent: float = Field(description="of them, noticed by the new one")
 
 
 class JobView(MessageView):
@@ -50,6 +69,7 @@ class JobView(MessageView):
     footage_s: float = Field(description="seconds of footage that training waits for")
     limit_s: float = Field(description="of training, in seconds of one CPU thread")
     promote: Promotion
+    shadow_s: float = Field(description="of live footage that old and new are compared on")
     recorded_s: float = Field(description="of footage that can be trained on")
     progress: float = Field(description="of its state, 0 to 1")
     left_s: float | None = Field(description="of its state, estimated; null while unknown")
@@ -63,6 +83,9 @@ class JobView(MessageView):
     )
     before: HeldOutView | None = Field(description="figures of the checkpoint it started from")
     after: HeldOutView | None = Field(description="figures of the best one so far")
+    shadow: ShadowView | None = Field(
+        description="the one it started from and the new one, side by side on live footage"
+    )
 
 
 class JobList(BaseModel):

@@ -45,6 +45,9 @@ def learn(
     services.store.camera(camera)
     settings = services.settings
     now = time.time()
+    shadow_s = settings.learning_shadow_s
+    if wanted.shadow_s is not None:
+        shadow_s = wanted.shadow_s
     job = LearningJob(
         camera,
         "queued",
@@ -53,6 +56,7 @@ def learn(
         footage_s=wanted.footage_s or settings.learning_footage_s,
         limit_s=60 * (wanted.minutes or settings.learning_minutes),
         promote=wanted.promote,
+        shadow_s=shadow_s,
     )
     return view(services, services.store.add_job(job))
 

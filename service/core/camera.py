@@ -204,6 +204,13 @@ class CameraSpec(BaseModel):
         "is enough, see [learning.md](learning.md)",
         examples=["off"],
     )
+    relearn_every_h: Annotated[float, Field(ge=0.1, le=8760)] | None = Field(
+        default=None,
+        title="Learn again",
+        description="hours from the end of a job to the next, with `learning` at `auto`; unset: "
+        "it learns once",
+        examples=[168.0],
+    )
     enabled: bool = Field(
         default=True, title="Enabled", description="`false` pauses the camera", examples=[True]
     )
@@ -232,7 +239,7 @@ class CameraSpec(BaseModel):
         return self
 
 
-UNSCORED = {"alert", "learning"}
+UNSCORED = {"alert", "learning", "relearn_every_h"}
 """Fields that neither ingest nor inference reads."""
 
 

@@ -9,14 +9,22 @@ from pydantic import BaseModel, Field
 
 from lookout.service.core.camera import STRICT, ScoreScheme
 
-JobState = Literal["queued", "recording", "training", "trained", "promoted", "failed", "cancelled"]
+JobState = Literal[
+    "queued", "recording", "training", "shadow", "trained", "promoted", "failed", "cancelled"
+]
 Promotion = Literal["rule", "hand"]
 
-ACTIVE: frozenset[JobState] = frozenset({"queued", "recording", "training"})
+ACTIVE: frozenset[JobState] = frozenset({"queued", "recording", "training", "shadow"})
 """A camera has at most one job in these states. In the others a job is over."""
 
 AUC_TOLERANCE = 0.5
 """Percentage points by which the AUC of made anomalies may be lower: what a draw of them varies."""
+
+RECALL_TOLERANCE = 10.0
+"""Percentage points by which the recall of made anomalies may be lower: some three of thirty."""
+
+ABOVE_TOLERANCE = 5.0
+"""Percentage points of the live frames by which more may lie at the threshold or above."""
 
 
 class LearnRequest(BaseModel):
@@ -29,6 +37,11 @@ class LearnRequest(BaseModel):
     )
     minutes: Annotated[float, Field(gt=0, le=10_080)] | None = Field(
         default=None, description="of training, in seconds of one CPU thread", examples=[10.0]
+    )
+    shadow_s: Annotated[float, Field(ge=0, le=86_400)] | None = Field(
+        default=None,
+        description="seconds of live footage to score old and new on side by side; 0: none",
+        examples=[300.0],
     )
     promote: Promotion = Field(
         default="rule",
@@ -47,6 +60,23 @@ class HeldOut:
 
 
 @dataclass(frozen=True, slots=True)
+class Shadow:
+    """Figures of the checkpoint before training and the new one on the same live footage.
+
+    Shares are in percent, at the camera's threshold.
+    """
+
+    frames: int  # scored by both
+    agreement_percent: float  # frames that both or neither put at the threshold or above
+    rank_correlation: float | None  # of the values; None where one is constant
+    old_above_percent: float  # frames at the threshold or above
+    new_above_percent: float
+    made: int  # made anomalies
+    old_recall_percent: float  # of them, with a frame at the threshold or above
+    new_recall_percent: float
+
+
+@dataclass(frozen=True, slots=True)
 class LearningJob:
     """One attempt to learn a camera. Times are UTC seconds since the epoch."""
 
@@ -57,6 +87,7 @@ class LearningJob:
     footage_s: float  # that training waits for
     limit_s: float  # of training
     promote: Promotion
+    shadow_s: float = 0.0  # of live footage that old and new are compared on; 0: none
     number: int = 0  # counts the jobs of a camera from 1; 0: not in the store yet
     recorded_s: float = 0.0  # of footage that can be trained on
     progress: float = 0.0  # of its state, 0 to 1
@@ -70,6 +101,7 @@ class LearningJob:
     left_out: int = 0  # segments that were too strange to train on
     before: HeldOut | None = None  # of the checkpoint that it started from
     after: HeldOut | None = None  # of the new one, the best so far while it trains
+    shadow: Shadow | None = None  # old and new side by side; None before
 
     @property
     def id(self) -> str:
@@ -103,6 +135,21 @@ def shortfall(before: HeldOut, after: HeldOut) -> str:
         return (
             f"AUC of made anomalies {after.auc_percent:.1f} % is below the present "
             f"{before.auc_percent:.1f} %: the present checkpoint stays"
+        )
+    return ""
+
+
+def shadow_shortfall(shadow: Shadow) -> str:
+    """Return why a checkpoint is not promoted by rule for its shadow; empty where it is."""
+    if shadow.new_recall_percent < shadow.old_recall_percent - RECALL_TOLERANCE:
+        return (
+            f"it notices {shadow.new_recall_percent:.0f} % of the anomalies made into live frames, "
+            f"and the one before {shadow.old_recall_percent:.0f} %: the present checkpoint stays"
+        )
+    if shadow.new_above_percent > shadow.old_above_percent + ABOVE_TOLERANCE:
+        return (
+            f"it puts {shadow.new_above_percent:.0f} % of the live frames above the threshold, "
+            f"and the one before {shadow.old_above_percent:.0f} %: the present checkpoint stays"
         )
     return ""
 

@@ -290,6 +290,12 @@ class Settings(BaseSettings):
         le=10_080,
         description="of training, counted in seconds of its one CPU thread",
     )
+    learning_shadow_s: float = Field(
+        default=300.0,
+        ge=0,
+        le=86_400,
+        description="how long live footage is kept to score old and new on side by side; 0: not",
+    )
     learning_pause_s: float = Field(
         default=1.0,
         ge=0.1,

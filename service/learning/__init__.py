@@ -3,8 +3,10 @@
 - footage: the recorded segments of one camera on the disk, and which of them stay
 - recorder: frames of the bus to segments
 - normality: the periods that are left out: alerts, scene changes, tampering
+- sufficiency: whether what is recorded is enough
 - training_files: the files of one job; trainer: its training, in a process of its own
-- training: that process as the stage sees it
+- shadow: the process that compares old and new on live footage
+- training: these processes as the stage sees them
 - job: one job, from footage to promotion
 - worker: cameras by lease, their recorders and jobs
 

@@ -17,9 +17,10 @@ from lookout.service.core.messages import Frame
 from lookout.service.core.settings import Settings
 from lookout.service.core.throttle import OutageLog
 from lookout.service.learning.footage import FootageFolder
-from lookout.service.learning.job import CameraJob, Recorded
+from lookout.service.learning.job import CameraJob
 from lookout.service.learning.normality import Normality, read_normality
 from lookout.service.learning.recorder import Recorder
+from lookout.service.learning.sufficiency import Recorded
 from lookout.service.storage.bus.bus import Bus
 from lookout.service.storage.store.store import Store
 
@@ -79,7 +80,7 @@ class LearningCamera:
         if job is not None and self.job is None:
             jobs = self._folder / "jobs"
             self.job = CameraJob(self._settings, self._bus, self._store, job, jobs)
-        waits = job is not None and job.state in ("queued", "recording")
+        waits = job is not None and job.state in ("queued", "recording", "shadow")
         self.records = camera.enabled and (camera.learning != "off" or waits)
         if time.monotonic() < self._normality_at:
             return

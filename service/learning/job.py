@@ -10,7 +10,7 @@ import logging
 import os
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -19,15 +19,15 @@ from lookout.models.checkpoint.header import read_header
 from lookout.models.errors import CheckpointError
 from lookout.service.core.camera import Camera
 from lookout.service.core.errors import ConflictError, RequestError
-from lookout.service.core.jobs import LearningJob, shortfall
+from lookout.service.core.jobs import LearningJob, shadow_shortfall, shortfall
 from lookout.service.core.settings import Settings
 from lookout.service.core.throttle import backoff_s
 from lookout.service.learning.checkpoints import install, start_checkpoints
 from lookout.service.learning.footage import Segment
-from lookout.service.learning.normality import Normality
-from lookout.service.learning.recorder import MOVING_SHARE
+from lookout.service.learning.sufficiency import Recorded, lack_of_footage
 from lookout.service.learning.training import TrainingProcess
 from lookout.service.learning.training_files import (
+    ShadowRequest,
     TrainingFiles,
     TrainingReport,
     TrainingRequest,
@@ -42,26 +42,14 @@ LIBRARIES = ("torch", "scipy", "sklearn")
 """What training needs, and a stage without them can tell."""
 
 SAVE_EVERY_S = 1.0  # of progress alone
-MIN_MOVING = 3  # segments in which something moves
-MIN_SEGMENTS = 2  # one to train on, one to hold out
-NEARLY_ALL = 0.9
-"""Share of the footage that lies around alerts, from which it is a reason to wait."""
+SHADOW_SEGMENTS = 30
+"""Segments of live footage that old and new are compared on: some five minutes of computing."""
 
 MAX_FAILURES = 5
 """A training process that dies so often ends its job."""
 
 FIRST_BACKOFF_S = 1.0
 MAX_BACKOFF_S = 60.0
-
-
-@dataclass(frozen=True, slots=True)
-class Recorded:
-    """The recording of a camera, for its job."""
-
-    segments: Sequence[Segment]  # normal ones, ascending by time
-    normality: Normality
-    excluded_share: float  # of the frames since the stage began, those around alerts
-    trouble: str = ""  # why nothing is recorded now, in one line
 
 
 class CameraJob:
@@ -80,6 +68,7 @@ class CameraJob:
         self._failures = 0
         self._start_at = 0.0  # monotonic s
         self._saved_at = 0.0  # monotonic s
+        self._shadow_at = 0.0  # when the newest segment for the comparison begins, s, UTC epoch
 
     @property
     def is_training(self) -> bool:
@@ -95,6 +84,8 @@ class CameraJob:
                 self.wait_for_footage(camera, recorded, may_start)
             elif self.job.state == "training":
                 self.train(camera, may_start, pause)
+            elif self.job.state == "shadow":
+                self.shadow(camera, recorded, may_start, pause)
         except OSError as error:
             self.end_failed(f"{error.filename or self.files.folder}: {error.strerror or error}")
 
@@ -106,6 +97,7 @@ class CameraJob:
         if not self._store.save_job(self.job, changed):
             return False
         if changed.state != self.job.state:
+            changed = replace(changed, changed_at=time.time())
             about = {"camera": changed.camera}
             because = f": {changed.reason}" if changed.reason else ""
             log.info("job %s: %s%s", changed.id, changed.state, because, extra=about)
@@ -149,7 +141,7 @@ class CameraJob:
             return
         sides = (size.width_px, size.height_px)
         usable = [one for one in recorded.segments if (one.width_px, one.height_px) == sides]
-        reason = self.lack_of_footage(recorded, usable, sides)
+        reason = lack_of_footage(self.job.footage_s, recorded, usable, sides)
         if obstacle := self.obstacle(recorded, reason):
             self.end_failed(obstacle)
         elif reason or not may_start:
@@ -190,39 +182,6 @@ class CameraJob:
             reason=reason,
         )
 
-    def lack_of_footage(
-        self, recorded: Recorded, usable: Sequence[Segment], sides: tuple[int, int]
-    ) -> str:
-        """Return what the footage lacks, in one line; empty where it is enough.
-
-        sides: width and height of the model's frames in px.
-        """
-        recorded_s = sum(one.seconds for one in usable)
-        if recorded_s < self.job.footage_s or len(usable) < MIN_SEGMENTS:
-            if recorded.trouble:
-                return f"nothing is recorded: {recorded.trouble}"
-            if recorded.excluded_share > NEARLY_ALL:
-                return (
-                    f"{100 * recorded.excluded_share:.0f} % of the footage lies around alerts, "
-                    "which is not learned from: raise the camera's threshold, or close them"
-                )
-            others = [one for one in recorded.segments if one not in usable]
-            if others and not usable:
-                other = others[-1]
-                return (
-                    f"the footage is of {other.width_px}x{other.height_px}, and the camera's model "
-                    f"takes {sides[0]}x{sides[1]}: it is recorded anew"
-                )
-            return f"{recorded_s:.0f} of {self.job.footage_s:.0f} s of footage are recorded"
-        moving = sum(one.motion >= MOVING_SHARE for one in usable)
-        if moving < MIN_MOVING:
-            hours = (usable[-1].ends_ms - usable[0].begins_ms) / 3.6e6
-            return (
-                f"nothing moves: {moving} of {len(usable)} segments over {hours:.1f} h show "
-                "motion, and an empty scene teaches nothing"
-            )
-        return ""
-
     # Training
 
     def begin_training(
@@ -250,7 +209,7 @@ class CameraJob:
         result = self.files.result()
         if result is not None:
             self.stop()
-            self.finish(camera, result)
+            self.finish_training(camera, result)
             return
         if self.process is None:
             self.resume(may_start)
@@ -298,30 +257,84 @@ class CameraJob:
 
     # The new checkpoint
 
-    def finish(self, camera: Camera, result: TrainingReport) -> None:
-        """Install the checkpoint, and promote it where the job's rule says so."""
+    def finish_training(self, camera: Camera, result: TrainingReport) -> None:
+        """Compare the new checkpoint on live footage, or end the job."""
         if result.error or result.before is None or result.after is None:
             self.end_failed(result.error or "training gave no figures")
             return
-        if result.after.psnr_db <= result.before.psnr_db:
-            self.save(before=result.before, after=result.after, started_from=result.started_from)
-            self.end_failed(
-                f"training made nothing better: held-out PSNR {result.after.psnr_db:.2f} dB, and "
-                f"{result.before.psnr_db:.2f} dB before it: the present checkpoint stays"
-            )
-            return
-        name = install(self._settings, self.files.calibrated, self.job, self.kept_models())
-        done = {
-            "checkpoint": name,
+        figures = {
             "before": result.before,
             "after": result.after,
             "left_out": result.left_out,
             "started_from": result.started_from,
-            "progress": 1.0,
-            "left_s": 0.0,
             "paused": False,
         }
-        reason = shortfall(result.before, result.after)
+        if result.after.psnr_db <= result.before.psnr_db:
+            self.save(**figures)
+            self.end_failed(
+                f"training made nothing better: held-out PSNR {result.after.psnr_db:.2f} dB, and "
+                f"{result.before.psnr_db:.2f} dB before it: the present checkpoint stays"
+            )
+        elif self.job.shadow_s:
+            threshold = camera.alert.threshold or self._settings.alert_threshold
+            self.files.ask_for_shadow(ShadowRequest(camera.score, threshold))
+            self.save(state="shadow", progress=0.0, left_s=self.job.shadow_s, **figures)
+        elif self.save(**figures):
+            self.install(camera, shortfall(result.before, result.after))
+
+    def shadow(self, camera: Camera, recorded: Recorded, may_start: bool, pause: bool) -> None:
+        """Keep live footage for a while; then let a process compare old and new on it."""
+        before = self.job.before
+        after = self.job.after
+        if self.files.shadow_request() is None or before is None or after is None:
+            self.save(state="recording", reason="its files are not here: it begins anew")
+            return
+        result = self.files.shadow_result()
+        if result is not None:
+            self.stop()
+            lack = result.error or shortfall(before, after)
+            if result.shadow is not None:
+                lack = lack or shadow_shortfall(result.shadow)
+            if self.save(shadow=result.shadow):
+                self.install(camera, lack)
+            return
+        left_s = self.job.changed_at + self.job.shadow_s - time.time()
+        if left_s > 0:
+            self.keep_live(recorded)
+            self.report_progress(1 - left_s / self.job.shadow_s, left_s)
+        elif not self.files.shadow.is_dir():
+            self.install(camera, "no footage came to compare old and new on")
+        elif self.process is None:
+            if may_start and time.monotonic() >= self._start_at:
+                self.process = TrainingProcess(self.files, "shadow")
+        elif (code := self.process.exit_code()) is not None:
+            self.note_death(code)
+        else:
+            self.process.pause(pause)
+            self.report_progress(self.process.report.progress, None)
+
+    def keep_live(self, recorded: Recorded) -> None:
+        """Keep segments that were recorded since training ended, an even selection over time."""
+        since_s = self.job.changed_at
+        spacing_s = self.job.shadow_s / SHADOW_SEGMENTS
+        for segment in recorded.segments:
+            begins_s = segment.begins_ms / 1000
+            if begins_s >= since_s and begins_s >= self._shadow_at + spacing_s:
+                self._shadow_at = begins_s
+                self.files.keep_for_shadow(segment)
+
+    def report_progress(self, progress: float, left_s: float | None) -> None:
+        """Save the progress, now and then."""
+        if time.monotonic() - self._saved_at >= SAVE_EVERY_S:
+            self.save(progress=round(progress, 3), left_s=left_s)
+
+    def install(self, camera: Camera, lack: str) -> None:
+        """Install the checkpoint, and promote it where the job's rule says so.
+
+        lack: why the rule says no, in one line.
+        """
+        name = install(self._settings, self.files.calibrated, self.job, self.kept_models())
+        reason = lack
         if self.job.promote == "hand":
             reason = reason or "it waits to be promoted by hand"
         elif camera.model not in (self.job.replaces, name):
@@ -334,7 +347,7 @@ class CameraJob:
             except RequestError as error:
                 reason = str(error)
         state = "trained" if reason else "promoted"
-        if self.save(state=state, reason=reason, **done):
+        if self.save(state=state, reason=reason, checkpoint=name, progress=1.0, left_s=0.0):
             self.drop_files()
 
     def kept_models(self) -> set[str]:

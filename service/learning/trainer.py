@@ -154,6 +154,9 @@ def train(
     entry = trained.provenance["row"]["held_out"]
     after = HeldOut(entry["psnr_db"], entry["auc_percent"])
     done = calibrate(trained, held_out, reading=Reading(), on_frame=on_frame)
+    save_checkpoint(
+        files.compared, calibrate(start, held_out, reading=Reading(), on_frame=on_frame)
+    )
     save_checkpoint(files.calibrated, done)
     return replace(known, progress=1.0, left_s=0.0, after=after)
 

@@ -24,15 +24,15 @@ LAST_WORDS = 2000  # characters of standard error
 class TrainingProcess:
     """A child process at the lowest priority, which dies with this one."""
 
-    def __init__(self, files: TrainingFiles) -> None:
-        """Start it. Raises OSError where there is no process to be had."""
+    def __init__(self, files: TrainingFiles, module: str = "trainer") -> None:
+        """Start `module` of this room on the files. Raises OSError where there is no process."""
         self._files = files
         self.paused = False
         self._report = TrainingReport()
         self._words = b""
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "lookout.service.learning.trainer", str(files.folder)],
+            [sys.executable, "-P", "-m", f"lookout.service.learning.{module}", str(files.folder)],
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

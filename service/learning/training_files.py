@@ -14,7 +14,8 @@ import msgspec
 
 from lookout.models.checkpoint.header import SUFFIX
 from lookout.models.media.atomic_file import write_bytes
-from lookout.service.core.jobs import HeldOut
+from lookout.service.core.camera import ScoreScheme
+from lookout.service.core.jobs import HeldOut, Shadow
 from lookout.service.learning.footage import Segment
 
 T = TypeVar("T")
@@ -38,8 +39,16 @@ class TrainingRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class ShadowRequest:
+    """The source of a camera's values and the threshold of its alerts, as JSON."""
+
+    score: ScoreScheme
+    threshold: float
+
+
+@dataclass(frozen=True, slots=True)
 class TrainingReport:
-    """A line of the process that trains, as JSON."""
+    """A line of the process that trains, or compares, as JSON."""
 
     progress: float = 0.0  # 0 to 1
     left_s: float | None = None
@@ -47,6 +56,7 @@ class TrainingReport:
     after: HeldOut | None = None
     left_out: int = 0  # segments that were too strange to train on
     started_from: str = ""  # name of the checkpoint
+    shadow: Shadow | None = None  # old and new side by side
     error: str = ""  # why it ended; it is not tried again
 
 
@@ -61,9 +71,13 @@ class TrainingFiles:
         self.starts = folder / "starts"
         self.out = folder / "model.safetensors"
         self.calibrated = folder / "calibrated.safetensors"
+        self.compared = folder / "compared.safetensors"  # the start, with bounds of the footage
+        self.shadow = folder / "shadow"
         self.lock = folder / "lock"
         self._request = folder / "request.json"
         self._result = folder / "result.json"
+        self._shadow_request = folder / "shadow_request.json"
+        self._shadow_result = folder / "shadow_result.json"
 
     def freeze(
         self, segments: Sequence[Segment], starts: Mapping[str, Path], request: TrainingRequest
@@ -127,6 +141,29 @@ class TrainingFiles:
     def finish(self, report: TrainingReport) -> None:
         """Write the report of the training's end."""
         write_bytes(self._result, msgspec.json.encode(report))
+
+    def keep_for_shadow(self, segment: Segment) -> None:
+        """Keep a live segment to compare old and new on."""
+        self.shadow.mkdir(exist_ok=True)
+        target = self.shadow / segment.path.name
+        if not target.exists():
+            link(segment.path, target)
+
+    def ask_for_shadow(self, request: ShadowRequest) -> None:
+        """Write the task of the process that compares."""
+        write_bytes(self._shadow_request, msgspec.json.encode(request))
+
+    def shadow_request(self) -> ShadowRequest | None:
+        """Return the task of the process that compares; None where it is not here."""
+        return read_json(self._shadow_request, ShadowRequest)
+
+    def shadow_result(self) -> TrainingReport | None:
+        """Return the report of a comparison that has come to its end; None before."""
+        return read_json(self._shadow_result, TrainingReport)
+
+    def finish_shadow(self, report: TrainingReport) -> None:
+        """Write the report of the comparison's end."""
+        write_bytes(self._shadow_result, msgspec.json.encode(report))
 
     def drop(self) -> None:
         """Remove the job's files."""

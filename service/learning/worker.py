@@ -186,23 +186,30 @@ class LearningWorker:
             camera = wanted[name]
             job = jobs.get(name)
             if job is None and camera.learning == "auto":
-                job = self.first_job(name)
+                job = self.due_job(camera)
             training = sum(other.is_training for other in self.followed.values())
             one.follow(camera, job, limit_bytes)
             one.advance(camera, self._trouble, may_start=training < TRAININGS, pause=pause)
 
-    def first_job(self, camera: str) -> LearningJob | None:
-        """Add the first job of a camera that learns by itself; None where it had one."""
-        if self.store.has_jobs(camera):
-            return None
+    def due_job(self, camera: Camera) -> LearningJob | None:
+        """Add a job of a camera that learns by itself: its first, or the next by its schedule.
+
+        None where none is due.
+        """
         now = time.time()
+        last = self.store.newest_job(camera.id)
+        if last is not None:
+            every_h = camera.relearn_every_h
+            if every_h is None or now - last.changed_at < 3600 * every_h:
+                return None
         job = LearningJob(
-            camera,
+            camera.id,
             "queued",
             now,
             now,
             footage_s=self.settings.learning_footage_s,
             limit_s=60 * self.settings.learning_minutes,
+            shadow_s=self.settings.learning_shadow_s,
             promote="rule",
         )
         with contextlib.suppress(ConflictError):  # somebody asked for one just now

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from lookout.service.core.jobs import HeldOut, LearningJob
+from lookout.service.core.jobs import HeldOut, LearningJob, Shadow
 from lookout.service.storage.bus.bus import Bus
 from lookout.service.storage.camera_changes import promote, roll_back
 from lookout.service.storage.store.store import Store
@@ -77,14 +77,36 @@ def test_a_job_is_asked_for_shown_and_cancelled(api: Api, bus: Bus, store: Store
 
 
 @pytest.mark.parametrize(
-    "body", [{"footage_s": 0}, {"minutes": -1}, {"promote": "maybe"}, {"unknown": 1}, []]
+    "body",
+    [{"shadow_s": -1}, {"footage_s": 0}, {"minutes": -1}, {"promote": "maybe"}, {"unknown": 1}, []],
 )
 def test_a_wrong_request_is_refused_and_adds_no_job(
     api: Api, bus: Bus, store: Store, body: object
 ) -> None:
     watch(store, bus, "gate")
     is_problem(api.post("/cameras/gate/learn", body), 422)
-    assert not store.has_jobs("gate")
+    assert not store.newest_job("gate")
+
+
+def test_old_and_new_are_shown_side_by_side(api: Api, bus: Bus, store: Store) -> None:
+    watch(store, bus, "gate")
+    made = api.post("/cameras/gate/learn", {"shadow_s": 0}).json()
+    assert (made["shadow_s"], made["shadow"]) == (0.0, None)
+    api.delete("/jobs/gate:1")
+    assert api.post("/cameras/gate/learn", {}).json()["shadow_s"] == 300.0
+    job = store.job("gate:2")
+    shadow = Shadow(480, 97.5, None, 2.0, 1.5, 30, 80.0, 90.0)
+    assert store.save_job(job, replace(job, state="shadow", shadow=shadow))
+    assert api.get("/jobs/gate:2").json()["shadow"] == {
+        "frames": 480,
+        "agreement_percent": 97.5,
+        "rank_correlation": None,
+        "old_above_percent": 2.0,
+        "new_above_percent": 1.5,
+        "made": 30,
+        "old_recall_percent": 80.0,
+        "new_recall_percent": 90.0,
+    }
 
 
 def test_what_is_not_there_is_404(api: Api) -> None:

@@ -23,7 +23,7 @@ from lookout.models.errors import CheckpointError
 from lookout.models.media.preprocess import Preprocess
 from lookout.service.core import jobs
 from lookout.service.core.camera import Camera, CameraChange
-from lookout.service.core.jobs import HeldOut, LearningJob
+from lookout.service.core.jobs import HeldOut, LearningJob, Promotion
 from lookout.service.core.messages import (
     Alert,
     AlertEvent,
@@ -47,6 +47,10 @@ from tests.tiny import street, write_tiny
 from tests.waiting import wait_until
 
 FPS = 10
+TRAINED_S = 200.0
+"""Longest wait for a process that trains: it has the lowest priority and gives way to others."""
+
+trains = pytest.mark.timeout(3 * TRAINED_S)
 
 
 def settings_for(urls: Urls, folder: Path, **more: Any) -> Settings:
@@ -112,6 +116,7 @@ def began_s() -> Iterator[float]:
     yield time.time() - 30
 
 
+@trains
 def test_a_camera_learns_its_own_network_and_takes_it(
     settings: Settings, bus: Bus, store: Store, began_s: float
 ) -> None:
@@ -119,7 +124,7 @@ def test_a_camera_learns_its_own_network_and_takes_it(
     film(bus, "gate", range(120), began_s)
     job = store.add_job(new_job())
     with stage.working(run, settings):
-        wait_until(lambda: not store.job(job.id).is_active, "a job that is over", 60)
+        wait_until(lambda: not store.job(job.id).is_active, "a job that is over", TRAINED_S)
     done = store.job(job.id)
     assert (done.state, done.reason) == ("promoted", "")
     assert done.before is not None
@@ -138,6 +143,7 @@ def test_a_camera_learns_its_own_network_and_takes_it(
 
 
 @pytest.mark.long
+@trains
 def test_killed_in_each_stage_a_job_goes_on_and_the_present_model_stays_until_then(
     settings: Settings, bus: Bus, store: Store, began_s: float
 ) -> None:
@@ -164,7 +170,7 @@ def test_killed_in_each_stage_a_job_goes_on_and_the_present_model_stays_until_th
     assert store.job(job.id).state == "recording"
     with start_stage() as training:
         film(bus, "gate", range(45, 120), began_s)
-        wait_until(lambda: store.job(job.id).before is not None, "figures of the start", 60)
+        wait_until(lambda: store.job(job.id).before is not None, "figures of the start", TRAINED_S)
         (trainer,) = trainers()
         assert (trainer.nice(), trainer.num_threads() < 20) == (19, True)
         training.kill()
@@ -174,7 +180,7 @@ def test_killed_in_each_stage_a_job_goes_on_and_the_present_model_stays_until_th
     with stage.working(run, settings):
         (trainer,) = wait_until(trainers, "the training goes on", 30)
         trainer.send_signal(signal.SIGKILL)
-        wait_until(lambda: not store.job(job.id).is_active, "a job that is over", 90)
+        wait_until(lambda: not store.job(job.id).is_active, "a job that is over", TRAINED_S)
     done = store.job(job.id)
     assert (done.state, done.reason) == ("promoted", "")
     assert store.camera("gate").model == "gate-1"
@@ -316,7 +322,7 @@ def test_auto_asks_for_the_first_job_alone(
 ) -> None:
     watch(store, learning="auto")
     with stage.working(run, settings):
-        wait_until(lambda: store.has_jobs("gate"), "a job by itself")
+        wait_until(lambda: store.newest_job("gate"), "a job by itself")
         job = store.job("gate:1")
         assert store.save_job(job, replace(job, state="cancelled")) or store.save_job(
             store.job("gate:1"), replace(store.job("gate:1"), state="cancelled")
@@ -324,6 +330,32 @@ def test_auto_asks_for_the_first_job_alone(
         film(bus, "gate", range(60), began_s)
         wait_until(lambda: bus.counters("gate").get("learning_recorded"), "it is recorded")
     assert [one.id for one in store.jobs(["gate"])] == ["gate:1"]
+
+
+def test_a_camera_is_learned_again_by_its_schedule(
+    settings: Settings, bus: Bus, store: Store
+) -> None:
+    """From the end of the last job on; a camera that is only recorded is not."""
+    hour_s = 3600.0
+    cameras: dict[str, dict[str, Any]] = {
+        "gate": {"relearn_every_h": 2.0},
+        "yard": {"relearn_every_h": 4.0},
+        "hall": {},
+        "door": {"relearn_every_h": 2.0, "learning": "record"},
+    }
+    for name, more in cameras.items():
+        watch(store, name, **{"learning": "auto", **more})
+        job = store.add_job(new_job(name))
+        ended = replace(job, state="promoted", changed_at=time.time() - 3 * hour_s)
+        assert store.save_job(job, ended)
+        monday = replace(ended, changed_at=time.time() - 3 * hour_s)
+        assert store.save_job(ended, monday)  # without a change of state the time is as given
+    with stage.working(run, settings):
+        wait_until(lambda: store.active_jobs(["gate"]), "the next job")
+        wait_until(lambda: bus.workers("learning"), "the stage")
+    assert [one.id for one in store.jobs(["gate"])] == ["gate:2", "gate:1"]
+    for name in ("yard", "hall", "door"):
+        assert [one.id for one in store.jobs([name])] == [f"{name}:1"]
 
 
 def test_training_stands_still_while_a_live_camera_is_scored_late(
@@ -386,6 +418,44 @@ def test_training_may_start_from_every_general_checkpoint_like_the_cameras_own(
     assert list(start_checkpoints([tmp_path], "gate-1")) == ["gate-1"]  # of no known sizes
     with pytest.raises(CheckpointError, match="there is no model 'none'"):
         start_checkpoints([tmp_path], "none")
+
+
+@trains
+@pytest.mark.parametrize("promote", ["rule", "hand"])
+def test_old_and_new_are_compared_on_live_footage_before_the_promotion(
+    settings: Settings, bus: Bus, store: Store, began_s: float, promote: Promotion
+) -> None:
+    """Live footage is that which was recorded after the training ended."""
+    watch(store, score="local")
+    film(bus, "gate", range(120), began_s)
+    job = store.add_job(new_job(shadow_s=3.0, promote=promote))
+    with stage.working(run, settings):
+        wait_until(lambda: store.job(job.id).state == "shadow", "the shadow", TRAINED_S)
+        assert store.camera("gate").model == "tiny"
+        film(bus, "gate", range(40), time.time())
+        wait_until(lambda: not store.job(job.id).is_active, "a job that is over", TRAINED_S)
+    done = store.job(job.id)
+    shadow = done.shadow
+    assert shadow is not None, done.reason
+    assert (shadow.made, shadow.frames) == (1, 21 - 4)
+    assert 0 <= shadow.agreement_percent <= 100
+    if promote == "hand":
+        assert done.state == "trained"
+    assert done.checkpoint == "gate-1"
+    assert not (settings.data_dir / "learning" / "gate" / "jobs" / "1").exists()
+
+
+@trains
+def test_without_live_footage_the_promotion_is_left_to_a_person(
+    settings: Settings, bus: Bus, store: Store, began_s: float
+) -> None:
+    watch(store)
+    film(bus, "gate", range(120), began_s)
+    job = store.add_job(new_job(shadow_s=0.5))
+    with stage.working(run, settings):
+        waiting = await_reason(store, job, "no footage came to compare old and new on", TRAINED_S)
+    assert (waiting.state, waiting.checkpoint) == ("trained", "gate-1")
+    assert store.camera("gate").model == "tiny"
 
 
 def test_what_is_no_better_than_its_start_is_not_offered(

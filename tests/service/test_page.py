@@ -297,7 +297,7 @@ def test_a_camera_is_taught_from_its_card(
 
     assert (learn.text, promote.is_displayed(), roll_back.is_displayed()) == ("Learn", False, False)
     learn.click()
-    wait_until(lambda: store.has_jobs("gate"), "the job")
+    wait_until(lambda: store.newest_job("gate"), "the job")
     shown("waiting to learn · no learning worker is running")
     bus.heartbeat("learning", "worker")
     queued = store.job("gate:1")

@@ -94,7 +94,7 @@ def work(store: Store, name: str, seq: int) -> None:
     store.save_delivery("sink", name, FrameId(1, 1))
     store.active_jobs(both)
     store.jobs(both)
-    store.has_jobs(name)
+    store.newest_job(name)
     store.push_former_model(name, FormerModel(f"m{seq}", "learn"))
     assert store.former_models(name)[0] == FormerModel(f"m{seq}", "learn")
     store.answer_alert(name, new.alert.id, lambda answer: replace(answer, keep=True))

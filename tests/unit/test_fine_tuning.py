@@ -14,11 +14,13 @@ import torch
 from lookout.models.checkpoint.file import Checkpoint
 from lookout.models.data.footage import Footage
 from lookout.models.media.preprocess import Preprocess
+from lookout.models.mnad import MnadConfig
 from lookout.models.training.loop import train
 from lookout.models.training.options import FineTuning, TrainOptions
+from lookout.models.training.run import TrainRequest
 from lookout.models.training.trainer import StartWeights, StoppedError, Trainer
 from lookout.models.training.validation import Validation
-from tests.tiny import TINY, TINY_OF, TRAINED, street, untrained
+from tests.tiny import TINY, TINY_OF, TRAINED, street, untrained, write_tiny
 
 RATE = 2e-3
 OPTIONS = TrainOptions(
@@ -127,3 +129,15 @@ def test_every_model_is_fine_tuned_on_squares(name: str) -> None:
     trainer.begin_epoch()
     loss, _ = trainer.step(next(trainer.batches()))
     assert math.isfinite(loss)
+
+
+def test_the_losses_of_the_memory_are_left_out(tmp_path: Path) -> None:
+    def losses(options: TrainOptions) -> tuple[float, float]:
+        start = write_tiny(tmp_path)
+        config = TrainRequest(tmp_path, tmp_path / "out", options=options, start=start)
+        made = config.configuration()
+        assert isinstance(made, MnadConfig)
+        return made.loss_compact, made.loss_separate
+
+    assert losses(OPTIONS) == (0.0, 0.0)
+    assert losses(replace(OPTIONS, fine_tuning=None)) == (TINY.loss_compact, TINY.loss_separate)

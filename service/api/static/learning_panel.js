@@ -2,7 +2,7 @@
 
 import { $, call, cameraPath } from "./api.js";
 
-const ACTIVE = new Set(["queued", "recording", "training"]);
+const ACTIVE = new Set(["queued", "recording", "training", "shadow"]);
 
 export class LearningPanel {
   /** `card` is the card's element; `change` calls a request, shows its error and loads the lists. */
@@ -48,6 +48,7 @@ function describe(job) {
   if (job.left_s && ACTIVE.has(job.state)) parts.push(`${duration(job.left_s)} left`);
   if (job.paused) parts.push("paused: live scores come first");
   if (job.before) parts.push(figures(job));
+  if (job.shadow) parts.push(sideBySide(job.shadow));
   if (job.reason) parts.push(job.reason);
   return parts.join(" · ");
 }
@@ -58,6 +59,7 @@ function headline(job) {
     return `recording: ${Math.round(job.recorded_s)} of ${Math.round(job.footage_s)} s of normal footage`;
   }
   if (job.state === "training") return `training ${percent}`;
+  if (job.state === "shadow") return `comparing old and new ${percent}`;
   if (job.state === "trained") return `trained ${job.checkpoint}, not in use`;
   if (job.state === "promoted") return `learned ${job.checkpoint}`;
   return job.state === "failed" ? "learning failed" : "waiting to learn";
@@ -69,6 +71,12 @@ function figures({ before, after }) {
     .map((one) => one[name].toFixed(digits)).join(" → ");
   const auc = both("auc_percent", 1);
   return `held out ${both("psnr_db", 1)} dB${auc && `, made anomalies ${auc} %`}`;
+}
+
+/** Return what old and new made of the same live footage. */
+function sideBySide(shadow) {
+  const recall = `${Math.round(shadow.old_recall_percent)} → ${Math.round(shadow.new_recall_percent)} %`;
+  return `side by side they agree on ${Math.round(shadow.agreement_percent)} % of ${shadow.frames} frames, recall ${recall}`;
 }
 
 function duration(seconds) {

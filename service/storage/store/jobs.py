@@ -85,9 +85,14 @@ class Jobs(SettingAside):
                 self._redis.hdel(keys.jobs(camera), "active")
         return jobs
 
-    def has_jobs(self, camera: str) -> bool:
-        """Tell whether the camera ever had a job."""
-        return bool(self._redis.hexists(keys.jobs(camera), "last"))
+    def newest_job(self, camera: str) -> LearningJob | None:
+        """Return the camera's last job, over or not; None where it has none."""
+        number = cast(bytes | None, self._redis.hget(keys.jobs(camera), "last"))
+        if number is None:
+            return None
+        field = number.decode(errors="replace")  # whatever somebody wrote there
+        text = cast(bytes | None, self._redis.hget(keys.jobs(camera), field))
+        return read_job(camera, number, text)
 
     def push_former_model(self, camera: str, former: FormerModel) -> None:
         """Keep the model that a camera had, unless it is the newest kept one already."""
@@ -131,7 +136,7 @@ def read_job(camera: str, number: bytes, text: bytes | None) -> LearningJob | No
     try:
         job = replace(codec.load(LearningJob, text), number=int(number))
         numbers = (job.created_at, job.changed_at, job.footage_s, job.limit_s, job.progress)
-        for one in (*numbers, job.recorded_s, job.left_s or 0.0):
+        for one in (*numbers, job.shadow_s, job.recorded_s, job.left_s or 0.0):
             codec.finite(one)
     except (BrokenMessageError, ValueError):
         return None

@@ -1,0 +1,79 @@
+"""The process that compares old and new: `python -m lookout.service.learning.shadow FOLDER`.
+
+It scores the live footage that was recorded after a training, with the checkpoint that the training
+started from and with the new one, both with bounds of the same held-out footage. The live line
+does not wait for it. Killed, the same call begins again.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+
+from lookout.models.checkpoint.file import load_checkpoint
+from lookout.models.data.clips import train_clips, whole_clip
+from lookout.models.errors import DataError
+from lookout.models.evaluation.shadow import SideBySide
+from lookout.models.scoring.normalizer import Scheme
+from lookout.models.training.trainer import StoppedError
+from lookout.service.core.jobs import Shadow
+from lookout.service.core.lifecycle import stop_on_signals
+from lookout.service.learning.trainer import (
+    EXPLAINED,
+    Print,
+    explain,
+    print_report,
+    stop_or_orphaned,
+)
+from lookout.service.learning.training_files import TrainingFiles, TrainingReport
+
+
+def compare(files: TrainingFiles, stop: Callable[[], bool], report: Print) -> TrainingReport:
+    """Score every clip with both checkpoints and return the last report.
+
+    Raises StoppedError once `stop` returns True; one of EXPLAINED for what cannot be compared.
+    """
+    request = files.shadow_request()
+    if request is None:
+        raise DataError("the files of the job are gone")
+    scheme: Scheme = "paper" if request.score == "paper" else "local"
+    old = load_checkpoint(files.compared)
+    both = SideBySide(old, load_checkpoint(files.calibrated), scheme, request.threshold, seed=0)
+    clips = train_clips(files.shadow)
+    last = TrainingReport()
+    for number, clip in enumerate(clips, 1):
+        if stop():
+            raise StoppedError
+        both.add(clip.stem, whole_clip(clip, old.preprocess, old.config.input_spec.frames))
+        figures = both.figures()
+        if figures is not None:
+            last = TrainingReport(number / len(clips), shadow=Shadow(**asdict(figures)))
+            report(last)
+    return last
+
+
+def main(folder: Path) -> int:
+    """Compare for the job of a folder; return the exit code: 0 for a report that is the last."""
+    files = TrainingFiles(folder)
+    torch.set_num_threads(1)
+    try:
+        with files.lock.open("w") as lock, stop_on_signals() as stop:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            report = compare(files, stop_or_orphaned(stop, os.getppid()), print_report)
+    except StoppedError:
+        return 1
+    except (*EXPLAINED, ValueError) as error:
+        report = TrainingReport(error=explain(error))
+    files.finish_shadow(report)
+    print_report(report)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))
