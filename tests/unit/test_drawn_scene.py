@@ -108,4 +108,4 @@ def test_the_command_draws_a_set_that_the_benchmark_takes(tmp_path: Path) -> Non
     assert labels["train_frames"] == {"01": frames}
     assert labels["test"]["01"]["anomalous_first_last_0based_inclusive"]
     assert "0.5 minutes of normal footage" in lookout("benchmark", out).out
-    assert "no number" in lookout("scene", "street", out, "--minutes", "nan", expect=2).err
+    assert "0.1" in lookout("scene", "street", out, "--minutes", "nan", expect=2).err
