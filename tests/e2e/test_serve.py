@@ -221,7 +221,7 @@ def kill_9(service: Service) -> None:
     processes = tree(service)
     service.process.kill()
     _, alive = psutil.wait_procs(processes, timeout=STOP_LIMIT_S)
-    assert alive == []
+    assert [process.as_dict(["cmdline"]) for process in alive] == []
 
 
 @pytest.mark.parametrize("end", with_long_forms([end_cleanly, kill_9], {kill_9}))
@@ -275,7 +275,7 @@ def test_a_signal_ends_every_process_in_time(
     end(service)
     assert service.process.wait(STOP_LIMIT_S) == 0
     _, alive = psutil.wait_procs(processes, timeout=STOP_LIMIT_S - (time.monotonic() - began))
-    assert alive == []
+    assert [process.as_dict(["cmdline"]) for process in alive] == []
     assert not any("Traceback" in line for line in service.output.lines)
     assert list((home / "tmp").iterdir()) == []  # no folder of a Redis socket is left
 

@@ -418,7 +418,7 @@ def test_a_checkpoint_replaced_under_its_name_is_loaded_and_its_bounds_are_learn
 class NoRoom(Scorer):
     """A model that the device has no room for."""
 
-    def step_normalised(self, *_: object) -> Scored:
+    def step_normalised(self, *_: object, **__: object) -> Scored:
         raise RuntimeError("out of memory\nwith a long explanation")
 
 

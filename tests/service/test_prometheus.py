@@ -75,12 +75,18 @@ def watched(redis_urls: Urls, tmp_path_factory: pytest.TempPathFactory) -> Itera
         api = stack.enter_context(running_api(settings))
         api.http.headers.update(BEARER)
         prometheus = stack.enter_context(running_prometheus(folder, f"127.0.0.1:{api.port}", TOKEN))
-        for name in ("gate", "broken"):
+        often: dict[str, object] = {"alarm_budget": {"per_day": 86400}}
+        for name, clip, alert in (
+            ("gate", "gate", {}),
+            ("broken", "broken", {}),
+            ("budgeted", "gate", often),
+        ):
             camera = {
                 "id": name,
-                "url": str(folder / f"{name}.mp4"),
+                "url": str(folder / f"{clip}.mp4"),
                 "model": "tiny",
                 "calibration": "model",
+                "alert": alert,
             }
             assert api.post("/cameras", camera).status_code == 201
         assert api.post("/sinks", {"url": "http://127.0.0.1:1/nobody"}).status_code == 201
@@ -132,6 +138,7 @@ def test_every_query_of_a_dashboard_finds_something(path: Path, watched: Watched
         assert set(watched.prometheus.ask(f"label/{label}/values", **{"match[]": metric})) == {
             "gate",
             "broken",
+            "budgeted",
         }
 
 

@@ -186,7 +186,10 @@ def test_the_state_of_a_former_version_continues_its_open_alert() -> None:
         "alert": {"id": "gate:1000-7", "camera": "gate", "state": "open", "opened_at": 0.7,
             "closed_at": null, "threshold": 0.75, "peak_value": 0.9, "peak_at": 0.3}}"""
     state = CameraAlerts.from_json(json.loads(former))
-    assert state.as_json() == json.loads(former)
+    stored = state.as_json()
+    expected = json.loads(former)
+    assert stored.pop("alert").items() >= expected.pop("alert").items()  # and fields of today
+    assert stored == expected
     events = events_of([0.9] * 6 + [0.1] * 21, state, first=12)[1]
     assert names(events) == ["update", "end"]
     assert (events[0].alert.id, events[0].alert.peak_value) == ("gate:1000-7", 0.95)

@@ -36,6 +36,7 @@ def test_the_checkpoints_that_come_with_lookout_have_one() -> None:
     shipped = find_checkpoints(SHIPPED_MODELS, SHIPPED_MODELS / "ped2")
     assert {name: read_header(path).fps for name, path in shipped.items()} == {
         "square": 10.0,
+        "general": 10.0,
         "compact": 10.0,
         "places": None,  # it was trained on nothing
     }
