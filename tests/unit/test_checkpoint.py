@@ -84,7 +84,7 @@ def test_the_header_tells_what_the_model_needs(name: str, tmp_path: Path) -> Non
     assert read_header(path).input_spec == TINY_OF[name].input_spec
 
 
-@pytest.mark.parametrize("shipped", ["square", "general", "ped2/compact"])
+@pytest.mark.parametrize("shipped", ["square", "general", "ped2/compact", "ped2/std"])
 def test_a_checkpoint_keeps_its_digest_when_it_is_saved_again(tmp_path: Path, shipped: str) -> None:
     path = SHIPPED_MODELS / f"{shipped}.safetensors"
     again = tmp_path / "again.safetensors"

@@ -37,6 +37,7 @@ def test_the_checkpoints_that_come_with_lookout_have_one() -> None:
     assert {name: read_header(path).fps for name, path in shipped.items()} == {
         "square": 10.0,
         "general": 10.0,
+        "std": 10.0,
         "compact": 10.0,
         "places": None,  # it was trained on nothing
     }
