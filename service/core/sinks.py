@@ -21,7 +21,8 @@ MAX_SINKS = 20
 BUILT_IN = frozenset({"log"})
 """Sinks that are always there."""
 
-_HOUR = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]")
+HOUR = "^([01][0-9]|2[0-3]):[0-5][0-9]$"
+"""A time of day, as JSON Schema says it; `check_hour` refuses others in plain words."""
 
 
 def check_webhook_url(url: str) -> str:
@@ -50,9 +51,13 @@ class QuietHours(BaseModel):
 
     model_config = STRICT
 
-    begin: str = Field(description="such as `22:00`", examples=["22:00"])
+    begin: str = Field(
+        description="such as `22:00`", examples=["22:00"], json_schema_extra={"pattern": HOUR}
+    )
     end: str = Field(
-        description="such as `06:00`; of the next day if it is earlier", examples=["06:00"]
+        description="such as `06:00`; of the next day if it is earlier",
+        examples=["06:00"],
+        json_schema_extra={"pattern": HOUR},
     )
     timezone: str = Field(default="UTC", max_length=64, examples=["Europe/Zurich"])
 
@@ -60,7 +65,7 @@ class QuietHours(BaseModel):
     @classmethod
     def check_hour(cls, text: str) -> str:
         """Raise ValueError where it is no time of day."""
-        if not _HOUR.fullmatch(text):
+        if not re.fullmatch(HOUR, text) or text.endswith("\n"):
             raise ValueError("hours and minutes are needed, such as 22:00")
         return text
 
