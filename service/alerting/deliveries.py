@@ -89,6 +89,10 @@ class Delivery:
         self._stop.set()
         self._thread.join(self._leases.lease_s)
 
+    def stop(self) -> None:
+        """Ask for the end, which `__exit__` waits for."""
+        self._stop.set()
+
     def _run(self) -> None:
         with self._leases:
             while not self._stop.wait(POLL_EVERY_S):
@@ -262,6 +266,8 @@ class Deliveries:
     def __exit__(self, *_: object) -> None:
         self._stop.set()
         self._thread.join(2.0)
+        for delivery in self._running.values():
+            delivery.stop()  # all at once: waiting for each takes up to a lease where Redis is gone
         for delivery in self._running.values():
             delivery.__exit__(None, None, None)
 
