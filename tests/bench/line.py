@@ -60,7 +60,7 @@ def _bare_engine(clip: Path) -> float:
 
 def _whole_line(service: Service, clip: Path, frames: int) -> float:
     """Frames/s between the first and the last score, by their own times."""
-    service.add(id="fast", url=str(clip), pace="fast", calibration="model")
+    service.add(id="fast", url=str(clip), model=MODEL.stem, pace="fast", calibration="model")
     service.wait_for_state("fast", "ended", 300)
     times: list[float] = [score["scored_at"] for score in service.all_scores("fast")]
     assert len(times) == frames - 4
@@ -70,7 +70,7 @@ def _whole_line(service: Service, clip: Path, frames: int) -> float:
 
 def _ages(service: Service, clip: Path, count: int) -> list[float]:
     """Seconds from a frame's capture to its score's arrival at a WebSocket client."""
-    service.add(id="live", url=str(clip), pace="realtime", calibration="model")
+    service.add(id="live", url=str(clip), model=MODEL.stem, pace="realtime", calibration="model")
     found: list[float] = []
     with connect(service.address.replace("http", "ws") + "/api/v1/live?camera=live") as socket:
         while len(found) < count:
