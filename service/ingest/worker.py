@@ -100,6 +100,7 @@ class IngestWorker:
         self._ending: dict[str, tuple[DecoderHandle, float]] = {}  # and when each is killed
         self._removed: set[str] = set()  # whose traces on the bus are to be wiped
         self._handing_over: set[str] = set()  # ours until their decoders have ended
+        self._to_look_at: set[str] = set()  # of whose files a former bus may have lost frames
         self._follow_at = 0.0
         self._schedules: dict[str, ReportSchedule] = {}
         self._outage = OutageLog()
@@ -206,6 +207,7 @@ class IngestWorker:
         """Ask the camera's decoder to end; without a runner, do nothing."""
         runner = self.runners.pop(camera, None)
         self._schedules.pop(camera, None)
+        self._to_look_at.discard(camera)
         if runner is None:
             return
         runner.end_attempt()
@@ -227,12 +229,12 @@ class IngestWorker:
         for camera in lost & self.runners.keys():
             LOG.warning("camera %s: its lease is lost", camera, extra={"camera": camera})
             self.release(camera, now)
-        if not bus_restarted:
-            return
-        ended = [camera for camera, runner in self.runners.items() if runner.state == "ended"]
-        for camera in ended:  # the bus may have lost frames of the file: a new decoder looks
-            self.release(camera, now)
-            self._bus.forget_reports(camera)
+        if bus_restarted:  # also a decoder that is ending now may have written to the former bus
+            self._to_look_at |= self.runners.keys()
+        for camera in sorted(self._to_look_at):
+            if self.runners[camera].state == "ended":  # a new decoder looks at what the bus has
+                self._bus.forget_reports(camera)
+                self.release(camera, now)
 
     # Reports
 

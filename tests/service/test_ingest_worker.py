@@ -388,6 +388,34 @@ def test_a_bus_that_dies_and_comes_back_stops_nobody(
     )
 
 
+def test_a_file_that_ends_while_the_bus_loses_its_frames_goes_on(
+    urls: Urls, tmp_path: Path, bus: Bus
+) -> None:
+    with contextlib.ExitStack() as cleanup:
+        server = cleanup.enter_context(RedisServer("store", tmp_path))
+        settings = settings_for(tmp_path, urls.bus, server.url).model_copy(
+            update={"backlog_frames": 16}
+        )
+        client = connect(server.url)
+        cleanup.callback(client.close)
+        bus_client = connect(urls.bus)
+        cleanup.callback(bus_client.close)
+        Store(client).add_camera(camera("a", write_clip(tmp_path / "media" / "a.mp4", range(20))))
+        cleanup.enter_context(working(settings))
+        frames = Reader(bus, "a").read_until(16)
+        assert server.process is not None
+        server.process.kill()  # the decoder cannot write that it has read the file to its end
+        server.process.wait()
+        bus_client.set(keys.snapshot_cursor("a"), str(frames[-1].id))
+        wait_until(lambda: bus.newest_frame_id("a") == (frames[0].session, 19), "the last frame")
+        bus_client.flushall()
+        wait_until(lambda: bus_client.exists(keys.lease("ingest", "a")), "the lease is taken back")
+        wait_until(lambda: bus_client.exists(keys.BUS_NAME), "the worker notices")
+        server.start()
+        again = Reader(bus, "a").read_until(16)
+    assert [frame.id for frame in again][:16] == [frame.id for frame in frames][:16]
+
+
 def test_a_killed_worker_takes_its_decoders_with_it(
     settings: Settings, endless: Path, bus: Bus, store: Store
 ) -> None:
