@@ -19,6 +19,9 @@ from lookout.service.core.errors import RequestError
 PLACES = "places"
 """The model that needs no training, and the shipped checkpoint of that name."""
 
+SQUARE = "square"
+"""The shipped checkpoint with bounds of its own that a camera gets when it names none."""
+
 router = APIRouter(prefix="/models", tags=["models"])
 
 
@@ -39,14 +42,16 @@ def choose_model(
 ) -> str:
     """Return the checkpoint's name: the one asked for, or that of a camera that names none.
 
-    The latter is PLACES where the camera learns, else the only one that there is; those that a
-    camera has learned are for that camera, and do not count.
+    The latter is PLACES where the camera learns, SQUARE where it takes a checkpoint's own bounds,
+    or the only one that there is; those that a camera has learned are for that camera, and do not
+    count.
     Raises RequestError, with what is available, where it cannot be used.
     """
     known = find_checkpoints(*folders)
     names = ", ".join(known) or "none"
-    if name is None and PLACES in known and calibration == "learn":
-        name = PLACES
+    usual = PLACES if calibration == "learn" else SQUARE
+    if name is None and usual in known:
+        name = usual
     if name is None:
         general = {
             one: path for one, path in known.items() if one != PLACES and not is_learned(path)

@@ -142,7 +142,8 @@ class CameraSpec(BaseModel):
     model: ModelName | None = Field(
         default=None,
         title="Model",
-        description="a checkpoint's name, from `/models`; unset: `places`, or the only one",
+        description="a checkpoint's name, from `/models`; unset: `places`, or `square` with "
+        "`calibration` `model`, or the only one",
         examples=["square"],
         json_schema_extra={"x-choices": "/models"},  # the list that the page's form offers
     )

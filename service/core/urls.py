@@ -31,6 +31,7 @@ _LONG_VALUE = 16  # characters: a value of so many may be a secret, whatever its
 _SERVER = re.compile(r"(\[[^\[\]@]*\]|[^\[\]:@]*)(:\d*)?")
 _IP_SERVER = re.compile(r"(\[[0-9a-fA-F:.]+(%[^\[\]@]*)?\]|\d{1,3}(\.\d{1,3}){3})(:\d*)?")
 _HOST = re.compile(r"[\w.~-]+|\[[^\[\]@]+\]")
+_ENCODED_ZONE = re.compile(r"^(//(?:[^/?#]*@)?\[[0-9a-fA-F:.]+)%25(?=[^\[\]@]+\])")
 _STRAY_PERCENT = re.compile(r"%(?![0-9a-fA-F]{2})")
 _TO_BE_ENCODED = frozenset("\"'`<>\\")
 
@@ -41,17 +42,27 @@ FORM = "^([Rr][Tt][Ss][Pp][Ss]?://|[Ff][Ii][Ll][Ee]:/|/)"
 MAX_LOGIN = 127  # bytes of user and password that libav takes, encoded; it cuts off the rest
 MAX_PATH = 2047  # bytes of path and query that it takes
 
+MAX_HOST = 253  # characters of a host's name: what the DNS can carry
+MAX_LABEL = 63  # characters between two of its dots
+
 ENCODE = (
     "percent-encode # ? @ / : % in its user and password "
     "(# = %23, ? = %3F, @ = %40, / = %2F, : = %3A, % = %25)"
 )
+SERVER_FORM = f"a port is 1 to 65535, an IPv6 address stands in [ ]; {ENCODE}"
 
 
 def normalized(url: str) -> str:
-    """Return a camera's url with its scheme in small letters: RFC 3986 takes any case."""
+    """Return a camera's url as libav reads it.
+
+    Its scheme is in small letters, of which RFC 3986 takes any case; the % before the zone of an
+    IPv6 address stands alone, which RFC 6874 encodes.
+    """
     scheme, colon, rest = url.partition(":")
     if scheme.lower() in CAMERA_SCHEMES:
         scheme = scheme.lower()
+    if scheme != "file":
+        rest = _ENCODED_ZONE.sub(r"\1%", rest)
     return f"{scheme}{colon}{rest}"
 
 
@@ -211,6 +222,8 @@ def media_file(url: str, media_dir: Path) -> Path:
     if not path.is_relative_to(media_dir.resolve()):
         raise SourceRefusedError("the file is not below the media folder (LOOKOUT_MEDIA_DIR)")
     if media_dir.is_dir() and not path.is_file():
+        if path.exists():
+            raise SourceRefusedError("there is a folder, pipe or device of this name, and no file")
         raise SourceRefusedError("there is no such file in the media folder")
     return path
 
@@ -222,6 +235,10 @@ def parse_file_url(url: str) -> Path:
     parts = urlsplit(url)
     if parts.netloc.lower() not in ("", "localhost") or not parts.path.startswith("/"):
         raise SourceRefusedError("a file is named file:///absolute/path")
+    if "?" in url or "#" in url:
+        raise SourceRefusedError(
+            "percent-encode ? # % in a file:// url (%3F %23 %25), or give the path alone"
+        )
     return Path(unquote(parts.path))
 
 
@@ -230,9 +247,9 @@ def check_rtsp(url: str) -> None:
     try:
         parts = urlsplit(url)
         host = parts.hostname
-        _ = parts.port  # raises ValueError where it is no number
+        port = parts.port  # raises ValueError where it is no number
     except ValueError:
-        raise SourceRefusedError(f"the url cannot be read; {ENCODE}") from None
+        raise SourceRefusedError(f"the url cannot be read: {SERVER_FORM}") from None
     if parts.scheme not in ("rtsp", "rtsps"):
         raise SourceRefusedError(
             "a camera is rtsp://, rtsps://, file:/// or an absolute path below the media folder"
@@ -250,10 +267,20 @@ def check_rtsp(url: str) -> None:
     check_login(login)
     if not host:
         raise SourceRefusedError("the url names no host")
-    if not _HOST.fullmatch(server.removesuffix(f":{parts.port}")):
-        raise SourceRefusedError(f"the host's name cannot be used; {ENCODE}")
+    if port == 0 or not is_usable_host(server.removesuffix(f":{port}")):
+        raise SourceRefusedError(f"the host's name or port cannot be used: {SERVER_FORM}")
     if len(rest[len(authority) :].encode()) > MAX_PATH:
         raise SourceRefusedError(f"path and query are longer than {MAX_PATH} bytes")
+
+
+def is_usable_host(host: str) -> bool:
+    """Return whether a host can be an address, in brackets if of IPv6, or a name of the DNS."""
+    labels = host.removesuffix(".").split(".")
+    return (
+        _HOST.fullmatch(host) is not None
+        and len(host) <= MAX_HOST
+        and all(0 < len(label) <= MAX_LABEL for label in labels)
+    )
 
 
 def check_login(login: str) -> None:

@@ -24,6 +24,7 @@ BEYOND_THE_SCHEMA = {
     "there is no model": "the checkpoints of the models folder",
     "below the media folder": "the files of this machine",
     "no such file in the media folder": "the files of this machine",
+    "there is a folder, pipe or device": "the files of this machine",
     "the file's name cannot be used": "the file system's own limits",
     "cursor: not one that this list gave": "a page's own word, which no pattern describes",
     "there is no time zone": "the time zones of this machine",
@@ -35,12 +36,13 @@ BEYOND_THE_SCHEMA = {
     "Port ": "the same",
     "the url ": "grammar of an address: password, host, port and percent codes",
     "a % in the url": "the same",
-    "the host's name cannot be used": "the same",
+    "the host's name or port cannot be used": "the same",
     "user and password are longer": "the same",
     "the user's name holds a colon": "the same",
     "user or password holds a zero byte": "the same",
     "path and query are longer": "the same",
     "a file is named file:///": "the same",
+    "percent-encode ? # %": "the same",
 }
 
 

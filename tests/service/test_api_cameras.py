@@ -12,12 +12,14 @@ import pytest
 from lookout.models.input_spec import InputSpec
 from lookout.models.scoring.alarm_budget import HIGHEST, AlarmBudget
 from lookout.models.scoring.alert_policy import AlertPolicy
-from lookout.service.api.cameras import change_camera
+from lookout.service.api.cameras import NEW_EXAMPLES, change_camera
+from lookout.service.api.checkpoints import choose_model
 from lookout.service.api.dependencies import Services
 from lookout.service.api.live.broadcaster import Broadcaster
-from lookout.service.core.camera import Camera, CameraChange
+from lookout.service.core.camera import Camera, CameraChange, CameraSpec
 from lookout.service.core.errors import ConflictError
 from lookout.service.core.messages import FrameId, InferenceReport, IngestReport
+from lookout.service.core.settings import SHIPPED_MODELS
 from lookout.service.storage.bus.bus import Bus
 from lookout.service.storage.redis.connect import connect
 from lookout.service.storage.store.snapshots import Snapshot
@@ -279,6 +281,13 @@ def test_models_are_listed_and_a_camera_without_one_needs_the_choice_to_be_clear
     )
     places = api.post("/cameras", {**own, "model": "yard", "score": "places"})
     assert "learns what is normal from the camera itself" in is_problem(places, 422)
+
+
+@pytest.mark.parametrize("example", NEW_EXAMPLES.values(), ids=NEW_EXAMPLES)
+def test_the_cameras_of_the_openapi_document_get_a_shipped_model(example: dict[str, Any]) -> None:
+    asked = CameraSpec.model_validate(example["value"])
+    chosen = choose_model((SHIPPED_MODELS,), asked.model, asked.calibration, asked.score)
+    assert chosen == {"learn": "places", "model": "square"}[asked.calibration]
 
 
 @pytest.mark.parametrize("model", ["../square", "/etc/passwd", "square.safetensors", ""])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 from urllib.parse import quote
@@ -206,8 +207,12 @@ def test_a_link_that_stays_below_the_folder_is_taken(media: Path) -> None:
 
 
 def test_a_missing_file_and_a_folder_are_refused(media: Path) -> None:
-    for name in ("none.mp4", ".", "%2e%2e/outside.mp4", "..%252foutside.mp4", "..\\outside.mp4"):
+    for name in ("none.mp4", "%2e%2e/outside.mp4", "..%252foutside.mp4", "..\\outside.mp4"):
         with pytest.raises(SourceRefusedError, match="no such file"):
+            check(f"{media}/{name}", media)
+    os.mkfifo(media / "pipe.mp4")
+    for name in (".", "pipe.mp4"):
+        with pytest.raises(SourceRefusedError, match="there is a folder, pipe or device"):
             check(f"{media}/{name}", media)
 
 
@@ -402,12 +407,34 @@ def test_passwords_in_a_query_may_hold_an_at_sign(media: Path) -> None:
         ("rtsp://a:p%0D%0Aw@h/x", "the end of a line"),
         (f"rtsp://a:{'p' * 126}@h/x", "longer than 127 bytes"),
         (f"rtsp://h/{'p' * 2047}", "longer than 2047 bytes"),
-        ("rtsp://h:/x", "the host's name cannot be used"),
-        ("rtsp://h&pw=s3cr3t/x", "the host's name cannot be used"),
+        ("rtsp://h:/x", "a port is 1 to 65535"),
+        ("rtsp://h:0/x", "a port is 1 to 65535"),
+        ("rtsp://h:65536/x", "a port is 1 to 65535"),
+        ("rtsp://fe80::1/x", "an IPv6 address stands in [ ]"),
+        ("rtsp://h&pw=s3cr3t/x", "the host's name or port cannot be used"),
+        ("rtsp://a..b/x", "the host's name or port cannot be used"),
+        (f"rtsp://{'a' * 64}.example/x", "the host's name or port cannot be used"),
+        (f"rtsp://{'a.' * 127}b/x", "the host's name or port cannot be used"),
     ],
 )
 def test_what_libav_would_misread_is_refused(media: Path, url: str, reason: str) -> None:
     assert reason in str(refusal(url, media))
+
+
+@pytest.mark.parametrize("name", ["a?b.mp4", "a#b.mp4", "100%25.mp4"])
+def test_a_files_url_is_percent_encoded_and_its_path_is_not(media: Path, name: str) -> None:
+    (media / name).touch()
+    assert refusal(str(media / name), media) is None
+    assert refusal(f"file://{media}/{quote(name)}", media) is None
+    plain = str(refusal(f"file://{media}/{name}", media))
+    assert "percent-encode ? # %" in plain or "no such file" in plain
+
+
+@pytest.mark.parametrize("login", ["", "admin:p%25ss@"])
+def test_the_zone_of_an_ipv6_address_is_taken_in_both_forms(media: Path, login: str) -> None:
+    plain = f"rtsp://{login}[fe80::1%eth0]:554/s?x=[::1%25]"
+    assert normalized(plain.replace("%eth0", "%25eth0")) == plain == normalized(plain)
+    assert refusal(plain, media) is None
 
 
 def test_a_long_value_and_a_fragment_are_masked_whatever_their_names() -> None:
