@@ -75,6 +75,40 @@ def read_parts(
     buffers: list[FrameBuffer] = []
     damage = DamageCount()
     ends: list[str] = []
+    for frame in kept_frames(path, preprocess, damage, ends, sample_fps):
+        if frame.begins:
+            buffers.append(FrameBuffer())
+        buffers[-1].add(frame.pixels)
+        on_frame(frame.pixels)
+    damage.end_stretch(0)
+    cut_off = "".join(ends)
+    if not buffers:
+        raise VideoError(f"{path.name} holds no frame{'; ' * bool(ends)}{cut_off}")
+    parts = [buffer.take() for buffer in buffers]
+    return Recording(parts, damage.damaged, damage.lost, cut_off)
+
+
+@dataclass(frozen=True, slots=True)
+class KeptFrame:
+    """A frame of a file, preprocessed."""
+
+    pixels: Pixels  # (height_px, width_px, 3) uint8 RGB
+    at_s: float  # since the first frame of the file
+    begins: bool  # it does not continue the one before: frames are missing, or the size is another
+
+
+def kept_frames(
+    path: Path,
+    preprocess: Preprocess,
+    damage: DamageCount,
+    ends: list[str],
+    sample_fps: float | None = None,
+) -> Iterator[KeptFrame]:
+    """Yield the frames of a file one by one, as `read_parts` takes them.
+
+    damage: counts what is passed over; ends: gets a line where the file is cut off.
+    Raises VideoError where the file cannot be read.
+    """
     last_s = 0.0
     cut = True
     shape = None
@@ -91,18 +125,8 @@ def read_parts(
             last_s = at_s
             if not sampler.keeps(at_s):
                 continue
-            if cut:
-                buffers.append(FrameBuffer())
-                cut = False
-            frame = preprocess(picture.rgb)
-            buffers[-1].add(frame)
-            on_frame(frame)
-    damage.end_stretch(0)
-    cut_off = "".join(ends)
-    if not buffers:
-        raise VideoError(f"{path.name} holds no frame{'; ' * bool(ends)}{cut_off}")
-    parts = [buffer.take() for buffer in buffers]
-    return Recording(parts, damage.damaged, damage.lost, cut_off)
+            yield KeptFrame(preprocess(picture.rgb), at_s, cut)
+            cut = False
 
 
 def noting_the_end(stream: Iterator[Picture], ends: list[str]) -> Iterator[Picture]:

@@ -16,6 +16,7 @@ JOB_EXAMPLE: dict[str, JsonValue] = {
     "footage_s": 300.0,
     "limit_s": 600.0,
     "promote": "rule",
+    "recording": "",
     "shadow_s": 300.0,
     "recorded_s": 301.2,
     "progress": 0.4,
@@ -69,6 +70,9 @@ class JobView(MessageView):
     footage_s: float = Field(description="seconds of footage that training waits for")
     limit_s: float = Field(description="of training, in seconds of one CPU thread")
     promote: Promotion
+    recording: str = Field(
+        description="file below the media folder that it learns from; empty: recorded footage"
+    )
     shadow_s: float = Field(description="of live footage that old and new are compared on")
     recorded_s: float = Field(description="of footage that can be trained on")
     progress: float = Field(description="of its state, 0 to 1")

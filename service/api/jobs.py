@@ -14,6 +14,7 @@ from lookout.service.api.dependencies import Services, ServicesDep
 from lookout.service.api.job_views import JobList, JobView
 from lookout.service.api.json_body import JsonRoute
 from lookout.service.api.views import CameraView, camera_views
+from lookout.service.core import urls
 from lookout.service.core.camera import Calibration
 from lookout.service.core.errors import ConflictError
 from lookout.service.core.jobs import LearningJob, LearnRequest
@@ -29,6 +30,7 @@ TRIES = 5
 AS_SET = LearnRequest()
 LEARN_EXAMPLES: dict[str, Any] = {
     "as the settings say": {"value": {}},
+    "a recording": {"value": {"recording": "gate/monday.mp4", "footage_s": 120}},
     "a first try": {"value": {"footage_s": 60, "minutes": 1, "promote": "hand"}},
 }
 
@@ -44,6 +46,8 @@ def learn(
     """Train a network of the camera's own, from its present one; 409 names a job under way."""
     services.store.camera(camera)
     settings = services.settings
+    if wanted.recording is not None:
+        urls.recording_path(wanted.recording, settings.media_dir)
     now = time.time()
     shadow_s = settings.learning_shadow_s
     if wanted.shadow_s is not None:
@@ -56,6 +60,7 @@ def learn(
         footage_s=wanted.footage_s or settings.learning_footage_s,
         limit_s=60 * (wanted.minutes or settings.learning_minutes),
         promote=wanted.promote,
+        recording=wanted.recording or "",
         shadow_s=shadow_s,
     )
     return view(services, services.store.add_job(job))

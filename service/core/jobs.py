@@ -43,6 +43,12 @@ class LearnRequest(BaseModel):
         description="seconds of live footage to score old and new on side by side; 0: none",
         examples=[300.0],
     )
+    recording: Annotated[str, Field(min_length=1, max_length=1024)] | None = Field(
+        default=None,
+        description="name of a file below the media folder that shows normal footage of this "
+        "camera: it is read at once, in place of the footage that Lookout records",
+        examples=["gate/monday.mp4"],
+    )
     promote: Promotion = Field(
         default="rule",
         description="`rule`: the camera takes the new checkpoint if it measures no worse than the "
@@ -87,6 +93,7 @@ class LearningJob:
     footage_s: float  # that training waits for
     limit_s: float  # of training
     promote: Promotion
+    recording: str = ""  # file below the media folder to learn from; "": the recorded footage
     shadow_s: float = 0.0  # of live footage that old and new are compared on; 0: none
     number: int = 0  # counts the jobs of a camera from 1; 0: not in the store yet
     recorded_s: float = 0.0  # of footage that can be trained on

@@ -213,6 +213,14 @@ def file_path(url: str, media_dir: Path) -> Path:
         ) from None
 
 
+def recording_path(name: str, media_dir: Path) -> Path:
+    """Return the file of a name below the media folder; the folder itself may stand before it.
+
+    Raises SourceRefusedError as `file_path` does.
+    """
+    return file_path(str(media_dir.absolute() / name), media_dir)
+
+
 def media_file(url: str, media_dir: Path) -> Path:
     """Return the file below the media folder that a url names.
 

@@ -4,6 +4,9 @@
 - recorder: frames of the bus to segments
 - normality: the periods that are left out: alerts, scene changes, tampering
 - sufficiency: whether what is recorded is enough
+- recording_files: the files of a job that learns from a recording; recording: the process that
+  reads it
+- reports: lines of these processes
 - training_files: the files of one job; trainer: its training, in a process of its own
 - shadow: the process that compares old and new on live footage
 - training: these processes as the stage sees them

@@ -18,18 +18,19 @@ from typing import Any
 from lookout.models.checkpoint.header import read_header
 from lookout.models.errors import CheckpointError
 from lookout.service.core.camera import Camera
-from lookout.service.core.errors import ConflictError, RequestError
+from lookout.service.core.errors import ConflictError, RequestError, SourceRefusedError
 from lookout.service.core.jobs import LearningJob, shadow_shortfall, shortfall
 from lookout.service.core.settings import Settings
 from lookout.service.core.throttle import backoff_s
 from lookout.service.learning.checkpoints import install, start_checkpoints
-from lookout.service.learning.footage import Segment
+from lookout.service.learning.footage import Segment, read_segments
+from lookout.service.learning.recording_files import RecordingFiles, live_view, recording_request
+from lookout.service.learning.reports import TrainingReport
 from lookout.service.learning.sufficiency import Recorded, lack_of_footage
 from lookout.service.learning.training import TrainingProcess
 from lookout.service.learning.training_files import (
     ShadowRequest,
     TrainingFiles,
-    TrainingReport,
     TrainingRequest,
 )
 from lookout.service.storage.bus.bus import Bus
@@ -61,6 +62,7 @@ class CameraJob:
         """`folder`: of the camera's jobs."""
         self.job = job
         self.files = TrainingFiles(folder / str(job.number))
+        self.recording = RecordingFiles(folder / f"{job.number}-recording")
         self._settings = settings
         self._bus = bus
         self._store = store
@@ -81,11 +83,13 @@ class CameraJob:
             if self.job.state == "queued":
                 self.save(state="recording")
             if self.job.state == "recording":
-                self.wait_for_footage(camera, recorded, may_start)
+                self.wait_for_footage(camera, recorded, may_start, pause)
             elif self.job.state == "training":
                 self.train(camera, may_start, pause)
             elif self.job.state == "shadow":
                 self.shadow(camera, recorded, may_start, pause)
+        except SourceRefusedError as error:
+            self.end_failed(f"{self.job.recording}: {error}")
         except OSError as error:
             self.end_failed(f"{error.filename or self.files.folder}: {error.strerror or error}")
 
@@ -126,18 +130,24 @@ class CameraJob:
         """Remove the job's files; log where that cannot be done."""
         try:
             self.files.drop()
+            self.recording.drop()
         except OSError as error:
             log.warning("%s cannot be removed: %s", self.files.folder, error.strerror)
 
     # Footage
 
-    def wait_for_footage(self, camera: Camera, recorded: Recorded, may_start: bool) -> None:
+    def wait_for_footage(
+        self, camera: Camera, recorded: Recorded, may_start: bool, pause: bool
+    ) -> None:
         """Begin to train where there is enough; else report what is there, or give up."""
         try:
             starts = start_checkpoints(self._settings.model_folders, camera.model)
             size = read_header(next(iter(starts.values()))).preprocess
         except CheckpointError as error:
             self.end_failed(f"the camera's model cannot be trained: {error}")
+            return
+        if self.job.recording:
+            self.read_recording(camera, starts, may_start=may_start, pause=pause)
             return
         sides = (size.width_px, size.height_px)
         usable = [one for one in recorded.segments if (one.width_px, one.height_px) == sides]
@@ -149,6 +159,37 @@ class CameraJob:
         else:
             self.begin_training(camera, usable, starts)
 
+    def read_recording(
+        self,
+        camera: Camera,
+        starts: Mapping[str, Path],
+        *,
+        may_start: bool,
+        pause: bool,
+    ) -> None:
+        """Read the job's recording in a process of its own; begin to train once that is over."""
+        result = self.recording.result()
+        if result is not None:
+            self.stop()
+            if result.error or (obstacle := self.installation_obstacle()):
+                self.end_failed(result.error or obstacle)
+            else:
+                self.begin_training(camera, read_segments(self.recording.segments), starts)
+        elif self.process is not None:
+            if (code := self.process.exit_code()) is not None:
+                self.note_death(code)
+                return
+            self.process.pause(pause)
+            self.report_progress(self.process.report.progress, None)
+        elif may_start and time.monotonic() >= self._start_at:
+            first = read_header(next(iter(starts.values())))
+            request = recording_request(self._settings, self._bus, camera, self.job, first)
+            self.recording.ask(request, live_view(self._bus, camera.id))
+            self.process = TrainingProcess(self.recording.folder, "recording")
+            self.save(reason="")
+        else:
+            self.save(reason="another job of this worker trains")
+
     def obstacle(self, recorded: Recorded, lack: str) -> str:
         """Return why the job cannot end well, in one line; empty where it may.
 
@@ -159,6 +200,10 @@ class CameraJob:
         hours = self._settings.learning_wait_h
         if lack and time.time() - self.job.created_at > 3600 * hours:
             return f"not enough footage in {hours:g} h: {lack}"
+        return self.installation_obstacle()
+
+    def installation_obstacle(self) -> str:
+        """Return why nothing can be trained here, in one line; empty where it can."""
         folder = self._settings.model_folders[0]
         if folder.exists() and not os.access(folder, os.W_OK):
             return f"the models folder {folder} cannot be written: the checkpoint has no place"
@@ -202,7 +247,8 @@ class CameraJob:
             is_first_network=camera.model != present,
         )
         if began:
-            self.process = TrainingProcess(self.files)
+            self.recording.drop()
+            self.process = TrainingProcess(self.files.folder)
 
     def train(self, camera: Camera, may_start: bool, pause: bool) -> None:
         """Follow the training process; start it again where it died."""
@@ -237,7 +283,7 @@ class CameraJob:
         if self.files.request() is None:
             self.save(state="recording", reason="its files are not here: it begins anew")
         elif may_start and time.monotonic() >= self._start_at:
-            self.process = TrainingProcess(self.files)
+            self.process = TrainingProcess(self.files.folder)
 
     def note_death(self, code: int) -> None:
         """Start a process that died again, later each time; end the job at the last one."""
@@ -306,7 +352,7 @@ class CameraJob:
             self.install(camera, "no footage came to compare old and new on")
         elif self.process is None:
             if may_start and time.monotonic() >= self._start_at:
-                self.process = TrainingProcess(self.files, "shadow")
+                self.process = TrainingProcess(self.files.folder, "shadow")
         elif (code := self.process.exit_code()) is not None:
             self.note_death(code)
         else:

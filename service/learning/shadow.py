@@ -7,10 +7,7 @@ does not wait for it. Killed, the same call begins again.
 
 from __future__ import annotations
 
-import fcntl
-import os
 import sys
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -21,23 +18,21 @@ from lookout.models.data.clips import train_clips, whole_clip
 from lookout.models.errors import DataError
 from lookout.models.evaluation.shadow import SideBySide
 from lookout.models.scoring.normalizer import Scheme
-from lookout.models.training.trainer import StoppedError
 from lookout.service.core.jobs import Shadow
-from lookout.service.core.lifecycle import stop_on_signals
-from lookout.service.learning.trainer import (
-    EXPLAINED,
+from lookout.service.learning.reports import (
     Print,
-    explain,
+    ShouldStop,
+    TrainingReport,
     print_report,
-    stop_or_orphaned,
+    run_task,
 )
-from lookout.service.learning.training_files import TrainingFiles, TrainingReport
+from lookout.service.learning.training_files import TrainingFiles
 
 
-def compare(files: TrainingFiles, stop: Callable[[], bool], report: Print) -> TrainingReport:
-    """Score every clip with both checkpoints and return the last report.
+def compare(files: TrainingFiles, stop: ShouldStop, report: Print) -> TrainingReport | None:
+    """Score every clip with both checkpoints; return the last report, None once `stop` says so.
 
-    Raises StoppedError once `stop` returns True; one of EXPLAINED for what cannot be compared.
+    Raises one of EXPLAINED for what cannot be compared.
     """
     request = files.shadow_request()
     if request is None:
@@ -49,7 +44,7 @@ def compare(files: TrainingFiles, stop: Callable[[], bool], report: Print) -> Tr
     last = TrainingReport()
     for number, clip in enumerate(clips, 1):
         if stop():
-            raise StoppedError
+            return None
         both.add(clip.stem, whole_clip(clip, old.preprocess, old.config.input_spec.frames))
         figures = both.figures()
         if figures is not None:
@@ -62,17 +57,9 @@ def main(folder: Path) -> int:
     """Compare for the job of a folder; return the exit code: 0 for a report that is the last."""
     files = TrainingFiles(folder)
     torch.set_num_threads(1)
-    try:
-        with files.lock.open("w") as lock, stop_on_signals() as stop:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            report = compare(files, stop_or_orphaned(stop, os.getppid()), print_report)
-    except StoppedError:
-        return 1
-    except (*EXPLAINED, ValueError) as error:
-        report = TrainingReport(error=explain(error))
-    files.finish_shadow(report)
-    print_report(report)
-    return 0
+    return run_task(
+        files.lock, lambda stop: compare(files, stop, print_report), files.finish_shadow
+    )
 
 
 if __name__ == "__main__":

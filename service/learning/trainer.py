@@ -8,21 +8,16 @@ so that a pause costs none.
 
 from __future__ import annotations
 
-import fcntl
-import os
 import sys
-import threading
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import msgspec
 import torch
 
 from lookout.models.checkpoint.file import load_checkpoint, save_checkpoint
 from lookout.models.data.clips import Reading, train_clips
-from lookout.models.errors import CheckpointError, DataError, TrainingError, VideoError
+from lookout.models.errors import DataError
 from lookout.models.evaluation.calibrate import calibrate
 from lookout.models.training.options import FineTuning, TrainOptions
 from lookout.models.training.progress import LogEntry, RunProgress
@@ -31,12 +26,14 @@ from lookout.models.training.selection import best_start, strangest
 from lookout.models.training.trainer import StoppedError
 from lookout.models.training.validation import HeldOutMetrics, measure_checkpoint
 from lookout.service.core.jobs import HeldOut
-from lookout.service.core.lifecycle import stop_on_signals
-from lookout.service.learning.training_files import (
-    TrainingFiles,
+from lookout.service.learning.reports import (
+    Print,
+    ShouldStop,
     TrainingReport,
-    TrainingRequest,
+    print_report,
+    run_task,
 )
+from lookout.service.learning.training_files import TrainingFiles, TrainingRequest
 
 EPOCHS = 10_000  # the time ends it first
 LEARNING_RATE = 5e-4
@@ -52,9 +49,6 @@ PATIENCE = 5
 REPORT_EVERY_S = 0.5
 CALIBRATING = 0.95
 """Share of the progress at which training ends and calibration begins."""
-
-EXPLAINED = (CheckpointError, DataError, TrainingError, VideoError, OSError)
-Print = Callable[[TrainingReport], None]
 
 
 class ReportingObserver:
@@ -90,7 +84,7 @@ class ReportingObserver:
 
 
 def train(
-    files: TrainingFiles, request: TrainingRequest, stop: Callable[[], bool], report: Print
+    files: TrainingFiles, request: TrainingRequest, stop: ShouldStop, report: Print
 ) -> TrainingReport:
     """Train, calibrate and return the last report.
 
@@ -166,45 +160,21 @@ def figures(metrics: HeldOutMetrics) -> HeldOut:
     return HeldOut(metrics.psnr_db, metrics.auc_percent)
 
 
-def print_report(report: TrainingReport) -> None:
-    """Print a report as a line of JSON."""
-    sys.stdout.buffer.write(msgspec.json.encode(report) + b"\n")
-    sys.stdout.buffer.flush()
-
-
-def explain(error: Exception) -> str:
-    """Return an error in one line."""
-    if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename or 'a file'} cannot be written or read: {error.strerror}"
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[0]
-
-
 def main(folder: Path) -> int:
     """Train the job of a folder; return the exit code: 0 for a report that is the last one."""
     files = TrainingFiles(folder)
     torch.set_num_threads(1)
-    try:
-        with files.lock.open("w") as lock, stop_on_signals() as stop:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # a former process may still save its state
-            request = files.request()
-            if request is None:
-                raise DataError("the files of the job are gone")
-            report = train(files, request, stop_or_orphaned(stop, os.getppid()), print_report)
-            files.finish(report)
-            print_report(report)
-    except StoppedError:
-        return 1
-    except EXPLAINED as error:
-        report = TrainingReport(error=explain(error))
-        files.finish(report)
-        print_report(report)
-    return 0
 
+    def work(stop: ShouldStop) -> TrainingReport | None:
+        request = files.request()
+        if request is None:
+            raise DataError("the files of the job are gone")
+        try:
+            return train(files, request, stop, print_report)
+        except StoppedError:
+            return None
 
-def stop_or_orphaned(stop: threading.Event, parent_pid: int) -> Callable[[], bool]:
-    """Return a function that tells whether a signal came, or the stage is gone."""
-    return lambda: stop.is_set() or os.getppid() != parent_pid
+    return run_task(files.lock, work, files.finish)
 
 
 if __name__ == "__main__":

@@ -8,12 +8,13 @@ import signal
 import subprocess
 import sys
 import threading
+from pathlib import Path
 from typing import IO
 
 import msgspec
 
 from lookout.service.core.lifecycle import die_with_parent
-from lookout.service.learning.training_files import TrainingFiles, TrainingReport
+from lookout.service.learning.reports import TrainingReport
 
 STOP_LIMIT_S = 4.0  # to save its state
 READ_LIMIT_S = 1.0
@@ -24,15 +25,14 @@ LAST_WORDS = 2000  # characters of standard error
 class TrainingProcess:
     """A child process at the lowest priority, which dies with this one."""
 
-    def __init__(self, files: TrainingFiles, module: str = "trainer") -> None:
-        """Start `module` of this room on the files. Raises OSError where there is no process."""
-        self._files = files
+    def __init__(self, folder: Path, module: str = "trainer") -> None:
+        """Start `module` of this room on a folder. Raises OSError where there is no process."""
         self.paused = False
         self._report = TrainingReport()
         self._words = b""
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", f"lookout.service.learning.{module}", str(files.folder)],
+            [sys.executable, "-P", "-m", f"lookout.service.learning.{module}", str(folder)],
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

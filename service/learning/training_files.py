@@ -15,8 +15,8 @@ import msgspec
 from lookout.models.checkpoint.header import SUFFIX
 from lookout.models.media.atomic_file import write_bytes
 from lookout.service.core.camera import ScoreScheme
-from lookout.service.core.jobs import HeldOut, Shadow
 from lookout.service.learning.footage import Segment
+from lookout.service.learning.reports import TrainingReport
 
 T = TypeVar("T")
 
@@ -44,20 +44,6 @@ class ShadowRequest:
 
     score: ScoreScheme
     threshold: float
-
-
-@dataclass(frozen=True, slots=True)
-class TrainingReport:
-    """A line of the process that trains, or compares, as JSON."""
-
-    progress: float = 0.0  # 0 to 1
-    left_s: float | None = None
-    before: HeldOut | None = None
-    after: HeldOut | None = None
-    left_out: int = 0  # segments that were too strange to train on
-    started_from: str = ""  # name of the checkpoint
-    shadow: Shadow | None = None  # old and new side by side
-    error: str = ""  # why it ended; it is not tried again
 
 
 class TrainingFiles:

@@ -78,7 +78,19 @@ def test_a_job_is_asked_for_shown_and_cancelled(api: Api, bus: Bus, store: Store
 
 @pytest.mark.parametrize(
     "body",
-    [{"shadow_s": -1}, {"footage_s": 0}, {"minutes": -1}, {"promote": "maybe"}, {"unknown": 1}, []],
+    [
+        {"recording": ""},
+        {"recording": "gone.mp4"},
+        {"recording": "../secret.key"},
+        {"recording": "a\0b"},
+        {"recording": "."},
+        {"shadow_s": -1},
+        {"footage_s": 0},
+        {"minutes": -1},
+        {"promote": "maybe"},
+        {"unknown": 1},
+        [],
+    ],
 )
 def test_a_wrong_request_is_refused_and_adds_no_job(
     api: Api, bus: Bus, store: Store, body: object
@@ -86,6 +98,19 @@ def test_a_wrong_request_is_refused_and_adds_no_job(
     watch(store, bus, "gate")
     is_problem(api.post("/cameras/gate/learn", body), 422)
     assert not store.newest_job("gate")
+
+
+def test_a_recording_is_named_below_the_media_folder(api: Api, bus: Bus, store: Store) -> None:
+    watch(store, bus, "gate")
+    file = api.settings.media_dir / "monday.mp4"
+    file.touch()
+    made = api.post("/cameras/gate/learn", {"recording": "monday.mp4"})
+    assert (made.status_code, made.json()["recording"]) == (202, "monday.mp4")
+    api.delete("/jobs/gate:1")
+    whole = api.post("/cameras/gate/learn", {"recording": str(file)})
+    assert whole.json()["recording"] == str(file)
+    api.delete("/jobs/gate:2")
+    assert api.post("/cameras/gate/learn", {}).json()["recording"] == ""
 
 
 def test_old_and_new_are_shown_side_by_side(api: Api, bus: Bus, store: Store) -> None:

@@ -35,7 +35,8 @@ from lookout.service.core.messages import (
 from lookout.service.core.settings import Settings
 from lookout.service.learning import live_load, worker
 from lookout.service.learning.checkpoints import start_checkpoints
-from lookout.service.learning.training_files import TrainingFiles, TrainingReport
+from lookout.service.learning.reports import TrainingReport
+from lookout.service.learning.training_files import TrainingFiles
 from lookout.service.learning.worker import run
 from lookout.service.storage.bus.bus import Bus
 from lookout.service.storage.store.store import Store
@@ -97,12 +98,13 @@ def await_reason(store: Store, job: LearningJob, words: str, limit_s: float = 15
     return now
 
 
-def trainers() -> list[psutil.Process]:
-    """The processes that train, of this test and its children."""
+def trainers(module: str = "trainer") -> list[psutil.Process]:
+    """The processes that train, of this test and its children, or others of their room."""
     return [
         one
         for one in psutil.Process().children(recursive=True)
-        if one.is_running() and "lookout.service.learning.trainer" in one.cmdline()
+        if one.status() != psutil.STATUS_ZOMBIE
+        and f"lookout.service.learning.{module}" in one.cmdline()
     ]
 
 

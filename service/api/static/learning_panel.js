@@ -55,6 +55,7 @@ function describe(job) {
 
 function headline(job) {
   const percent = `${Math.round(100 * job.progress)} %`;
+  if (job.state === "recording" && job.recording) return `reading ${job.recording} ${percent}`;
   if (job.state === "recording") {
     return `recording: ${Math.round(job.recorded_s)} of ${Math.round(job.footage_s)} s of normal footage`;
   }

@@ -1,0 +1,74 @@
+"""Reports that the processes of a job print, a line each, and the frame of such a process."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from lookout.models.errors import CheckpointError, DataError, TrainingError, VideoError
+from lookout.service.core.jobs import HeldOut, Shadow
+from lookout.service.core.lifecycle import stop_on_signals
+
+ShouldStop = Callable[[], bool]
+"""Returns True once the process is to stop."""
+
+EXPLAINED = (CheckpointError, DataError, TrainingError, VideoError, OSError, ValueError)
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingReport:
+    """A line of a process that reads, trains or compares, as JSON."""
+
+    progress: float = 0.0  # 0 to 1
+    left_s: float | None = None
+    before: HeldOut | None = None
+    after: HeldOut | None = None
+    left_out: int = 0  # segments that were too strange to train on
+    started_from: str = ""  # name of the checkpoint
+    shadow: Shadow | None = None  # old and new side by side
+    error: str = ""  # why it ended; it is not tried again
+
+
+Print = Callable[[TrainingReport], None]
+
+
+def print_report(report: TrainingReport) -> None:
+    """Print a report as a line of JSON."""
+    sys.stdout.buffer.write(msgspec.json.encode(report) + b"\n")
+    sys.stdout.buffer.flush()
+
+
+def explain(error: Exception) -> str:
+    """Return an error in one line."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename or 'a file'} cannot be written or read: {error.strerror}"
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0]
+
+
+def run_task(lock: Path, work: Callable[[ShouldStop], TrainingReport | None], finish: Print) -> int:
+    """Run the work of a process to its end; return the exit code: 0 for a report that is the last.
+
+    lock: file that is locked meanwhile: a former process may still save its state. work: returns
+    None once its argument says stop, by a signal or since the stage is gone. finish: writes the
+    last report, which may be an error.
+    """
+    parent_pid = os.getppid()
+    try:
+        with lock.open("w") as file, stop_on_signals() as stop:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            report = work(lambda: stop.is_set() or os.getppid() != parent_pid)
+            if report is None:
+                return 1
+            finish(report)
+    except EXPLAINED as error:
+        report = TrainingReport(error=explain(error))
+        finish(report)
+    print_report(report)
+    return 0
