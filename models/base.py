@@ -13,7 +13,8 @@ items as an argument, one memory per sample, and its `Output` carries the querie
 learns from. A memory that stays as trained is a parameter of an ordinary `Model`.
 
 PSNR, gate error, heatmap, memory update, calibration and values are computed from `Output`, once
-for all models; so are zones, whose weights per pixel enter in `Scorer.step`.
+for all models; so are zones, whose weights per pixel enter in `Scorer.step`: for them a model says
+in `Output.distances` which place of the picture has which part of its distance.
 """
 
 from __future__ import annotations
@@ -60,6 +61,10 @@ class Output:
     queries: Tensor | None = None  # (B, K, D), unit length; from a `MemoryModel` alone
     heat: Tensor | None = None  # (B, 1, H, W) in [0, 1]: the model's own anomaly map
     turns: int = 1  # frames that a score is the mean of; more from a `RotatingModel` alone
+    # (B, 1, h, w): what the distance is the mean of, or the maximum, place by place; None: it is
+    # of the picture as a whole, and zones do not weigh it.
+    distances: Tensor | None = None
+    distance_is_worst: bool = False  # the maximum
 
     @property
     def shown(self) -> Tensor:

@@ -97,7 +97,9 @@ class MemAE(Model):
         with in_float32(clips):
             scored = self.config.input_spec.scored
             error = squared_error(x_hat[:, :, scored], x[:, :, scored])  # (B, 1, H, W)
-            return Output(error, {"distance": clip_error(x_hat, x)})
+            errors = (x_hat.float() - x).abs()[:, 0]  # (B, T, H, W)
+            distances = errors.mean(dim=1, keepdim=True)  # (B, 1, H, W)
+            return Output(error, {"distance": clip_error(errors)}, distances=distances)
 
     def training_step(self, batch: TrainingBatch) -> TrainingStep:
         """Eq. 10: L = mean (x - x̂)² + α E(ŵ)."""
@@ -139,10 +141,9 @@ class Items(nn.Module):
         return F.linear(weights, self.weight.T), weights  # eq. 3
 
 
-def clip_error(x_hat: Tensor, x: Tensor) -> Tensor:
-    """e of the clip in the authors' code: mean |x - x̂| in [-1, 1], (B, 1, T, H, W) → (B,)."""
-    distance = (x_hat.float() - x).abs()
-    return sum_each(distance[:, 0]) / distance[0].numel()
+def clip_error(errors: Tensor) -> Tensor:
+    """e of the clip in the authors' code: mean |x - x̂| in [-1, 1], (B, T, H, W) → (B,)."""
+    return sum_each(errors) / errors[0].numel()
 
 
 def entropy(weights: Tensor) -> Tensor:

@@ -69,10 +69,16 @@ def _softmax_over_queries(similarity: Tensor) -> Tensor:
     return torch.stack([one.softmax(dim=0) for one in similarity])
 
 
-def attend(q: Tensor, m: Tensor) -> Attention:
-    """Matching probabilities of queries (B, K, D) and items (B, M, D), eq. 2 and 5."""
+def attend(q: Tensor, m: Tensor, counted: Tensor | None = None) -> Attention:
+    """Matching probabilities of queries (B, K, D) and items (B, M, D), eq. 2 and 5.
+
+    counted: (B, K) bool, the queries that `over_queries` is over; None: all of them.
+    """
     similarity = _matmul_each(q, m.transpose(1, 2))  # (B, K, M)
-    return Attention(similarity.softmax(dim=2), _softmax_over_queries(similarity))
+    among = similarity
+    if counted is not None:
+        among = similarity.masked_fill(~counted[..., None], -torch.inf)
+    return Attention(similarity.softmax(dim=2), _softmax_over_queries(among))
 
 
 def read(q: Tensor, m: Tensor) -> Tensor:
@@ -84,7 +90,7 @@ def read(q: Tensor, m: Tensor) -> Tensor:
     return torch.cat((q, _matmul_each(w, m)), dim=2)  # (B, K, 2 D)
 
 
-def update(q: Tensor, m: Tensor) -> Tensor:
+def update(q: Tensor, m: Tensor, counted: Tensor | None = None) -> Tensor:
     """Move each item to the queries nearest to it: (B, K, D), (B, M, D) → (B, M, D), detached.
 
     Eq. 4 to 6 of the paper.
@@ -92,10 +98,14 @@ def update(q: Tensor, m: Tensor) -> Tensor:
     m ← normalise(m + Σ_{k in U_m} v'(k, m) q_k), U_m = the queries whose nearest item is m. There
     is no rate: an item that one query asks for is all but replaced. Training and test do the same;
     at test time, ask `gate_error` first.
+
+    counted: (B, K) bool, the queries that move items, one or more a sample; None: all of them.
     """
-    w, v = attend(q, m)
+    w, v = attend(q, m, counted)
     v = v / v.amax(dim=1, keepdim=True)  # the authors' maximum: over all queries, (B, K, M)
     in_u_m = F.one_hot(w.argmax(dim=2), m.shape[1]).to(v.dtype)  # (B, K, M)
+    if counted is not None:
+        in_u_m = in_u_m * counted[..., None]
     moved = m + _matmul_each((v * in_u_m).transpose(1, 2), q)  # (B, M, D)
     return F.normalize(moved, dim=2).detach()
 
@@ -109,9 +119,12 @@ def _nearest(q: Tensor, m: Tensor, count: int) -> Tensor:
 
 def distance(q: Tensor, m: Tensor) -> Tensor:
     """Eq. 14 as the authors compute it: mean squared difference of query and nearest item, (B,)."""
-    return (
-        (q - _nearest(q, m, 1)[:, :, 0]).square().mean(dim=2).mean(dim=1)
-    )  # axis by axis: see scoring.sum_each
+    return distances(q, m).mean(dim=1)  # axis by axis: see scoring.sum_each
+
+
+def distances(q: Tensor, m: Tensor) -> Tensor:
+    """Return what `distance` is the mean of, for each query: (B, K)."""
+    return (q - _nearest(q, m, 1)[:, :, 0]).square().mean(dim=2)
 
 
 def compactness(q: Tensor, m: Tensor) -> Tensor:

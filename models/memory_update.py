@@ -115,14 +115,17 @@ class Rules(NamedTuple):
         return cls(*torch.tensor(rows, dtype=torch.float32).T.contiguous().to(device))
 
 
-def update(q: Tensor, items: Tensor, trained: Tensor, rules: Rules) -> Tensor:
+def update(
+    q: Tensor, items: Tensor, trained: Tensor, rules: Rules, counted: Tensor | None = None
+) -> Tensor:
     """Return each sample's items after a frame that passed its gate.
 
     (B, K, D), (B, M, D), (M, D) → (B, M, D).
 
     Samples never meet: what one gets does not depend on the others or on their rules.
+    counted: (B, K) bool, the queries that move items, see `memory.update`.
     """
-    published = memory.update(q, items)  # (B, M, D)
+    published = memory.update(q, items, counted)  # (B, M, D)
     rate, drift_most = (numbers[:, None, None] for numbers in (rules.rate, rules.drift_most))
     stepped = F.normalize(items + rate * (published - items), dim=2)
     as_published = (rate >= 1) & (

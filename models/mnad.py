@@ -244,7 +244,9 @@ class Mnad(MemoryModel):
         with in_float32(clips):
             q = prediction.queries
             error = squared_error(prediction.frame, target)
-            return Output(error, {"distance": memory.distance(q, items)}, q)
+            distances = memory.distances(q, items)  # (B, K)
+            grid = distances.reshape(len(q), 1, error.shape[2] // 8, error.shape[3] // 8)
+            return Output(error, {"distance": distances.mean(dim=1)}, q, distances=grid)
 
     def losses(self, clips: Tensor, items: Tensor) -> tuple[MnadLosses, Tensor, Tensor]:
         """Return losses, the items after the update (M, D) and the frame (B, 3, H, W).

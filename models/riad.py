@@ -228,4 +228,11 @@ def anomaly_map(x: Tensor, x_hat: Tensor) -> Tensor:
 
 def output(anomaly: Tensor, error: Tensor, turns: int = 1) -> Output:
     """Return what is measured of a map G, (B, 1, H, W), and a squared error, (B, 3, H, W)."""
-    return Output(error, {"distance": anomaly.amax(dim=(1, 2, 3))}, heat=anomaly, turns=turns)
+    return Output(
+        error,
+        {"distance": anomaly.amax(dim=(1, 2, 3))},
+        heat=anomaly,
+        turns=turns,
+        distances=anomaly,
+        distance_is_worst=True,
+    )

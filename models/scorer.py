@@ -1,6 +1,7 @@
 """One scored frame: predict, measure, ask the gate, update the memory.
 
-The live line and `evaluate` both run this.
+The live line and `evaluate` both run this. Weights per pixel, of zones and masks, enter here and
+nowhere else: `weigh`, `weigh_distance`, `counted_queries`.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F  # noqa: N812  torch's own convention
 from torch import Tensor
 
 from lookout.models import memory_update as guard
@@ -162,15 +164,21 @@ class Scorer:
             output = measure(self.network, clips, items, numbers)
         psnr_error = output.map  # (B, C, H, W)
         shown = output.shown  # (B, C or 1, H, W)
+        distance = output.distance
+        counted = None
         if weights is not None:
             shown, _ = weigh(shown, weights)
             weighted, mean_weight = weigh(output.map, weights)
+            distance = weigh_distance(output, weights)
+            counted = counted_queries(output, weights)
             output = replace(output, map=weighted)
             psnr_error = weighted / mean_weight
-        followed = self._follow(output, items, rules or [UpdateRule.paper(self.gamma)] * len(clips))
+        followed = self._follow(
+            output, items, rules or [UpdateRule.paper(self.gamma)] * len(clips), counted
+        )
         return Scored(
             psnr_db=psnr_db(psnr_error),
-            distance=output.distance,
+            distance=distance,
             gate_error=followed.gate_error,
             memory_updated=followed.updated,
             items=followed.items,
@@ -179,8 +187,14 @@ class Scorer:
             turns=output.turns,
         )
 
-    def _follow(self, output: Output, items: Tensor, rules: Sequence[UpdateRule]) -> Followed:
-        """The gated update of each sample's memory."""
+    def _follow(
+        self,
+        output: Output,
+        items: Tensor,
+        rules: Sequence[UpdateRule],
+        counted: Tensor | None = None,
+    ) -> Followed:
+        """The gated update of each sample's memory; counted: (B, K) queries that move it."""
         error = output.map  # (B, C, H, W)
         q = output.queries  # (B, K, D)
         if q is None:
@@ -189,8 +203,10 @@ class Scorer:
         given = Rules.of(rules, self.device)
         gate = gate_error(error)
         updated = gate < given.gate
+        if counted is not None:
+            updated &= counted.any(dim=1)
         moved = torch.where(
-            updated[:, None, None], guard.update(q, items, self._items, given), items
+            updated[:, None, None], guard.update(q, items, self._items, given, counted), items
         )
         return Followed(gate, updated, moved, guard.drift(moved, self._items))
 
@@ -198,10 +214,9 @@ class Scorer:
 def weigh(error: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
     """Weigh the pixels of an error map; return it with its samples' mean weights, (B, 1, 1, 1).
 
-    This is the one place where zones and masks enter: PSNR, gate error and heatmap come from the
-    weighted map, and a pixel of weight 0 has no influence on any of them. PSNR takes the mean over
-    the weights instead of the pixels, so that all three stay on the scale of a calibration without
-    weights. Weights of 1 change no bit. The model's own distance is not weighted.
+    PSNR, gate error and heatmap come from the weighted map, and a pixel of weight 0 has no
+    influence on any of them. PSNR takes the mean over the weights instead of the pixels, so that
+    all three stay on the scale of a calibration without weights. Weights of 1 change no bit.
 
     error: (B, C, H, W); weights: in [0, 1], (H, W), or (B, H, W) for one set per sample. A sample
     whose weights are all 0 counts as predicted without an error.
@@ -210,3 +225,36 @@ def weigh(error: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
     mean = sum_each(each) / each[0].numel()  # (B or 1,)
     mean = mean.clamp_min(torch.finfo(mean.dtype).tiny)
     return error * each, mean[:, None, None, None].expand(len(error), -1, -1, -1)
+
+
+def weigh_distance(output: Output, weights: Tensor) -> Tensor:
+    """Return the distance over the places that count, (B,); weights as in `weigh`.
+
+    A place counts by the mean weight of its pixels. A distance of the picture as a whole, and that
+    of a sample whose weights are all 1, comes back as it is, bit for bit.
+    """
+    if output.distances is None:
+        return output.distance
+    pixels = weights.to(output.map).reshape(-1, 1, *output.map.shape[2:])  # (B or 1, 1, H, W)
+    height, width = output.distances.shape[2:]
+    places = F.adaptive_avg_pool2d(pixels, (height, width))  # (B or 1, 1, h, w)
+    if output.distance_is_worst:
+        found = (output.distances * places).amax(dim=(1, 2, 3))
+    else:
+        total = sum_each(places).clamp_min(torch.finfo(places.dtype).tiny)
+        found = sum_each(output.distances * places) / total
+    is_whole = (pixels == 1).flatten(1).all(dim=1)  # (B or 1,)
+    return torch.where(is_whole, output.distance, found)
+
+
+def counted_queries(output: Output, weights: Tensor) -> Tensor | None:
+    """Return the queries with a pixel of weight above 0, (B, K) bool; None without a memory.
+
+    weights as in `weigh`. Queries lie row by row, as the places of `Output.distances`.
+    """
+    if output.queries is None or output.distances is None:
+        return None
+    pixels = weights.to(output.map).reshape(-1, 1, *output.map.shape[2:])  # (B or 1, 1, H, W)
+    height, width = output.distances.shape[2:]
+    places = F.adaptive_max_pool2d(pixels, (height, width))  # (B or 1, 1, h, w)
+    return (places.flatten(1) > 0).expand(len(output.queries), -1)

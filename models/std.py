@@ -280,7 +280,8 @@ class STD(Model):
             error = (dissociated.fused - clips[:, -3:]).square()  # (B, 3, H, W)
             clusters = self.cluster_map(dissociated.features)  # (B, 1, H, W)
             weighted = error.mean(dim=1, keepdim=True) * clusters  # (B, 1, H, W)
-            return Output(error, {"distance": sum_each(weighted) / weighted[0].numel()})
+            distance = sum_each(weighted) / weighted[0].numel()
+            return Output(error, {"distance": distance}, distances=weighted)
 
     def losses(self, clips: Tensor, dissociated: Dissociated) -> STDLosses:
         """Compare both branches and their sum with clips (B, 15, H, W)."""

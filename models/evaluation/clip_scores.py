@@ -10,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import torch
+from torch import Tensor
 
 from lookout.models.arrays import Floats, Pixels
 from lookout.models.data.clips import whole_clip
@@ -19,6 +21,7 @@ from lookout.models.scorer import Scorer
 from lookout.models.scoring.camera_state import CameraState, FrameScore
 from lookout.models.scoring.normalizer import Normalizer
 from lookout.models.scoring.place_state import PlaceState
+from lookout.models.vision.zones import ZoneMask
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,7 @@ class ClipScorer:
         normalizer: Normalizer | None = None,
         places: PlaceState | None = None,
         exact: bool = False,
+        zones: ZoneMask | None = None,
     ) -> None:
         """rule: of the memory's update; None: as published.
 
@@ -60,12 +64,17 @@ class ClipScorer:
         places: memory of places; None: not measured. Both are used by all clips, even where the
             memory starts again for each.
         exact: all parts of a score in each frame, where a camera has them in turns.
+        zones: ignored ones are hidden and left out; `places` was made with the same; None: none.
         """
         self._scorer = scorer
         self._rule = rule or UpdateRule.paper(scorer.gamma)
         self._normalizer = normalizer or Normalizer()
         self._places = places
         self._exact = exact
+        self._zones = zones
+        self._weights: Tensor | None = None
+        if zones is not None and zones.ignores:
+            self._weights = torch.from_numpy(zones.weights).to(scorer.device)
         self._clip_numbers = count()
         self.reset_memory()
 
@@ -99,10 +108,12 @@ class ClipScorer:
         heat: list[npt.NDArray[np.uint16]] = []
         for start in range(len(clip) - scorer.t_length + 1):
             window = clip[start : start + scorer.t_length]
+            if self._zones is not None:
+                window = self._zones.hide(window)
             frame_id = (session, start + first)
             numbers = None if self._exact else [start + first]
             step = scorer.step(
-                [window], self._state.items[None], [self._state.rule], numbers=numbers
+                [window], self._state.items[None], [self._state.rule], self._weights, numbers
             )
             (output,) = step.samples()
             motion = None
@@ -145,16 +156,20 @@ def score_clips(
     normalizer: Normalizer | None = None,
     places: PlaceState | None = None,
     exact: bool = False,
+    zones: ZoneMask | None = None,
     keep_heat: bool = False,
     on_frame: Callable[[], None] = lambda: None,
 ) -> Iterator[ClipScores]:
     """Score clip after clip; the memory is carried on, as the authors do, or starts again for each.
 
-    rule, normalizer, places, exact: see `ClipScorer`. keep_heat: keep the heatmaps, 8 KB a frame.
+    rule, normalizer, places, exact, zones: see `ClipScorer`.
+    keep_heat: keep the heatmaps, 8 KB a frame.
     Raises VideoError for an unreadable clip, DataError for one shorter than T frames,
     CheckpointError where a score is not finite.
     """
-    clip_scorer = ClipScorer(scorer, rule=rule, normalizer=normalizer, places=places, exact=exact)
+    clip_scorer = ClipScorer(
+        scorer, rule=rule, normalizer=normalizer, places=places, exact=exact, zones=zones
+    )
     for path in paths:
         if not carry_memory:
             clip_scorer.reset_memory()

@@ -21,6 +21,7 @@ from lookout.models.media.preprocess import Preprocess
 from lookout.models.scoring.local import LocalScore
 from lookout.models.scoring.metrics import psnr_db
 from lookout.models.vision.tensors import as_levels, heatmap
+from lookout.models.vision.zones import ZoneMask
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,17 +50,22 @@ def copy_last_metrics(
     preprocess: Preprocess,
     scored: dict[str, range],
     labels: dict[str, FrameLabels],
+    zones: ZoneMask | None = None,
 ) -> dict[str, FrameMetrics]:
     """Return the frame metrics of the copy: "psnr" and "local", causal and not normalised.
 
     scored: the frames of each clip that count, such as those that a model scores; labels: theirs.
+    zones: ignored ones are hidden.
     Raises VideoError and DataError for a clip that cannot be read.
     """
     psnr: dict[str, Floats] = {}
     local: dict[str, Floats] = {}
     for path in paths:
         frames = scored[path.stem]
-        scores = copy_scores(whole_clip(path, preprocess, frames.stop))
+        clip = whole_clip(path, preprocess, frames.stop)
+        if zones is not None:
+            clip = zones.hide(clip)
+        scores = copy_scores(clip)
         psnr[path.stem] = -scores.psnr_db[frames.start : frames.stop]
         local[path.stem] = scores.local_db[frames.start : frames.stop]
     return {"psnr": frame_metrics(labels, psnr), "local": frame_metrics(labels, local)}

@@ -55,6 +55,7 @@ from lookout.models.scoring.normalizer import (
     Scheme,
 )
 from lookout.models.scoring.place_state import PlaceState
+from lookout.models.vision.zones import ZoneMask
 
 WAYS = {
     "per_video_minmax": "minmax",
@@ -178,6 +179,7 @@ def evaluate(
     exact: bool = False,
     regions: bool = True,
     normal: Sequence[Path] = (),
+    zones: ZoneMask | None = None,
     on_frame: Callable[[], None] = lambda: None,
 ) -> Evaluation:
     """Score the test clips of `data` and, where it has labels, compute the metrics.
@@ -196,6 +198,7 @@ def evaluate(
     normal: clips of normal footage that a scheme with a memory of places learns from first, as a
         camera would: one half fills the memory, the other sets the bounds; none: the first
         `learn_frames` of the test clips.
+    zones: of the picture; ignored ones are left out, as a camera leaves them out; None: none.
 
     Raises DataError, VideoError, and CheckpointError where a score is not finite.
     """
@@ -221,7 +224,7 @@ def evaluate(
         )
         to_learn = frames_seen or learn_frames
         settled_frames = to_learn // 2 if normal else SETTLED_FRAMES
-        places = PlaceState(to_learn - to_learn // 2)
+        places = PlaceState(to_learn - to_learn // 2, zones=zones)
         for one in PLACE_SCHEMES:
             normalizers[one] = Normalizer(None, to_learn // 2, one, settled_frames=settled_frames)
         learned = list(
@@ -233,6 +236,7 @@ def evaluate(
                 normalizer=normalizers[scheme],
                 places=places,
                 exact=exact,
+                zones=zones,
                 on_frame=on_frame,
             )
         )
@@ -247,6 +251,7 @@ def evaluate(
             normalizer=normalizers[scheme],
             places=places,
             exact=exact,
+            zones=zones,
             keep_heat=keep_heat or (regions and masks is not None),
             on_frame=on_frame,
         )
@@ -265,7 +270,7 @@ def evaluate(
             for way, field in ways_of(scheme).items()
         }
         scored = {clip.name: range(clip.first, clip.first + len(clip.psnr_db)) for clip in clips}
-        copied = copy_last_metrics(paths, scorer.checkpoint.preprocess, scored, labels)
+        copied = copy_last_metrics(paths, scorer.checkpoint.preprocess, scored, labels, zones)
         ahead = scorer.input_spec.frames - 1 - scorer.input_spec.scored
         watched = clip_series(clips, values, scheme, labels, rates, ahead)
     if watched and alarm:

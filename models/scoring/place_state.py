@@ -18,15 +18,25 @@ from lookout.models.motion import Features, MotionFeatures, PlacesConfig
 from lookout.models.places import PlaceMemory
 from lookout.models.scoring.calibration import HIGH
 from lookout.models.scoring.places import PlaceScore
+from lookout.models.vision.zones import PixelMask, ZoneMask
 
 
 class PlaceState:
     """Measures and learns the motion of one camera's consecutive frames."""
 
-    def __init__(self, warm_up_frames: int, config: PlacesConfig | None = None) -> None:
-        """warm_up_frames: learned before anything is measured."""
+    def __init__(
+        self,
+        warm_up_frames: int,
+        config: PlacesConfig | None = None,
+        zones: ZoneMask | None = None,
+    ) -> None:
+        """warm_up_frames: learned before anything is measured. zones: None: all patches count."""
         self._config = config or PlacesConfig()
         self._warm_up_frames = warm_up_frames
+        self._zones = zones
+        self._ignored: PixelMask | None = None  # (rows, columns): patches
+        if zones is not None and zones.ignores:
+            self._ignored = ~zones.patches(self._config.side_px, self._config.cell_px)
         self._motion = MotionFeatures(self._config)
         self._memory = PlaceMemory(self._config)
         self._score = PlaceScore(self._config)
@@ -43,19 +53,23 @@ class PlaceState:
 
     def reset(self) -> PlaceState:
         """Return one with the same settings that has learned nothing."""
-        return PlaceState(self._warm_up_frames, self._config)
+        return PlaceState(self._warm_up_frames, self._config, self._zones)
 
     def features(self, frame_id: tuple[int, int], previous: Pixels, frame: Pixels) -> Features:
         """Return the motion features of the next frame, for `measure`.
 
         frame_id: session and sequence number. previous, frame: consecutive, (H, W, 3) uint8 RGB of
-            any size; what is not a square of `side_px` is resized to one.
+            any size; what is not a square of `side_px` is resized to one. Ignored pixels are hidden
+            in them (`ZoneMask.hide`); nothing moves in an ignored patch.
         """
         sides = (self._config.side_px, self._config.side_px)
         if frame.shape[:2] != sides:
             previous = resized(previous, sides)
             frame = resized(frame, sides)
-        return self._motion.update(frame_id, previous, frame)
+        features = self._motion.update(frame_id, previous, frame)
+        if self._ignored is not None:
+            features[self._ignored] = 0
+        return features
 
     def measure(self, frame_id: tuple[int, int], features: Features) -> float:
         """Return how far the next frame is from what is normal, in dB; nan while warming up."""
@@ -64,8 +78,11 @@ class PlaceState:
         return self._score.update(frame_id, self._memory.distances(features))
 
     def heat(self) -> HeatMap:
-        """Return the heatmap of the frame that was measured last, (64, 64)."""
-        return self._score.heat()
+        """Return the heatmap of the frame that was measured last, (64, 64); 0 where ignored."""
+        heat = self._score.heat()
+        if self._zones is not None:
+            heat[~self._zones.cells] = 0
+        return heat
 
     def learn(self, features: Features, value: float | None) -> None:
         """Learn the frame that was measured last; not where its value is above normal.

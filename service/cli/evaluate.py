@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
+from pydantic import TypeAdapter, ValidationError
 
 from lookout.models.errors import DataError
+from lookout.models.vision.zones import ZoneMask, check_zones
 from lookout.service.cli.options import (
     BudgetOption,
     CheckpointFile,
@@ -22,6 +24,7 @@ from lookout.service.cli.options import (
     frames_bar,
     provenance,
 )
+from lookout.service.core.camera import ZoneSettings
 from lookout.service.core.settings import load_settings
 
 if TYPE_CHECKING:
@@ -76,6 +79,14 @@ NormalOption = Annotated[
         file_okay=False,
     ),
 ]
+ZonesOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="zones of the picture, as a camera's field `zones`, .json; ignored ones are left out",
+        exists=True,
+        dir_okay=False,
+    ),
+]
 ThresholdOption = Annotated[
     float | None,
     typer.Option(
@@ -108,6 +119,7 @@ def evaluate(
     exact: ExactOption = False,
     score: ScoreOption = "paper",
     normal: NormalOption = None,
+    zones: ZonesOption = None,
     threshold: ThresholdOption = None,
     alarm_budget: BudgetOption = None,
     json_out: JsonOption = None,
@@ -132,6 +144,9 @@ def evaluate(
     files.check()
     if threshold is not None and alarm_budget is not None:
         raise DataError("--alarm-budget stands in place of --threshold: give one of them")
+    zones_asked: list[ZoneSettings] = []
+    if zones is not None:
+        zones_asked = read_zones(zones)
     settings = load_settings(alert_threshold=threshold)
     where = choose_device(device)
     chosen = choose_precision(precision, where)
@@ -168,6 +183,11 @@ def evaluate(
             fps=fps,
             exact=exact,
             normal=normal_clips,
+            zones=ZoneMask(
+                [zone.as_zone() for zone in zones_asked],
+                loaded.preprocess.height_px,
+                loaded.preprocess.width_px,
+            ),
             on_frame=on_frame,
         )
     facts: dict[str, object] = {
@@ -179,6 +199,7 @@ def evaluate(
         "gate": rule.gate,
         "exact": exact or not isinstance(loaded.model, RotatingModel),
         "alpha": evaluation.fusion_weight,
+        "zones": [zone.model_dump() for zone in zones_asked],
         "learn_frames": settings.learn_frames,
         "device": where,
     }
@@ -230,6 +251,23 @@ class EvaluationFiles:
             tables.write_plots(self.plots, evaluation)
         if self.report is not None:
             write_text(self.report, as_html(evaluation, clips, facts))
+
+
+def read_zones(path: Path) -> list[ZoneSettings]:
+    """Return the zones of a JSON file, in the form of a camera's field `zones`.
+
+    Raises DataError, with what is wrong in one line, where they cannot be used, and OSError.
+    """
+    try:
+        zones = TypeAdapter(list[ZoneSettings]).validate_json(path.read_bytes())
+        check_zones([zone.as_zone() for zone in zones])
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise DataError(f"--zones: {path.name}: {place or 'the list'}: {first['msg']}") from None
+    except ValueError as error:
+        raise DataError(f"--zones: {path.name}: {error}") from None
+    return zones
 
 
 def update_rule(checkpoint: Checkpoint, update: str, gate: float | None) -> UpdateRule:

@@ -23,6 +23,7 @@ from pydantic import (
     model_validator,
 )
 
+from lookout.models.vision.zones import MAX_POINTS, MAX_ZONES, Zone, check_zones
 from lookout.service.core import urls
 
 Pace = Literal["realtime", "fast"]
@@ -118,6 +119,38 @@ class AlertSettings(BaseModel):
         return self
 
 
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class ZoneSettings(BaseModel):
+    """A polygon of the picture."""
+
+    model_config = STRICT
+
+    name: CameraId = Field(
+        title="Name",
+        description="letters, digits, `_` and `-`, up to 64",
+        examples=["tree"],
+    )
+    kind: Literal["ignore"] = Field(
+        title="Kind",
+        description="`ignore`: it is no part of the score",
+        examples=["ignore"],
+    )
+    points: list[Annotated[list[Share], Field(min_length=2, max_length=2)]] = Field(
+        title="Points",
+        min_length=3,
+        max_length=MAX_POINTS,
+        description="corners [x, y] in order, relative to the picture: [0, 0] is its upper left "
+        "corner, [1, 1] its lower right one",
+        examples=[[[0.0, 0.0], [0.3, 0.0], [0.0, 0.4]]],
+    )
+
+    def as_zone(self) -> Zone:
+        """Return the zone as the models take it."""
+        return Zone(self.name, self.kind, tuple((x, y) for x, y in self.points))
+
+
 class CameraSpec(BaseModel):
     """The fields that a client sets. Cross-field checks that need no setting are here too."""
 
@@ -198,6 +231,13 @@ class CameraSpec(BaseModel):
         "together",
         examples=["paper"],
     )
+    zones: list[ZoneSettings] = Field(
+        default=[],
+        title="Zones",
+        max_length=MAX_ZONES,
+        description="polygons of the picture, see [zones](#zones)",
+        examples=[[{"name": "tree", "kind": "ignore", "points": [[0, 0], [0.3, 0], [0, 0.4]]}]],
+    )
     learning: Learning = Field(
         default="off",
         title="Learning",
@@ -229,6 +269,13 @@ class CameraSpec(BaseModel):
     def lower_scheme(cls, url: str) -> str:
         """Return the url with its scheme in small letters."""
         return urls.normalized(url)
+
+    @field_validator("zones")
+    @classmethod
+    def check_zones(cls, zones: list[ZoneSettings]) -> list[ZoneSettings]:
+        """Raise ValueError where a polygon cannot be used."""
+        check_zones([zone.as_zone() for zone in zones])
+        return zones
 
     @model_validator(mode="after")
     def check_transport(self) -> Self:

@@ -41,7 +41,13 @@ def score_batch(
     items = torch.stack([line.state.items for line, _ in batch])
     rules = [line.state.rule for line, _ in batch]
     numbers = [frame.seq for _, frame in batch]
-    outputs = scorer.step_normalised(clips, items, rules, numbers=numbers).samples()
+    weights = None
+    if any(line.weights is not None for line, _ in batch):
+        alike = clips.new_ones(clips.shape[2:])  # (H, W)
+        weights = torch.stack(
+            [alike if line.weights is None else line.weights for line, _ in batch]
+        )
+    outputs = scorer.step_normalised(clips, items, rules, weights, numbers).samples()
     motions = [line.motion(frame) for line, frame in batch]
     scored_at = now()
     failed: list[tuple[CameraLine, Exception]] = []

@@ -6,14 +6,17 @@ import logging
 import math
 import time
 from collections.abc import Iterable
+from dataclasses import replace
 
 import numpy as np
+from torch import Tensor, from_numpy
 
 from lookout.models.arrays import HeatMap
 from lookout.models.motion import Features
 from lookout.models.scorer import Scorer
 from lookout.models.scoring.camera_state import CameraState, FrameScore, StepOutput
 from lookout.models.vision.tensors import Window
+from lookout.models.vision.zones import ZoneMask
 from lookout.service.core.camera import Camera
 from lookout.service.core.messages import CameraEvent, Frame, FrameId, Heat, Score
 from lookout.service.inference.frame_accounting import RECONNECT, FrameAccounting, FrameFormat
@@ -53,12 +56,14 @@ class CameraLine:
         identity: str = "",
         view: str = "",
         recorded_id: FrameId | None = None,
+        zones: ZoneMask | None = None,
     ) -> None:
         """accounted_id: every frame up to it is accounted for.
 
         recorded_id: the bus has outcomes of a former owner up to this frame.
         epoch: of this ownership. signature: of the checkpoint's file as it was loaded.
         identity: to which snapshots belong; view: to which a memory of places does.
+        zones: of the camera, at the model's size; None: it has none.
         """
         preprocess = scorer.checkpoint.preprocess
         frame_format = FrameFormat(
@@ -76,6 +81,10 @@ class CameraLine:
         self.identity = identity
         self.view = view
         self.state = state
+        self.weights: Tensor | None = None  # (H, W) on the scorer's device; None: all count alike
+        self._zones = zones
+        if zones is not None and zones.ignores:
+            self.weights = from_numpy(zones.weights).to(scorer.device)
         self.watch = watch or SceneWatch()
         self.frames = FrameAccounting(
             frame_format,
@@ -90,6 +99,13 @@ class CameraLine:
         self.rate = CaptureRate()
         self.drop_reason: str | None = None  # of frames left out since the newest score
         self._events: list[CameraEvent] = []
+
+    def offer(self, frames: Iterable[Frame]) -> None:
+        """Take the next frames from the bus, in order, with their ignored zones hidden."""
+        zones = self._zones
+        if zones is not None and zones.ignores:
+            frames = [replace(frame, pixels=zones.hide(frame.pixels)) for frame in frames]
+        self.frames.offer(frames)
 
     def next_frame(self) -> Frame | None:
         """Return the next frame to score; see `FrameAccounting.next_frame`."""

@@ -8,12 +8,14 @@ import time
 from collections.abc import Iterable
 
 from lookout.models.errors import CheckpointError
+from lookout.models.media.preprocess import Preprocess
 from lookout.models.memory_update import UpdateRule
 from lookout.models.scorer import Scorer
 from lookout.models.scoring.calibration import Bounds
 from lookout.models.scoring.camera_state import CameraState
 from lookout.models.scoring.normalizer import PLACE_SCHEMES, Normalizer
 from lookout.models.scoring.place_state import PlaceState
+from lookout.models.vision.zones import ZoneMask
 from lookout.service.core import clock
 from lookout.service.core.camera import Camera
 from lookout.service.core.errors import BrokenMessageError
@@ -88,7 +90,8 @@ class CameraLines:
             view = snapshots.view_identity(camera, scorer.checkpoint.preprocess)
             is_ours = snapshot is not None and snapshot.state.get("of") == identity
             ours = snapshot if is_ours else None
-            state = self.fresh_state(camera, scorer)
+            zones = zone_mask(camera, scorer.checkpoint.preprocess)
+            state = self.fresh_state(camera, scorer, zones)
             if snapshot is not None and ours is None and snapshot.state.get("view") == view:
                 self.keep_places(camera.id, state, snapshot)
             line = CameraLine(
@@ -102,6 +105,7 @@ class CameraLines:
                 identity=identity,
                 view=view,
                 recorded_id=self._bus.cursor(camera.id),
+                zones=zones,
             )
         except CheckpointError as error:
             self.fail(camera, signature, str(error))
@@ -162,7 +166,9 @@ class CameraLines:
             return None
         return max(snapshot.cursor, self._bus.cursor(name) or snapshot.cursor)
 
-    def fresh_state(self, camera: Camera, scorer: Scorer) -> CameraState:
+    def fresh_state(
+        self, camera: Camera, scorer: Scorer, zones: ZoneMask | None = None
+    ) -> CameraState:
         """Return a state with the trained memory, and bounds of the checkpoint if wanted.
 
         Raises CheckpointError where the checkpoint holds none.
@@ -180,7 +186,7 @@ class CameraLines:
                 raise CheckpointError(
                     f"model {camera.model!r} takes one frame: motion needs the frame before"
                 )
-            places = PlaceState(learn_frames - learn_frames // 2)
+            places = PlaceState(learn_frames - learn_frames // 2, zones=zones)
             learn_frames //= 2
         try:
             normalizer = Normalizer(
@@ -235,7 +241,7 @@ class CameraLines:
         }
         if cursors:
             for name, frames in self._bus.frames_after(cursors, FETCH).items():
-                sent[name].frames.offer(frames)
+                sent[name].offer(frames)
         return [line for line in sent.values() if line.frames.has_fetched]
 
     def end_sessions(self) -> None:
@@ -278,6 +284,14 @@ class CameraLines:
             (i for i, (_, due) in enumerate(times) if due.age_s(now) <= limit_s), len(times)
         )
         line.skip(frame_id for frame_id, _ in times[:fresh])
+
+
+def zone_mask(camera: Camera, size: Preprocess) -> ZoneMask | None:
+    """Return the camera's zones at its model's size; None where it has none."""
+    if not camera.zones:
+        return None
+    zones = [zone.as_zone() for zone in camera.zones]
+    return ZoneMask(zones, size.height_px, size.width_px)
 
 
 def first_line(error: Exception) -> str:

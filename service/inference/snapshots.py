@@ -71,12 +71,15 @@ class SnapshotProgress:
 def camera_identity(camera: Camera, checkpoint_digest: str) -> str:
     """Return a digest of the camera, its view and its weights, to which a snapshot belongs.
 
-    It holds no password.
+    Ignored zones are part of it: bounds and memory are of what counts. It holds no password.
     """
     text = (
         f"{camera.id} {camera.created_at!r} {camera.url} {camera.calibration} {camera.memory} "
         f"{checkpoint_digest}"
     )
+    ignored = [zone.points for zone in camera.zones if zone.kind == "ignore"]
+    if ignored:
+        text += f" {ignored}"
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 

@@ -471,3 +471,28 @@ def test_no_password_reaches_an_answer_or_a_log(
     ]
     assert "rtsp://***@camera.example/stream" in "".join(texts)
     assert "hunter2" not in "".join(texts) + caplog.text
+
+
+def test_zones_are_kept_and_what_is_no_polygon_is_refused_with_its_place(
+    api: Api, store: Store
+) -> None:
+    store.add_camera(camera("gate"))
+    tree = {"name": "tree", "kind": "ignore", "points": [[0, 0], [0.3, 0], [0, 0.4]]}
+    revision = store.camera("gate").revision
+    assert api.patch("/cameras/gate", {"zones": [tree]}).json()["zones"] == [tree]
+    assert store.camera("gate").revision == revision + 1  # it starts again
+    for zones, reason in (
+        ([tree | {"points": [[0, 0], [1, 1], [1, 0], [0, 1]]}], "itself at (0.5, 0.5)"),
+        ([tree, tree], "two zones have the name 'tree'"),
+        ([tree | {"points": [[0, 0], [1, 1]]}], "zones.0.points"),
+        ([tree | {"points": [[0, 0], [1.5, 1], [1, 0]]}], "zones.0.points.1.0"),
+        ([tree | {"name": "my tree"}], "zones.0.name"),
+        ([tree | {"kind": "love"}], "zones.0.kind"),
+        ([tree | {"points": [[0, 0], [1, 0], [1, 1], [0, 1]]}], "must leave 5%"),
+        ([tree | {"name": f"z{number}"} for number in range(17)], "zones"),
+        ("all", "zones"),
+        (None, "zones"),
+    ):
+        assert reason in is_problem(api.patch("/cameras/gate", {"zones": zones}), 422)
+        assert reason in is_problem(api.post("/cameras", {"url": RTSP, "zones": zones}), 422)
+    assert api.patch("/cameras/gate", {"zones": []}).json()["zones"] == []

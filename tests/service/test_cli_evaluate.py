@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
@@ -406,3 +407,32 @@ def test_a_threshold_below_the_hysteresis_is_one_line(data: Path, tmp_path: Path
         expect=2,
     )
     assert "alert_hysteresis must be smaller" in said.one_line()
+
+
+def test_an_ignored_zone_is_no_part_of_an_evaluation(data: Path, tmp_path: Path) -> None:
+    """Two clips that differ in their left halves alone have the same scores."""
+    checkpoint = write_tiny(tmp_path)
+    clips = data / "test"
+    for clip in clips.iterdir():
+        clip.unlink()
+    (data / "labels.json").unlink()
+    for number, name in enumerate(("01", "02")):
+        (clips / name).mkdir()
+        for frame in range(12):
+            picture = np.random.default_rng(frame).integers(0, 256, (72, 96, 3), dtype=np.uint8)
+            picture[:, :48] = 80 * number + frame
+            assert cv2.imwrite(str(clips / name / f"{frame:03}.png"), picture)
+    zones = tmp_path / "zones.json"
+    half = {"name": "half", "kind": "ignore", "points": [[0, 0], [0.5, 0], [0.5, 1], [0, 1]]}
+    zones.write_text(json.dumps([half]))
+    asked = ("--memory", "per-clip", "--zones", zones)
+    summary, scores = evaluated(checkpoint, data, tmp_path, *asked)
+    assert summary["zones"] == [half]
+    for name in ("psnr_db", "distance", "gate_error", "local_db"):
+        assert (scores[f"01/{name}"] == scores[f"02/{name}"]).all()
+    _, plain = evaluated(checkpoint, data, tmp_path, "--memory", "per-clip")
+    assert (plain["01/psnr_db"] != plain["02/psnr_db"]).all()
+    half["points"] = [[0, 0], [1, 1], [1, 0], [0, 1]]
+    zones.write_text(json.dumps([half]))
+    refused = lookout("evaluate", "--checkpoint", checkpoint, "--data", data, *asked, expect=1)
+    assert "zones.json: zone 'half': the outline crosses" in refused.one_line()

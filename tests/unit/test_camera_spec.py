@@ -128,7 +128,7 @@ def test_records_of_other_versions_are_read() -> None:
         "paper",
         AlertSettings(),
     )
-    newer = old.replace('"revision"', '"zones":[1],"alert":{"sound":"bell"},"revision"')
+    newer = old.replace('"revision"', '"halos":[1],"alert":{"sound":"bell"},"revision"')
     assert codec.read_camera(newer) == read
 
 

@@ -18,14 +18,14 @@ from lookout.models.scorer import Scorer
 from lookout.models.scoring.camera_state import CameraState
 from lookout.models.scoring.normalizer import Normalizer
 from lookout.models.scoring.place_state import PlaceState
-from lookout.service.core.camera import AlertSettings, Camera
+from lookout.service.core.camera import AlertSettings, Camera, ZoneSettings
 from lookout.service.core.clock import Moment
 from lookout.service.core.messages import Frame, FrameId, Gap
 from lookout.service.core.settings import load_settings
 from lookout.service.inference import snapshots
 from lookout.service.inference.batch import score_batch
 from lookout.service.inference.camera_line import CameraLine
-from lookout.service.inference.camera_lines import CameraLines
+from lookout.service.inference.camera_lines import CameraLines, zone_mask
 from lookout.service.storage.bus.outcomes import ScoredFrame
 from lookout.service.storage.store.snapshots import Snapshot
 from tests.conftest import examples
@@ -440,3 +440,56 @@ def test_a_change_of_the_alert_settings_alone_restarts_no_line() -> None:
     own = record.model_copy(update={"alert": AlertSettings(threshold=0.9)})
     assert not lines.is_outdated(own)
     assert lines.is_outdated(own.model_copy(update={"revision": own.revision + 1}))
+
+
+TREE = ZoneSettings(name="tree", kind="ignore", points=[[0.1, 0.1], [0.7, 0.2], [0.4, 0.8]])
+
+
+@pytest.mark.parametrize("name", ["mnad-pred", "std"])
+def test_a_live_camera_with_a_zone_scores_as_an_evaluation_with_it(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scorer = Scorer(untrained(TINY_OF[name]))
+    clip = np.stack([street(seq) for seq in range(24)])
+    monkeypatch.setattr("lookout.models.data.clips.read_clip", lambda *_: clip)
+    monkeypatch.setattr("lookout.models.data.clips.frames_expected", lambda *_: 24)
+    size = scorer.checkpoint.preprocess
+    mask = zone_mask(camera().model_copy(update={"zones": [TREE]}), size)
+    assert mask is not None
+    (expected,) = score_clips(scorer, [Path("street.mp4")], carry_memory=True, zones=mask)
+    line = CameraLine(camera(), scorer, fresh_state(scorer), None, zones=mask)
+    line.offer(Frame("a", 1, seq, 100 + seq / 10, street(seq)) for seq in range(24))
+    while (frame := line.next_frame()) is not None:
+        assert score_batch([(line, frame)]) == []
+    outcomes = [one for one in line.outbox.unsent if isinstance(one, ScoredFrame)]
+    assert [one.score.psnr_db for one in outcomes] == expected.psnr_db.tolist()
+    assert [one.score.distance for one in outcomes] == expected.distance.tolist()
+    assert [one.score.local_db for one in outcomes] == expected.local_db.tolist()
+    assert not any(one.heat.cells[~mask.cells].any() for one in outcomes)
+    (plain,) = score_clips(scorer, [Path("street.mp4")], carry_memory=True)
+    assert (plain.psnr_db != expected.psnr_db).all()
+
+
+def test_a_snapshot_is_of_the_ignored_zones_and_a_memory_of_places_is_not(scorer: Scorer) -> None:
+    plain = camera()
+    zoned = plain.model_copy(update={"zones": [TREE]})
+    assert snapshots.camera_identity(plain, "x") != snapshots.camera_identity(zoned, "x")
+    size = scorer.checkpoint.preprocess
+    assert snapshots.view_identity(plain, size) == snapshots.view_identity(zoned, size)
+
+
+def test_the_scene_watch_does_not_see_an_ignored_zone(scorer: Scorer) -> None:
+    """Most of the picture changes, all of it in the zone: no scene change."""
+    wide = ZoneSettings(name="all", kind="ignore", points=[[0, 0], [1, 0], [1, 0.9], [0, 0.9]])
+    mask = zone_mask(camera().model_copy(update={"zones": [wide]}), scorer.checkpoint.preprocess)
+    events = []
+    for zones in (mask, None):
+        line = CameraLine(camera(), scorer, fresh_state(scorer), None, zones=zones)
+        for seq in range(120):
+            picture = street(3)
+            picture[:28] = 255 - picture[:28] if seq >= 60 else picture[:28]
+            line.offer([Frame("a", 1, seq, 100 + seq / 10, picture)])
+            line.next_frame()
+        events.append([event.kind for event in line.take_events()])
+    assert events[0] == []
+    assert "scene_change" in events[1]

@@ -143,3 +143,14 @@ def test_a_score_that_fails_for_one_camera_costs_no_other_its_score(
     assert line is batch[0][0]
     assert str(error) == "no such thing"
     assert outcome(batch[1][0]).score.camera == "b"
+
+
+def test_a_camera_with_a_zone_shares_a_batch_with_one_without() -> None:
+    scorer = Scorer(tiny_checkpoint(width=16, dim=128, side_px=256, gamma=1e9))
+    clips = random_clips(2, 256)
+    items = torch.stack([scorer.fresh_items()] * 2)
+    weights = torch.ones(2, 256, 256)
+    weights[0, 40:170, 30:140] = 0
+    together = scorer.step(clips, items, None, weights)
+    assert_row(together, 0, scorer.step(clips[:1], items[:1], None, weights[0]))
+    assert_row(together, 1, scorer.step(clips[1:], items[1:]))

@@ -80,7 +80,8 @@ async function newControl(schema) {
   input.spellcheck = false;
   input.dataset.type = schema.type;
   if (schema.type === "number" || schema.type === "integer") input.inputMode = "decimal";
-  if (schema.examples) input.placeholder = `e.g. ${schema.examples[0]}`;
+  const example = schema.examples?.[0];
+  if (example !== undefined) input.placeholder = `e.g. ${schema.type === "array" ? JSON.stringify(example) : example}`;
   return input;
 }
 
@@ -112,10 +113,17 @@ function entered() {
   return body;
 }
 
-/** Text that should be a number and is none is sent as it stands: the server says what is wrong. */
+/** Text that should be a number or a list and is none is sent as it stands: the server says what is wrong. */
 function valueOf(control) {
   if (control.type === "checkbox") return control.checked;
   const text = control.value.trim();
+  if (control.dataset.type === "array" && text !== "") {
+    try {
+      return JSON.parse(text);
+    } catch {
+      return text;
+    }
+  }
   const isNumber = ["number", "integer"].includes(control.dataset.type) && text !== "" && Number.isFinite(Number(text));
   return isNumber ? Number(text) : text;
 }
