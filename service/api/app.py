@@ -29,6 +29,7 @@ from lookout.service.api.middleware import (
     BodyLimitMiddleware,
     HeadMiddleware,
     HostMiddleware,
+    QueryMiddleware,
     SafeHeadersMiddleware,
     SameOriginMiddleware,
     allowed_hosts,
@@ -93,6 +94,7 @@ def create_app(settings: Settings, bus: Bus, store: Store) -> FastAPI:
     openapi.install(app)
     # The last one added is the first that a request meets.
     app.add_middleware(HeadMiddleware)
+    app.add_middleware(QueryMiddleware)
     app.add_middleware(BodyLimitMiddleware, limit_bytes=BODY_LIMIT_BYTES)
     if auth is not None:
         app.add_middleware(AuthMiddleware, auth=auth, open_paths=HEALTH | {f"{API}/session"})

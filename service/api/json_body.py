@@ -60,6 +60,7 @@ class JsonRequest(Request):
         try:
             if body:
                 check_content_type(self.headers.get("content-type"))
+                check_content_encoding(self.headers.get("content-encoding", "identity"))
             self._value = parse_json(body)
         except BeyondLimitsError as error:
             raise HTTPException(400, f"body: {error}") from None
@@ -85,6 +86,12 @@ def check_content_type(value: str | None) -> None:
     charset = str(message.get_param("charset", "utf-8")).lower()
     if charset not in ("utf-8", "utf8", "us-ascii"):
         raise ValueError(f"its charset is not UTF-8: {WANTED}")
+
+
+def check_content_encoding(value: str) -> None:
+    """Raise ValueError where a `Content-Encoding` announces a compressed body."""
+    if value.strip().lower() != "identity":
+        raise ValueError("it is compressed: send it without Content-Encoding")
 
 
 def parse_json(body: bytes) -> Any:
@@ -123,11 +130,11 @@ def parse_json(body: bytes) -> Any:
 
 def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Return an object. Raises ValueError for a key that stands twice."""
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
-        raise ValueError(f"the key {twice[:64]!r} stands twice")
+    found = {}
+    for key, value in pairs:
+        if key in found:
+            raise ValueError(f"the key {key[:64]!r} stands twice")
+        found[key] = value
     return found
 
 

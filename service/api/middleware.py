@@ -1,11 +1,12 @@
-"""Layers before every route: allowed hosts, other sites, large bodies, HEAD, safe headers."""
+"""Layers before every route: hosts, other sites, large bodies, queries, HEAD, safe headers."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Container
 from urllib.parse import urlsplit
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders, QueryParams
 from starlette.exceptions import HTTPException
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -17,6 +18,9 @@ from lookout.service.core.settings import Settings
 
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1", "[::1]")
 SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
+ANOTHER_HOST = (
+    "the request's Host is none of this service's names (LOOKOUT_ALLOWED_HOSTS adds some)"
+)
 FOREIGN = "this request comes from a page of another site"
 DEFAULT_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 SAFE_HEADERS = {
@@ -48,14 +52,29 @@ class HostMiddleware:
 
     def __init__(self, app: ASGIApp, hosts: list[str], open_paths: Container[str]) -> None:
         self._app = app
-        self._checked = TrustedHostMiddleware(app, hosts, www_redirect=False)
+        self._hosts = hosts
         self._open_paths = open_paths
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "lifespan" and route_path(scope) in self._open_paths:
+        if scope["type"] == "lifespan" or route_path(scope) in self._open_paths:
             await self._app(scope, receive, send)
-        else:
-            await self._checked(scope, receive, send)
+            return
+        is_ours = False
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            nonlocal is_ours
+            is_ours = True
+            await self._app(scope, receive, send)
+
+        async def send_of_ours(message: Message) -> None:
+            if is_ours:
+                await send(message)
+
+        await TrustedHostMiddleware(app, self._hosts, www_redirect=False)(
+            scope, receive, send_of_ours
+        )
+        if not is_ours:  # the framework's own answer is plain text
+            await problem(400, ANOTHER_HOST)(scope, receive, send)
 
 
 class SameOriginMiddleware:
@@ -133,6 +152,23 @@ class BodyLimitMiddleware:
             return message
 
         await self._app(scope, receive_limited, send)
+
+
+class QueryMiddleware:
+    """Refuse with 400 a parameter that stands twice in a query: one of the two would be ignored."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["query_string"]:
+            names = [name for name, _ in QueryParams(scope["query_string"]).multi_items()]
+            counts = Counter(names)
+            if len(counts) < len(names):
+                name = next(name for name, count in counts.items() if count > 1)[:64]
+                await problem(400, f"query: {name!r} stands twice")(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
 
 
 class HeadMiddleware:

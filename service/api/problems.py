@@ -36,6 +36,7 @@ STATUS = {
     BrokenMessageError: 500,
 }
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+MOST_ERRORS = 20  # of one request that its answer names
 RETRY_AFTER_S = 2
 AWAY_LINE_EVERY_S = 60.0
 AWAY_LINES_AT_ONCE = 10
@@ -109,16 +110,18 @@ def allowed_methods(request: Request) -> list[str]:
 
 
 def on_invalid_request(_request: Request, error: Exception) -> ProblemResponse:
-    """Answer a request that does not fit its schema with every field that is wrong."""
+    """Answer a request that does not fit its schema with the first MOST_ERRORS wrong fields."""
     assert isinstance(error, RequestValidationError)  # noqa: S101
     # What was sent is not repeated: it may hold a password.
+    found = error.errors()
     errors = [
         {"loc": [mask(str(part)) for part in e["loc"]], "msg": mask(str(e["msg"]))}
-        for e in error.errors()
+        for e in found[:MOST_ERRORS]
     ]
-    return problem(
-        422, "; ".join(f"{field_path(e['loc'])}: {e['msg']}" for e in errors), errors=errors
-    )
+    texts = [f"{field_path(e['loc'])}: {e['msg']}" for e in errors]
+    if len(found) > MOST_ERRORS:
+        texts.append(f"and {len(found) - MOST_ERRORS} more")
+    return problem(422, "; ".join(texts), errors=errors)
 
 
 def field_path(location: Sequence[str]) -> str:

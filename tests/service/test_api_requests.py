@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
 import http.client
 import json
 import re
 
 import pytest
 
+from lookout.service.api.problems import MOST_ERRORS
 from lookout.service.storage.bus.bus import Bus
 from lookout.service.storage.store.store import Store
 from tests.service.api_server import RTSP, Api, api, is_problem, one_api, show, watch
@@ -130,6 +132,32 @@ def test_a_body_beyond_all_limits_is_refused(api: Api, body: bytes) -> None:
         "/api/v1/cameras", content=body, headers={"Content-Type": "application/json"}
     )
     assert "more than" in is_problem(answer, 400)
+
+
+def test_of_many_wrong_fields_the_first_are_named(api: Api) -> None:
+    answer = api.post("/cameras", {f"field{number}": 1 for number in range(3000)})
+    assert is_problem(answer, 422).endswith("; and 2981 more")
+    assert len(answer.json()["errors"]) == MOST_ERRORS
+
+
+def test_a_late_key_that_stands_twice_takes_no_time_to_find(api: Api) -> None:
+    keys = [*(f'"{number}":1' for number in range(5000)), '"4999":1']
+    body = "{" + ",".join(keys) + "}"
+    headers = {"Content-Type": "application/json"}
+    answer = api.http.post("/api/v1/cameras", content=body, headers=headers)
+    assert "the key '4999' stands twice" in is_problem(answer, 422)
+
+
+def test_a_compressed_body_is_told(api: Api) -> None:
+    headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+    answer = api.http.post("/api/v1/cameras", content=gzip.compress(b"{}"), headers=headers)
+    assert "send it without Content-Encoding" in is_problem(answer, 422)
+
+
+@pytest.mark.parametrize("path", ["/cameras", "/alerts", "/cameras/gate/scores"])
+def test_a_parameter_that_stands_twice_is_refused(api: Api, path: str) -> None:
+    answer = api.http.get(f"/api/v1{path}?limit=10&cursor=a&limit=20")
+    assert "query: 'limit' stands twice" in is_problem(answer, 400)
 
 
 def test_a_byte_order_mark_does_not_matter(api: Api, store: Store) -> None:
