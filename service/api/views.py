@@ -14,6 +14,7 @@ from lookout.models.input_spec import Memory
 from lookout.models.scoring.alarm_budget import BudgetReport
 from lookout.service.api.camera_status import Beats, status
 from lookout.service.core.camera import Camera, CameraSpec, camera_example
+from lookout.service.core.drift import ValueDrift
 from lookout.service.core.jobs import LearningJob
 from lookout.service.core.messages import (
     Alert,
@@ -67,6 +68,7 @@ CAMERA_EXAMPLE: dict[str, JsonValue] = {
         "sentence": "12 days seen: 14 alarms where 12 were expected; 0.64 to 2 a day beside a "
         "budget of 1",
     },
+    "value_drift": None,
     "workers": {"ingest": "edge-7-41-a1b2", "inference": "edge-7-44-c3d4"},
 }
 SCORE_EXAMPLE: dict[str, JsonValue] = {
@@ -135,6 +137,19 @@ class BudgetView(BaseModel):
     sentence: str = Field(description="the same for a person; says where it cannot be checked yet")
 
 
+class ValueDriftView(BaseModel):
+    """The values of a camera's last day beside those of its first with the same configuration."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    rank: float = Field(
+        description="chance that a value of the last day is above one of the first; 0.5: as it was"
+    )
+    above_percent: float = Field(description="of the last day's values, at 0.5 or above")
+    learned_above_percent: float = Field(description="of the first day's")
+    is_drifted: bool = Field(description="it should learn again")
+
+
 class CameraView(CameraSpec):
     """A camera's fields, and what it is doing."""
 
@@ -175,6 +190,9 @@ class CameraView(CameraSpec):
     rollbacks: int = Field(description="how often a guarded memory went back to the trained one")
     budget: BudgetView | None = Field(
         description="of a camera with an alarm budget; null before its first score under it"
+    )
+    value_drift: ValueDriftView | None = Field(
+        description="of a camera that is recorded to learn; null before two days of values"
     )
     workers: dict[str, str] = Field(description="who has the camera, by stage")
 
@@ -301,7 +319,12 @@ def masked(text: str) -> str:
 
 
 def camera_view(
-    camera: Camera, seen: Overview, budget: BudgetReport | None, beats: Beats, now: float
+    camera: Camera,
+    seen: Overview,
+    budget: BudgetReport | None,
+    drift: ValueDrift | None,
+    beats: Beats,
+    now: float,
 ) -> CameraView:
     at = status(camera, seen, beats, now)
     dropped = {
@@ -309,6 +332,9 @@ def camera_view(
         for name, n in seen.counters.items()
         if name.startswith("dropped_")
     }
+    warnings = list(at.warnings)
+    if drift is not None and drift.is_drifted:
+        warnings.append(drift.sentence)
     return CameraView(
         **{name: getattr(camera, name) for name in CameraSpec.model_fields if name != "url"},
         url=masked(camera.url),
@@ -323,7 +349,7 @@ def camera_view(
         measured_fps=at.measured_fps,
         frame_age_s=at.frame_age_s,
         score_age_s=at.score_age_s,
-        warnings=list(at.warnings),
+        warnings=warnings,
         corrupt=seen.counters.get("corrupt", 0),
         reconnects=seen.counters.get("reconnects", 0),
         reconnects_last_hour=at.reconnects_last_hour,
@@ -335,6 +361,7 @@ def camera_view(
         drift=at.drift,
         rollbacks=at.rollbacks,
         budget=BudgetView.model_validate(budget, from_attributes=True) if budget else None,
+        value_drift=ValueDriftView.model_validate(drift) if drift else None,
         workers=at.workers,
     )
 
@@ -348,11 +375,24 @@ def camera_views(bus: Bus, store: Store, cameras: Iterable[Camera]) -> dict[str,
     overviews = bus.overview(records)
     beats = Beats(ingest=bus.has_workers(INGEST.name), inference=bus.has_workers(INFERENCE.name))
     budgets = budget_reports(store, records)
+    drifts = value_drifts(store, records)
     now = time.time()
     return {
-        name: camera_view(camera, overviews[name], budgets.get(name), beats, now)
+        name: camera_view(camera, overviews[name], budgets.get(name), drifts.get(name), beats, now)
         for name, camera in records.items()
     }
+
+
+def value_drifts(store: Store, cameras: Mapping[str, Camera]) -> dict[str, ValueDrift]:
+    """Return the drift of each camera that learns and has one; none where the store is away."""
+    learning = [name for name, camera in cameras.items() if camera.learning != "off"]
+    if not learning:
+        return {}
+    try:
+        drifts = store.drifts(learning)
+    except UNAVAILABLE:
+        return {}
+    return {name: at for name, at in drifts.items() if at.revision == cameras[name].revision}
 
 
 def budget_reports(store: Store, cameras: Mapping[str, Camera]) -> dict[str, BudgetReport]:

@@ -252,6 +252,14 @@ class CameraSpec(BaseModel):
         "it learns once",
         examples=[168.0],
     )
+    relearn_on_drift: bool = Field(
+        default=False,
+        title="Learn again on drift",
+        description="with `learning` at `auto`: learn again once its values of a day are no longer "
+        "those of the first day, at most once a day, see "
+        "[learning.md](learning.md#learning-again)",
+        examples=[False],
+    )
     enabled: bool = Field(
         default=True, title="Enabled", description="`false` pauses the camera", examples=[True]
     )
@@ -287,7 +295,7 @@ class CameraSpec(BaseModel):
         return self
 
 
-UNSCORED = {"alert", "learning", "relearn_every_h"}
+UNSCORED = {"alert", "learning", "relearn_every_h", "relearn_on_drift"}
 """Fields that neither ingest nor inference reads."""
 
 

@@ -18,7 +18,8 @@ from lookout.service.core.jobs import LearningJob
 from lookout.service.core.settings import Settings
 from lookout.service.core.stages import LEARNING
 from lookout.service.core.throttle import OutageLog
-from lookout.service.learning.camera import LearningCamera
+from lookout.service.learning.camera import DAY_S, LearningCamera
+from lookout.service.learning.drift_watch import DriftWatch
 from lookout.service.learning.live_load import LiveLoad
 from lookout.service.ownership.assignment import Assignment
 from lookout.service.ownership.camera_watcher import CameraWatcher
@@ -94,6 +95,7 @@ class LearningWorker:
         self.followed: dict[str, LearningCamera] = {}
         self._watcher = watcher
         self._live = LiveLoad(bus, settings.learning_pause_s)
+        self._drift = DriftWatch(bus, store)
         self._follow_at = 0.0
         self._sweep_at = 0.0
         self._disk = OutageLog()
@@ -182,6 +184,7 @@ class LearningWorker:
         pause = any(one.is_training for one in self.followed.values()) and self._live.suffers(
             cameras
         )
+        self._drift.follow(wanted[name] for name in self.followed)
         for name, one in self.followed.items():
             camera = wanted[name]
             job = jobs.get(name)
@@ -192,16 +195,14 @@ class LearningWorker:
             one.advance(camera, self._trouble, may_start=training < TRAININGS, pause=pause)
 
     def due_job(self, camera: Camera) -> LearningJob | None:
-        """Add a job of a camera that learns by itself: its first, or the next by its schedule.
+        """Add a job of a camera that learns by itself: its first, or the next that is due.
 
         None where none is due.
         """
         now = time.time()
         last = self.store.newest_job(camera.id)
-        if last is not None:
-            every_h = camera.relearn_every_h
-            if every_h is None or now - last.changed_at < 3600 * every_h:
-                return None
+        if last is not None and not self.is_due_again(camera, now - last.changed_at):
+            return None
         job = LearningJob(
             camera.id,
             "queued",
@@ -215,6 +216,16 @@ class LearningWorker:
         with contextlib.suppress(ConflictError):  # somebody asked for one just now
             return self.store.add_job(job)
         return None
+
+    def is_due_again(self, camera: Camera, over_s: float) -> bool:
+        """Tell whether a camera learns again, by its schedule or since its values have drifted.
+
+        over_s: since its last job was over.
+        """
+        every_h = camera.relearn_every_h
+        if every_h is not None and over_s >= 3600 * every_h:
+            return True
+        return camera.relearn_on_drift and over_s >= DAY_S and self._drift.is_drifted(camera)
 
     # The disk
 

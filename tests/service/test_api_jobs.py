@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from lookout.service.core.drift import DriftState, ValueDrift
 from lookout.service.core.jobs import HeldOut, LearningJob, Shadow
 from lookout.service.storage.bus.bus import Bus
 from lookout.service.storage.camera_changes import promote, roll_back
@@ -180,6 +181,26 @@ def test_a_change_of_learning_restarts_nothing(api: Api, bus: Bus, store: Store)
     api.patch("/cameras/gate", {"learning": "record"})
     after = store.camera("gate")
     assert (after.learning, after.revision) == ("record", before.revision)
+
+
+def test_drift_of_the_values_is_shown_and_warned_of(api: Api, bus: Bus, store: Store) -> None:
+    made = watch(store, bus, "gate", learning="record")
+    assert api.get("/cameras/gate").json()["value_drift"] is None
+    store.save_drift("gate", DriftState(made.revision), ValueDrift(made.revision, 0.5, 1.0, 2.0))
+    shown = api.get("/cameras/gate").json()
+    assert shown["value_drift"]["is_drifted"] is False
+    assert shown["warnings"] == []
+    store.save_drift("gate", DriftState(made.revision), ValueDrift(made.revision, 0.8, 31.0, 2.0))
+    shown = api.get("/cameras/gate").json()
+    assert shown["value_drift"] == {
+        "rank": 0.8,
+        "above_percent": 31.0,
+        "learned_above_percent": 2.0,
+        "is_drifted": True,
+    }
+    assert "its values have drifted since it learned" in shown["warnings"][0]
+    api.patch("/cameras/gate", {"learning": "off"})
+    assert api.get("/cameras/gate").json()["value_drift"] is None
 
 
 def test_learned_checkpoints_are_not_the_only_one(api: Api, store: Store) -> None:

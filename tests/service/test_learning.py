@@ -23,6 +23,7 @@ from lookout.models.errors import CheckpointError
 from lookout.models.media.preprocess import Preprocess
 from lookout.service.core import jobs
 from lookout.service.core.camera import Camera, CameraChange
+from lookout.service.core.drift import BINS, HOURS, DriftState
 from lookout.service.core.jobs import HeldOut, LearningJob, Promotion
 from lookout.service.core.messages import (
     Alert,
@@ -34,7 +35,12 @@ from lookout.service.core.messages import (
 )
 from lookout.service.core.settings import Settings
 from lookout.service.learning import live_load, worker
-from lookout.service.learning.checkpoints import start_checkpoints
+from lookout.service.learning.checkpoints import (
+    install,
+    learned_checkpoints,
+    start_checkpoints,
+)
+from lookout.service.learning.drift_watch import DriftWatch
 from lookout.service.learning.reports import TrainingReport
 from lookout.service.learning.training_files import TrainingFiles
 from lookout.service.learning.worker import run
@@ -358,6 +364,86 @@ def test_a_camera_is_learned_again_by_its_schedule(
     assert [one.id for one in store.jobs(["gate"])] == ["gate:2", "gate:1"]
     for name in ("yard", "hall", "door"):
         assert [one.id for one in store.jobs([name])] == [f"{name}:1"]
+
+
+def drifted_state(revision: int) -> DriftState:
+    """The counts of a camera whose values have risen."""
+    low = [1000] + [0] * (BINS - 1)
+    return DriftState(revision, low, HOURS, [low[::-1]] * HOURS)
+
+
+def test_a_camera_is_learned_again_once_its_values_have_drifted(
+    settings: Settings, bus: Bus, store: Store
+) -> None:
+    """At most once a day, where its settings say so, and by its present configuration alone."""
+    cameras: dict[str, tuple[bool, float, int]] = {
+        "gate": (True, 25, 0),
+        "yard": (True, 23, 0),  # hours since the last job
+        "hall": (False, 25, 0),
+        "door": (True, 25, 1),  # the values are of another revision
+    }
+    for name, (on_drift, hours, older) in cameras.items():
+        made = watch(store, name, learning="auto", relearn_on_drift=on_drift)
+        job = store.add_job(new_job(name))
+        done = replace(job, state="promoted")
+        assert store.save_job(job, done)
+        assert store.save_job(done, replace(done, changed_at=time.time() - 3600 * hours))
+        state = drifted_state(made.revision - older)
+        store.save_drift(name, state, state.drift())
+        now = time.time()
+        report = InferenceReport("online", now, made.revision, score=0.9, last_captured_at=now)
+        bus.report_inference(name, report)
+    with stage.working(run, settings):
+        wait_until(lambda: store.active_jobs(["gate"]), "the next job")
+    assert not store.active_jobs(["yard", "hall", "door"])
+
+
+def test_values_are_counted_once_and_outlive_the_worker(bus: Bus, store: Store) -> None:
+    made = watch(store)
+    hour = 1_785_000_000 // 3600
+
+    def see(at: float, score: float | None = 0.42, revision: int = made.revision) -> None:
+        report = InferenceReport("online", at, revision, score=score, last_captured_at=at)
+        bus.report_inference("gate", report)
+        watching._due_at = 0.0
+        watching.follow([made])
+
+    watching = DriftWatch(bus, store)
+    for at in (10.0, 10.0, 11.0):
+        see(3600 * hour + at)
+    see(3600 * hour + 12, score=None)
+    see(3600 * hour + 13, revision=made.revision - 1)
+    see(3600 * (hour + 1))
+    state = store.drift_state("gate")
+    assert state is not None
+    assert (state.hour, sum(state.counts), state.learned_hours) == (hour + 1, 1, 0)
+    watching = DriftWatch(bus, store)
+    see(3600 * (hour + 1) + 1)
+    assert watching._states["gate"].counts[8] == 2
+    store.remove_camera("gate")
+    assert store.drift_state("gate") is None
+
+
+def test_the_newest_three_checkpoints_of_a_camera_stay_and_those_in_use(
+    settings: Settings, tmp_path: Path
+) -> None:
+    folder = settings.model_folders[0]
+    for number in range(1, 7):
+        provenance = {"learned": {"camera": "gate"}}
+        header = Header("mnad-pred", {}, Preprocess(32, 32), provenance=provenance)
+        weights = {"x": np.full(1, number, np.float32)}
+        save_file(weights, tmp_path / "new.safetensors", header.metadata())
+        job = replace(new_job(), number=number)
+        for _ in range(2):  # done again it changes nothing
+            name = install(settings, tmp_path / "new.safetensors", job, {"gate-1", "square"})
+            assert name == f"gate-{number}"
+    assert sorted(path.stem for path in folder.glob("gate-*")) == [
+        "gate-1",
+        "gate-4",
+        "gate-5",
+        "gate-6",
+    ]
+    assert list(learned_checkpoints(settings, "gate"))[-3:] == ["gate-4", "gate-5", "gate-6"]
 
 
 def test_training_stands_still_while_a_live_camera_is_scored_late(

@@ -151,6 +151,11 @@ def jobs(camera: str) -> str:
     return f"jobs:{{{camera}}}"
 
 
+def drift(camera: str) -> str:
+    """Hash: `state`, counts of the camera's values, and `seen`, whether they have drifted."""
+    return f"drift:{{{camera}}}"
+
+
 def former_models(camera: str) -> str:
     """List: models before each promotion, the newest first."""
     return f"former_models:{{{camera}}}"
