@@ -22,7 +22,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -135,6 +135,16 @@ class Network(nn.Module, ABC):
 
         Repeated calls without a step between them give the same weights.
         """
+
+    def learn_normal(self, clips: Iterable[Tensor]) -> None:
+        """Store, in eval mode, what the weights give on normal footage, where a score needs it.
+
+        It runs before each log entry; `clips` are some batches of the training footage.
+        """
+
+    def parameter_groups(self, learning_rate: float) -> list[dict[str, Any]]:  # noqa: ARG002
+        """Return the groups of parameters that the optimiser takes, with options of their own."""
+        return [{"params": list(self.parameters())}]
 
 
 class Model(Network):

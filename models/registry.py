@@ -20,6 +20,7 @@ from lookout.models.errors import CheckpointError
 from lookout.models.memae import MemAE, MemAEConfig
 from lookout.models.mnad import MnadConfig, MnadPred, MnadRecon, MnadReconConfig
 from lookout.models.riad import RIAD, RIADConfig
+from lookout.models.scadn import SCADN, SCADNConfig
 from lookout.models.std import STD, STDConfig
 
 
@@ -38,6 +39,7 @@ MODELS: dict[str, ModelEntry] = {
     "ae": ModelEntry(AutoencoderConfig, Autoencoder),
     "vae": ModelEntry(VariationalConfig, VariationalAutoencoder),
     "riad": ModelEntry(RIADConfig, RIAD),
+    "scadn": ModelEntry(SCADNConfig, SCADN),
     "places": ModelEntry(CopyLastConfig, CopyLast),
 }
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from lookout.models.media.clip_reader import read_clip
@@ -53,9 +54,14 @@ def _filled(name: str, shape: tuple[int, ...], number: int, gain: float) -> Tens
     return torch.from_numpy(s.astype(np.float32))
 
 
-def filled_weights(reference: dict[str, Any]) -> dict[str, Tensor]:
-    """Return every tensor of the authors' state dict, filled as in the reference."""
+def filled_weights(reference: dict[str, Any], network: str | None = None) -> dict[str, Tensor]:
+    """Return every tensor of the authors' state dict, filled as in the reference.
+
+    network: of a reference that holds several; each counts its tensors from 0.
+    """
     shapes, gains = reference["state_dict_order_and_shapes"], reference["fill_gain"]
+    if network is not None:
+        shapes, gains = shapes[network], gains[network]
     return {
         name: _filled(name, tuple(shape), number, gains.get(name, 1.0))
         for number, (name, shape) in enumerate(shapes.items())
@@ -68,6 +74,35 @@ def filled_items(items: int, dim: int) -> Tensor:
     return torch.nn.functional.normalize(
         torch.from_numpy(h.reshape(items, dim).astype(np.float32)), dim=1
     )
+
+
+def picture(number: int, channels: int = 3, side_px: int = 64) -> NDArray[np.float32]:
+    """Return picture `number` of the inpainting family's figures, (C, H, W), about [0, 1]."""
+    return waves_and_noise(number, channels, side_px, down=3, across=5, noise=0.1)
+
+
+def waves_and_noise(
+    number: int, channels: int, side_px: int, *, down: int, across: int, noise: float
+) -> NDArray[np.float32]:
+    """Return a picture of two waves and noise, (C, H, W); down, across: waves a side."""
+    c, y, x = np.meshgrid(
+        np.arange(channels), np.arange(side_px), np.arange(side_px), indexing="ij"
+    )
+    hashes = hashed(channels * side_px**2, 777 + number).astype(np.float64)
+    s = (hashes / 2**31 - 1).reshape(channels, side_px, side_px)
+    waves = 0.5 + 0.2 * np.sin(2 * np.pi * (down * (y + 0.5) / side_px + c / 3 + number / 5))
+    waves += 0.15 * np.cos(2 * np.pi * (across * (x + 0.5) / side_px - c / 7 + number / 3))
+    return (waves + noise * s).astype(np.float32)
+
+
+def with_defect(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the picture with a part of it negated."""
+    damaged = pixels.copy()
+    height_px, width_px = pixels.shape[1:]
+    rows = slice(3 * height_px // 8, 5 * height_px // 8)
+    columns = slice(width_px // 2, 3 * width_px // 4)
+    damaged[:, rows, columns] = 1 - damaged[:, rows, columns]
+    return damaged
 
 
 @lru_cache(maxsize=2)

@@ -17,6 +17,9 @@ from lookout.models.scoring.calibration import Bounds
 
 TINY = MnadConfig(width=4, items=4, dim=16, height_px=32, width_px=32)
 
+SMALL: dict[str, dict[str, int]] = {"scadn": {"blocks": 1}}
+"""Sizes that only one model has."""
+
 TINY_OF = {
     name: sized(
         name,
@@ -24,6 +27,7 @@ TINY_OF = {
         height_px=32,
         width_px=32,
         **({"items": 4} if hasattr(entry.config(), "items") else {}),
+        **SMALL.get(name, {}),
     )
     for name, entry in MODELS.items()
 }

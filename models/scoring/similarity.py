@@ -3,7 +3,7 @@
 W. Xue et al., "Gradient Magnitude Similarity Deviation", IEEE TIP 2014, whose constant is GMS_C; at
 several scales (MSGMS) in V. Zavrtanik et al., Pattern Recognition 2021. Z. Wang et al., "Image
 Quality Assessment: From Error Visibility to Structural Similarity", IEEE TIP 2004. Pictures are in
-[-1, 1]; 1 is alike.
+[-1, 1], or in [0, 1] where `span` is 1; 1 is alike.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ GRAY = (0.2989, 0.587, 0.114)
 """Of R, G and B in gray, ITU-R BT.601 to four places: the figures of RIAD were made with these."""
 
 SCALES = 4
-"""Of MSGMS: full size, 1/2, 1/4 and 1/8."""
+"""Of MSGMS, unless a model has others: full size, 1/2, 1/4 and 1/8."""
 
 SSIM_WINDOW_PX = 11
 SSIM_SIGMA_PX = 1.5
-SSIM_C1 = (0.01 * 2) ** 2
-SSIM_C2 = (0.03 * 2) ** 2
-"""The constants of SSIM for values that span 2, from -1 to 1."""
+SSIM_K1 = 0.01
+SSIM_K2 = 0.03
+"""The constants of SSIM, as shares of the values' span."""
 
 TINY = 1e-12
 """Under the root of a gradient's size: where it is 0, the root would have no derivative."""
@@ -63,23 +63,23 @@ def gms(x: Tensor, y: Tensor) -> Tensor:
     return (2 * one * other + GMS_C) / (one.square() + other.square() + GMS_C)
 
 
-def gms_of_scales(x: Tensor, y: Tensor) -> list[Tensor]:
-    """Return GMS of each scale, (B, C, H, W) twice → (B, 1, H / 2^s, W / 2^s) for s = 0 to 3."""
+def gms_of_scales(x: Tensor, y: Tensor, scales: int = SCALES) -> list[Tensor]:
+    """Return GMS of each scale, (B, C, H, W) twice → (B, 1, H / 2^s, W / 2^s) for s = 0, 1, …"""
     one = gray(x)
     other = gray(y)
     maps = [gms(one, other)]
-    for _ in range(SCALES - 1):
+    for _ in range(scales - 1):
         one = F.avg_pool2d(one, 2)
         other = F.avg_pool2d(other, 2)
         maps.append(gms(one, other))
     return maps
 
 
-def msgms(x: Tensor, y: Tensor) -> Tensor:
+def msgms(x: Tensor, y: Tensor, scales: int = SCALES) -> Tensor:
     """Return the mean of GMS over the scales at each pixel, (B, C, H, W) twice → (B, 1, H, W)."""
     size = x.shape[2:]
-    maps = [F.interpolate(one, size, mode="bilinear") for one in gms_of_scales(x, y)]
-    return sum_of(maps) / SCALES
+    maps = [F.interpolate(one, size, mode="bilinear") for one in gms_of_scales(x, y, scales)]
+    return sum_of(maps) / scales
 
 
 def sum_of(tensors: Iterable[Tensor]) -> Tensor:
@@ -90,26 +90,28 @@ def sum_of(tensors: Iterable[Tensor]) -> Tensor:
     return reduce(operator.add, tensors)
 
 
-def msgms_loss(x: Tensor, y: Tensor) -> Tensor:
+def msgms_loss(x: Tensor, y: Tensor, scales: int = SCALES) -> Tensor:
     """Return 1 - the mean of MSGMS, scalar: the scales' means, without scaling a map up."""
-    return 1 - torch.stack([one.mean() for one in gms_of_scales(x, y)]).mean()
+    return 1 - torch.stack([one.mean() for one in gms_of_scales(x, y, scales)]).mean()
 
 
-def ssim(x: Tensor, y: Tensor) -> Tensor:
+def ssim(x: Tensor, y: Tensor, span: float = 2.0) -> Tensor:
     """Return SSIM of each pixel, (B, C, H, W) twice → (B, C, H, W) in [-1, 1].
 
-    Beyond the border the pictures count as 0.
+    Beyond the border the pictures count as 0. span: largest value less the smallest.
     """
+    c1 = (SSIM_K1 * span) ** 2
+    c2 = (SSIM_K2 * span) ** 2
     mean_x, mean_y = blurred(x), blurred(y)
     covariance = blurred(x * y) - mean_x * mean_y
     variances = blurred(x * x) - mean_x.square() + blurred(y * y) - mean_y.square()
-    brightness = (2 * mean_x * mean_y + SSIM_C1) / (mean_x.square() + mean_y.square() + SSIM_C1)
-    return brightness * (2 * covariance + SSIM_C2) / (variances + SSIM_C2)
+    brightness = (2 * mean_x * mean_y + c1) / (mean_x.square() + mean_y.square() + c1)
+    return brightness * (2 * covariance + c2) / (variances + c2)
 
 
-def ssim_loss(x: Tensor, y: Tensor) -> Tensor:
-    """Return 1 - the mean of SSIM, scalar."""
-    return 1 - ssim(x, y).mean()
+def ssim_loss(x: Tensor, y: Tensor, span: float = 2.0) -> Tensor:
+    """Return 1 - the mean of SSIM, scalar; span: see `ssim`."""
+    return 1 - ssim(x, y, span).mean()
 
 
 def blurred(x: Tensor) -> Tensor:

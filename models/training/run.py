@@ -74,6 +74,7 @@ class TrainRequest:
     width: int | None = None  # channels of the first stage; None: as published
     dim: int | None = None  # D, length of an item or code; None: in proportion to the width
     items: int | None = None  # M, items of the memory, or clusters; None: as published
+    blocks: int | None = None  # residual or transformer blocks; None: as published
     side_px: int = 256  # of the square input
     changes: Mapping[str, str] = field(default_factory=dict)  # other numbers than the published
     options: TrainOptions = PUBLISHED  # its seed is the first of `seeds`
@@ -99,6 +100,7 @@ class TrainRequest:
             width=self.width,
             dim=self.dim,
             items=self.items,
+            blocks=self.blocks,
             height_px=self.side_px,
             width_px=self.side_px,
         )

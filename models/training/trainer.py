@@ -44,6 +44,9 @@ from lookout.models.training.progress import LogEntry, TimeBudget, criterion_val
 from lookout.models.training.validation import Validation, score_clips
 from lookout.models.vision.tensors import to_clips
 
+NORMAL_BATCHES = 4
+"""Number of batches that a model learns the level of normal footage from, before a log entry."""
+
 
 class StoppedError(Exception):
     """A run was asked to stop; its state is saved."""
@@ -97,7 +100,8 @@ class Trainer:
         self.step_in_epoch = 0
         self.budget = TimeBudget(options.limit_s)
         fused = True if self.device.type == "cuda" else None  # None: as torch does on a CPU
-        self.optimizer = Adam(self.model.parameters(), lr=options.learning_rate, fused=fused)
+        groups = self.model.parameter_groups(options.learning_rate)
+        self.optimizer = Adam(groups, lr=options.learning_rate, fused=fused)
         self.schedule: LRScheduler = CosineAnnealingLR(self.optimizer, T_max=options.epochs)
         if options.fine_tuning is not None:
             self.schedule = LambdaLR(self.optimizer, lambda _: self.rate_factor())
@@ -268,6 +272,7 @@ class Trainer:
         if self.budget.is_over and not ready:
             self.model.make_ready(batch.clips for batch in self.batches())
             ready = True
+        self.learn_normal()
         learning_rate = float(self.schedule.get_last_lr()[0])
         entry = LogEntry(
             self.epoch + 1, self.steps_done, loss, psnr, learning_rate, None, ready=ready
@@ -286,6 +291,18 @@ class Trainer:
         self.log.append(entry)
         self._since_entry.clear()
         return entry
+
+    @torch.no_grad()
+    def learn_normal(self) -> None:
+        """Let the model store what its weights give on whole pictures of some batches."""
+        self.model.eval()
+        numbers = self.footage.batches(self.options.batch, self.options.seed, self.epoch)
+        with self.autocast():
+            self.model.learn_normal(
+                self.normalise(self.loader.load(windows))
+                for windows in islice(numbers, NORMAL_BATCHES)
+            )
+        self.set_train_mode()
 
     @torch.no_grad()
     def score(self, clips: Tensor) -> tuple[Tensor, Tensor]:

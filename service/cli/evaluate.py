@@ -64,7 +64,7 @@ AlphaOption = Annotated[
 # The alarms
 ExactOption = Annotated[
     bool,
-    typer.Option("--exact", help="all parts of a score in each frame, not in turns as live (riad)"),
+    typer.Option("--exact", help="all parts of a score in each frame, not as live (riad, scadn)"),
 ]
 ScoreOption = Annotated[
     Literal["paper", "local", "places", "fused"],

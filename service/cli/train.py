@@ -26,6 +26,7 @@ from lookout.service.cli.status_lines import StatusLines
 from lookout.service.cli.train_options import (
     BatchOption,
     BestByOption,
+    BlocksOption,
     CompileOption,
     DeterministicOption,
     DimOption,
@@ -69,6 +70,7 @@ def train(
     width: WidthOption = None,
     dim: DimOption = None,
     items: ItemsOption = None,
+    blocks: BlocksOption = None,
     size: SizeOption = 256,
     sample_fps: SampleFps = None,
     fps: FpsOption = None,
@@ -119,6 +121,7 @@ def train(
         width=width,
         dim=dim,
         items=items,
+        blocks=blocks,
         side_px=size,
         changes=changes,
         options=options,

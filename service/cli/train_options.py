@@ -44,6 +44,13 @@ ItemsOption = Annotated[
     int | None,
     typer.Option(help="M, items of the memory, or clusters  [default: as published]", min=2),
 ]
+BlocksOption = Annotated[
+    int | None,
+    typer.Option(
+        help="residual or transformer blocks in a row  [default: as published]",
+        min=1,
+    ),
+]
 SizeOption = Annotated[int, typer.Option(help="side of the square input, px", min=8)]
 SetOption = Annotated[
     list[str] | None,

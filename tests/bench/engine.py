@@ -19,6 +19,9 @@ from lookout.models.registry import MODELS
 from lookout.models.scorer import Scorer
 from tests.bench.footage import MODEL, full_size, median_s
 
+LIVE = {"riad": {"width": 16}, "scadn": {"width": 8, "blocks": 4}}
+"""Sizes at which a camera can have the live form of a model."""
+
 
 def report(_: Path, repeats: int = 9, batches: tuple[int, ...] = (1, 2, 4, 8)) -> Iterator[str]:
     """Yield a line for each checkpoint and batch size, then one for each model."""
@@ -32,7 +35,8 @@ def report(_: Path, repeats: int = 9, batches: tuple[int, ...] = (1, 2, 4, 8)) -
             yield _line(name, scorer, batch, repeats)
     for model in MODELS:
         yield _step_of(model, device, repeats)
-    yield _live_step(device, repeats)
+    for model, sizes in LIVE.items():
+        yield _live_step(model, sizes, device, repeats)
 
 
 def _step_of(model: str, device: str, repeats: int) -> str:
@@ -51,9 +55,9 @@ def _step_of(model: str, device: str, repeats: int) -> str:
     )
 
 
-def _live_step(device: str, repeats: int, width: int = 16) -> str:
-    """Return the line about RIAD's live form, one k a frame, at a width that fits a camera."""
-    scorer = Scorer(full_size("riad", width), device, "fp32")
+def _live_step(model: str, sizes: dict[str, int], device: str, repeats: int) -> str:
+    """Return the line about a model's live form, at sizes that fit a camera."""
+    scorer = Scorer(full_size(model, **sizes), device, "fp32")
     clip = np.random.default_rng(0).integers(0, 256, (1, 256, 256, 3), dtype=np.uint8)
     items = scorer.fresh_items()[None]
     numbers = count()
@@ -66,9 +70,10 @@ def _live_step(device: str, repeats: int, width: int = 16) -> str:
     for _ in range(repeats):
         step()
     cpu_s = (time.process_time() - before_s) / repeats
+    given = " ".join(f"{name} {size}" for name, size in sizes.items())
     threads = torch.get_num_threads()
     return (
-        f"riad live (width {width}), fp32, {device}, {threads} threads: "
+        f"{model} live ({given}), fp32, {device}, {threads} threads: "
         f"step {1000 * step_s:.1f} ms, {1 / step_s:.1f} frames/s; CPU {1000 * cpu_s:.0f} ms a frame"
     )
 

@@ -18,9 +18,9 @@ from lookout.service.demo.scene import Scene, write_clip
 MODEL = SHIPPED_MODELS / "square.safetensors"
 
 
-def full_size(name: str = "mnad-pred", width: int | None = None) -> Checkpoint:
-    """A model at its published sizes, or of another width; weights do not matter for its speed."""
-    config = sized(name, width=width)
+def full_size(name: str = "mnad-pred", **sizes: int) -> Checkpoint:
+    """A model at its published sizes, or at others; weights do not matter for its speed."""
+    config = sized(name, **sizes)
     model = make_model(name, config).eval().requires_grad_(False)
     return Checkpoint(name, model, initial_items(model), config, Preprocess(), None, {})
 

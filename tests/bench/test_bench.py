@@ -21,6 +21,7 @@ def test_every_line_is_printed(tmp_path: Path) -> None:
         "full (width 64)",
         *(f"{name} as published" for name in MODELS),
         "riad live (width 16)",
+        "scadn live (width 8 blocks 4)",
     ]
     (writing,) = messages.report(tmp_path, times=10)
     assert "score" in writing
