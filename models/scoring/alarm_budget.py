@@ -46,6 +46,13 @@ CHECKABLE = 3.0
 """Alarms that must be expected before the budget is compared with what was seen: with no alarm in
 that time, the true rate is, with 95 %, still up to the budget."""
 
+PRIOR_ALARMS = 3.0
+"""Weight, in alarms, of the belief that as many alarms are seen as are expected."""
+
+CORRECTIONS = (0.5, 3.0)
+"""Factors by which the alarms asked of the tail may differ from the budget. Real events count as
+alarms: however many there are, they ask for no less than half of the budget."""
+
 HIGHEST = 1 - 1e-9
 """A threshold that nothing usual reaches."""
 
@@ -117,6 +124,8 @@ class AlarmBudget:
         self._has_alerted = False  # since the threshold was set
         self._footage_s = 0.0  # since the budget was set
         self._seen = 0  # alarms since the budget was set
+        self._expected_lately = 0.0  # alarms that the budget allowed, after forgetting
+        self._seen_lately = 0.0  # alarms since the budget was set, after forgetting
         self._set_threshold()
 
     @property
@@ -141,12 +150,14 @@ class AlarmBudget:
         state: of the policy, after the score. opened: alerts that it opened.
         """
         self._seen += opened
+        self._seen_lately += opened
         self._has_alerted = self._has_alerted or opened > 0
         counts_to = self._counts_to if state.is_open else None
         passed_s = self._counts.update(score, alert_counts_to=counts_to)
         self._learned_s += passed_s
         self._footage_s += passed_s
         self._block_s += passed_s
+        self._expected_lately += self._per_day / DAY_S * passed_s
         if state.is_open or state.above_since is not None:
             return
         memory_s = min(self._learned_s, self._memory_s)
@@ -154,7 +165,10 @@ class AlarmBudget:
         if self._block_s >= every_s or (self._has_alerted and memory_s > 0):
             # Until the memory is full, a score counts by its age: the first ones, of a scorer that
             # has seen little itself, fade.
-            self._counts.forget(exp(-self._block_s / memory_s))
+            share = exp(-self._block_s / memory_s)
+            self._counts.forget(share)
+            self._expected_lately *= share
+            self._seen_lately *= share
             self._block_s = 0.0
             self._has_alerted = False
             self._set_threshold()
@@ -167,8 +181,7 @@ class AlarmBudget:
 
     def _set_threshold(self) -> None:
         peaks = self._peaks()
-        allowed = self._per_day / DAY_S * self._counts.footage_s
-        offset = peaks.offset_for(allowed)
+        offset = peaks.offset_for(self._allowed(self._per_day))
         self._rule = replace(self._policy, threshold=self._believable(squash(offset)))
         # An event that is real counts as an alarm like any other, but may be of any height: it
         # must not lift the threshold by more than a usual peak would.
@@ -176,8 +189,19 @@ class AlarmBudget:
 
     def threshold_for(self, per_day: float) -> float:
         """Return the threshold of another budget after the same scores: lower for a larger one."""
-        allowed = per_day / DAY_S * self._counts.footage_s
-        return self._believable(squash(self._peaks().offset_for(allowed)))
+        return self._believable(squash(self._peaks().offset_for(self._allowed(per_day))))
+
+    def _allowed(self, per_day: float) -> float:
+        """Return the alarms to ask of the footage behind the counts.
+
+        A fit to few peaks, and a scene that changes, leave the alarms that are seen beside those
+        expected, mostly below. The ratio of the two, shrunk to 1, corrects what is asked, so that
+        in the long run the budget is met whatever the tail is (as in adaptive conformal inference,
+        Gibbs and Candès, NeurIPS 2021).
+        """
+        least, most = CORRECTIONS
+        ratio = (self._expected_lately + PRIOR_ALARMS) / (self._seen_lately + PRIOR_ALARMS)
+        return per_day / DAY_S * self._counts.footage_s * min(max(ratio, least), most)
 
     def _peaks(self) -> PeakCurve:
         counts = self._counts
@@ -207,6 +231,8 @@ class AlarmBudget:
             "has_alerted": self._has_alerted,
             "footage_s": self._footage_s,
             "seen": self._seen,
+            "expected_lately": self._expected_lately,
+            "seen_lately": self._seen_lately,
             "threshold": self._rule.threshold,
             "counts_to": self._counts_to,
         }
@@ -238,6 +264,9 @@ class AlarmBudget:
             return
         self._footage_s = float(state["footage_s"])
         self._seen = int(state["seen"])
+        # Not in states of older versions.
+        self._expected_lately = float(state.get("expected_lately", 0.0))
+        self._seen_lately = float(state.get("seen_lately", 0.0))
 
 
 def poisson_interval(seen: int) -> tuple[float, float]:

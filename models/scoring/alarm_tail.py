@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from lookout.models.scoring.alarm_counts import COUNT, OFFSETS, THRESHOLDS
 
-FIT_PEAKS = 40.0
+FIT_PEAKS = 20.0
 """Peaks that the tail is fitted to: the highest ones."""
 
 QUIET_SHARE = 0.98

@@ -1,6 +1,7 @@
 """Compare alarm budgets with the alarms that cameras then raise.
 
     python -m tests.bench.alarm_budget streams [DAYS]     drawn scores, without pictures
+    python -m tests.bench.alarm_budget cameras [SEEDS]    many drawn cameras, after a day to learn
     python -m tests.bench.alarm_budget scenes [MINUTES]   drawn scenes, scored with `places`
     python -m tests.bench.alarm_budget clips              Ped1 and Ped2, normal, in random order
 
@@ -9,14 +10,15 @@ interval of the rate seen, events noticed and their median delay; "lowest" where
 few peaks to fill the budget, and its threshold is as low as it may be. Streams are scores that are
 drawn themselves (one in 6 s, at a rate and height of peaks that change with the hour and the
 weather), so that weeks can be followed: they try the budget, not the score. Nothing is left out:
-the first hours count as well. Printed, never judged.
+the first hours count as well, but for `cameras`: their first day is to learn from, and the days
+after it are counted, so many that a factor of 1.5 can be told from chance. Printed, never judged.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import nan
 
 import numpy as np
@@ -27,7 +29,13 @@ from lookout.models.data.drawn_scene import FPS, KINDS, DrawnScene
 from lookout.models.evaluation.events import ClipValue
 from lookout.models.media.clip_reader import read_clip
 from lookout.models.media.preprocess import Preprocess
-from lookout.models.scoring.alarm_budget import CHECKABLE, DAY_S, AlarmBudget, span_words
+from lookout.models.scoring.alarm_budget import (
+    CHECKABLE,
+    DAY_S,
+    AlarmBudget,
+    poisson_interval,
+    span_words,
+)
 from lookout.models.scoring.alert_policy import AlertOpened, AlertPolicy, PolicyState
 from lookout.models.scoring.calibration import squash
 from lookout.models.scoring.normalizer import LEARN_FRAMES, Normalizer, RawScores
@@ -152,12 +160,29 @@ TRAFFIC = {
 }
 
 
-def stream(kind: str, seed: int, days: int) -> Iterator[tuple[ClipValue, bool]]:
-    """Yield scores of a drawn camera, and whether something abnormal goes on: once in ten days."""
-    traffic = TRAFFIC[kind]
+def varied(kind: str, seed: int) -> Traffic:
+    """Return another camera of the kind: rate, height and nights of its own."""
+    rng = np.random.default_rng((seed, sorted(TRAFFIC).index(kind), 1))
+    usual = TRAFFIC[kind]
+    return replace(
+        usual,
+        per_day=usual.per_day * rng.lognormal(0, 0.4),
+        scale=usual.scale * rng.lognormal(0, 0.3),
+        at_night=rng.uniform(0, 1),
+    )
+
+
+def stream(
+    kind: str, seed: int, days: int, *, traffic: Traffic | None = None, step_s: float = STEP_S
+) -> Iterator[tuple[ClipValue, bool]]:
+    """Yield scores of a drawn camera, and whether something abnormal goes on: once in ten days.
+
+    traffic: in place of the kind's own.
+    """
+    traffic = traffic or TRAFFIC[kind]
     rng = np.random.default_rng((seed, sorted(TRAFFIC).index(kind)))
-    count = int(DAY_S / STEP_S)
-    hours = np.arange(count) * STEP_S / 3600
+    count = int(DAY_S / step_s)
+    hours = np.arange(count) * step_s / 3600
     busy = np.clip(np.sin((hours - 6) / 24 * 2 * np.pi) + 0.3, 0, 1)
     rate = traffic.at_night + (1 - traffic.at_night) * busy
     weather = 0.0
@@ -168,7 +193,7 @@ def stream(kind: str, seed: int, days: int) -> Iterator[tuple[ClipValue, bool]]:
         peaks = rng.poisson(traffic.per_day * rate.mean() * np.exp(weather / 2))
         begins = rng.choice(count, size=peaks, p=rate / rate.sum())
         heights = traffic.scale * traffic.heights(rng, peaks) * np.exp(weather / 4)
-        lasts = np.maximum(1, traffic.lasts_s / STEP_S * rng.lognormal(0, 0.7, peaks)).astype(int)
+        lasts = np.maximum(1, traffic.lasts_s / step_s * rng.lognormal(0, 0.7, peaks)).astype(int)
         for begin, length, height in zip(begins, lasts, heights, strict=True):
             lift[begin : begin + length] = np.maximum(lift[begin : begin + length], height)
         abnormal = np.zeros(count, np.bool_)
@@ -176,7 +201,7 @@ def stream(kind: str, seed: int, days: int) -> Iterator[tuple[ClipValue, bool]]:
         abnormal[begin : begin + 5] = day % 10 == 4
         offsets += np.where(abnormal, rng.uniform(0.5, 4), lift)
         for number, offset in enumerate(offsets.tolist()):
-            at = day * DAY_S + number * STEP_S
+            at = day * DAY_S + number * step_s
             yield ClipValue(at, squash(offset)), bool(abnormal[number])
 
 
@@ -194,6 +219,43 @@ def streams(
                 found.append(watched)
                 print(watched.row(), file=sys.stderr, flush=True)  # it takes long
     yield from table(found)
+
+
+def cameras(seeds: int, budgets: dict[float, int], kinds: Iterable[str] = TRAFFIC) -> Iterator[str]:
+    """Yield the share of many drawn cameras that come near each budget after a day to learn from.
+
+    budgets: alarms a day → days that are counted after the first. Their scores are one in 20 s.
+    """
+    policy = AlertPolicy(min_duration_s=0.0, clear_after_s=60.0, quiet_after_s=60.0)
+    for per_day, days in budgets.items():
+        ratios = []
+        lowest = 0
+        for kind in kinds:
+            for seed in range(seeds):
+                watched = Watched(f"{kind} {seed}", per_day, policy)
+                learned = watched.budget.report()
+                is_learned = False
+                scores = stream(kind, seed, days + 1, traffic=varied(kind, seed), step_s=20.0)
+                for score, is_abnormal in scores:
+                    if not is_learned and score.captured_at >= DAY_S:
+                        learned = watched.budget.report()
+                        is_learned = True
+                    watched.see(score, is_abnormal=is_abnormal)
+                counted = watched.budget.report()
+                expected = counted.expected - learned.expected
+                ratios.append((counted.seen - learned.seen) / expected)
+                lowest += watched.is_lowest
+                print(f"{watched.name} {ratios[-1]:.2f} {watched.is_lowest}", file=sys.stderr)
+        found = np.array(ratios)
+        near = int(((found >= 1 / NEAR) & (found <= NEAR)).sum())
+        low, high = np.quantile(found, (0.025, 0.975))
+        chance_low, chance_high = poisson_interval(round(per_day * days))
+        yield (
+            f"{per_day:4g} a day, {days:2} days: {near} of {len(found)} cameras within a factor "
+            f"{NEAR:g}; seen over expected {np.median(found):.2f} (median), {low:.2f} to "
+            f"{high:.2f} (95 %); chance alone {chance_low / per_day / days:.2f} to "
+            f"{chance_high / per_day / days:.2f}; {lowest} at the lowest threshold"
+        )
 
 
 # Pictures
@@ -267,6 +329,8 @@ def main() -> None:
     which, *number = sys.argv[1:] or ["streams"]
     if which == "scenes":
         lines = scenes(float(number[0]) if number else 24 * 60)
+    elif which == "cameras":
+        lines = cameras(int(number[0]) if number else 8, {24: 5, 4: 20, 1: 60})
     elif which == "clips":
         lines = clips()
     else:

@@ -6,7 +6,7 @@ import pytest
 
 from lookout.models.evaluation.events import ClipValue
 from lookout.models.scoring.calibration import squash
-from tests.bench.alarm_budget import Watched, scenes, stream, streams, table
+from tests.bench.alarm_budget import Watched, cameras, scenes, stream, streams, table, varied
 
 
 def test_a_stream_comes_near_a_budget_of_one_an_hour() -> None:
@@ -19,6 +19,13 @@ def test_a_stream_comes_near_a_budget_of_one_an_hour() -> None:
 def test_the_same_seed_draws_the_same_scores() -> None:
     assert list(stream("trees", 1, 1)) == list(stream("trees", 1, 1))
     assert sum(is_abnormal for _, is_abnormal in stream("machine", 2, 5)) == 5
+
+
+def test_cameras_come_near_their_budget_after_a_day_to_learn_from() -> None:
+    (row,) = cameras(1, {24: 3}, ["trees", "machine"])
+    assert row.startswith("  24 a day,  3 days: 2 of 2 cameras within a factor 1.5; ")
+    assert row.endswith("0 at the lowest threshold")
+    assert varied("trees", 1) == varied("trees", 1) != varied("trees", 2)
 
 
 def test_alarms_in_events_are_not_false() -> None:

@@ -293,6 +293,38 @@ def test_an_event_lifts_the_threshold_by_no_more_than_a_usual_peak() -> None:
     assert unsquash(camera.budget.rule.threshold) < before + 2
 
 
+def test_alarms_seen_beside_those_expected_correct_what_is_asked() -> None:
+    camera = Camera(4)
+    camera.watch(footage(14, 6 * HOUR))
+    state = camera.budget.state_dict()
+
+    def threshold(seen_lately: float, expected_lately: float) -> float:
+        budget = AlarmBudget(4, POLICY)
+        lately = {"seen_lately": seen_lately, "expected_lately": expected_lately}
+        budget.load_state_dict(state | lately)
+        return budget.threshold_for(4)
+
+    as_expected = threshold(6, 6)
+    assert threshold(0, 6) < threshold(2, 6) < as_expected < threshold(9, 6)
+    assert threshold(0, 6) == threshold(0, 1e6)  # at most three times
+    plain = AlarmBudget(4, POLICY)
+    plain.load_state_dict(state | {"seen_lately": 6.0, "expected_lately": 6.0})
+    # A thousand real events ask for half of the budget, no less.
+    assert threshold(1000, 6) == plain.threshold_for(2)
+    assert threshold(0, 1e6) == plain.threshold_for(12)
+
+
+def test_a_state_without_what_was_seen_lately_is_taken() -> None:
+    camera = Camera(24)
+    camera.watch(footage(15, HOUR))
+    state = camera.budget.state_dict()
+    del state["seen_lately"], state["expected_lately"]
+    after = AlarmBudget(24, POLICY)
+    after.load_state_dict(state)
+    assert after.rule == camera.budget.rule
+    assert after.report() == camera.budget.report()
+
+
 def test_hours_without_scores_are_no_footage() -> None:
     """A camera that sleeps at night, and a clock that jumps by a day, change no rate."""
     awake = Camera(24)
