@@ -35,6 +35,7 @@ from lookout.service.api.middleware import (
     allowed_hosts,
 )
 from lookout.service.api.root_path import RootPathMiddleware
+from lookout.service.api.watch_summary import WatchSummaries
 from lookout.service.core.settings import Settings
 from lookout.service.storage.bus.bus import Bus
 from lookout.service.storage.store.store import Store
@@ -74,7 +75,8 @@ def create_app(settings: Settings, bus: Bus, store: Store) -> FastAPI:
         lifespan=lifespan,
         generate_unique_id_function=openapi.operation_id,
     )
-    app.state.services = Services(settings, bus, store, broadcaster, auth)
+    summaries = WatchSummaries(bus, store)
+    app.state.services = Services(settings, bus, store, broadcaster, summaries, auth)
     for router in (
         cameras.router,
         scores.router,
@@ -82,6 +84,7 @@ def create_app(settings: Settings, bus: Bus, store: Store) -> FastAPI:
         checkpoints.router,
         jobs.router,
         sinks.router,
+        health.summary_router,
         login.logins_router,
     ):
         app.include_router(router, prefix=API, dependencies=TOKEN_SCHEMES)

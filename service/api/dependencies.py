@@ -10,6 +10,7 @@ from starlette.requests import HTTPConnection
 
 from lookout.service.api.auth.token import TokenAuth
 from lookout.service.api.live.broadcaster import Broadcaster
+from lookout.service.api.watch_summary import WatchSummaries
 from lookout.service.core.settings import Settings
 from lookout.service.storage.bus.bus import Bus
 from lookout.service.storage.store.store import Store
@@ -21,6 +22,7 @@ class Services:
     bus: Bus
     store: Store
     broadcaster: Broadcaster
+    summaries: WatchSummaries
     auth: TokenAuth | None = None  # None: no token is set, every request is accepted
 
 

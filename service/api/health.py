@@ -1,4 +1,4 @@
-"""/healthz, /readyz and /metrics: for supervisors and Prometheus."""
+"""/healthz, /readyz, /summary and /metrics: for supervisors, people and Prometheus."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from lookout.service.api import metrics
 from lookout.service.api.auth.token import TOKEN_SCHEMES
 from lookout.service.api.dependencies import ServicesDep
 from lookout.service.api.problems import problem
-from lookout.service.api.views import Health
+from lookout.service.api.views import Health, SummaryView
 from lookout.service.core.stages import REQUIRED_NAMES
 from lookout.service.storage.redis.connect import UNAVAILABLE
 
 router = APIRouter(tags=["health"])
+summary_router = APIRouter(tags=["cameras"])
 
 
 @router.get("/healthz")
@@ -38,7 +39,23 @@ def readyz(services: ServicesDep) -> Health | Response:
         missing += [name for name in REQUIRED_NAMES if not services.bus.has_workers(name)]
     if missing:
         return problem(503, f"not ready, missing: {', '.join(missing)}", missing=missing)
-    return Health()
+    try:
+        return Health(detail=services.summaries.now().text)
+    except UNAVAILABLE as error:  # since it answered above
+        return problem(503, f"not ready: {type(error).__name__}", missing=[])
+
+
+@summary_router.get("/summary", operation_id="read_summary")
+def get_summary(services: ServicesDep) -> SummaryView:
+    """Return the state of the whole watch in one line, and what it counts."""
+    summary = services.summaries.now()
+    return SummaryView(
+        text=summary.text,
+        level=summary.level,
+        enabled=summary.enabled,
+        alerts=summary.alerts,
+        cameras={name: list(cameras) for name, cameras in summary.cameras.items()},
+    )
 
 
 def is_up(ask: Callable[[], None]) -> bool:

@@ -13,6 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
 from lookout.models.input_spec import Memory
 from lookout.models.scoring.alarm_budget import BudgetReport
 from lookout.service.api.camera_status import Beats, status
+from lookout.service.api.watch_summary import Level, Standing
 from lookout.service.core.camera import Camera, CameraSpec, camera_example
 from lookout.service.core.drift import ValueDrift
 from lookout.service.core.jobs import LearningJob
@@ -106,6 +107,14 @@ EVENT_EXAMPLE: dict[str, JsonValue] = {
     "seq": 512,
     "at": 1767225652.2,
     "detail": "the picture became darker: mean gray 112, then 45 of 255",
+}
+
+SUMMARY_EXAMPLE: dict[str, JsonValue] = {
+    "text": "1 of 3 watched · 1 blind · 1 lagging",
+    "level": "warn",
+    "enabled": 3,
+    "alerts": 0,
+    "cameras": {"watched": ["gate"], "blind": ["yard"], "lagging": ["roof"]},
 }
 
 
@@ -310,6 +319,24 @@ class ModelList(BaseModel):
 
 class Health(BaseModel):
     status: Literal["ok"] = "ok"
+    detail: str | None = Field(
+        default=None, description="of /readyz: the line of the summary, without a camera's name"
+    )
+
+
+class SummaryView(BaseModel):
+    """The state of the whole watch."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [SUMMARY_EXAMPLE]})
+
+    text: str = Field(description="one line for a person")
+    level: Level = Field(
+        description="`good` only while every enabled camera is scored in time; `calm`: one learns, "
+        "starts or has ended; `warn`: one is blind or lags; `bad`: an alert is open"
+    )
+    enabled: int = Field(description="cameras that are to be watched")
+    alerts: int = Field(description="alerts that are open")
+    cameras: dict[Standing, list[str]] = Field(description="cameras by standing")
 
 
 @lru_cache(maxsize=4096)

@@ -16,6 +16,7 @@ from lookout.service.api.cameras import NEW_EXAMPLES, change_camera
 from lookout.service.api.checkpoints import choose_model
 from lookout.service.api.dependencies import Services
 from lookout.service.api.live.broadcaster import Broadcaster
+from lookout.service.api.watch_summary import WatchSummaries
 from lookout.service.core.camera import Camera, CameraChange, CameraSpec
 from lookout.service.core.errors import ConflictError
 from lookout.service.core.messages import FrameId, InferenceReport, IngestReport
@@ -350,7 +351,8 @@ def test_a_change_that_comes_too_late_costs_nothing_that_was_learned(
     store.save_snapshot("gate", 1, LEARNED)
     client = connect(urls.store)
     bus, contended = Bus(client, frames_kept=1, scores_kept=1, heats_kept=1), Contended(client)
-    here = Services(api.settings, bus, contended, Broadcaster(bus, contended, 8))
+    summaries = WatchSummaries(bus, contended)
+    here = Services(api.settings, bus, contended, Broadcaster(bus, contended, 8), summaries)
     with pytest.raises(ConflictError, match="try again"):
         change_camera("gate", CameraChange.model_validate({"url": "rtsp://other/"}), here)
     client.close()

@@ -19,6 +19,7 @@ from lookout.service.api.dependencies import Services
 from lookout.service.api.live.broadcaster import Broadcaster
 from lookout.service.api.metrics import StateCollector
 from lookout.service.api.views import camera_views
+from lookout.service.api.watch_summary import WatchSummaries
 from lookout.service.core.messages import IngestReport
 from lookout.service.ownership.leases import Leases
 from lookout.service.storage.bus.bus import Bus
@@ -44,7 +45,8 @@ __all__ = ["api", "one_api"]
 
 @pytest.fixture
 def services(urls: Urls, tmp_path: Path, bus: Bus, store: Store) -> Services:
-    return Services(settings_for(urls, tmp_path), bus, store, Broadcaster(bus, store, 8))
+    summaries = WatchSummaries(bus, store)
+    return Services(settings_for(urls, tmp_path), bus, store, Broadcaster(bus, store, 8), summaries)
 
 
 @contextlib.contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,6 @@ import pytest
 from pydantic import SecretStr
 from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
-from selenium.webdriver.remote.webelement import WebElement
 
 from lookout.models.scoring.alarm_budget import AlarmBudget
 from lookout.models.scoring.alert_policy import AlertPolicy
@@ -31,7 +29,7 @@ from lookout.service.storage import pictures
 from lookout.service.storage.bus.bus import Bus
 from lookout.service.storage.store.store import Store
 from tests.conftest import Urls
-from tests.e2e.browser import browser, complaints
+from tests.e2e.browser import complaints
 from tests.owning import add_frames
 from tests.service.api_server import (
     TOKEN,
@@ -46,53 +44,14 @@ from tests.service.api_server import (
     show,
     write_checkpoint,
 )
+from tests.service.page_browser import SESSION, an_alert, chrome, look_again, one, page, text, texts
 from tests.waiting import wait_until
 
-__all__ = ["fresh_api"]
+__all__ = ["chrome", "fresh_api", "page"]
 
 pytestmark = pytest.mark.browser
 
 EVIL = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>"
-SESSION = 1_700_000_000_000
-
-
-@pytest.fixture(scope="module")
-def chrome() -> Iterator[Chrome]:
-    with browser() as driver:
-        yield driver
-
-
-@pytest.fixture
-def page(chrome: Chrome, fresh_api: Api, store: Store, bus: Bus) -> Iterator[Chrome]:
-    """The page with one camera that has 50 scores."""
-    store.add_camera(camera("gate"))
-    report_online(bus, "gate")
-    for seq in range(50):
-        show(bus, "gate", seq, session=SESSION)
-    chrome.get(f"http://127.0.0.1:{fresh_api.port}/")
-    wait_until(lambda: one(chrome, "body").get_attribute("data-live") == "true", "a live page")
-    yield chrome
-    chrome.get("about:blank")
-
-
-def one(driver: Chrome, selector: str) -> WebElement:
-    return driver.find_element(By.CSS_SELECTOR, selector)
-
-
-def texts(driver: Chrome, selector: str) -> list[str]:
-    """Return the text of each element, all at one moment.
-
-    The page may replace any of them at the next.
-    """
-    script = (
-        "return [...document.querySelectorAll(arguments[0])].map(node => node.innerText.trim())"
-    )
-    found: list[str] = driver.execute_script(script, selector)
-    return found
-
-
-def text(driver: Chrome, selector: str) -> str:
-    return next(iter(texts(driver, selector)), "")
 
 
 def points(driver: Chrome, name: str = "gate") -> int:
@@ -109,11 +68,6 @@ def ink(driver: Chrome) -> Any:
     for (let i = 3; i < pixels.length; i += 4) n += pixels[i] > 0;
     return n;"""
     return driver.execute_script(script)
-
-
-def an_alert(number: int = 5, state: Any = "open") -> Alert:
-    at = SESSION + number / 10
-    return Alert(f"gate:{SESSION}-{number}", "gate", state, at, None, 0.75, 0.9, at)
 
 
 def shown_frame(driver: Chrome) -> str:
@@ -157,7 +111,7 @@ def test_the_curve_moves_and_the_picture_shows(page: Chrome, bus: Bus) -> None:
     one(page, "#camera-gate .heat").click()
     wait_until(lambda: picture.get_attribute("data-kind") == "frame", "the plain frame")
     assert shown_frame(page) == f"{SESSION}-50"
-    assert text(page, "#summary") == "All quiet, 1 camera"
+    assert text(page, "#summary") == "1 of 1 watched"
     loaded = page.execute_script(
         "return performance.getEntriesByType('resource').map((entry) => entry.name)"
     )
@@ -175,14 +129,14 @@ def test_an_alert_appears_with_its_picture_and_ends(
     store.save_alerting("gate", 0, {}, [AlertEvent("new", alert)])
     wait_until(lambda: text(page, ".alert .badge") == "open now", "the alert")
     wait_until(lambda: one(page, ".alert img").get_property("naturalWidth") == 128, "its picture")
-    wait_until(lambda: "not normal: gate" in text(page, "#summary"), "the summary")
+    wait_until(lambda: text(page, "#summary") == "1 of 1 watched · 1 alert", "the summary")
     assert "alarmed" in str(one(page, "#camera-gate").get_attribute("class"))
     one(page, ".alert .thumb").click()
     wait_until(lambda: one(page, "#large-picture").is_displayed(), "the large picture")
     one(page, "#large button").click()
     store.save_alerting("gate", 0, {}, [AlertEvent("end", an_alert(state="closed"))])
     wait_until(lambda: text(page, ".alert .badge") == "over", "the end of the alert")
-    wait_until(lambda: "All quiet" in text(page, "#summary"), "the quiet summary")
+    wait_until(lambda: text(page, "#summary") == "1 of 1 watched", "the quiet summary")
     assert complaints(page) == []
 
 
@@ -220,9 +174,10 @@ def test_a_camera_that_was_tampered_with_needs_attention(page: Chrome, bus: Bus)
     assert not one(page, "#camera-gate .tampered").is_displayed()
     bus.report_inference("gate", InferenceReport("online", time.time(), 1, tampered=True))
     wait_until(lambda: text(page, "#camera-gate .tampered") == "tampered with", "the badge")
-    wait_until(lambda: text(page, "#summary") == "Needs attention: gate", "the summary")
+    wait_until(lambda: text(page, "#summary") == "0 of 1 watched · 1 blind", "the summary")
+    assert text(page, "#summary-names") == "blind: gate"
     bus.report_inference("gate", InferenceReport("online", time.time(), 1))
-    wait_until(lambda: "All quiet" in text(page, "#summary"), "the quiet summary")
+    wait_until(lambda: text(page, "#summary") == "1 of 1 watched", "the quiet summary")
     assert not one(page, "#camera-gate .tampered").is_displayed()
 
 
@@ -276,11 +231,6 @@ def test_a_camera_is_added_paused_and_removed(page: Chrome, store: Store) -> Non
     assert ["/etc/passwd" in line or "422" in line for line in complaints(page)] == [
         True
     ]  # the refused form
-
-
-def look_again(page: Chrome) -> None:
-    """Let the page load its lists now, and not seconds later."""
-    page.execute_script("document.dispatchEvent(new Event('visibilitychange'))")
 
 
 def test_a_camera_is_taught_from_its_card(

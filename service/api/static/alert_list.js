@@ -1,14 +1,17 @@
 // The list of alerts, newest first.
 
-import { $, API, clock, fromTemplate, showTime } from "./api.js";
+import { $, API, call, clock, fromTemplate, showText, showTime } from "./api.js";
 
 const ROWS_KEPT = 100;
 const MINUTES_FROM_S = 120; // a longer alert is told in minutes
+const VERDICTS = { true: "real", false_alarm: "false alarm", usual_here: "usual here" };
 
 export class AlertList {
   constructor() {
     this.entries = new Map(); // id → {alert, row}
     this.list = $("#alert-list");
+    $("#alert-filter").onchange = (event) => (this.list.dataset.filter = event.target.value);
+    $("#all-seen").onclick = () => this.acknowledgeAll();
   }
 
   get size() {
@@ -21,15 +24,54 @@ export class AlertList {
   }
 
   /** Add an alert, or show what has changed of it. */
-  put(alert) {
-    const known = this.entries.get(alert.id);
+  put(newer) {
+    const known = this.entries.get(newer.id);
+    const alert = { ...known?.alert, ...newer }; // a live message comes without the answers
     const row = known ? known.row : this.newRow(alert);
     this.entries.set(alert.id, { alert, row });
     row.dataset.state = alert.state;
     $(".badge", row).textContent = alert.state === "open" ? "open now" : "over";
     $(".peak", row).textContent = `peak ${alert.peak_value.toFixed(2)} at ${clock(alert.peak_at)}`;
     $(".length", row).textContent = duration(alert);
+    this.showAnswer(alert, row);
     if (!known) this.insert(alert, row);
+  }
+
+  showAnswer(alert, row) {
+    const isSeen = Boolean(alert.acknowledged_at);
+    row.dataset.seen = String(isSeen);
+    const parts = [];
+    if (isSeen) parts.push(`seen by ${alert.acknowledged_by}, ${clock(alert.acknowledged_at)}`);
+    if (alert.verdict) parts.push(VERDICTS[alert.verdict]);
+    if (alert.note) parts.push(alert.note);
+    showText($(".answer", row), parts.join(" · ") || null);
+    $(".seen", row).setAttribute("aria-pressed", String(isSeen));
+    for (const button of row.querySelectorAll(".verdict")) {
+      button.setAttribute("aria-pressed", String(button.dataset.verdict === alert.verdict));
+    }
+  }
+
+  // Answers
+
+  async answer(id, change) {
+    const { row } = this.entries.get(id);
+    try {
+      this.put(await call(`/alerts/${encodeURIComponent(id)}`, "PATCH", change));
+    } catch (error) {
+      showText($(".answer", row), error.message);
+    }
+  }
+
+  /** Acknowledge what is shown, and nothing that opens meanwhile. */
+  async acknowledgeAll() {
+    const shown = [...this.entries].filter(([, { row }]) => row.offsetParent !== null);
+    try {
+      await call("/acknowledgements", "POST", { ids: shown.map(([id]) => id) });
+      const { items } = await call(`/alerts?limit=${ROWS_KEPT}`);
+      items.forEach((alert) => this.put(alert));
+    } catch (error) {
+      showText($("#no-alerts"), error.message);
+    }
   }
 
   /** Drop all but these: alerts that closed or went while the page was not connected. */
@@ -56,6 +98,13 @@ export class AlertList {
     picture.onload = () => (picture.hidden = false);
     picture.src = `${API}/alerts/${encodeURIComponent(alert.id)}/picture`;
     $(".thumb", row).onclick = () => this.showLarge(alert.id);
+    $(".thumb", row).setAttribute("aria-label", `Show the picture of ${alert.camera}, ${clock(alert.opened_at)}, large`);
+    const current = () => this.entries.get(alert.id).alert;
+    $(".seen", row).onclick = () => this.answer(alert.id, { acknowledged: !current().acknowledged_at });
+    for (const button of row.querySelectorAll(".verdict")) {
+      const { verdict } = button.dataset;
+      button.onclick = () => this.answer(alert.id, { verdict: current().verdict === verdict ? null : verdict });
+    }
     return row;
   }
 

@@ -1,6 +1,7 @@
 // A camera's card: state, picture, curve and events.
 
 import { $, API, call, cameraPath, clock, fromTemplate, showText, showTime } from "./api.js";
+import { openForm } from "./camera_form.js";
 import { newCurve } from "./curve.js";
 import { LearningPanel } from "./learning_panel.js";
 
@@ -24,6 +25,7 @@ export class CameraCard {
     this.node.dataset.camera = camera.id;
     this.node.id = `camera-${camera.id}`;
     $(".name", this.node).textContent = camera.id;
+    this.node.setAttribute("aria-label", `Camera ${camera.id}`);
     this.times = [];
     this.values = [];
     this.threshold = 0.5;
@@ -36,6 +38,7 @@ export class CameraCard {
     $(".heat", this.node).onclick = () => this.toggleHeat();
     $(".pause", this.node).onclick = () => this.togglePause();
     $(".remove", this.node).onclick = (event) => this.remove(event.currentTarget);
+    $(".settings", this.node).onclick = () => openForm(this.camera);
     this.learning = new LearningPanel(this.node, camera.id, (request) => this.change(request));
     this.update(camera);
   }
@@ -56,6 +59,14 @@ export class CameraCard {
     showText($(".warnings", this.node), camera.warnings.join("\n") || null);
     this.showProgress(camera.progress);
     if (isStill) this.showValue(null);
+    this.nameButtons();
+  }
+
+  /** Name the camera in each button's label: a list of "Remove" says nothing to a screen reader. */
+  nameButtons() {
+    for (const button of this.node.querySelectorAll(".buttons button")) {
+      button.setAttribute("aria-label", `${button.textContent} ${this.id}`);
+    }
   }
 
   showProgress(progress) {
@@ -141,6 +152,13 @@ export class CameraCard {
     else this.plot = newCurve($(".curve", this.node), data, this.threshold);
   }
 
+  /** Draw the curve anew, in the colours of the page as they are now. */
+  redraw() {
+    this.plot?.destroy();
+    this.plot = null;
+    this.curveDue = this.times.length > 0;
+  }
+
   resize() {
     const box = $(".curve", this.node);
     if (this.plot && box.clientWidth) this.plot.setSize({ width: box.clientWidth, height: box.clientHeight });
@@ -160,6 +178,7 @@ export class CameraCard {
       this.pictureLoading = false;
       const picture = $(".picture", this.node);
       picture.src = next.src;
+      picture.parentElement.style.aspectRatio = `${next.naturalWidth} / ${next.naturalHeight}`;
       picture.hidden = false;
       picture.dataset.kind = kind;
       picture.dataset.frame = frameId;

@@ -1,17 +1,21 @@
-// The form that adds a camera. Its fields are those of CameraSpec in the OpenAPI schema: titles are
-// labels, descriptions help, enums choices; `x-choices` names the list that the choices come from.
+// The form that adds a camera or changes one. Its fields are those of CameraSpec in the OpenAPI
+// schema: titles are labels, descriptions help, enums choices; `x-choices` names the list that the
+// choices come from.
 
-import { $, call, showText } from "./api.js";
+import { $, call, cameraPath, showText } from "./api.js";
 
-/** Let the operator add cameras; `onAdded` is called with each. */
-export function setUpForm(onAdded) {
+let changed = null; // the camera that is being changed; null while one is added
+
+/** Let the operator add cameras; `onSaved` is called with each that was added or changed. */
+export function setUpForm(onSaved) {
   const dialog = $("#add");
-  $("#add-open").onclick = open;
+  $("#add-open").onclick = () => openForm(null);
   $("#add-cancel").onclick = () => dialog.close();
   $("#add-form").onsubmit = async (event) => {
     event.preventDefault();
+    const [path, method] = changed ? [cameraPath(changed.id), "PATCH"] : ["/cameras", "POST"];
     try {
-      onAdded(await call("/cameras", "POST", entered()));
+      onSaved(await call(path, method, entered()));
       dialog.close();
     } catch (error) {
       showText($("#add-error"), error.message);
@@ -19,7 +23,11 @@ export function setUpForm(onAdded) {
   };
 }
 
-async function open() {
+/** Open the form for a camera that there is, or for a new one (null). */
+export async function openForm(camera) {
+  changed = camera;
+  $("#add-title").textContent = camera ? `Settings of ${camera.id}` : "Add a camera";
+  $("#add-submit").textContent = camera ? "Save" : "Add camera";
   showText($("#add-error"), null);
   $("#add-fields").replaceChildren();
   $("#add").showModal();
@@ -27,9 +35,28 @@ async function open() {
     const { schemas } = (await call("/openapi.json")).components;
     const fields = await newFields(schemas.CameraSpec, schemas, "");
     $("#add-fields").replaceChildren(...fields);
+    if (camera) fill(camera);
     $("input", $("#add-fields"))?.focus();
   } catch (error) {
     showText($("#add-error"), error.message);
+  }
+}
+
+const controls = () => [...$("#add-fields").querySelectorAll("input, select")].filter((control) => control.name);
+
+/** Show what the camera has. Passwords are masked: an address is sent only where it was changed. */
+function fill(camera) {
+  for (const control of controls()) {
+    const value = control.name.split(".").reduce((outer, name) => outer?.[name], camera) ?? "";
+    if (control.type === "checkbox") control.checked = value;
+    else {
+      if (control.tagName === "SELECT" && ![...control.options].some((option) => option.value === value)) {
+        control.add(new Option(value || "unset", value));
+      }
+      control.value = Array.isArray(value) ? (value.length ? JSON.stringify(value) : "") : value;
+    }
+    control.disabled = control.name === "id";
+    control.dataset.before = JSON.stringify(valueOf(control));
   }
 }
 
@@ -53,6 +80,8 @@ async function newField(name, schema, schemas, required) {
   help.textContent = (schema.description || "").replaceAll("`", "");
   if (schema.properties) {
     const group = document.createElement("fieldset");
+    group.dataset.name = name;
+    group.dataset.optional = String((schema.anyOf || []).some(({ type }) => type === "null"));
     const legend = document.createElement("legend");
     legend.textContent = schema.title;
     const fields = required ? schema : { ...schema, required: [] }; // a group may be left out
@@ -99,18 +128,36 @@ async function newSelect(schema) {
   return select;
 }
 
-/** Return what the operator entered; an empty field is left out, so that its default holds. */
+/**
+ * Return what the operator entered. Of a new camera an empty field is left out, so that its default
+ * holds; of one that there is, what has not changed is left out, and an empty field is null.
+ */
 function entered() {
   const body = {};
-  for (const control of $("#add-fields").querySelectorAll("input, select")) {
+  for (const control of controls()) {
     const value = valueOf(control);
-    if (value === "" && !control.required) continue;
-    const groups = control.name.split(".");
-    const name = groups.pop();
-    const group = groups.reduce((outer, inner) => (outer[inner] ??= {}), body);
-    group[name] = value;
+    if (changed ? JSON.stringify(value) === control.dataset.before : value === "" && !control.required) continue;
+    set(body, control.name, value === "" && !control.required ? emptied(control) : value);
   }
+  if (changed) clearEmptyGroups(body);
   return body;
+}
+
+const emptied = (control) => (control.dataset.type === "array" ? [] : null);
+
+function set(body, path, value) {
+  const groups = path.split(".");
+  const name = groups.pop();
+  groups.reduce((outer, inner) => (outer[inner] ??= {}), body)[name] = value;
+}
+
+/** A group that may be left out, and of which everything was emptied, is null as a whole. */
+function clearEmptyGroups(body) {
+  for (const group of $("#add-fields").querySelectorAll("fieldset[data-optional=true]")) {
+    const inside = controls().filter((control) => group.contains(control));
+    const wasFilled = inside.some((control) => JSON.parse(control.dataset.before) !== "");
+    if (wasFilled && inside.every((control) => valueOf(control) === "")) set(body, group.dataset.name, null);
+  }
 }
 
 /** Text that should be a number or a list and is none is sent as it stands: the server says what is wrong. */

@@ -35,6 +35,7 @@ export class LearningPanel {
     bar.value = job ? job.progress : 0;
     $("span", this.node).textContent = job ? describe(job) : "";
     this.buttons.learn.textContent = this.isActive ? "Cancel learning" : "Learn";
+    this.buttons.learn.setAttribute("aria-label", `${this.buttons.learn.textContent} ${this.id}`);
     this.buttons.promote.hidden = !job || job.state !== "trained";
     this.buttons.rollback.hidden = !camera.model.startsWith(`${camera.id}-`);
   }

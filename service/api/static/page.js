@@ -5,16 +5,18 @@ import { AlertList } from "./alert_list.js";
 import { $, API, call, cameraPath, showText } from "./api.js";
 import { CameraCard } from "./camera_card.js";
 import { setUpForm } from "./camera_form.js";
+import { setUpTheme } from "./theme.js";
 
 const SCORES_LOADED = 900; // of a camera
 const EVENTS_LOADED = 3;
 const ALERTS_LOADED = 50;
 const DRAW_EVERY_MS = 100;
 const SUMMARISE_EVERY_MS = 1000;
+const SUMMARY_AFTER_MS = 600; // of a change: the server keeps a line for half a second
+const NAMED = ["blind", "lagging"]; // cameras that the line names
 const REFRESH_EVERY_MS = 5000;
 const RECONNECT_FIRST_MS = 500;
 const RECONNECT_MOST_MS = 10000;
-const TROUBLE = new Set(["reconnecting", "stalled", "failed"]);
 
 const cards = new Map(); // id → CameraCard
 const alerts = new AlertList();
@@ -64,22 +66,42 @@ function summarise() {
   const alarmed = new Set(alerts.open().map((alert) => alert.camera));
   for (const [id, card] of cards) card.node.classList.toggle("alarmed", alarmed.has(id));
   alerts.tick();
-  const inTrouble = ({ camera }) => camera.tampered || TROUBLE.has(camera.state);
-  const trouble = [...cards.values()].filter(inTrouble).map((card) => card.id);
-  const [level, text] = verdict([...alarmed], trouble);
-  const summary = $("#summary");
-  if (summary.textContent !== text) summary.textContent = text; // a screen reader reads each change
-  summary.dataset.level = level;
   document.title = alarmed.size ? `(${alarmed.size}) Lookout` : "Lookout";
+  $("#cameras").dataset.size = wallSize(cards.size);
   $("#no-cameras").hidden = cards.size > 0;
   $("#no-alerts").hidden = alerts.size > 0;
 }
 
-function verdict(alarmed, trouble) {
-  if (alarmed.length) return ["bad", `Something is not normal: ${alarmed.join(", ")}`];
-  if (trouble.length) return ["warn", `Needs attention: ${trouble.join(", ")}`];
-  if (!cards.size) return ["calm", "No cameras yet"];
-  return ["good", `All quiet, ${cards.size} ${cards.size === 1 ? "camera" : "cameras"}`];
+/** The size of the tiles, by how many there are. */
+function wallSize(count) {
+  if (count <= 1) return "one";
+  if (count <= 9) return "few";
+  return count <= 24 ? "many" : "wall";
+}
+
+/** Show the server's line on the whole watch, and order the cards by their trouble. */
+async function loadSummary() {
+  const { text, level, cameras } = await call("/summary");
+  const summary = $("#summary");
+  if (summary.textContent !== text) summary.textContent = text; // a screen reader reads each change
+  summary.dataset.level = level;
+  const named = NAMED.filter((standing) => cameras[standing]);
+  $("#summary-names").textContent = named.map((standing) => `${standing}: ${cameras[standing].join(", ")}`).join(" · ");
+  for (const [standing, ids] of Object.entries(cameras)) {
+    for (const id of ids) {
+      if (cards.has(id)) cards.get(id).node.dataset.standing = standing;
+    }
+  }
+}
+
+let summaryTimer = null;
+
+function summariseSoon() {
+  summarise();
+  summaryTimer ??= setTimeout(() => {
+    summaryTimer = null;
+    loadSummary().catch(() => {}); // the socket shows that the server is away
+  }, SUMMARY_AFTER_MS);
 }
 
 // REST
@@ -94,6 +116,7 @@ async function refresh() {
   }
   items.forEach(putCamera);
   summarise();
+  await loadSummary();
   await loadJobs();
 }
 
@@ -133,7 +156,7 @@ function handle({ type, event, data }) {
   else if (type === "event") cards.get(data.camera)?.addEvents([data]);
   else if (event === "end") removeCamera(data.id);
   else putCamera(data);
-  if (type !== "score") summarise();
+  if (type !== "score") summariseSoon();
 }
 
 let attempts = 0;
@@ -170,6 +193,8 @@ function connect() {
 }
 
 function showLost(reason) {
+  $("#summary").textContent = "Not live";
+  $("#summary").dataset.level = "warn";
   showBanner(`Connection lost${reason ? ` (${reason})` : ""}: what you see is not live. Trying again…`);
 }
 
@@ -202,8 +227,9 @@ $("#log-out").onclick = () => logOut("/session");
 $("#log-out-all").onclick = logOutEverywhere;
 setUpForm((camera) => {
   putCamera(camera);
-  summarise();
+  summariseSoon();
 });
+setUpTheme(() => cards.forEach((card) => card.redraw()));
 setInterval(() => {
   if (document.hidden) return;
   for (const card of cards.values()) {

@@ -1,0 +1,69 @@
+"""The page in a real browser, for tests: fixtures, and how to look at it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from selenium.webdriver import Chrome
+from selenium.webdriver.common.by import By
+from selenium.webdriver.remote.webelement import WebElement
+
+from lookout.service.core.messages import Alert
+from lookout.service.storage.bus.bus import Bus
+from lookout.service.storage.store.store import Store
+from tests.e2e.browser import browser
+from tests.service.api_server import Api, camera, report_online, show
+from tests.waiting import wait_until
+
+SESSION = 1_700_000_000_000
+
+
+@pytest.fixture(scope="module")
+def chrome() -> Iterator[Chrome]:
+    with browser() as driver:
+        yield driver
+
+
+@pytest.fixture
+def page(chrome: Chrome, fresh_api: Api, store: Store, bus: Bus) -> Iterator[Chrome]:
+    """The page with one camera that has 50 scores."""
+    store.add_camera(camera("gate"))
+    report_online(bus, "gate")
+    for seq in range(50):
+        show(bus, "gate", seq, session=SESSION)
+    chrome.get(f"http://127.0.0.1:{fresh_api.port}/")
+    wait_until(lambda: one(chrome, "body").get_attribute("data-live") == "true", "a live page")
+    yield chrome
+    chrome.get("about:blank")
+
+
+def one(driver: Chrome, selector: str) -> WebElement:
+    return driver.find_element(By.CSS_SELECTOR, selector)
+
+
+def texts(driver: Chrome, selector: str) -> list[str]:
+    """Return the text of each element, all at one moment.
+
+    The page may replace any of them at the next.
+    """
+    script = (
+        "return [...document.querySelectorAll(arguments[0])].map(node => node.innerText.trim())"
+    )
+    found: list[str] = driver.execute_script(script, selector)
+    return found
+
+
+def text(driver: Chrome, selector: str) -> str:
+    return next(iter(texts(driver, selector)), "")
+
+
+def an_alert(number: int = 5, state: Any = "open") -> Alert:
+    at = SESSION + number / 10
+    return Alert(f"gate:{SESSION}-{number}", "gate", state, at, None, 0.75, 0.9, at)
+
+
+def look_again(page: Chrome) -> None:
+    """Let the page load its lists now, and not seconds later."""
+    page.execute_script("document.dispatchEvent(new Event('visibilitychange'))")

@@ -1,0 +1,267 @@
+"""The page as a guard and an operator use it: one line, a wall, settings, answers, both themes."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+from axe_core_python.selenium import Axe
+from selenium.webdriver import Chrome
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.select import Select
+
+from lookout.service.core.camera import AlertSettings, BudgetSettings
+from lookout.service.core.messages import AlertAnswer, AlertEvent, CameraEvent, IngestReport
+from lookout.service.storage.bus.bus import Bus
+from lookout.service.storage.store.store import Store
+from tests.e2e.browser import complaints
+from tests.service.api_server import (
+    RTSP,
+    Api,
+    camera,
+    fresh_api,
+    report_online,
+    show,
+    write_checkpoint,
+)
+from tests.service.page_browser import (
+    SESSION,
+    an_alert,
+    chrome,
+    look_again,
+    one,
+    page,
+    text,
+    texts,
+)
+from tests.waiting import wait_until
+
+__all__ = ["chrome", "fresh_api", "page"]
+
+pytestmark = pytest.mark.browser
+
+
+def fall_silent(bus: Bus, name: str) -> None:
+    bus.report_ingest(name, IngestReport("reconnecting", time.time(), 1, "connection refused"))
+
+
+# The line
+
+
+def test_the_line_names_who_is_not_watched_and_its_card_comes_first(
+    page: Chrome, store: Store, bus: Bus
+) -> None:
+    for name in ("attic", "yard"):
+        store.add_camera(camera(name))
+        report_online(bus, name)
+    look_again(page)
+    wait_until(lambda: text(page, "#summary") == "3 of 3 watched", "all three")
+    assert one(page, "#summary").get_attribute("data-level") == "good"
+    fall_silent(bus, "yard")
+    look_again(page)
+    wait_until(lambda: text(page, "#summary") == "2 of 3 watched · 1 blind", "the blind one")
+    assert one(page, "#summary").get_attribute("data-level") == "warn"
+    assert text(page, "#summary-names") == "blind: yard"
+
+    def first() -> str:
+        tops = {name: one(page, f"#camera-{name}").rect for name in ("attic", "gate", "yard")}
+        return min(tops, key=lambda name: (tops[name]["y"], tops[name]["x"]))
+
+    wait_until(lambda: first() == "yard", "the trouble first")
+
+
+def test_a_file_that_has_ended_is_not_all_quiet(page: Chrome, bus: Bus) -> None:
+    ended = IngestReport("ended", time.time(), 1, session=SESSION, last_seq=49)
+    bus.report_ingest("gate", ended)
+    look_again(page)
+    wait_until(lambda: text(page, "#summary") == "0 of 1 watched · 1 ended", "the line")
+    assert one(page, "#summary").get_attribute("data-level") == "calm"
+
+
+def test_ready_and_summary_say_the_same_words(fresh_api: Api, store: Store, bus: Bus) -> None:
+    store.add_camera(camera("gate"))
+    for stage in ("ingest", "inference", "alerting"):
+        bus.heartbeat(stage, "one")
+    report_online(bus, "gate")
+    store.save_alerting("gate", 0, {}, [AlertEvent("new", an_alert())])
+    told = wait_until(
+        lambda: (body := fresh_api.get("/summary").json())["alerts"] == 1 and body, "the alert"
+    )
+    assert told == {
+        "text": "1 of 1 watched · 1 alert",
+        "level": "bad",
+        "enabled": 1,
+        "alerts": 1,
+        "cameras": {"watched": ["gate"]},
+    }
+    assert fresh_api.http.get("/readyz").json() == {"status": "ok", "detail": told["text"]}
+
+
+# The wall
+
+
+def columns(driver: Chrome) -> int:
+    """Return how many cards stand beside each other."""
+    cards = driver.find_elements(By.CSS_SELECTOR, ".camera")
+    return len({card.rect["x"] for card in cards})
+
+
+def at_size(driver: Chrome, width_px: int, height_px: int = 900) -> None:
+    size = {"width": width_px, "height": height_px, "deviceScaleFactor": 1, "mobile": False}
+    driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+
+
+def overflow_px(driver: Chrome) -> Any:
+    """Return by how much the page is wider than its window."""
+    script = "const d = document.documentElement; return d.scrollWidth - d.clientWidth;"
+    return driver.execute_script(script)
+
+
+def test_the_wall_fits_its_cameras_into_the_window(page: Chrome, store: Store, bus: Bus) -> None:
+    found: dict[tuple[int, int], int] = {}
+    names = ["gate"]
+    try:
+        for count in (1, 6, 16, 64):
+            for number in range(len(names), count):
+                names.append(f"cam{number}")
+                store.add_camera(camera(names[-1]))
+                report_online(bus, names[-1])
+            look_again(page)
+            wait_until(lambda: len(texts(page, ".camera")) == len(names), "every card")
+            for width_px in (390, 1440, 2560):
+                at_size(page, width_px)
+                found[count, width_px] = columns(page)
+                assert overflow_px(page) == 0, (count, width_px)
+    finally:
+        page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    assert {count: found[count, 1440] for count in (1, 6, 16, 64)} == {1: 1, 6: 3, 16: 4, 64: 7}
+    assert all(found[count, 390] == 1 for count in (1, 6, 16))
+    assert found[64, 390] == 2
+    assert found[64, 2560] > found[64, 1440]
+    assert complaints(page) == []
+
+
+# Settings
+
+
+def test_a_camera_is_changed_by_its_settings(page: Chrome, store: Store, fresh_api: Api) -> None:
+    write_checkpoint(fresh_api.settings, "other", calibrated=True)
+    gate = store.camera("gate")
+    budget = AlertSettings(hysteresis=0.2, alarm_budget=BudgetSettings(per_day=2))
+    store.replace_camera(gate.model_copy(update={"alert": budget}), gate)
+    page.refresh()
+    wait_until(lambda: one(page, "body").get_attribute("data-live") == "true", "a live page")
+    one(page, "#camera-gate .settings").click()
+    wait_until(lambda: page.find_elements(By.CSS_SELECTOR, "#add-fields [name=url]"), "the fields")
+    assert text(page, "#add-title") == "Settings of gate"
+    assert one(page, "[name=url]").get_property("value") == "rtsp://***@camera.example/stream"
+    assert not one(page, "[name=id]").is_enabled()
+    assert one(page, "[name='alert.alarm_budget.per_day']").get_property("value") == "2"
+    one(page, "[name=fps]").send_keys("fast")
+    one(page, "#add-submit").click()
+    wait_until(lambda: "fps" in text(page, "#add-error"), "the refusal, at the field's name")
+    one(page, "[name=fps]").clear()
+    one(page, "[name=fps]").send_keys("5")
+    Select(one(page, "[name=memory]")).select_by_value("guarded")
+    one(page, "[name='alert.alarm_budget.per_day']").clear()
+    one(page, "#add-submit").click()
+    wait_until(lambda: store.camera("gate").fps == 5, "the change")
+    changed = store.camera("gate")
+    assert (changed.url, changed.memory) == (RTSP, "guarded")  # the password is what it was
+    assert changed.alert == AlertSettings(hysteresis=0.2)
+    assert (changed.model, changed.pace) == (gate.model, gate.pace)
+    assert all("422" in line for line in complaints(page))
+
+
+# Answers
+
+
+def test_an_alert_is_answered_and_filtered(page: Chrome, store: Store) -> None:
+    store.save_alerting(
+        "gate", 0, {}, [AlertEvent("new", an_alert(5)), AlertEvent("end", an_alert(5, "closed"))]
+    )
+    store.save_alerting("gate", 0, {}, [AlertEvent("new", an_alert(9))])
+    wait_until(lambda: len(texts(page, ".alert")) == 2, "both alerts")
+    newer, older = (an_alert(number).id for number in (9, 5))
+
+    def answer(alert: str) -> AlertAnswer:
+        return store.alert_answers("gate", [alert])[0]
+
+    def shown() -> list[str]:
+        rows = page.find_elements(By.CSS_SELECTOR, ".alert")
+        return [str(row.get_attribute("data-alert")) for row in rows if row.is_displayed()]
+
+    one(page, f"[data-alert='{older}'] .seen").click()
+    wait_until(lambda: "seen by anybody" in text(page, f"[data-alert='{older}'] .answer"), "seen")
+    one(page, f"[data-alert='{older}'] [data-verdict=false_alarm]").click()
+    wait_until(lambda: answer(older).verdict == "false_alarm", "the verdict")
+    Select(one(page, "#alert-filter")).select_by_value("unseen")
+    wait_until(lambda: shown() == [newer], "what nobody has seen")
+    one(page, f"[data-alert='{newer}'] [data-verdict=true]").click()
+    wait_until(lambda: answer(newer).verdict == "true", "the verdict")
+    one(page, f"[data-alert='{newer}'] [data-verdict=true]").click()
+    wait_until(lambda: answer(newer).verdict is None, "taken back")
+    one(page, "#all-seen").click()
+    wait_until(lambda: shown() == [], "all seen")
+    assert answer(newer).acknowledged_at is not None
+    Select(one(page, "#alert-filter")).select_by_value("")
+    wait_until(lambda: shown() == [newer, older], "all")
+    page.refresh()
+    wait_until(lambda: "false alarm" in text(page, f"[data-alert='{older}'] .answer"), "kept")
+    assert all("/picture" in line for line in complaints(page))  # the alerts have none
+
+
+# For everybody
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_nothing(page: Chrome, store: Store, bus: Bus, theme: str) -> None:
+    media = {"features": [{"name": "prefers-color-scheme", "value": theme}]}
+    page.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
+    store.add_camera(camera("yard"))
+    fall_silent(bus, "yard")
+    event = CameraEvent("tampered", "gate", SESSION, 10, SESSION / 1000, "it went dark")
+    store.add_camera_event(event)
+    show(bus, "gate", 60, 0.9, session=SESSION)
+    store.save_alerting("gate", 0, {}, [AlertEvent("new", an_alert())])
+    look_again(page)
+    wait_until(lambda: "1 alert · 1 blind" in text(page, "#summary"), "the line")
+    assert violations(page) == []
+    one(page, "#camera-gate .settings").click()
+    wait_until(lambda: page.find_elements(By.CSS_SELECTOR, "#add-fields [name=url]"), "the fields")
+    assert violations(page) == []
+    complaints(page)  # a picture that is not there
+
+
+def violations(driver: Chrome) -> list[tuple[str, list[str]]]:
+    """Return rule and elements of what axe finds."""
+    found = Axe().run(driver)["violations"]
+    return [(one["id"], [node["html"][:200] for node in one["nodes"]]) for one in found]
+
+
+def test_the_theme_is_chosen_by_hand_and_kept(page: Chrome) -> None:
+    def ground() -> str:
+        return str(one(page, "body").value_of_css_property("color"))
+
+    button = one(page, "#theme")
+    assert button.text == "Theme: system"
+    button.click()
+    light = ground()
+    button.click()
+    assert button.text == "Theme: dark"
+    assert ground() != light
+    page.refresh()
+    wait_until(lambda: one(page, "body").get_attribute("data-live") == "true", "a live page")
+    assert one(page, "#theme").text == "Theme: dark"
+    one(page, "#theme").click()
+    assert complaints(page) == []
+
+
+def test_every_button_of_a_card_names_its_camera(page: Chrome) -> None:
+    labels = [
+        str(button.get_attribute("aria-label"))
+        for button in page.find_elements(By.CSS_SELECTOR, "#camera-gate button")
+    ]
+    assert len(labels) >= 5
+    assert all(label.endswith(" gate") for label in labels)
