@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 import pytest
-from axe_core_python.selenium import Axe
+from axe_core_python.selenium import Axe  # type: ignore[import-untyped]
 from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.select import Select
