@@ -63,7 +63,7 @@ class WatchSummary:
 
     @property
     def level(self) -> Level:
-        """How urgent the line is."""
+        """Urgency of the line."""
         if self.alerts:
             return "bad"
         if self.count("blind") or self.count("lagging"):
