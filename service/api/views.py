@@ -13,7 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
 from lookout.models.input_spec import Memory
 from lookout.models.scoring.alarm_budget import BudgetReport
 from lookout.service.api.camera_status import Beats, status
-from lookout.service.api.watch_summary import Level, Standing
+from lookout.service.api.watch_summary import Standing, SummaryLevel
 from lookout.service.core.camera import Camera, CameraSpec, camera_example
 from lookout.service.core.drift import ValueDrift
 from lookout.service.core.jobs import LearningJob
@@ -330,7 +330,7 @@ class SummaryView(BaseModel):
     model_config = ConfigDict(json_schema_extra={"examples": [SUMMARY_EXAMPLE]})
 
     text: str = Field(description="one line for a person")
-    level: Level = Field(
+    level: SummaryLevel = Field(
         description="`good` only while every enabled camera is scored in time; `calm`: one learns, "
         "starts or has ended; `warn`: one is blind or lags; `bad`: an alert is open"
     )

@@ -19,7 +19,7 @@ from lookout.service.storage.bus.bus import Bus
 from lookout.service.storage.bus.counters import DROPPED
 from lookout.service.storage.store.store import Store
 
-Level = Literal["good", "calm", "warn", "bad"]
+SummaryLevel = Literal["good", "calm", "warn", "bad"]
 """bad: an alert is open. warn: a camera is blind or lags. calm: one learns, starts or has ended."""
 
 Standing = Literal["watched", "blind", "lagging", "learning", "starting", "ended"]
@@ -62,7 +62,7 @@ class WatchSummary:
         return len(self.cameras.get(standing, ()))
 
     @property
-    def level(self) -> Level:
+    def level(self) -> SummaryLevel:
         """Urgency of the line."""
         if self.alerts:
             return "bad"

@@ -9,8 +9,8 @@ from lookout.service.api.watch_summary import (
     LAG,
     LATELY_S,
     LagShares,
-    Level,
     Standing,
+    SummaryLevel,
     WatchSummary,
     standing,
 )
@@ -37,7 +37,7 @@ from lookout.service.core.messages import CameraStatus
     ],
 )
 def test_the_line_counts_and_is_good_only_when_all_are_watched(
-    enabled: int, alerts: int, cameras: dict[Standing, str], text: str, level: Level
+    enabled: int, alerts: int, cameras: dict[Standing, str], text: str, level: SummaryLevel
 ) -> None:
     summary = WatchSummary(enabled, alerts, {name: tuple(ids) for name, ids in cameras.items()})
     assert (summary.text, summary.level) == (text, level)
