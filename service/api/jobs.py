@@ -13,7 +13,7 @@ from lookout.service.api.checkpoints import choose_model
 from lookout.service.api.dependencies import Services, ServicesDep
 from lookout.service.api.job_views import JobList, JobView
 from lookout.service.api.json_body import JsonRoute
-from lookout.service.api.views import CameraView, camera_views
+from lookout.service.api.views import CameraView, camera_view
 from lookout.service.core import urls
 from lookout.service.core.camera import Calibration
 from lookout.service.core.errors import ConflictError
@@ -126,7 +126,7 @@ def promote_job(job: str, services: ServicesDep) -> JobView:
 def roll_back_camera(camera: str, services: ServicesDep) -> CameraView:
     """Give the camera the model that it had before its last promotion."""
     changed = roll_back(services.bus, services.store, camera)
-    return camera_views(services.bus, services.store, [changed])[camera]
+    return camera_view(services.bus, services.store, changed)
 
 
 def view(services: Services, job: LearningJob) -> JobView:

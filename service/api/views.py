@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
 
@@ -206,6 +206,10 @@ class CameraView(CameraSpec):
     workers: dict[str, str] = Field(description="who has the camera, by stage")
 
 
+SHOWN_FIELDS = tuple(name for name in CameraSpec.model_fields if name != "url")
+"""Fields of a camera's record that are shown as they are."""
+
+
 class CameraList(BaseModel):
     items: list[CameraView]
     next: str | None = Field(
@@ -345,14 +349,18 @@ def masked(text: str) -> str:
     return mask(text)
 
 
-def camera_view(
+def camera_fields(
     camera: Camera,
     seen: Overview,
     budget: BudgetReport | None,
     drift: ValueDrift | None,
     beats: Beats,
     now: float,
-) -> CameraView:
+) -> dict[str, Any]:
+    """Return the fields of a `CameraView`.
+
+    A long list is written from them: making models of valid fields takes most of its time.
+    """
     at = status(camera, seen, beats, now)
     dropped = {
         name.removeprefix("dropped_"): n
@@ -362,39 +370,43 @@ def camera_view(
     warnings = list(at.warnings)
     if drift is not None and drift.is_drifted:
         warnings.append(drift.sentence)
-    return CameraView(
-        **{name: getattr(camera, name) for name in CameraSpec.model_fields if name != "url"},
-        url=masked(camera.url),
-        created_at=camera.created_at,
-        state=at.state,
-        last_error=masked(at.last_error) if at.last_error else None,
-        session=at.session,
-        progress=Progress(learned=at.progress[0], needed=at.progress[1]) if at.progress else None,
-        frames=seen.counters.get("frames", 0),
-        scores=seen.counters.get("scores", 0),
-        dropped=dropped,
-        measured_fps=at.measured_fps,
-        frame_age_s=at.frame_age_s,
-        score_age_s=at.score_age_s,
-        warnings=warnings,
-        corrupt=seen.counters.get("corrupt", 0),
-        reconnects=seen.counters.get("reconnects", 0),
-        reconnects_last_hour=at.reconnects_last_hour,
-        stalls_last_hour=at.stalls_last_hour,
-        bus_restart=seen.counters.get("bus_restart", 0),
-        waiting=at.waiting,
-        retry_at=at.retry_at,
-        tampered=at.tampered,
-        drift=at.drift,
-        rollbacks=at.rollbacks,
-        budget=BudgetView.model_validate(budget, from_attributes=True) if budget else None,
-        value_drift=ValueDriftView.model_validate(drift) if drift else None,
-        workers=at.workers,
-    )
+    return {
+        **{name: getattr(camera, name) for name in SHOWN_FIELDS},
+        "url": masked(camera.url),
+        "created_at": camera.created_at,
+        "state": at.state,
+        "last_error": masked(at.last_error) if at.last_error else None,
+        "session": at.session,
+        "progress": dict(zip(("learned", "needed"), at.progress, strict=True))
+        if at.progress
+        else None,
+        "frames": seen.counters.get("frames", 0),
+        "scores": seen.counters.get("scores", 0),
+        "dropped": dropped,
+        "measured_fps": at.measured_fps,
+        "frame_age_s": at.frame_age_s,
+        "score_age_s": at.score_age_s,
+        "warnings": warnings,
+        "corrupt": seen.counters.get("corrupt", 0),
+        "reconnects": seen.counters.get("reconnects", 0),
+        "reconnects_last_hour": at.reconnects_last_hour,
+        "stalls_last_hour": at.stalls_last_hour,
+        "bus_restart": seen.counters.get("bus_restart", 0),
+        "waiting": at.waiting,
+        "retry_at": at.retry_at,
+        "tampered": at.tampered,
+        "drift": at.drift,
+        "rollbacks": at.rollbacks,
+        "budget": BudgetView.model_validate(budget, from_attributes=True) if budget else None,
+        "value_drift": ValueDriftView.model_validate(drift) if drift else None,
+        "workers": at.workers,
+    }
 
 
-def camera_views(bus: Bus, store: Store, cameras: Iterable[Camera]) -> dict[str, CameraView]:
-    """Return the views of cameras by id, as they are now; without budgets where the store is away.
+def camera_fields_now(
+    bus: Bus, store: Store, cameras: Iterable[Camera]
+) -> dict[str, dict[str, Any]]:
+    """Return `camera_fields` by id, as they are now; without budgets where the store is away.
 
     Raises one of UNAVAILABLE where the bus is away.
     """
@@ -405,9 +417,16 @@ def camera_views(bus: Bus, store: Store, cameras: Iterable[Camera]) -> dict[str,
     drifts = value_drifts(store, records)
     now = time.time()
     return {
-        name: camera_view(camera, overviews[name], budgets.get(name), drifts.get(name), beats, now)
+        name: camera_fields(
+            camera, overviews[name], budgets.get(name), drifts.get(name), beats, now
+        )
         for name, camera in records.items()
     }
+
+
+def camera_view(bus: Bus, store: Store, camera: Camera) -> CameraView:
+    """Return the view of one camera as it is now. Raises one of UNAVAILABLE."""
+    return CameraView.model_validate(camera_fields_now(bus, store, [camera])[camera.id])
 
 
 def value_drifts(store: Store, cameras: Mapping[str, Camera]) -> dict[str, ValueDrift]:

@@ -18,7 +18,7 @@ from redis.connection import AbstractConnection
 from lookout.service.api.dependencies import Services
 from lookout.service.api.live.broadcaster import Broadcaster
 from lookout.service.api.metrics import StateCollector
-from lookout.service.api.views import camera_views
+from lookout.service.api.views import camera_fields_now
 from lookout.service.api.watch_summary import WatchSummaries
 from lookout.service.core.messages import IngestReport
 from lookout.service.ownership.leases import Leases
@@ -75,7 +75,7 @@ def test_round_trips_do_not_grow_with_the_cameras(
     services: Services, bus: Bus, store: Store, urls: Urls, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reads: dict[str, Callable[[], object]] = {
-        "cameras": lambda: camera_views(bus, store, store.cameras().values()),
+        "cameras": lambda: camera_fields_now(bus, store, store.cameras().values()),
         "metrics": StateCollector(services).text,
         "ingest reports": lambda: bus.report_ingests(
             dict.fromkeys(store.cameras(), IngestReport("online", 1.0))

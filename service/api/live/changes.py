@@ -10,7 +10,7 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Generic, Literal, Protocol, TypeVar
+from typing import Any, Generic, Literal, Protocol, TypeVar
 
 from pydantic import BaseModel
 
@@ -19,7 +19,7 @@ from lookout.service.api.views import (
     CameraView,
     EventView,
     ScoreView,
-    camera_views,
+    camera_fields_now,
 )
 from lookout.service.core.camera import Camera
 from lookout.service.core.messages import AlertEvent, CameraEvent, FrameId
@@ -34,8 +34,19 @@ SCORES_EVERY_S = 0.015
 LOGS_EVERY_S = 0.1
 LOG_ENTRIES = 100  # of a camera, read at once
 KEEP_REMOVED_S = 30.0  # a removed camera's last alert closes after it is gone
-VOLATILE = {"frames", "scores", "dropped", "measured_fps", "frame_age_s", "budget"}
+VOLATILE = {
+    "frames",
+    "scores",
+    "dropped",
+    "measured_fps",
+    "frame_age_s",
+    "score_age_s",
+    "budget",
+}
 """Fields of a camera's view that change with each frame: no message is sent for them."""
+
+CameraFields = dict[str, Any]
+"""The fields of a `CameraView`."""
 
 EventName = Literal["new", "update", "end"]
 Known = Callable[[], Mapping[str, Camera] | None]
@@ -97,8 +108,8 @@ class CameraChanges:
         self._bus = bus
         self._store = store
         self._watcher = CameraWatcher(store)
-        self._views: dict[str, CameraView] = {}
-        self._stable: dict[str, dict[str, object]] = {}  # of the views, by camera
+        self._shown: dict[str, CameraFields] = {}
+        self._stable: dict[str, CameraFields] = {}
 
     def pause_s(self, *, heard: bool) -> float:  # noqa: ARG002  the next listener hears of states
         return CAMERAS_EVERY_S
@@ -110,38 +121,38 @@ class CameraChanges:
             return
         try:
             # A new camera is published before its first score.
-            self._compare(camera_views(self._bus, self._store, cameras.values()), publisher)
+            self._compare(camera_fields_now(self._bus, self._store, cameras.values()), publisher)
         finally:
             self.known = cameras  # without the bus as well: alerts are still followed
 
-    def _compare(self, views: dict[str, CameraView], publisher: Publisher) -> None:
-        former = self._views
+    def _compare(self, shown: dict[str, CameraFields], publisher: Publisher) -> None:
+        former = self._shown
         stable_before = self._stable
-        self._views = views
-        self._stable = {camera: stable_fields(view) for camera, view in views.items()}
+        self._shown = shown
+        self._stable = {camera: stable_fields(fields) for camera, fields in shown.items()}
         if not self.started:
             self.started = True
             return
-        changed: list[tuple[CameraView, EventName]] = []
-        for camera in former.keys() - views.keys():
+        changed: list[tuple[CameraFields, EventName]] = []
+        for camera in former.keys() - shown.keys():
             changed.append((former[camera], "end"))
-        for camera, view in views.items():
+        for camera, fields in shown.items():
             if camera not in former:
-                changed.append((view, "new"))
+                changed.append((fields, "new"))
             elif stable_before[camera] != self._stable[camera]:
-                changed.append((view, "update"))
+                changed.append((fields, "update"))
         publisher.publish(
             [
-                LiveMessage.of("camera", view.id, view, event)
-                for view, event in changed
-                if publisher.wants(view.id)
+                LiveMessage.of("camera", fields["id"], CameraView.model_validate(fields), event)
+                for fields, event in changed
+                if publisher.wants(fields["id"])
             ]
         )
 
 
-def stable_fields(view: CameraView) -> dict[str, object]:
+def stable_fields(fields: CameraFields) -> CameraFields:
     """Return the fields of a view whose change is worth a message."""
-    return view.model_dump(exclude=VOLATILE)
+    return {name: value for name, value in fields.items() if name not in VOLATILE}
 
 
 class ScoreChanges:
