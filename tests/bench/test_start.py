@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 
 from lookout.models.data.footage import Footage
@@ -41,6 +42,7 @@ def test_the_items_lie_amid_the_queries() -> None:
     assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
 
 
+@pytest.mark.long
 def test_one_is_the_plain_training_and_the_other_parts_from_it(tmp_path: Path) -> None:
     options = TrainOptions(epochs=2)
     both = trained(TINY, options, noise(12), tmp_path)

@@ -110,6 +110,7 @@ def test_ctrl_c_ends_every_process_in_time(demo: Demo) -> None:
     assert time.monotonic() - began < STOP_LIMIT_S
 
 
+@pytest.mark.long
 def test_a_video_of_ones_own(tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "own.mp4", range(40), fps=4, size_px=(64, 48))
     with command(["demo", str(clip)], data_dir=tmp_path / "data", token=TOKEN) as (_, output):

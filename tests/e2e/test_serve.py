@@ -161,7 +161,7 @@ def test_a_dead_stage_is_started_again_and_scores_go_on(
     assert any(f"stage {name} ended (exit code -9)" in line for line in service.output.lines)
 
 
-@pytest.mark.parametrize("role", ["bus", "store"])
+@pytest.mark.parametrize("role", with_long_forms(["bus", "store"], {"bus"}))
 def test_a_dead_redis_is_started_again_and_scores_go_on(
     service: Service, home: Path, role: str
 ) -> None:

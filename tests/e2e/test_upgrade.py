@@ -74,6 +74,7 @@ def asked_for(bus: Bus) -> list[Alert]:
     return list(found.values())
 
 
+@pytest.mark.long
 @pytest.mark.timeout(240)
 def test_every_stage_is_replaced_and_no_alert_is_lost(
     urls: Urls, bus: Bus, store: Store, tmp_path: Path

@@ -131,6 +131,7 @@ def test_the_module_takes_nothing_from_the_working_directory(
     assert executed(hostile) == ""
 
 
+@pytest.mark.long
 def test_the_demo_scores_beside_hostile_modules_and_ends(
     installed: Installed, hostile: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

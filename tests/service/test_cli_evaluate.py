@@ -141,6 +141,7 @@ def test_without_labels_or_bounds_nothing_is_said_to_be_lost(data: Path, tmp_pat
     assert json.loads((tmp_path / "out.json").read_text())["auc_against_per_video_minmax"] is None
 
 
+@pytest.mark.long
 def test_alarms_may_be_those_of_the_local_score(data: Path, tmp_path: Path) -> None:
     lookout(
         "calibrate",
@@ -219,6 +220,7 @@ def test_masks_bring_the_region_metrics(data: Path, tmp_path: Path) -> None:
     assert not {key for key in found if f"`{key}`" not in DOCUMENTED}
 
 
+@pytest.mark.long
 def test_masks_change_no_score(data: Path, tmp_path: Path) -> None:
     checkpoint = write_tiny(tmp_path)
     _, without = evaluated(checkpoint, data, tmp_path)

@@ -99,6 +99,7 @@ def test_every_other_model_goes_the_same_way(model: str, data: Path, tmp_path: P
         assert next(csv.DictReader(file))["frame"] == str(spec.scored)
 
 
+@pytest.mark.long
 def test_a_score_in_turns_is_exact_where_it_is_asked_for(data: Path, tmp_path: Path) -> None:
     """All parts of each frame; and calibrated bounds, which are those of turns, are not taken."""
     path = tmp_path / "riad.safetensors"
@@ -131,6 +132,7 @@ def test_the_memory_is_carried_or_reset(data: Path, tmp_path: Path) -> None:
     assert not np.array_equal(carried["02/distance"], reset["02/distance"])
 
 
+@pytest.mark.long
 def test_a_guarded_memory_drifts_less_and_needs_a_calibrated_gate(
     data: Path, tmp_path: Path
 ) -> None:

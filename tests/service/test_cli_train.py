@@ -38,6 +38,7 @@ def test_train_records_where_the_checkpoint_came_from(trained: Path) -> None:
     assert not list(trained.parent.glob("*.resume"))
 
 
+@pytest.mark.long
 def test_a_signal_stops_a_training_which_no_other_may_go_on_with(
     data: Path, tmp_path: Path
 ) -> None:
@@ -158,6 +159,7 @@ def test_training_tells_how_it_goes_on_held_out_clips(data: Path, tmp_path: Path
     assert provenance["row"] == [row for row in rows if row["best"]][-1]
 
 
+@pytest.mark.long
 def test_other_clips_to_measure_on_and_an_early_end(data: Path, tmp_path: Path) -> None:
     other = tmp_path / "other"
     other.mkdir()
@@ -223,6 +225,7 @@ def test_several_seeds_have_mean_and_deviation_and_go_on(data: Path, tmp_path: P
     assert json.loads((tmp_path / "gate.seeds.json").read_text()) == summary
 
 
+@pytest.mark.long
 def test_a_narrow_network_is_taught_by_a_wide_one(
     data: Path, trained: Path, tmp_path: Path
 ) -> None:

@@ -69,6 +69,7 @@ def result(out: Path) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.long
 def test_a_killed_recipe_goes_on_to_the_end_of_its_schedule(made: tuple[Path, Said]) -> None:
     out, said = made
     assert "going on from" in said.out

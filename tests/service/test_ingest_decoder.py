@@ -123,6 +123,7 @@ def test_a_cursor_of_a_former_session_does_not_count(settings: Settings, bus: Bu
     assert newest.seq == settings.backlog_frames - 2
 
 
+@pytest.mark.long
 def test_frames_that_the_bus_lost_are_added_again_from_before_the_snapshot(
     settings: Settings, bus: Bus, store: Store
 ) -> None:
@@ -207,6 +208,7 @@ def test_a_file_in_real_time_keeps_its_time_stamps(settings: Settings, bus: Bus)
     assert max(lag_s) < 2
 
 
+@pytest.mark.long
 def test_the_frame_rate_is_reduced_by_time_stamps(settings: Settings, bus: Bus) -> None:
     clip = write_clip(settings.media_dir / "clip.mp4", range(50), fps=25)
     reader = Reader(bus, "a")
@@ -215,6 +217,7 @@ def test_the_frame_rate_is_reduced_by_time_stamps(settings: Settings, bus: Bus) 
     assert [frame.seq for frame in reader.frames] == list(range(20))
 
 
+@pytest.mark.long
 def test_each_session_is_greater_than_the_last(settings: Settings, bus: Bus, store: Store) -> None:
     clip = write_clip(settings.media_dir / "clip.mp4", range(3))
     ahead = store.begin_session("a", time.time() + 3600, revision=0)
@@ -275,6 +278,7 @@ def test_the_backlog_leaves_room_for_a_replayed_window(
     assert backlog_frames(load_settings(backlog_frames=backlog, frames_kept=kept)) == frames
 
 
+@pytest.mark.long
 def test_a_file_outside_the_media_folder(settings: Settings, bus: Bus, tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "outside.mp4", range(3))
     assert "not below the media folder" in refused(clip, settings, bus)

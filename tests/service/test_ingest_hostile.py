@@ -241,6 +241,7 @@ def sends_a_picture_without_end(client: RtspClient) -> None:
         )  # the middle of a keyframe
 
 
+@pytest.mark.long
 def test_a_decoder_takes_no_more_memory_than_it_may(settings: Settings, bus: Bus) -> None:
     small, said, taken_mb = (
         settings.model_copy(update={"decoder_memory_mb": 64}),

@@ -74,6 +74,7 @@ def test_frames_come_while_they_happen_and_at_the_rate_asked_for(
     assert not report.waiting
 
 
+@pytest.mark.long
 @pytest.mark.rtsp
 def test_a_server_that_goes_away_and_returns(
     settings: Settings, endless: Path, bus: Bus, store: Store
@@ -214,6 +215,7 @@ def test_no_tls(settings: Settings, bus: Bus) -> None:
     assert (code, said[-1].error) == (EXIT_CODES["lost"], "no TLS connection can be made")
 
 
+@pytest.mark.long
 @pytest.mark.rtsp
 def test_a_camera_that_falls_silent_is_stalled_and_tried_again(
     urls: Urls, tmp_path: Path, endless: Path, bus: Bus, store: Store

@@ -263,6 +263,7 @@ def children(of: str) -> list[psutil.Process]:
     return [child for child in psutil.Process().children() if of in " ".join(child.cmdline())]
 
 
+@pytest.mark.long
 @pytest.mark.rtsp
 def test_a_frozen_server_is_told_and_taken_up_again(
     settings: Settings, endless: Path, bus: Bus, store: Store
@@ -289,6 +290,7 @@ def seldom(client: RtspClient) -> None:
         client.wait(1.6)
 
 
+@pytest.mark.long
 def test_a_camera_of_few_pictures_is_watched_with_a_limit_of_its_own(
     settings: Settings, bus: Bus, store: Store
 ) -> None:

@@ -198,6 +198,7 @@ def test_a_bus_that_refuses_does_not_end_the_stage(
     assert report.session is not None
 
 
+@pytest.mark.long
 def test_a_frozen_decoder_is_cut_and_the_camera_stalled(
     urls: Urls, tmp_path: Path, bus: Bus, store: Store
 ) -> None:
@@ -246,6 +247,7 @@ def test_trouble_of_every_kind_leaves_the_others_alone(
     assert [frame.seq for frame in reader.frames] == list(range(len(reader.frames)))
 
 
+@pytest.mark.long
 def test_a_checkpoint_that_comes_late_mends_its_camera(
     work: None, settings: Settings, bus: Bus, store: Store
 ) -> None:
@@ -286,6 +288,7 @@ def test_no_password_is_seen_from_outside(work: None, bus: Bus, store: Store) ->
     assert PASSWORD not in "".join(seen) + str(report)
 
 
+@pytest.mark.long
 def test_cameras_that_are_away_start_no_decoder_and_say_why(
     work: None, endless: Path, bus: Bus, store: Store
 ) -> None:
@@ -351,6 +354,7 @@ def test_the_stage_ends_quickly_with_all_its_decoders(
     assert decoders() == []
 
 
+@pytest.mark.long
 def test_a_bus_that_dies_and_comes_back_stops_nobody(
     urls: Urls, tmp_path: Path, store: Store
 ) -> None:

@@ -47,7 +47,7 @@ from lookout.service.learning.worker import run
 from lookout.service.storage.bus.bus import Bus
 from lookout.service.storage.store.store import Store
 from tests import stage
-from tests.conftest import Urls
+from tests.conftest import Urls, with_long_forms
 from tests.owning import add_frames
 from tests.service.api_server import camera
 from tests.tiny import street, write_tiny
@@ -509,7 +509,7 @@ def test_training_may_start_from_every_general_checkpoint_like_the_cameras_own(
 
 
 @trains
-@pytest.mark.parametrize("promote", ["rule", "hand"])
+@pytest.mark.parametrize("promote", with_long_forms(["rule", "hand"], {"rule"}))
 def test_old_and_new_are_compared_on_live_footage_before_the_promotion(
     settings: Settings, bus: Bus, store: Store, began_s: float, promote: Promotion
 ) -> None:
@@ -533,6 +533,7 @@ def test_old_and_new_are_compared_on_live_footage_before_the_promotion(
     assert not (settings.data_dir / "learning" / "gate" / "jobs" / "1").exists()
 
 
+@pytest.mark.long
 @trains
 def test_without_live_footage_the_promotion_is_left_to_a_person(
     settings: Settings, bus: Bus, store: Store, began_s: float

@@ -387,6 +387,7 @@ def test_of_a_live_camera_only_what_is_fresh_is_scored_after_a_break(
     assert max(ages) < settings.live_age_s
 
 
+@pytest.mark.long
 def test_three_workers_share_the_cameras_and_a_fourth_gets_its_part(
     bus: Bus, store: Store, settings: Settings
 ) -> None:

@@ -202,6 +202,7 @@ def test_a_restart_at_any_score_changes_nothing(seed: int, cut: int, per_day: fl
     assert before.thresholds + after.thresholds == undisturbed.thresholds
 
 
+@pytest.mark.long
 def test_what_is_seen_comes_near_the_budget() -> None:
     camera = Camera(48)
     camera.watch(footage(3, 24 * HOUR))

@@ -44,6 +44,7 @@ def test_a_still_clip_is_copied_without_an_error() -> None:
     assert scores.psnr_db[1:].tolist() == pytest.approx([100] * 3)
 
 
+@pytest.mark.long
 def test_a_scene_is_learned_and_measured_beside_the_copy(scene: Path) -> None:
     frames = []
     result = run_scene(scene, AlertPolicy(), on_frame=lambda: frames.append(1))
@@ -63,6 +64,7 @@ def test_minutes_of_footage_bound_what_is_learned(scene: Path) -> None:
     assert result.normal_frames == 120
 
 
+@pytest.mark.long
 def test_a_budget_follows_the_normal_footage_and_then_the_clips(scene: Path) -> None:
     result = run_scene(scene, AlertPolicy(), normal_minutes=0.1, alarms_per_day=24)
     for score in result.scores.values():

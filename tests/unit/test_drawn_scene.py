@@ -99,6 +99,7 @@ def test_light_changes_slowly_by_day_and_at_once_at_dusk() -> None:
     assert len(weather.over(np.zeros((256, 256, 3), np.uint8), 0, HOUR_S)) == 256
 
 
+@pytest.mark.long
 def test_the_command_draws_a_set_that_the_benchmark_takes(tmp_path: Path) -> None:
     out = tmp_path / "street"
     said = lookout("scene", "street", out, "--minutes", 0.5, "--anomalies", 300, "--seed", 2)

@@ -57,6 +57,7 @@ def statistics(checkpoint: Checkpoint) -> dict[str, torch.Tensor]:
     return {name: tensor for name, tensor in tensors.items() if "running" in name}
 
 
+@pytest.mark.long
 def test_every_entry_is_better_than_the_start(start: StartWeights, tmp_path: Path) -> None:
     trainer = new_trainer(start)
     assert trainer.validation is not None

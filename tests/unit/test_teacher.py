@@ -164,6 +164,7 @@ def test_of_altered_windows_the_queries_are_learned_and_not_the_frame(teacher: T
     assert distillation_step(model, clips, others, wanted, seen).loss.item() == found.loss.item()
 
 
+@pytest.mark.long
 def test_a_pupil_comes_to_measure_what_its_teacher_measures(
     teacher: Teacher, tmp_path: Path
 ) -> None:
