@@ -24,7 +24,9 @@ def rtsp_server(
     *,
     digest: bool = False,
 ) -> Iterator[str]:
-    """Serve `clip` (H.264 in mp4) to each client from its first frame.
+    """Serve `clip` to each client from its first frame.
+
+    It is H.264 in an mp4, H.265 in a file that ends in .hevc.mp4, or MJPEG in an avi.
 
     Yield the URL, login included.
     """

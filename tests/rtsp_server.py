@@ -1,5 +1,5 @@
-"""An RTSP server for tests: gives an H.264 mp4 to each client from its first frame, without
-encoding it anew.
+"""An RTSP server for tests: gives a clip to each client from its first frame, without encoding it
+anew: H.264 or H.265 in an mp4, MJPEG in an avi.
 
 Run by Debian's own Python, which alone has GStreamer's bindings (see tests/rtsp.py):
 `/usr/bin/python3 tests/rtsp_server.py CLIP.mp4 [PORT]`; user and password come as one JSON line on
@@ -45,8 +45,15 @@ def factory_for(clip: str) -> GstRtspServer.RTSPMediaFactory:
     factory = GstRtspServer.RTSPMediaFactory()
     # Whole pictures (au): cut by slice, the payloader repeats the parameter sets between two slices
     # of one picture.
-    parsed = "h264parse config-interval=-1 ! video/x-h264,stream-format=byte-stream,alignment=au"
-    factory.set_launch(f'( filesrc location="{clip}" ! qtdemux ! {parsed} ! rtph264pay name=pay0 )')
+    source = f'filesrc location="{clip}"'
+    if clip.endswith(".avi"):
+        chain = f"{source} ! avidemux ! jpegparse ! rtpjpegpay name=pay0"
+    else:
+        codec = "h265" if clip.endswith(".hevc.mp4") else "h264"
+        form = f"video/x-{codec},stream-format=byte-stream,alignment=au"
+        parsed = f"{codec}parse config-interval=-1 ! {form}"
+        chain = f"{source} ! qtdemux ! {parsed} ! rtp{codec}pay name=pay0"
+    factory.set_launch(f"( {chain} )")
     factory.set_shared(False)
     return factory
 

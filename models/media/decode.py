@@ -137,13 +137,15 @@ def pictures(
     live: bool = False,
     packets_lost: Callable[[], bool] = lambda: False,
     patience_s: float = math.inf,
+    on_packet: Callable[[Any], None] | None = None,
 ) -> Iterator[Picture]:
     """Yield the pictures of the video track, upright, in the order of display.
 
     Damage is passed over, up to the next keyframe. `on_damage` is called for each packet that
     cannot be decoded and each damaged picture; `packets_lost` returns whether packets were lost
-    before they came here. With `live` each picture comes as soon as it is there; otherwise several
-    are decoded at once. The pixels are the same.
+    before they came here; `on_packet` is given each av.Packet before it is decoded. With `live`
+    each picture comes as soon as it is there; otherwise several are decoded at once. The pixels are
+    the same.
 
     Raises NoPictureError when packets come for `patience_s` and no picture; VideoError when there
     is no video that can be decoded, when BROKEN_IN_A_ROW packets of a file in a row cannot be
@@ -169,6 +171,8 @@ def pictures(
     coded = container.demux(stream)
     if not live:
         coded = others.left_out(container.demux())
+    if on_packet is not None:
+        coded = passed_on(coded, on_packet)
     packets = decoded_packets(
         coded, stream, damage.packet_suspect, on_broken_packet, limit, live=live
     )
@@ -200,6 +204,13 @@ def pictures(
             )
         if is_cut_off(Path(container.name), container.format.name):
             raise CutOffError(f"the file is cut off: it ends at {last_s:.1f} s")
+
+
+def passed_on(packets: Iterator[Any], on_packet: Callable[[Any], None]) -> Iterator[Any]:
+    """Yield each av.Packet after `on_packet` was given it."""
+    for packet in packets:
+        on_packet(packet)
+        yield packet
 
 
 @dataclass(slots=True)

@@ -59,8 +59,7 @@ class AlertPictures:
     def drop(self, alert_ids: Iterable[str]) -> None:
         """Remove the pictures of alerts that are no longer kept."""
         for alert_id in alert_ids:
-            with contextlib.suppress(ValueError):  # no alert id: there is no picture
-                pictures.drop(pictures.picture_path(self._data_dir, alert_id))
+            pictures.drop_evidence(self._data_dir, alert_id)
 
 
 def about(alert: Alert) -> dict[str, object]:

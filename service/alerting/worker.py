@@ -17,6 +17,7 @@ from lookout.service.alerting.camera_policy import (
     default_policy,
 )
 from lookout.service.alerting.deliveries import Deliveries
+from lookout.service.alerting.evidence import EvidenceAsker
 from lookout.service.alerting.silence import ProducerReports
 from lookout.service.core.camera import Camera
 from lookout.service.core.errors import BrokenMessageError
@@ -29,6 +30,7 @@ from lookout.service.ownership.camera_watcher import CameraWatcher
 from lookout.service.ownership.leases import open_leases
 from lookout.service.storage.bus.bus import Bus
 from lookout.service.storage.bus.outcomes import ScoreFollower
+from lookout.service.storage.clips import drop_surplus
 from lookout.service.storage.connections import open_bus, open_store, wait_until_up
 from lookout.service.storage.pictures import drop_expired
 from lookout.service.storage.redis.connect import UNAVAILABLE
@@ -42,6 +44,7 @@ FOLLOW_EVERY_S = 0.5  # cameras, leases, silent cameras, cursors
 ABANDONED_EVERY_S = 5.0
 FIRST_SWEEP_S = 60.0  # after the start
 SWEEP_EVERY_S = 3600.0  # expired alerts and pictures are removed
+CLIPS_EVERY_S = 60.0  # clips beyond their time and size are removed
 MAX_SCORES = 500  # read at once
 
 ReadCameras = Callable[[], Mapping[str, Camera] | None]
@@ -101,8 +104,10 @@ class AlertingWorker:
         self._leases = assignment.leases
         self._cameras = cameras
         self._pictures = pictures
+        self._evidence = EvidenceAsker(settings, bus, store)
         self._abandoned_due = 0.0
         self._sweep_due = time.monotonic() + FIRST_SWEEP_S
+        self._clips_due = self._sweep_due
         self.start_over()
 
     def start_over(self) -> None:
@@ -166,6 +171,9 @@ class AlertingWorker:
         if now >= self._sweep_due:
             self._sweep_due = now + SWEEP_EVERY_S
             drop_expired(self._store, self._settings.data_dir, self._settings.alerts_kept_days)
+        if now >= self._clips_due:
+            self._clips_due = now + CLIPS_EVERY_S
+            drop_surplus(self._store, self._settings)
         for camera, followed in list(self.followed.items()):
             followed.follow(cameras[camera], self._settings)
             self.save_cursor(camera)
@@ -352,4 +360,6 @@ class AlertingWorker:
             self.lose(camera)
             return False
         followed.saved = cursor
+        for event in events:
+            self._evidence.ask(event)
         return True

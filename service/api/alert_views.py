@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from lookout.service.api.views import ALERT_EXAMPLE, AlertView
 from lookout.service.core.camera import STRICT, CameraId
+from lookout.service.core.evidence import ClipRecord, ClipState
 from lookout.service.core.messages import Alert, AlertAnswer, AlertVerdict
 
 ANSWERED_EXAMPLE: dict[str, JsonValue] = {
@@ -17,11 +19,46 @@ ANSWERED_EXAMPLE: dict[str, JsonValue] = {
     "verdict": "false_alarm",
     "note": "a plastic bag",
     "keep": False,
+    "clip": {
+        "state": "ready",
+        "begins_at": 1767225638.1,
+        "seconds": 12.4,
+        "bytes": 4180233,
+        "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+        "error": None,
+    },
 }
 
 
+class ClipView(BaseModel):
+    """An alert's clip."""
+
+    state: ClipState = Field(
+        description="`pending`: it is filmed or written; `failed`: see `error`; `none`: none was "
+        "asked for"
+    )
+    begins_at: float | None = Field(description="its first picture (s, UTC)")
+    seconds: float | None
+    bytes: int | None
+    sha256: str | None
+    error: str | None
+
+    @classmethod
+    def of(cls, record: ClipRecord) -> ClipView:
+        """Return the view of a record as it is now."""
+        record = record.at(time.time())
+        return cls(
+            state=record.state,
+            begins_at=record.begins_at,
+            seconds=record.seconds,
+            bytes=record.size_bytes,
+            sha256=record.sha256 or None,
+            error=record.error or None,
+        )
+
+
 class AnsweredAlert(AlertView):
-    """An alert, and what a person said of it."""
+    """An alert, what a person said of it, and its clip."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [ANSWERED_EXAMPLE]})
 
@@ -30,10 +67,11 @@ class AnsweredAlert(AlertView):
     verdict: AlertVerdict | None
     note: str
     keep: bool = Field(description="it is never removed for its age or number")
+    clip: ClipView
 
     @classmethod
-    def answered(cls, alert: Alert, answer: AlertAnswer) -> AnsweredAlert:
-        """Return the view of an alert with its answer."""
+    def answered(cls, alert: Alert, answer: AlertAnswer, clip: ClipRecord) -> AnsweredAlert:
+        """Return the view of an alert with its answer and its clip."""
         fields = AlertView.of(alert).model_dump()
         return cls(
             **fields,
@@ -42,6 +80,7 @@ class AnsweredAlert(AlertView):
             verdict=answer.verdict,
             note=answer.note,
             keep=answer.keep,
+            clip=ClipView.of(clip),
         )
 
 

@@ -29,8 +29,9 @@ from lookout.service.api.json_body import JsonRoute
 from lookout.service.api.openapi import BINARY
 from lookout.service.api.views import AlertRule
 from lookout.service.core.errors import NotFoundError, RequestError
+from lookout.service.core.evidence import ClipRecord, ClipState
 from lookout.service.core.messages import Alert, AlertAnswer, AlertKind, AlertState, AlertVerdict
-from lookout.service.storage import pictures
+from lookout.service.storage import clips, pictures
 from lookout.service.storage.store.store import Store
 
 router = APIRouter(tags=["alerts"], route_class=JsonRoute)
@@ -39,6 +40,12 @@ CONFLICT: dict[int | str, dict[str, Any]] = {409: {}}  # openapi.py describes it
 
 PAGE = 50  # alerts fetched from one camera at a time
 MAX_AT_ONCE = 1000  # alerts that a request acknowledges
+CLIP_MISSING: dict[ClipState, str] = {
+    "pending": "it is not written yet",
+    "ready": "its file is not here",
+    "failed": "it could not be made",
+    "none": "none was asked for",
+}
 LAST_ID = "\U0010ffff"  # behind every id
 Time = Annotated[float, Field(ge=-1e12, le=1e12)]
 Answered = tuple[Alert, AlertAnswer]
@@ -97,10 +104,24 @@ def list_alerts(
         itertools.islice(newest_first(services.store, camera, chosen, before, limit), limit + 1)
     )
     items = found[:limit]
+    clips_by_id = clips_of(services.store, [alert for alert, _ in items])
     return AlertList(
-        items=[AnsweredAlert.answered(alert, answer) for alert, answer in items],
+        items=[
+            AnsweredAlert.answered(alert, answer, clips_by_id[alert.id]) for alert, answer in items
+        ],
         next=encode_cursor(position(items[-1][0])) if len(found) > limit else None,
     )
+
+
+def clips_of(store: Store, alerts: list[Alert]) -> dict[str, ClipRecord]:
+    """Return what became of the alerts' clips, by alert."""
+    by_camera: dict[str, list[str]] = {}
+    for alert in alerts:
+        by_camera.setdefault(alert.camera, []).append(alert.id)
+    found: dict[str, ClipRecord] = {}
+    for camera, ids in by_camera.items():
+        found |= zip(ids, store.alert_clips(camera, ids), strict=True)
+    return found
 
 
 def newest_first(
@@ -186,7 +207,9 @@ def answer_alert(
             answer = replace(answer, acknowledged_at=None, acknowledged_by="")
         return replace(answer, **given)
 
-    return AnsweredAlert.answered(found, services.store.answer_alert(camera, alert, changed))
+    answer = services.store.answer_alert(camera, alert, changed)
+    (clip,) = services.store.alert_clips(camera, [alert])
+    return AnsweredAlert.answered(found, answer, clip)
 
 
 @router.get("/alert-rule", operation_id="get_alert_rule")
@@ -266,7 +289,8 @@ def get_alert(alert: str, services: ServicesDep) -> AnsweredAlert:
     camera = alert.rpartition(":")[0]
     found = services.store.alert(camera, alert)
     (answer,) = services.store.alert_answers(camera, [alert])
-    return AnsweredAlert.answered(found, answer)
+    (clip,) = services.store.alert_clips(camera, [alert])
+    return AnsweredAlert.answered(found, answer, clip)
 
 
 @router.get(
@@ -275,15 +299,57 @@ def get_alert(alert: str, services: ServicesDep) -> AnsweredAlert:
     responses={200: {"content": {"image/jpeg": {"schema": BINARY}}}},
     operation_id="get_alert_picture",
 )
-def alert_picture(alert: str, services: ServicesDep) -> FileResponse:
-    """Return the frame at which the alert opened, with its heatmap."""
+def alert_picture(
+    alert: str,
+    services: ServicesDep,
+    which: Annotated[
+        pictures.Which,
+        Query(
+            description="`heat`: the frame at which the alert opened, with its heatmap; `open`, "
+            "`peak`: a clean picture of its opening or its peak, at the size of the source"
+        ),
+    ] = "heat",
+) -> FileResponse:
+    """Return a picture of an alert."""
     services.store.alert(alert.rpartition(":")[0], alert)
     try:
-        path = pictures.picture_path(services.settings.data_dir, alert)
+        path = pictures.picture_path(services.settings.data_dir, alert, which)
     except ValueError as error:
         raise NotFoundError(f"there is no alert {alert!r}") from error
     if not path.is_file():
         raise NotFoundError(f"alert {alert!r} has no picture")
+    kept_s = 0 if which == "peak" else 86_400  # a peak may rise
     return FileResponse(
-        path, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=86400"}
+        path, media_type="image/jpeg", headers={"Cache-Control": f"private, max-age={kept_s}"}
+    )
+
+
+@router.get(
+    "/alerts/{alert}/clip",
+    response_class=FileResponse,
+    responses={
+        200: {"content": {"video/mp4": {"schema": BINARY}}},
+        206: {"description": "A part of it", "content": {"video/mp4": {"schema": BINARY}}},
+    },
+    operation_id="get_alert_clip",
+)
+def alert_clip(alert: str, services: ServicesDep) -> FileResponse:
+    """Return the clip of an alert, or a part of it (`Range`)."""
+    camera = alert.rpartition(":")[0]
+    services.store.alert(camera, alert)
+    (record,) = services.store.alert_clips(camera, [alert])
+    record = record.at(time.time())
+    try:
+        path = clips.clip_path(services.settings.data_dir, alert)
+    except ValueError as error:
+        raise NotFoundError(f"there is no alert {alert!r}") from error
+    if record.state != "ready" or not path.is_file():
+        reason = record.error or CLIP_MISSING[record.state]
+        raise NotFoundError(f"alert {alert!r} has no clip: {reason}")
+    return FileResponse(
+        path,
+        media_type="video/mp4",
+        filename=f"{alert.replace(':', '_')}.mp4",
+        content_disposition_type="inline",
+        headers={"Cache-Control": "private, max-age=86400", "ETag": f'"{record.sha256}"'},
     )

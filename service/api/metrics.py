@@ -233,6 +233,9 @@ PLAIN = {
     WINDOW: metrics.WINDOW,
     UNREAD: metrics.UNREAD,
     "broken": metrics.BROKEN,
+    "clips_written": metrics.CLIPS_WRITTEN,
+    "clips_failed": metrics.CLIPS_FAILED,
+    "clips_dropped": metrics.CLIPS_DROPPED,
 }
 
 

@@ -258,6 +258,21 @@ UNREAD = Metric(
     "Scores that left the bus before alerting read them: no alert opens or closes by them.",
     CAMERA,
 )
+CLIPS_WRITTEN = Metric(
+    "lookout_clips_written_total", "counter", "Clips of alerts that were written.", CAMERA
+)
+CLIPS_FAILED = Metric(
+    "lookout_clips_failed_total",
+    "counter",
+    "Clips of alerts that could not be made; the alert says why.",
+    CAMERA,
+)
+CLIPS_DROPPED = Metric(
+    "lookout_clips_dropped_total",
+    "counter",
+    "Clips that were asked for and given up for newer ones: too many waited.",
+    CAMERA,
+)
 BUS_RESTART = Metric(
     "lookout_bus_restart_total",
     "counter",
@@ -308,6 +323,9 @@ ALL: Mapping[str, tuple[Metric, ...]] = {
         BUDGET_EXPECTED,
         BUDGET_SEEN,
         BROKEN,
+        CLIPS_WRITTEN,
+        CLIPS_FAILED,
+        CLIPS_DROPPED,
         BUS_RESTART,
     ),
 }

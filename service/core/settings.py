@@ -265,6 +265,37 @@ class Settings(BaseSettings):
         default=300, ge=20, description="scored frames that a camera learns its bounds from"
     )
 
+    # Clips of alerts
+    clip_camera_mb: int = Field(
+        default=64,
+        ge=0,
+        le=1024,
+        description="coded video that a camera's decoder holds for clips of alerts; 0: no clips",
+    )
+    clip_before_s: float = Field(
+        default=5.0, ge=0, le=60, description="a clip begins so long before its alert opens"
+    )
+    clip_after_s: float = Field(
+        default=5.0, ge=0, le=60, description="a clip ends so long after its alert closes"
+    )
+    clip_most_s: float = Field(
+        default=20.0, ge=1, le=120, description="a clip is no longer, however long its alert is"
+    )
+    clips_days: float = Field(
+        default=30.0,
+        gt=0,
+        le=36_500,
+        description="clips older than this drop, but of alerts that are kept or not acknowledged",
+    )
+    clips_total_mb: int = Field(
+        default=4096,
+        ge=1,
+        description="clips of all cameras; the oldest drop, first those of acknowledged alerts",
+    )
+    clips_free_mb: int = Field(
+        default=512, ge=0, description="free disk below which no clip is written"
+    )
+
     # Learning: footage of the cameras, and training on it
     learning_camera_mb: int = Field(
         default=256, ge=1, description="footage that is kept of a camera; the least diverse drops"

@@ -17,6 +17,7 @@ from lookout.service.core.throttle import OutageLog, Throttle
 from lookout.service.ingest.attempts import AttemptBudget, Attempts
 from lookout.service.ingest.camera_runner import CameraRunner, Condition
 from lookout.service.ingest.decoder.process import DecoderHandle, DecoderProcess
+from lookout.service.ingest.evidence.file_process import FileEvidence
 from lookout.service.ingest.probe import Prober
 from lookout.service.ingest.retry import Backoff
 from lookout.service.ownership.assignment import Assignment
@@ -104,6 +105,7 @@ class IngestWorker:
         self._follow_at = 0.0
         self._schedules: dict[str, ReportSchedule] = {}
         self._outage = OutageLog()
+        self._file_evidence = FileEvidence(settings, bus)
 
     def step(self, now: float) -> None:
         """Read the decoders, then follow the store, then report."""
@@ -120,6 +122,7 @@ class IngestWorker:
                 self._follow_at = now + FOLLOW_EVERY_S
                 self.follow(cameras, now)
             self.report(now)
+            self._file_evidence.step([one.camera for one in self.runners.values()], now)
         except Exception as error:  # Redis is away, full or refuses: the next step tries again
             if self._outage.failed():
                 LOG.warning(
@@ -137,6 +140,7 @@ class IngestWorker:
 
     def end(self) -> None:
         """End every decoder within STOP_WITHIN_S, then leave the cameras to other workers."""
+        self._file_evidence.end()
         for camera in list(self.runners):
             self.release(camera, time.monotonic())
         deadline = time.monotonic() + STOP_WITHIN_S

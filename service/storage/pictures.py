@@ -1,4 +1,8 @@
-"""The files of alert pictures, and the retention of alerts and pictures (`alerts_kept_days`)."""
+"""The files of alert pictures, and the retention of alerts and pictures (`alerts_kept_days`).
+
+An alert has the frame at which it opened with its heatmap, as the model saw it, and clean pictures
+at the size of the source: of its opening and of its peak.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +11,11 @@ import re
 import time
 from collections.abc import Container
 from pathlib import Path
+from typing import Literal
 
 from lookout.models.media.atomic_file import replacing
 from lookout.service.core.messages import FrameId
+from lookout.service.storage import clips
 from lookout.service.storage.store.store import Store
 
 DAY_S = 86_400.0
@@ -17,15 +23,28 @@ PICTURE_BYTES = 100_000
 """Size of a large one."""
 
 
-def picture_path(data_dir: Path, alert_id: str) -> Path:
-    """Return where an alert's picture lies.
+Which = Literal["heat", "open", "peak"]
+WHICH: tuple[Which, ...] = ("heat", "open", "peak")
+
+
+def picture_path(data_dir: Path, alert_id: str, which: Which = "heat") -> Path:
+    """Return where one of an alert's pictures lies.
 
     Raises ValueError for what is no alert id: no path is made of it.
     """
     camera, _, frame_id = alert_id.rpartition(":")
     if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", camera):
         raise ValueError(f"not an alert id: {alert_id!r}")
-    return data_dir / "pictures" / camera / f"{camera}:{FrameId.parse(frame_id)}.jpg"
+    suffix = ".jpg" if which == "heat" else f".{which}.jpg"
+    return data_dir / "pictures" / camera / f"{camera}:{FrameId.parse(frame_id)}{suffix}"
+
+
+def drop_evidence(data_dir: Path, alert_id: str) -> None:
+    """Remove the pictures and the clip of an alert that is gone."""
+    with contextlib.suppress(ValueError):  # no alert id: there is none
+        for which in WHICH:
+            drop(picture_path(data_dir, alert_id, which))
+        clips.drop_clip(data_dir, alert_id)
 
 
 def keep(path: Path, data: bytes) -> None:
@@ -73,15 +92,14 @@ def drop_expired(store: Store, data_dir: Path, kept_days: float, now_s: float | 
         now_s = time.time()
     before_s = now_s - kept_days * DAY_S
     count = 0
-    kept = set()
+    kept: set[Path] = set()
     for camera in store.alerted_cameras():
         for alert_id in store.kept_alerts(camera):
             with contextlib.suppress(ValueError):  # an alert without a picture
-                kept.add(picture_path(data_dir, alert_id))
+                kept.update(picture_path(data_dir, alert_id, which) for which in WHICH)
         for alert_id in store.drop_expired_alerts(camera, before_s):
             count += 1
-            with contextlib.suppress(ValueError):
-                drop(picture_path(data_dir, alert_id))
+            drop_evidence(data_dir, alert_id)
         store.forget_alerts_of_removed(camera)
     drop_expired_pictures(data_dir, before_s, kept)
     return count

@@ -236,6 +236,14 @@ def test_an_alert_outlives_its_camera_with_its_picture(api: Api, store: Store, g
         "verdict": None,
         "note": "",
         "keep": False,
+        "clip": {
+            "state": "none",
+            "begins_at": None,
+            "seconds": None,
+            "bytes": None,
+            "sha256": None,
+            "error": None,
+        },
     }
 
 
@@ -254,7 +262,7 @@ def test_an_alert_outlives_its_camera_with_its_picture(api: Api, store: Store, g
 )
 def test_an_alert_that_is_not_there_opens_no_file(api: Api, store: Store, alert: str) -> None:
     add_alerts(store, "gate", [5.0])
-    for path in (f"/alerts/{alert}", f"/alerts/{alert}/picture"):
+    for path in (f"/alerts/{alert}", f"/alerts/{alert}/picture", f"/alerts/{alert}/clip"):
         assert is_problem(api.get(path), 404)
 
 
@@ -262,6 +270,7 @@ def test_an_alert_with_a_foreign_id_opens_no_file(api: Api, store: Store) -> Non
     evil = Alert("..:../../etc/passwd", "..", "open", 1.0, None, 0.75, 0.9, 1.0)
     store.save_alerting("..", 0, {}, [AlertEvent("new", evil)])
     assert is_problem(api.get("/alerts/..:1-2/picture"), 404)
+    assert is_problem(api.get("/alerts/..:..%2F..%2Fetc%2Fpasswd/clip"), 404)
 
 
 def test_the_rule_is_told(api: Api) -> None:

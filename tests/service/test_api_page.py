@@ -10,8 +10,10 @@ import sys
 from pathlib import Path
 
 from lookout.models.vision.overlay import jpeg
+from lookout.service.core.evidence import ClipRecord
 from lookout.service.core.messages import Alert, AlertEvent
 from lookout.service.storage.bus.bus import Bus
+from lookout.service.storage.clips import clip_path, keep_clip
 from lookout.service.storage.pictures import keep, picture_path
 from lookout.service.storage.store.store import Store
 from tests.e2e.service_process import Output
@@ -35,7 +37,11 @@ def see_something(api: Api, bus: Bus, store: Store) -> None:
     for seq in (8, 9):
         alert = Alert(f"gate:1000-{seq}", "gate", "open", 1000.0 + seq, None, 0.5, 0.9, 1001.0)
         store.save_alerting("gate", 0, {}, [AlertEvent("new", alert)])
-        keep(picture_path(api.settings.data_dir, alert.id), jpeg(frame("gate", seq).pixels))
+        pixels = jpeg(frame("gate", seq).pixels)
+        keep(picture_path(api.settings.data_dir, alert.id), pixels)
+        keep(picture_path(api.settings.data_dir, alert.id, "peak"), pixels)
+        digest = keep_clip(clip_path(api.settings.data_dir, alert.id), b"mp4")
+        store.begin_clip("gate", alert.id, ClipRecord("ready", size_bytes=3, sha256=digest))
 
 
 def test_every_command_of_the_page_is_answered(
@@ -60,6 +66,8 @@ def test_every_command_of_the_page_is_answered(
         "map.png",
         "frame.jpg",
         "picture.jpg",
+        "peak.jpg",
+        "clip.mp4",
     }
     assert store.cameras() == {}
 

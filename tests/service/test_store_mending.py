@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lookout.service.core.camera import CameraChange
+from lookout.service.core.evidence import ClipRecord
 from lookout.service.core.jobs import FormerModel, LearningJob
 from lookout.service.core.messages import Alert, AlertAnswer, AlertEvent, CameraEvent, FrameId
 from lookout.service.core.sinks import SinkState
@@ -100,6 +101,9 @@ def work(store: Store, name: str, seq: int) -> None:
     store.answer_alert(name, new.alert.id, lambda answer: replace(answer, keep=True))
     assert store.alert_answers(name, [new.alert.id]) == [AlertAnswer(keep=True)]
     assert new.alert.id in store.kept_alerts(name)
+    store.begin_clip(name, new.alert.id, ClipRecord("pending"))
+    store.end_clip(name, new.alert.id, ClipRecord("ready"))
+    assert store.alert_clips(name, [new.alert.id]) == [ClipRecord("ready")]
     store.sinks()
     store.save_sink_state("sink", SinkState())
     store.sink_states()

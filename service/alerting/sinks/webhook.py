@@ -14,7 +14,7 @@ import json
 import time
 from collections.abc import Sequence
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import httpx
 import msgspec
@@ -109,11 +109,17 @@ def payload(sink: SinkRecord, event: AlertEvent) -> dict[str, Any]:
     """Return the body of an event in the sink's format."""
     if sink.format == "alertmanager":
         return alertmanager_payload(sink, event)
+    path = f"/api/v1/alerts/{quote(event.alert.id, safe=':')}"
     return {
         "version": 1,
         "id": event.id,
         "event": event.event,
         "alert": msgspec.to_builtins(event.alert),
+        "evidence": {
+            "picture": f"{path}/picture?which=open",
+            "peak": f"{path}/picture?which=peak",
+            "clip": f"{path}/clip",
+        },
     }
 
 

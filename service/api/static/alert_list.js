@@ -5,10 +5,13 @@ import { $, API, call, clock, fromTemplate, showText, showTime } from "./api.js"
 const ROWS_KEPT = 100;
 const MINUTES_FROM_S = 120; // a longer alert is told in minutes
 const VERDICTS = { true: "real", false_alarm: "false alarm", usual_here: "usual here" };
+const CLIP_EVERY_MS = 3000;
+const CLIP_TRIES = 40;
 
 export class AlertList {
   constructor() {
     this.entries = new Map(); // id → {alert, row}
+    this.looking = new Set(); // ids of alerts whose clip is asked after
     this.list = $("#alert-list");
     $("#alert-filter").onchange = (event) => (this.list.dataset.filter = event.target.value);
     $("#all-seen").onclick = () => this.acknowledgeAll();
@@ -34,6 +37,8 @@ export class AlertList {
     $(".peak", row).textContent = `peak ${alert.peak_value.toFixed(2)} at ${clock(alert.peak_at)}`;
     $(".length", row).textContent = duration(alert);
     this.showAnswer(alert, row);
+    if (alert.clip) $(".play", row).hidden = alert.clip.state !== "ready";
+    if (alert.state !== "open" && !isSettled(alert.clip)) this.lookForClip(alert.id);
     if (!known) this.insert(alert, row);
   }
 
@@ -105,7 +110,28 @@ export class AlertList {
       const { verdict } = button.dataset;
       button.onclick = () => this.answer(alert.id, { verdict: current().verdict === verdict ? null : verdict });
     }
+    $(".play", row).onclick = () => this.play(alert.id);
     return row;
+  }
+
+  /** Ask for an alert that is over until its clip is written or has failed. */
+  async lookForClip(id) {
+    if (this.looking.has(id)) return;
+    this.looking.add(id);
+    try {
+      for (let tries = 0; tries < CLIP_TRIES && this.entries.has(id); tries += 1) {
+        const alert = await call(`/alerts/${encodeURIComponent(id)}`);
+        if (isSettled(alert.clip)) {
+          if (this.entries.has(id)) this.put(alert);
+          return;
+        }
+        await new Promise((done) => setTimeout(done, CLIP_EVERY_MS));
+      }
+    } catch {
+      // The alert or the service is gone: there is nothing to play.
+    } finally {
+      this.looking.delete(id);
+    }
   }
 
   insert(alert, row) {
@@ -125,10 +151,27 @@ export class AlertList {
     const { alert, row } = this.entries.get(id);
     if ($("img", row).hidden) return;
     $("#large-picture").src = $("img", row).src;
+    this.openLarge(alert, { clip: false });
+  }
+
+  /** Play the clip of an alert. */
+  play(id) {
+    const { alert } = this.entries.get(id);
+    $("#large-clip").src = `${API}/alerts/${encodeURIComponent(id)}/clip`;
+    this.openLarge(alert, { clip: true });
+    $("#large-clip").play().catch(() => {}); // a browser that does not know the codec shows its own sign
+  }
+
+  openLarge(alert, { clip }) {
+    $("#large-picture").hidden = clip;
+    $("#large-clip").hidden = !clip;
+    $("#large").onclose = () => $("#large-clip").removeAttribute("src");
     $("#large-text").textContent = `${alert.camera}, ${clock(alert.opened_at)}, peak ${alert.peak_value.toFixed(2)}`;
     $("#large").showModal();
   }
 }
+
+const isSettled = (clip) => Boolean(clip) && clip.state !== "pending";
 
 const isNewer = (a, b) => a.opened_at > b.opened_at || (a.opened_at === b.opened_at && a.id > b.id);
 

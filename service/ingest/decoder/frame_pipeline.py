@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from lookout.models.media.decode import Picture
 from lookout.models.media.preprocess import Preprocess
@@ -29,11 +29,13 @@ class FramePipeline:
         *,
         is_file: bool,
         resume: ResumePosition | None = None,
+        on_capture: Callable[[float | None, float], None] | None = None,
     ) -> None:
         """Set up the pipeline.
 
         A file waits for the store before its first frame, and may go on at `resume`; a camera
-        drops frames instead.
+        drops frames instead. on_capture: is given each kept picture's own time stamp (s) and
+        when it was captured (s, UTC).
         """
         self.size: tuple[int, ...] | None = None  # (height, width) of the session's pictures
         self._writer = writer
@@ -43,6 +45,7 @@ class FramePipeline:
         self._timeline = timeline
         self._is_file = is_file
         self._resume = resume
+        self._on_capture = on_capture
         self._index = -1  # of the last frame that the sampler kept
         self._began: Moment | None = None  # when the source's time was 0
         self._jumped = False  # the source's clock jumped, and no session has begun since
@@ -74,7 +77,10 @@ class FramePipeline:
             return
         assert self._writer.next_id is not None  # noqa: S101
         if self._pacing.wait(at_s, self._writer.next_id):
-            self._writer.write(self._preprocess(picture.rgb), self._pacing.capture(at_s))
+            capture = self._pacing.capture(at_s)
+            if self._on_capture is not None:
+                self._on_capture(picture.pts_s, capture.moment.utc_s)
+            self._writer.write(self._preprocess(picture.rgb), capture)
         else:
             self._writer.skip("takeover")
 

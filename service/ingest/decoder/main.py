@@ -43,6 +43,7 @@ from lookout.service.ingest.decoder.resume import (
     find_resume_position,
     wait_for_redis,
 )
+from lookout.service.ingest.evidence.keeper import open_keeper
 from lookout.service.storage.connections import open_bus, open_store
 
 LEAST_BACKLOG = 16  # frames of the longest clip of a model: with fewer both sides would wait
@@ -126,6 +127,7 @@ def play(job: Job, reporter: Reporter) -> str | None:
         writer = FrameWriter(
             camera, job.token, bus, store, reporter, patient=not camera.live, kept=kept
         )
+        keeper = open_keeper(camera, container, settings)
         pipeline = FramePipeline(
             writer,
             choose_pacing(writer, settings, is_file=is_file),
@@ -134,9 +136,13 @@ def play(job: Job, reporter: Reporter) -> str | None:
             Timeline(step_s),
             is_file=is_file,
             resume=resume,
+            on_capture=keeper.tie,
         )
-        with contextlib.closing(writer):
-            pipeline.run(source.read_pictures(container, camera, settings, writer.note_damage))
+        with contextlib.closing(writer), keeper:
+            stream = source.read_pictures(
+                container, camera, settings, writer.note_damage, keeper.add
+            )
+            pipeline.run(stream)
         if not is_file:
             raise SourceLostError("the stream ended")
         if not pipeline.size:

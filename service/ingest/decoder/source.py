@@ -12,6 +12,7 @@ import re
 import socket
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 from urllib.parse import urlsplit
 
 import av
@@ -166,8 +167,12 @@ def read_pictures(
     camera: Camera,
     settings: Settings,
     on_damage: Callable[[], None],
+    on_packet: Callable[[Any], None] | None = None,
 ) -> Iterator[Picture]:
-    """Return the source's pictures. Raises SourceError for any end but a file's."""
+    """Return the source's pictures. Raises SourceError for any end but a file's.
+
+    on_packet: is given each av.Packet of a live camera.
+    """
     if urls.is_file(camera.url):
         return translate_errors(pictures(container, on_damage), camera, settings)
     is_udp = camera.transport == "udp"
@@ -178,6 +183,7 @@ def read_pictures(
         live=True,
         packets_lost=packets_lost,
         patience_s=camera.stall_limit_s(settings.stall_timeout_s),
+        on_packet=on_packet,
     )
     return translate_errors(stream, camera, settings)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import redis
 
 from lookout.service.core.stages import REPORTING_NAMES
+from lookout.service.storage.bus.evidence import EvidenceRequests
 from lookout.service.storage.bus.frames import FrameStream
 from lookout.service.storage.bus.outcomes import OutcomeStreams
 from lookout.service.storage.bus.reports import Reports
@@ -18,7 +19,7 @@ UNOWNED = -2  # nobody holds the lease: it ran out, or the bus was restarted
 LOST = -3  # the frame before this one, or its outcome, is not on the bus
 
 
-class Bus(FrameStream, OutcomeStreams, Reports):
+class Bus(FrameStream, OutcomeStreams, Reports, EvidenceRequests):
     """All subjects of the bus over one client. Every method may raise one of UNAVAILABLE."""
 
     def __init__(
@@ -38,6 +39,7 @@ class Bus(FrameStream, OutcomeStreams, Reports):
             keys.snapshot_cursor,
             keys.ingest_report,
             keys.inference_report,
+            keys.evidence,
             keys.counters,
         )
         owners = [keys.owner(stage, camera) for stage in REPORTING_NAMES]

@@ -29,6 +29,7 @@ KINDS: dict[Callable[[str], str], str] = {
     keys.snapshot_cursor: "string",
     keys.ingest_report: "string",
     keys.inference_report: "string",
+    keys.evidence: "hash",
     keys.counters: "hash",
 }
 """Every key that the bus has of a camera, and its type, but leases and owners."""

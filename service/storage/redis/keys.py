@@ -60,6 +60,11 @@ def inference_report(camera: str) -> str:
     return f"infer:{{{camera}}}"
 
 
+def evidence(camera: str) -> str:
+    """Hash: alert id → the clip and the pictures that alerting asks ingest for."""
+    return f"evidence:{{{camera}}}"
+
+
 def counters(camera: str) -> str:
     """Hash: what happened how often since the bus started."""
     return f"counters:{{{camera}}}"
@@ -109,6 +114,11 @@ def alerts(camera: str) -> str:
 def alert_answers(camera: str) -> str:
     """Hash: alert id → what a person said of it."""
     return f"alert_answers:{{{camera}}}"
+
+
+def alert_clips(camera: str) -> str:
+    """Hash: alert id → what became of its clip."""
+    return f"alert_clips:{{{camera}}}"
 
 
 def kept_alerts(camera: str) -> str:

@@ -330,6 +330,7 @@ for _, id in ipairs(ARGV) do
         redis.call('ZREM', KEYS[2], id)
         redis.call('SREM', KEYS[3], id)
         redis.call('HDEL', KEYS[4], id)
+        redis.call('HDEL', KEYS[6], id)
         dropped[#dropped + 1] = id
     end
 end
@@ -337,7 +338,7 @@ return dropped
 """
 """Remove alerts but kept ones, and return their ids.
 
-KEYS: alerts, alerts by time, open alerts, answers, kept alerts. ARGV: ids.
+KEYS: alerts, alerts by time, open alerts, answers, kept alerts, clips. ARGV: ids.
 """
 
 SAVE_ANSWER = """

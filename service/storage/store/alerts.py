@@ -121,6 +121,7 @@ class Alerts(SettingAside):
             keys.open_alerts,
             keys.alert_answers,
             keys.kept_alerts,
+            keys.alert_clips,
         )
         names = [key(camera) for key in of_camera]
         dropped: list[bytes] = []
@@ -137,7 +138,8 @@ class Alerts(SettingAside):
             return
         if self._redis.zcard(keys.alerts_by_time(camera)):
             return
-        self._redis.delete(keys.alert_log(camera), keys.alerts_opened(camera))
+        of_camera = (keys.alert_log, keys.alerts_opened, keys.alert_clips)
+        self._redis.delete(*(key(camera) for key in of_camera))
         self._redis.srem(keys.ALERTED, camera)
 
     # How far the sinks of alerting are with the log

@@ -54,6 +54,7 @@ FORMS: dict[Callable[[str], str], KeyForm] = {
     keys.open_alerts: KeyForm("set", {}),
     keys.alert_answers: KeyForm("hash", {}),
     keys.kept_alerts: KeyForm("set", {}),
+    keys.alert_clips: KeyForm("hash", {}),
     keys.alerts_opened: KeyForm("string", {"": COUNT}),
     keys.alert_log: KeyForm("stream", {}),
     keys.events: KeyForm("stream", {}),

@@ -6,6 +6,7 @@ import redis
 
 from lookout.service.storage.redis import keys
 from lookout.service.storage.store.alert_answers import AlertAnswers
+from lookout.service.storage.store.alert_clips import AlertClips
 from lookout.service.storage.store.alerts import Alerts
 from lookout.service.storage.store.camera_events import CameraEvents
 from lookout.service.storage.store.camera_secrets import CameraSecrets
@@ -20,7 +21,16 @@ from lookout.service.storage.store.snapshots import Snapshots
 
 @mends
 class Store(
-    Alerts, AlertAnswers, CameraEvents, Cameras, EndedLogins, Jobs, Sessions, Sinks, Snapshots
+    Alerts,
+    AlertAnswers,
+    AlertClips,
+    CameraEvents,
+    Cameras,
+    EndedLogins,
+    Jobs,
+    Sessions,
+    Sinks,
+    Snapshots,
 ):
     """All subjects of the store over one client. Every method may raise one of UNAVAILABLE."""
 

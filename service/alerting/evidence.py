@@ -1,0 +1,65 @@
+"""Asks ingest for the clip and the pictures of each alert: as it opens, peaks and closes."""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass, field
+
+from lookout.service.core.evidence import GRACE_S, ClipRecord, EvidenceRequest
+from lookout.service.core.messages import AlertEvent
+from lookout.service.core.settings import Settings
+from lookout.service.core.throttle import OutageLog
+from lookout.service.storage import clips
+from lookout.service.storage.bus.bus import Bus
+from lookout.service.storage.redis.connect import UNAVAILABLE
+from lookout.service.storage.store.store import Store
+
+log = logging.getLogger(__name__)
+
+FULL = "the disk is nearly full (LOOKOUT_CLIPS_FREE_MB)"
+
+
+@dataclass(slots=True)
+class EvidenceAsker:
+    """Asks for evidence. Whatever fails, alerts go on without it."""
+
+    settings: Settings
+    bus: Bus
+    store: Store
+    _full: OutageLog = field(default_factory=OutageLog)
+
+    def ask(self, event: AlertEvent) -> None:
+        """Ask for the evidence of an alert that has changed."""
+        at = self.settings
+        alert = event.alert
+        if not at.clip_camera_mb or alert.kind != "anomaly":
+            return
+        now = time.time()
+        times = (at.clip_before_s, at.clip_after_s, at.clip_most_s)
+        request = EvidenceRequest.of(alert, *times, now)
+        try:
+            if event.event == "new":
+                self.store.begin_clip(alert.camera, alert.id, self.first_record(now))
+            if dropped := self.bus.ask_evidence(alert.camera, request):
+                self.bus.count(alert.camera, "clips_dropped", dropped)
+        except UNAVAILABLE as error:
+            log.warning(
+                "alert %s has no clip: Redis is away or refuses: %s",
+                alert.id,
+                error,
+                extra={"camera": alert.camera},
+            )
+
+    def first_record(self, now: float) -> ClipRecord:
+        """Return a clip that is about to be made; a failed one while the disk is nearly full.
+
+        That is logged once, and once when there is room again.
+        """
+        if clips.has_room(self.settings):
+            if self._full.worked():
+                log.info("there is room for clips again")
+            return ClipRecord("pending", due_at=now + self.settings.clip_most_s + GRACE_S)
+        if self._full.failed():
+            log.warning("alerts open without clips: %s", FULL)
+        return ClipRecord("failed", error=FULL)
