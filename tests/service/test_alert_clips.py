@@ -184,10 +184,11 @@ def test_a_clip_is_had_whole_and_in_parts(api: Api, store: Store) -> None:
 def test_a_clip_that_is_not_there_says_why(
     api: Api, store: Store, record: ClipRecord | None, reason: str
 ) -> None:
-    add(store, an_alert())
+    alert = an_alert(77)
+    add(store, alert)
     if record is not None:
-        store.begin_clip("gate", an_alert().id, record)
-    assert reason in is_problem(api.get(f"/alerts/{an_alert().id}/clip"), 404)
+        store.begin_clip("gate", alert.id, record)
+    assert reason in is_problem(api.get(f"/alerts/{alert.id}/clip"), 404)
 
 
 def test_a_clean_picture_is_had_by_its_name(api: Api, store: Store) -> None:
