@@ -78,8 +78,8 @@ def report(folder: Path, seconds: float = 40.0) -> Iterator[str]:
             memory = {name: one.memory_info().rss / MB for name, one in processes.items()}
             yield (
                 f"1080p, {FPS} frames/s, {MBIT} Mbit/s: a decoder takes {share['without']:.1f} % "
-                f"of a core and {memory['without']:.0f} MB; with the ring {share['with']:.1f} % and "
-                f"{memory['with']:.0f} MB"
+                f"of a core and {memory['without']:.0f} MB; with the ring "
+                f"{share['with']:.1f} % and {memory['with']:.0f} MB"
             )
             yield clip_cost(bus, store, processes["with"], share["with"] / 100)
         finally:
