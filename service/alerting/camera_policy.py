@@ -14,6 +14,7 @@ from lookout.models.scoring.alert_policy import (
     PolicyEvent,
     PolicyState,
 )
+from lookout.service.alerting.conditions import CameraConditions, WatchTime
 from lookout.service.alerting.silence import IdleTime
 from lookout.service.core.camera import AlertSettings, Camera
 from lookout.service.core.messages import Alert, AlertEvent, FrameId, Score
@@ -132,6 +133,8 @@ class FollowedCamera:
     budget: AlarmBudget | None = None  # whose threshold stands in for the policy's
     scored_by: str = ""  # model and score behind the budget: it begins again with others
     idle: IdleTime = field(default_factory=IdleTime)
+    conditions: CameraConditions = field(default_factory=CameraConditions)
+    watch: WatchTime = field(default_factory=WatchTime)
 
     @property
     def rule(self) -> AlertPolicy:

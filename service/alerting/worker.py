@@ -16,6 +16,7 @@ from lookout.service.alerting.camera_policy import (
     FollowedCamera,
     default_policy,
 )
+from lookout.service.alerting.conditions import CameraConditions, is_over
 from lookout.service.alerting.deliveries import Deliveries
 from lookout.service.alerting.evidence import EvidenceAsker
 from lookout.service.alerting.silence import ProducerReports
@@ -42,6 +43,8 @@ IDLE_S = 0.05
 RETRY_AFTER_S = 0.5  # a server that answers a ping may still refuse writes
 FOLLOW_EVERY_S = 0.5  # cameras, leases, silent cameras, cursors
 ABANDONED_EVERY_S = 5.0
+CONDITIONS_EVERY_S = 0.9  # of the time between two looks, at most a second counts
+MAX_EVENTS = 100  # of a camera, read at once
 FIRST_SWEEP_S = 60.0  # after the start
 SWEEP_EVERY_S = 3600.0  # expired alerts and pictures are removed
 CLIPS_EVERY_S = 60.0  # clips beyond their time and size are removed
@@ -116,6 +119,7 @@ class AlertingWorker:
         self._reports: dict[str, ProducerReports] = {}  # to judge once everything is read
         self._follower = ScoreFollower(self._bus, MAX_SCORES)
         self._follow_due = 0.0
+        self._conditions_due = 0.0
 
     def step(self) -> bool:
         """Handle the new scores; return False where there is none. Raises one of UNAVAILABLE."""
@@ -168,16 +172,39 @@ class AlertingWorker:
         if now >= self._abandoned_due:
             self._abandoned_due = now + ABANDONED_EVERY_S
             self.finish_abandoned(cameras)
+        self.sweep(now)
+        for camera, followed in list(self.followed.items()):
+            followed.follow(cameras[camera], self._settings)
+            self.save_cursor(camera)
+        if now >= self._conditions_due:
+            self._conditions_due = now + CONDITIONS_EVERY_S
+            self.follow_conditions(enabled, now)
+        self.read_reports(enabled, now)
+
+    def sweep(self, now: float) -> None:
+        """Remove what is kept no longer, now and then. Raises one of UNAVAILABLE."""
         if now >= self._sweep_due:
             self._sweep_due = now + SWEEP_EVERY_S
             drop_expired(self._store, self._settings.data_dir, self._settings.alerts_kept_days)
         if now >= self._clips_due:
             self._clips_due = now + CLIPS_EVERY_S
             drop_surplus(self._store, self._settings)
-        for camera, followed in list(self.followed.items()):
-            followed.follow(cameras[camera], self._settings)
-            self.save_cursor(camera)
-        self.read_reports(enabled, now)
+
+    def follow_conditions(self, cameras: Mapping[str, Camera], now: float) -> None:
+        """Open and close the alerts about the cameras themselves: tampering, not watched."""
+        followed = {name: one for name, one in self.followed.items() if name in cameras}
+        places = {name: one.conditions.seen for name, one in followed.items()}
+        events = self._store.camera_events_after(places, MAX_EVENTS)
+        overviews = self._bus.overview(followed)
+        for camera, one in followed.items():
+            overview = overviews[camera]
+            one.watch.look(self._follower.cursors[camera], overview, now)
+            made = one.conditions.take_events(events.get(camera, []))
+            reason = one.watch.reason(cameras[camera], overview, self._settings)
+            if reason or one.watch.has_moved or is_over(cameras[camera], overview):
+                made += one.conditions.set_unwatched(camera, reason, time.time())
+            if made or camera in events:
+                self.save(camera, made)
 
     # Ownership
 
@@ -205,15 +232,27 @@ class AlertingWorker:
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             reason = f"its alarm budget's state cannot be read, and starts empty: {error}"
             self._store.mark(camera, reason)
+        try:
+            followed.conditions = CameraConditions.from_json(state.get("conditions"))
+        except (ValueError, TypeError, KeyError, AttributeError, BrokenMessageError) as error:
+            reason = f"its alerts of other kinds cannot be read, and start empty: {error}"
+            self._store.mark(camera, reason)
+        if followed.conditions.is_new:
+            followed.conditions.seen = self._store.newest_camera_event_id(camera)
+            followed.conditions.is_new = False
         self.followed[camera] = followed
         self._follower.cursors[camera] = cursor
         self.close_orphans(camera)
 
     def close_orphans(self, camera: str) -> None:
         """Close the open alerts that the camera's state does not know: nothing else would."""
-        own = self.followed[camera].alerts.alert
+        followed = self.followed[camera]
+        own = [*followed.conditions.open.values()]
+        if followed.alerts.alert is not None:
+            own.append(followed.alerts.alert)
+        known = {alert.id for alert in own}
         for alert in self._store.open_alerts(camera):
-            if own is None or alert.id != own.id:
+            if alert.id not in known:
                 closed_at = max(alert.opened_at, alert.peak_at)
                 closed = replace(alert, state="closed", closed_at=closed_at)
                 log.info("alert %s was left open: closed", alert.id, extra=about(alert))
@@ -261,6 +300,10 @@ class AlertingWorker:
             self.handle(camera, scores)
         if camera in self.followed and self.close_alert(camera):
             self.save_cursor(camera)
+        if camera in self.followed:
+            events = self.followed[camera].conditions.close_all(time.time())
+            if events:
+                self.save(camera, events)
         if removed and camera in self.followed:
             self._store.forget_alerting(camera)
         self.forget(camera)
@@ -353,6 +396,7 @@ class AlertingWorker:
         state: dict[str, Any] = {
             "cursor": str(cursor) if cursor else None,
             "rule": followed.alerts.as_json(),
+            "conditions": followed.conditions.as_json(),
         }
         if followed.budget is not None:
             state["budget"] = followed.budget_state()

@@ -98,6 +98,7 @@ ALERT_EXAMPLE: dict[str, JsonValue] = {
     "peak_value": 0.93,
     "peak_at": 1767225644.1,
     "kind": "anomaly",
+    "detail": "",
 }
 
 EVENT_EXAMPLE: dict[str, JsonValue] = {
@@ -271,6 +272,7 @@ class AlertView(MessageView):
     peak_value: float
     peak_at: float
     kind: AlertKind
+    detail: str = Field(description="a sentence; of other kinds than `anomaly`")
 
 
 class EventView(MessageView):

@@ -113,6 +113,7 @@ class Heat:
     session: int
     seq: int
     cells: HeatMap  # (64, 64)
+    motions: str = ""  # JSON: what moves strangely, of a frame that is not normal
 
 
 @dataclass(frozen=True, slots=True)

@@ -348,6 +348,21 @@ class Settings(BaseSettings):
         default=15.0, gt=0, description="no score for so long after the last one: closed"
     )
 
+    unwatched_after_s: float = Field(
+        default=60.0,
+        gt=0,
+        description="a camera without a score for so long raises an alert of kind `unwatched`",
+    )
+    unwatched_learning_s: float = Field(
+        default=7200.0, gt=0, description="and so does one that learns its bounds for so long"
+    )
+    unwatched_lag_share: float = Field(
+        default=0.5,
+        gt=0,
+        le=1,
+        description="and one of whose frames this share is left out for lag, over a minute",
+    )
+
     webhook_networks: Annotated[str, AfterValidator(check_networks)] = Field(
         default="",
         description="networks, separated by commas, that webhooks may name beside public "

@@ -123,7 +123,8 @@ def policy_in_use(http: httpx.Client) -> AlertPolicy:
 
 def _stored_alerts(http: httpx.Client, camera: str) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
-    query: dict[str, Any] = {"camera": camera, "limit": 1000}
+    # The other kinds do not follow from the scores.
+    query: dict[str, Any] = {"camera": camera, "kind": "anomaly", "limit": 1000}
     while True:
         page = http.get("/alerts", params=query).raise_for_status().json()
         found += page["items"]

@@ -17,7 +17,7 @@ class AlertWatch(Looking):
 
     def __init__(self, socket_path: str) -> None:
         super().__init__(socket_path, LOOK_EVERY_S)
-        self.told: dict[str, dict[str, Any]] = {}  # alert id → as last told
+        self.told: dict[str, dict[str, Any]] = {}  # id → anomaly, as last told
         self.read: dict[str, FrameId] = {}  # camera → up to which score alerting says it has read
         self._places: dict[str, str] = {}
 
@@ -43,5 +43,6 @@ class AlertWatch(Looking):
                 self.read[camera] = FrameId.parse(cursor)
             for entry, row in rows:
                 alert = json.loads(row[b"alert"])
-                self.told[alert["id"]] = alert
+                if alert["kind"] == "anomaly":  # the other kinds do not follow from the scores
+                    self.told[alert["id"]] = alert
                 self._places[camera] = f"({entry.decode()}"

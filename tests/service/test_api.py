@@ -231,6 +231,7 @@ def test_an_alert_outlives_its_camera_with_its_picture(api: Api, store: Store, g
         "peak_value": 0.9,
         "peak_at": 5.0,
         "kind": "anomaly",
+        "detail": "",
         "acknowledged_at": None,
         "acknowledged_by": "",
         "verdict": None,

@@ -170,6 +170,7 @@ def test_alerts_come_as_they_are_written(api: Api, store: Store) -> None:
                 "peak_value": 0.9,
                 "peak_at": 1000.5,
                 "kind": "anomaly",
+                "detail": "",
             },
         }
         closed = [

@@ -34,7 +34,8 @@ export class AlertList {
     this.entries.set(alert.id, { alert, row });
     row.dataset.state = alert.state;
     $(".badge", row).textContent = alert.state === "open" ? "open now" : "over";
-    $(".peak", row).textContent = `peak ${alert.peak_value.toFixed(2)} at ${clock(alert.peak_at)}`;
+    const peak = `peak ${alert.peak_value.toFixed(2)} at ${clock(alert.peak_at)}`;
+    $(".peak", row).textContent = alert.kind === "anomaly" ? peak : `${alert.kind}: ${alert.detail}`;
     $(".length", row).textContent = duration(alert);
     this.showAnswer(alert, row);
     if (alert.clip) $(".play", row).hidden = alert.clip.state !== "ready";

@@ -63,7 +63,8 @@ function removeCamera(id) {
 // The summary in one line
 
 function summarise() {
-  const alarmed = new Set(alerts.open().map((alert) => alert.camera));
+  const alarms = alerts.open().filter(({ kind }) => kind !== "unwatched"); // the summary tells of those
+  const alarmed = new Set(alarms.map(({ camera }) => camera));
   for (const [id, card] of cards) card.node.classList.toggle("alarmed", alarmed.has(id));
   alerts.tick();
   document.title = alarmed.size ? `(${alarmed.size}) Lookout` : "Lookout";
