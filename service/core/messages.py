@@ -127,6 +127,7 @@ class Alert:
     peak_value: float
     peak_at: float
     kind: AlertKind = "anomaly"
+    detail: str = ""  # for a person; of other kinds than `anomaly`
 
 
 @dataclass(frozen=True, slots=True)

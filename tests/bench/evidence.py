@@ -48,9 +48,9 @@ def cpu_s(process: psutil.Process) -> float:
     return float(times.user + times.system)
 
 
-def report(folder: Path, seconds: float = 40.0) -> Iterator[str]:
+def report(folder: Path, seconds: float = 25.0) -> Iterator[str]:
     """Yield a line on the ring, and one on a clip with its pictures."""
-    clip = clip_1080p(folder, seconds + 30)
+    clip = clip_1080p(folder, seconds + 40)
     with (
         RedisServer("bus", folder) as bus_server,
         RedisServer("store", folder) as store_server,
