@@ -65,7 +65,9 @@ class Reader:
     def told(self) -> list[Told]:
         found = self.store.alerts("gate", before=None, limit=1000)
         return sorted(
-            (one.id, one.opened_at, one.closed_at, one.peak_value, one.peak_at) for one in found
+            (one.id, one.opened_at, one.closed_at, one.peak_value, one.peak_at)
+            for one in found
+            if one.kind == "anomaly"
         )
 
 
