@@ -63,7 +63,10 @@ class AnsweredAlert(AlertView):
     model_config = ConfigDict(json_schema_extra={"examples": [ANSWERED_EXAMPLE]})
 
     acknowledged_at: float | None = Field(description="null: nobody has")
-    acknowledged_by: str = Field(description="`token`, or the name of a login")
+    acknowledged_by: str = Field(
+        description="the name of a user, `token NAME` for an API token, `token` or a login for "
+        "LOOKOUT_TOKEN, `anybody` where nobody is asked"
+    )
     verdict: AlertVerdict | None
     note: str
     keep: bool = Field(description="it is never removed for its age or number")

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Body, Query, Request
+from fastapi import APIRouter, Body, Query
 from fastapi.responses import FileResponse
 from pydantic import Field
 
@@ -24,10 +24,12 @@ from lookout.service.api.alert_views import (
     AlertList,
     AnsweredAlert,
 )
-from lookout.service.api.dependencies import Services, ServicesDep
+from lookout.service.api.auth.access import IdentityDep
+from lookout.service.api.dependencies import ServicesDep
 from lookout.service.api.json_body import JsonRoute
 from lookout.service.api.openapi import BINARY
 from lookout.service.api.views import AlertRule
+from lookout.service.core.accounts import Identity
 from lookout.service.core.errors import NotFoundError, RequestError
 from lookout.service.core.evidence import ClipRecord, ClipState
 from lookout.service.core.messages import Alert, AlertAnswer, AlertKind, AlertState, AlertVerdict
@@ -79,6 +81,7 @@ class AlertFilter:
 @router.get("/alerts")
 def list_alerts(
     services: ServicesDep,
+    sender: IdentityDep,
     camera: str | None = None,
     state: AlertState | None = None,
     kind: AlertKind | None = None,
@@ -100,8 +103,9 @@ def list_alerts(
     before = decode_cursor(cursor) if cursor else None
     chosen = AlertFilter(since, until, state, kind, verdict, acknowledged, min_peak)
     # One more than asked for tells whether there is a next page.
+    cameras = seen_cameras(services.store, sender, camera)
     found = list(
-        itertools.islice(newest_first(services.store, camera, chosen, before, limit), limit + 1)
+        itertools.islice(newest_first(services.store, cameras, chosen, before, limit), limit + 1)
     )
     items = found[:limit]
     clips_by_id = clips_of(services.store, [alert for alert, _ in items])
@@ -125,13 +129,12 @@ def clips_of(store: Store, alerts: list[Alert]) -> dict[str, ClipRecord]:
 
 
 def newest_first(
-    store: Store, camera: str | None, chosen: AlertFilter, before: Position | None, limit: int
+    store: Store, cameras: set[str], chosen: AlertFilter, before: Position | None, limit: int
 ) -> Iterator[Answered]:
     """Yield the alerts of a list with their answers, after a position.
 
-    camera: None: of all. limit: how many are asked for, as a rule.
+    limit: how many are asked for, as a rule.
     """
-    cameras = alerted_or_present(store) if camera is None else {camera}
     if chosen.until is not None:
         last = (chosen.until, LAST_ID)
         before = last if before is None else min(before, last)
@@ -144,26 +147,29 @@ def newest_first(
 
 @router.post("/acknowledgements", operation_id="acknowledge_alerts")
 def acknowledge_alerts(
-    wanted: Annotated[AcknowledgeRequest, Body()], services: ServicesDep, request: Request
+    wanted: Annotated[AcknowledgeRequest, Body()], services: ServicesDep, sender: IdentityDep
 ) -> Acknowledged:
     """Acknowledge many alerts; of those without ids, at most 1,000 at once.
 
     What is acknowledged already stays as it is.
     """
-    who = identity(services, request)
     now = time.time()
     ids = wanted.ids
     more = False
     if ids is None:
         chosen = AlertFilter(until=wanted.until or now, acknowledged=False)
-        found = newest_first(services.store, wanted.camera, chosen, None, MAX_AT_ONCE)
+        cameras = seen_cameras(services.store, sender, wanted.camera)
+        found = newest_first(services.store, cameras, chosen, None, MAX_AT_ONCE)
         ids = [alert.id for alert, _ in itertools.islice(found, MAX_AT_ONCE + 1)]
         more = len(ids) > MAX_AT_ONCE
     count = 0
     for alert_id in ids[:MAX_AT_ONCE]:
+        camera = alert_id.rpartition(":")[0]
+        if not sender.sees(camera):
+            continue
         with contextlib.suppress(NotFoundError):  # it was removed meanwhile
             services.store.answer_alert(
-                alert_id.rpartition(":")[0], alert_id, lambda answer: seen(answer, who, now)
+                camera, alert_id, lambda answer: seen(answer, sender.name, now)
             )
             count += 1
     return Acknowledged(count=count, more=more)
@@ -176,13 +182,6 @@ def seen(answer: AlertAnswer, who: str, now: float) -> AlertAnswer:
     return replace(answer, acknowledged_at=now, acknowledged_by=who)
 
 
-def identity(services: Services, request: Request) -> str:
-    """Return who sends a request: `token`, a login, or `anybody` where no token is needed."""
-    if services.auth is None:
-        return "anybody"
-    return services.auth.identity(request)
-
-
 @router.patch("/alerts/{alert}", operation_id="answer_alert", responses=CONFLICT)
 def answer_alert(
     alert: str,
@@ -191,18 +190,17 @@ def answer_alert(
         Body(openapi_examples={"a false alarm": {"value": {"verdict": "false_alarm"}}}),
     ],
     services: ServicesDep,
-    request: Request,
+    sender: IdentityDep,
 ) -> AnsweredAlert:
     """Answer an alert: acknowledged, verdict, note, keep. What is not named stays."""
     camera = alert.rpartition(":")[0]
     found = services.store.alert(camera, alert)
-    who = identity(services, request)
     given = change.model_dump(exclude_unset=True)
     is_seen = given.pop("acknowledged", None)
 
     def changed(answer: AlertAnswer) -> AlertAnswer:
         if is_seen:
-            answer = seen(answer, who, time.time())
+            answer = seen(answer, sender.name, time.time())
         elif is_seen is False:
             answer = replace(answer, acknowledged_at=None, acknowledged_by="")
         return replace(answer, **given)
@@ -225,9 +223,13 @@ def alert_rule(services: ServicesDep) -> AlertRule:
     )
 
 
-def alerted_or_present(store: Store) -> set[str]:
-    """Return the cameras that had an alert, removed ones too, and those there are."""
-    return {*store.alerted_cameras(), *store.cameras()}
+def seen_cameras(store: Store, sender: Identity, camera: str | None) -> set[str]:
+    """Return the cameras in a sender's scope whose alerts are listed.
+
+    camera: that one alone; None: those that had an alert, removed ones too, and those there are.
+    """
+    cameras = {camera} if camera is not None else {*store.alerted_cameras(), *store.cameras()}
+    return {name for name in cameras if sender.sees(name)}
 
 
 def position(alert: Alert) -> Position:

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from lookout.service.api import (
+    accounts,
     alerts,
     cameras,
     checkpoints,
@@ -20,8 +21,9 @@ from lookout.service.api import (
     sinks,
 )
 from lookout.service.api.auth import login
+from lookout.service.api.auth.access import API, AccessMiddleware
 from lookout.service.api.auth.logins import Logins
-from lookout.service.api.auth.token import TOKEN_SCHEMES, AuthMiddleware, TokenAuth
+from lookout.service.api.auth.token import TOKEN_SCHEMES, Authenticator
 from lookout.service.api.dependencies import Services
 from lookout.service.api.live import websocket as live
 from lookout.service.api.live.broadcaster import Broadcaster
@@ -40,7 +42,6 @@ from lookout.service.core.settings import Settings
 from lookout.service.storage.bus.bus import Bus
 from lookout.service.storage.store.store import Store
 
-API = "/api/v1"
 BODY_LIMIT_BYTES = 64 * 1024
 HEALTH = {"/healthz", "/readyz", f"{API}/healthz", f"{API}/readyz"}
 """Paths that supervisors ask without a token, by address."""
@@ -48,21 +49,18 @@ HEALTH = {"/healthz", "/readyz", f"{API}/healthz", f"{API}/readyz"}
 
 def create_app(settings: Settings, bus: Bus, store: Store) -> FastAPI:
     broadcaster = Broadcaster(bus, store, settings.live_queue)
-    auth = None
-    if settings.token is not None:
-        auth = TokenAuth(settings.token.get_secret_value(), Logins(store))
+    token = settings.token.get_secret_value() if settings.token is not None else None
+    logins = Logins(store, needs_key=token is None)
+    auth = Authenticator(token, logins)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         broadcaster.start()
-        following = []
-        if auth is not None and auth.logins is not None:
-            following.append(await auth.logins.start())
+        following = await logins.start()
         try:
             yield
         finally:
-            for task in following:
-                task.cancel()
+            following.cancel()
             await broadcaster.aclose()
 
     app = FastAPI(
@@ -85,6 +83,7 @@ def create_app(settings: Settings, bus: Bus, store: Store) -> FastAPI:
         jobs.router,
         sinks.router,
         health.summary_router,
+        accounts.router,
         login.logins_router,
     ):
         app.include_router(router, prefix=API, dependencies=TOKEN_SCHEMES)
@@ -99,8 +98,7 @@ def create_app(settings: Settings, bus: Bus, store: Store) -> FastAPI:
     app.add_middleware(HeadMiddleware)
     app.add_middleware(QueryMiddleware)
     app.add_middleware(BodyLimitMiddleware, limit_bytes=BODY_LIMIT_BYTES)
-    if auth is not None:
-        app.add_middleware(AuthMiddleware, auth=auth, open_paths=HEALTH | {f"{API}/session"})
+    app.add_middleware(AccessMiddleware, auth=auth, open_paths=HEALTH | {f"{API}/session"})
     app.add_middleware(SameOriginMiddleware)
     app.add_middleware(
         HostMiddleware,

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Body, Query, Response
 from pydantic import ValidationError
 from pydantic_core import to_json
 
+from lookout.service.api.auth.access import IdentityDep, check_camera_fields
 from lookout.service.api.checkpoints import choose_model, trained_fps, usual_score
 from lookout.service.api.dependencies import Services, ServicesDep
 from lookout.service.api.json_body import JsonRoute
@@ -96,6 +97,7 @@ def clear_leftovers(services: Services, camera: str) -> None:
 @router.get("", response_model=CameraList)
 def list_cameras(
     services: ServicesDep,
+    sender: IdentityDep,
     limit: Annotated[
         int | None, Query(ge=1, le=1000, description="cameras of a page; unset: all of them")
     ] = None,
@@ -105,12 +107,14 @@ def list_cameras(
 ) -> Response:
     """Return cameras and their states, by id."""
     cameras, unreadable = services.store.cameras_and_unreadable()
-    names = [name for name in cameras if cursor is None or name > cursor]
+    seen = [name for name in cameras if sender.sees(name)]
+    names = [name for name in seen if cursor is None or name > cursor]
     page = names[:limit]
     shown = camera_fields_now(services.bus, services.store, [cameras[name] for name in page])
     following = page[-1] if len(page) < len(names) else None
+    unusable = {name: reason for name, reason in unreadable.items() if sender.sees(name)}
     # FastAPI would validate every field again: most of the time of a long list.
-    answer = {"items": list(shown.values()), "next": following, "unreadable": unreadable}
+    answer = {"items": list(shown.values()), "next": following, "unreadable": unusable}
     return Response(to_json(answer, inf_nan_mode="null"), media_type="application/json")
 
 
@@ -128,11 +132,14 @@ def change_camera(
         Body(openapi_examples=CHANGE_EXAMPLES),
     ],
     services: ServicesDep,
+    sender: IdentityDep,
 ) -> CameraView:
     """Change a camera and restart it; `{"enabled": true}` plays a file that has ended again.
 
-    A change of `alert` or `learning` alone does not restart it.
+    A change of `alert` or `learning` alone does not restart it. Anything but `enabled` needs the
+    role `admin`.
     """
+    check_camera_fields(sender, change)
     before = services.store.camera(camera)
     try:
         new = before.changed(change)

@@ -11,6 +11,7 @@ from lookout.models.checkpoint.foreign import find_foreign
 from lookout.models.checkpoint.header import Header, find_checkpoints, read_header
 from lookout.models.errors import CheckpointError
 from lookout.models.scoring.normalizer import PLACE_SCHEMES
+from lookout.service.api.auth.access import IdentityDep
 from lookout.service.api.dependencies import ServicesDep
 from lookout.service.api.views import ModelList, ModelView
 from lookout.service.core.camera import MAX_CAMERA_FPS, Calibration, ScoreScheme
@@ -26,10 +27,17 @@ router = APIRouter(prefix="/models", tags=["models"])
 
 
 @router.get("")
-def list_models(services: ServicesDep) -> ModelList:
-    """Every checkpoint of the models folders; a damaged one says why it cannot be used."""
+def list_models(services: ServicesDep, sender: IdentityDep) -> ModelList:
+    """Every checkpoint of the models folders; a damaged one says why it cannot be used.
+
+    Those that a camera has learned are shown to whoever sees the camera.
+    """
     folders = services.settings.model_folders
-    usable = [model_view(*found) for found in find_checkpoints(*folders).items()]
+    usable = [
+        model_view(name, path)
+        for name, path in find_checkpoints(*folders).items()
+        if (camera := learned_camera(path)) is None or sender.sees(camera)
+    ]
     foreign = [ModelView(name=name, error=error) for name, error in find_foreign(*folders).items()]
     return ModelList(items=usable + foreign)
 
@@ -54,7 +62,9 @@ def choose_model(
         name = usual
     if name is None:
         general = {
-            one: path for one, path in known.items() if one != PLACES and not is_learned(path)
+            one: path
+            for one, path in known.items()
+            if one != PLACES and learned_camera(path) is None
         }
         if len(general) != 1:
             raise RequestError(f"name a model; available: {names}")
@@ -91,12 +101,12 @@ def choose_model(
     return name
 
 
-def is_learned(path: Path) -> bool:
-    """Tell whether a checkpoint is a camera's own; a damaged one is not."""
+def learned_camera(path: Path) -> str | None:
+    """Return the camera whose own a checkpoint is; None for others, and for a damaged one."""
     try:
-        return read_header(path).learned_camera is not None
+        return read_header(path).learned_camera
     except CheckpointError:
-        return False
+        return None
 
 
 def usual_score(folders: Sequence[Path], name: str, calibration: Calibration) -> ScoreScheme:

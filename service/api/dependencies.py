@@ -8,7 +8,7 @@ from typing import Annotated, cast
 from fastapi import Depends
 from starlette.requests import HTTPConnection
 
-from lookout.service.api.auth.token import TokenAuth
+from lookout.service.api.auth.token import Authenticator
 from lookout.service.api.live.broadcaster import Broadcaster
 from lookout.service.api.watch_summary import WatchSummaries
 from lookout.service.core.settings import Settings
@@ -23,7 +23,7 @@ class Services:
     store: Store
     broadcaster: Broadcaster
     summaries: WatchSummaries
-    auth: TokenAuth | None = None  # None: no token is set, every request is accepted
+    auth: Authenticator
 
 
 async def services_of(connection: HTTPConnection) -> Services:

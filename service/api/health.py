@@ -8,6 +8,7 @@ from fastapi import APIRouter, Response
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from lookout.service.api import metrics
+from lookout.service.api.auth.access import IdentityDep
 from lookout.service.api.auth.token import TOKEN_SCHEMES
 from lookout.service.api.dependencies import ServicesDep
 from lookout.service.api.problems import problem
@@ -46,9 +47,9 @@ def readyz(services: ServicesDep) -> Health | Response:
 
 
 @summary_router.get("/summary", operation_id="read_summary")
-def get_summary(services: ServicesDep) -> SummaryView:
+def get_summary(services: ServicesDep, sender: IdentityDep) -> SummaryView:
     """Return the state of the whole watch in one line, and what it counts."""
-    summary = services.summaries.now()
+    summary = services.summaries.now().within(sender)
     return SummaryView(
         text=summary.text,
         level=summary.level,
@@ -72,7 +73,7 @@ def is_up(ask: Callable[[], None]) -> bool:
     responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
     dependencies=TOKEN_SCHEMES,
 )
-def get_metrics(services: ServicesDep) -> Response:
+def get_metrics(services: ServicesDep, sender: IdentityDep) -> Response:
     """Return counters and states as Prometheus text, read from Redis now."""
-    text = metrics.StateCollector(services).text()
+    text = metrics.StateCollector(services, sender).text()
     return Response(text, headers={"Content-Type": CONTENT_TYPE_LATEST})

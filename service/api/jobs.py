@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body
 
 from lookout.models.scoring.normalizer import PLACE_SCHEMES
+from lookout.service.api.auth.access import IdentityDep
 from lookout.service.api.checkpoints import choose_model
 from lookout.service.api.dependencies import Services, ServicesDep
 from lookout.service.api.job_views import JobList, JobView
@@ -67,13 +68,15 @@ def learn(
 
 
 @router.get("/jobs")
-def list_jobs(services: ServicesDep, camera: str | None = None, latest: bool = False) -> JobList:
+def list_jobs(
+    services: ServicesDep, sender: IdentityDep, camera: str | None = None, latest: bool = False
+) -> JobList:
     """Return the jobs of all cameras, or of one, newest first: the last 20 of each.
 
     latest: the newest of each camera alone.
     """
     cameras = [camera] if camera is not None else list(services.store.cameras())
-    jobs = services.store.jobs(cameras)
+    jobs = services.store.jobs([name for name in cameras if sender.sees(name)])
     if latest:
         newest: dict[str, LearningJob] = {}
         for job in jobs:

@@ -20,6 +20,7 @@ from lookout.service.api.auth.token import REASONS
 from lookout.service.api.camera_status import QUIET_S, Beats, Status, status
 from lookout.service.api.dependencies import Services
 from lookout.service.core import metrics
+from lookout.service.core.accounts import ANYBODY, Identity
 from lookout.service.core.camera import Camera
 from lookout.service.core.messages import CameraStatus, FrameId, InferenceReport
 from lookout.service.core.metrics import Metric
@@ -39,8 +40,10 @@ STATES = tuple(state.value for state in CameraStatus)
 class StateCollector:
     """Collects the metrics of this process, the bus and the cameras."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, sender: Identity = ANYBODY) -> None:
+        """sender: the cameras out of its scope are left out."""
         self._services = services
+        self._sender = sender
 
     def text(self) -> str:
         """Return every metric that can be read, as Prometheus text."""
@@ -55,8 +58,9 @@ class StateCollector:
         yield from of_bus or ()
         _, of_sinks = attempt(lambda: list(self.of_sinks()))
         yield from of_sinks or ()
-        if bus_up and cameras:
-            _, of_cameras = attempt(lambda: list(self.of_cameras(cameras)))
+        seen = {name: one for name, one in (cameras or {}).items() if self._sender.sees(name)}
+        if bus_up and seen:
+            _, of_cameras = attempt(lambda: list(self.of_cameras(seen)))
             yield from of_cameras or ()
 
     def of_process(self) -> Families:
@@ -67,9 +71,10 @@ class StateCollector:
         yield family(metrics.LIVE_QUEUE, {(): broadcaster.longest_queue})
         yield family(metrics.CLOSED_BEHIND, {(): broadcaster.closed_behind})
         auth = self._services.auth
-        if auth is not None:
+        if not auth.is_open:
             yield family(metrics.REFUSED, {(reason,): auth.refused[reason] for reason in REASONS})
-            yield family(metrics.GUESSES, {(): auth.guesses.limited})
+            limited = auth.guesses.limited + auth.password_guesses.limited
+            yield family(metrics.GUESSES, {(): limited})
         try:
             disk = shutil.disk_usage(self._services.settings.data_dir)
         except OSError:  # no such folder yet

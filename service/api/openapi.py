@@ -8,6 +8,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 
+from lookout.service.api.auth.access import least_role
 from lookout.service.api.problems import Problem
 
 BINARY = {"type": "string", "format": "binary"}
@@ -16,7 +17,7 @@ CHANGING = {"post", "patch", "delete"}
 REASONS = {
     400: "the request cannot be read, or `Host` is not an allowed name",
     401: "the token is needed, or is wrong",
-    403: "the request comes from a page of another site",
+    403: "the request comes from a page of another site, or a larger role is needed",
     404: "not there",
     405: "the path has no such method",
     409: "it exists already, or another request changed it meanwhile",
@@ -42,7 +43,7 @@ def install(app: FastAPI) -> None:
 
 
 def with_problems(document: dict[str, Any]) -> dict[str, Any]:
-    """Return the document with the errors that each operation may answer with."""
+    """Return the document with role and errors of each operation."""
     schemas = document["components"]["schemas"]
     made = Problem.model_json_schema(ref_template=REFERENCE)
     schemas |= made.pop("$defs")
@@ -50,8 +51,10 @@ def with_problems(document: dict[str, Any]) -> dict[str, Any]:
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
     problem = {"schema": {"$ref": REFERENCE.format(model="Problem")}}
-    for operations in document["paths"].values():
+    for path, operations in document["paths"].items():
         for method, operation in operations.items():
+            if (role := least_role(method, path)) is not None:
+                operation["x-least-role"] = role
             for status in error_statuses(method, operation):
                 operation["responses"][str(status)] = {
                     "description": REASONS[status],
@@ -64,7 +67,7 @@ def error_statuses(method: str, operation: dict[str, Any]) -> list[int]:
     """Return which errors an operation may answer with."""
     found = {400, 405, *(int(status) for status in operation["responses"] if status >= "4")}
     if "security" in operation:
-        found |= {401, 429, 503}
+        found |= {401, 403, 429, 503}
     if method in CHANGING:
         found |= {403}
     if "requestBody" in operation:

@@ -20,6 +20,7 @@ from lookout.service.core.errors import (
     LookoutError,
     NotFoundError,
     RequestError,
+    RoleError,
     SourceError,
 )
 from lookout.service.core.throttle import Throttle
@@ -29,6 +30,7 @@ from lookout.service.storage.redis.connect import UNAVAILABLE
 log = logging.getLogger(__name__)
 
 STATUS = {
+    RoleError: 403,
     NotFoundError: 404,
     ConflictError: 409,
     RequestError: 422,

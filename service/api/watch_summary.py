@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from lookout.service.api.camera_status import Beats, Status, status
+from lookout.service.core.accounts import Identity
 from lookout.service.core.messages import CameraStatus
 from lookout.service.core.stages import INFERENCE, INGEST
 from lookout.service.storage.bus.bus import Bus
@@ -56,6 +57,20 @@ class WatchSummary:
     enabled: int
     alerts: int  # open
     cameras: Mapping[Standing, tuple[str, ...]] = field(default_factory=dict)
+    alerts_of: Mapping[str, int] = field(default_factory=dict)  # open, by camera
+
+    def within(self, sender: Identity) -> WatchSummary:
+        """Return the summary of the cameras in a sender's scope."""
+        if sender.cameras is None:
+            return self
+        cameras = {
+            standing: tuple(name for name in names if sender.sees(name))
+            for standing, names in self.cameras.items()
+        }
+        alerts_of = {name: count for name, count in self.alerts_of.items() if sender.sees(name)}
+        enabled = sum(map(len, cameras.values()))
+        seen = {standing: names for standing, names in cameras.items() if names}
+        return WatchSummary(enabled, sum(alerts_of.values()), seen, alerts_of)
 
     def count(self, standing: Standing) -> int:
         """Return the number of cameras of a standing."""
@@ -154,7 +169,8 @@ class WatchSummaries:
             by_standing[its] = (*by_standing.get(its, ()), name)
         self._lag_shares.keep_only(cameras)
         alerting = self._store.alerting_overview(cameras)
-        return WatchSummary(len(cameras), sum(one.open for one in alerting.values()), by_standing)
+        alerts_of = {name: one.open for name, one in alerting.items()}
+        return WatchSummary(len(cameras), sum(alerts_of.values()), by_standing, alerts_of)
 
 
 def standing(at: Status, lag_share: float, *, live: bool) -> Standing:

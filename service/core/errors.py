@@ -11,6 +11,7 @@ LookoutError                 one line for the operator, without passwords; exit 
 │   └── SourceLostError      it may come back: the camera is `reconnecting`
 │       └── SourceStalledError   it is there and gives no picture: the camera is `stalled`
 ├── RequestError             a request asks for something that cannot be (HTTP 422)
+├── RoleError                the sender's role is too small (HTTP 403)
 ├── RefusedDeliveryError     a sink's receiver will never take an event
 ├── NotFoundError            no such camera, alert, frame (HTTP 404)
 ├── ConflictError            it exists already (HTTP 409)
@@ -70,6 +71,10 @@ class SourceStalledError(SourceLostError):
 
 class RequestError(LookoutError):
     """A request asks for something that cannot be."""
+
+
+class RoleError(LookoutError):
+    """The sender's role does not allow what a request asks for."""
 
 
 class RefusedDeliveryError(LookoutError):

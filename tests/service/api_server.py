@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 import redis
 from safetensors.numpy import save_file
+from starlette.requests import HTTPConnection
 from websockets.sync.client import ClientConnection, connect
 
 from lookout.models.checkpoint.header import Header
@@ -25,7 +26,7 @@ from lookout.models.input_spec import InputSpec
 from lookout.models.media.preprocess import Preprocess
 from lookout.models.scoring.calibration import Bounds
 from lookout.service.api import worker
-from lookout.service.api.auth.token import COOKIE
+from lookout.service.api.auth.token import COOKIE, Authenticator
 from lookout.service.core.camera import Camera
 from lookout.service.core.messages import Frame, Heat, InferenceReport, IngestReport, Score
 from lookout.service.core.settings import Settings
@@ -104,6 +105,12 @@ class Api:
             f"ws://127.0.0.1:{self.port}/api/v1/live{query}", compression=None, **more
         )
         return socket
+
+
+def refusal(auth: Authenticator, connection: HTTPConnection) -> str | None:
+    """Return why a connection is refused, None if it is not."""
+    found = auth.identify(connection)
+    return found if isinstance(found, str) else None
 
 
 def log_in(api: Api) -> dict[str, str]:

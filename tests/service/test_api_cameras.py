@@ -12,11 +12,13 @@ import pytest
 from lookout.models.input_spec import InputSpec
 from lookout.models.scoring.alarm_budget import HIGHEST, AlarmBudget
 from lookout.models.scoring.alert_policy import AlertPolicy
+from lookout.service.api.auth.token import Authenticator
 from lookout.service.api.cameras import NEW_EXAMPLES, change_camera
 from lookout.service.api.checkpoints import choose_model
 from lookout.service.api.dependencies import Services
 from lookout.service.api.live.broadcaster import Broadcaster
 from lookout.service.api.watch_summary import WatchSummaries
+from lookout.service.core.accounts import ANYBODY
 from lookout.service.core.camera import Camera, CameraChange, CameraSpec
 from lookout.service.core.errors import ConflictError
 from lookout.service.core.messages import FrameId, InferenceReport, IngestReport
@@ -351,10 +353,12 @@ def test_a_change_that_comes_too_late_costs_nothing_that_was_learned(
     store.save_snapshot("gate", 1, LEARNED)
     client = connect(urls.store)
     bus, contended = Bus(client, frames_kept=1, scores_kept=1, heats_kept=1), Contended(client)
+    live = Broadcaster(bus, contended, 8)
     summaries = WatchSummaries(bus, contended)
-    here = Services(api.settings, bus, contended, Broadcaster(bus, contended, 8), summaries)
+    here = Services(api.settings, bus, contended, live, summaries, Authenticator(None))
     with pytest.raises(ConflictError, match="try again"):
-        change_camera("gate", CameraChange.model_validate({"url": "rtsp://other/"}), here)
+        change = CameraChange.model_validate({"url": "rtsp://other/"})
+        change_camera("gate", change, here, ANYBODY)
     client.close()
     assert store.camera("gate").url == RTSP
     assert store.snapshot("gate") == LEARNED

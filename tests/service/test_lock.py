@@ -23,7 +23,7 @@ from websockets.exceptions import InvalidStatus
 from lookout.service.api import worker
 from lookout.service.api.auth import guesses
 from lookout.service.api.auth import token as token_module
-from lookout.service.api.auth.token import COOKIE, LOGIN_S, TokenAuth
+from lookout.service.api.auth.token import COOKIE, LOGIN_S, Authenticator
 from lookout.service.core.errors import UnprotectedError
 from lookout.service.core.settings import Settings, check_protected
 from lookout.service.storage.bus.bus import Bus
@@ -35,6 +35,7 @@ from tests.service.api_server import (
     TOKEN,
     Api,
     is_problem,
+    refusal,
     running_api,
     settings_for,
     watch,
@@ -205,7 +206,7 @@ def test_wrong_tokens_wait_a_bounded_number_of_them_at_a_time(
 ) -> None:
     monkeypatch.setattr(token_module, "WRONG_TOKEN_DELAY_S", 0.05)
     monkeypatch.setattr(token_module, "MAX_DELAYED", 3)
-    auth = TokenAuth(TOKEN)
+    auth = Authenticator(TOKEN)
     wrong, right = asking(f"Bearer {WRONG}"), asking(f"Bearer {TOKEN}")
 
     async def guess() -> list[int]:
@@ -218,7 +219,7 @@ def test_wrong_tokens_wait_a_bounded_number_of_them_at_a_time(
     assert sorted(asyncio.run(guess())) == [401] * 3 + [429] * 5
     assert time.monotonic() - began >= 0.05
     assert asyncio.run(guess()).count(401) == 3  # there is room again
-    assert (auth.refusal(right), auth.refusal(wrong)) == (
+    assert (refusal(auth, right), refusal(auth, wrong)) == (
         None,
         "wrong",
     )  # who is right is asked for nothing else
@@ -327,22 +328,22 @@ def asking(authorization: str = "", cookie: str = "") -> HTTPConnection:
     return HTTPConnection({"type": "http", "headers": headers})
 
 
-def admitted(auth: TokenAuth, session: str) -> bool:
-    return auth.refusal(asking(cookie=f"{COOKIE}={session}")) is None
+def admitted(auth: Authenticator, session: str) -> bool:
+    return refusal(auth, asking(cookie=f"{COOKIE}={session}")) is None
 
 
 def test_a_login_ends_with_its_time_and_with_its_token(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 1_700_000_000
     monkeypatch.setattr(TimestampSigner, "get_timestamp", lambda _: now)
-    auth = TokenAuth(TOKEN)
+    auth = Authenticator(TOKEN)
     login = auth.new_login()
     value, timestamp, signature = login.split(".")
     assert admitted(auth, login)
-    assert admitted(TokenAuth(TOKEN), login)  # another process
+    assert admitted(Authenticator(TOKEN), login)  # another process
     assert not admitted(auth, f"{value}.{timestamp[:-1]}B.{signature}")
     assert not admitted(auth, f"{value}x.{timestamp}.{signature}")
     assert not admitted(auth, TimestampSigner(TOKEN).sign("login").decode())  # for another purpose
-    assert not admitted(TokenAuth(WRONG), login)
+    assert not admitted(Authenticator(WRONG), login)
     now += LOGIN_S
     assert admitted(auth, login)
     now += 1
@@ -387,7 +388,7 @@ def test_an_expired_or_forged_login_is_refused_as_lapsed(
 ) -> None:
     with monkeypatch.context() as patched:
         patched.setattr(TimestampSigner, "get_timestamp", lambda _: int(time.time()) - LOGIN_S - 60)
-        expired = TokenAuth(of).new_login()
+        expired = Authenticator(of).new_login()
     answer = api.http.get("/api/v1/cameras", headers={"Cookie": f"{COOKIE}={expired}"})
     assert "log in again" in is_refused(answer)
 

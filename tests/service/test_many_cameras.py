@@ -15,6 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 from redis.connection import AbstractConnection
 
+from lookout.service.api.auth.token import Authenticator
 from lookout.service.api.dependencies import Services
 from lookout.service.api.live.broadcaster import Broadcaster
 from lookout.service.api.metrics import StateCollector
@@ -45,8 +46,9 @@ __all__ = ["api", "one_api"]
 
 @pytest.fixture
 def services(urls: Urls, tmp_path: Path, bus: Bus, store: Store) -> Services:
-    summaries = WatchSummaries(bus, store)
-    return Services(settings_for(urls, tmp_path), bus, store, Broadcaster(bus, store, 8), summaries)
+    settings = settings_for(urls, tmp_path)
+    live = Broadcaster(bus, store, 8)
+    return Services(settings, bus, store, live, WatchSummaries(bus, store), Authenticator(None))
 
 
 @contextlib.contextmanager

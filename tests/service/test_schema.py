@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from lookout.models.scoring.calibration import Bounds
+from lookout.service.api.auth import guesses
 from lookout.service.storage.bus.bus import Bus
 from lookout.service.storage.store.store import Store
 from tests.conftest import Urls
@@ -33,7 +34,8 @@ def keeps_its_word(urls: Urls, folder: Path, examples: int, timeout_s: float) ->
     """Assert that no check of schemathesis fails, with `examples` requests an operation."""
     settings = settings_for(urls, folder, token=TOKEN)
     write_checkpoint(settings, "square", bounds=BOUNDS)
-    with running_api(settings) as api:
+    with pytest.MonkeyPatch.context() as patched, running_api(settings) as api:
+        patched.setattr(guesses, "AT_ONCE", 10_000)  # it tries more wrong tokens than one may
         words = [str(PROGRAM), "run", f"http://127.0.0.1:{api.port}/api/v1/openapi.json"]
         words += ["--checks", "all", "--max-examples", str(examples), "--seed", SEED]
         words += ["--header", f"Authorization: {BEARER['Authorization']}"]

@@ -109,6 +109,8 @@ def work(store: Store, name: str, seq: int) -> None:
     store.sink_states()
     store.ended_logins()
     store.end_login("somebody", 2e9)
+    store.accounts()
+    store.login_key()
 
 
 def held(client: redis.Redis) -> dict[bytes, bytes]:

@@ -10,7 +10,9 @@ from starlette.requests import HTTPConnection
 
 from lookout.service.api.auth import guesses as guesses_module
 from lookout.service.api.auth.guesses import AT_ONCE, ONE_EVERY_S, Guesses, client_address
-from lookout.service.api.auth.token import COOKIE, TokenAuth
+from lookout.service.api.auth.token import COOKIE, Authenticator
+from lookout.service.core.accounts import Identity
+from tests.service.api_server import refusal
 
 TOKEN = "a-token-that-nobody-guesses-0123"  # noqa: S105
 
@@ -47,33 +49,33 @@ def test_an_address_has_so_many_guesses_and_gets_one_back_now_and_then() -> None
 
 
 def test_an_address_that_showed_the_right_token_is_not_locked_out() -> None:
-    auth = TokenAuth(TOKEN)
-    assert auth.refusal(asking(bearer=TOKEN)) is None
-    refusals = [auth.refusal(asking(bearer="wrong")) for _ in range(AT_ONCE + 5)]
+    auth = Authenticator(TOKEN)
+    assert refusal(auth, asking(bearer=TOKEN)) is None
+    refusals = [refusal(auth, asking(bearer="wrong")) for _ in range(AT_ONCE + 5)]
     assert refusals == ["wrong"] * AT_ONCE + ["limited"] * 5
-    assert auth.refusal(asking(bearer=TOKEN)) is None
+    assert refusal(auth, asking(bearer=TOKEN)) is None
 
 
 def test_a_stranger_learns_nothing_from_a_guess_too_many() -> None:
     """The right token is refused as every other one."""
-    auth = TokenAuth(TOKEN)
+    auth = Authenticator(TOKEN)
     for _ in range(AT_ONCE):
-        auth.refusal(asking(bearer="wrong"))
-    assert auth.refusal(asking(bearer=TOKEN)) == "limited"
-    assert auth.refusal(asking("10.0.0.8", bearer=TOKEN)) is None
+        refusal(auth, asking(bearer="wrong"))
+    assert refusal(auth, asking(bearer=TOKEN)) == "limited"
+    assert refusal(auth, asking("10.0.0.8", bearer=TOKEN)) is None
 
 
 def test_forged_cookies_are_guesses_and_expired_ones_are_not(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    auth = TokenAuth(TOKEN)
-    refusals = [auth.refusal(asking(cookie=f"login.x{n}.y")) for n in range(AT_ONCE + 3)]
+    auth = Authenticator(TOKEN)
+    refusals = [refusal(auth, asking(cookie=f"login.x{n}.y")) for n in range(AT_ONCE + 3)]
     assert refusals == ["lapsed"] * AT_ONCE + ["limited"] * 3
-    assert auth.refusal(asking(cookie=auth.new_login())) is None  # cannot be guessed
+    assert refusal(auth, asking(cookie=auth.new_login())) is None  # cannot be guessed
     with monkeypatch.context() as patched:
         patched.setattr(TimestampSigner, "get_timestamp", lambda _: 1_000_000_000)
         expired = auth.new_login()
-    other = [auth.refusal(asking("10.0.0.9", cookie=expired)) for _ in range(3 * AT_ONCE)]
+    other = [refusal(auth, asking("10.0.0.9", cookie=expired)) for _ in range(3 * AT_ONCE)]
     assert set(other) == {"lapsed"}
 
 
@@ -108,12 +110,12 @@ def test_nonsense_that_is_signed_with_the_right_key_is_no_login(
     payload: bytes | str, stamp: bytes | str
 ) -> None:
     """Any payload and any time is answered with a refusal, and no error."""
-    auth = TokenAuth(TOKEN)
-    key = auth._signer
+    auth = Authenticator(TOKEN)
+    key = auth.signer
     plain = Signer(key.secret_keys, key.salt, key.sep, "hmac", key.digest_method)
     for signed in (plain.sign(payload), plain.sign(joined(payload, stamp))):
         cookie = signed.decode("utf-8", "surrogateescape")
-        assert auth.cookie_refusal(cookie, "10.0.0.7") == "lapsed"
+        assert auth.of_cookie(cookie, "10.0.0.7") == "lapsed"
 
 
 def joined(payload: bytes | str, stamp: bytes | str) -> bytes:
@@ -126,9 +128,9 @@ def joined(payload: bytes | str, stamp: bytes | str) -> bytes:
 
 @given(st.integers(min_value=0, max_value=2**64 - 1))
 def test_a_time_that_no_calendar_has_is_no_login(seconds: int) -> None:
-    auth = TokenAuth(TOKEN)
-    signer = auth._signer
+    auth = Authenticator(TOKEN)
+    signer = auth.signer
     signer.get_timestamp = lambda: seconds  # type: ignore[method-assign]
     cookie = signer.sign("0:login").decode()
     del signer.get_timestamp
-    assert auth.cookie_refusal(cookie, "10.0.0.7") in (None, "lapsed")
+    assert auth.of_cookie(cookie, "10.0.0.7") in (Identity("login", "admin"), "lapsed")

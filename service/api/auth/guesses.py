@@ -1,4 +1,4 @@
-"""Wrong tokens and forged cookies, bounded for each client's address."""
+"""Wrong tokens, passwords and forged cookies, bounded for each client's address."""
 
 from __future__ import annotations
 
@@ -53,6 +53,11 @@ class Guesses:
             return True
         self.limited += 1
         return False
+
+    def was_right(self, address: str) -> None:
+        """Give a guess back that was counted before it was looked at."""
+        bucket = self._bucket(address)
+        bucket.room = min(AT_ONCE, bucket.room + 1)
 
     def proved(self, address: str) -> None:
         """Note that the right token came from `address`."""

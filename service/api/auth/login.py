@@ -3,51 +3,82 @@
 from __future__ import annotations
 
 import contextlib
+from typing import Self
 
 from fastapi import APIRouter, Request, Response
 from itsdangerous import BadSignature
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from lookout.service.api.auth.token import COOKIE, LOGIN_S
+from lookout.service.api.auth.token import COOKIE, LOGIN_S, REASONS, WRONG_PASSWORD
 from lookout.service.api.dependencies import ServicesDep
 from lookout.service.api.json_body import JsonRoute
+from lookout.service.core.accounts import Identity
 from lookout.service.core.errors import NotFoundError
 
 router = APIRouter(prefix="/session", tags=["session"], route_class=JsonRoute)
 logins_router = APIRouter(tags=["session"])
 
 
-class Token(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
+class Credentials(BaseModel):
+    """A token, or the name and password of a user."""
 
-    token: str = Field(max_length=1024)
+    model_config = ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True)
+
+    token: str = Field(
+        default_factory=str, max_length=1024, repr=False, description="LOOKOUT_TOKEN; stands alone"
+    )
+    user: str = Field(default_factory=str, max_length=64, description="with `password`")
+    password: str = Field(default_factory=str, max_length=256, repr=False)
+
+    @model_validator(mode="after")
+    def check_form(self) -> Self:
+        """Raise ValueError for anything but one of both."""
+        if self.model_fields_set not in ({"token"}, {"user", "password"}):
+            raise ValueError("`token` is needed, or `user` and `password`")
+        return self
 
 
 class LoginView(BaseModel):
-    needed: bool = Field(description="whether this Lookout asks for a token (LOOKOUT_TOKEN)")
+    needed: bool = Field(description="whether this Lookout asks for a token or a password")
 
 
 @router.get("")
 async def get_login(services: ServicesDep) -> LoginView:
-    """Return whether a token is needed."""
-    return LoginView(needed=services.auth is not None)
+    """Return whether a login is needed."""
+    return LoginView(needed=not services.auth.is_open)
 
 
-@router.post("", status_code=204, responses={401: {}, 404: {}, 429: {}})
-async def log_in(body: Token, request: Request, services: ServicesDep) -> Response:
-    """Exchange the token for a cookie that no script can read and no other site can use."""
-    if services.auth is None:
-        raise NotFoundError("there is nothing to log in to: no token is set (LOOKOUT_TOKEN)")
-    refusal = services.auth.token_refusal(body.token, request)
-    if refusal is not None:
-        return await services.auth.refuse(refusal, request)
+@router.post("", status_code=204, responses={401: {}, 404: {}, 429: {}, 503: {}})
+async def log_in(body: Credentials, request: Request, services: ServicesDep) -> Response:
+    """Exchange a token, or name and password, for a cookie.
+
+    No script can read it, and no other site can use it. An API token is for programs, and gets
+    none.
+    """
+    auth = services.auth
+    if auth.is_open:
+        raise NotFoundError(
+            "there is nothing to log in to: no token is set (LOOKOUT_TOKEN), and there are no users"
+        )
+    user = None
+    wrong = REASONS["wrong"]
+    if "user" in body.model_fields_set:
+        wrong = WRONG_PASSWORD
+        sender = await auth.of_password(body.user, body.password, request)
+        user = body.user
+    else:
+        sender = auth.of_token(body.token, request)
+        if isinstance(sender, Identity) and not auth.matches(body.token):
+            sender = "wrong"
+    if not isinstance(sender, Identity):
+        return await auth.refuse(sender, request, wrong)
     # Behind a proxy with TLS, the browser's page is https while our own socket is http.
     forwarded_scheme = request.headers.get("x-forwarded-proto", request.url.scheme)
     page_scheme = request.headers.get("origin", forwarded_scheme)
     response = Response(status_code=204)
     response.set_cookie(
         COOKIE,
-        services.auth.new_login(),
+        auth.new_login(user),
         max_age=LOGIN_S,
         path=cookie_path(request),
         httponly=True,
@@ -61,7 +92,7 @@ async def log_in(body: Token, request: Request, services: ServicesDep) -> Respon
 def log_out(request: Request, services: ServicesDep) -> Response:
     """End the login of the browser, here and wherever its cookie was copied to."""
     cookie = request.cookies.get(COOKIE)
-    if services.auth is not None and services.auth.logins is not None and cookie is not None:
+    if services.auth.logins is not None and cookie is not None:
         with contextlib.suppress(BadSignature):
             services.auth.logins.end(services.auth.login_name(cookie), LOGIN_S)
     response = Response(status_code=204)
@@ -71,9 +102,11 @@ def log_out(request: Request, services: ServicesDep) -> Response:
 
 @logins_router.delete("/logins", status_code=204, responses={404: {}})
 def end_logins(services: ServicesDep) -> Response:
-    """End the logins of every browser. Programs with the token are not affected."""
-    if services.auth is None or services.auth.logins is None:
-        raise NotFoundError("there are no logins: no token is set (LOOKOUT_TOKEN)")
+    """End the logins of every browser. Programs with a token are not affected."""
+    if services.auth.is_open or services.auth.logins is None:
+        raise NotFoundError(
+            "there are no logins: no token is set (LOOKOUT_TOKEN), and there are no users"
+        )
     services.auth.logins.end_all()
     return Response(status_code=204)
 

@@ -1,15 +1,19 @@
-"""Logins that were ended before their time, as the store has them."""
+"""Logins that were ended before their time, users and API tokens, as the store has them."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import secrets
 import time
+from collections.abc import Mapping
 
 from starlette.concurrency import run_in_threadpool
 
+from lookout.service.core.accounts import Identity, TokenRecord
 from lookout.service.storage.redis.connect import UNAVAILABLE
+from lookout.service.storage.store.accounts import KnownAccounts
 from lookout.service.storage.store.logins import FIRST_GENERATION
 from lookout.service.storage.store.store import Store
 
@@ -18,30 +22,55 @@ START_S = 1.0  # so long the API waits for the first reading before it serves
 
 
 class Logins:
-    """Follows the store: a login that is ended at one API process ends at the others in a second.
+    """Follows the store: what is changed at one API process holds at the others in a second.
 
-    A login's name is `<generation>:<id>`. Another generation ends all of them.
+    A login's name is `<generation>:<id>`, and of a user `<generation>:<id>:<user>:<epoch>`. Another
+    generation ends all of them, another epoch those of the user.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, *, needs_key: bool = False) -> None:
+        """needs_key: no token is set that could sign logins."""
         self._store = store
+        self._needs_key = needs_key
         self._generation = FIRST_GENERATION
         self._ended: frozenset[str] = frozenset()
         self._read = asyncio.Event()
+        self._by_digest: Mapping[str, TokenRecord] = {}
+        self.accounts = KnownAccounts()
+        self.key: str | None = None  # signs logins
 
     @property
     def are_known(self) -> bool:
         """Return whether the store was read: before, nobody can tell which logins were ended."""
         return self._read.is_set()
 
-    def new_name(self) -> str:
-        """Return the name of a new login."""
-        return f"{self._generation}:{secrets.token_urlsafe(12)}"
+    def new_name(self, user: str | None = None) -> str:
+        """Return the name of a new login, of LOOKOUT_TOKEN or of a user who is known."""
+        name = f"{self._generation}:{secrets.token_urlsafe(12)}"
+        if user is not None:
+            name = f"{name}:{user}:{self.accounts.users[user].epoch}"
+        return name
 
-    def is_valid(self, name: str) -> bool:
-        """Return whether a login that was signed here is not ended."""
-        generation, _, login = name.partition(":")
-        return generation == self._generation and bool(login) and name not in self._ended
+    def identity(self, name: str) -> Identity | None:
+        """Return the identity of a login that was signed here; None where it is ended."""
+        parts = name.split(":")
+        if parts[0] != self._generation or name in self._ended or not parts[1:2]:
+            return None
+        if len(parts) == 2 and parts[1]:
+            return Identity(f"login {parts[1][:6]}", "admin")
+        if len(parts) != 4:
+            return None
+        user = self.accounts.users.get(parts[2])
+        if user is None or user.epoch != parts[3]:
+            return None
+        return user.identity(user.name)
+
+    def token_identity(self, token: str) -> Identity | None:
+        """Return the identity of an API token; None where there is none, or it has expired."""
+        record = self._by_digest.get(digest_of(token))
+        if record is None or record.expires_at <= time.time():
+            return None
+        return record.identity(f"token {record.name}")
 
     def end(self, name: str, lifetime_s: float) -> None:
         """End one login, at every API process. Raises one of UNAVAILABLE."""
@@ -56,6 +85,12 @@ class Logins:
     def read(self) -> None:
         """Read the store. Raises one of UNAVAILABLE."""
         self._generation, self._ended = self._store.ended_logins()
+        accounts = self._store.accounts()
+        if self._needs_key and self.key is None and accounts.has_users:
+            self.key = self._store.login_key()
+        self._by_digest = {token.digest: token for token in accounts.tokens.values()}
+        self.accounts = accounts
+        self._read.set()
 
     async def start(self) -> asyncio.Task[None]:
         """Follow the store from now on; return the task to be cancelled at the end."""
@@ -68,5 +103,9 @@ class Logins:
         while True:
             with contextlib.suppress(*UNAVAILABLE):  # what was read last holds
                 await run_in_threadpool(self.read)
-                self._read.set()
             await asyncio.sleep(READ_EVERY_S)
+
+
+def digest_of(token: str) -> str:
+    """Return the digest by which an API token is stored."""
+    return hashlib.sha256(token.encode()).hexdigest()

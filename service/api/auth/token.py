@@ -1,8 +1,9 @@
-"""The token: programs send it with each request, a browser exchanges it for a login cookie.
+"""Tokens and logins: programs send a token with each request, a browser has a login's cookie.
 
-The cookie is a login's name and a time stamp, signed with the token. Only logins that were ended
-are stored, so every API process accepts the others, and another token ends all of them. A wrong
-token is answered after a delay, a right one at once.
+The cookie is a login's name and a time stamp, signed with LOOKOUT_TOKEN, or with a key of the store
+where none is set. Only logins that were ended are stored, so every API process accepts the others,
+and another token ends all of them. A wrong token or password is answered after a delay, a right one
+at once. Without LOOKOUT_TOKEN and without users, every request is accepted.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ import hmac
 import logging
 import math
 from collections import Counter
-from collections.abc import Container
 from typing import Literal
 
 from fastapi import Security
@@ -21,13 +21,12 @@ from fastapi.security import APIKeyCookie, HTTPBearer
 from fastapi.security.utils import get_authorization_scheme_param
 from itsdangerous import BadSignature, SignatureExpired, TimestampSigner
 from starlette.requests import HTTPConnection
-from starlette.types import ASGIApp, Receive, Scope, Send
 
-from lookout.service.api import page
 from lookout.service.api.auth.guesses import ONE_EVERY_S, Guesses, client_address
 from lookout.service.api.auth.logins import Logins
+from lookout.service.api.auth.passwords import Passwords, TooManyWaitingError
 from lookout.service.api.problems import ProblemResponse, problem
-from lookout.service.api.root_path import route_path
+from lookout.service.core.accounts import ANYBODY, Identity
 from lookout.service.core.throttle import Throttle
 
 log = logging.getLogger(__name__)
@@ -37,67 +36,101 @@ LOGIN_S = 30 * 24 * 3600
 WRONG_TOKEN_DELAY_S = 0.5
 MAX_DELAYED = 64  # further wrong tokens are answered at once, with 429
 LOG_EVERY_S = 60.0
+TOKEN_PREFIX = "lookout_"  # of every API token  # noqa: S105
 
 Refusal = Literal["missing", "wrong", "lapsed"]
 Denial = Refusal | Literal["limited", "unverified"]
 REASONS: dict[Refusal, str] = {
-    "missing": "the token is needed (LOOKOUT_TOKEN): send `Authorization: Bearer …`, "
-    "or log in at /",
+    "missing": "the token is needed (LOOKOUT_TOKEN, or an API token): send "
+    "`Authorization: Bearer …`, or log in at /",
     "wrong": "the token is wrong",
     "lapsed": "log in again: the login has expired, or the token has changed",
 }
+WRONG_PASSWORD = "name or password is wrong"  # noqa: S105
 
 TOKEN_SCHEMES = [
-    Security(HTTPBearer(auto_error=False, description="LOOKOUT_TOKEN, where one is set")),
+    Security(HTTPBearer(auto_error=False, description="LOOKOUT_TOKEN, or an API token")),
     Security(APIKeyCookie(name=COOKIE, auto_error=False, description="from POST /api/v1/session")),
 ]
-"""Declares token and cookie in the OpenAPI schema; AuthMiddleware checks them."""
+"""Declares token and cookie in the OpenAPI schema; AccessMiddleware checks them."""
 
 
-class TokenAuth:
-    """Checks requests against one token."""
+class Authenticator:
+    """Finds out who sends a request."""
 
-    def __init__(self, token: str, logins: Logins | None = None) -> None:
-        """Without `logins` none was ever ended."""
+    def __init__(self, token: str | None, logins: Logins | None = None) -> None:
+        """token: LOOKOUT_TOKEN, where one is set. Without `logins`, none was ever ended,
+        and there are no users.
+        """
         self.guesses = Guesses()
+        self.password_guesses = Guesses()
+        self.passwords = Passwords()
         self.logins = logins
         self.refused: Counter[Refusal] = Counter()
-        self._digest = hashlib.sha256(token.encode()).digest()
-        self._signer = TimestampSigner(
-            token, salt="lookout login", key_derivation="hmac", digest_method=hashlib.sha256
-        )
+        self.has_token = token is not None
+        self._token = token or ""
+        self._digest = hashlib.sha256(self._token.encode()).digest()
         self._delayed = 0
         self._throttle = Throttle(LOG_EVERY_S)
 
-    def matches(self, token: str) -> bool:
-        """Compare digests in constant time, so that neither content nor length leaks."""
-        return hmac.compare_digest(hashlib.sha256(token.encode()).digest(), self._digest)
+    @property
+    def is_unknown(self) -> bool:
+        """Whether users, tokens and ended logins were never read: the store is away."""
+        return self.logins is not None and not self.logins.are_known
 
-    def refusal(self, connection: HTTPConnection) -> Denial | None:
-        """Return why the connection is refused, None if it is not.
+    @property
+    def is_open(self) -> bool:
+        """Whether nobody is asked for anything: there is neither LOOKOUT_TOKEN nor a user."""
+        if self.has_token:
+            return False
+        if self.logins is None:
+            return True
+        return self.logins.are_known and not self.logins.accounts.has_users
+
+    def matches(self, token: str) -> bool:
+        """Tell whether it is LOOKOUT_TOKEN.
+
+        Digests are compared in constant time, so that neither content nor length leaks.
+        """
+        digest = hashlib.sha256(token.encode()).digest()
+        return hmac.compare_digest(digest, self._digest) and self.has_token
+
+    def identify(self, connection: HTTPConnection) -> Identity | Denial:
+        """Return who sends a request, or why it is refused.
 
         A bearer token decides alone; without one the login cookie does.
         """
+        if self.is_open:
+            return ANYBODY
         scheme, token = get_authorization_scheme_param(connection.headers.get("authorization"))
         if scheme.lower() == "bearer":
-            return self.token_refusal(token, connection)
+            return self.of_token(token, connection)
         cookie = connection.cookies.get(COOKIE)
-        if cookie is None:
-            return "missing"
-        return self.cookie_refusal(cookie, client_address(connection))
+        if cookie is not None:
+            return self.of_cookie(cookie, client_address(connection))
+        return "unverified" if self.is_unknown and not self.has_token else "missing"
 
-    def token_refusal(self, token: str, connection: HTTPConnection) -> Denial | None:
-        """Return why a token is refused, None if it is right."""
+    def of_token(self, token: str, connection: HTTPConnection) -> Identity | Denial:
+        """Return who sends a token, or why it is refused."""
         address = client_address(connection)
         if not self.guesses.may_try(address):
             return "limited"
+        identity = None
         if self.matches(token):
+            identity = Identity("token", "admin")
+        elif self.logins is not None:
+            identity = self.logins.token_identity(token)
+        if identity is not None:
             self.guesses.proved(address)
-            return None
+            return identity
+        if self.is_unknown and token.startswith(TOKEN_PREFIX):
+            return "unverified"
         return "wrong" if self.guesses.failed(address) else "limited"
 
-    def cookie_refusal(self, cookie: str, address: str) -> Denial | None:
-        """Return why a cookie is refused, None if it is not; only a forged one is a guess."""
+    def of_cookie(self, cookie: str, address: str) -> Identity | Denial:
+        """Return whose login a cookie is, or why it is refused; only a forged one is a guess."""
+        if self.is_unknown:
+            return "unverified"
         try:
             name = self.login_name(cookie)
         except SignatureExpired:
@@ -105,30 +138,63 @@ class TokenAuth:
         except BadSignature:
             return "lapsed" if self.guesses.failed(address) else "limited"
         if self.logins is None:
-            return None
-        if not self.logins.are_known:
+            return Identity("login", "admin")
+        return self.logins.identity(name) or "lapsed"
+
+    async def of_password(
+        self, name: str, password: str, connection: HTTPConnection
+    ) -> Identity | Denial:
+        """Return the user of a name and password, or why they are refused."""
+        if self.is_unknown or self.logins is None:
             return "unverified"
-        return None if self.logins.is_valid(name) else "lapsed"
+        # No address is proven here, unlike with tokens: a person's password can be guessed.
+        address = client_address(connection)
+        if not self.password_guesses.failed(address):
+            return "limited"
+        user = self.logins.accounts.users.get(name)
+        expected = user.password_hash if user is not None else None
+        try:
+            is_right = await self.passwords.is_right(password, expected)
+        except TooManyWaitingError:
+            return "limited"
+        if user is None or not is_right:
+            return "wrong"
+        self.password_guesses.was_right(address)
+        return user.identity(name)
 
     def login_name(self, cookie: str) -> str:
         """Return the name of the login that a cookie is for. Raises BadSignature."""
         try:
-            name = self._signer.unsign(cookie, max_age=LOGIN_S).decode()
+            name = self.signer.unsign(cookie, max_age=LOGIN_S).decode()
         except (ValueError, OverflowError, OSError) as error:
             # Signed with the right key, around a time that no calendar has or no text.
             raise BadSignature("nonsense") from error
         return name
 
-    def identity(self, connection: HTTPConnection) -> str:
-        """Return who sends an accepted request: `token`, or the name of a login."""
-        cookie = connection.cookies.get(COOKIE)
-        if connection.headers.get("authorization") is not None or cookie is None:
-            return "token"
-        name = self.login_name(cookie).rpartition(":")[2]
-        return f"login {name[:6]}"
+    @property
+    def signer(self) -> TimestampSigner:
+        """The signer of cookies. Raises BadSignature while there is no key."""
+        key = self._token or (self.logins and self.logins.key)
+        if not key:
+            raise BadSignature("there is no key yet")
+        return TimestampSigner(
+            key, salt="lookout login", key_derivation="hmac", digest_method=hashlib.sha256
+        )
 
-    async def refuse(self, reason: Denial, connection: HTTPConnection) -> ProblemResponse:
-        """Count the refusal and return its response, delayed if a token was tried."""
+    def new_login(self, user: str | None = None) -> str:
+        """Return a cookie value that is valid for LOGIN_S; user: a known one's name."""
+        name = "login"
+        if self.logins is not None:
+            name = self.logins.new_name(user)
+        return self.signer.sign(name).decode()
+
+    async def refuse(
+        self, reason: Denial, connection: HTTPConnection, wrong: str = REASONS["wrong"]
+    ) -> ProblemResponse:
+        """Count the refusal and return its response, delayed if a token was tried.
+
+        wrong: what the response says of a wrong one.
+        """
         if reason == "limited":
             self._log(connection)
             headers = {"Retry-After": str(math.ceil(ONE_EVERY_S))}
@@ -148,14 +214,7 @@ class TokenAuth:
             finally:
                 self._delayed -= 1
         headers = {"WWW-Authenticate": challenge, "Cache-Control": "no-store"}
-        return problem(401, REASONS[reason], headers)
-
-    def new_login(self) -> str:
-        """Return a cookie value that is valid for LOGIN_S."""
-        name = "login"
-        if self.logins is not None:
-            name = self.logins.new_name()
-        return self._signer.sign(name).decode()
+        return problem(401, wrong if reason == "wrong" else REASONS[reason], headers)
 
     def _log(self, connection: HTTPConnection) -> None:
         self._throttle.note()
@@ -163,34 +222,3 @@ class TokenAuth:
         if unlogged is not None:
             client = connection.client.host if connection.client else "a socket"
             log.warning("a wrong token came from %s%s", client, unlogged)
-
-
-class AuthMiddleware:
-    """Refuse every request without token or login with 401; `/` answers with the login form.
-
-    Open are `open_paths` and the page's own files; a route that is added is closed.
-    """
-
-    def __init__(self, app: ASGIApp, auth: TokenAuth, open_paths: Container[str]) -> None:
-        self._app = app
-        self._auth = auth
-        self._open_paths = open_paths
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan":
-            await self._app(scope, receive, send)
-            return
-        path = route_path(scope)
-        if path in self._open_paths or path.startswith(page.FOLDERS):
-            await self._app(scope, receive, send)
-            return
-        reason = self._auth.refusal(HTTPConnection(scope))
-        if reason is None:
-            await self._app(scope, receive, send)
-            return
-        response = await self._auth.refuse(reason, HTTPConnection(scope))
-        is_page = scope["type"] == "http" and path == page.PATH
-        if is_page and response.status_code == 401:
-            await page.login_form(response.headers)(scope, receive, send)
-        else:
-            await response(scope, receive, send)

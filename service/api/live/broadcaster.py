@@ -8,7 +8,7 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Mapping, Set
 from contextlib import suppress
 
 from lookout.service.api.live.changes import (
@@ -37,15 +37,15 @@ KINDS = 4  # of changes, which may publish at once
 class Client:
     """One listener: a bounded queue, and whether it ran over. Used in the event loop only."""
 
-    def __init__(self, cameras: frozenset[str], bound: int) -> None:
-        self.cameras = cameras  # empty: all
+    def __init__(self, cameras: frozenset[str] | None, bound: int) -> None:
+        self.cameras = cameras  # None: all
         self.queue: asyncio.Queue[str] = asyncio.Queue(bound)
         self.behind = asyncio.Event()
         self.waited_s = 0.0
 
     def wants(self, camera: str) -> bool:
         """Return whether the client listens to the camera."""
-        return not self.cameras or camera in self.cameras
+        return self.cameras is None or camera in self.cameras
 
     def offer(self, message: LiveMessage) -> None:
         """Queue a message that the client wants; a full queue marks it as behind."""
@@ -121,9 +121,9 @@ class Broadcaster:
     def _known(self) -> Mapping[str, Camera] | None:
         return self._cameras.known
 
-    def join(self, cameras: Iterable[str]) -> Client:
-        """Add a client that listens to `cameras`, or to all if there are none."""
-        client = Client(frozenset(cameras), self._bound)
+    def join(self, cameras: frozenset[str] | None) -> Client:
+        """Add a client that listens to `cameras`; None: to all, those added later too."""
+        client = Client(cameras, self._bound)
         self._clients.add(client)
         self._wake()
         return client

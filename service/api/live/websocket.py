@@ -11,8 +11,10 @@ from fastapi import APIRouter, Query, WebSocket, WebSocketDisconnect
 from fastapi.concurrency import run_in_threadpool
 from starlette.websockets import WebSocketDisconnected
 
+from lookout.service.api.auth.access import IdentityDep
 from lookout.service.api.dependencies import Services, ServicesDep
 from lookout.service.api.live.broadcaster import Client
+from lookout.service.core.accounts import Identity
 from lookout.service.storage.redis.connect import UNAVAILABLE
 
 router = APIRouter()
@@ -25,39 +27,46 @@ CLOSING_S = 2.0  # so long a client that does not read may take to read why it i
 
 @router.websocket("/live")
 async def live(
-    socket: WebSocket, services: ServicesDep, camera: Annotated[list[str] | None, Query()] = None
+    socket: WebSocket,
+    services: ServicesDep,
+    sender: IdentityDep,
+    camera: Annotated[list[str] | None, Query()] = None,
 ) -> None:
-    """`?camera=` may be repeated; without it all cameras, those added later too."""
+    """`?camera=` may be repeated; without it all cameras in scope, those added later too."""
     wanted = camera or []
     await services.broadcaster.wait_started()
-    client = services.broadcaster.join(
-        wanted
-    )  # before it is accepted: who is told of a connection misses nothing from then on
+    # Before it is accepted: who is told of a connection misses nothing from then on.
+    client = services.broadcaster.join(frozenset(wanted) if wanted else sender.cameras)
     try:
         with contextlib.suppress(*GONE):
             await socket.accept()
-            if refused := await refusal(services, wanted):
+            if refused := await refusal(services, sender, wanted):
                 await socket.close(*refused)
                 return
             await run_until_first(
                 send_messages(socket, client),
                 receive_until_closed(socket),
                 client.behind.wait(),
-                wait_login_ended(socket, services),
+                wait_access_ended(socket, services, sender),
             )
     finally:
         services.broadcaster.leave(client)
     if client.behind.is_set():
         await close(socket, TRY_LATER, "too slow: messages were piling up")
-    elif is_login_ended(socket, services):
-        await close(socket, POLICY, "the login has ended")
+    elif ended := access_end(socket, services, sender):
+        await close(socket, POLICY, ended)
 
 
-async def refusal(services: Services, wanted: list[str]) -> tuple[int, str] | None:
+async def refusal(
+    services: Services, sender: Identity, wanted: list[str]
+) -> tuple[int, str] | None:
     """Return code and reason where a camera cannot be listened to.
 
     Only the cameras that the broadcaster does not know yet are looked up in the store.
     """
+    for name in wanted:
+        if not sender.sees(name):
+            return POLICY, f"there is no camera {name[:64]!r}"
     unknown = [name for name in wanted if name not in services.broadcaster.known]
     if not unknown:
         return None
@@ -95,14 +104,22 @@ async def run_until_first(*works: Coroutine[Any, Any, Any]) -> None:
                 raise ended
 
 
-def is_login_ended(socket: WebSocket, services: Services) -> bool:
-    """Return whether the login that the socket was opened with has ended, or its time is over."""
-    return services.auth is not None and services.auth.refusal(socket) == "lapsed"
+def access_end(socket: WebSocket, services: Services, sender: Identity) -> str | None:
+    """Return why a socket may no longer listen, None while it may.
+
+    Its login or token has ended, or what its sender may see has changed.
+    """
+    now = services.auth.identify(socket)
+    if now in ("limited", "unverified", sender):
+        return None
+    if isinstance(now, Identity):
+        return "what this login may see has changed: connect again"
+    return "the login has ended"
 
 
-async def wait_login_ended(socket: WebSocket, services: Services) -> None:
-    """Wait as long as the login lasts. A program's token has no end."""
-    while not is_login_ended(socket, services):
+async def wait_access_ended(socket: WebSocket, services: Services, sender: Identity) -> None:
+    """Wait as long as the socket may listen. LOOKOUT_TOKEN has no end."""
+    while not access_end(socket, services, sender):
         await asyncio.sleep(LOGIN_EVERY_S)
 
 

@@ -240,6 +240,37 @@ ARGV: id, record, how many there may be ('': any number).
 Returns 0 where the id is taken, -1 where there are that many.
 """
 
+WRITE_USER = """
+local now = redis.call('HGET', KEYS[1], ARGV[1])
+if not now then return 0 end
+if ARGV[2] ~= '' and now ~= ARGV[2] then return -1 end
+if ARGV[4] == '1' and ARGV[5] == '0' then
+    local admins, others = 0, 0
+    local all = redis.call('HGETALL', KEYS[1])
+    for i = 1, #all, 2 do
+        if all[i] ~= ARGV[1] then
+            others = others + 1
+            local ok, user = pcall(cjson.decode, all[i + 1])
+            if ok and type(user) == 'table' and user['role'] == 'admin' then admins = admins + 1 end
+        end
+    end
+    if admins == 0 and (others > 0 or ARGV[3] ~= '') then return -2 end
+end
+if ARGV[3] == '' then
+    redis.call('HDEL', KEYS[1], ARGV[1])
+else
+    redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])
+end
+return 1
+"""
+"""Replace or remove a user.
+
+KEYS: users.
+ARGV: name, the record as it was ('': any), the new one ('': none), '1' where an admin must be left,
+'1' where the new one is an admin.
+Returns 0 where there is no such user, -1 where it is another record, -2 where no admin is left.
+"""
+
 REPLACE_CAMERA = """
 local function same(found, value)
     if found == nil then found = cjson.null end

@@ -72,6 +72,9 @@ SHARED_KEYS = {
     keys.SINK_STATES: "hash",
     keys.ENDED_LOGINS: "zset",
     keys.LOGIN_GENERATION: "string",
+    keys.LOGIN_KEY: "string",
+    keys.USERS: "hash",
+    keys.API_TOKENS: "hash",
 }
 """Every key that the store has of all cameras together, but the cameras themselves."""
 
@@ -186,6 +189,8 @@ class SettingAside(Server):
                 self._redis.sadd(keys.ALERTED, name.partition(b"{")[2].removesuffix(b"}"))
         elif wrong.name in (keys.ENDED_LOGINS, keys.LOGIN_GENERATION):
             self._redis.set(keys.LOGIN_GENERATION, secrets.token_hex(8))  # what ended stays ended
+        elif wrong.name == keys.USERS:
+            self._redis.hset(keys.USERS, "set-aside", "")  # no door opens: somebody was there
         elif wrong.camera is not None:
             self.index_alerts(wrong.camera)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import redis
 
 from lookout.service.storage.redis import keys
+from lookout.service.storage.store.accounts import Accounts
 from lookout.service.storage.store.alert_answers import AlertAnswers
 from lookout.service.storage.store.alert_clips import AlertClips
 from lookout.service.storage.store.alerts import Alerts
@@ -21,6 +22,7 @@ from lookout.service.storage.store.snapshots import Snapshots
 
 @mends
 class Store(
+    Accounts,
     Alerts,
     AlertAnswers,
     AlertClips,
