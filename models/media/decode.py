@@ -20,6 +20,7 @@ from lookout.models.arrays import Pixels
 from lookout.models.errors import CutOffError, NoPictureError, VideoError
 from lookout.models.media.container import shown_part, video_stream
 from lookout.models.media.ending import is_cut_off
+from lookout.models.media.transport_stream import codec_change
 
 BROKEN_IN_A_ROW = 100  # packets that cannot be decoded before a file counts as broken
 TORN = 4  # pictures after lost packets that may be torn, keyframe or not: the decoder holds some
@@ -176,6 +177,8 @@ def pictures(
     packets = decoded_packets(
         coded, stream, damage.packet_suspect, on_broken_packet, limit, live=live
     )
+    if not live and container.format.name == "mpegts":
+        packets = until_another_codec(packets, Path(container.name), stream.id)
     for frames in packets:
         for frame in frames:
             waits_for = 0 if frame.key_frame else max(0, waits_for - 1)
@@ -211,6 +214,22 @@ def passed_on(packets: Iterator[Any], on_packet: Callable[[Any], None]) -> Itera
     for packet in packets:
         on_packet(packet)
         yield packet
+
+
+def until_another_codec(packets: Iterator[list[Any]], path: Path, pid: int) -> Iterator[list[Any]]:
+    """Yield the frames of a transport stream's packets.
+
+    Raises CutOffError at the end where its video changes its codec on the way: libav decodes one of
+    them, not always the first. A VideoError that comes before says so.
+    """
+    try:
+        yield from packets
+    except VideoError as error:
+        if change := codec_change(path, pid):
+            raise VideoError(f"{error}; {change}") from error
+        raise
+    if change := codec_change(path, pid):
+        raise CutOffError(change)
 
 
 @dataclass(slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import tempfile
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -11,6 +12,8 @@ import av
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lookout.models.data.clips import Reading, clip_parts
 from lookout.models.errors import CutOffError, VideoError
@@ -18,6 +21,7 @@ from lookout.models.media.clip_reader import read_clip, read_info, read_parts
 from lookout.models.media.container import open_video
 from lookout.models.media.decode import Picture, pictures
 from lookout.models.media.preprocess import Preprocess
+from lookout.models.media.transport_stream import VIDEO_KINDS, video_codecs
 from tests.clips import number_in, numbered, write_clip
 from tests.conftest import with_long_forms
 
@@ -248,17 +252,70 @@ def joined(one: Path, two: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("live", [False, True])
-def test_another_codec_in_mid_stream_is_damage_and_not_the_decoders_last_words(
-    tmp_path: Path, live: bool
-) -> None:
-    path = joined(
-        write_clip(tmp_path / "one.ts", range(20), options=GOP),
-        write_clip(tmp_path / "two.ts", range(20, 40), codec="libx265", options=GOP),
+def another_codec(folder: Path, first: int, second: int, codecs: tuple[str, str]) -> Path:
+    """Return a transport stream of so many pictures in one codec, and then in another."""
+    return joined(
+        write_clip(folder / "one.ts", range(first), codec=codecs[0], options=GOP),
+        write_clip(folder / "two.ts", range(first, second), codec=codecs[1], options=GOP),
     )
-    found, damaged = shown(path, live=live)
+
+
+def test_another_codec_in_mid_stream_is_damage_and_not_the_decoders_last_words(
+    tmp_path: Path,
+) -> None:
+    found, damaged = shown(another_codec(tmp_path, 20, 40, ("libx264", "libx265")), live=True)
     assert set(numbers(found)) < set(range(40))
     assert damaged >= 10
+
+
+@pytest.mark.parametrize(
+    ("told", "first", "second", "codecs"),
+    with_long_forms(
+        [
+            ("H.264 to MPEG-2", 10, 40, ("libx264", "mpeg2video")),  # libav reads the second alone
+            ("H.264 to H.265", 20, 40, ("libx264", "libx265")),
+            ("H.264 to H.265", 20, 200, ("libx264", "libx265")),  # more than may be broken in a row
+            ("H.265 to H.264", 10, 40, ("libx265", "libx264")),
+            ("MPEG-2 to H.264", 10, 40, ("mpeg2video", "libx264")),
+            ("MPEG-4 to H.264", 30, 40, ("mpeg4", "libx264")),
+        ],
+        ["H.264 to MPEG-2"],
+    ),
+)
+def test_a_recording_whose_video_changes_its_codec_says_so_after_its_frames(
+    tmp_path: Path, told: str, first: int, second: int, codecs: tuple[str, str]
+) -> None:
+    path = another_codec(tmp_path, first, second, codecs)
+    with pytest.raises(VideoError, match=f"its video changes from {told}, of which one is read"):
+        shown(path)
+    with pytest.raises(VideoError, match=told):
+        read_clip(path, READY)
+
+
+@pytest.mark.parametrize(("length", "offset"), [(188, 0), (192, 4), (204, 0)])
+def test_the_codecs_of_a_transport_stream_are_found_in_every_form_of_packets(
+    tmp_path: Path, length: int, offset: int
+) -> None:
+    stream = another_codec(tmp_path, 10, 20, ("libx264", "mpeg2video")).read_bytes()
+    path = tmp_path / "form.ts"
+    path.write_bytes(
+        b"".join(
+            bytes(offset) + stream[at : at + TS_BYTES] + bytes(length - offset - TS_BYTES)
+            for at in range(0, len(stream), TS_BYTES)
+        )
+    )
+    assert video_codecs(path, TS_VIDEO) == ["H.264", "MPEG-2"]
+    assert video_codecs(path, TS_VIDEO + 1) == []
+
+
+@given(content=st.binary(max_size=600), pid=st.integers(0, 0x1FFF))
+def test_any_content_can_be_asked_for_its_codecs(content: bytes, pid: int) -> None:
+    with tempfile.NamedTemporaryFile() as file:
+        for begun in (b"", b"\x47\x40\x00\x10\x00", b"\x47\x40\x00\x30"):
+            file.seek(0)
+            file.write(begun + content)
+            file.flush()
+            assert set(video_codecs(Path(file.name), pid)) <= set(VIDEO_KINDS.values())
 
 
 def test_a_video_that_goes_on_in_another_track_says_so_after_its_frames(tmp_path: Path) -> None:
