@@ -196,17 +196,27 @@ def pictures(
         if time.monotonic() - since_s > patience_s:
             raise NoPictureError(f"packets come, but no whole picture for {patience_s:g} s")
     if not live:
-        # By the file's own index, which mp4 and mov have.
-        ends = [entry.pos + entry.size for entry in stream.index_entries]
-        if missing := sum(end > container.size for end in ends):
-            raise CutOffError(f"the file is cut off: its last {missing} frames are missing")
-        if others.go_on:
-            raise CutOffError(
-                f"after {last_s:.1f} s the video goes on in another track, which is not read: "
-                "split the file by its tracks"
-            )
-        if is_cut_off(Path(container.name), container.format.name):
-            raise CutOffError(f"the file is cut off: it ends at {last_s:.1f} s")
+        require_whole(container, stream, others, last_s)
+
+
+def require_whole(
+    container: av.container.InputContainer, stream: Any, others: OtherTracks, last_s: float
+) -> None:
+    """Raise CutOffError where a file that was read to its end does not hold all that it should.
+
+    last_s: the time of its last picture.
+    """
+    # By the file's own index, which mp4 and mov have.
+    ends = [entry.pos + entry.size for entry in stream.index_entries]
+    if missing := sum(end > container.size for end in ends):
+        raise CutOffError(f"the file is cut off: its last {missing} frames are missing")
+    if others.go_on:
+        raise CutOffError(
+            f"after {last_s:.1f} s the video goes on in another track, which is not read: "
+            "split the file by its tracks"
+        )
+    if is_cut_off(Path(container.name), container.format.name):
+        raise CutOffError(f"the file is cut off: it ends at {last_s:.1f} s")
 
 
 def passed_on(packets: Iterator[Any], on_packet: Callable[[Any], None]) -> Iterator[Any]:
