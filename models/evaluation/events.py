@@ -15,8 +15,9 @@ import numpy.typing as npt
 
 from lookout.models.arrays import Floats
 from lookout.models.data.labels import FrameLabels
-from lookout.models.scoring.alarm_budget import AlarmBudget, BudgetReport
+from lookout.models.scoring.alarm_budget import AlarmBudget
 from lookout.models.scoring.alert_policy import AlertClosed, AlertOpened, AlertPolicy, PolicyEvent
+from lookout.models.scoring.budget_report import BudgetReport
 
 EARLY_S = 1.0
 """An alarm may begin this long before the first labelled frame, since labels are drawn by hand.

@@ -6,14 +6,18 @@ here the threshold is set anew as footage comes, never while an alert is open or
 Causal and deterministic: the same scores give the same alarms, live and offline, and a state that
 is stored and loaded between any two scores changes nothing.
 
+With a time zone, normal knows the hour: values are made even between hours of day and kinds of day
+(`hour_levels`), the counts are of even values, and the threshold of an hour is what its level makes
+of the one even threshold.
+
 A rate is one of footage: hours without a score, and jumps of the clock, count for nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from math import exp, isfinite, sqrt
+from datetime import tzinfo
+from math import exp, isfinite
 from typing import Any
 
 from lookout.models.scoring.alarm_counts import AlarmCounts
@@ -25,9 +29,10 @@ from lookout.models.scoring.alert_policy import (
     PolicyState,
     TimedValue,
 )
-from lookout.models.scoring.calibration import squash
+from lookout.models.scoring.budget_report import DAY_S, BudgetReport
+from lookout.models.scoring.calibration import squash, unsquash
+from lookout.models.scoring.hour_levels import HourLevels
 
-DAY_S = 86_400.0
 UPDATE_EVERY_S = 60.0
 UPDATE_EVERY_SHARE = 1 / 500
 """Footage after which the threshold is set anew: a minute, or this share of what is remembered, if
@@ -42,10 +47,6 @@ SHORTEST_MEMORY_S = DAY_S
 
 LONGEST_MEMORY_S = 30 * DAY_S
 
-CHECKABLE = 3.0
-"""Alarms that must be expected before the budget is compared with what was seen: with no alarm in
-that time, the true rate is, with 95 %, still up to the budget."""
-
 PRIOR_ALARMS = 3.0
 """Weight, in alarms, of the belief that as many alarms are seen as are expected."""
 
@@ -56,60 +57,25 @@ alarms: however many there are, they ask for no less than half of the budget."""
 HIGHEST = 1 - 1e-9
 """A threshold that nothing usual reaches."""
 
-NORMAL_95 = 1.96
-"""A normal number lies within so many standard deviations in 95 % of cases."""
+LARGEST_OFFSET = unsquash(HIGHEST)
 
 
 @dataclass(frozen=True, slots=True)
-class BudgetReport:
-    """A budget beside what was seen since it was set."""
+class EvenValue:
+    """A value that was made even between the hours."""
 
-    per_day: float
-    threshold: float  # now, in (0, 1)
-    footage_minutes: float  # with values, and without an open alert
-    expected: float  # alarms that the budget allows in it
-    seen: int  # alarms
-    seen_per_day_low: float  # 95 % interval of the rate of alarms, if they come by chance
-    seen_per_day_high: float | None  # None before any footage
-    sentence: str  # for a person
-
-    @classmethod
-    def of(cls, per_day: float, threshold: float, footage_s: float, seen: int) -> BudgetReport:
-        """Return the report; footage_s and seen: since the budget was set."""
-        days = footage_s / DAY_S
-        expected = per_day * days
-        low = 0.0
-        high = None
-        if days > 0:
-            fewest, most = poisson_interval(seen)
-            low = fewest / days
-            high = most / days
-        footage = span_words(footage_s)
-        sentence = f"{footage} seen: a budget of {per_day:g} a day cannot be checked yet"
-        if expected >= CHECKABLE:
-            sentence = (
-                f"{footage} seen: {seen} alarms where {expected:.3g} were expected; "
-                f"{low:.2g} to {high:.2g} a day beside a budget of {per_day:g}"
-            )
-        return cls(per_day, threshold, footage_s / 60, expected, seen, low, high, sentence)
-
-    @classmethod
-    def of_state(cls, state: Mapping[str, Any]) -> BudgetReport:
-        """Return the report of a budget by its `state_dict`.
-
-        Raises ValueError, TypeError or KeyError for anything else.
-        """
-        per_day, threshold, footage_s = (
-            float(state[name]) for name in ("per_day", "threshold", "footage_s")
-        )
-        return cls.of(per_day, threshold, footage_s, int(state["seen"]))
+    session: int
+    captured_at: float
+    value: float | None
 
 
 class AlarmBudget:
     """The threshold of one camera: follows its scores, `update` by `update`."""
 
-    def __init__(self, per_day: float, policy: AlertPolicy) -> None:
+    def __init__(self, per_day: float, policy: AlertPolicy, zone: tzinfo | None = None) -> None:
         """per_day: alarms a day of footage. policy: of the alarms; its threshold is not read.
+
+        zone: of the camera's hours; None: one threshold for all hours.
 
         Raises ValueError for a budget that is not a finite number above 0.
         """
@@ -119,6 +85,9 @@ class AlarmBudget:
         self._policy = policy
         self._rule = policy
         self._counts = AlarmCounts(policy)
+        self._levels = None
+        if zone is not None:
+            self._levels = HourLevels(zone)
         self._learned_s = 0.0  # footage since the first score
         self._block_s = 0.0  # since the threshold was set
         self._has_alerted = False  # since the threshold was set
@@ -126,6 +95,7 @@ class AlarmBudget:
         self._seen = 0  # alarms since the budget was set
         self._expected_lately = 0.0  # alarms that the budget allowed, after forgetting
         self._seen_lately = 0.0  # alarms since the budget was set, after forgetting
+        self._offset = LARGEST_OFFSET  # the even threshold, on the scale of the bounds
         self._set_threshold()
 
     @property
@@ -153,12 +123,22 @@ class AlarmBudget:
         self._seen_lately += opened
         self._has_alerted = self._has_alerted or opened > 0
         counts_to = self._counts_to if state.is_open else None
+        is_busy = state.is_open or state.above_since is not None
+        offset = None
+        is_other_hour = False
+        if self._levels is not None and score.value is not None:
+            offset = unsquash(min(max(score.value, 1 - HIGHEST), HIGHEST))
+            is_other_hour = not is_busy and self._levels.move_to(score.captured_at)
+            value = squash(self._levels.even(offset))
+            score = EvenValue(score.session, score.captured_at, value)
         passed_s = self._counts.update(score, alert_counts_to=counts_to)
+        if self._levels is not None and offset is not None and not state.is_open:
+            self._levels.learn(offset, passed_s)
         self._learned_s += passed_s
         self._footage_s += passed_s
         self._block_s += passed_s
         self._expected_lately += self._per_day / DAY_S * passed_s
-        if state.is_open or state.above_since is not None:
+        if is_busy:
             return
         memory_s = min(self._learned_s, self._memory_s)
         every_s = max(UPDATE_EVERY_S, UPDATE_EVERY_SHARE * memory_s)
@@ -172,6 +152,8 @@ class AlarmBudget:
             self._block_s = 0.0
             self._has_alerted = False
             self._set_threshold()
+        elif is_other_hour:
+            self._set_rule()
 
     @property
     def _memory_s(self) -> float:
@@ -181,15 +163,25 @@ class AlarmBudget:
 
     def _set_threshold(self) -> None:
         peaks = self._peaks()
-        offset = peaks.offset_for(self._allowed(self._per_day))
-        self._rule = replace(self._policy, threshold=self._believable(squash(offset)))
+        self._offset = min(peaks.offset_for(self._allowed(self._per_day)), LARGEST_OFFSET)
         # An event that is real counts as an alarm like any other, but may be of any height: it
         # must not lift the threshold by more than a usual peak would.
-        self._counts_to = self._believable(squash(offset + peaks.fit().scale))
+        self._counts_to = self._believable(squash(self._offset + peaks.fit().scale))
+        self._set_rule()
+
+    def _set_rule(self) -> None:
+        self._rule = replace(self._policy, threshold=self._threshold_at(self._offset))
+
+    def _threshold_at(self, offset: float) -> float:
+        """Return the threshold of the present hour of an even one."""
+        if self._levels is not None:
+            offset = self._levels.uneven(offset)
+        return self._believable(squash(offset))
 
     def threshold_for(self, per_day: float) -> float:
         """Return the threshold of another budget after the same scores: lower for a larger one."""
-        return self._believable(squash(self._peaks().offset_for(self._allowed(per_day))))
+        offset = self._peaks().offset_for(self._allowed(per_day))
+        return self._threshold_at(min(offset, LARGEST_OFFSET))
 
     def _allowed(self, per_day: float) -> float:
         """Return the alarms to ask of the footage behind the counts.
@@ -219,7 +211,7 @@ class AlarmBudget:
         return BudgetReport.of(self._per_day, self._rule.threshold, self._footage_s, self._seen)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the state as JSON-able values, about 5 kB."""
+        """Return the state as JSON-able values, about 5 kB, and 2 kB of the hours."""
         rule = asdict(self._policy)
         del rule["threshold"]
         return {
@@ -235,6 +227,8 @@ class AlarmBudget:
             "seen_lately": self._seen_lately,
             "threshold": self._rule.threshold,
             "counts_to": self._counts_to,
+            "offset": self._offset,
+            "levels": self._levels.state_dict() if self._levels else None,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -259,6 +253,10 @@ class AlarmBudget:
         self._has_alerted = bool(state["has_alerted"])
         self._rule = replace(self._policy, threshold=threshold)
         self._counts_to = float(state["counts_to"])
+        # Neither is in states of older versions.
+        self._offset = float(state.get("offset", unsquash(threshold)))
+        if self._levels is not None and state.get("levels") is not None:
+            self._levels.load_state_dict(state["levels"])
         if state["per_day"] != self._per_day:
             self._set_threshold()
             return
@@ -267,28 +265,3 @@ class AlarmBudget:
         # Not in states of older versions.
         self._expected_lately = float(state.get("expected_lately", 0.0))
         self._seen_lately = float(state.get("seen_lately", 0.0))
-
-
-def poisson_interval(seen: int) -> tuple[float, float]:
-    """Return the 95 % interval of the mean of a Poisson number.
-
-    Garwood's exact one to a hundredth, by the cube root that makes a chi-square number normal
-    (Wilson and Hilferty 1931).
-    """
-    low = 0.0
-    if seen > 0:
-        low = seen * (1 - 1 / (9 * seen) - NORMAL_95 / (3 * sqrt(seen))) ** 3
-    after = seen + 1
-    high = after * (1 - 1 / (9 * after) + NORMAL_95 / (3 * sqrt(after))) ** 3
-    return max(low, 0.0), high
-
-
-def span_words(seconds: float) -> str:
-    """Return a length of footage in words, such as "40 minutes" or "2.5 days"."""
-    if seconds < 120:
-        return f"{seconds:.0f} seconds"
-    if seconds < 2 * 3600:
-        return f"{seconds / 60:.0f} minutes"
-    if seconds < 2 * DAY_S:
-        return f"{seconds / 3600:.3g} hours"
-    return f"{seconds / DAY_S:.3g} days"

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
 
 from lookout.models.input_spec import Memory
-from lookout.models.scoring.alarm_budget import BudgetReport
+from lookout.models.scoring.budget_report import BudgetReport
 from lookout.service.api.camera_status import Beats, status
 from lookout.service.api.watch_summary import Standing, SummaryLevel
 from lookout.service.core.camera import Camera, CameraSpec, camera_example

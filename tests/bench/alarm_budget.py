@@ -2,6 +2,7 @@
 
     python -m tests.bench.alarm_budget streams [DAYS]     drawn scores, without pictures
     python -m tests.bench.alarm_budget cameras [SEEDS]    many drawn cameras, after a day to learn
+    python -m tests.bench.alarm_budget hours [SEEDS]      what is usual by day, at night
     python -m tests.bench.alarm_budget scenes [MINUTES]   drawn scenes, scored with `places`
     python -m tests.bench.alarm_budget clips              Ped1 and Ped2, normal, in random order
 
@@ -19,6 +20,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, tzinfo
 from math import nan
 
 import numpy as np
@@ -29,14 +31,9 @@ from lookout.models.data.drawn_scene import FPS, KINDS, DrawnScene
 from lookout.models.evaluation.events import ClipValue
 from lookout.models.media.clip_reader import read_clip
 from lookout.models.media.preprocess import Preprocess
-from lookout.models.scoring.alarm_budget import (
-    CHECKABLE,
-    DAY_S,
-    AlarmBudget,
-    poisson_interval,
-    span_words,
-)
+from lookout.models.scoring.alarm_budget import AlarmBudget
 from lookout.models.scoring.alert_policy import AlertOpened, AlertPolicy, PolicyState
+from lookout.models.scoring.budget_report import CHECKABLE, DAY_S, poisson_interval, span_words
 from lookout.models.scoring.calibration import squash
 from lookout.models.scoring.normalizer import LEARN_FRAMES, Normalizer, RawScores
 from lookout.models.scoring.place_state import PlaceState
@@ -47,6 +44,7 @@ STEP_S = 6.0  # between the scores of a stream
 STREAM_POLICY = AlertPolicy(min_duration_s=STEP_S, clear_after_s=3 * STEP_S)
 NEAR = 1.5  # seen is near the budget within this factor
 FIRST_HOUR = 9  # of drawn scenes
+FIRST_MONDAY_S = 4 * DAY_S  # 5 January 1970
 
 
 @dataclass
@@ -56,13 +54,14 @@ class Watched:
     name: str
     per_day: float
     policy: AlertPolicy = field(default_factory=AlertPolicy)
+    zone: tzinfo | None = None  # of the hours that the threshold knows
     seen: int = 0
     false: int = 0
     delays_s: list[float] = field(default_factory=list)
     events: int = 0
 
     def __post_init__(self) -> None:
-        self.budget = AlarmBudget(self.per_day, self.policy)
+        self.budget = AlarmBudget(self.per_day, self.policy, self.zone)
         self.state: PolicyState = self.policy.initial()
         self._event_since: float | None = None
         self._event_until = -1e9
@@ -258,6 +257,64 @@ def cameras(seeds: int, budgets: dict[float, int], kinds: Iterable[str] = TRAFFI
         )
 
 
+NIGHT_HOURS = (1, 4)
+DELIVERY_HOURS = (13, 16)
+DELIVERY_HEIGHTS = (1.2, 2.4)
+
+
+def hourly(seed: int, days: int) -> Iterator[tuple[ClipValue, bool]]:
+    """Yield scores, one in 20 s from a Monday on, and whether something comes at a wrong hour.
+
+    Deliveries come six times an hour on weekdays from 13 to 16 h, and never at night: the same
+    passage, once in each night between 1 and 4 h, is what should be noticed.
+    """
+    rng = np.random.default_rng(seed)
+    step_s = 20.0
+    count = int(DAY_S / step_s)
+    hours = np.arange(count) * step_s / 3600
+    busy = 0.1 + 0.9 * np.clip(np.sin((hours - 6) / 14 * np.pi), 0, 1)
+    for day in range(days):
+        offsets = 0.4 + 0.2 * rng.normal(size=count)
+        passes = rng.random(count) < 1200 / count * busy
+        offsets += np.where(passes, rng.exponential(0.2, count), 0)
+        begin, end = (round(hour * 3600 / step_s) for hour in DELIVERY_HOURS)
+        if day % 7 < 5:
+            comes = rng.random(end - begin) < 6 * step_s / 3600
+            offsets[begin:end] += np.where(comes, rng.uniform(*DELIVERY_HEIGHTS, end - begin), 0)
+        begin, end = (round(hour * 3600 / step_s) for hour in NIGHT_HOURS)
+        wrong = int(rng.integers(begin, end))
+        offsets[wrong] = 0.4 + rng.uniform(*DELIVERY_HEIGHTS)
+        for number, offset in enumerate(offsets.tolist()):
+            at = FIRST_MONDAY_S + day * DAY_S + number * step_s
+            yield ClipValue(at, squash(offset)), number == wrong
+
+
+def hours(seeds: int, per_day: float = 4, learn_days: int = 7, days: int = 14) -> Iterator[str]:
+    """Yield what one threshold and one by the hour notice at the same budget.
+
+    The first days are to learn from and are not counted.
+    """
+    policy = AlertPolicy(min_duration_s=0.0, clear_after_s=60.0, quiet_after_s=60.0)
+    for name, zone in (("one threshold", None), ("by the hour", UTC)):
+        events = 0
+        noticed = 0
+        false = 0
+        for seed in range(seeds):
+            watched = Watched(name, per_day, policy, zone=zone)
+            before = (0, 0, 0)
+            for score, is_abnormal in hourly(seed, learn_days + days):
+                if score.captured_at == FIRST_MONDAY_S + learn_days * DAY_S:
+                    before = (watched.events, len(watched.delays_s), watched.false)
+                watched.see(score, is_abnormal=is_abnormal)
+            events += watched.events - before[0]
+            noticed += len(watched.delays_s) - before[1]
+            false += watched.false - before[2]
+        yield (
+            f"{name:13} {per_day:g} a day, {seeds} cameras, {days} days: {noticed} of {events} "
+            f"events at a wrong hour noticed; {false / seeds / days:.2f} false alarms a day"
+        )
+
+
 # Pictures
 
 
@@ -331,6 +388,8 @@ def main() -> None:
         lines = scenes(float(number[0]) if number else 24 * 60)
     elif which == "cameras":
         lines = cameras(int(number[0]) if number else 8, {24: 5, 4: 20, 1: 60})
+    elif which == "hours":
+        lines = hours(int(number[0]) if number else 3)
     elif which == "clips":
         lines = clips()
     else:

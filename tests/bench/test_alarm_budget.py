@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from lookout.models.evaluation.events import ClipValue
 from lookout.models.scoring.calibration import squash
-from tests.bench.alarm_budget import Watched, cameras, scenes, stream, streams, table, varied
+from tests.bench.alarm_budget import Watched, cameras, hours, scenes, stream, streams, table, varied
 
 
 def test_a_stream_comes_near_a_budget_of_one_an_hour() -> None:
@@ -26,6 +28,16 @@ def test_cameras_come_near_their_budget_after_a_day_to_learn_from() -> None:
     assert row.startswith("  24 a day,  3 days: 2 of 2 cameras within a factor 1.5; ")
     assert row.endswith("0 at the lowest threshold")
     assert varied("trees", 1) == varied("trees", 1) != varied("trees", 2)
+
+
+def test_what_is_usual_by_day_is_noticed_at_night() -> None:
+    one, by_hour = hours(1, days=7)
+    numbers = [[float(part) for part in re.findall(r"[\d.]+", row)] for row in (one, by_hour)]
+    _, _, _, noticed_by_one, events, false_by_one = numbers[0]
+    _, _, _, noticed, _, false = numbers[1]
+    assert events == 7
+    assert noticed >= 0.9 * events > noticed_by_one
+    assert false <= false_by_one
 
 
 def test_alarms_in_events_are_not_false() -> None:

@@ -12,7 +12,8 @@ import cv2
 import numpy as np
 import pytest
 
-from lookout.models.scoring.alarm_budget import HIGHEST, AlarmBudget, BudgetReport
+from lookout.models.scoring.alarm_budget import HIGHEST, AlarmBudget
+from lookout.models.scoring.budget_report import BudgetReport
 from lookout.service.alerting import worker
 from lookout.service.alerting.alert_pictures import AlertPictures
 from lookout.service.alerting.camera_policy import CameraAlerts, policy_of

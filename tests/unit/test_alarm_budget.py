@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from datetime import UTC, tzinfo
 
 import numpy as np
 import pytest
@@ -12,13 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lookout.models.evaluation.events import ClipValue
-from lookout.models.scoring.alarm_budget import (
-    DAY_S,
-    HIGHEST,
-    AlarmBudget,
-    poisson_interval,
-    span_words,
-)
+from lookout.models.scoring.alarm_budget import HIGHEST, AlarmBudget
 from lookout.models.scoring.alarm_counts import COUNT, OFFSETS, THRESHOLDS, AlarmCounts
 from lookout.models.scoring.alarm_tail import PeakCurve
 from lookout.models.scoring.alert_policy import (
@@ -28,6 +23,7 @@ from lookout.models.scoring.alert_policy import (
     PolicyEvent,
     PolicyState,
 )
+from lookout.models.scoring.budget_report import DAY_S, poisson_interval, span_words
 from lookout.models.scoring.calibration import squash, unsquash
 
 FPS = 2.0
@@ -51,8 +47,10 @@ def footage(seed: int, count: int, *, first: int = 0, rate: float = 0.01) -> lis
 class Camera:
     """A policy with its budget, score by score."""
 
-    def __init__(self, per_day: float, policy: AlertPolicy = POLICY) -> None:
-        self.budget = AlarmBudget(per_day, policy)
+    def __init__(
+        self, per_day: float, policy: AlertPolicy = POLICY, zone: tzinfo | None = None
+    ) -> None:
+        self.budget = AlarmBudget(per_day, policy, zone)
         self.state: PolicyState = policy.initial()
         self.thresholds: list[float] = []
 
@@ -176,9 +174,11 @@ def test_a_larger_budget_never_has_a_higher_threshold(
 
 
 @settings(max_examples=10, deadline=None)
-@given(seed=st.integers(0, 1000), hours=st.integers(0, 3))
-def test_the_threshold_falls_with_the_budget_after_any_footage(seed: int, hours: int) -> None:
-    camera = Camera(24)
+@given(seed=st.integers(0, 1000), hours=st.integers(0, 3), zone=st.sampled_from([None, UTC]))
+def test_the_threshold_falls_with_the_budget_after_any_footage(
+    seed: int, hours: int, zone: tzinfo | None
+) -> None:
+    camera = Camera(24, zone=zone)
     camera.watch(footage(seed, hours * HOUR))
     budgets = [0.01, 1, 3, 24, 1000, 1e9]
     thresholds = [camera.budget.threshold_for(per_day) for per_day in budgets]
@@ -186,14 +186,21 @@ def test_the_threshold_falls_with_the_budget_after_any_footage(seed: int, hours:
 
 
 @settings(max_examples=8, deadline=None)
-@given(seed=st.integers(0, 1000), cut=st.integers(0, HOUR), per_day=st.sampled_from([1, 24, 5000]))
-def test_a_restart_at_any_score_changes_nothing(seed: int, cut: int, per_day: float) -> None:
-    scores = footage(seed, HOUR)
-    undisturbed = Camera(per_day)
+@given(
+    seed=st.integers(0, 1000),
+    cut=st.integers(0, HOUR),
+    per_day=st.sampled_from([1, 24, 5000]),
+    zone=st.sampled_from([None, UTC]),
+)
+def test_a_restart_at_any_score_changes_nothing(
+    seed: int, cut: int, per_day: float, zone: tzinfo | None
+) -> None:
+    scores = footage(seed, HOUR, first=HOUR // 2)  # two hours of the day
+    undisturbed = Camera(per_day, zone=zone)
     events = undisturbed.watch(scores)
-    before = Camera(per_day)
+    before = Camera(per_day, zone=zone)
     found = before.watch(scores[:cut])
-    after = Camera(per_day)
+    after = Camera(per_day, zone=zone)
     after.budget.load_state_dict(json.loads(json.dumps(before.budget.state_dict())))
     after.state = before.state
     found += after.watch(scores[cut:])
@@ -238,8 +245,8 @@ def test_a_strong_event_alarms_after_forty_minutes() -> None:
 
 @pytest.mark.parametrize("value", [0.01, 0.3, 0.5, 0.9, 0.999])
 def test_equal_values_never_alarm(value: float) -> None:
-    for per_day in (1, 1e9):
-        camera = Camera(per_day)
+    for per_day, zone in ((1, UTC), (1e9, None), (1e9, UTC)):
+        camera = Camera(per_day, zone=zone)
         scores = [ClipValue(number / FPS, value) for number in range(HOUR)]
         assert camera.watch(scores) == []
         assert camera.budget.rule.threshold > value
@@ -313,6 +320,32 @@ def test_alarms_seen_beside_those_expected_correct_what_is_asked() -> None:
     # A thousand real events ask for half of the budget, no less.
     assert threshold(1000, 6) == plain.threshold_for(2)
     assert threshold(0, 1e6) == plain.threshold_for(12)
+
+
+def test_hours_have_thresholds_of_their_own_once_there_is_footage_of_them() -> None:
+    """An hour with much going on, then a still one: the same height is judged by its hour."""
+    camera = Camera(24, zone=UTC)
+    for hour in range(12):
+        rate = 0.03 if hour % 2 else 0.0005
+        camera.watch(footage(20 + hour, HOUR, first=hour * HOUR, rate=rate))
+    by_hour = []
+    for hour in (25, 26):  # the same hours of the next day
+        camera.thresholds.clear()
+        camera.watch(footage(40 + hour, HOUR // 4, first=hour * HOUR, rate=0.0005))
+        by_hour.append(camera.thresholds[-1])
+    assert unsquash(by_hour[0]) > unsquash(by_hour[1]) + 0.1
+    one = Camera(24)
+    assert one.budget.state_dict()["levels"] is None
+
+
+def test_a_state_from_before_the_hours_is_continued_with_them() -> None:
+    camera = Camera(24)
+    camera.watch(footage(16, HOUR))
+    state = camera.budget.state_dict()
+    del state["levels"], state["offset"]
+    after = AlarmBudget(24, POLICY, UTC)
+    after.load_state_dict(state)
+    assert after.rule == camera.budget.rule
 
 
 def test_a_state_without_what_was_seen_lately_is_taken() -> None:

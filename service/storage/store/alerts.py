@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import redis
 
-from lookout.models.scoring.alarm_budget import BudgetReport
+from lookout.models.scoring.budget_report import BudgetReport
 from lookout.service.core.errors import BrokenMessageError, NotFoundError
 from lookout.service.core.messages import Alert, AlertEvent, FrameId
 from lookout.service.core.sinks import Told
