@@ -55,7 +55,7 @@ LEAST_DEVIATION = 0.02
 """Of values that are all equal."""
 
 
-class Level(NamedTuple):
+class HourLevel(NamedTuple):
     """Mean and deviation of the highest values of a slot's minutes."""
 
     mean: float
@@ -82,12 +82,18 @@ class HourLevels:
         return local.hour + HOURS * (local.weekday() >= 5)
 
     def move_to(self, at: float) -> bool:
-        """Take the levels of this time from now on; return True where its slot is another."""
-        quarter = int(at // QUARTER_S)
-        if quarter == self._quarter:
+        """Take the levels of this time from now on; return True where its slot is another.
+
+        A time that no calendar holds changes nothing.
+        """
+        try:
+            quarter = int(at // QUARTER_S)
+            if quarter == self._quarter:
+                return False
+            slot = self.slot_of(at)
+        except (ValueError, OverflowError, OSError):
             return False
         self._quarter = quarter
-        slot = self.slot_of(at)
         if slot == self._slot:
             return False
         self._slot = slot
@@ -127,27 +133,27 @@ class HourLevels:
         self._own = self.shrunk(self._slot)
         self._ratio = self._all.deviation / self._own.deviation
 
-    def level_of(self, weights: Floats) -> Level:
+    def level_of(self, weights: Floats) -> HourLevel:
         """Return the level of several slots together; weights: (48,) of each one's samples."""
         counts = self._blocks * weights
         total = float(counts.sum())
         if total <= 0:
-            return Level(0.0, 1.0)
+            return HourLevel(0.0, 1.0)
         mean = float(counts @ self._mean) / total
         variance = float(counts @ (self._variance + (self._mean - mean) ** 2)) / total
-        return Level(mean, max(sqrt(variance), LEAST_DEVIATION))
+        return HourLevel(mean, max(sqrt(variance), LEAST_DEVIATION))
 
-    def shrunk(self, slot: int) -> Level:
+    def shrunk(self, slot: int) -> HourLevel:
         """Return the level of a slot, drawn to its neighbours as long as it has seen little."""
         weights = neighbours(slot)
         near = float(self._blocks @ weights)
         around = mixed((self._all, ALL_BLOCKS), (self.level_of(weights), near))
         deviation = max(sqrt(self._variance[slot]), LEAST_DEVIATION)
-        own = Level(float(self._mean[slot]), deviation)
+        own = HourLevel(float(self._mean[slot]), deviation)
         level = mixed((around, OWN_BLOCKS), (own, float(self._blocks[slot])))
         usual = self._all.deviation
         deviation = min(max(level.deviation, LEAST_RATIO * usual), usual / LEAST_RATIO)
-        return Level(level.mean, deviation)
+        return HourLevel(level.mean, deviation)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state as JSON-able values, some 2 kB."""
@@ -192,9 +198,9 @@ def neighbours(slot: int) -> Floats:
     return np.asarray(weights)
 
 
-def mixed(*parts: tuple[Level, float]) -> Level:
+def mixed(*parts: tuple[HourLevel, float]) -> HourLevel:
     """Return the mean of levels by weight; the sum of the weights is above 0."""
     total = sum(weight for _, weight in parts)
     mean = sum(weight * level.mean for level, weight in parts) / total
     deviation = sum(weight * level.deviation for level, weight in parts) / total
-    return Level(mean, deviation)
+    return HourLevel(mean, deviation)

@@ -19,6 +19,7 @@ from lookout.service.alerting.silence import IdleTime
 from lookout.service.core.camera import AlertSettings, Camera
 from lookout.service.core.messages import Alert, AlertEvent, FrameId, Score
 from lookout.service.core.settings import Settings
+from lookout.service.core.sinks import zone_of
 from lookout.service.storage.redis import codec
 
 
@@ -156,7 +157,7 @@ class FollowedCamera:
             or (asked.per_day, policy) != (self.budget.per_day, self.policy)
         ):
             state = self.budget_state()
-            self.budget = AlarmBudget(asked.per_day, policy)
+            self.budget = AlarmBudget(asked.per_day, policy, zone_of(settings.timezone))
             self.scored_by = scored_by
             self.load_budget(state)
         self.policy = policy

@@ -17,6 +17,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from lookout.service.core.errors import SettingsError, UnprotectedError
 from lookout.service.core.logging import print_line
+from lookout.service.core.sinks import zone_of
 
 PrecisionSetting = Literal["auto", "fp32", "bf16"]
 SHIPPED_MODELS = Path(__file__).resolve().parents[2] / "models" / "checkpoints"
@@ -53,6 +54,12 @@ def check_networks(text: str) -> str:
     for part in parts:
         ipaddress.ip_network(part)
     return ",".join(parts)
+
+
+def check_timezone(name: str) -> str:
+    """Return the name. Raises ValueError where there is no such time zone."""
+    zone_of(name)
+    return name
 
 
 def check_root_path(path: str) -> str:
@@ -361,6 +368,11 @@ class Settings(BaseSettings):
         gt=0,
         le=1,
         description="and one of whose frames this share is left out for lag, over a minute",
+    )
+
+    timezone: Annotated[str, AfterValidator(check_timezone)] = Field(
+        default="UTC",
+        description="of the hours of day that an alarm budget tells apart, such as `Europe/Zurich`",
     )
 
     webhook_networks: Annotated[str, AfterValidator(check_networks)] = Field(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
+from datetime import UTC
 from functools import partial
 from pathlib import Path
 
@@ -300,7 +301,7 @@ def passers_by(count: int) -> list[Score]:
 
 def undisturbed(scores: list[Score], settings: Settings) -> tuple[list[str], BudgetReport]:
     """Return the ids of the alerts that a budget alone opens on these scores, and its report."""
-    budget = AlarmBudget(86_400, policy_of(BUDGET, settings))
+    budget = AlarmBudget(86_400, policy_of(BUDGET, settings), UTC)
     state = CameraAlerts()
     ids = []
     for one in scores:
@@ -372,6 +373,27 @@ def test_a_budget_follows_its_camera(
     assert followed.rule.threshold == HIGHEST
     followed.follow(gate, settings)
     assert (followed.budget, followed.rule.threshold) == (None, settings.alert_threshold)
+
+
+def test_a_budget_knows_the_hours_of_the_time_zone(
+    settings: Settings, bus: Bus, store: Store, alerting: AlertingWorker
+) -> None:
+    gate = store.camera("gate")
+    store.replace_camera(gate.model_copy(update={"alert": BUDGET}), gate)
+    add_scores(bus, [(one, heat("gate", one.seq)) for one in passers_by(400)])
+    alerting.turn(1.0)
+    alerting.end()
+    state = store.alerting_state("gate")
+    assert state is not None
+    levels = state["budget"]["state"]["levels"]
+    assert levels["zone"] == "UTC"
+    zurich = settings.model_copy(update={"timezone": "Europe/Zurich"})
+    later = successor(zurich, bus, store)
+    later.turn(2.0)
+    budget = later.followed["gate"].budget_state()
+    assert budget is not None
+    assert budget["state"]["levels"]["zone"] == "Europe/Zurich"
+    assert budget["state"]["footage_s"] == state["budget"]["state"]["footage_s"]
 
 
 def test_without_its_frame_or_heatmap_an_alert_opens_all_the_same(

@@ -121,6 +121,8 @@ def test_slots_are_of_local_time_and_kind_of_day() -> None:
     assert zurich.move_to(MONDAY_S + 13 * HOUR_S)
     assert not zurich.move_to(MONDAY_S + 13 * HOUR_S + 3599)
     assert zurich.move_to(MONDAY_S + 14 * HOUR_S)
+    for beyond in (float("nan"), float("inf"), 1e15, -1e15):  # a broken clock
+        assert not zurich.move_to(beyond)
 
 
 def test_an_event_of_any_height_does_not_set_the_level() -> None:

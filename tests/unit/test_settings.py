@@ -109,3 +109,12 @@ def test_stages_get_the_same_folders_as_the_parent(
         monkeypatch.setenv(name, value)
     assert load_settings().model_folders == parent.model_folders
     assert load_settings().media_dir == tmp_path / "media"
+
+
+@pytest.mark.parametrize("zone", ["Mars/Olympus", "", "../etc/passwd"])
+def test_a_time_zone_that_there_is_not_is_told(monkeypatch: pytest.MonkeyPatch, zone: str) -> None:
+    monkeypatch.setenv("LOOKOUT_TIMEZONE", zone)
+    with pytest.raises(SettingsError, match="LOOKOUT_TIMEZONE: .*no time zone"):
+        load_settings()
+    monkeypatch.setenv("LOOKOUT_TIMEZONE", "Europe/Zurich")
+    assert load_settings().timezone == "Europe/Zurich"
