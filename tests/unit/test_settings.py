@@ -114,7 +114,7 @@ def test_stages_get_the_same_folders_as_the_parent(
 @pytest.mark.parametrize("zone", ["Mars/Olympus", "", "../etc/passwd"])
 def test_a_time_zone_that_there_is_not_is_told(monkeypatch: pytest.MonkeyPatch, zone: str) -> None:
     monkeypatch.setenv("LOOKOUT_TIMEZONE", zone)
-    with pytest.raises(SettingsError, match="LOOKOUT_TIMEZONE: .*no time zone"):
+    with pytest.raises(SettingsError, match=r"LOOKOUT_TIMEZONE: .*no time zone"):
         load_settings()
     monkeypatch.setenv("LOOKOUT_TIMEZONE", "Europe/Zurich")
     assert load_settings().timezone == "Europe/Zurich"
