@@ -1,4 +1,4 @@
-"""Measure a model step against the bare forward pass, for each model.
+"""Measure a model step against what the machine can do, for each model.
 
 A step is upload, predict, measure, gate, update and heatmap.
 """
@@ -12,58 +12,105 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from lookout.models.checkpoint.file import load_checkpoint
-from lookout.models.device import choose_precision
+from lookout.models.device import Precision, choose_precision
 from lookout.models.registry import MODELS
 from lookout.models.scorer import Scorer
 from tests.bench.footage import MODEL, full_size, median_s
+from tests.bench.table import Row
+
+COMMAND = "python -m tests.bench engine"
 
 LIVE = {"riad": {"width": 16}, "scadn": {"width": 8, "blocks": 4}}
 """Sizes at which a camera can have the live form of a model."""
 
 
-def report(_: Path, repeats: int = 9, batches: tuple[int, ...] = (1, 2, 4, 8)) -> Iterator[str]:
-    """Yield a line for each checkpoint and batch size, then one for each model."""
+def report(_: Path, repeats: int = 9, batch: int = 8) -> Iterator[Row]:
+    """Yield the rows of the compact and the full network, then one for each model."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    for name, checkpoint in (
-        ("square (width 16)", load_checkpoint(MODEL)),
-        ("full (width 64)", full_size()),
-    ):
-        scorer = Scorer(checkpoint, device, choose_precision("auto", device))
-        for batch in batches:
-            yield _line(name, scorer, batch, repeats)
+    compact = Scorer(load_checkpoint(MODEL), device, choose_precision("auto", device))
+    full = Scorer(full_size(), device, choose_precision("auto", device))
+    rate = flop_rate(device, compact.precision, repeats)
+    for name, scorer, to_reach in (("compact", compact, 1.8), ("full", full, None)):
+        step_s = time_of_steps(scorer, 1, repeats)
+        yield Row(
+            f"{name} step, {scorer.precision}, beside its FLOP at the machine's rate (ms)",
+            1000 * step_s,
+            COMMAND,
+            1000 * flop(scorer) / rate,
+            to_reach,
+        )
+        yield Row(
+            f"{batch} cameras at once, {name}, beside single steps (frames/s)",
+            batch / time_of_steps(scorer, batch, repeats),
+            COMMAND,
+            1 / step_s,
+            1.5 if name == "compact" else None,
+            "higher",
+        )
     for model in MODELS:
-        yield _step_of(model, device, repeats)
+        yield published_step(model, device, repeats)
     for model, sizes in LIVE.items():
-        yield _live_step(model, sizes, device, repeats)
+        yield from live_step(model, sizes, device, repeats)
 
 
-def _step_of(model: str, device: str, repeats: int) -> str:
-    """Return the line about a model at its published sizes, one camera at a time."""
+def flop_rate(device: str, precision: Precision, repeats: int, size: int = 1536) -> float:
+    """Return the FLOP/s of a large matrix product in the given precision."""
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    a = torch.randn(size, size, device=device, dtype=dtype)
+
+    def product() -> float:
+        return float((a @ a)[0, 0])
+
+    return 2 * float(size) ** 3 / median_s(product, repeats)
+
+
+def flop(scorer: Scorer) -> int:
+    """Return the FLOP of one forward pass."""
+    clip = scorer.normalise(pictures(scorer, 1))
+    past = clip[:, : clip.shape[1] - (clip.shape[1] > 1) * 3]
+    with FlopCounterMode(display=False) as counter, torch.inference_mode():
+        scorer.network(past, scorer.fresh_items()[None])
+    return int(counter.get_total_flops())
+
+
+def pictures(scorer: Scorer, batch: int) -> list[np.ndarray[tuple[int, ...], np.dtype[np.uint8]]]:
+    """Return clips of noise."""
+    rng = np.random.default_rng(0)
+    shape = (scorer.t_length, 256, 256, 3)
+    return [rng.integers(0, 256, shape, dtype=np.uint8) for _ in range(batch)]
+
+
+def time_of_steps(scorer: Scorer, batch: int, repeats: int) -> float:
+    """Return the seconds of a step of a batch of clips."""
+    clips = pictures(scorer, batch)
+    items = torch.stack([scorer.fresh_items()] * batch)
+
+    def step() -> list[float]:
+        numbers: list[float] = scorer.step(clips, items).psnr_db.tolist()
+        return numbers
+
+    return median_s(step, repeats)
+
+
+def published_step(model: str, device: str, repeats: int) -> Row:
+    """Return the row of a model at its published sizes, one camera at a time."""
     scorer = Scorer(full_size(model), device, choose_precision("auto", device))
-    clip = np.random.default_rng(0).integers(0, 256, (scorer.t_length, 256, 256, 3), dtype=np.uint8)
-    items = scorer.fresh_items()[None]
-
-    def step() -> float:
-        return scorer.step([clip], items).psnr_db.item()
-
-    step_s = median_s(step, repeats)
-    return (
-        f"{model} as published, {scorer.precision}: "
-        f"step {1000 * step_s:.1f} ms, {1 / step_s:.1f} frames/s"
-    )
+    step_s = time_of_steps(scorer, 1, repeats)
+    return Row(f"{model} as published, {scorer.precision} (frames/s)", 1 / step_s, COMMAND)
 
 
-def _live_step(model: str, sizes: dict[str, int], device: str, repeats: int) -> str:
-    """Return the line about a model's live form, at sizes that fit a camera."""
+def live_step(model: str, sizes: dict[str, int], device: str, repeats: int) -> Iterator[Row]:
+    """Yield the rate of a model's live form at sizes that fit a camera, and its CPU time."""
     scorer = Scorer(full_size(model, **sizes), device, "fp32")
-    clip = np.random.default_rng(0).integers(0, 256, (1, 256, 256, 3), dtype=np.uint8)
+    clips = pictures(scorer, 1)
     items = scorer.fresh_items()[None]
     numbers = count()
 
     def step() -> float:
-        return scorer.step([clip], items, numbers=[next(numbers)]).psnr_db.item()
+        return scorer.step(clips, items, numbers=[next(numbers)]).psnr_db.item()
 
     step_s = median_s(step, repeats)
     before_s = time.process_time()
@@ -71,31 +118,11 @@ def _live_step(model: str, sizes: dict[str, int], device: str, repeats: int) -> 
         step()
     cpu_s = (time.process_time() - before_s) / repeats
     given = " ".join(f"{name} {size}" for name, size in sizes.items())
-    threads = torch.get_num_threads()
-    return (
-        f"{model} live ({given}), fp32, {device}, {threads} threads: "
-        f"step {1000 * step_s:.1f} ms, {1 / step_s:.1f} frames/s; CPU {1000 * cpu_s:.0f} ms a frame"
+    yield Row(
+        f"{model} live ({given}), fp32 (frames/s)",
+        1 / step_s,
+        COMMAND,
+        to_reach=5.0,
+        better="higher",
     )
-
-
-def _line(name: str, scorer: Scorer, batch: int, repeats: int) -> str:
-    """Return the time of a step and of the bare forward pass, in a batch of `batch` clips."""
-    rng = np.random.default_rng(0)
-    clips = [rng.integers(0, 256, (5, 256, 256, 3), dtype=np.uint8) for _ in range(batch)]
-    items = torch.stack([scorer.fresh_items()] * batch)
-    past = scorer.normalise(clips)[:, :-3]
-
-    @torch.inference_mode()
-    def forward() -> float:
-        with torch.autocast(scorer.device.type, torch.bfloat16, enabled=scorer.precision == "bf16"):
-            return float(scorer.network(past, items).frame[0, 0, 0, 0])
-
-    def step() -> list[float]:
-        numbers: list[float] = scorer.step(clips, items).psnr_db.tolist()
-        return numbers
-
-    bare_s, step_s = median_s(forward, repeats), median_s(step, repeats)
-    return (
-        f"{name}, {scorer.precision}, batch {batch}: step {1000 * step_s / batch:.1f} ms a frame, "
-        f"bare forward {1000 * bare_s / batch:.1f} ms a frame, ratio {step_s / bare_s:.2f}"
-    )
+    yield Row(f"{model} live ({given}), fp32, CPU a frame (ms)", 1000 * cpu_s, COMMAND)

@@ -33,9 +33,11 @@ from lookout.service.storage.bus.bus import Bus
 from lookout.service.storage.connections import open_bus, open_store
 from lookout.service.storage.redis.embedded import RedisServer
 from lookout.service.storage.store.store import Store
+from tests.bench.table import HEAD, Row
 from tests.hostile_rtsp import HONEST, RtspClient, Script, hostile_server
 from tests.ingest_line import write_header_only
 
+COMMAND = "python -m tests.bench.many_cameras"
 CPU_LIMIT_PERCENT = {"dead": 2.0, "refusing": 4.0}
 LATENCY_LIMIT_MS = 200.0
 REQUESTS = 20
@@ -147,7 +149,7 @@ def report_attempts(
     cameras: int,
     settle_s: float,
     seconds: float,
-) -> Iterator[str]:
+) -> Iterator[Row]:
     """Yield the CPU of one ingest worker whose cameras give no picture, at first and later."""
     with servers(folder) as settings, addresses as urls:
         store = open_store(settings)
@@ -156,16 +158,19 @@ def report_attempts(
         with running("ingest", settings) as pid:
             time.sleep(settle_s)
             first = cpu_s(pid)
-            yield (
-                f"{cameras} {kind} cameras, the first {settle_s:.0f} s with the start of the "
-                f"stage: {first:.1f} CPU s"
+            yield Row(
+                f"{cameras} {kind} cameras, the first {settle_s:.0f} s and the start (CPU s)",
+                first,
+                COMMAND,
             )
             before, since = cpu_s(pid), time.monotonic()
             time.sleep(seconds)
             share = 100 * (cpu_s(pid) - before) / (time.monotonic() - since)
-            yield (
-                f"{cameras} {kind} cameras, later: {share:.2f} % of a core "
-                f"(limit {CPU_LIMIT_PERCENT[kind]:g} %)"
+            yield Row(
+                f"{cameras} {kind} cameras, later (% of a core)",
+                share,
+                COMMAND,
+                to_reach=CPU_LIMIT_PERCENT[kind],
             )
 
 
@@ -194,7 +199,7 @@ def fill(bus: Bus, store: Store, cameras: int) -> None:
     bus.report_ingests(reports)
 
 
-def report_latency(folder: Path, cameras: int) -> Iterator[str]:
+def report_latency(folder: Path, cameras: int) -> Iterator[Row]:
     """Yield the time of each list."""
     with servers(folder) as settings:
         fill(open_bus(settings), open_store(settings), cameras)
@@ -205,7 +210,11 @@ def report_latency(folder: Path, cameras: int) -> Iterator[str]:
             before, since = cpu_s(pid), time.monotonic()
             time.sleep(5)
             idle = (cpu_s(pid) - before) / (time.monotonic() - since)
-            yield f"the API at {cameras} cameras, without a request: {100 * idle:.0f} % of a core"
+            yield Row(
+                f"the API at {cameras} cameras, without a request (% of a core)",
+                100 * idle,
+                COMMAND,
+            )
             for path in (
                 "/api/v1/cameras",
                 "/api/v1/cameras?limit=100",
@@ -215,12 +224,18 @@ def report_latency(folder: Path, cameras: int) -> Iterator[str]:
                 "/",
             ):
                 before, since = cpu_s(pid), time.monotonic()
-                times_ms, size = timed(base + path)
+                times_ms = timed(base + path)
                 used_s = cpu_s(pid) - before - idle * (time.monotonic() - since)
-                yield (
-                    f"{path} at {cameras} cameras: median {statistics.median(times_ms):.0f} ms, "
-                    f"worst of {REQUESTS} {max(times_ms):.0f} ms (limit {LATENCY_LIMIT_MS:g} ms), "
-                    f"{max(0.0, used_s) / REQUESTS * 1000:.0f} ms of CPU, {size / 1000:.0f} kB"
+                yield Row(
+                    f"{path} at {cameras} cameras, median (ms)",
+                    statistics.median(times_ms),
+                    COMMAND,
+                    to_reach=LATENCY_LIMIT_MS,
+                )
+                yield Row(
+                    f"{path} at {cameras} cameras (ms of CPU)",
+                    max(0.0, used_s) / REQUESTS * 1000,
+                    COMMAND,
                 )
 
 
@@ -233,20 +248,19 @@ def wait_until_answered(url: str) -> None:
     raise TimeoutError(url)
 
 
-def timed(url: str) -> tuple[list[float], int]:
-    """Return the milliseconds of each request, and the size of the answer."""
+def timed(url: str) -> list[float]:
+    """Return the milliseconds of each request."""
     times_ms = []
-    size = 0
     for _ in range(REQUESTS):
         since = time.perf_counter()
         try:
             with urllib.request.urlopen(url, timeout=30) as answer:  # noqa: S310
-                size = len(answer.read())
+                answer.read()
         except urllib.error.HTTPError as error:  # /readyz: no other stage runs
-            size = len(error.read())
+            error.read()
         times_ms.append(1000 * (time.perf_counter() - since))
         time.sleep(0.05)
-    return times_ms, size
+    return times_ms
 
 
 def report(
@@ -255,7 +269,7 @@ def report(
     dead: int = 100,
     settle_s: float = 120.0,
     seconds: float = 60.0,
-) -> Iterator[str]:
+) -> Iterator[Row]:
     """Yield every figure."""
     for name in ("latency", "dead", "refusing"):
         (folder / name).mkdir()
@@ -273,9 +287,10 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60.0)
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        texts = report(Path(folder), asked.cameras, asked.dead, asked.settle, asked.seconds)
-        for text in texts:
-            print(text, flush=True)
+        rows = report(Path(folder), asked.cameras, asked.dead, asked.settle, asked.seconds)
+        print(HEAD)
+        for row in rows:
+            print(row.line(), flush=True)
 
 
 if __name__ == "__main__":

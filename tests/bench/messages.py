@@ -9,6 +9,9 @@ from pathlib import Path
 
 from lookout.service.core.messages import Alert, FrameId, IngestReport, Score
 from lookout.service.storage.redis import codec
+from tests.bench.table import Row
+
+COMMAND = "python -m tests.bench messages"
 
 AT = 1700000000.25
 SCORE = Score("gate", 1000, 7, AT, AT, "square", 30.1234, 0.0042, 0.1, True, 0.25, 31.25)
@@ -27,8 +30,8 @@ def microseconds(work: Callable[[], object], times: int) -> float:
     return min(rounds) / times * 1e6
 
 
-def report(_folder: Path, times: int = 20_000) -> Iterator[str]:
-    """Yield one line: the time of each message to write and to read."""
+def report(_folder: Path, times: int = 20_000) -> Iterator[Row]:
+    """Yield two rows for each message: the time to write it, and to read it."""
     row = {
         name.encode(): value if isinstance(value, bytes) else value.encode()
         for name, value in codec.score_fields(SCORE).items()
@@ -50,5 +53,6 @@ def report(_folder: Path, times: int = 20_000) -> Iterator[str]:
                 microseconds(partial(codec.load, type(message), text), times),
             )
         )
-    numbers = "; ".join(f"{name} {write:.1f}, {read:.1f}" for name, write, read in parts)
-    yield f"messages, µs to write, to read: {numbers}"
+    for name, written_us, read_us in parts:
+        yield Row(f"message: {name}, to write (µs)", written_us, COMMAND)
+        yield Row(f"message: {name}, to read (µs)", read_us, COMMAND)

@@ -12,15 +12,15 @@ from tests.bench import many_cameras
 @pytest.mark.long
 @pytest.mark.timeout(300)
 def test_every_line_is_printed(tmp_path: Path) -> None:
-    texts = list(many_cameras.report(tmp_path, cameras=5, dead=5, settle_s=1.0, seconds=1.0))
+    rows = list(many_cameras.report(tmp_path, cameras=5, dead=5, settle_s=1.0, seconds=1.0))
+    texts = [row.what for row in rows]
     words = (
         "without",
-        "/cameras",
-        "/cameras?limit",
-        "/models",
-        "/metrics",
-        "/readyz",
-        "/ ",
+        *(
+            path
+            for path in ("/cameras", "/cameras?limit", "/models", "/metrics", "/readyz", "/ ")
+            for _ in ("median", "CPU")
+        ),
         "dead cameras, the first",
         "dead cameras, later",
         "refusing cameras, the first",
