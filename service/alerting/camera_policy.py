@@ -15,6 +15,7 @@ from lookout.models.scoring.alert_policy import (
     PolicyState,
 )
 from lookout.service.alerting.conditions import CameraConditions, WatchTime
+from lookout.service.alerting.minute_peaks import MinutePeaks
 from lookout.service.alerting.silence import IdleTime
 from lookout.service.core.camera import AlertSettings, Camera
 from lookout.service.core.messages import Alert, AlertEvent, FrameId, Score
@@ -134,6 +135,7 @@ class FollowedCamera:
     budget: AlarmBudget | None = None  # whose threshold stands in for the policy's
     scored_by: str = ""  # model and score behind the budget: it begins again with others
     idle: IdleTime = field(default_factory=IdleTime)
+    peaks: MinutePeaks = field(default_factory=MinutePeaks)
     conditions: CameraConditions = field(default_factory=CameraConditions)
     watch: WatchTime = field(default_factory=WatchTime)
 
@@ -180,6 +182,7 @@ class FollowedCamera:
     def step(self, score: Score) -> list[AlertEvent]:
         """Take one score; return the alert events it causes."""
         self.idle.restart()
+        self.peaks.add(score)
         self.alerts, events = self.alerts.step(self.rule, score)
         if self.budget is not None:
             opened = sum(event.event == "new" for event in events)

@@ -19,6 +19,7 @@ from lookout.service.alerting.camera_policy import (
 from lookout.service.alerting.conditions import CameraConditions, is_over
 from lookout.service.alerting.deliveries import Deliveries
 from lookout.service.alerting.evidence import EvidenceAsker
+from lookout.service.alerting.minute_peaks import MinutePeaks
 from lookout.service.alerting.silence import ProducerReports
 from lookout.service.core.camera import Camera
 from lookout.service.core.errors import BrokenMessageError
@@ -233,6 +234,11 @@ class AlertingWorker:
             reason = f"its alarm budget's state cannot be read, and starts empty: {error}"
             self._store.mark(camera, reason)
         try:
+            followed.peaks = MinutePeaks.from_json(state.get("minute"))
+        except (ValueError, TypeError) as error:
+            reason = f"its last minute cannot be read, and starts empty: {error}"
+            self._store.mark(camera, reason)
+        try:
             followed.conditions = CameraConditions.from_json(state.get("conditions"))
         except (ValueError, TypeError, KeyError, AttributeError, BrokenMessageError) as error:
             reason = f"its alerts of other kinds cannot be read, and start empty: {error}"
@@ -400,6 +406,10 @@ class AlertingWorker:
         }
         if followed.budget is not None:
             state["budget"] = followed.budget_state()
+        if followed.peaks.closed:  # before the cursor moves past their scores
+            self._store.note_peaks(camera, followed.peaks.closed)
+            followed.peaks.closed.clear()
+        state["minute"] = followed.peaks.open
         if not self._store.save_alerting(camera, followed.epoch, state, events):
             self.lose(camera)
             return False

@@ -13,6 +13,7 @@ from lookout.service.api import (
     cameras,
     checkpoints,
     health,
+    history,
     jobs,
     openapi,
     page,
@@ -78,6 +79,7 @@ def create_app(settings: Settings, bus: Bus, store: Store) -> FastAPI:
     for router in (
         cameras.router,
         scores.router,
+        history.router,
         alerts.router,
         checkpoints.router,
         jobs.router,

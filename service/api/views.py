@@ -118,6 +118,12 @@ SUMMARY_EXAMPLE: dict[str, JsonValue] = {
     "cameras": {"watched": ["gate"], "blind": ["yard"], "lagging": ["roof"]},
 }
 
+HISTORY_EXAMPLE: dict[str, JsonValue] = {
+    "since": 1767225600.0,
+    "step_s": 60,
+    "peaks": [0.2913, None, 0.8425],
+}
+
 
 def finite_or_none(number: float | None) -> float | None:
     """Return None for infinity, which JSON lacks: the PSNR of a perfect prediction."""
@@ -289,6 +295,18 @@ class EventView(MessageView):
 class EventList(BaseModel):
     items: list[EventView]
     next: str | None = None
+
+
+class HistoryView(BaseModel):
+    """The highest score of each minute."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [HISTORY_EXAMPLE]})
+
+    since: float = Field(description="when the first minute begins (s, UTC)")
+    step_s: int = Field(description="length of a minute")
+    peaks: list[float | None] = Field(
+        description="0 to 1 in 254 steps, by when the frames were filmed; null: no score"
+    )
 
 
 class AlertRule(BaseModel):

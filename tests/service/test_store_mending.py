@@ -87,6 +87,8 @@ def work(store: Store, name: str, seq: int) -> None:
     store.drop_old_alerts(name)
     store.add_camera_event(CameraEvent("tampered", name, 1000, seq, 1000.0 + seq, "dark"))
     assert store.camera_events(name, 10)
+    store.note_peaks(name, {seq: 0.5})
+    assert store.peaks(name, seq, 1) == pytest.approx([0.5], abs=0.01)
     both = ["a", "b"]
     assert new in [event for _, event in store.alert_events_after({name: None}, 100)[name]]
     store.newest_alert_event_id(name)

@@ -33,6 +33,7 @@ LEAST_ROLES: dict[str, Role] = {
     "DELETE /cameras/{camera}": "admin",
     "GET /cameras/{camera}/events": "viewer",
     "GET /cameras/{camera}/scores": "viewer",
+    "GET /cameras/{camera}/history": "viewer",
     "GET /cameras/{camera}/heatmap": "viewer",
     "GET /cameras/{camera}/frame": "viewer",
     "POST /cameras/{camera}/learn": "operator",

@@ -171,6 +171,11 @@ def former_models(camera: str) -> str:
     return f"former_models:{{{camera}}}"
 
 
+def history(camera: str) -> str:
+    """Hash: day since the epoch → the peak of each of its minutes, a byte each."""
+    return f"history:{{{camera}}}"
+
+
 def alerting_epoch(camera: str) -> str:
     """String: how often ownership at alerting changed. Stays when the camera is removed, so that
     a late writer stays refused.

@@ -426,6 +426,26 @@ return 1
 KEYS: events. ARGV: events kept, then the event's fields: 'kind', its kind, 'frame', its frame, …
 """
 
+NOTE_PEAKS = """
+for at = 2, #ARGV, 3 do
+    local day = redis.call('HGET', KEYS[1], ARGV[at])
+    if not day or #day ~= 1440 then day = string.rep('\\0', 1440) end
+    local minute, level = tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2])
+    if level > string.byte(day, minute + 1) then
+        day = string.sub(day, 1, minute) .. string.char(level) .. string.sub(day, minute + 2)
+        redis.call('HSET', KEYS[1], ARGV[at], day)
+    end
+end
+local days = redis.call('HKEYS', KEYS[1])
+table.sort(days, function(a, b) return (tonumber(a) or 0) > (tonumber(b) or 0) end)
+for at = tonumber(ARGV[1]) + 1, #days do redis.call('HDEL', KEYS[1], days[at]) end
+return 1
+"""
+"""Raise the peaks of minutes; of too many days, drop the oldest.
+
+KEYS: history. ARGV: days kept, then for each minute its day, its number in the day, and its byte.
+"""
+
 ADD_JOB = """
 local active = redis.call('HGET', KEYS[1], 'active')
 if active and redis.call('HEXISTS', KEYS[1], active) == 1 then return -tonumber(active) end

@@ -59,6 +59,7 @@ FORMS: dict[Callable[[str], str], KeyForm] = {
     keys.alert_log: KeyForm("stream", {}),
     keys.events: KeyForm("stream", {}),
     keys.alerting: KeyForm("string", {}),
+    keys.history: KeyForm("hash", {}),
     keys.alerting_epoch: KeyForm("string", {"": COUNT}, counts_up=""),
     keys.jobs: KeyForm("hash", {"last": COUNT, "active": COUNT}, counts_up="last"),
     keys.former_models: KeyForm("list", {}),

@@ -12,6 +12,7 @@ from lookout.service.storage.store.alerts import Alerts
 from lookout.service.storage.store.camera_events import CameraEvents
 from lookout.service.storage.store.camera_secrets import CameraSecrets
 from lookout.service.storage.store.cameras import Cameras
+from lookout.service.storage.store.history import History
 from lookout.service.storage.store.jobs import Jobs
 from lookout.service.storage.store.logins import EndedLogins
 from lookout.service.storage.store.mending import mends
@@ -29,6 +30,7 @@ class Store(
     CameraEvents,
     Cameras,
     EndedLogins,
+    History,
     Jobs,
     Sessions,
     Sinks,
@@ -56,5 +58,5 @@ class Store(
         self.drop_camera(camera)
         self.forget_snapshot(camera)
         self.forget_jobs(camera)
-        self._redis.delete(keys.alerting(camera), keys.events(camera))
+        self._redis.delete(keys.alerting(camera), keys.events(camera), keys.history(camera))
         self._redis.hdel(keys.MARKS, camera)
