@@ -13,6 +13,7 @@ from lookout.service.storage.store.camera_events import CameraEvents
 from lookout.service.storage.store.camera_secrets import CameraSecrets
 from lookout.service.storage.store.cameras import Cameras
 from lookout.service.storage.store.jobs import Jobs
+from lookout.service.storage.store.learned import Learned
 from lookout.service.storage.store.logins import EndedLogins
 from lookout.service.storage.store.mending import mends
 from lookout.service.storage.store.sessions import Sessions
@@ -30,6 +31,7 @@ class Store(
     Cameras,
     EndedLogins,
     Jobs,
+    Learned,
     Sessions,
     Sinks,
     Snapshots,
@@ -56,5 +58,6 @@ class Store(
         self.drop_camera(camera)
         self.forget_snapshot(camera)
         self.forget_jobs(camera)
+        self._redis.delete(keys.drift(camera), keys.left_out(camera))
         self._redis.delete(keys.alerting(camera), keys.events(camera))
         self._redis.hdel(keys.MARKS, camera)
