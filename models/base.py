@@ -61,6 +61,7 @@ class Output:
     queries: Tensor | None = None  # (B, K, D), unit length; from a `MemoryModel` alone
     heat: Tensor | None = None  # (B, 1, H, W) in [0, 1]: the model's own anomaly map
     turns: int = 1  # frames that a score is the mean of; more from a `RotatingModel` alone
+    carried: Sequence[Tensor] | None = None  # B states, uint8; from a `LiveModel` that has them
     # (B, 1, h, w): what the distance is the mean of, or the maximum, place by place; None: it is
     # of the picture as a whole, and zones do not weigh it.
     distances: Tensor | None = None
@@ -173,6 +174,19 @@ class RotatingModel(Model):
         """Measure each clip by one part alone; parts: (B,) int64 in [0, turns)."""
 
 
+class LiveModel(Model):
+    """A model with a form for cameras that takes fewer passes, beside the exact one, `measure`.
+
+    It may carry a state from frame to frame of a camera's session; that is None before the first.
+    """
+
+    @abstractmethod
+    def measure_live(
+        self, clips: Tensor, numbers: Sequence[int], carried: Sequence[Tensor | None]
+    ) -> Output:
+        """Measure clips, given the numbers of their scored frames and their cameras' states."""
+
+
 class MemoryModel(Network):
     """A network that scores clips with the help of a memory, which follows what each camera shows.
 
@@ -203,16 +217,28 @@ def initial_items(model: AnyModel) -> Tensor:
     return torch.empty(0, 0)
 
 
+def has_live_form(model: AnyModel) -> bool:
+    """Return whether a camera's scores are of another form than the exact one."""
+    return isinstance(model, RotatingModel | LiveModel)
+
+
 def measure(
-    model: AnyModel, clips: Tensor, items: Tensor, numbers: Sequence[int] | None = None
+    model: AnyModel,
+    clips: Tensor,
+    items: Tensor,
+    numbers: Sequence[int] | None = None,
+    carried: Sequence[Tensor | None] | None = None,
 ) -> Output:
     """Measure clips with any kind of model; items (B, M, D), or (B, 0, 0) without a memory.
 
-    numbers: those of the scored frames, for the live form of a `RotatingModel`; None: exact.
+    numbers: those of the scored frames, for the live form of a model that has one; None: exact.
+    carried: the states of a `LiveModel`, one a clip; None: all begin.
     """
     if isinstance(model, MemoryModel):
         return model.measure(clips, items)
     if isinstance(model, RotatingModel) and numbers is not None:
         parts = torch.tensor([number % model.turns for number in numbers], device=clips.device)
         return model.measure_turn(clips, parts)
+    if isinstance(model, LiveModel) and numbers is not None:
+        return model.measure_live(clips, numbers, carried or [None] * len(clips))
     return model.measure(clips)

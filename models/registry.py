@@ -17,10 +17,12 @@ from lookout.models.autoencoder import (
 from lookout.models.base import AnyModel, Config
 from lookout.models.copy_last import CopyLast, CopyLastConfig
 from lookout.models.errors import CheckpointError
+from lookout.models.intra import InTra, InTraConfig
 from lookout.models.memae import MemAE, MemAEConfig
 from lookout.models.mnad import MnadConfig, MnadPred, MnadRecon, MnadReconConfig
 from lookout.models.riad import RIAD, RIADConfig
 from lookout.models.scadn import SCADN, SCADNConfig
+from lookout.models.smai import SMAI, SMAIConfig
 from lookout.models.std import STD, STDConfig
 
 
@@ -39,7 +41,9 @@ MODELS: dict[str, ModelEntry] = {
     "ae": ModelEntry(AutoencoderConfig, Autoencoder),
     "vae": ModelEntry(VariationalConfig, VariationalAutoencoder),
     "riad": ModelEntry(RIADConfig, RIAD),
+    "intra": ModelEntry(InTraConfig, InTra),
     "scadn": ModelEntry(SCADNConfig, SCADN),
+    "smai": ModelEntry(SMAIConfig, SMAI),
     "places": ModelEntry(CopyLastConfig, CopyLast),
 }
 

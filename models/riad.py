@@ -16,20 +16,20 @@ Where these depart from the paper, the paper is followed:
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812  torch's own convention
-from torch import Tensor, nn
+from torch import Tensor
 
 from lookout.models.base import Config, Output, RotatingModel, TrainingBatch, TrainingStep
 from lookout.models.device import in_float32
 from lookout.models.input_spec import InputSpec
 from lookout.models.scoring.metrics import squared_error
 from lookout.models.scoring.similarity import mean_filtered, msgms, msgms_loss, ssim_loss, sum_of
+from lookout.models.unet import UNet
 
 KS = (2, 4, 8, 16)
 """k: sides of the cells, in pixels, that are removed together."""
@@ -57,7 +57,7 @@ class RIADConfig(Config):
         """Raise ValueError for sizes that do not fit the network."""
         if self.width < 1:
             raise ValueError("RIAD needs width >= 1")
-        self.check(multiple_px=max(KS))  # the input is halved four times, and cut into cells
+        self.check(multiple_px=max(KS))  # cells, and the U-Net's halves
         if min(self.height_px, self.width_px) < MEAN_FILTER_PX:
             raise ValueError(
                 f"RIAD's windows are {MEAN_FILTER_PX} px wide: height and width must be 32 or more"
@@ -69,7 +69,7 @@ class RIADConfig(Config):
         return InputSpec(frames=1, scored=0)
 
 
-class RIAD(RotatingModel):
+class RIAD(UNet, RotatingModel):
     """A U-Net, the masks, and the map. In the live form the k take turns."""
 
     turns = len(KS)
@@ -77,35 +77,10 @@ class RIAD(RotatingModel):
     removed_in: Tensor  # (4, 1, H, W) uint8: for each k, the set that a pixel's cell is in
 
     def __init__(self, config: RIADConfig) -> None:
-        super().__init__()
+        super().__init__(config.width)
         self.config = config
-        w = config.width
-        self.down1 = Down(3, w, kernel=3, stride=1)
-        self.down2 = Down(w, 2 * w)
-        self.down3 = Down(2 * w, 4 * w)
-        self.down4 = Down(4 * w, 8 * w)
-        self.down5 = Down(8 * w, 8 * w)
-        self.up1 = Up(8 * w, 8 * w)
-        self.up2 = Up(8 * w, 4 * w)
-        self.up3 = Up(4 * w, 2 * w)
-        self.up4 = Up(2 * w, w)
-        self.conv_final = nn.Sequential(nn.Conv2d(w, 3, 3, padding=1), nn.Tanh())
         fixed = torch.from_numpy(fixed_sets(config.height_px, config.width_px))
         self.register_buffer("removed_in", fixed, persistent=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """x, with cells removed: (B, 3, H, W) in [-1, 1] → (B, 3, H, W) in [-1, 1]."""
-        d1 = self.down1(x)  # (B, w, H, W)
-        d2 = self.down2(d1)  # (B, 2 w, H/2, W/2)
-        d3 = self.down3(d2)  # (B, 4 w, H/4, W/4)
-        d4 = self.down4(d3)  # (B, 8 w, H/8, W/8)
-        d5 = self.down5(d4)  # (B, 8 w, H/16, W/16)
-        u1 = self.up1(d5, d4)  # (B, 8 w, H/8, W/8)
-        u2 = self.up2(u1, d3)  # (B, 4 w, H/4, W/4)
-        u3 = self.up3(u2, d2)  # (B, 2 w, H/2, W/2)
-        u4 = self.up4(u3, d1)  # (B, w, H, W)
-        frame: Tensor = self.conv_final(u4)  # (B, 3, H, W)
-        return frame
 
     def inpaint(self, x: Tensor, removed_in: Tensor) -> Tensor:
         """Return x̂, each cell put in where it was removed: (B, 3, H, W) in [-1, 1].
@@ -157,42 +132,6 @@ class RIAD(RotatingModel):
                 + self.config.loss_ssim * ssim_loss(x, x_hat.float())
             )
         return TrainingStep(loss, l2.detach() / 4)  # frames span [-1, 1]: peak 1 is a quarter
-
-
-def double_conv(first: nn.Conv2d, w: int) -> OrderedDict[str, nn.Module]:
-    """Two convolutions, the second of w channels, each with BN and ReLU."""
-    return OrderedDict(
-        conv1=first,
-        bn1=nn.BatchNorm2d(w),
-        relu1=nn.ReLU(),
-        conv2=nn.Conv2d(w, w, 3, padding=1),
-        bn2=nn.BatchNorm2d(w),
-        relu2=nn.ReLU(),
-    )
-
-
-class Down(nn.Sequential):
-    """(B, inputs, h, w) → (B, outputs, h / stride, w / stride)."""
-
-    def __init__(self, inputs: int, outputs: int, kernel: int = 4, stride: int = 2) -> None:
-        super().__init__(double_conv(nn.Conv2d(inputs, outputs, kernel, stride, 1), outputs))
-
-
-class Up(nn.Sequential):
-    """Upsampled and joined to a skip: (B, inputs, h, w) → (B, outputs, 2 h, 2 w)."""
-
-    def __init__(self, inputs: int, outputs: int) -> None:
-        upconv = nn.ConvTranspose2d(inputs, outputs, 4, 2, padding=1)
-        convs = double_conv(nn.Conv2d(2 * outputs, outputs, 3, padding=1), outputs)
-        super().__init__(OrderedDict(upconv=upconv) | convs)
-
-    def forward(self, x: Tensor, skip: Tensor) -> Tensor:  # type: ignore[override]  # and a skip
-        """x: (B, inputs, h, w); skip: (B, outputs, 2 h, 2 w)."""
-        upconv, *convs = self
-        x = torch.cat((upconv(x), skip), dim=1)  # (B, 2 outputs, 2 h, 2 w)
-        for layer in convs:
-            x = layer(x)
-        return x
 
 
 def sets_of_pixels(

@@ -41,6 +41,7 @@ class Scored:
     drift: Tensor  # (B,) float32, of those items from the trained ones: the largest 1 - cosine
     heat: Tensor  # (B, 64, 64) float32 in [0, 1]
     turns: int = 1  # frames that a score is the mean of, as in `Output`
+    carried: Sequence[Tensor] | None = None  # B states for the next frame, as in `Output`
 
     def samples(self) -> list[StepOutput]:
         """Return each sample's output, moved to the host in two transfers."""
@@ -52,6 +53,7 @@ class Scored:
             self.drift,
         )
         cells = as_levels(self.heat)
+        carried: Sequence[Tensor | None] = self.carried or [None] * len(cells)
         return [
             StepOutput(
                 psnr_db,
@@ -62,6 +64,7 @@ class Scored:
                 self.items[i],
                 cells[i],
                 self.turns,
+                carried[i],
             )
             for i, (psnr_db, distance, gate_error, updated, drift) in enumerate(
                 torch.stack(columns, dim=1).tolist()
@@ -129,6 +132,7 @@ class Scorer:
         rules: Sequence[UpdateRule] | None = None,
         weights: Tensor | None = None,
         numbers: Sequence[int] | None = None,
+        carried: Sequence[Tensor | None] | None = None,
     ) -> Scored:
         """Score one frame of each clip, the one that `input_spec` names.
 
@@ -137,8 +141,9 @@ class Scorer:
         rules: how each sample's memory is updated; None: all as published, with the gate γ.
         weights: of each pixel, see `weigh`; None: all count alike.
         numbers: of the scored frames, for a model's live form; None: exact, see `measure`.
+        carried: what the live form gave for each camera's last frame; None: they begin.
         """
-        return self.step_normalised(self.normalise(clips), items, rules, weights, numbers)
+        return self.step_normalised(self.normalise(clips), items, rules, weights, numbers, carried)
 
     def normalise(self, clips: Sequence[Pixels] | Tensor) -> Tensor:
         """Return clips as the weights expect them: (B, C T, H, W) float32.
@@ -158,10 +163,11 @@ class Scorer:
         rules: Sequence[UpdateRule] | None = None,
         weights: Tensor | None = None,
         numbers: Sequence[int] | None = None,
+        carried: Sequence[Tensor | None] | None = None,
     ) -> Scored:
         """Score clips that `normalise` gave; the rest as in `step`."""
         with autocast(self.device, self.precision):
-            output = measure(self.network, clips, items, numbers)
+            output = measure(self.network, clips, items, numbers, carried)
         psnr_error = output.map  # (B, C, H, W)
         shown = output.shown  # (B, C or 1, H, W)
         distance = output.distance
@@ -185,6 +191,7 @@ class Scorer:
             drift=followed.drift,
             heat=heatmap(shown),
             turns=output.turns,
+            carried=output.carried,
         )
 
     def _follow(

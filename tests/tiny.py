@@ -17,17 +17,26 @@ from lookout.models.scoring.calibration import Bounds
 
 TINY = MnadConfig(width=4, items=4, dim=16, height_px=32, width_px=32)
 
-SMALL: dict[str, dict[str, int]] = {"scadn": {"blocks": 1}}
-"""Sizes that only one model has."""
+SMALL: dict[str, dict[str, int]] = {
+    "intra": {"width": 16, "blocks": 3, "heads": 2, "patch_px": 8, "window": 3},
+    "scadn": {"width": 6, "blocks": 1},
+    "smai": {"width": 6, "step_px": 8},
+}
+"""Sizes of models that have others than a width and items."""
 
 TINY_OF = {
     name: sized(
         name,
-        width=6 if hasattr(entry.config(), "width") else None,
         height_px=32,
         width_px=32,
-        **({"items": 4} if hasattr(entry.config(), "items") else {}),
-        **SMALL.get(name, {}),
+        **SMALL.get(
+            name,
+            {
+                option: size
+                for option, size in (("width", 6), ("items", 4))
+                if hasattr(entry.config(), option)
+            },
+        ),
     )
     for name, entry in MODELS.items()
 }

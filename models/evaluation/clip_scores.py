@@ -113,7 +113,12 @@ class ClipScorer:
             frame_id = (session, start + first)
             numbers = None if self._exact else [start + first]
             step = scorer.step(
-                [window], self._state.items[None], [self._state.rule], self._weights, numbers
+                [window],
+                self._state.items[None],
+                [self._state.rule],
+                self._weights,
+                numbers,
+                carried=[self._state.carried(session)],
             )
             (output,) = step.samples()
             motion = None

@@ -17,6 +17,7 @@ from torch import Tensor, from_numpy
 from lookout.models.arrays import HeatMap
 from lookout.models.memory_update import Rollback, UpdateRule
 from lookout.models.motion import Features
+from lookout.models.scoring.carried import Carried
 from lookout.models.scoring.local import LocalScore
 from lookout.models.scoring.normalizer import Normalizer, RawScores
 from lookout.models.scoring.place_state import PlaceState
@@ -34,6 +35,7 @@ class StepOutput(NamedTuple):
     items: Tensor  # (M, D) float32 on the scorer's device, after the gated update
     cells: HeatMap  # (64, 64) uint16 heatmap: root mean squared error of a cell times 65535
     turns: int = 1  # frames that PSNR and distance are to be the mean of
+    carried: Tensor | None = None  # uint8: a model's state for the next frame of the session
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,7 @@ class CameraState:
         self._normalizer = normalizer
         self._local = LocalScore()
         self._rotation = Rotation()
+        self._carried = Carried()
         self._places = places
         self._rollback = Rollback()
         self._drift = 0.0
@@ -108,6 +111,12 @@ class CameraState:
         """Number of frames that are learned before there is a value."""
         warm_up = 0 if self._places is None else self._places.warm_up_frames
         return warm_up + self._normalizer.learn_frames
+
+    def carried(self, session: int) -> Tensor | None:
+        """Return what a model's live form takes for the next frame; None: the session begins."""
+        if session != self._carried.session:
+            return None
+        return self._carried.state
 
     @property
     def drift(self) -> float:
@@ -152,6 +161,7 @@ class CameraState:
         value = self._normalizer.value(raw)
         if self._places is not None and motion is not None:
             self._places.learn(motion, value if self._normalizer.settled else None)
+        self._carried = Carried(frame_id[0], output.carried)
         finite_distance = distance if isfinite(distance) else 0.0
         rolled_back = self._rollback.saw(output.drift, finite_distance, output.memory_updated, rule)
         self._items = output.items
@@ -175,6 +185,7 @@ class CameraState:
         """Learn the bounds and the memory of places again: the scene has changed."""
         self._normalizer = self._normalizer.reset()
         self._rotation = Rotation()
+        self._carried = Carried()
         if self._places is not None:
             self._places = self._places.reset()
 
@@ -189,6 +200,8 @@ class CameraState:
         }
         if self._rotation.turns > 1:
             state["rotation"] = self._rotation.to_json()
+        if self._carried.state is not None:
+            state["carried"] = self._carried.to_json()
         if self._places is not None:
             state["places"] = self._places.to_json()
         return state
@@ -206,6 +219,9 @@ class CameraState:
         rotation = Rotation()
         if "rotation" in state:
             rotation = Rotation.from_json(state["rotation"])
+        carried = Carried()
+        if "carried" in state:
+            carried = Carried.from_json(state["carried"])
         places = self._places
         if places is not None and "places" in state:
             places = places.restored(state["places"])
@@ -214,6 +230,7 @@ class CameraState:
         self._rollback = rollback
         self._local = local
         self._rotation = rotation
+        self._carried = carried
         self._places = places
 
     def load_places(self, state: dict[str, Any]) -> bool:

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from lookout.models.arrays import Pixels
 from lookout.models.checkpoint.file import Checkpoint, load_checkpoint
 from lookout.models.data.clips import Reading
 from lookout.models.data.footage import Footage
@@ -27,9 +29,18 @@ WINDOWS_PER_CLIP = 3
 """Windows of a clip that are judged, an even selection: judging takes time from training."""
 
 
+@dataclass(frozen=True, slots=True)
+class StrangeClip:
+    """A clip and its worst window."""
+
+    path: Path
+    psnr_db: float  # of that window
+    frame: Pixels  # its last one, (H, W, 3) uint8 RGB
+
+
 def strangest(
     checkpoint: Checkpoint, clips: list[Path], share: float, on_frame: Callable[[], None]
-) -> list[Path]:
+) -> list[StrangeClip]:
     """Return the `share` of the clips, rounded up, whose worst window has the lowest PSNR.
 
     Of less than MIN_CLIPS, none: nothing says what is usual among so few.
@@ -40,8 +51,8 @@ def strangest(
     if len(clips) < MIN_CLIPS:
         return []
     count = math.ceil(share * len(clips))
-    worst_db = {clip: float(psnr_db(checkpoint, clip, on_frame).min()) for clip in clips}
-    return sorted(clips, key=lambda clip: (worst_db[clip], clip))[:count]
+    found = [worst_window(checkpoint, clip, on_frame) for clip in clips]
+    return sorted(found, key=lambda clip: (clip.psnr_db, clip.path))[:count]
 
 
 def best_start(paths: Sequence[Path], clips: list[Path], on_frame: Callable[[], None]) -> Path:
@@ -59,7 +70,9 @@ def best_start(paths: Sequence[Path], clips: list[Path], on_frame: Callable[[], 
         except CheckpointError as error:
             reason = str(error)
             continue
-        values = torch.cat([psnr_db(checkpoint, clip, on_frame) for clip in clips])
+        values = torch.cat(
+            [psnr_db(checkpoint, windows_of(checkpoint, clip, on_frame)) for clip in clips]
+        )
         if torch.isfinite(values).all():
             mean_db[path] = float(values.mean())
     if not mean_db:
@@ -67,20 +80,36 @@ def best_start(paths: Sequence[Path], clips: list[Path], on_frame: Callable[[], 
     return max(mean_db, key=lambda path: mean_db[path])
 
 
-@torch.no_grad()
-def psnr_db(checkpoint: Checkpoint, clip: Path, on_frame: Callable[[], None]) -> Tensor:
-    """Return the PSNR in dB of some windows of a clip, (N,); the memory stays as trained.
+def worst_window(checkpoint: Checkpoint, clip: Path, on_frame: Callable[[], None]) -> StrangeClip:
+    """Return the window of a clip that is predicted worst. Raises VideoError, DataError."""
+    windows = windows_of(checkpoint, clip, on_frame)
+    values = psnr_db(checkpoint, windows)
+    worst = int(values.argmin())
+    return StrangeClip(clip, float(values[worst]), windows[worst][-1])
 
-    Raises VideoError, DataError.
+
+def windows_of(checkpoint: Checkpoint, clip: Path, on_frame: Callable[[], None]) -> list[Pixels]:
+    """Return some windows of a clip, an even selection, (T, H, W, 3) uint8 RGB each.
+
+    `on_frame` as in `strangest`, for each window too. Raises VideoError, DataError.
     """
-    spec = checkpoint.config.input_spec
     reading = Reading(None, lambda _: None, on_frame)
-    footage = Footage.load([clip], checkpoint.preprocess, spec.frames, reading)
+    t_length = checkpoint.config.input_spec.frames
+    footage = Footage.load([clip], checkpoint.preprocess, t_length, reading)
     step = max(1, len(footage.windows) // WINDOWS_PER_CLIP)
-    values = []
+    windows = []
     for index in range(0, len(footage.windows), step):
         on_frame()
-        window = footage.window(index)
+        windows.append(footage.window(index))
+    return windows
+
+
+@torch.no_grad()
+def psnr_db(checkpoint: Checkpoint, windows: list[Pixels]) -> Tensor:
+    """Return the PSNR in dB of windows, (N,); the memory stays as trained."""
+    spec = checkpoint.config.input_spec
+    values = []
+    for window in windows:
         normalised = to_clips([window], torch.device("cpu"), gray=spec.gray, black=spec.black)
         values.append(score_clips(checkpoint.model, normalised, checkpoint.items)[0])
     return torch.cat(values)

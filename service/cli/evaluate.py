@@ -64,7 +64,7 @@ AlphaOption = Annotated[
 # The alarms
 ExactOption = Annotated[
     bool,
-    typer.Option("--exact", help="all parts of a score in each frame, not as live (riad, scadn)"),
+    typer.Option("--exact", help="all parts of a score in each frame, not its form for cameras"),
 ]
 ScoreOption = Annotated[
     Literal["paper", "local", "places", "fused"],
@@ -130,7 +130,7 @@ def evaluate(
     device: Device = "auto",
 ) -> None:
     """Score the test clips: frame AUC and AP by each normalisation, events and false alarms."""
-    from lookout.models.base import RotatingModel  # noqa: PLC0415
+    from lookout.models.base import has_live_form  # noqa: PLC0415
     from lookout.models.checkpoint.file import digest, load_checkpoint  # noqa: PLC0415
     from lookout.models.data.clips import evaluation_clips, train_clips  # noqa: PLC0415
     from lookout.models.device import choose_device, choose_precision  # noqa: PLC0415
@@ -154,7 +154,7 @@ def evaluate(
     if not evaluate.require_clips(data):
         typer.echo(f"{data.name} has no labels: scores alone, no AUC and no events")
     rule = update_rule(loaded, update, gate)
-    if exact and not isinstance(loaded.model, RotatingModel):
+    if exact and not has_live_form(loaded.model):
         raise DataError(f"--exact: {loaded.name} has one form alone, which is exact")
     scorer = Scorer(loaded, where, chosen)
     clips = evaluation_clips(data, typer.echo)
@@ -197,7 +197,7 @@ def evaluate(
         "memory": memory,
         "update": update,
         "gate": rule.gate,
-        "exact": exact or not isinstance(loaded.model, RotatingModel),
+        "exact": exact or not has_live_form(loaded.model),
         "alpha": evaluation.fusion_weight,
         "zones": [zone.model_dump() for zone in zones_asked],
         "learn_frames": settings.learn_frames,

@@ -13,6 +13,7 @@ JobState = Literal[
     "queued", "recording", "training", "shadow", "trained", "promoted", "failed", "cancelled"
 ]
 Promotion = Literal["rule", "hand"]
+LeftOutAnswer = Literal["include", "drop"]
 
 ACTIVE: frozenset[JobState] = frozenset({"queued", "recording", "training", "shadow"})
 """A camera has at most one job in these states. In the others a job is over."""
@@ -80,6 +81,18 @@ class Shadow:
     made: int  # made anomalies
     old_recall_percent: float  # of them, with a frame at the threshold or above
     new_recall_percent: float
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A segment that a training left out: of the strangest share of the footage."""
+
+    id: str  # of its first frame
+    job: int  # number of the job that left it out
+    begins_at: float  # captured, s, UTC epoch
+    seconds: float
+    psnr_db: float  # of its worst window, by the checkpoint that training began with
+    answer: LeftOutAnswer | None = None  # of a person, for the next training
 
 
 @dataclass(frozen=True, slots=True)

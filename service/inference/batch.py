@@ -47,7 +47,9 @@ def score_batch(
         weights = torch.stack(
             [alike if line.weights is None else line.weights for line, _ in batch]
         )
-    outputs = scorer.step_normalised(clips, items, rules, weights, numbers).samples()
+    carried = [line.state.carried(frame.session) for line, frame in batch]
+    step = scorer.step_normalised(clips, items, rules, weights, numbers, carried)
+    outputs = step.samples()
     motions = [line.motion(frame) for line, frame in batch]
     scored_at = now()
     failed: list[tuple[CameraLine, Exception]] = []

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -29,12 +30,14 @@ from lookout.service.learning.reports import TrainingReport
 from lookout.service.learning.sufficiency import Recorded, lack_of_footage
 from lookout.service.learning.training import TrainingProcess
 from lookout.service.learning.training_files import (
+    PICTURE,
     ShadowRequest,
     TrainingFiles,
     TrainingRequest,
 )
 from lookout.service.storage.bus.bus import Bus
 from lookout.service.storage.camera_changes import promote
+from lookout.service.storage.pictures import keep, left_out_folder
 from lookout.service.storage.store.store import Store
 
 log = logging.getLogger(__name__)
@@ -68,6 +71,7 @@ class CameraJob:
         self._store = store
         self.process: TrainingProcess | None = None
         self._failures = 0
+        self._shows_left_out = False
         self._start_at = 0.0  # monotonic s
         self._saved_at = 0.0  # monotonic s
         self._shadow_at = 0.0  # when the newest segment for the comparison begins, s, UTC epoch
@@ -150,7 +154,8 @@ class CameraJob:
             self.read_recording(camera, starts, may_start=may_start, pause=pause)
             return
         sides = (size.width_px, size.height_px)
-        usable = [one for one in recorded.segments if (one.width_px, one.height_px) == sides]
+        kept = self.without_dropped(recorded.segments)
+        usable = [one for one in kept if (one.width_px, one.height_px) == sides]
         reason = lack_of_footage(self.job.footage_s, recorded, usable, sides)
         if obstacle := self.obstacle(recorded, reason):
             self.end_failed(obstacle)
@@ -174,7 +179,8 @@ class CameraJob:
             if result.error or (obstacle := self.installation_obstacle()):
                 self.end_failed(result.error or obstacle)
             else:
-                self.begin_training(camera, read_segments(self.recording.segments), starts)
+                segments = read_segments(self.recording.segments)
+                self.begin_training(camera, self.without_dropped(segments), starts)
         elif self.process is not None:
             if (code := self.process.exit_code()) is not None:
                 self.note_death(code)
@@ -211,6 +217,12 @@ class CameraJob:
             return f"{missing[0]} is not installed: pip install 'lookout[train]'"
         return ""
 
+    def without_dropped(self, segments: Iterable[Segment]) -> list[Segment]:
+        """Return the segments but those that a person said are not normal."""
+        known = self._store.left_out(self.job.camera)
+        dropped = {name for name, one in known.items() if one.answer == "drop"}
+        return [one for one in segments if str(one.first) not in dropped]
+
     def report_footage(self, usable: Sequence[Segment], reason: str) -> None:
         """Save how much footage there is, now and then, and why training does not begin."""
         if time.monotonic() - self._saved_at < SAVE_EVERY_S:
@@ -234,7 +246,10 @@ class CameraJob:
     ) -> None:
         """Keep the footage as it is now, and start the process."""
         present = next(iter(starts))
-        request = TrainingRequest(camera.id, self.job.number, self.job.limit_s, present)
+        answers = self._store.left_out(camera.id)
+        normal = {name for name, one in answers.items() if one.answer == "include"}
+        included = tuple(one.path.name for one in usable if str(one.first) in normal)
+        request = TrainingRequest(camera.id, self.job.number, self.job.limit_s, present, included)
         self.files.freeze(usable, starts, request)
         recorded_s = round(sum(one.seconds for one in usable), 1)
         began = self.save(
@@ -266,6 +281,8 @@ class CameraJob:
             return
         self.process.pause(pause)
         report = self.process.report
+        if report.left_out:
+            self.show_left_out()
         changed = pause != self.job.paused
         if changed or time.monotonic() - self._saved_at >= SAVE_EVERY_S:
             self.save(
@@ -277,6 +294,18 @@ class CameraJob:
                 started_from=report.started_from,
                 paused=pause,
             )
+
+    def show_left_out(self) -> None:
+        """Keep, once, what the training left out: for a person's answer, with pictures."""
+        if self._shows_left_out:
+            return
+        segments = self.files.left_out_segments(self.job.number)
+        folder = left_out_folder(self._settings.data_dir, self.job.camera)
+        shutil.rmtree(folder, ignore_errors=True)
+        for one, picture in segments.items():
+            keep(folder / f"{one.id}{PICTURE}", picture)
+        self._store.save_left_out(self.job.camera, list(segments))
+        self._shows_left_out = True
 
     def resume(self, may_start: bool) -> None:
         """Start the process on the job's files; record anew where they are not here."""
@@ -305,6 +334,7 @@ class CameraJob:
 
     def finish_training(self, camera: Camera, result: TrainingReport) -> None:
         """Compare the new checkpoint on live footage, or end the job."""
+        self.show_left_out()
         if result.error or result.before is None or result.after is None:
             self.end_failed(result.error or "training gave no figures")
             return

@@ -55,9 +55,16 @@ class RecordingReader:
     """Takes the frames of a recording, in their order."""
 
     def __init__(
-        self, request: RecordingRequest, footage: FootageFolder, view: Pixels | None
+        self,
+        request: RecordingRequest,
+        footage: FootageFolder,
+        view: Pixels | None,
+        began_s: float,
     ) -> None:
-        """footage: an empty folder. view: the camera's live picture; None: not compared."""
+        """footage: an empty folder. view: the camera's live picture; None: not compared.
+
+        began_s: of the file (s, UTC epoch): its segments are told from those of another by it.
+        """
         self._request = request
         self._name = Path(request.path).name
         self._footage = footage
@@ -67,9 +74,10 @@ class RecordingReader:
         self._other_view = ""  # what differs from the live one; empty once a segment is like it
         self._events: list[CameraEvent] = []
         self._distances_s: list[float] = []
-        self._session = 0
+        self._began_s = began_s
+        self._session = round(began_s * 1000)
         self._seen = 0  # frames
-        self._last_s = 0.0
+        self._last_s = began_s
         self.read_s = 0.0  # of frames that follow each other
 
     def take(self, frame: KeptFrame) -> None:
@@ -79,12 +87,13 @@ class RecordingReader:
         no more.
         """
         self._session += frame.begins
+        at_s = self._began_s + frame.at_s
         if not frame.begins:
-            self._note_distance(frame.at_s - self._last_s)
-        self._last_s = frame.at_s
+            self._note_distance(at_s - self._last_s)
+        self._last_s = at_s
         self._seen += 1
-        verdict = self._scene.observe(frame.pixels, frame.at_s)
-        about = (self._request.camera, self._session, self._seen, frame.at_s)
+        verdict = self._scene.observe(frame.pixels, at_s)
+        about = (self._request.camera, self._session, self._seen, at_s)
         self._events += [CameraEvent(kind, *about, detail) for kind, detail in verdict.events]
         if not verdict.settled:
             return
@@ -101,14 +110,14 @@ class RecordingReader:
         normality = self._normality()
         normal = normality.normal(self._footage.segments)
         self._footage.drop([one for one in self._footage.segments if one not in normal])
-        excluded_s = covered_s(normality.excluded, self._last_s)
+        excluded_s = covered_s(normality.excluded, self._began_s, self._last_s)
         if self.read_s > 0 and excluded_s / self.read_s > NEARLY_ALL:
             share = min(1.0, excluded_s / self.read_s)
             self._refuse(
                 f"{100 * share:.0f} % of it is dark, empty, blurred or around scene changes, "
                 "which is not learned from"
             )
-        if movement := normality.movement(0.0, self._last_s):
+        if movement := normality.movement(self._began_s, self._last_s):
             self._refuse(movement)
         if self._other_view:
             self._refuse(f"it shows another view than the camera does now: {self._other_view}")
@@ -169,10 +178,10 @@ class RecordingReader:
         raise DataError(f"{self._name}: {reason}")
 
 
-def covered_s(periods: Periods, end_s: float) -> float:
-    """Return how many of the seconds from 0 to `end_s` lie in any of the periods."""
+def covered_s(periods: Periods, begin_s: float, end_s: float) -> float:
+    """Return how many of the seconds from `begin_s` to `end_s` lie in any of the periods."""
     total_s = 0.0
-    until_s = 0.0
+    until_s = begin_s
     for begin, end in sorted(periods):
         total_s += max(0.0, min(end, end_s) - max(begin, until_s))
         until_s = max(until_s, end)
@@ -193,7 +202,8 @@ def read(files: RecordingFiles, stop: ShouldStop, report: Print) -> TrainingRepo
     shutil.rmtree(files.segments, ignore_errors=True)
     files.segments.mkdir()
     duration_s = read_info(path).duration_s
-    reader = RecordingReader(request, FootageFolder(files.segments), files.view())
+    footage = FootageFolder(files.segments)
+    reader = RecordingReader(request, footage, files.view(), path.stat().st_mtime)
     ends: list[str] = []
     size = Preprocess(request.height_px, request.width_px)
     frames = kept_frames(path, size, DamageCount(), ends, request.fps)

@@ -103,13 +103,11 @@ def train(
         files.choose_start(chosen)
     start = load_checkpoint(chosen)
     if files.remove_left_out() is None:
-        files.leave_out(
-            [
-                clip
-                for folder in (files.train, files.held_out)
-                for clip in strangest(start, train_clips(folder), STRANGEST_SHARE, on_frame)
-            ]
-        )
+        strange = []
+        for folder in (files.train, files.held_out):
+            clips = [clip for clip in train_clips(folder) if clip.name not in request.included]
+            strange += strangest(start, clips, STRANGEST_SHARE, on_frame)
+        files.leave_out(sorted(strange, key=lambda clip: clip.psnr_db))
     left_out = files.remove_left_out() or 0
     held_out = train_clips(files.held_out)
     before = figures(measure_checkpoint(start, held_out, request.number, on_frame))

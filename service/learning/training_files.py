@@ -8,17 +8,28 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
+import cv2
 import msgspec
 
 from lookout.models.checkpoint.header import SUFFIX
 from lookout.models.media.atomic_file import write_bytes
+from lookout.models.media.lossless_clip import SUFFIX as SEGMENT
 from lookout.service.core.camera import ScoreScheme
-from lookout.service.learning.footage import Segment
+from lookout.service.core.jobs import LeftOut
+from lookout.service.learning.footage import Segment, parse_segment
 from lookout.service.learning.reports import TrainingReport
 
+if TYPE_CHECKING:  # the stage imports no torch
+    from lookout.models.training.selection import StrangeClip
+
 T = TypeVar("T")
+
+LIST = "segments.json"
+PICTURE = ".jpg"
+MAX_SHOWN = 20
+"""Segments that were left out and are shown to a person, the strangest of them."""
 
 MAX_FRAMES = 3000
 """Frames of a training, some 600 MB at 256x256: they are held in memory."""
@@ -36,6 +47,15 @@ class TrainingRequest:
     number: int  # of the job; the seed
     limit_s: float
     present: str  # name of the checkpoint to start from where others are no better
+    included: tuple[str, ...] = ()  # file names of segments that are not left out
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOutFile:
+    """A segment that is left out, as JSON beside it."""
+
+    name: str  # of its file, and of a picture but for the suffix
+    psnr_db: float  # of its worst window
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,15 +111,38 @@ class TrainingFiles:
         """Return the report of a training that has come to its end; None before."""
         return read_json(self._result, TrainingReport)
 
-    def leave_out(self, clips: Sequence[Path]) -> None:
-        """Take clips out of training; a kill on the way changes nothing, or is made good."""
+    def leave_out(self, clips: Sequence[StrangeClip]) -> None:
+        """Take clips out of training; a kill on the way changes nothing, or is made good.
+
+        A picture of each, and a list of all, lie beside them.
+        """
         chosen = self.folder / "left_out.new"
         shutil.rmtree(chosen, ignore_errors=True)
         chosen.mkdir()
         for clip in clips:
-            link(clip, chosen / clip.name)
+            link(clip.path, chosen / clip.path.name)
+            _, picture = cv2.imencode(".jpg", cv2.cvtColor(clip.frame, cv2.COLOR_RGB2BGR))
+            (chosen / clip.path.name).with_suffix(PICTURE).write_bytes(picture.tobytes())
+        listed = [LeftOutFile(clip.path.name, clip.psnr_db) for clip in clips]
+        (chosen / LIST).write_bytes(msgspec.json.encode(listed))
         chosen.rename(self.left_out)
         self.remove_left_out()
+
+    def left_out_segments(self, job: int) -> dict[LeftOut, bytes]:
+        """Return the segments that are left out, at most MAX_SHOWN, each with its picture (JPEG).
+
+        job: its number. Empty before training has come to that.
+        """
+        found: dict[LeftOut, bytes] = {}
+        for one in read_json(self.left_out / LIST, list[LeftOutFile]) or []:
+            segment = parse_segment(self.left_out / one.name, 0)
+            if segment is None or len(found) == MAX_SHOWN:
+                continue
+            picture = (self.left_out / one.name).with_suffix(PICTURE).read_bytes()
+            begins_s = segment.begins_ms / 1000
+            shown = LeftOut(str(segment.first), job, begins_s, segment.seconds, one.psnr_db)
+            found[shown] = picture
+        return found
 
     def remove_left_out(self) -> int | None:
         """Remove the clips that are left out from the others; return how many there are.
@@ -108,7 +151,7 @@ class TrainingFiles:
         """
         if not self.left_out.is_dir():
             return None
-        names = [path.name for path in self.left_out.iterdir()]
+        names = [path.name for path in self.left_out.glob(f"*{SEGMENT}")]
         for folder in (self.train, self.held_out):
             for name in names:
                 (folder / name).unlink(missing_ok=True)

@@ -47,6 +47,19 @@ def drop_evidence(data_dir: Path, alert_id: str) -> None:
         clips.drop_clip(data_dir, alert_id)
 
 
+def left_out_picture_path(data_dir: Path, camera: str, segment: str) -> Path:
+    """Return where the picture of a segment that a training left out lies.
+
+    camera: of a known camera. Raises ValueError for what is no id of a segment.
+    """
+    return left_out_folder(data_dir, camera) / f"{FrameId.parse(segment)}.jpg"
+
+
+def left_out_folder(data_dir: Path, camera: str) -> Path:
+    """Return the folder of a camera's pictures of segments that its last training left out."""
+    return data_dir / "learning" / camera / "left_out"
+
+
 def keep(path: Path, data: bytes) -> None:
     """Write a picture, whole or not at all. Raises OSError (disk full, read-only)."""
     with replacing(path) as temporary:

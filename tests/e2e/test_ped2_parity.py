@@ -83,9 +83,10 @@ class RememberingScorer(Scorer):
         rules: Sequence[UpdateRule] | None = None,
         weights: Tensor | None = None,
         numbers: Sequence[int] | None = None,
+        carried: Sequence[Tensor | None] | None = None,
     ) -> Scored:
         self.memories.append(items[0])
-        return super().step(clips, items, rules, weights, numbers)
+        return super().step(clips, items, rules, weights, numbers, carried)
 
 
 @dataclass(frozen=True)

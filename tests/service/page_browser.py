@@ -67,3 +67,15 @@ def an_alert(number: int = 5, state: Any = "open") -> Alert:
 def look_again(page: Chrome) -> None:
     """Let the page load its lists now, and not seconds later."""
     page.execute_script("document.dispatchEvent(new Event('visibilitychange'))")
+
+
+def ink(driver: Chrome) -> Any:
+    """Return how many pixels of the curve are drawn; an empty canvas has none."""
+    script = """
+    const canvas = document.querySelector('#camera-gate canvas');
+    if (!canvas) return 0;
+    const pixels = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
+    let n = 0;
+    for (let i = 3; i < pixels.length; i += 4) n += pixels[i] > 0;
+    return n;"""
+    return driver.execute_script(script)

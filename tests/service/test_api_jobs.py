@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 
 from lookout.service.core.drift import DriftState, ValueDrift
-from lookout.service.core.jobs import HeldOut, LearningJob, Shadow
+from lookout.service.core.jobs import HeldOut, LearningJob, LeftOut, Shadow
+from lookout.service.storage import pictures
 from lookout.service.storage.bus.bus import Bus
 from lookout.service.storage.camera_changes import promote, roll_back
 from lookout.service.storage.store.store import Store
@@ -133,6 +134,43 @@ def test_old_and_new_are_shown_side_by_side(api: Api, bus: Bus, store: Store) ->
         "old_recall_percent": 80.0,
         "new_recall_percent": 90.0,
     }
+
+
+def test_footage_that_was_left_out_is_shown_with_pictures_and_answered(
+    api: Api, bus: Bus, store: Store
+) -> None:
+    watch(store, bus, "gate")
+    api.post("/cameras/gate/learn", {})
+    other = LeftOut("90-1", 7, 100.0, 2.1, 20.0)  # of another job
+    store.save_left_out("gate", [other, LeftOut("90-2", 7, 200.0, 2.1, 21.0)])
+    store.answer_left_out("gate", "90-1", "drop")
+    store.save_left_out(
+        "gate", [LeftOut("100-3", 1, 5.0, 2.1, 24.6), LeftOut("100-1", 1, 3.0, 2.1, 22.1)]
+    )
+    listed = api.get("/jobs/gate:1/left-out").json()["items"]
+    assert [one["id"] for one in listed] == ["100-1", "100-3"]
+    assert listed[1] == {
+        "id": "100-3",
+        "begins_at": 5.0,
+        "seconds": 2.1,
+        "psnr_db": 24.6,
+        "answer": None,
+    }
+    is_problem(api.get("/jobs/gate:1/left-out/100-1/picture"), 404)
+    pictures.keep(pictures.left_out_picture_path(api.settings.data_dir, "gate", "100-1"), b"jpeg")
+    shown = api.get("/jobs/gate:1/left-out/100-1/picture")
+    assert (shown.headers["content-type"], shown.content) == ("image/jpeg", b"jpeg")
+    for answer in ("include", "drop", None):
+        changed = api.patch("/jobs/gate:1/left-out/100-1", {"answer": answer})
+        assert changed.json()["answer"] == answer
+    is_problem(api.patch("/jobs/gate:1/left-out/100-1", {"answer": "maybe"}), 422)
+    is_problem(api.patch("/jobs/gate:1/left-out/100-1", {}), 422)
+    for segment in ("90-1", "100-2", "x"):
+        is_problem(api.patch(f"/jobs/gate:1/left-out/{segment}", {"answer": "drop"}), 404)
+        is_problem(api.get(f"/jobs/gate:1/left-out/{segment}/picture"), 404)
+    assert set(store.left_out("gate")) == {"90-1", "100-1", "100-3"}  # an answer stays
+    api.delete("/cameras/gate")
+    assert store.left_out("gate") == {}
 
 
 def test_what_is_not_there_is_404(api: Api) -> None:

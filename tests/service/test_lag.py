@@ -44,9 +44,10 @@ class Slow(Scorer):
         rules: Sequence[UpdateRule] | None = None,
         weights: Tensor | None = None,
         numbers: Sequence[int] | None = None,
+        carried: Sequence[Tensor | None] | None = None,
     ) -> Scored:
         time.sleep(STEP_S * len(clips))
-        return super().step_normalised(clips, items, rules, weights, numbers)
+        return super().step_normalised(clips, items, rules, weights, numbers, carried)
 
 
 @pytest.fixture

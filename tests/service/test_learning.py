@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,11 @@ from safetensors.numpy import save_file
 from lookout.models.checkpoint.header import Header, read_header
 from lookout.models.errors import CheckpointError
 from lookout.models.media.preprocess import Preprocess
+from lookout.models.training.selection import MIN_CLIPS
 from lookout.service.core import jobs
 from lookout.service.core.camera import Camera, CameraChange
 from lookout.service.core.drift import BINS, HOURS, DriftState
-from lookout.service.core.jobs import HeldOut, LearningJob, Promotion
+from lookout.service.core.jobs import HeldOut, LearningJob, LeftOut, Promotion
 from lookout.service.core.messages import (
     Alert,
     AlertEvent,
@@ -41,10 +43,12 @@ from lookout.service.learning.checkpoints import (
     start_checkpoints,
 )
 from lookout.service.learning.drift_watch import DriftWatch
+from lookout.service.learning.footage import FootageFolder
 from lookout.service.learning.reports import TrainingReport
 from lookout.service.learning.training_files import TrainingFiles
 from lookout.service.learning.worker import run
 from lookout.service.storage.bus.bus import Bus
+from lookout.service.storage.pictures import left_out_folder, left_out_picture_path
 from lookout.service.storage.store.store import Store
 from tests import stage
 from tests.conftest import Urls, with_long_forms
@@ -545,6 +549,49 @@ def test_without_live_footage_the_promotion_is_left_to_a_person(
         waiting = await_reason(store, job, "no footage came to compare old and new on", TRAINED_S)
     assert (waiting.state, waiting.checkpoint) == ("trained", "gate-1")
     assert store.camera("gate").model == "tiny"
+
+
+@trains
+def test_what_was_left_out_is_shown_and_answers_hold_at_the_next_training(
+    settings: Settings, bus: Bus, store: Store, began_s: float
+) -> None:
+    watch(store, learning="record")
+    count = 2 * MIN_CLIPS
+    footage = FootageFolder(settings.data_dir / "learning" / "gate" / "footage")
+    jobs_folder = settings.data_dir / "learning" / "gate" / "jobs"
+
+    def is_recorded(frames: int) -> bool:
+        return bus.counters("gate").get("learning_recorded", 0) >= frames
+
+    def learn() -> list[LeftOut]:
+        """Run a job until it trains, and return what it left out."""
+        job = store.add_job(new_job(limit_s=600.0))
+        wait_until(lambda: store.job(job.id).left_out, "a choice", TRAINED_S)
+        shown = [one for one in store.left_out("gate").values() if one.job == job.number]
+        now = store.job(job.id)
+        assert store.save_job(now, replace(now, state="cancelled"))
+        wait_until(lambda: not (jobs_folder / str(job.number)).exists(), "its files are gone")
+        return shown
+
+    with stage.working(run, settings):
+        for number in range(count):  # the bus holds fewer frames than that
+            film(bus, "gate", range(21 * number, 21 * (number + 1)), began_s)
+            wait_until(partial(is_recorded, 20 * number), "footage")
+        first = learn()
+        assert len(first) == 2
+        for one in first:
+            picture = left_out_picture_path(settings.data_dir, "gate", one.id)
+            assert picture.read_bytes()[:2] == b"\xff\xd8"
+            assert one.id in {str(segment.first) for segment in footage.segments}
+        store.answer_left_out("gate", first[0].id, "include")
+        store.answer_left_out("gate", first[1].id, "drop")
+        second = learn()
+    assert not {one.id for one in first} & {one.id for one in second}
+    answers = {one.id: one.answer for one in store.left_out("gate").values()}
+    unanswered = {one.id: None for one in second}
+    assert answers == {first[0].id: "include", first[1].id: "drop"} | unanswered
+    pictures = {path.stem for path in left_out_folder(settings.data_dir, "gate").iterdir()}
+    assert pictures == set(unanswered)
 
 
 def test_what_is_no_better_than_its_start_is_not_offered(

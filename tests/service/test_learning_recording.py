@@ -145,8 +145,8 @@ def test_a_reading_that_is_stopped_says_nothing(tmp_path: Path) -> None:
 
 
 def test_periods_that_overlap_count_once() -> None:
-    assert covered_s([(5.0, 15.0), (-5.0, 2.0), (10.0, 12.0), (90.0, 200.0)], 100.0) == 22.0
-    assert covered_s([], 100.0) == 0.0
+    assert covered_s([(5.0, 15.0), (-5.0, 2.0), (10.0, 12.0), (90.0, 200.0)], 0.0, 100.0) == 22.0
+    assert covered_s([], 0.0, 100.0) == 0.0
 
 
 @trains

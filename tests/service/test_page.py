@@ -44,7 +44,17 @@ from tests.service.api_server import (
     show,
     write_checkpoint,
 )
-from tests.service.page_browser import SESSION, an_alert, chrome, look_again, one, page, text, texts
+from tests.service.page_browser import (
+    SESSION,
+    an_alert,
+    chrome,
+    ink,
+    look_again,
+    one,
+    page,
+    text,
+    texts,
+)
 from tests.waiting import wait_until
 
 __all__ = ["chrome", "fresh_api", "page"]
@@ -56,18 +66,6 @@ EVIL = "<img src=x onerror=\"document.title='owned'\"><script>document.title='ow
 
 def points(driver: Chrome, name: str = "gate") -> int:
     return int(one(driver, f"#camera-{name}").get_attribute("data-points") or 0)
-
-
-def ink(driver: Chrome) -> Any:
-    """Return how many pixels of the curve are drawn; an empty canvas has none."""
-    script = """
-    const canvas = document.querySelector('#camera-gate canvas');
-    if (!canvas) return 0;
-    const pixels = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
-    let n = 0;
-    for (let i = 3; i < pixels.length; i += 4) n += pixels[i] > 0;
-    return n;"""
-    return driver.execute_script(script)
 
 
 def shown_frame(driver: Chrome) -> str:

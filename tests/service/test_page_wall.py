@@ -142,6 +142,20 @@ def test_the_wall_fits_its_cameras_into_the_window(page: Chrome, store: Store, b
     assert complaints(page) == []
 
 
+def test_a_night_is_looked_at(page: Chrome, store: Store) -> None:
+    minute = int(time.time() // 60)
+    store.note_peaks("gate", {minute - ago: 0.2 for ago in range(5, 305)})
+    store.note_peaks("gate", {minute - 100: 0.9})
+    day = one(page, "#camera-gate .day")
+    day.click()
+    assert day.get_attribute("aria-pressed") == "true"
+    card = one(page, "#camera-gate")
+    wait_until(lambda: card.get_attribute("data-minutes") == "300", "the minutes")
+    day.click()
+    assert day.get_attribute("aria-pressed") == "false"
+    assert complaints(page) == []
+
+
 # Settings
 
 

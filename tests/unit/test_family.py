@@ -29,7 +29,7 @@ from tests.tiny import EASY_BOUNDS, TINY_OF, TRAINED, untrained
 FRAMES = 24
 OPTIONS = TrainOptions(epochs=3, batch=4, learning_rate=1e-3, seed=7)
 
-OWN_HEAT = {"riad", "scadn"}
+OWN_HEAT = {"riad", "intra", "scadn", "smai"}
 """Models whose heatmap is a map of their own, not their error."""
 
 every_model = pytest.mark.parametrize("name", sorted(MODELS))
@@ -60,7 +60,9 @@ def test_what_each_model_needs() -> None:
         "ae": (1, 0, "none"),
         "vae": (1, 0, "none"),
         "riad": (1, 0, "none"),
+        "intra": (1, 0, "none"),
         "scadn": (1, 0, "none"),
+        "smai": (1, 0, "none"),
         "places": (2, 1, "none"),
     }
     for name, one in spec.items():
@@ -256,9 +258,11 @@ SIZES: dict[str, dict[str, int]] = {
     "ae": {"width": 16},
     "vae": {"width": 16},
     "riad": {"width": 16},
+    "intra": {"width": 32, "blocks": 3},
     "scadn": {"width": 16, "blocks": 1},
+    "smai": {"width": 16, "step_px": 128},
 }
-SLOW = {"memae", "riad", "scadn"}
+SLOW = {"memae", "riad", "intra", "scadn", "smai"}
 PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16")
 SHORT = {*((name, "fp32") for name in SIZES if name not in SLOW), ("std", "bf16")}
 """What `make test` runs of them: MemAE, the inpainting models and bf16 take minutes."""

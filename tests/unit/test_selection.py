@@ -14,7 +14,7 @@ from lookout.models.media.lossless_clip import write_lossless
 from lookout.models.media.preprocess import Preprocess
 from lookout.models.training.loop import train
 from lookout.models.training.options import TrainOptions
-from lookout.models.training.selection import MIN_CLIPS, best_start, strangest
+from lookout.models.training.selection import MIN_CLIPS, StrangeClip, best_start, strangest
 from lookout.models.training.trainer import Trainer
 from lookout.service.learning.training_files import TrainingFiles
 from tests.conftest import with_long_forms
@@ -52,7 +52,10 @@ def test_what_is_abnormal_for_a_moment_is_left_out(
     clips = write_clips(tmp_path, 20, abnormal)
     gone = strangest(checkpoint, clips, 0.1, lambda: None)
     assert len(gone) == 2
-    assert {clips[number] for number in abnormal} <= set(gone)
+    assert {clips[number] for number in abnormal} <= {one.path for one in gone}
+    assert [one.psnr_db for one in gone] == sorted(one.psnr_db for one in gone)
+    for one in gone:
+        assert one.frame.shape == (32, 32, 3)
 
 
 def test_training_starts_from_the_checkpoint_that_predicts_held_out_footage_best(
@@ -84,7 +87,7 @@ def test_what_was_chosen_stays_out_after_a_kill(tmp_path: Path) -> None:
     clips = write_clips(files.train, 3, set()) + write_clips(files.held_out, 1, set())
     assert files.remove_left_out() is None
     (tmp_path / "left_out.new").mkdir()  # of a process that was killed
-    files.leave_out([clips[1]])
+    files.leave_out([StrangeClip(clips[1], 20.0, street(0))])
     assert files.remove_left_out() == 1
     assert [path.name for path in sorted(files.train.iterdir())] == ["00.mkv", "02.mkv"]
     write_clips(files.train, 3, set())  # as if it was killed before it removed them

@@ -9,6 +9,7 @@ const POINTS_KEPT = 900; // of a curve
 const EVENTS_SHOWN = 3;
 const PICTURE_EVERY_MS = 1000;
 const CONFIRM_MS = 4000;
+const DAY_EVERY_MS = 60000; // a new minute has a peak
 const NOT_LIVE = new Set(["reconnecting", "stalled", "failed", "disabled", "ended"]);
 const EVENT_NAMES = {
   scene_change: "Scene change",
@@ -31,11 +32,14 @@ export class CameraCard {
     this.threshold = 0.5;
     this.newestId = null; // of the newest score
     this.showsHeat = true;
+    this.day = null; // times and peaks of the last day, while they are shown
+    this.dayAt = 0; // performance.now() of the last request
     this.visible = false;
     this.pictureDue = false; // there is a newer picture than the one that is shown
     this.pictureLoading = false;
     this.pictureAt = 0; // performance.now() of the last request
     $(".heat", this.node).onclick = () => this.toggleHeat();
+    $(".day", this.node).onclick = () => this.toggleDay();
     $(".pause", this.node).onclick = () => this.togglePause();
     $(".remove", this.node).onclick = (event) => this.remove(event.currentTarget);
     $(".settings", this.node).onclick = () => openForm(this.camera);
@@ -121,6 +125,24 @@ export class CameraCard {
     this.pictureDue = this.newestId !== null;
   }
 
+  /** Show the last day in place of the last minutes, or go back. */
+  toggleDay() {
+    this.day = this.day ? null : [[], []];
+    this.dayAt = 0;
+    $(".day", this.node).setAttribute("aria-pressed", String(Boolean(this.day)));
+    this.redraw();
+  }
+
+  async loadDay(now) {
+    if (!this.day || (this.dayAt && now - this.dayAt < DAY_EVERY_MS)) return;
+    this.dayAt = now;
+    const { since, step_s, peaks } = await call(`${cameraPath(this.id)}/history`);
+    if (!this.day) return;
+    this.day = [peaks.map((_, minute) => since + minute * step_s), peaks];
+    this.node.dataset.minutes = peaks.filter((peak) => peak !== null).length;
+    this.curveDue = true;
+  }
+
   // Scores
 
   /** Add a score; one that is not newer (REST and the socket both bring it) changes nothing. */
@@ -146,8 +168,8 @@ export class CameraCard {
   draw() {
     if (!this.curveDue || !this.visible) return;
     this.curveDue = false;
-    const limit = new Array(this.times.length).fill(this.threshold);
-    const data = [this.times, this.values, limit];
+    const [times, values] = this.day || [this.times, this.values];
+    const data = [times, values, new Array(times.length).fill(this.threshold)];
     if (this.plot) this.plot.setData(data);
     else this.plot = newCurve($(".curve", this.node), data, this.threshold);
   }
@@ -156,7 +178,7 @@ export class CameraCard {
   redraw() {
     this.plot?.destroy();
     this.plot = null;
-    this.curveDue = this.times.length > 0;
+    this.curveDue = true;
   }
 
   resize() {

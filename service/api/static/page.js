@@ -234,6 +234,7 @@ setUpTheme(() => cards.forEach((card) => card.redraw()));
 setInterval(() => {
   if (document.hidden) return;
   for (const card of cards.values()) {
+    card.loadDay(performance.now()).catch(() => {}); // asked again in a minute
     card.draw();
     card.loadPicture(performance.now());
   }

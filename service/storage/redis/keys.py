@@ -166,6 +166,11 @@ def drift(camera: str) -> str:
     return f"drift:{{{camera}}}"
 
 
+def left_out(camera: str) -> str:
+    """Hash: id of a segment that a training left out → what is known of it."""
+    return f"left_out:{{{camera}}}"
+
+
 def former_models(camera: str) -> str:
     """List: models before each promotion, the newest first."""
     return f"former_models:{{{camera}}}"

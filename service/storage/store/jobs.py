@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import cast
 
-from lookout.service.core.drift import DriftState, ValueDrift
 from lookout.service.core.errors import BrokenMessageError, ConflictError, NotFoundError
 from lookout.service.core.jobs import FormerModel, LearningJob
 from lookout.service.storage.redis import codec, keys, scripts
@@ -122,41 +120,13 @@ class Jobs(SettingAside):
         if former in kept:
             self._redis.ltrim(keys.former_models(camera), kept.index(former) + 1, -1)
 
-    def drift_state(self, camera: str) -> DriftState | None:
-        """Return the counts of a camera's values; None where there are none that can be read."""
-        text = cast(bytes | None, self._redis.hget(keys.drift(camera), "state"))
-        with contextlib.suppress(BrokenMessageError):
-            state = codec.load(DriftState, text) if text else None
-            if state is not None and state.is_usable:
-                return state
-        return None
-
-    def save_drift(self, camera: str, state: DriftState, drift: ValueDrift | None) -> None:
-        """Replace the counts of a camera's values, and what they say."""
-        seen = codec.dump(drift) if drift else ""
-        items = ["state", codec.dump(state), "seen", seen]
-        self._redis.hset(keys.drift(camera), items=items)
-
-    def drifts(self, cameras: Iterable[str]) -> dict[str, ValueDrift]:
-        """Return what is known of cameras' values, in one round trip."""
-        names = list(cameras)
-        pipe = self._redis.pipeline(transaction=False)
-        for camera in names:
-            pipe.hget(keys.drift(camera), "seen")
-        found = {}
-        for camera, text in zip(names, cast(list[bytes | None], pipe.execute()), strict=True):
-            with contextlib.suppress(BrokenMessageError):
-                if text:
-                    found[camera] = codec.load(ValueDrift, text)
-        return found
-
     def forget_jobs(self, camera: str) -> None:
         """Drop the jobs of a removed camera; the number of the last one stays, never to repeat."""
         names = cast(list[bytes], self._redis.hkeys(keys.jobs(camera)))
         gone = [name for name in names if name != b"last"]
         if gone:
             self._redis.hdel(keys.jobs(camera), *gone)
-        self._redis.delete(keys.former_models(camera), keys.drift(camera))
+        self._redis.delete(keys.former_models(camera))
 
 
 def read_job(camera: str, number: bytes, text: bytes | None) -> LearningJob | None:

@@ -63,6 +63,8 @@ FORMS: dict[Callable[[str], str], KeyForm] = {
     keys.alerting_epoch: KeyForm("string", {"": COUNT}, counts_up=""),
     keys.jobs: KeyForm("hash", {"last": COUNT, "active": COUNT}, counts_up="last"),
     keys.former_models: KeyForm("list", {}),
+    keys.drift: KeyForm("hash", {}),
+    keys.left_out: KeyForm("hash", {}),
 }
 """Every key that the store has of a camera."""
 

@@ -14,6 +14,7 @@ from lookout.service.storage.store.camera_secrets import CameraSecrets
 from lookout.service.storage.store.cameras import Cameras
 from lookout.service.storage.store.history import History
 from lookout.service.storage.store.jobs import Jobs
+from lookout.service.storage.store.learned import Learned
 from lookout.service.storage.store.logins import EndedLogins
 from lookout.service.storage.store.mending import mends
 from lookout.service.storage.store.sessions import Sessions
@@ -32,6 +33,7 @@ class Store(
     EndedLogins,
     History,
     Jobs,
+    Learned,
     Sessions,
     Sinks,
     Snapshots,
@@ -58,5 +60,6 @@ class Store(
         self.drop_camera(camera)
         self.forget_snapshot(camera)
         self.forget_jobs(camera)
-        self._redis.delete(keys.alerting(camera), keys.events(camera), keys.history(camera))
+        for key in (keys.alerting, keys.events, keys.history, keys.drift, keys.left_out):
+            self._redis.delete(key(camera))
         self._redis.hdel(keys.MARKS, camera)
