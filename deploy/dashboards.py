@@ -352,13 +352,15 @@ def alerts() -> Dashboard:
         ),
         lines(
             "Refused",
-            "Requests a second without the token, with a wrong one, or after too many wrong ones.",
+            "Requests a second without the token, with a wrong one, or after too many wrong ones; "
+            "and changes whose line the audit lacks.",
             "none",
             (
                 "sum by (refusal) (rate(lookout_requests_refused_total[$__rate_interval]))",
                 "{{refusal}}",
             ),
             ("sum(rate(lookout_guesses_limited_total[$__rate_interval]))", "too many"),
+            ("sum(rate(lookout_audit_lost_total[$__rate_interval]))", "without a line"),
         ),
         lines(
             "Not delivered",

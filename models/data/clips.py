@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import statistics
+import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,6 +60,9 @@ OnLeftOut = Callable[[str], None]
 """Gets a line that names what is in a folder of clips and is none."""
 
 
+UNUSABLE_NAME = "a name with a line end or bytes that are no UTF-8: rename it"
+
+
 def ignore(_: str) -> None:
     """Do nothing."""
 
@@ -81,6 +85,8 @@ def clips_in(data: Path, on_left_out: OnLeftOut = ignore) -> list[Path]:
     Raises DataError where there is none, or two have the same name.
     """
     if data.is_file():
+        if shown_name(data) != data.name:
+            raise DataError(f"{shown_name(data)} has {UNUSABLE_NAME}")
         return [data]
     if not data.is_dir():
         raise DataError(f"there is no folder {data}")
@@ -89,7 +95,7 @@ def clips_in(data: Path, on_left_out: OnLeftOut = ignore) -> list[Path]:
     clips = [path for path, reason in reasons.items() if reason is None]
     if not clips and holds_images(data):
         return [data]
-    named = [f"{path.name} ({reason})" for path, reason in reasons.items() if reason]
+    named = [f"{shown_name(path)} ({reason})" for path, reason in reasons.items() if reason]
     left_out = ", ".join(named[:MOST_NAMED])
     if len(named) > MOST_NAMED:
         left_out += f" and {len(named) - MOST_NAMED} more"
@@ -108,21 +114,31 @@ def clips_in(data: Path, on_left_out: OnLeftOut = ignore) -> list[Path]:
 
 def left_out_reason(path: Path) -> str | None:
     """Return why a path is no clip: empty where that is as it should be; None for a clip."""
+    if shown_name(path) != path.name:
+        return UNUSABLE_NAME
     if path.is_dir():
         if path.name.endswith(MASKS) or not any(path.iterdir()):
             return ""
         return None if holds_images(path) else "a folder without images"
     if path.name in LABELS or path.suffix.lower() in LABEL_SUFFIXES:
         return ""
+    if not path.is_file():  # a pipe would be waited for, a link that leads nowhere cannot be read
+        return "no file"
     return None if NAMED.fullmatch(path.name) else no_recording_reason(path)
+
+
+def shown_name(path: Path) -> str:
+    """Return a path's name as it can be printed and stored, with ? for what cannot.
+
+    A file system takes line ends, and bytes that are no UTF-8.
+    """
+    return "".join("?" if unicodedata.category(one) in ("Cc", "Cs") else one for one in path.name)
 
 
 def no_recording_reason(path: Path) -> str | None:
     """Return why a file is no recording, by its content; None for a recording."""
     if is_image(path):
         return "one image"
-    if not path.is_file():  # a pipe would be waited for
-        return "no file"
     try:
         with open_video(path) as container:
             video_stream(container)

@@ -20,6 +20,7 @@ from lookout.models.data.clips import clip_info, evaluation_clips, train_clips, 
 from lookout.models.data.labels import FrameLabels, read_labels
 from lookout.models.data.masks import read_masks
 from lookout.models.errors import DataError
+from lookout.models.evaluation.budget_course import BudgetCourse
 from lookout.models.evaluation.copy_last import copy_scores
 from lookout.models.evaluation.events import (
     ClipSeries,
@@ -31,7 +32,6 @@ from lookout.models.evaluation.frames import FrameMetrics, frame_metrics
 from lookout.models.media.preprocess import Preprocess
 from lookout.models.motion import MotionFeatures, PlacesConfig
 from lookout.models.places import PlaceMemory
-from lookout.models.scoring.alarm_budget import AlarmBudget
 from lookout.models.scoring.alert_policy import AlertPolicy
 from lookout.models.scoring.calibration import normal_range, scale, squash
 from lookout.models.scoring.places import PlaceScore
@@ -190,7 +190,7 @@ def run_scene(
         if watched:
             events, recall = recall_at(watched, policy, false_alarms_per_hour)
         if watched and alarms_per_day is not None and rate is not None:
-            budget = AlarmBudget(alarms_per_day, policy)
+            budget = BudgetCourse(alarms_per_day, policy)
             behind = as_values(usual[learned_frames // 2 :], low, high)
             alarm_spans(behind, rate, policy, budget, session=-1)
             budgeted = event_metrics(watched, policy, budget)

@@ -30,6 +30,7 @@ from lookout.models.data.clips import (
 from lookout.models.data.labels import FrameLabels, Truth, read_labels
 from lookout.models.data.masks import Masked, read_masks
 from lookout.models.errors import CheckpointError
+from lookout.models.evaluation.budget_course import BudgetCourse
 from lookout.models.evaluation.clip_scores import ClipScores, score_clips
 from lookout.models.evaluation.copy_last import copy_last_metrics
 from lookout.models.evaluation.events import (
@@ -43,7 +44,6 @@ from lookout.models.evaluation.frames import FrameMetrics, frame_metrics
 from lookout.models.evaluation.regions import Pictured, RegionMetrics, region_metrics
 from lookout.models.memory_update import UpdateRule
 from lookout.models.scorer import Scorer
-from lookout.models.scoring.alarm_budget import AlarmBudget
 from lookout.models.scoring.alert_policy import AlertPolicy
 from lookout.models.scoring.metrics import value_fused, value_minmax, value_none
 from lookout.models.scoring.normalizer import (
@@ -276,7 +276,7 @@ def evaluate(
     if watched and alarm:
         budget = None
         if alarms_per_day is not None:
-            budget = AlarmBudget(alarms_per_day, alarm)
+            budget = BudgetCourse(alarms_per_day, alarm)
             for session, clip in enumerate(learned, 1):
                 rate = clip_info(normal[session - 1]).fps or fps
                 if rate is not None:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from lookout.models.arrays import Floats
 from lookout.models.data.labels import FrameLabels
+from lookout.models.evaluation.budget_course import BudgetCourse, BudgetPoint
 from lookout.models.scoring.alarm_budget import AlarmBudget
 from lookout.models.scoring.alert_policy import AlertClosed, AlertOpened, AlertPolicy, PolicyEvent
 from lookout.models.scoring.budget_report import BudgetReport
@@ -72,6 +73,7 @@ class EventMetrics:
     normal_hours: float  # footage with a value and without anomaly
     normal_in_alarm_percent: float | None  # share of it within an alarm; None where there is none
     budget: BudgetReport | None = None  # that set the threshold, which `policy` has as it was last
+    budget_course: tuple[BudgetPoint, ...] = ()  # up to there; empty without a budget
 
     @property
     def recall_percent(self) -> float | None:
@@ -114,6 +116,7 @@ class EventMetrics:
         return {
             "rule": rule,
             "budget": asdict(self.budget) if self.budget else None,
+            "budget_course": [asdict(point) for point in self.budget_course],
             "events": len(self.events),
             "recall_percent": self.recall_percent,
             "delay_median_s": median_s,
@@ -145,7 +148,7 @@ class ClipSeries:
 
 
 def event_metrics(
-    clips: Mapping[str, ClipSeries], policy: AlertPolicy, budget: AlarmBudget | None = None
+    clips: Mapping[str, ClipSeries], policy: AlertPolicy, budget: BudgetCourse | None = None
 ) -> EventMetrics:
     """Run the policy over each clip and compare its alarms with the labelled events.
 
@@ -168,10 +171,12 @@ def event_metrics(
     if normal_s:
         share = 100 * in_alarm_s / normal_s
     report = None
+    course: tuple[BudgetPoint, ...] = ()
     if budget is not None:
         policy = budget.rule
         report = budget.report()
-    return EventMetrics(policy, events, alarms, normal_s / 3600, share, report)
+        course = tuple(budget.points)
+    return EventMetrics(policy, events, alarms, normal_s / 3600, share, report, course)
 
 
 def at_thresholds(

@@ -104,6 +104,11 @@ class AlarmBudget:
         return self._per_day
 
     @property
+    def footage_s(self) -> float:
+        """Footage since the budget was set: with values, and without an open alert."""
+        return self._footage_s
+
+    @property
     def rule(self) -> AlertPolicy:
         """The policy, with the threshold as it is now."""
         return self._rule

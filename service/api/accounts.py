@@ -1,15 +1,17 @@
-"""/me, /users and /tokens: who may come in, and what each may do."""
+"""/me, /users, /tokens and /audit: who may come in, and what each may do and has done."""
 
 from __future__ import annotations
 
 import secrets
 import time
+from dataclasses import asdict
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Request, Response
+from fastapi import APIRouter, Body, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 from starlette.concurrency import run_in_threadpool
 
+from lookout.service.api.audit import AuditLineView, AuditList
 from lookout.service.api.auth.access import IdentityDep
 from lookout.service.api.auth.logins import digest_of
 from lookout.service.api.auth.token import TOKEN_PREFIX
@@ -27,6 +29,7 @@ from lookout.service.core.accounts import (
 )
 from lookout.service.core.camera import STRICT
 from lookout.service.core.errors import ConflictError, NotFoundError, RequestError
+from lookout.service.core.messages import FRAME_ID, FrameId
 
 router = APIRouter(tags=["accounts"], route_class=JsonRoute)
 
@@ -318,3 +321,29 @@ def revoke_token(token: str, services: ServicesDep) -> None:
     """Revoke an API token by its name; WebSockets that it opened are closed."""
     services.store.remove_token(token)
     read_again(services)
+
+
+# /audit
+
+
+@router.get("/audit", operation_id="list_audit")
+def list_audit(
+    services: ServicesDep,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    cursor: Annotated[
+        str | None,
+        Query(description="`next` of the page before", json_schema_extra={"pattern": FRAME_ID}),
+    ] = None,
+) -> AuditList:
+    """Return changes and logins, newest first; the last 10,000 are kept."""
+    if cursor is not None:
+        try:
+            FrameId.parse(cursor)
+        except ValueError as error:
+            raise RequestError(f"cursor: {error}") from error
+    # One more than asked for tells whether there is a next page.
+    found = list(services.store.audit_lines(limit + 1, cursor).items())
+    items = [
+        AuditLineView.model_validate({"id": name, **asdict(line)}) for name, line in found[:limit]
+    ]
+    return AuditList(items=items, next=found[limit - 1][0] if len(found) > limit else None)

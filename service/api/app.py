@@ -22,6 +22,7 @@ from lookout.service.api import (
     scores,
     sinks,
 )
+from lookout.service.api.audit import AuditTrail
 from lookout.service.api.auth import login
 from lookout.service.api.auth.access import API, AccessMiddleware
 from lookout.service.api.auth.logins import Logins
@@ -76,7 +77,8 @@ def create_app(settings: Settings, bus: Bus, store: Store) -> FastAPI:
         generate_unique_id_function=openapi.operation_id,
     )
     summaries = WatchSummaries(bus, store)
-    app.state.services = Services(settings, bus, store, broadcaster, summaries, auth)
+    trail = AuditTrail(store)
+    app.state.services = Services(settings, bus, store, broadcaster, summaries, auth, trail)
     for router in (
         cameras.router,
         scores.router,
@@ -102,7 +104,9 @@ def create_app(settings: Settings, bus: Bus, store: Store) -> FastAPI:
     app.add_middleware(HeadMiddleware)
     app.add_middleware(QueryMiddleware)
     app.add_middleware(BodyLimitMiddleware, limit_bytes=BODY_LIMIT_BYTES)
-    app.add_middleware(AccessMiddleware, auth=auth, open_paths=HEALTH | {f"{API}/session"})
+    app.add_middleware(
+        AccessMiddleware, auth=auth, trail=trail, open_paths=HEALTH | {f"{API}/session"}
+    )
     app.add_middleware(SameOriginMiddleware)
     app.add_middleware(
         HostMiddleware,

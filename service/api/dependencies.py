@@ -8,6 +8,7 @@ from typing import Annotated, cast
 from fastapi import Depends
 from starlette.requests import HTTPConnection
 
+from lookout.service.api.audit import AuditTrail
 from lookout.service.api.auth.token import Authenticator
 from lookout.service.api.live.broadcaster import Broadcaster
 from lookout.service.api.watch_summary import WatchSummaries
@@ -24,6 +25,7 @@ class Services:
     broadcaster: Broadcaster
     summaries: WatchSummaries
     auth: Authenticator
+    trail: AuditTrail
 
 
 async def services_of(connection: HTTPConnection) -> Services:

@@ -62,6 +62,8 @@ class JsonRequest(Request):
                 check_content_type(self.headers.get("content-type"))
                 check_content_encoding(self.headers.get("content-encoding", "identity"))
             self._value = parse_json(body)
+            if isinstance(self._value, dict):
+                self.state.fields = tuple(self._value)  # for the audit, which keeps no values
         except BeyondLimitsError as error:
             raise HTTPException(400, f"body: {error}") from None
         except ValueError as error:

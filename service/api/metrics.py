@@ -75,6 +75,7 @@ class StateCollector:
             yield family(metrics.REFUSED, {(reason,): auth.refused[reason] for reason in REASONS})
             limited = auth.guesses.limited + auth.password_guesses.limited
             yield family(metrics.GUESSES, {(): limited})
+        yield family(metrics.AUDIT_LOST, {(): self._services.trail.lost})
         try:
             disk = shutil.disk_usage(self._services.settings.data_dir)
         except OSError:  # no such folder yet

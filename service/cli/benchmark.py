@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lookout.models.errors import DataError
 from lookout.service.cli.options import BudgetOption, FpsOption, finite, frames_bar, provenance
 from lookout.service.core.settings import load_settings
 
@@ -38,6 +39,9 @@ AlarmsOption = Annotated[
         help="an hour that may be false, for the recall of events", min=0, callback=finite
     ),
 ]
+BudgetReportOption = Annotated[
+    Path | None, typer.Option(help="write the course of each scene's alarm budget here, as .html")
+]
 NumbersOption = Annotated[Path | None, typer.Option("--json", help="write every number here")]
 
 
@@ -48,11 +52,14 @@ def benchmark(
     false_alarms: AlarmsOption = 1.0,
     alarm_budget: BudgetOption = None,
     fps: FpsOption = None,
+    report: BudgetReportOption = None,
     json_out: NumbersOption = None,
 ) -> None:
     """Learn each scene's normal clips, score its test clips, compare with the last frame's copy."""
     from lookout.models.data.clips import evaluation_clips, train_clips  # noqa: PLC0415
-    from lookout.models.evaluation.benchmark import run_scene  # noqa: PLC0415
+    from lookout.models.evaluation.benchmark import SCORES, run_scene  # noqa: PLC0415
+    from lookout.models.evaluation.report.budgets import budgets_html  # noqa: PLC0415
+    from lookout.models.evaluation.report.tables import check_suffix  # noqa: PLC0415
     from lookout.models.media.atomic_file import write_text  # noqa: PLC0415
     from lookout.models.scoring.alert_policy import AlertPolicy  # noqa: PLC0415
 
@@ -62,8 +69,12 @@ def benchmark(
         min_duration_s=settings.alert_min_duration_s,
         clear_after_s=settings.alert_clear_after_s,
     )
-    if json_out is not None:
-        json_out.parent.mkdir(parents=True, exist_ok=True)
+    check_suffix("--report", report, ".html")
+    if report is not None and alarm_budget is None:
+        raise DataError("--report shows an alarm budget: give one (--alarm-budget)")
+    for path in (json_out, report):
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
     typer.echo("all scores: causal, not normalised, over the frames of all clips together")
     results: list[SceneResult] = []
     for scene in scenes:
@@ -80,6 +91,9 @@ def benchmark(
             )
         results.append(result)
         typer.echo(as_lines(result, false_alarms))
+    if report is not None:
+        budgeted = {result.name: result.scores["places"].budgeted for result in results}
+        write_text(report, budgets_html(budgeted, {"score": SCORES["places"]} | provenance()))
     if json_out is not None:
         numbers = {
             "false_alarms_per_hour": false_alarms,

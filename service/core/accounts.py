@@ -44,6 +44,19 @@ ANYBODY = Identity("anybody", "admin")
 """The sender of every request to a Lookout without token and users."""
 
 
+@dataclass(frozen=True, slots=True)
+class AuditLine:
+    """One change, and who made it. What was sent is not kept: it may hold a password."""
+
+    at: float  # s, UTC epoch
+    who: str  # an identity's name
+    role: Role
+    action: str  # the method and the form of the path: `PATCH /cameras/{camera}`
+    target: str  # the path, or the one of what was added
+    fields: tuple[str, ...]  # names of those that were sent
+    address: str  # of the client
+
+
 class Access(BaseModel):
     """The fields that users and API tokens share."""
 

@@ -106,6 +106,11 @@ GUESSES = Metric(
     "counter",
     "Requests to this API process refused with 429: their address had guessed too often.",
 )
+AUDIT_LOST = Metric(
+    "lookout_audit_lost_total",
+    "counter",
+    "Changes by this API process whose line the audit lacks: the store did not take it.",
+)
 
 # Inference, all workers together
 BATCH = Metric(
@@ -293,6 +298,7 @@ ALL: Mapping[str, tuple[Metric, ...]] = {
         CLOSED_BEHIND,
         REFUSED,
         GUESSES,
+        AUDIT_LOST,
     ),
     "Inference, all workers together": (BATCH, STEP, STORE_FAILURES),
     "Alerting, all workers together": (DELIVERIES, SINK_FAILING, LETTERS),

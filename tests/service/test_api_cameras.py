@@ -12,6 +12,7 @@ import pytest
 from lookout.models.input_spec import InputSpec
 from lookout.models.scoring.alarm_budget import HIGHEST, AlarmBudget
 from lookout.models.scoring.alert_policy import AlertPolicy
+from lookout.service.api.audit import AuditTrail
 from lookout.service.api.auth.token import Authenticator
 from lookout.service.api.cameras import NEW_EXAMPLES, change_camera
 from lookout.service.api.checkpoints import choose_model
@@ -355,7 +356,8 @@ def test_a_change_that_comes_too_late_costs_nothing_that_was_learned(
     bus, contended = Bus(client, frames_kept=1, scores_kept=1, heats_kept=1), Contended(client)
     live = Broadcaster(bus, contended, 8)
     summaries = WatchSummaries(bus, contended)
-    here = Services(api.settings, bus, contended, live, summaries, Authenticator(None))
+    trail = AuditTrail(contended)
+    here = Services(api.settings, bus, contended, live, summaries, Authenticator(None), trail)
     with pytest.raises(ConflictError, match="try again"):
         change = CameraChange.model_validate({"url": "rtsp://other/"})
         change_camera("gate", change, here, ANYBODY)

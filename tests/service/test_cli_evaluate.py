@@ -89,8 +89,11 @@ def test_evaluate_tells_macro_auc_ap_events_and_false_alarms(data: Path, tmp_pat
 def test_a_budget_stands_in_place_of_a_threshold(data: Path, tmp_path: Path) -> None:
     checkpoint = write_tiny(tmp_path)
     asked = ("--alarm-budget", '{"per_day": 24}')
-    summary, _ = evaluated(checkpoint, data, tmp_path, *asked)
+    report = tmp_path / "report.html"
+    summary, _ = evaluated(checkpoint, data, tmp_path, *asked, "--report", report)
+    assert "<h3>Alarm budget</h3>" in report.read_text()
     events = summary["event_metrics"]
+    assert events["budget_course"][-1]["seen"] == events["budget"]["seen"]
     assert events["budget"]["per_day"] == 24
     assert "a budget of 24 a day cannot be checked yet" in events["budget"]["sentence"]
     assert events["rule"]["threshold"] == events["budget"]["threshold"]

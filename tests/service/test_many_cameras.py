@@ -15,6 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 from redis.connection import AbstractConnection
 
+from lookout.service.api.audit import AuditTrail
 from lookout.service.api.auth.token import Authenticator
 from lookout.service.api.dependencies import Services
 from lookout.service.api.live.broadcaster import Broadcaster
@@ -48,7 +49,8 @@ __all__ = ["api", "one_api"]
 def services(urls: Urls, tmp_path: Path, bus: Bus, store: Store) -> Services:
     settings = settings_for(urls, tmp_path)
     live = Broadcaster(bus, store, 8)
-    return Services(settings, bus, store, live, WatchSummaries(bus, store), Authenticator(None))
+    summaries = WatchSummaries(bus, store)
+    return Services(settings, bus, store, live, summaries, Authenticator(None), AuditTrail(store))
 
 
 @contextlib.contextmanager

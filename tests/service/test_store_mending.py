@@ -13,6 +13,7 @@ import redis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from lookout.service.core.accounts import AuditLine
 from lookout.service.core.camera import CameraChange
 from lookout.service.core.evidence import ClipRecord
 from lookout.service.core.jobs import FormerModel, LearningJob
@@ -113,6 +114,8 @@ def work(store: Store, name: str, seq: int) -> None:
     store.end_login("somebody", 2e9)
     store.accounts()
     store.login_key()
+    store.add_audit_line(AuditLine(1.0, "anna", "admin", "DELETE /logins", "/", (), "10.0.0.9"))
+    assert store.audit_lines(10)
 
 
 def held(client: redis.Redis) -> dict[bytes, bytes]:

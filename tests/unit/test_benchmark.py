@@ -118,7 +118,12 @@ def test_the_command_prints_each_scene_and_writes_every_number(scene: Path, tmp_
         out,
         "--alarm-budget",
         '{"per_day": 1}',
+        "--report",
+        tmp_path / "budgets.html",
     )
+    assert "<h2>square</h2>" in (tmp_path / "budgets.html").read_text()
+    refused = lookout("benchmark", scene, "--report", tmp_path / "none.html", expect=1)
+    assert "--alarm-budget" in refused.one_line()
     for words in ("0.1 minutes of normal footage", *SCORES.values(), "false an hour"):
         assert words in said.out
     written = json.loads(out.read_text())

@@ -129,6 +129,36 @@ def test_all_of_a_folder_is_used_or_named(tmp_path: Path) -> None:
     ]
 
 
+def test_what_is_no_file_is_left_out_whatever_its_name_promises(tmp_path: Path) -> None:
+    write_clip(tmp_path / "clip.mp4", range(5))
+    os.mkfifo(tmp_path / "pipe.mp4")
+    (tmp_path / "nowhere.mkv").symlink_to("gone.mkv")
+    (tmp_path / "round.avi").symlink_to("round.avi")
+    (tmp_path / "zero.ts").symlink_to("/dev/zero")
+    lines: list[str] = []
+    assert train_clips(tmp_path, lines.append) == [tmp_path / "clip.mp4"]
+    assert lines == [
+        f"left out of {tmp_path}: nowhere.mkv (no file), pipe.mp4 (no file), round.avi (no file), "
+        "zero.ts (no file)"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"), [(b"bad\xff.mp4", "bad?.mp4"), (b"two\nlines.mp4", "two?lines.mp4")]
+)
+def test_a_name_that_cannot_be_printed_is_left_out(tmp_path: Path, name: bytes, shown: str) -> None:
+    for good in ("clip.mp4", "\u00fcn\u00ef \u3000\U0001f469\u200d\U0001f680.mp4"):
+        write_clip(tmp_path / good, range(5))
+    odd = Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name))
+    odd.write_bytes((tmp_path / "clip.mp4").read_bytes())
+    lines: list[str] = []
+    assert len(train_clips(tmp_path, lines.append)) == 2
+    reason = "a name with a line end or bytes that are no UTF-8: rename it"
+    assert lines == [f"left out of {tmp_path}: {shown} ({reason})"]
+    with pytest.raises(DataError, match="has a name with a line end"):
+        train_clips(odd)
+
+
 def test_much_that_is_left_out_is_counted(tmp_path: Path) -> None:
     for number in range(8):
         (tmp_path / f"{number}.txt").write_text("nothing moves here")

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from lookout.models.evaluation.clip_scores import ClipScores
 from lookout.models.evaluation.evaluate import WAYS, Evaluation, ways_of
 from lookout.models.evaluation.events import at_thresholds, runs
 from lookout.models.evaluation.frames import precision_recall, roc
 from lookout.models.evaluation.regions import best_at
+from lookout.models.evaluation.report.budgets import budget_section, templates
 from lookout.models.evaluation.report.charts import Chart, DrawnChart, Line, Span
 from lookout.models.evaluation.report.tables import NAMES, event_words, percent
 from lookout.models.evaluation.report.worst_frames import Wrong, jpegs, ranked
@@ -34,31 +34,29 @@ def as_html(evaluation: Evaluation, paths: list[Path], facts: Mapping[str, objec
     evaluation: with its heatmaps. paths: the clips, which are decoded once more. facts: what was
     run, name by name.
     """
-    templates = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        keep_trailing_newline=True,
-    )
     worst = ranked(evaluation)
     pictures = jpegs(evaluation, paths, worst.false_alarms + worst.misses)
     worst_by = "the per-video min-max value, since no frame has a live one"
     if worst.causal:
         worst_by = f"the live value ({evaluation.scheme})"
-    return templates.get_template(TEMPLATE).render(
-        facts={name: str(fact) for name, fact in facts.items()},
-        frames=frame_section(evaluation),
-        events=event_section(evaluation),
-        regions=region_section(evaluation),
-        worst=[
-            (title, [captioned(wrong, pictures[wrong.clip, wrong.frame]) for wrong in wrongs])
-            for title, wrongs in (
-                ("Worst false alarms: normal frames of the highest value", worst.false_alarms),
-                ("Worst misses: anomalous frames of the lowest value", worst.misses),
-            )
-        ],
-        worst_by=worst_by,
-        clips=[(clip.name, clip_chart(evaluation, clip)) for clip in evaluation.clips],
+    return (
+        templates()
+        .get_template(TEMPLATE)
+        .render(
+            facts={name: str(fact) for name, fact in facts.items()},
+            frames=frame_section(evaluation),
+            events=event_section(evaluation),
+            regions=region_section(evaluation),
+            worst=[
+                (title, [captioned(wrong, pictures[wrong.clip, wrong.frame]) for wrong in wrongs])
+                for title, wrongs in (
+                    ("Worst false alarms: normal frames of the highest value", worst.false_alarms),
+                    ("Worst misses: anomalous frames of the lowest value", worst.misses),
+                )
+            ],
+            worst_by=worst_by,
+            clips=[(clip.name, clip_chart(evaluation, clip)) for clip in evaluation.clips],
+        )
     )
 
 
@@ -96,6 +94,7 @@ def event_section(evaluation: Evaluation) -> dict[str, Any] | None:
     points = at_thresholds(evaluation.watched, evaluation.events.policy)
     return {
         "words": event_words(evaluation.events),
+        "budget": budget_section(evaluation.events),
         "rows": [[point[field] for field in POINT_FIELDS] for point in points],
     }
 

@@ -10,10 +10,12 @@ from typing import Annotated, cast
 from fastapi import Depends, FastAPI
 from fastapi.routing import iter_route_contexts
 from pydantic import BaseModel
+from starlette.datastructures import Headers
 from starlette.requests import HTTPConnection
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lookout.service.api import page
+from lookout.service.api.audit import AuditTrail
 from lookout.service.api.auth.token import Authenticator
 from lookout.service.api.problems import ProblemResponse, problem
 from lookout.service.api.root_path import route_path
@@ -53,6 +55,7 @@ LEAST_ROLES: dict[str, Role] = {
     "POST /acknowledgements": "operator",
     "GET /alert-rule": "viewer",
     "GET /models": "viewer",
+    "GET /audit": "admin",
     "GET /sinks": "admin",
     "POST /sinks": "admin",
     "GET /sinks/{sink}": "admin",
@@ -124,12 +127,16 @@ class AccessMiddleware:
 
     401 for a sender who is not known (`/` answers with the login form), 403 with the role that is
     needed, 404 for a camera out of scope, as for one that is not there. Open are `open_paths` and
-    the page's own files. The sender is then the request's `identity`.
+    the page's own files. The sender is then the request's `identity`, and a change that is made is
+    written to the audit before it is answered.
     """
 
-    def __init__(self, app: ASGIApp, auth: Authenticator, open_paths: Container[str]) -> None:
+    def __init__(
+        self, app: ASGIApp, auth: Authenticator, trail: AuditTrail, open_paths: Container[str]
+    ) -> None:
         self._app = app
         self._auth = auth
+        self._trail = trail
         self._open_paths = open_paths
         self._endpoints: list[Endpoint] = []
 
@@ -152,28 +159,47 @@ class AccessMiddleware:
                 await response(scope, receive, send)
             return
         connection.state.identity = sender
-        refusal = self._refusal(scope, path, sender)
-        if refusal is None:
-            await self._app(scope, receive, send)
-        else:
+        found = self.find(scope, path)
+        refusal = found and refusal_of(sender, *found)
+        if refusal is not None:
             await refusal(scope, receive, send)
+            return
+        if found is None or found[0].method in ("GET", LIVE):
+            await self._app(scope, receive, send)
+            return
+        action = found[0].name
 
-    def _refusal(self, scope: Scope, path: str, sender: Identity) -> ProblemResponse | None:
-        """Return the answer to a request that its sender may not make; None where there is none."""
+        async def send_audited(message: Message) -> None:
+            if message["type"] == "http.response.start" and message["status"] < 400:
+                target = Headers(raw=message["headers"]).get("location", path)
+                fields = getattr(connection.state, "fields", ())
+                await self._trail.write(connection, sender, action, target, fields)
+            await send(message)
+
+        await self._app(scope, receive, send_audited)
+
+    def find(self, scope: Scope, path: str) -> tuple[Endpoint, Mapping[str, str]] | None:
+        """Return the endpoint of a request and its parameters, None where there is none."""
         if not self._endpoints:
             self._endpoints = list(endpoints(scope["app"]))
         method = LIVE
         if scope["type"] == "http":
             method = "GET" if scope["method"] == "HEAD" else scope["method"]
         for endpoint in self._endpoints:
-            if endpoint.method != method or not (found := endpoint.form.match(path)):
-                continue
-            role = LEAST_ROLES.get(endpoint.name, "admin")
-            if not sender.may(role):
-                return problem(403, needed(role, sender))
-            missing = out_of_scope(sender, found.groupdict())
-            return problem(404, missing) if missing else None
-        return None  # the router answers that there is no such endpoint
+            if endpoint.method == method and (found := endpoint.form.match(path)):
+                return endpoint, found.groupdict()
+        return None
+
+
+def refusal_of(
+    sender: Identity, endpoint: Endpoint, parameters: Mapping[str, str]
+) -> ProblemResponse | None:
+    """Return the answer to a request that its sender may not make; None where there is none."""
+    role = LEAST_ROLES.get(endpoint.name, "admin")
+    if not sender.may(role):
+        return problem(403, needed(role, sender))
+    missing = out_of_scope(sender, parameters)
+    return problem(404, missing) if missing else None
 
 
 def needed(role: Role, sender: Identity) -> str:

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Request, Response
 from itsdangerous import BadSignature
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from lookout.service.api.auth.access import API
 from lookout.service.api.auth.token import COOKIE, LOGIN_S, REASONS, WRONG_PASSWORD
 from lookout.service.api.dependencies import ServicesDep
 from lookout.service.api.json_body import JsonRoute
@@ -72,6 +73,7 @@ async def log_in(body: Credentials, request: Request, services: ServicesDep) -> 
             sender = "wrong"
     if not isinstance(sender, Identity):
         return await auth.refuse(sender, request, wrong)
+    await services.trail.write(request, sender, "POST /session", f"{API}/session")
     # Behind a proxy with TLS, the browser's page is https while our own socket is http.
     forwarded_scheme = request.headers.get("x-forwarded-proto", request.url.scheme)
     page_scheme = request.headers.get("origin", forwarded_scheme)

@@ -225,3 +225,4 @@ LOGIN_KEY = "key:{logins}"  # string: signs logins where no token is set
 
 USERS = "users:{accounts}"  # hash: name → user
 API_TOKENS = "tokens:{accounts}"  # hash: name → API token
+AUDIT = "audit:{accounts}"  # stream: who changed what

@@ -78,6 +78,7 @@ SHARED_KEYS = {
     keys.LOGIN_KEY: "string",
     keys.USERS: "hash",
     keys.API_TOKENS: "hash",
+    keys.AUDIT: "stream",
 }
 """Every key that the store has of all cameras together, but the cameras themselves."""
 

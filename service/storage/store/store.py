@@ -9,6 +9,7 @@ from lookout.service.storage.store.accounts import Accounts
 from lookout.service.storage.store.alert_answers import AlertAnswers
 from lookout.service.storage.store.alert_clips import AlertClips
 from lookout.service.storage.store.alerts import Alerts
+from lookout.service.storage.store.audit import Audit
 from lookout.service.storage.store.camera_events import CameraEvents
 from lookout.service.storage.store.camera_secrets import CameraSecrets
 from lookout.service.storage.store.cameras import Cameras
@@ -28,6 +29,7 @@ class Store(
     Alerts,
     AlertAnswers,
     AlertClips,
+    Audit,
     CameraEvents,
     Cameras,
     EndedLogins,
