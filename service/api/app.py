@@ -71,7 +71,7 @@ def create_app(settings: Settings, bus: Bus, store: Store) -> FastAPI:
         summary="Real-time anomaly scores, heatmaps and alerts of fixed cameras.",
         version="1",
         openapi_url=f"{API}/openapi.json",
-        docs_url=None,  # Swagger UI would come from a CDN
+        docs_url=None,  # its Swagger UI would come from a CDN
         redoc_url=None,
         lifespan=lifespan,
         generate_unique_id_function=openapi.operation_id,

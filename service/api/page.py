@@ -1,4 +1,6 @@
-"""The page at /: our own files, and uPlot from its wheel. Nothing comes from the net."""
+"""The page at / and the documents of the API at /docs: our own files, uPlot and Swagger UI from
+their wheels. Nothing comes from the net.
+"""
 
 from __future__ import annotations
 
@@ -14,16 +16,27 @@ from lookout.service.core.errors import LookoutError
 
 STATIC = Path(__file__).parent / "static"
 PATH = "/"
-FOLDERS = (
-    "/assets/",
-    "/uplot/",
-)  # of the page's own files: the same for everybody, and the log-in needs them
+FOLDERS = ("/assets/", "/uplot/", "/swagger/")
+"""Of the page's own files: the same for everybody, and the log-in needs them."""
+
+DOCS_POLICY = (
+    "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; "
+    "object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+)
+"""Swagger UI sets styles in its elements, and its icons are parts of its style sheet."""
+
 router = APIRouter(include_in_schema=False)
 
 
 @router.get(PATH)
 def index() -> FileResponse:
     return FileResponse(STATIC / "index.html", headers={"Cache-Control": "no-cache"})
+
+
+@router.get("/docs")
+def docs() -> FileResponse:
+    headers = {"Cache-Control": "no-cache", "Content-Security-Policy": DOCS_POLICY}
+    return FileResponse(STATIC / "docs.html", headers=headers)
 
 
 def login_form(headers: Mapping[str, str]) -> FileResponse:
@@ -35,13 +48,15 @@ def login_form(headers: Mapping[str, str]) -> FileResponse:
 def mount(app: FastAPI) -> None:
     app.include_router(router)
     app.mount("/assets", StaticFiles(directory=STATIC))
-    app.mount("/uplot", StaticFiles(directory=uplot_folder()))
+    app.mount("/uplot", StaticFiles(directory=static_folder("uplot", "uplot-python")))
+    app.mount(
+        "/swagger", StaticFiles(directory=static_folder("fastapi_offline", "fastapi-offline"))
+    )
 
 
-def uplot_folder() -> Path:
-    spec = find_spec("uplot")  # not imported: only its files are needed
+def static_folder(module: str, package: str) -> Path:
+    """Return the folder of a package's static files. Raises LookoutError where it is missing."""
+    spec = find_spec(module)  # not imported: only its files are needed
     if spec is None or not spec.submodule_search_locations:
-        raise LookoutError(
-            "the package uplot-python is not installed: the page has no curves without it"
-        )
+        raise LookoutError(f"the package {package} is not installed: the page needs its files")
     return Path(spec.submodule_search_locations[0]) / "static"

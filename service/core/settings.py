@@ -25,7 +25,7 @@ SHIPPED_MODELS = Path(__file__).resolve().parents[2] / "models" / "checkpoints"
 RENAMED = {"infer_workers": "inference_workers"}
 """Old name → new name of settings of version 0.1; the old variables work for one more release."""
 
-OWN_PATHS = ("api", "assets", "uplot", "healthz", "readyz", "metrics")
+OWN_PATHS = ("api", "assets", "docs", "swagger", "uplot", "healthz", "readyz", "metrics")
 _ROOT_PATH = re.compile(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+")
 OTHER_VARIABLES = frozenset({"LOOKOUT_DEMO_VIDEO", "LOOKOUT_SCREENSHOT_DIR"})
 """Variables that are no settings: of `lookout demo`, and of the tests."""

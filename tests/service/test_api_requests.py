@@ -27,6 +27,8 @@ __all__ = ["api", "one_api"]
         "/assets/page.js",
         "/assets/nothing.js",
         "/uplot/uPlot.min.css",
+        "/docs",
+        "/swagger/swagger-ui.css",
         "/api/v1/healthz",
         "/api/v1/openapi.json",
         "/api/v1/cameras",

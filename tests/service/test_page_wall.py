@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from axe_core_python.selenium import Axe  # type: ignore[import-untyped]
@@ -224,6 +225,23 @@ def test_an_alert_is_answered_and_filtered(page: Chrome, store: Store) -> None:
     page.refresh()
     wait_until(lambda: "false alarm" in text(page, f"[data-alert='{older}'] .answer"), "kept")
     assert all("/picture" in line for line in complaints(page))  # the alerts have none
+
+
+# For integrators
+
+
+def test_the_api_is_documented_without_the_net(chrome: Chrome, fresh_api: Api) -> None:
+    chrome.get(f"http://127.0.0.1:{fresh_api.port}/docs")
+    wait_until(lambda: "/api/v1/cameras" in texts(chrome, ".opblock-summary-path"), "the paths")
+    assert len(texts(chrome, ".opblock")) > 30
+    loaded = chrome.execute_script(
+        "return performance.getEntriesByType('resource').map((entry) => entry.name)"
+    )
+    assert {urlsplit(url).hostname for url in loaded if not url.startswith("data:")} == {
+        "127.0.0.1"
+    }
+    assert complaints(chrome) == []
+    chrome.get("about:blank")
 
 
 # For everybody

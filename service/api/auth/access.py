@@ -26,6 +26,7 @@ API = "/api/v1"
 LIVE = "WS"  # in place of a method
 LEAST_ROLES: dict[str, Role] = {
     "GET /": "viewer",
+    "GET /docs": "viewer",
     "GET /metrics": "viewer",
     "GET /summary": "viewer",
     "GET /cameras": "viewer",
