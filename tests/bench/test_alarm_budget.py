@@ -8,7 +8,9 @@ import pytest
 
 from lookout.models.evaluation.events import ClipValue
 from lookout.models.scoring.calibration import squash
-from tests.bench.alarm_budget import Watched, cameras, hours, scenes, stream, streams, table, varied
+from tests.bench.alarm_pictures import days_of_pictures, scenes
+from tests.bench.alarm_streams import cameras, hours, stream, streams, varied
+from tests.bench.watched_budget import Watched, table
 
 
 def test_a_stream_comes_near_a_budget_of_one_an_hour() -> None:
@@ -49,6 +51,12 @@ def test_alarms_in_events_are_not_false() -> None:
     assert (watched.events, len(watched.delays_s), watched.false) == (1, 1, 1)
     assert 0.4 <= watched.delays_s[0] <= 0.8
     assert "1 of 1 events" in next(table([watched]))
+
+
+def test_days_of_pictures_have_a_row_for_each_generator_of_nuisances() -> None:
+    rows = list(days_of_pictures(0.005, ["machine"], budgets=[24]))
+    assert [row.split(" ")[1] for row in rows[:2]] == ["usual", "other"]
+    assert rows[-1].endswith(" minutes of CPU")
 
 
 @pytest.mark.long

@@ -379,6 +379,30 @@ def test_hours_without_scores_are_no_footage() -> None:
         assert camera.budget.rule.threshold == pytest.approx(awake.budget.rule.threshold, abs=0.05)
 
 
+@pytest.mark.parametrize("zone", [None, UTC])
+def test_a_week_that_is_scored_in_an_afternoon_is_a_week(zone: tzinfo | None) -> None:
+    """Only the frames' own times count, not when they are scored."""
+    policy = replace(POLICY, min_duration_s=0.0, quiet_after_s=120.0)
+    camera = Camera(4, policy, zone)
+    camera.watch(
+        replace(score, captured_at=score.captured_at * FPS * 60) for score in footage(17, 7 * 1440)
+    )
+    report = camera.budget.report()
+    assert report.footage_minutes == pytest.approx(7 * 1440, rel=0.06)  # less the open alerts
+    assert 28 / 1.5 <= report.seen <= 28 * 1.5
+
+
+def test_a_clock_that_jumps_by_a_day_and_a_half_leaves_the_hours_in_order() -> None:
+    camera = Camera(24, zone=UTC)
+    scores = footage(18, 2 * HOUR)
+    camera.watch(scores)
+    before = camera.budget.rule.threshold
+    camera.watch(replace(score, captured_at=score.captured_at + 1.5 * DAY_S) for score in scores)
+    assert camera.budget.rule.threshold == pytest.approx(before, abs=0.1)
+    camera.watch([ClipValue(1e17, 0.3), ClipValue(1e17 + 1, 0.3)])  # no calendar holds it
+    assert camera.budget.report().footage_minutes == pytest.approx(240, abs=1)
+
+
 def test_a_step_back_of_the_clock_breaks_nothing() -> None:
     camera = Camera(24)
     scores = footage(11, HOUR)
