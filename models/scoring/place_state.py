@@ -16,6 +16,7 @@ import numpy as np
 from lookout.models.arrays import HeatMap, Pixels
 from lookout.models.motion import Features, MotionFeatures, PlacesConfig
 from lookout.models.places import PlaceMemory
+from lookout.models.scoring.alert_regions import Motion, motion_of
 from lookout.models.scoring.calibration import HIGH
 from lookout.models.scoring.places import PlaceScore
 from lookout.models.vision.zones import PixelMask, ZoneMask
@@ -83,6 +84,11 @@ class PlaceState:
         if self._zones is not None:
             heat[~self._zones.cells] = 0
         return heat
+
+    def motions(self, features: Features) -> list[Motion]:
+        """Return what moves strangely in the frame that was measured last, the worst first."""
+        found = self._score.regions(self._memory, features)
+        return [motion_of(region, self._config.side_px) for region in found]
 
     def learn(self, features: Features, value: float | None) -> None:
         """Learn the frame that was measured last; not where its value is above normal.

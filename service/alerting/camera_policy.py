@@ -134,6 +134,7 @@ class FollowedCamera:
     saved: FrameId | None  # the cursor in the store
     budget: AlarmBudget | None = None  # whose threshold stands in for the policy's
     scored_by: str = ""  # model and score behind the budget: it begins again with others
+    peak_id: FrameId | None = None  # the frame of the last peak that this worker has seen
     idle: IdleTime = field(default_factory=IdleTime)
     peaks: MinutePeaks = field(default_factory=MinutePeaks)
     conditions: CameraConditions = field(default_factory=CameraConditions)
@@ -184,6 +185,8 @@ class FollowedCamera:
         self.idle.restart()
         self.peaks.add(score)
         self.alerts, events = self.alerts.step(self.rule, score)
+        if self.alerts.state.peak_at == score.captured_at:
+            self.peak_id = score.id
         if self.budget is not None:
             opened = sum(event.event == "new" for event in events)
             self.budget.update(score, self.alerts.state, opened)

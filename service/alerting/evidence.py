@@ -6,13 +6,17 @@ import logging
 import time
 from dataclasses import dataclass, field
 
+from lookout.models.scoring.alert_regions import Motion, alert_regions
+from lookout.service.core.errors import BrokenMessageError
 from lookout.service.core.evidence import GRACE_S, ClipRecord, EvidenceRequest
-from lookout.service.core.messages import AlertEvent
+from lookout.service.core.messages import AlertEvent, FrameId
 from lookout.service.core.settings import Settings
 from lookout.service.core.throttle import OutageLog
 from lookout.service.storage import clips
 from lookout.service.storage.bus.bus import Bus
+from lookout.service.storage.redis import codec
 from lookout.service.storage.redis.connect import UNAVAILABLE
+from lookout.service.storage.store.alert_regions import AlertMoment
 from lookout.service.storage.store.store import Store
 
 log = logging.getLogger(__name__)
@@ -50,6 +54,26 @@ class EvidenceAsker:
                 error,
                 extra={"camera": alert.camera},
             )
+
+    def keep_regions(self, event: AlertEvent, frame_id: FrameId, peak_id: FrameId | None) -> None:
+        """Save the regions of an anomaly that has changed.
+
+        frame_id: of the score that changed it; peak_id: of its peak, None where that is not known.
+        """
+        moments: list[tuple[AlertMoment, FrameId | None]] = [("peak", peak_id)]
+        if event.event == "new":
+            moments.append(("open", frame_id))
+        alert = event.alert
+        try:
+            for moment, at in moments:
+                heat = None if at is None else self.bus.heat(alert.camera, at)
+                if heat is not None:
+                    motions = codec.load(list[Motion], heat.motions or "[]")
+                    found = alert_regions(heat.cells, motions)
+                    self.store.save_alert_regions(alert.camera, alert.id, moment, found)
+        except (*UNAVAILABLE, BrokenMessageError) as error:
+            about = {"camera": alert.camera}
+            log.warning("alert %s has no regions: %s", alert.id, error, extra=about)
 
     def first_record(self, now: float) -> ClipRecord:
         """Return a clip that is about to be made; a failed one while the disk is nearly full.

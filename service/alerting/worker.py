@@ -376,7 +376,11 @@ class AlertingWorker:
             opened = [event.alert for event in events if event.event == "new"]
             for alert in opened:  # first: a listener that hears of the alert finds the picture
                 self._pictures.keep(alert, score)
-            if events and self.save(camera, events, score.id) and opened:
+            if not events or not self.save(camera, events, score.id):
+                continue
+            for event in events:
+                self._evidence.keep_regions(event, score.id, followed.peak_id)
+            if opened:
                 self._pictures.drop(self._store.drop_old_alerts(camera))
 
     def close_alert(self, camera: str) -> bool:

@@ -7,10 +7,12 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
+from lookout.models.scoring.alert_regions import Trait
 from lookout.service.api.views import ALERT_EXAMPLE, AlertView
 from lookout.service.core.camera import STRICT, CameraId
 from lookout.service.core.evidence import ClipRecord, ClipState
 from lookout.service.core.messages import Alert, AlertAnswer, AlertVerdict
+from lookout.service.storage.store.alert_regions import RegionRecord
 
 ANSWERED_EXAMPLE: dict[str, JsonValue] = {
     **ALERT_EXAMPLE,
@@ -26,6 +28,27 @@ ANSWERED_EXAMPLE: dict[str, JsonValue] = {
         "bytes": 4180233,
         "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
         "error": None,
+    },
+    "regions": {
+        "open": [],
+        "peak": [
+            {
+                "box": [0.4, 0.55, 0.1, 0.2],
+                "peak": 0.31,
+                "area": 0.012,
+                "traits": ["faster than usual here"],
+                "motion": {
+                    "box": [0.4, 0.5, 0.12, 0.25],
+                    "speed": 6.1,
+                    "speed_low": 0.9,
+                    "speed_high": 2.4,
+                    "size": 0.5,
+                    "size_low": 0.2,
+                    "size_high": 0.7,
+                    "direction_deg": 181.0,
+                },
+            }
+        ],
     },
 }
 
@@ -57,8 +80,47 @@ class ClipView(BaseModel):
         )
 
 
+Share = Annotated[float, Field(description="of the picture's side")]
+
+
+class MotionView(BaseModel):
+    """A strange motion beside what is usual at its place: 5 % to 95 %, null where nothing moved."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    box: tuple[Share, Share, Share, Share]
+    speed: float = Field(description="of the model's pixels a frame")
+    speed_low: float | None
+    speed_high: float | None
+    size: float = Field(description="share of the place that moves")
+    size_low: float | None
+    size_high: float | None
+    direction_deg: float = Field(description="0: to the right, 90: down")
+
+
+class RegionView(BaseModel):
+    """A part of the picture that stands out."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    box: tuple[Share, Share, Share, Share] = Field(description="left, top, width, height")
+    peak: float = Field(description="of the heatmap in it")
+    area: float = Field(description="share of the picture")
+    traits: list[Trait] = Field(description="what was measured to be unusual")
+    motion: MotionView | None = Field(description="null: no motion was measured in it")
+
+
+class RegionsView(BaseModel):
+    """The regions of an anomaly, the highest first."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    open: list[RegionView]
+    peak: list[RegionView]
+
+
 class AnsweredAlert(AlertView):
-    """An alert, what a person said of it, and its clip."""
+    """An alert, what a person said of it, its clip, and what stands out."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [ANSWERED_EXAMPLE]})
 
@@ -71,10 +133,13 @@ class AnsweredAlert(AlertView):
     note: str
     keep: bool = Field(description="it is never removed for its age or number")
     clip: ClipView
+    regions: RegionsView
 
     @classmethod
-    def answered(cls, alert: Alert, answer: AlertAnswer, clip: ClipRecord) -> AnsweredAlert:
-        """Return the view of an alert with its answer and its clip."""
+    def answered(
+        cls, alert: Alert, answer: AlertAnswer, clip: ClipRecord, regions: RegionRecord
+    ) -> AnsweredAlert:
+        """Return the view of an alert with its answer, its clip and its regions."""
         fields = AlertView.of(alert).model_dump()
         return cls(
             **fields,
@@ -84,6 +149,7 @@ class AnsweredAlert(AlertView):
             note=answer.note,
             keep=answer.keep,
             clip=ClipView.of(clip),
+            regions=RegionsView.model_validate(regions),
         )
 
 

@@ -34,6 +34,7 @@ from lookout.service.core.errors import NotFoundError, RequestError
 from lookout.service.core.evidence import ClipRecord, ClipState
 from lookout.service.core.messages import Alert, AlertAnswer, AlertKind, AlertState, AlertVerdict
 from lookout.service.storage import clips, pictures
+from lookout.service.storage.store.alert_regions import RegionRecord
 from lookout.service.storage.store.store import Store
 
 router = APIRouter(tags=["alerts"], route_class=JsonRoute)
@@ -108,24 +109,26 @@ def list_alerts(
         itertools.islice(newest_first(services.store, cameras, chosen, before, limit), limit + 1)
     )
     items = found[:limit]
-    clips_by_id = clips_of(services.store, [alert for alert, _ in items])
     return AlertList(
-        items=[
-            AnsweredAlert.answered(alert, answer, clips_by_id[alert.id]) for alert, answer in items
-        ],
+        items=with_evidence(services.store, items),
         next=encode_cursor(position(items[-1][0])) if len(found) > limit else None,
     )
 
 
-def clips_of(store: Store, alerts: list[Alert]) -> dict[str, ClipRecord]:
-    """Return what became of the alerts' clips, by alert."""
+def with_evidence(store: Store, answered: list[Answered]) -> list[AnsweredAlert]:
+    """Return the views of alerts with their answers, clips and regions, in their order."""
     by_camera: dict[str, list[str]] = {}
-    for alert in alerts:
+    for alert, _ in answered:
         by_camera.setdefault(alert.camera, []).append(alert.id)
-    found: dict[str, ClipRecord] = {}
+    clip_of: dict[str, ClipRecord] = {}
+    regions_of: dict[str, RegionRecord] = {}
     for camera, ids in by_camera.items():
-        found |= zip(ids, store.alert_clips(camera, ids), strict=True)
-    return found
+        clip_of |= zip(ids, store.alert_clips(camera, ids), strict=True)
+        regions_of |= zip(ids, store.alert_regions(camera, ids), strict=True)
+    return [
+        AnsweredAlert.answered(alert, answer, clip_of[alert.id], regions_of[alert.id])
+        for alert, answer in answered
+    ]
 
 
 def newest_first(
@@ -206,8 +209,8 @@ def answer_alert(
         return replace(answer, **given)
 
     answer = services.store.answer_alert(camera, alert, changed)
-    (clip,) = services.store.alert_clips(camera, [alert])
-    return AnsweredAlert.answered(found, answer, clip)
+    (view,) = with_evidence(services.store, [(found, answer)])
+    return view
 
 
 @router.get("/alert-rule", operation_id="get_alert_rule")
@@ -291,8 +294,8 @@ def get_alert(alert: str, services: ServicesDep) -> AnsweredAlert:
     camera = alert.rpartition(":")[0]
     found = services.store.alert(camera, alert)
     (answer,) = services.store.alert_answers(camera, [alert])
-    (clip,) = services.store.alert_clips(camera, [alert])
-    return AnsweredAlert.answered(found, answer, clip)
+    (view,) = with_evidence(services.store, [(found, answer)])
+    return view
 
 
 @router.get(

@@ -14,6 +14,7 @@ from torch import Tensor, from_numpy
 from lookout.models.arrays import HeatMap
 from lookout.models.motion import Features
 from lookout.models.scorer import Scorer
+from lookout.models.scoring.calibration import HIGH
 from lookout.models.scoring.camera_state import CameraState, FrameScore, StepOutput
 from lookout.models.vision.tensors import Window
 from lookout.models.vision.zones import ZoneMask
@@ -26,6 +27,7 @@ from lookout.service.inference.scorers import Signature
 from lookout.service.inference.snapshots import SnapshotProgress, snapshot_state
 from lookout.service.storage.bus.counters import WINDOW
 from lookout.service.storage.bus.outcomes import ScoredFrame
+from lookout.service.storage.redis import codec
 from lookout.service.storage.store.snapshots import Snapshot
 
 log = logging.getLogger(__name__)
@@ -146,7 +148,8 @@ class CameraLine:
         """Take the scorer's output for `next_frame`'s result, and its motion."""
         frame_score = self.state.update(output, frame.id, motion)
         score = self.score_message(frame, frame_score, scored_at)
-        heat = Heat(frame.camera, frame.session, frame.seq, self.cells(output, frame_score))
+        cells = self.cells(output, frame_score)
+        heat = Heat(frame.camera, *frame.id, cells, self.motions(frame_score, motion))
         self.outbox.add(ScoredFrame(score, heat, frame.captured if self.camera.live else None))
         self.recent.add(score.value, time.monotonic())
         self.rate.add(frame.id, frame.captured_at)
@@ -166,6 +169,18 @@ class CameraLine:
         if self.camera.score == "places":
             return places.heat()
         return np.maximum(output.cells, places.heat())
+
+    def motions(self, frame_score: FrameScore, motion: Features | None) -> str:
+        """Return as JSON what moves strangely; empty in a frame that is normal.
+
+        motion: of the frame; None without a memory of places.
+        """
+        places = self.state.places
+        if places is None or motion is None or not math.isfinite(frame_score.place_db):
+            return ""
+        if frame_score.value is None or frame_score.value < HIGH:
+            return ""
+        return codec.dump(places.motions(motion))
 
     def take_events(self) -> list[CameraEvent]:
         """Return the events since the last call."""

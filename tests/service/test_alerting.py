@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
+from dataclasses import replace
 from datetime import UTC
 from functools import partial
 from pathlib import Path
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 
 from lookout.models.scoring.alarm_budget import HIGHEST, AlarmBudget
+from lookout.models.scoring.alert_regions import Motion
 from lookout.models.scoring.budget_report import BudgetReport
 from lookout.service.alerting import worker
 from lookout.service.alerting.alert_pictures import AlertPictures
@@ -26,8 +28,9 @@ from lookout.service.ownership.assignment import Assignment
 from lookout.service.ownership.leases import open_leases
 from lookout.service.storage.bus.bus import Bus
 from lookout.service.storage.pictures import DAY_S, check_room, keep, picture_path
-from lookout.service.storage.redis import keys
+from lookout.service.storage.redis import codec, keys
 from lookout.service.storage.redis.connect import connect
+from lookout.service.storage.store.alert_regions import RegionRecord
 from lookout.service.storage.store.store import Store
 from tests import stage
 from tests.conftest import Urls
@@ -102,6 +105,37 @@ def test_an_alert_opens_with_its_picture_and_closes(
     assert (alert.state, alert.closed_at) == ("closed", 1003.3)
     assert store.open_alerts("gate") == []
     assert [event.event for event in log_of(store)] == ["new", "end"]
+
+
+def test_an_alert_says_what_stands_out_at_its_opening_and_at_its_peak(
+    alerting: AlertingWorker, bus: Bus, store: Store
+) -> None:
+    motion = Motion((0.4, 0.3, 0.5, 0.3), 3.0, 1.0, 2.0, 0.4, 0.1, 0.5, 180.0)
+    for seq, value in enumerate([0.9] * 8 + [0.95] + [0.9] * 12 + [0.1] * 25):
+        add_frames(bus, frame("gate", seq))
+        map_of = heat("gate", seq)
+        if seq == 8:
+            map_of = replace(map_of, motions=codec.dump([motion]))
+        add_scores(bus, [(score("gate", seq, value), map_of)])
+    alerting.step()
+    (alert,) = alerts(store)
+    (record,) = store.alert_regions("gate", [alert.id])
+    assert [region.traits for region in record.open] == [["unusual appearance"]]
+    assert [region.traits for region in record.peak] == [["faster than usual here"]]
+    assert record.peak[0].box == (30 / 64, 20 / 64, 20 / 64, 20 / 64)
+    assert alert.peak_at == 1000.8
+
+
+def test_regions_that_cannot_be_read_cost_no_alert(
+    alerting: AlertingWorker, bus: Bus, store: Store
+) -> None:
+    for seq in range(8):
+        add_frames(bus, frame("gate", seq))
+        add_scores(bus, [(score("gate", seq, 0.9), replace(heat("gate", seq), motions="{"))])
+    alerting.step()
+    assert len(store.open_alerts("gate")) == 1
+    store._redis.hset(keys.alert_regions("gate"), "gate:1000-5", "{")
+    assert store.alert_regions("gate", ["gate:1000-5"]) == [RegionRecord()]
 
 
 def test_cameras_do_not_mix(alerting: AlertingWorker, bus: Bus, store: Store) -> None:

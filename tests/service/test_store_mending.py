@@ -21,6 +21,7 @@ from lookout.service.core.messages import Alert, AlertAnswer, AlertEvent, Camera
 from lookout.service.core.sinks import SinkState
 from lookout.service.storage.redis import codec, keys
 from lookout.service.storage.redis.connect import connect
+from lookout.service.storage.store.alert_regions import RegionRecord
 from lookout.service.storage.store.mending import FORMS, SHARED_KEYS
 from lookout.service.storage.store.snapshots import Snapshot
 from lookout.service.storage.store.store import Store
@@ -106,6 +107,8 @@ def work(store: Store, name: str, seq: int) -> None:
     assert new.alert.id in store.kept_alerts(name)
     store.begin_clip(name, new.alert.id, ClipRecord("pending"))
     store.end_clip(name, new.alert.id, ClipRecord("ready"))
+    store.save_alert_regions(name, new.alert.id, "open", [])
+    assert store.alert_regions(name, [new.alert.id]) == [RegionRecord()]
     assert store.alert_clips(name, [new.alert.id]) == [ClipRecord("ready")]
     store.sinks()
     store.save_sink_state("sink", SinkState())

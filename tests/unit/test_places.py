@@ -13,6 +13,7 @@ import pytest
 from lookout.models.arrays import Floats32, Pixels
 from lookout.models.motion import FEATURES, Features, MotionFeatures, PlacesConfig, motion_cells
 from lookout.models.places import PlaceMemory
+from lookout.models.scoring.place_state import PlaceState
 from lookout.models.scoring.places import PlaceScore
 
 CONFIG = PlacesConfig(side_px=64, examples=4, lasts=5, worst=3)
@@ -323,6 +324,20 @@ def test_a_thing_that_is_faster_than_usual_is_a_region_that_says_so() -> None:
     row, column = np.unravel_index(heat.argmax(), heat.shape)
     assert top <= row <= top + height  # the picture is as large as the heatmap
     assert left <= column <= left + width
+
+
+def test_a_state_of_places_tells_what_moves_strangely() -> None:
+    state = PlaceState(20, CONFIG)
+    pictures = [*scene(200, step_px=1.0), *scene(14, step_px=3.0)]
+    for number in range(1, len(pictures)):
+        seen = state.features((1, number), pictures[number - 1], pictures[number])
+        state.measure((1, number), seen)
+        if number < 200:
+            state.learn(seen, None)
+    motion = state.motions(seen)[0]
+    assert motion.speed_high is not None
+    assert motion.speed > motion.speed_high
+    assert 0 <= motion.box[0] < motion.box[0] + motion.box[2] <= 1
 
 
 @pytest.mark.parametrize(

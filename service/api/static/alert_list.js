@@ -38,6 +38,7 @@ export class AlertList {
     $(".peak", row).textContent = alert.kind === "anomaly" ? peak : `${alert.kind}: ${alert.detail}`;
     $(".length", row).textContent = duration(alert);
     this.showAnswer(alert, row);
+    showText($(".traits", row), traits(alert.regions));
     if (alert.clip) $(".play", row).hidden = alert.clip.state !== "ready";
     if (alert.state !== "open" && !isSettled(alert.clip)) this.lookForClip(alert.id);
     if (!known) this.insert(alert, row);
@@ -170,6 +171,12 @@ export class AlertList {
     $("#large-text").textContent = `${alert.camera}, ${clock(alert.opened_at)}, peak ${alert.peak_value.toFixed(2)}`;
     $("#large").showModal();
   }
+}
+
+/** Return in words what stands out of an alert's picture, each once. */
+function traits(regions) {
+  const found = regions ? [...regions.peak, ...regions.open].flatMap((region) => region.traits) : [];
+  return [...new Set(found)].join(", ");
 }
 
 const isSettled = (clip) => Boolean(clip) && clip.state !== "pending";

@@ -184,7 +184,10 @@ def read_gap(camera: str, row: Row) -> Gap:
 
 
 def heat_fields(heat: Heat) -> Fields:
-    return {"v": VERSION, "cells": heat.cells.astype("<u2").tobytes()}
+    fields: Fields = {"v": VERSION, "cells": heat.cells.astype("<u2").tobytes()}
+    if heat.motions:
+        fields["motions"] = heat.motions
+    return fields
 
 
 def read_heat(camera: str, frame_id: FrameId, row: Row) -> Heat:
@@ -193,7 +196,8 @@ def read_heat(camera: str, frame_id: FrameId, row: Row) -> Heat:
         check_version(row)
         cells = np.frombuffer(row[b"cells"], "<u2")
         side = round(len(cells) ** 0.5)
-        return Heat(camera, frame_id.session, frame_id.seq, cells.reshape(side, side))
+        motions = row.get(b"motions", b"").decode()
+        return Heat(camera, frame_id.session, frame_id.seq, cells.reshape(side, side), motions)
     except UNREADABLE as error:
         raise broken(f"heatmap {camera} {frame_id}", error) from error
 

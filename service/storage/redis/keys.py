@@ -121,6 +121,11 @@ def alert_clips(camera: str) -> str:
     return f"alert_clips:{{{camera}}}"
 
 
+def alert_regions(camera: str) -> str:
+    """Hash: alert id → the regions that stood out, at its opening and its peak."""
+    return f"alert_regions:{{{camera}}}"
+
+
 def kept_alerts(camera: str) -> str:
     """Set: ids of the alerts that are never removed."""
     return f"kept_alerts:{{{camera}}}"

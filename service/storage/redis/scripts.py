@@ -362,6 +362,7 @@ for _, id in ipairs(ARGV) do
         redis.call('SREM', KEYS[3], id)
         redis.call('HDEL', KEYS[4], id)
         redis.call('HDEL', KEYS[6], id)
+        redis.call('HDEL', KEYS[7], id)
         dropped[#dropped + 1] = id
     end
 end
@@ -369,7 +370,7 @@ return dropped
 """
 """Remove alerts but kept ones, and return their ids.
 
-KEYS: alerts, alerts by time, open alerts, answers, kept alerts, clips. ARGV: ids.
+KEYS: alerts, alerts by time, open alerts, answers, kept alerts, clips, regions. ARGV: ids.
 """
 
 SAVE_ANSWER = """

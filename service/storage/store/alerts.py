@@ -122,6 +122,7 @@ class Alerts(SettingAside):
             keys.alert_answers,
             keys.kept_alerts,
             keys.alert_clips,
+            keys.alert_regions,
         )
         names = [key(camera) for key in of_camera]
         dropped: list[bytes] = []
@@ -138,7 +139,7 @@ class Alerts(SettingAside):
             return
         if self._redis.zcard(keys.alerts_by_time(camera)):
             return
-        of_camera = (keys.alert_log, keys.alerts_opened, keys.alert_clips)
+        of_camera = (keys.alert_log, keys.alerts_opened, keys.alert_clips, keys.alert_regions)
         self._redis.delete(*(key(camera) for key in of_camera))
         self._redis.srem(keys.ALERTED, camera)
 
