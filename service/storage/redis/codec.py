@@ -342,6 +342,8 @@ def alert_event_fields(event: AlertEvent) -> Fields:
     fields = msgspec.to_builtins(event.alert)
     if event.alert.kind == "anomaly":  # as versions wrote it that knew no other
         del fields["kind"]
+    if not event.alert.detail:
+        del fields["detail"]
     return {"event": event.event, "alert": json.dumps(fields, separators=(",", ":"))}
 
 
