@@ -105,11 +105,7 @@ def work(store: Store, name: str, seq: int) -> None:
     store.answer_alert(name, new.alert.id, lambda answer: replace(answer, keep=True))
     assert store.alert_answers(name, [new.alert.id]) == [AlertAnswer(keep=True)]
     assert new.alert.id in store.kept_alerts(name)
-    store.begin_clip(name, new.alert.id, ClipRecord("pending"))
-    store.end_clip(name, new.alert.id, ClipRecord("ready"))
-    store.save_alert_regions(name, new.alert.id, "open", [])
-    assert store.alert_regions(name, [new.alert.id]) == [RegionRecord()]
-    assert store.alert_clips(name, [new.alert.id]) == [ClipRecord("ready")]
+    keep_evidence(store, name, new.alert.id)
     store.sinks()
     store.save_sink_state("sink", SinkState())
     store.sink_states()
@@ -119,6 +115,15 @@ def work(store: Store, name: str, seq: int) -> None:
     store.login_key()
     store.add_audit_line(AuditLine(1.0, "anna", "admin", "DELETE /logins", "/", (), "10.0.0.9"))
     assert store.audit_lines(10)
+
+
+def keep_evidence(store: Store, name: str, alert_id: str) -> None:
+    """Make the calls that keep the evidence of an alert."""
+    store.begin_clip(name, alert_id, ClipRecord("pending"))
+    store.end_clip(name, alert_id, ClipRecord("ready"))
+    store.save_alert_regions(name, alert_id, "open", [])
+    assert store.alert_regions(name, [alert_id]) == [RegionRecord()]
+    assert store.alert_clips(name, [alert_id]) == [ClipRecord("ready")]
 
 
 def held(client: redis.Redis) -> dict[bytes, bytes]:
