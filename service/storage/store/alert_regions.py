@@ -16,7 +16,7 @@ AlertMoment = Literal["open", "peak"]
 
 @dataclass(frozen=True, slots=True)
 class RegionRecord:
-    """What stood out of the picture of an alert."""
+    """Regions of an alert at both of its moments."""
 
     open: list[AlertRegion] = field(default_factory=list)
     peak: list[AlertRegion] = field(default_factory=list)
