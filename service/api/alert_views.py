@@ -80,15 +80,12 @@ class ClipView(BaseModel):
         )
 
 
-Share = Annotated[float, Field(description="of the picture's side")]
-
-
 class MotionView(BaseModel):
     """A strange motion beside what is usual at its place: 5 % to 95 %, null where nothing moved."""
 
     model_config = ConfigDict(from_attributes=True)
 
-    box: tuple[Share, Share, Share, Share]
+    box: tuple[float, float, float, float]
     speed: float = Field(description="of the model's pixels a frame")
     speed_low: float | None
     speed_high: float | None
@@ -103,7 +100,9 @@ class RegionView(BaseModel):
 
     model_config = ConfigDict(from_attributes=True)
 
-    box: tuple[Share, Share, Share, Share] = Field(description="left, top, width, height")
+    box: tuple[float, float, float, float] = Field(
+        description="left, top, width, height, as shares of the picture's sides"
+    )
     peak: float = Field(description="of the heatmap in it")
     area: float = Field(description="share of the picture")
     traits: list[Trait] = Field(description="what was measured to be unusual")
