@@ -222,14 +222,16 @@ def stored_sizes(path: Path) -> dict[str, tuple[str, tuple[int, ...]]]:
 
 
 def find_checkpoints(*folders: Path) -> dict[str, Path]:
-    """Return the checkpoints of all folders by name (file stem), sorted.
+    """Return the checkpoints of all folders and their subfolders by name (file stem), sorted.
 
-    The first folder that has a name wins.
+    The first folder that has a name wins, and a folder itself before every subfolder, of which
+    hidden ones do not count. What lies in a subfolder is for who asks for it by its name.
     """
     found = {
         path.stem: path
+        for pattern in (f"[!.]*/*{SUFFIX}", f"*{SUFFIX}")
         for folder in reversed(folders)
-        for path in folder.glob(f"*{SUFFIX}")
+        for path in sorted(folder.glob(pattern), reverse=True)
         if path.stem.isprintable()  # a name that is no text cannot be asked for
     }
     return dict(sorted(found.items()))

@@ -51,8 +51,8 @@ def choose_model(
     """Return the checkpoint's name: the one asked for, or that of a camera that names none.
 
     The latter is PLACES where the camera learns, SQUARE where it takes a checkpoint's own bounds,
-    or the only one that there is; those that a camera has learned are for that camera, and do not
-    count.
+    or the only one that there is; those that a camera has learned are for that camera, and those of
+    subfolders for who names them: they do not count.
     Raises RequestError, with what is available, where it cannot be used.
     """
     known = find_checkpoints(*folders)
@@ -64,7 +64,7 @@ def choose_model(
         general = {
             one: path
             for one, path in known.items()
-            if one != PLACES and learned_camera(path) is None
+            if one != PLACES and path.parent in folders and learned_camera(path) is None
         }
         if len(general) != 1:
             raise RequestError(f"name a model; available: {names}")

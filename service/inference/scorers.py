@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lookout.models.checkpoint.file import digest, load_checkpoint
-from lookout.models.checkpoint.header import SUFFIX
+from lookout.models.checkpoint.header import SUFFIX, find_checkpoints
 from lookout.models.device import Precision
 from lookout.models.errors import CheckpointError
 from lookout.models.scorer import Scorer
@@ -65,9 +65,12 @@ class Scorers:
             del self._loaded[name]
 
     def _path(self, name: str) -> Path:
-        """Return the path in the first folder that has the file, else in the first folder."""
+        """Return the path of the checkpoint; where there is none, its path in the first folder."""
         paths = [folder / f"{name}{SUFFIX}" for folder in self._folders]
-        return next((path for path in paths if path.exists()), paths[0])
+        for path in paths:
+            if path.exists():
+                return path
+        return find_checkpoints(*self._folders).get(name, paths[0])
 
     def _load(self, name: str, signature: Signature) -> Loaded:
         try:

@@ -28,14 +28,18 @@ def start_checkpoints(folders: Sequence[Path], model: str) -> dict[str, Path]:
     """Return the checkpoints that a camera's training may start from, by name.
 
     The camera's own one comes first, unless it is of a model without a network. The others are
-    general ones of the same model and sizes: whatever lies in the folders. Raises CheckpointError
-    where there is none.
+    general ones of the same model and sizes: whatever lies in the folders themselves, not in
+    subfolders. Raises CheckpointError where there is none.
     """
     known = find_checkpoints(*folders)
     if model not in known:
         raise CheckpointError(f"there is no model {model!r}")
     own = read_header(known[model])
-    general = {name: path for name, path in known.items() if is_general(path, own.preprocess)}
+    general = {
+        name: path
+        for name, path in known.items()
+        if path.parent in folders and is_general(path, own.preprocess)
+    }
     first = model
     if own.model in UNTRAINED:
         if not general:
@@ -98,7 +102,8 @@ def learned_checkpoints(settings: Settings, camera: str) -> dict[str, Path]:
     found = []
     for name, path in find_checkpoints(settings.model_folders[0]).items():
         match = pattern.fullmatch(name)
-        if match is not None and is_learned_by(path, camera):
+        is_here = path.parent == settings.model_folders[0]
+        if match is not None and is_here and is_learned_by(path, camera):
             found.append((int(match[1]), name, path))
     return {name: path for _, name, path in sorted(found)}
 
