@@ -14,7 +14,7 @@ export GOMP_SPINCOUNT ?= 2000
 # Tests start hundreds of processes: without compiled files each would compile the package again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup demo test test-all lint types bench load soak chaos attack generate lock format clean
+.PHONY: setup demo test test-all lint types bench results load soak chaos attack generate lock format clean
 
 setup: $(READY)
 
@@ -57,6 +57,11 @@ types: $(READY)
 
 bench: $(READY)
 	@exec $(BIN)/python -m tests.bench
+
+# make results                         what the shipped checkpoints reach: not run without footage
+# make results FOOTAGE=ped2/           a data set with labels, as `lookout evaluate` takes it
+results: $(READY)
+	@exec $(BIN)/python -m tools.results $(FOOTAGE)
 
 # make load                            every core for the engine
 # make load ARGS='--threads 1'         one of them

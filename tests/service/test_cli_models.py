@@ -30,6 +30,8 @@ from tests.tiny import (
 )
 
 SMALL = ["--width", "6", "--size", "32", "--epochs", "1", "--seed", "3"]
+SIZES = {"intra": ["--width", "16", "--blocks", "1", "--size", "112"], "scadn": ["--blocks", "1"]}
+"""Options of a model in the place of those, or beside them."""
 
 
 def test_calibrate_stores_the_bounds_and_evaluate_uses_them(
@@ -80,7 +82,7 @@ def test_evaluate_gives_every_number_and_the_auc_can_be_recounted(
 )
 def test_every_other_model_goes_the_same_way(model: str, data: Path, tmp_path: Path) -> None:
     spec, out = TINY_OF[model].input_spec, tmp_path / "model.safetensors"
-    lookout("train", "--model", model, "--data", data, "--out", out, *SMALL)
+    lookout("train", "--model", model, "--data", data, "--out", out, *SMALL, *SIZES.get(model, []))
     lookout("calibrate", "--checkpoint", out, "--data", data, "--out", out)
     header = read_header(out)
     assert header.model == model

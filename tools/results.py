@@ -1,0 +1,76 @@
+"""Print what the shipped checkpoints reach on labelled footage: `make results FOOTAGE=…`.
+
+One row a checkpoint: frame AUC in percent over the frames that it scores. "min-max" scales each
+video over all its frames, so it looks ahead; "none", "causal" and "local" do not, and nothing is
+smoothed. Beside each stands a copy of the last frame over the same frames, causal and not scaled.
+FOLDER is a data set as `lookout evaluate` takes it; without it every figure is "not run".
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from lookout.models.checkpoint.file import digest, load_checkpoint
+from lookout.models.checkpoint.header import find_checkpoints, read_header
+from lookout.models.device import choose_device, choose_precision
+from lookout.models.errors import ModelsError
+from lookout.models.evaluation.evaluate import Evaluation, evaluate, require_clips
+from lookout.models.scorer import Scorer
+
+SHIPPED = Path(__file__).resolve().parents[1] / "models" / "checkpoints"
+WAYS = {"per_video_minmax": "min-max", "none": "none", "causal": "causal", "local": "local"}
+COPIES = {"psnr": "copy, PSNR", "local": "copy, local"}
+HEAD = ("checkpoint", "model", "sha256", "looks ahead", *WAYS.values(), *COPIES.values())
+NOT_RUN = "not run"
+
+
+def rows(folder: Path, data: Path | None, device: str) -> Iterator[tuple[str, ...]]:
+    """Yield the cells of each checkpoint's row, in the order of HEAD.
+
+    folder: of the checkpoints, with its subfolders. Raises DataError and VideoError for footage
+    that cannot be read, CheckpointError for a checkpoint that cannot be used.
+    """
+    for name, path in find_checkpoints(folder).items():
+        header = read_header(path)
+        spec = header.input_spec
+        ahead = "" if spec is None else f"{spec.frames - 1 - spec.scored} frames"
+        cells = [NOT_RUN] * (len(WAYS) + len(COPIES))
+        if data is not None:
+            precision = choose_precision("auto", device)
+            scorer = Scorer(load_checkpoint(path), device, precision)
+            cells = figures(evaluate(scorer, data, regions=False))
+        yield (name, header.model, digest(path), ahead, *cells)
+
+
+def figures(found: Evaluation) -> list[str]:
+    """Return the AUC of each way, then of each copy, as text."""
+    copies = found.copy_last or {}
+    numbers = [found.auc_percent[way] for way in WAYS]
+    numbers += [copies[way].auc_micro if way in copies else None for way in COPIES]
+    return ["no AUC" if number is None else f"{number:.2f}" for number in numbers]
+
+
+def main(arguments: list[str]) -> int:
+    """Print the table; return the exit status."""
+    data = Path(arguments[0]) if arguments and arguments[0] else None
+    device = choose_device("auto")
+    try:
+        if data is not None and not require_clips(data):
+            print(f"results: {data} has no labels", file=sys.stderr)
+            return 1
+        footage = NOT_RUN if data is None else data.name
+        print(f"Frame AUC in percent; footage: {footage}; device: {device}")
+        print("| " + " | ".join(HEAD) + " |")
+        print("|" + "---|" * len(HEAD))
+        for row in rows(SHIPPED, data, device):
+            print("| " + " | ".join(row) + " |", flush=True)
+    except ModelsError as error:
+        print(f"results: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
