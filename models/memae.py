@@ -135,10 +135,18 @@ class Items(nn.Module):
     def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """(…, C) → ẑ = ŵ M (…, C), ŵ (…, N)."""
         w = F.linear(z, self.weight).softmax(dim=-1)  # eq. 4
-        above = F.relu(w - self.shrinkage)
-        shrunk = above * w / ((w - self.shrinkage).abs() + EPSILON)  # eq. 7: hard, with a gradient
-        weights = F.normalize(shrunk, p=1, dim=-1)  # ŵ
+        weights = shrunk_weights(w, self.shrinkage)
         return F.linear(weights, self.weight.T), weights  # eq. 3
+
+
+def shrunk_weights(w: Tensor, shrinkage: float) -> Tensor:
+    """Return ŵ of w, eq. 7: those above the shrinkage, with a gradient, of sum 1; (…, N).
+
+    Where none is above it, all are 0.
+    """
+    above = F.relu(w - shrinkage)
+    shrunk = above * w / ((w - shrinkage).abs() + EPSILON)
+    return F.normalize(shrunk, p=1, dim=-1)
 
 
 def clip_error(errors: Tensor) -> Tensor:

@@ -19,6 +19,7 @@ from lookout.models.copy_last import CopyLast, CopyLastConfig
 from lookout.models.errors import CheckpointError
 from lookout.models.intra import InTra, InTraConfig
 from lookout.models.memae import MemAE, MemAEConfig
+from lookout.models.memae_image import MemAEImage, MemAEImageConfig
 from lookout.models.mnad import MnadConfig, MnadPred, MnadRecon, MnadReconConfig
 from lookout.models.riad import RIAD, RIADConfig
 from lookout.models.scadn import SCADN, SCADNConfig
@@ -37,6 +38,7 @@ MODELS: dict[str, ModelEntry] = {
     "mnad-pred": ModelEntry(MnadConfig, MnadPred),
     "mnad-recon": ModelEntry(MnadReconConfig, MnadRecon),
     "memae": ModelEntry(MemAEConfig, MemAE),
+    "memae-image": ModelEntry(MemAEImageConfig, MemAEImage),
     "std": ModelEntry(STDConfig, STD),
     "ae": ModelEntry(AutoencoderConfig, Autoencoder),
     "vae": ModelEntry(VariationalConfig, VariationalAutoencoder),

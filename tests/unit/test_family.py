@@ -56,6 +56,7 @@ def test_what_each_model_needs() -> None:
         "mnad-pred": (5, 4, "adapts"),
         "mnad-recon": (1, 0, "adapts"),
         "memae": (16, 8, "fixed"),
+        "memae-image": (1, 0, "fixed"),
         "std": (5, 4, "fixed"),
         "ae": (1, 0, "none"),
         "vae": (1, 0, "none"),
