@@ -64,10 +64,14 @@ def read_normality(store: Store, camera: str) -> Normality:
 
 
 def alert_periods(alerts: Iterable[Alert], now: float) -> Periods:
-    """Return the periods of alerts; an open one reaches beyond now."""
+    """Return the periods of anomalies; an open one reaches beyond now.
+
+    Tampering is known by its events, and that a camera is not watched says nothing of its pictures.
+    """
     return [
         (alert.opened_at - BEFORE_S, (alert.closed_at or max(now, alert.peak_at)) + AFTER_S)
         for alert in alerts
+        if alert.kind == "anomaly"
     ]
 
 

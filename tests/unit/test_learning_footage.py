@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -183,6 +184,7 @@ def test_periods_of_alerts_and_tampering_are_left_out() -> None:
     closed = Alert("a", "gate", "closed", 100.0, 110.0, 0.5, 0.9, 105.0)
     opened = Alert("b", "gate", "open", 200.0, None, 0.5, 0.9, 205.0)
     assert alert_periods([closed, opened], 300.0) == [(95.0, 115.0), (195.0, 305.0)]
+    assert alert_periods([replace(opened, kind="unwatched")], 300.0) == []
 
     def event(kind: Any, at: float) -> CameraEvent:
         return CameraEvent(kind, "gate", 1, 1, at, "")
