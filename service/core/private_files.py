@@ -17,6 +17,11 @@ UMASK = 0o077
 OTHERS = 0o077
 """The permission bits of everybody but the owner."""
 
+SECRET = ("bus", "store", "pictures", "learning", "secret.key")
+"""What must be nobody else's of what earlier versions wrote into the data folder."""
+
+WRITTEN = frozenset((*SECRET, "clips", "demo", "lock", "media", "models"))
+
 
 @contextlib.contextmanager
 def private_umask() -> Iterator[None]:
@@ -29,14 +34,29 @@ def private_umask() -> Iterator[None]:
 
 
 def tighten_data(settings: Settings) -> None:
-    """Take what an earlier version wrote from other users, and say so once."""
+    """Take what an earlier version wrote from other users, and say so once.
+
+    A data folder that holds more than Lookout writes is somebody's folder for other things, too: of
+    that the store, pictures and keys alone are taken.
+    """
     shared = [settings.media_dir, *settings.model_folders]
-    if count := tighten(settings.data_dir, shared):
+    own = [settings.data_dir]
+    if not holds_lookout_alone(settings.data_dir):
+        own = [settings.data_dir / name for name in SECRET]
+    if count := sum(tighten(path, shared) for path in own if not path.is_symlink()):
         log.warning(
             "%d files and folders in %s could be read by other users; now by their owner alone",
             count,
             settings.data_dir,
         )
+
+
+def holds_lookout_alone(folder: Path) -> bool:
+    """Return whether everything in a folder has a name under which Lookout writes."""
+    try:
+        return all(path.name in WRITTEN for path in folder.iterdir())
+    except OSError:  # it is not there yet
+        return True
 
 
 def tighten(folder: Path, shared: Sequence[Path] = ()) -> int:

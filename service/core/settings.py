@@ -12,7 +12,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from lookout.service.core.errors import SettingsError, UnprotectedError
@@ -417,6 +424,16 @@ class Settings(BaseSettings):
             )
             raise ValueError(f"LOOKOUT_TOKEN_FILE: {path} cannot be read: {reason}") from None
         return {**given, "token": token, "token_file": None}
+
+    @field_validator(
+        "data_dir", "media_dir", "models_dir", "redis_binary", "secret_key_file", mode="before"
+    )
+    @classmethod
+    def check_path(cls, value: Any) -> Any:
+        """Raise ValueError for an empty path: it would be the working directory."""
+        if value == "":
+            raise ValueError("it is empty: name a path, or unset it")
+        return value
 
     @model_validator(mode="before")
     @classmethod

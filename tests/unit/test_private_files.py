@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -10,7 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from lookout.service.core.private_files import private_umask, tighten, write_new_private
+from lookout.service.core.private_files import (
+    private_umask,
+    tighten,
+    tighten_data,
+    write_new_private,
+)
+from lookout.service.core.settings import Settings
 from tests.waiting import wait_until
 
 NOBODY = 65534
@@ -70,6 +77,27 @@ def test_a_users_own_folders_stay_as_they_are(old_data: Path) -> None:
     assert read_as_nobody(old_data / "media") == "file b'secret'\n"
     assert read_as_nobody(old_data / "store") == ""
     assert tighten(old_data, [old_data / "media", old_data / "models"]) == 0
+
+
+def test_a_data_folder_that_holds_more_than_ours_keeps_the_rest_as_it_is(old_data: Path) -> None:
+    """Somebody may name their home, or a checkout, as the data folder."""
+    (old_data / "notes.txt").write_text("own")
+    (old_data / "learning").symlink_to(old_data / "elsewhere")
+    for path in (old_data, old_data / "notes.txt"):
+        path.chmod(path.stat().st_mode | 0o044)
+    before = {
+        path: path.stat().st_mode
+        for path in (old_data, *old_data.glob("[men]*"), *old_data.glob("[me]*/*"))
+    }
+    tighten_data(Settings(data_dir=old_data))
+    assert {path: path.stat().st_mode for path in before} == before
+    assert read_as_nobody(old_data / "store") == ""
+    assert read_as_nobody(old_data / "pictures") == ""
+    shutil.rmtree(old_data / "elsewhere")
+    (old_data / "learning").unlink()
+    (old_data / "notes.txt").unlink()
+    tighten_data(Settings(data_dir=old_data))
+    assert not old_data.stat().st_mode & 0o066
 
 
 @pytest.mark.parametrize("stage", ["ingest", "alerting", "api"])

@@ -118,3 +118,14 @@ def test_a_time_zone_that_there_is_not_is_told(monkeypatch: pytest.MonkeyPatch, 
         load_settings()
     monkeypatch.setenv("LOOKOUT_TIMEZONE", "Europe/Zurich")
     assert load_settings().timezone == "Europe/Zurich"
+
+
+@pytest.mark.parametrize(
+    "name", ["data_dir", "media_dir", "models_dir", "redis_binary", "secret_key_file"]
+)
+def test_an_empty_path_is_not_the_working_directory(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(f"LOOKOUT_{name.upper()}", "")
+    with pytest.raises(SettingsError, match=f"LOOKOUT_{name.upper()}: .*it is empty"):
+        load_settings()
