@@ -222,6 +222,12 @@ def camera() -> Dashboard:
             "none",
             (gauge("camera_tampered"), "{{camera}}"),
         ),
+        lines(
+            "Armed",
+            "1 while alerts open, by schedule and override.",
+            "none",
+            (gauge("camera_armed"), "{{camera}}"),
+        ),
         lines("Open alerts", "Anomalies going on.", "none", (gauge("alerts_open"), "{{camera}}")),
     ]
     return board(

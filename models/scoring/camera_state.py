@@ -7,7 +7,8 @@ so that the same frames give the same scores.
 from __future__ import annotations
 
 import base64
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from math import isfinite, nan
 from typing import Any, NamedTuple
 
@@ -22,6 +23,8 @@ from lookout.models.scoring.local import LocalScore
 from lookout.models.scoring.normalizer import Normalizer, RawScores
 from lookout.models.scoring.place_state import PlaceState
 from lookout.models.scoring.rotation import Rotation
+from lookout.models.scoring.zone_scores import ZoneScores
+from lookout.models.vision.zones import ZoneMask
 
 
 class StepOutput(NamedTuple):
@@ -51,6 +54,8 @@ class FrameScore:
     place_db: float  # nan without a memory of places, and while it warms up
     drift: float  # after the frame's update, before a rollback
     rolled_back: bool  # the memory went back to the trained items after this frame
+    # Value of each watched zone, as `value`.
+    zones: Mapping[str, float | None] = field(default_factory=dict)
 
 
 class CameraState:
@@ -64,6 +69,7 @@ class CameraState:
         gamma: float,
         rule: UpdateRule | None,
         places: PlaceState | None = None,
+        zones: ZoneMask | None = None,
     ) -> None:
         """Start from the trained memory.
 
@@ -72,6 +78,7 @@ class CameraState:
         rule: fixed rule of the memory's update; None: guarded by the normalizer's bounds, and no
             update until there are some.
         places: the memory of places; None: the camera's score does not take it.
+        zones: whose watched ones have values of their own; None: there is none.
         """
         self._trained_items = trained_items
         self._gamma = gamma
@@ -84,6 +91,7 @@ class CameraState:
         self._places = places
         self._rollback = Rollback()
         self._drift = 0.0
+        self._zones = ZoneScores(zones)
 
     @property
     def items(self) -> Tensor:
@@ -157,6 +165,7 @@ class CameraState:
         psnr_db, distance = self._rotation.mean(
             frame_id, output.turns, output.psnr_db, output.distance
         )
+        zones = self._zones.values(frame_id, output.cells, self._places, self._normalizer)
         raw = RawScores(psnr_db, distance, output.gate_error, local_db, place_db)
         value = self._normalizer.value(raw)
         if self._places is not None and motion is not None:
@@ -179,6 +188,7 @@ class CameraState:
             place_db=place_db,
             drift=output.drift,
             rolled_back=rolled_back,
+            zones=zones,
         )
 
     def reset_normalizer(self) -> None:
@@ -229,6 +239,7 @@ class CameraState:
         self._normalizer = normalizer
         self._rollback = rollback
         self._local = local
+        self._zones.restored(local)
         self._rotation = rotation
         self._carried = carried
         self._places = places

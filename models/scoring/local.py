@@ -73,6 +73,15 @@ class LocalScore:
         self._sums.append(window_sums(cells))
         return score_db(np.minimum.reduce(list(self._sums)))
 
+    def within(self, inside: npt.NDArray[np.bool_]) -> LocalScore:
+        """Return the local score of the same frames in some cells alone, (64, 64) bool."""
+        part = LocalScore()
+        part._newest_id = self._newest_id
+        for cells in self._cells:
+            part._cells.append(cells * inside)
+            part._sums.append(window_sums(cells * inside))
+        return part
+
     def to_json(self) -> dict[str, Any]:
         """Return the state for a snapshot: the frames that the next score depends on."""
         cells = [

@@ -126,6 +126,25 @@ class Normalizer:
             self._learn(scores, min(2 * self._bounds.frames, self._settled_frames))
         return value
 
+    def part_value(self, local_db: float, place_db: float) -> float | None:
+        """Return the value of a part of the picture, in (0, 1), by the bounds as they are now.
+
+        None while learning. A part has no PSNR of its own: for the "paper" scheme, too, it is its
+        local score; nan: not measured.
+        """
+        bounds = self._bounds
+        if bounds is None or bounds.local_db is None:
+            return None
+        if self._scheme in PLACE_SCHEMES and not isfinite(place_db):
+            return None
+        match self._scheme:
+            case "paper" | "local":
+                return local_value(local_db, bounds)
+            case "places":
+                return place_value(place_db, bounds)
+            case "fused":
+                return fused_value(local_db, place_db, bounds)
+
     def _learn(self, scores: RawScores, frames: int) -> None:
         """Take in a normal frame's scores; set the bounds once there are so many frames."""
         needed = [scores.psnr_db, scores.distance, scores.local_db]

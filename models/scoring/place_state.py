@@ -78,6 +78,15 @@ class PlaceState:
             return nan
         return self._score.update(frame_id, self._memory.distances(features))
 
+    def score_in(self, patches: PixelMask) -> float:
+        """Return the score in some patches of the frame that was measured last, in dB.
+
+        patches: (rows, columns). nan while warming up.
+        """
+        if self.seen_frames < self._warm_up_frames:
+            return nan
+        return self._score.worst_in(patches)
+
     def heat(self) -> HeatMap:
         """Return the heatmap of the frame that was measured last, (64, 64); 0 where ignored."""
         heat = self._score.heat()

@@ -14,6 +14,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from lookout.models.arrays import PEAK, SIDE, Floats32, HeatMap, packed, unpacked
 from lookout.models.motion import FEATURES, Features, PlacesConfig
@@ -90,6 +91,14 @@ class PlaceScore:
         for distances in self._last:
             total += distances
         return total / np.float32(self._config.lasts)
+
+    def worst_in(self, patches: npt.NDArray[np.bool_]) -> float:
+        """Return the score of the newest frame in some patches alone, (rows, columns), in dB."""
+        worst = np.sort(self.lasting[patches])[-self._config.worst :]
+        mean = 0.0
+        if worst.size:
+            mean = float(worst.mean(dtype=np.float64))
+        return 10 * math.log10(max(mean, LEAST))
 
     def heat(self) -> HeatMap:
         """Return the last frames' distances as a heatmap, (64, 64); FULL_HEAT is its peak."""

@@ -134,6 +134,11 @@ def counted_cells(counted: PixelMask, side: int) -> PixelMask:
     return np.stack(columns, axis=1)
 
 
+def patch_starts(cells: int) -> list[int]:
+    """Return the first half cell of each patch's middle, for `cells` - 1 patches in a row."""
+    return [0, *range(3, 2 * cells - 1, 2)]
+
+
 class ZoneMask:
     """The zones of one camera, drawn at the size of its model's picture."""
 
@@ -143,10 +148,10 @@ class ZoneMask:
         self._ignored = [polygon_of(zone.points) for zone in zones if zone.kind == "ignore"]
         self._counted = self.counted_at(height_px, width_px)
         self._cells = counted_cells(self._counted, SIDE)
+        self._watch = {zone.name: polygon_of(zone.points) for zone in zones if zone.kind == "watch"}
         self._watched = {
-            zone.name: touched(polygon_of(zone.points), SIDE, SIDE, GROWN_PX - 1) & self._cells
-            for zone in zones
-            if zone.kind == "watch"
+            name: touched(polygon, SIDE, SIDE, GROWN_PX - 1) & self._cells
+            for name, polygon in self._watch.items()
         }
 
     @property
@@ -184,6 +189,21 @@ class ZoneMask:
         cells = counted_cells(self.counted_at(side_px, side_px), side_px // cell_px)
         rows = cells[:-1] | cells[1:]
         return np.asarray(rows[:, :-1] | rows[:, 1:])
+
+    def watched_patches(self, side_px: int, cell_px: int) -> dict[str, PixelMask]:
+        """Return the patches of each watched zone: those whose middle it touches, and that count.
+
+        As `patches`; the middle is a cell's size, and at the edge reaches to the border.
+        """
+        counted = self.patches(side_px, cell_px)
+        cells = side_px // cell_px
+        found = {}
+        for name, polygon in self._watch.items():
+            # Of a grid half a cell off: its outermost cells belong to the outermost patches.
+            halves = touched(polygon, 2 * cells, 2 * cells, GROWN_PX - 1)
+            rows = np.logical_or.reduceat(halves, patch_starts(cells), axis=0)
+            found[name] = np.logical_or.reduceat(rows, patch_starts(cells), axis=1) & counted
+        return found
 
     def hide(self, pixels: Pixels) -> Pixels:
         """Return pictures (..., H, W, 3) with the ignored pixels gray, the same in every frame.

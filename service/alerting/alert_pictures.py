@@ -9,7 +9,7 @@ from pathlib import Path
 
 from lookout.models.vision.overlay import jpeg, overlay
 from lookout.service.core.errors import BrokenMessageError
-from lookout.service.core.messages import Alert, FrameId, Score
+from lookout.service.core.messages import Alert, AlertId, Score
 from lookout.service.storage import pictures
 from lookout.service.storage.bus.bus import Bus
 
@@ -66,5 +66,5 @@ def about(alert: Alert) -> dict[str, object]:
     """Return the fields of a log line: the camera, and the frame at which the alert opened."""
     fields: dict[str, object] = {"camera": alert.camera}
     with contextlib.suppress(ValueError):  # an id that another program wrote
-        fields |= FrameId.parse(alert.id.rpartition(":")[2])._asdict()
+        fields |= AlertId.parse(alert.id).frame._asdict()
     return fields

@@ -18,9 +18,9 @@ from lookout.service.alerting.conditions import CameraConditions, WatchTime
 from lookout.service.alerting.minute_peaks import MinutePeaks
 from lookout.service.alerting.silence import IdleTime
 from lookout.service.core.camera import AlertSettings, Camera
-from lookout.service.core.messages import Alert, AlertEvent, FrameId, Score
+from lookout.service.core.messages import Alert, AlertEvent, AlertId, FrameId, Score
+from lookout.service.core.schedule import zone_of
 from lookout.service.core.settings import Settings
-from lookout.service.core.sinks import zone_of
 from lookout.service.storage.redis import codec
 
 
@@ -55,6 +55,7 @@ class CameraAlerts:
 
     state: PolicyState = field(default_factory=PolicyState)
     alert: Alert | None = None  # the open one
+    zone: str | None = None  # the watched zone that they are of; None: the whole picture
 
     def step(self, policy: AlertPolicy, score: Score) -> tuple[CameraAlerts, list[AlertEvent]]:
         """Take one score; return the new state and the alert events it causes."""
@@ -79,7 +80,7 @@ class CameraAlerts:
         for change in changes:
             if isinstance(change, AlertOpened) and score is not None:
                 alert = Alert(
-                    id=f"{score.camera}:{score.id}",
+                    id=str(AlertId(score.camera, score.id, self.zone)),
                     camera=score.camera,
                     state="open",
                     opened_at=change.at,
@@ -87,6 +88,7 @@ class CameraAlerts:
                     threshold=policy.threshold,
                     peak_value=change.peak_value,
                     peak_at=change.peak_at,
+                    zone=self.zone,
                 )
                 events.append(AlertEvent("new", alert))
             elif alert is not None:
@@ -97,7 +99,7 @@ class CameraAlerts:
                     alert = None
                 else:
                     events.append(AlertEvent("update", alert))
-        return CameraAlerts(state, alert), events
+        return CameraAlerts(state, alert, self.zone), events
 
     def as_json(self) -> dict[str, Any]:
         """Return the stored form. `told_at` and `untold` are the names of its first version."""
@@ -109,8 +111,8 @@ class CameraAlerts:
         return fields
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> CameraAlerts:
-        """Read the stored form.
+    def from_json(cls, data: Mapping[str, Any], zone: str | None = None) -> CameraAlerts:
+        """Read the stored form, that of a watched zone where one is named.
 
         Raises TypeError or BrokenMessageError where `data` was not written by `as_json`.
         """
@@ -121,24 +123,18 @@ class CameraAlerts:
             if stored in fields:
                 fields[name] = fields.pop(stored)
         state = PolicyState(**fields, is_open=alert is not None)
-        return cls(codec.checked(PolicyState, asdict(state)), alert)
+        return cls(codec.checked(PolicyState, asdict(state)), alert, zone)
 
 
 @dataclass(slots=True)
-class FollowedCamera:
-    """A camera that an alerting worker owns."""
+class FollowedPolicy:
+    """A policy with its alerts, and the budget that may set its threshold."""
 
-    epoch: int  # of its ownership, which every write shows
     policy: AlertPolicy
     alerts: CameraAlerts
-    saved: FrameId | None  # the cursor in the store
     budget: AlarmBudget | None = None  # whose threshold stands in for the policy's
     scored_by: str = ""  # model and score behind the budget: it begins again with others
     peak_id: FrameId | None = None  # the frame of the last peak that this worker has seen
-    idle: IdleTime = field(default_factory=IdleTime)
-    peaks: MinutePeaks = field(default_factory=MinutePeaks)
-    conditions: CameraConditions = field(default_factory=CameraConditions)
-    watch: WatchTime = field(default_factory=WatchTime)
 
     @property
     def rule(self) -> AlertPolicy:
@@ -147,11 +143,10 @@ class FollowedCamera:
             return self.policy
         return self.budget.rule
 
-    def follow(self, camera: Camera, settings: Settings) -> None:
-        """Take over what the camera's settings ask for now."""
-        policy = policy_of(camera.alert, settings)
-        asked = camera.alert.alarm_budget
-        scored_by = f"{camera.model} {camera.score}"
+    def follow_settings(self, own: AlertSettings, scored_by: str, settings: Settings) -> None:
+        """Take over what is asked for now; scored_by: model and score."""
+        policy = policy_of(own, settings)
+        asked = own.alarm_budget
         if asked is None:
             self.budget = None
         elif (
@@ -180,14 +175,100 @@ class FollowedCamera:
             return None
         return {"scored_by": self.scored_by, "state": self.budget.state_dict()}
 
-    def step(self, score: Score) -> list[AlertEvent]:
-        """Take one score; return the alert events it causes."""
-        self.idle.restart()
-        self.peaks.add(score)
-        self.alerts, events = self.alerts.step(self.rule, score)
-        if self.alerts.state.peak_at == score.captured_at:
-            self.peak_id = score.id
+    def take(self, score: Score, *, armed: bool) -> list[AlertEvent]:
+        """Take one score; return the alert events it causes.
+
+        armed: False: the open alert closes, and none opens; the budget learns on.
+        """
+        events: list[AlertEvent] = []
+        if armed:
+            self.alerts, events = self.alerts.step(self.rule, score)
+            if self.alerts.state.peak_at == score.captured_at:
+                self.peak_id = score.id
+        else:
+            self.alerts, events = self.alerts.close(self.rule)
+            state = PolicyState(session=score.session, last_at=score.captured_at)
+            self.alerts = replace(self.alerts, state=state)
         if self.budget is not None:
             opened = sum(event.event == "new" for event in events)
             self.budget.update(score, self.alerts.state, opened)
         return events
+
+    def close(self) -> list[AlertEvent]:
+        """Close the open alert at the last score; return the events of it."""
+        self.alerts, events = self.alerts.close(self.rule)
+        return events
+
+
+@dataclass(slots=True, kw_only=True)
+class FollowedCamera(FollowedPolicy):
+    """A camera that an alerting worker owns: the whole picture, and each watched zone."""
+
+    epoch: int  # of its ownership, which every write shows
+    saved: FrameId | None  # the cursor in the store
+    idle: IdleTime = field(default_factory=IdleTime)
+    peaks: MinutePeaks = field(default_factory=MinutePeaks)
+    conditions: CameraConditions = field(default_factory=CameraConditions)
+    watch: WatchTime = field(default_factory=WatchTime)
+    camera: Camera | None = None  # None: it was removed
+    zones: dict[str, FollowedPolicy] = field(default_factory=dict)  # by name
+
+    @property
+    def parts(self) -> list[FollowedPolicy]:
+        """The whole picture and every watched zone."""
+        return [self, *self.zones.values()]
+
+    @property
+    def open_ids(self) -> set[str]:
+        """The ids of the open alerts of scores."""
+        return {part.alerts.alert.id for part in self.parts if part.alerts.alert is not None}
+
+    def follow(self, camera: Camera, settings: Settings) -> list[AlertEvent]:
+        """Take over what the camera's settings ask for now.
+
+        Returns the ends of alerts of zones that are watched no more.
+        """
+        self.camera = camera
+        scored_by = f"{camera.model} {camera.score}"
+        self.follow_settings(camera.alert, scored_by, settings)
+        watched = {zone.name: zone for zone in camera.zones if zone.kind == "watch"}
+        events: list[AlertEvent] = []
+        for name in self.zones.keys() - watched.keys():
+            events += self.zones.pop(name).close()
+        for name, zone in watched.items():
+            if name not in self.zones:
+                self.zones[name] = FollowedPolicy(default_policy(settings), CameraAlerts(zone=name))
+            # A budget learns again where the polygon is another: its scores are of other cells.
+            own = zone.alert or AlertSettings()
+            self.zones[name].follow_settings(own, f"{scored_by} {zone.points}", settings)
+        return events
+
+    def step(self, score: Score) -> list[AlertEvent]:
+        """Take one score; return the alert events it causes, of the whole picture and of zones."""
+        self.idle.restart()
+        self.peaks.add(score)
+        armed = self.camera is None or self.camera.armed_at(score.captured_at)
+        events = self.take(score, armed=armed)
+        for name, zone in self.zones.items():
+            events += zone.take(replace(score, value=score.zones.get(name)), armed=armed)
+        return events
+
+    def close_all(self) -> list[AlertEvent]:
+        """Close every open alert at the last score; return the events of it."""
+        return [event for part in self.parts for event in part.close()]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the stored form, to which the cursor is added."""
+        state: dict[str, Any] = {
+            "rule": self.alerts.as_json(),
+            "conditions": self.conditions.as_json(),
+            "minute": self.peaks.open,
+        }
+        if self.budget is not None:
+            state["budget"] = self.budget_state()
+        if self.zones:
+            state["zones"] = {
+                name: {"rule": zone.alerts.as_json(), "budget": zone.budget_state()}
+                for name, zone in self.zones.items()
+            }
+        return state

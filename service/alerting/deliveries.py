@@ -121,7 +121,7 @@ class Delivery:
     def handle(self, camera: str, entry: FrameId, event: AlertEvent) -> bool:
         """Deliver an event, or leave it out; return False where that is not settled yet."""
         told = None
-        key = (camera, event.alert.kind)
+        key = (camera, event.alert.series)
         result: Result | Literal["left_out"] | None = "left_out"
         name: AlertEventName | None = event.event
         if self._record is not None:

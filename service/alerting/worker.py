@@ -6,14 +6,14 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 from lookout.service.alerting.alert_pictures import AlertPictures, about
 from lookout.service.alerting.camera_policy import (
     CameraAlerts,
     FollowedCamera,
+    FollowedPolicy,
     default_policy,
 )
 from lookout.service.alerting.conditions import CameraConditions, is_over
@@ -175,8 +175,7 @@ class AlertingWorker:
             self.finish_abandoned(cameras)
         self.sweep(now)
         for camera, followed in list(self.followed.items()):
-            followed.follow(cameras[camera], self._settings)
-            self.save_cursor(camera)
+            self.save_cursor(camera, followed.follow(cameras[camera], self._settings))
         if now >= self._conditions_due:
             self._conditions_due = now + CONDITIONS_EVERY_S
             self.follow_conditions(enabled, now)
@@ -219,17 +218,29 @@ class AlertingWorker:
             state = self._store.alerting_state(camera) or {}
             cursor = FrameId.parse(state["cursor"]) if state.get("cursor") else None
             alerts = CameraAlerts.from_json(state.get("rule") or {})
+            zones = {
+                name: FollowedPolicy(
+                    default_policy(self._settings),
+                    CameraAlerts.from_json(saved.get("rule") or {}, name),
+                )
+                for name, saved in (state.get("zones") or {}).items()
+            }
         except (ValueError, TypeError, AttributeError, BrokenMessageError) as error:
             reason = f"its alerting state cannot be read, and starts empty: {error}"
             self._store.mark(camera, reason)
             state = {}
             cursor = None
             alerts = CameraAlerts()
-        followed = FollowedCamera(epoch, default_policy(self._settings), alerts, saved=cursor)
+            zones = {}
+        followed = FollowedCamera(
+            default_policy(self._settings), alerts, epoch=epoch, saved=cursor, zones=zones
+        )
         if spec is not None:
-            followed.follow(spec, self._settings)
+            followed.follow(spec, self._settings)  # `close_orphans` ends alerts of former zones
         try:
             followed.load_budget(state.get("budget"))
+            for name, zone in followed.zones.items():
+                zone.load_budget((state.get("zones") or {}).get(name, {}).get("budget"))
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             reason = f"its alarm budget's state cannot be read, and starts empty: {error}"
             self._store.mark(camera, reason)
@@ -253,10 +264,7 @@ class AlertingWorker:
     def close_orphans(self, camera: str) -> None:
         """Close the open alerts that the camera's state does not know: nothing else would."""
         followed = self.followed[camera]
-        own = [*followed.conditions.open.values()]
-        if followed.alerts.alert is not None:
-            own.append(followed.alerts.alert)
-        known = {alert.id for alert in own}
+        known = followed.open_ids | {alert.id for alert in followed.conditions.open.values()}
         for alert in self._store.open_alerts(camera):
             if alert.id not in known:
                 closed_at = max(alert.opened_at, alert.peak_at)
@@ -341,7 +349,7 @@ class AlertingWorker:
     def has_open_alert(self, camera: str) -> bool:
         """Return True where this worker follows the camera, and an alert of it is open."""
         followed = self.followed.get(camera)
-        return followed is not None and followed.alerts.alert is not None
+        return followed is not None and bool(followed.open_ids)
 
     def close_ended(self, camera: str, reports: ProducerReports) -> None:
         """Close the camera's alert where no score continues it; everything is read."""
@@ -379,20 +387,20 @@ class AlertingWorker:
             if not events or not self.save(camera, events, score.id):
                 continue
             for event in events:
-                self._evidence.keep_regions(event, score.id, followed.peak_id)
+                part = followed.zones.get(event.alert.zone or "", followed)
+                self._evidence.keep_regions(event, score.id, part.peak_id)
             if opened:
                 self._pictures.drop(self._store.drop_old_alerts(camera))
 
     def close_alert(self, camera: str) -> bool:
-        """Close an open alert at the last score; return False where the camera was lost."""
-        followed = self.followed[camera]
-        followed.alerts, events = followed.alerts.close(followed.rule)
+        """Close the open alerts at the last score; return False where the camera was lost."""
+        events = self.followed[camera].close_all()
         return not events or self.save(camera, events)
 
-    def save_cursor(self, camera: str) -> None:
-        """Save the cursor where it moved since the last save."""
-        if self.followed[camera].saved != self._follower.cursors[camera]:
-            self.save(camera, [])
+    def save_cursor(self, camera: str, events: Sequence[AlertEvent] = ()) -> None:
+        """Save the cursor where it moved since the last save, or where there are events."""
+        if events or self.followed[camera].saved != self._follower.cursors[camera]:
+            self.save(camera, list(events))
 
     def save(self, camera: str, events: list[AlertEvent], cursor: FrameId | None = None) -> bool:
         """Save state, cursor and events in one step.
@@ -403,17 +411,10 @@ class AlertingWorker:
         followed = self.followed[camera]
         if cursor is None:
             cursor = self._follower.cursors[camera]
-        state: dict[str, Any] = {
-            "cursor": str(cursor) if cursor else None,
-            "rule": followed.alerts.as_json(),
-            "conditions": followed.conditions.as_json(),
-        }
-        if followed.budget is not None:
-            state["budget"] = followed.budget_state()
         if followed.peaks.closed:  # before the cursor moves past their scores
             self._store.note_peaks(camera, followed.peaks.closed)
             followed.peaks.closed.clear()
-        state["minute"] = followed.peaks.open
+        state = {"cursor": str(cursor) if cursor else None} | followed.as_json()
         if not self._store.save_alerting(camera, followed.epoch, state, events):
             self.lose(camera)
             return False

@@ -63,6 +63,7 @@ class AlertFilter:
     until: float | None = None  # opened then or earlier
     state: AlertState | None = None
     kind: AlertKind | None = None
+    zone: str | None = None
     verdict: AlertVerdict | Literal["none"] | None = None
     acknowledged: bool | None = None
     min_peak: float | None = None
@@ -73,6 +74,7 @@ class AlertFilter:
         return (
             self.state in (None, alert.state)
             and self.kind in (None, alert.kind)
+            and self.zone in (None, alert.zone)
             and self.verdict in (None, answer.verdict or "none")
             and self.acknowledged in (None, is_seen)
             and (self.min_peak is None or alert.peak_value >= self.min_peak)
@@ -86,6 +88,7 @@ def list_alerts(
     camera: str | None = None,
     state: AlertState | None = None,
     kind: AlertKind | None = None,
+    zone: Annotated[str | None, Query(description="a watched zone's name")] = None,
     verdict: Annotated[
         AlertVerdict | Literal["none"] | None, Query(description="`none`: without a verdict")
     ] = None,
@@ -102,7 +105,7 @@ def list_alerts(
 ) -> AlertList:
     """Return alerts of every camera, removed ones too, or of one; newest first."""
     before = decode_cursor(cursor) if cursor else None
-    chosen = AlertFilter(since, until, state, kind, verdict, acknowledged, min_peak)
+    chosen = AlertFilter(since, until, state, kind, zone, verdict, acknowledged, min_peak)
     # One more than asked for tells whether there is a next page.
     cameras = seen_cameras(services.store, sender, camera)
     found = list(

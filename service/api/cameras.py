@@ -7,7 +7,7 @@ import time
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Query, Response
-from pydantic import ValidationError
+from pydantic import BaseModel, Field, ValidationError
 from pydantic_core import to_json
 
 from lookout.service.api.auth.access import IdentityDep, check_camera_fields
@@ -23,8 +23,9 @@ from lookout.service.api.views import (
     camera_view,
 )
 from lookout.service.core import urls
-from lookout.service.core.camera import Camera, CameraChange, CameraSpec
+from lookout.service.core.camera import STRICT, Camera, CameraChange, CameraSpec
 from lookout.service.core.errors import ConflictError, NotFoundError, RequestError
+from lookout.service.core.schedule import LATEST, ArmOverride
 from lookout.service.storage.camera_changes import replace_camera
 
 router = APIRouter(prefix="/cameras", tags=["cameras"], route_class=JsonRoute)
@@ -45,6 +46,10 @@ CHANGE_EXAMPLES: dict[str, Any] = {
     "one false alarm a day": {
         "value": {"alert": {"threshold": None, "alarm_budget": {"per_day": 1}}}
     },
+}
+ARM_EXAMPLES: dict[str, Any] = {
+    "no alerts until a time": {"value": {"armed": False, "until": 4070908800.0}},
+    "by the schedule again": {"value": {"armed": None}},
 }
 
 
@@ -136,8 +141,8 @@ def change_camera(
 ) -> CameraView:
     """Change a camera and restart it; `{"enabled": true}` plays a file that has ended again.
 
-    A change of `alert` or `learning` alone does not restart it. Anything but `enabled` needs the
-    role `admin`.
+    A change of `alert`, `schedule` or `learning` alone does not restart it. Anything but `enabled`
+    needs the role `admin`.
     """
     check_camera_fields(sender, change)
     before = services.store.camera(camera)
@@ -163,6 +168,36 @@ def check_change(services: Services, before: Camera, new: Camera) -> None:
     chosen = (new.model, new.calibration, new.score)
     if chosen != (before.model, before.calibration, before.score):
         choose_model(services.settings.model_folders, *chosen)
+
+
+class ArmRequest(BaseModel):
+    """A word against the schedule."""
+
+    model_config = STRICT
+
+    armed: bool | None = Field(description="null: by the schedule again")
+    until: Annotated[float, Field(ge=0, le=LATEST)] | None = Field(
+        default=None, description="s, UTC; null: until it is taken back"
+    )
+
+
+@router.post("/{camera}/arm", operation_id="arm_camera", responses=CONFLICT)
+def arm_camera(
+    camera: str,
+    wanted: Annotated[ArmRequest, Body(openapi_examples=ARM_EXAMPLES)],
+    services: ServicesDep,
+) -> CameraView:
+    """Let alerts open or not, whatever the schedule says, until a time; scores go on."""
+    now = time.time()
+    if wanted.until is not None and wanted.until <= now:
+        raise RequestError("until: it is a time (s, UTC) that is past")
+    override = None
+    if wanted.armed is not None:
+        override = ArmOverride(armed=wanted.armed, since=now, until=wanted.until)
+    before = services.store.camera(camera)
+    new = before.model_copy(update={"override": override})
+    replace_camera(services.bus, services.store, before, new)
+    return camera_view(services.bus, services.store, new)
 
 
 @router.delete("/{camera}", status_code=204, operation_id="delete_camera")

@@ -123,7 +123,8 @@ class StateCollector:
         )
         now = time.time()
         yield from state_families(
-            {name: status(camera, seen[name], beats, now) for name, camera in cameras.items()}
+            {name: status(camera, seen[name], beats, now) for name, camera in cameras.items()},
+            {name: camera.armed_at(now) for name, camera in cameras.items()},
         )
         yield from counter_families(seen)
         yield from report_families(
@@ -222,10 +223,11 @@ def histogram_heads(metric: Metric, labels: tuple[str, ...]) -> tuple[str, ...]:
 # Of the cameras
 
 
-def state_families(known: Mapping[str, Status]) -> Families:
+def state_families(known: Mapping[str, Status], armed: Mapping[str, bool]) -> Families:
     states = {(name, state): at.state == state for name, at in known.items() for state in STATES}
     yield family(metrics.STATE, states)
     yield by_camera(metrics.TAMPERED, {name: at.tampered for name, at in known.items()})
+    yield by_camera(metrics.ARMED, armed)
     yield by_camera(metrics.FRAME_AGE, {name: at.frame_age_s for name, at in known.items()})
     yield by_camera(metrics.SCORE_AGE, {name: at.score_age_s for name, at in known.items()})
 

@@ -42,6 +42,7 @@ SINK_EXAMPLE: dict[str, JsonValue] = {
     "events": ["new", "end"],
     "kinds": None,
     "cameras": ["gate"],
+    "zones": None,
     "min_peak": 0.0,
     "cooldown_s": 0.0,
     "quiet_hours": None,
@@ -66,6 +67,7 @@ class SinkView(BaseModel):
     events: list[AlertEventName]
     kinds: list[AlertKind] | None
     cameras: list[str] | None
+    zones: list[str] | None
     min_peak: float
     cooldown_s: float
     quiet_hours: QuietHours | None

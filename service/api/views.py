@@ -26,6 +26,7 @@ from lookout.service.core.messages import (
     Score,
 )
 from lookout.service.core.metrics import REASONS
+from lookout.service.core.schedule import ArmOverride
 from lookout.service.core.stages import INFERENCE, INGEST
 from lookout.service.core.urls import mask
 from lookout.service.storage.bus.bus import Bus
@@ -70,6 +71,8 @@ CAMERA_EXAMPLE: dict[str, JsonValue] = {
         "budget of 1",
     },
     "value_drift": None,
+    "armed": True,
+    "override": None,
     "workers": {"ingest": "edge-7-41-a1b2", "inference": "edge-7-44-c3d4"},
 }
 SCORE_EXAMPLE: dict[str, JsonValue] = {
@@ -87,6 +90,7 @@ SCORE_EXAMPLE: dict[str, JsonValue] = {
     "value": 0.31,
     "local_db": -24.3,
     "place_db": None,
+    "zones": {},
 }
 ALERT_EXAMPLE: dict[str, JsonValue] = {
     "id": "gate:1767225601000-420",
@@ -99,6 +103,7 @@ ALERT_EXAMPLE: dict[str, JsonValue] = {
     "peak_at": 1767225644.1,
     "kind": "anomaly",
     "detail": "",
+    "zone": None,
 }
 
 EVENT_EXAMPLE: dict[str, JsonValue] = {
@@ -210,6 +215,8 @@ class CameraView(CameraSpec):
     value_drift: ValueDriftView | None = Field(
         description="of a camera that is recorded to learn; null before two days of values"
     )
+    armed: bool = Field(description="whether an alert opens now, by `schedule` and `override`")
+    override: ArmOverride | None = Field(description="of the schedule, until a time")
     workers: dict[str, str] = Field(description="who has the camera, by stage")
 
 
@@ -257,6 +264,7 @@ class ScoreView(MessageView):
         description="how unusual the motion is for its place, in dB; null unless the camera's "
         "`score` is `places` or `fused`"
     )
+    zones: dict[str, float | None] = Field(description="the value of each watched zone, as `value`")
 
 
 class ScoreList(BaseModel):
@@ -279,6 +287,7 @@ class AlertView(MessageView):
     peak_at: float
     kind: AlertKind
     detail: str = Field(description="a sentence; of other kinds than `anomaly`")
+    zone: str | None = Field(description="the watched zone that it is of; null: the whole picture")
 
 
 class EventView(MessageView):
@@ -419,6 +428,8 @@ def camera_fields(
         "rollbacks": at.rollbacks,
         "budget": BudgetView.model_validate(budget, from_attributes=True) if budget else None,
         "value_drift": ValueDriftView.model_validate(drift) if drift else None,
+        "armed": camera.armed_at(now),
+        "override": camera.override,
         "workers": at.workers,
     }
 

@@ -199,7 +199,7 @@ def evaluate(
         "gate": rule.gate,
         "exact": exact or not has_live_form(loaded.model),
         "alpha": evaluation.fusion_weight,
-        "zones": [zone.model_dump() for zone in zones_asked],
+        "zones": [zone.model_dump(exclude={"alert"}) for zone in zones_asked],
         "learn_frames": settings.learn_frames,
         "device": where,
     }

@@ -23,8 +23,9 @@ from pydantic import (
     model_validator,
 )
 
-from lookout.models.vision.zones import MAX_POINTS, MAX_ZONES, Zone, check_zones
+from lookout.models.vision.zones import MAX_POINTS, MAX_ZONES, Zone, ZoneKind, check_zones
 from lookout.service.core import urls
+from lookout.service.core.schedule import ArmOverride, ScheduleSettings
 
 Pace = Literal["realtime", "fast"]
 Calibration = Literal["learn", "model"]
@@ -132,9 +133,10 @@ class ZoneSettings(BaseModel):
         description="letters, digits, `_` and `-`, up to 64",
         examples=["tree"],
     )
-    kind: Literal["ignore"] = Field(
+    kind: ZoneKind = Field(
         title="Kind",
-        description="`ignore`: it is no part of the score",
+        description="`ignore`: it is no part of the score; `watch`: it has a value and alerts of "
+        "its own",
         examples=["ignore"],
     )
     points: list[Annotated[list[Share], Field(min_length=2, max_length=2)]] = Field(
@@ -145,6 +147,18 @@ class ZoneSettings(BaseModel):
         "corner, [1, 1] its lower right one",
         examples=[[[0.0, 0.0], [0.3, 0.0], [0.0, 0.4]]],
     )
+    alert: AlertSettings | None = Field(
+        default=None,
+        title="Alerts",
+        description="of a watched zone: its own alert policy, as the camera's",
+    )
+
+    @model_validator(mode="after")
+    def check_alert(self) -> Self:
+        """Raise ValueError where a zone without alerts has a policy."""
+        if self.kind == "ignore" and self.alert is not None:
+            raise ValueError("alert is for a zone of kind watch: an ignored one opens none")
+        return self
 
     def as_zone(self) -> Zone:
         """Return the zone as the models take it."""
@@ -272,6 +286,16 @@ class CameraSpec(BaseModel):
         examples=[{"threshold": 0.6, "min_duration_s": 1.0}],
     )
 
+    schedule: ScheduleSettings | None = Field(
+        default=None,
+        title="Schedule",
+        description="the times of the week at which alerts open, see [schedules](#schedules); "
+        "unset: always",
+        examples=[
+            {"timezone": "Europe/Zurich", "armed": [{"begin": "22:00", "end": "06:00"}]},
+        ],
+    )
+
     @field_validator("url")
     @classmethod
     def lower_scheme(cls, url: str) -> str:
@@ -295,8 +319,11 @@ class CameraSpec(BaseModel):
         return self
 
 
-UNSCORED = {"alert", "learning", "relearn_every_h", "relearn_on_drift"}
+UNSCORED = {"alert", "schedule", "learning", "relearn_every_h", "relearn_on_drift"}
 """Fields that neither ingest nor inference reads."""
+
+UNREVISED = {"alert", "schedule", "override"}
+"""Fields that alerting reads, which change without a revision."""
 
 
 class Camera(CameraSpec):
@@ -309,6 +336,7 @@ class Camera(CameraSpec):
     created_at: float
     # +1 with each change but those of UNSCORED: ingest and inference restart the camera.
     revision: int
+    override: ArmOverride | None = None  # of the schedule
     unreadable: str | None = None  # why its url lacks its password; never stored
     mark: str | None = None  # what of it in the store could not be used; never stored
 
@@ -319,6 +347,12 @@ class Camera(CameraSpec):
         A file at full pace waits instead.
         """
         return self.pace == "realtime" or not urls.is_file(self.url)
+
+    def armed_at(self, at: float) -> bool:
+        """Tell whether an alert opens at a time (s, UTC)."""
+        if self.override is not None and self.override.holds(at):
+            return self.override.armed
+        return self.schedule is None or self.schedule.includes(at)
 
     def stall_limit_s(self, usual_s: float) -> float:
         """Return the longest silence: the camera's own, or `usual_s` from the settings."""
@@ -340,7 +374,9 @@ class Camera(CameraSpec):
         given = change.model_dump(exclude_unset=True)
         fields = self.model_dump()
         for name, value in given.items():
-            fields[name] = fields[name] | value if isinstance(value, dict) else value
+            before = fields[name]
+            is_part = isinstance(value, dict) and isinstance(before, dict)
+            fields[name] = before | value if is_part else value
         if "url" in given:
             fields["unreadable"] = None
         fields["mark"] = None

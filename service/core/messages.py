@@ -23,6 +23,10 @@ FRAME_ID = r"^[0-9]{1,19}-[0-9]{1,19}$"
 """Form of a frame's name. Redis keeps each half in 64 bits without a sign: 19 digits always fit."""
 
 
+NAME = "[A-Za-z0-9_-]{1,64}"
+"""Form of the name of a camera, and of a zone."""
+
+
 class FrameId(NamedTuple):
     """A frame's name; its score and heatmap carry the same. A later session or frame is greater."""
 
@@ -42,6 +46,27 @@ class FrameId(NamedTuple):
             )
         session, _, seq = text.partition("-")
         return cls(int(session), int(seq))
+
+
+class AlertId(NamedTuple):
+    """An alert's name: `<camera>:<opening frame id>`, and `@<zone>` where it is of one."""
+
+    camera: str
+    frame: FrameId
+    zone: str | None = None
+
+    def __str__(self) -> str:
+        text = f"{self.camera}:{self.frame}"
+        return text if self.zone is None else f"{text}@{self.zone}"
+
+    @classmethod
+    def parse(cls, text: str) -> AlertId:
+        """Read an alert's id. Raises ValueError on anything else."""
+        if not re.fullmatch(f"{NAME}:[0-9-]+(@{NAME})?", text):
+            raise ValueError(f"not an alert id: {text!r}")
+        camera, _, rest = text.partition(":")
+        frame, _, zone = rest.partition("@")
+        return cls(camera, FrameId.parse(frame), zone or None)
 
 
 class CameraStatus(StrEnum):
@@ -99,6 +124,8 @@ class Score:
     value: float | None = None  # (0, 1); None while learning
     local_db: float | None = None  # the local score: the worst window that lasts
     place_db: float | None = None  # how unusual the motion is for its place
+    # Value of each watched zone, as `value`; None while learning.
+    zones: dict[str, float | None] = field(default_factory=dict)
 
     @property
     def id(self) -> FrameId:
@@ -118,7 +145,7 @@ class Heat:
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    id: str  # <camera>:<opening frame id>
+    id: str  # see `AlertId`
     camera: str
     state: AlertState
     opened_at: float  # captured_at of the frame at which the rule was met
@@ -128,6 +155,12 @@ class Alert:
     peak_at: float
     kind: AlertKind = "anomaly"
     detail: str = ""  # for a person; of other kinds than `anomaly`
+    zone: str | None = None  # the watched zone that it is of; None: the whole picture
+
+    @property
+    def series(self) -> str:
+        """Kind and zone: alerts of one camera that follow each other."""
+        return self.kind if self.zone is None else f"{self.kind} {self.zone}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -236,6 +236,9 @@ ALERTS = Metric(
     "lookout_alerts_total", "counter", "Alerts opened since the camera was first watched.", CAMERA
 )
 ALERTS_OPEN = Metric("lookout_alerts_open", "gauge", "Alerts that are open.", CAMERA)
+ARMED = Metric(
+    "lookout_camera_armed", "gauge", "1 while alerts open, by schedule and override.", CAMERA
+)
 BUDGET_THRESHOLD = Metric(
     "lookout_alarm_budget_threshold",
     "gauge",
@@ -325,6 +328,7 @@ ALL: Mapping[str, tuple[Metric, ...]] = {
         ROLLBACKS,
         ALERTS,
         ALERTS_OPEN,
+        ARMED,
         BUDGET_THRESHOLD,
         BUDGET_EXPECTED,
         BUDGET_SEEN,

@@ -24,7 +24,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from lookout.service.core.errors import SettingsError, UnprotectedError
 from lookout.service.core.logging import print_line
-from lookout.service.core.sinks import zone_of
+from lookout.service.core.schedule import zone_of
 
 PrecisionSetting = Literal["auto", "fp32", "bf16"]
 SHIPPED_MODELS = Path(__file__).resolve().parents[2] / "models" / "checkpoints"

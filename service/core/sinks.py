@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import re
-import zoneinfo
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
@@ -13,6 +12,7 @@ from pydantic import BaseModel, Field, create_model, field_validator
 
 from lookout.service.core.camera import STRICT, CameraId
 from lookout.service.core.messages import AlertEvent, AlertKind
+from lookout.service.core.schedule import HOUR, check_hour, zone_of
 
 SinkFormat = Literal["lookout", "alertmanager"]
 AlertEventName = Literal["new", "update", "end"]
@@ -20,9 +20,6 @@ AlertEventName = Literal["new", "update", "end"]
 MAX_SINKS = 20
 BUILT_IN = frozenset({"log"})
 """Sinks that are always there."""
-
-HOUR = "^([01][0-9]|2[0-3]):[0-5][0-9]$"
-"""A time of day, as JSON Schema says it; `check_hour` refuses others in plain words."""
 
 
 def check_webhook_url(url: str) -> str:
@@ -63,11 +60,9 @@ class QuietHours(BaseModel):
 
     @field_validator("begin", "end")
     @classmethod
-    def check_hour(cls, text: str) -> str:
+    def check_times(cls, text: str) -> str:
         """Raise ValueError where it is no time of day."""
-        if not re.fullmatch(HOUR, text) or text.endswith("\n"):
-            raise ValueError("hours and minutes are needed, such as 22:00")
-        return text
+        return check_hour(text)
 
     @field_validator("timezone")
     @classmethod
@@ -82,16 +77,6 @@ class QuietHours(BaseModel):
         if self.begin <= self.end:
             return self.begin <= clock < self.end
         return clock >= self.begin or clock < self.end
-
-
-def zone_of(name: str) -> datetime.tzinfo:
-    """Return a time zone. Raises ValueError."""
-    if name == "UTC":
-        return datetime.UTC
-    try:
-        return zoneinfo.ZoneInfo(name)
-    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
-        raise ValueError(f"there is no time zone {name!r} here") from None
 
 
 class SinkSpec(BaseModel):
@@ -120,6 +105,12 @@ class SinkSpec(BaseModel):
     )
     kinds: list[AlertKind] | None = Field(default=None, max_length=8)
     cameras: list[CameraId] | None = Field(default=None, max_length=1000)
+    zones: list[CameraId] | None = Field(
+        default=None,
+        max_length=1000,
+        description="alerts of watched zones with these names alone; those of the whole picture "
+        "are left out",
+    )
     min_peak: Annotated[float, Field(ge=0, le=1)] = Field(
         default=0.0, description="an alert is sent once its peak is this high"
     )
@@ -198,7 +189,7 @@ def choose(sink: SinkSpec, event: AlertEvent, last: Told | None) -> AlertEventNa
     """Return as which event it is sent; None where it is left out.
 
     An alert is first sent as `new` or, where it is over by then, as `end`. Repeated for the same
-    event and `last`, the answer is the same. last: of the event's camera and kind.
+    event and `last`, the answer is the same. last: of the event's camera and `Alert.series`.
     """
     alert = event.alert
     if not sink.enabled or not takes(sink, event):
@@ -218,7 +209,8 @@ def choose(sink: SinkSpec, event: AlertEvent, last: Told | None) -> AlertEventNa
 
 
 def takes(sink: SinkSpec, event: AlertEvent) -> bool:
-    """Tell whether a sink takes alerts of this camera and kind."""
+    """Tell whether a sink takes alerts of this camera, zone and kind."""
     alert = event.alert
     is_camera = sink.cameras is None or alert.camera in sink.cameras
-    return is_camera and (sink.kinds is None or alert.kind in sink.kinds)
+    is_zone = sink.zones is None or alert.zone in sink.zones
+    return is_camera and is_zone and (sink.kinds is None or alert.kind in sink.kinds)

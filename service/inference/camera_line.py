@@ -230,6 +230,7 @@ class CameraLine:
             value=finite(result.value),
             local_db=result.local_db,
             place_db=finite(result.place_db),
+            zones={name: finite(value) for name, value in result.zones.items()},
         )
 
 

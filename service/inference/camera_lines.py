@@ -188,6 +188,11 @@ class CameraLines:
                 )
             places = PlaceState(learn_frames - learn_frames // 2, zones=zones)
             learn_frames //= 2
+        if bounds is not None and bounds.local_db is None and zones is not None and zones.watched:
+            raise CheckpointError(
+                f"model {camera.model!r}: its calibration holds no bounds of the local score, "
+                "which a watched zone needs: run `lookout calibrate`"
+            )
         try:
             normalizer = Normalizer(
                 bounds,
@@ -201,7 +206,12 @@ class CameraLines:
             ) from None
         rule = UpdateRule.paper(scorer.gamma) if camera.memory == "paper" else None
         return CameraState(
-            scorer.fresh_items(), normalizer, gamma=scorer.gamma, rule=rule, places=places
+            scorer.fresh_items(),
+            normalizer,
+            gamma=scorer.gamma,
+            rule=rule,
+            places=places,
+            zones=zones,
         )
 
     def restore(

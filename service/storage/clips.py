@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import logging
-import re
 import shutil
 import time
 from collections.abc import Mapping, Sequence
@@ -18,7 +17,7 @@ from pathlib import Path
 
 from lookout.models.media.atomic_file import write_bytes, write_text
 from lookout.service.core.evidence import NO_CLIP
-from lookout.service.core.messages import FrameId
+from lookout.service.core.messages import AlertId
 from lookout.service.core.settings import Settings
 from lookout.service.storage.store.store import Store
 
@@ -45,10 +44,8 @@ class ClipFile:
 
 def clip_path(data_dir: Path, alert_id: str) -> Path:
     """Return where an alert's clip lies. Raises ValueError for what is no alert id."""
-    camera, _, frame_id = alert_id.rpartition(":")
-    if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", camera):
-        raise ValueError(f"not an alert id: {alert_id!r}")
-    return data_dir / "clips" / camera / f"{camera}:{FrameId.parse(frame_id)}.mp4"
+    name = AlertId.parse(alert_id)
+    return data_dir / "clips" / name.camera / f"{name}.mp4"
 
 
 def hash_path(path: Path) -> Path:

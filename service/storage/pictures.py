@@ -7,14 +7,13 @@ at the size of the source: of its opening and of its peak.
 from __future__ import annotations
 
 import contextlib
-import re
 import time
 from collections.abc import Container
 from pathlib import Path
 from typing import Literal
 
 from lookout.models.media.atomic_file import replacing
-from lookout.service.core.messages import FrameId
+from lookout.service.core.messages import AlertId, FrameId
 from lookout.service.storage import clips
 from lookout.service.storage.store.store import Store
 
@@ -32,11 +31,9 @@ def picture_path(data_dir: Path, alert_id: str, which: Which = "heat") -> Path:
 
     Raises ValueError for what is no alert id: no path is made of it.
     """
-    camera, _, frame_id = alert_id.rpartition(":")
-    if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", camera):
-        raise ValueError(f"not an alert id: {alert_id!r}")
+    name = AlertId.parse(alert_id)
     suffix = ".jpg" if which == "heat" else f".{which}.jpg"
-    return data_dir / "pictures" / camera / f"{camera}:{FrameId.parse(frame_id)}{suffix}"
+    return data_dir / "pictures" / name.camera / f"{name}{suffix}"
 
 
 def drop_evidence(data_dir: Path, alert_id: str) -> None:

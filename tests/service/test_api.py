@@ -232,6 +232,7 @@ def test_an_alert_outlives_its_camera_with_its_picture(api: Api, store: Store, g
         "peak_at": 5.0,
         "kind": "anomaly",
         "detail": "",
+        "zone": None,
         "acknowledged_at": None,
         "acknowledged_by": "",
         "verdict": None,

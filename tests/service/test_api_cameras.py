@@ -22,7 +22,15 @@ from lookout.service.api.watch_summary import WatchSummaries
 from lookout.service.core.accounts import ANYBODY
 from lookout.service.core.camera import Camera, CameraChange, CameraSpec
 from lookout.service.core.errors import ConflictError
-from lookout.service.core.messages import FrameId, InferenceReport, IngestReport
+from lookout.service.core.messages import (
+    Alert,
+    AlertEvent,
+    AlertId,
+    FrameId,
+    InferenceReport,
+    IngestReport,
+)
+from lookout.service.core.schedule import ArmOverride, ScheduleSettings
 from lookout.service.core.settings import SHIPPED_MODELS
 from lookout.service.storage.bus.bus import Bus
 from lookout.service.storage.redis.connect import connect
@@ -487,8 +495,10 @@ def test_zones_are_kept_and_what_is_no_polygon_is_refused_with_its_place(
     store.add_camera(camera("gate"))
     tree = {"name": "tree", "kind": "ignore", "points": [[0, 0], [0.3, 0], [0, 0.4]]}
     revision = store.camera("gate").revision
-    assert api.patch("/cameras/gate", {"zones": [tree]}).json()["zones"] == [tree]
+    kept = api.patch("/cameras/gate", {"zones": [tree]}).json()["zones"]
+    assert kept == [tree | {"alert": None}]
     assert store.camera("gate").revision == revision + 1  # it starts again
+    assert api.patch("/cameras/gate", {"zones": kept}).json()["zones"] == kept
     for zones, reason in (
         ([tree | {"points": [[0, 0], [1, 1], [1, 0], [0, 1]]}], "itself at (0.5, 0.5)"),
         ([tree, tree], "two zones have the name 'tree'"),
@@ -496,6 +506,7 @@ def test_zones_are_kept_and_what_is_no_polygon_is_refused_with_its_place(
         ([tree | {"points": [[0, 0], [1.5, 1], [1, 0]]}], "zones.0.points.1.0"),
         ([tree | {"name": "my tree"}], "zones.0.name"),
         ([tree | {"kind": "love"}], "zones.0.kind"),
+        ([tree | {"alert": {"threshold": 0.5}}], "an ignored one opens none"),
         ([tree | {"points": [[0, 0], [1, 0], [1, 1], [0, 1]]}], "must leave 5%"),
         ([tree | {"name": f"z{number}"} for number in range(17)], "zones"),
         ("all", "zones"),
@@ -504,3 +515,64 @@ def test_zones_are_kept_and_what_is_no_polygon_is_refused_with_its_place(
         assert reason in is_problem(api.patch("/cameras/gate", {"zones": zones}), 422)
         assert reason in is_problem(api.post("/cameras", {"url": RTSP, "zones": zones}), 422)
     assert api.patch("/cameras/gate", {"zones": []}).json()["zones"] == []
+
+
+def test_a_camera_is_armed_by_its_schedule_and_a_word_against_it(api: Api, store: Store) -> None:
+    store.add_camera(camera("gate"))
+    revision = store.camera("gate").revision
+    assert api.get("/cameras/gate").json()["armed"]
+    never = {"timezone": "Europe/Zurich", "armed": []}
+    changed = api.patch("/cameras/gate", {"schedule": never}).json()
+    assert (changed["armed"], changed["schedule"]) == (False, never)
+    later = time.time() + 3600
+    armed = api.post("/cameras/gate/arm", {"armed": True, "until": later}).json()
+    assert (armed["armed"], armed["override"]["until"]) == (True, later)
+    assert 'lookout_camera_armed{camera="gate"} 1' in api.get("/metrics").text
+    assert not api.post("/cameras/gate/arm", {"armed": None}).json()["armed"]
+    assert store.camera("gate").override is None
+    assert store.camera("gate").revision == revision  # nothing starts again
+    for body, reason in (
+        ({"armed": True, "until": 1}, "until: it is a time (s, UTC) that is past"),
+        ({"armed": True, "until": 1e18}, "until"),
+        ({"until": later}, "armed"),
+        ({"armed": "yes"}, "armed"),
+    ):
+        assert reason in is_problem(api.post("/cameras/gate/arm", body), 422)
+    is_problem(api.post("/cameras/nobody/arm", {"armed": False}), 404)
+    for schedule, reason in (
+        ({"armed": [{"begin": "7", "end": "08:00"}]}, "hours and minutes are needed"),
+        ({"armed": [], "timezone": "Mars/Base"}, "no time zone 'Mars/Base'"),
+    ):
+        assert reason in is_problem(api.patch("/cameras/gate", {"schedule": schedule}), 422)
+
+
+def test_two_words_at_once_are_not_both_taken(store: Store) -> None:
+    before = camera("gate")
+    store.add_camera(before)
+    first = before.model_copy(update={"override": ArmOverride(armed=False, since=1.0, until=None)})
+    store.replace_camera(first, before)
+    with pytest.raises(ConflictError):
+        store.replace_camera(before.model_copy(update={"fps": 1.0}), before)
+    nights = ScheduleSettings.model_validate({"armed": [{"begin": "22:00", "end": "06:00"}] * 2})
+    second = first.model_copy(update={"schedule": nights})
+    store.replace_camera(second, first)
+    shorter = nights.model_copy(update={"armed": nights.armed[:1]})
+    with pytest.raises(ConflictError):
+        store.replace_camera(first, second.model_copy(update={"schedule": shorter}))
+    store.replace_camera(first, second)
+
+
+def test_alerts_are_listed_by_zone(api: Api, store: Store) -> None:
+    store.add_camera(camera("gate"))
+    for seq, zone in ((1, None), (2, "door"), (2, None), (3, "yard")):
+        alert_id = str(AlertId("gate", FrameId(1000, seq), zone))
+        alert = Alert(alert_id, "gate", "closed", seq, seq, 0.5, 0.9, seq, zone=zone)
+        epoch = store.alerting_epoch("gate")
+        assert store.save_alerting("gate", epoch, {"cursor": None}, [AlertEvent("new", alert)])
+    assert len(api.get("/alerts").json()["items"]) == 4
+    (found,) = api.get("/alerts", zone="door").json()["items"]
+    assert (found["id"], found["zone"]) == ("gate:1000-2@door", "door")
+    assert api.get("/alerts/gate:1000-2@door").json()["zone"] == "door"
+    assert api.get("/alerts/gate:1000-2").json()["zone"] is None
+    is_problem(api.get("/alerts/gate:1000-2@door/picture"), 404)
+    assert api.patch("/alerts/gate:1000-2@door", {"verdict": "true"}).json()["verdict"] == "true"

@@ -102,6 +102,7 @@ def test_scores_come_as_they_are_written_and_no_history_does(api: Api, bus: Bus)
             "value": 0.9,
             "local_db": None,
             "place_db": None,
+            "zones": {},
         },
     }
 
@@ -171,6 +172,7 @@ def test_alerts_come_as_they_are_written(api: Api, store: Store) -> None:
                 "peak_at": 1000.5,
                 "kind": "anomaly",
                 "detail": "",
+                "zone": None,
             },
         }
         closed = [

@@ -25,6 +25,7 @@ from lookout.service.core.messages import (
     InferenceReport,
     IngestReport,
 )
+from lookout.service.core.schedule import ScheduleSettings
 from lookout.service.storage import pictures
 from lookout.service.storage.bus.bus import Bus
 from lookout.service.storage.store.store import Store
@@ -288,7 +289,8 @@ def test_the_form_offers_every_field_of_a_camera(page: Chrome, store: Store) -> 
     }
     alert = {f"alert.{name}" for name in AlertSettings.model_fields if name != "alarm_budget"}
     alert |= {f"alert.alarm_budget.{name}" for name in BudgetSettings.model_fields}
-    assert names == set(CameraSpec.model_fields) - {"alert"} | alert
+    groups = {f"schedule.{name}" for name in ScheduleSettings.model_fields} | alert
+    assert names == set(CameraSpec.model_fields) - {"alert", "schedule"} | groups
     labels = texts(page, "#add-fields :is(label, legend)")
     for field in (*CameraSpec.model_fields.values(), *AlertSettings.model_fields.values()):
         assert any(label.startswith(str(field.title)) for label in labels)
@@ -300,6 +302,7 @@ def test_the_form_offers_every_field_of_a_camera(page: Chrome, store: Store) -> 
         ("fps", "12.5"),
         ("alert.hysteresis", "0.2"),
         ("alert.alarm_budget.per_day", "2.5"),
+        ("schedule.armed", '[{"begin": "22:00", "end": "06:00"}]'),
     ):
         one(page, f"[name='{name}']").send_keys(entered)
     one(page, "[name=memory] [value=guarded]").click()
@@ -308,6 +311,8 @@ def test_the_form_offers_every_field_of_a_camera(page: Chrome, store: Store) -> 
     wait_until(lambda: "yard" in store.cameras(), "the camera")
     made = store.camera("yard")
     assert (made.fps, made.memory, made.enabled) == (12.5, "guarded", False)
+    assert made.schedule is not None
+    assert made.schedule.armed[0].end == "06:00"
     budget = BudgetSettings(per_day=2.5)
     assert made.alert == AlertSettings(hysteresis=0.2, alarm_budget=budget)
     assert complaints(page) == []

@@ -54,7 +54,7 @@ def test_a_patch_needs_nothing_and_takes_null_only_where_the_record_does() -> No
         except ValidationError:
             continue
         nullable.add(name)
-    assert nullable == {"fps", "relearn_every_h", "stall_timeout_s"}
+    assert nullable == {"fps", "relearn_every_h", "schedule", "stall_timeout_s"}
     schema = CameraChange.model_json_schema()
     assert "required" not in schema
     assert not any("default" in field for field in schema["properties"].values())

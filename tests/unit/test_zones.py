@@ -19,6 +19,7 @@ from lookout.models.checkpoint.file import Checkpoint
 from lookout.models.evaluation.clip_scores import ClipScorer, ClipScores
 from lookout.models.media.preprocess import Preprocess
 from lookout.models.scorer import Scorer
+from lookout.models.scoring.camera_state import CameraState
 from lookout.models.scoring.normalizer import Normalizer, Scheme
 from lookout.models.scoring.place_state import PlaceState
 from lookout.models.vision.zones import (
@@ -312,3 +313,66 @@ def test_a_file_of_zones_is_a_list_of_a_cameras_zones(tmp_path: Path) -> None:
     assert [zone.as_zone() for zone in read_zones(path)] == [
         Zone("a", "ignore", ((0.0, 0.0), (1.0, 1.0), (1.0, 0.0)))
     ]
+
+
+DOOR = Zone("door", "watch", ((0.7, 0.6), (0.98, 0.6), (0.98, 0.98), (0.7, 0.98)))
+
+
+@pytest.mark.parametrize("scheme", ["paper", "local", "places", "fused"])
+def test_a_watched_zone_is_scored_by_its_cells_alone(scheme: Scheme) -> None:
+    """What happens far from it changes no bit of its value; what happens in it raises it."""
+    checkpoint = untrained(TINY_OF["places"])  # whose error is that of each pixel alone
+
+    def values(strange: tuple[slice, slice] | None) -> tuple[list[float | None], float]:
+        scorer = Scorer(checkpoint)
+        mask = ZoneMask([DOOR], 64, 64)
+        places = PlaceState(10, zones=mask) if scheme in ("places", "fused") else None
+        state = CameraState(
+            scorer.fresh_items(),
+            Normalizer(None, 10, scheme),
+            gamma=0.0,
+            rule=None,
+            places=places,
+            zones=mask,
+        )
+        frames = [street(number, 64) for number in range(40)]
+        for number in range(30, 40):
+            if strange is not None:
+                noise = np.random.default_rng(number).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+                frames[number][strange] = noise[strange]
+        found: list[float | None] = []
+        whole = 0.0
+        for number in range(1, 40):
+            pair = np.stack(frames[number - 1 : number + 1])
+            (output,) = scorer.step([pair], state.items[None]).samples()
+            motion = None if places is None else places.features((1, number), pair[0], pair[1])
+            if number == 25:  # a new owner goes on from a snapshot with the same bits
+                state.load_state_dict(state.state_dict())
+                places = state.places
+            score = state.update(output, (1, number), motion)
+            assert (score.zones["door"] is None) == (score.value is None) or number < 25
+            found.append(score.zones["door"])
+            whole = score.value or 0.0
+        return found, whole
+
+    calm, _ = values(None)
+    away, whole = values((slice(0, 30), slice(0, 36)))
+    inside, _ = values((slice(42, 60), slice(46, 60)))
+    assert calm[-1] is not None
+    assert away == calm
+    assert whole > calm[-1]
+    assert inside[-1] is not None
+    assert inside[-1] > calm[-1]
+
+
+@given(st.lists(st.tuples(*[st.floats(0, 1)] * 2), min_size=3, max_size=6))
+@examples(30)
+def test_every_watched_zone_has_cells_and_patches(points: list[tuple[float, float]]) -> None:
+    try:
+        mask = ZoneMask([Zone("z", "watch", tuple(points))], 64, 64)
+    except ValueError:
+        return
+    assert mask.watched["z"].any()
+    assert mask.watched_patches(256, 8)["z"].any()
+    assert mask.watched_patches(256, 8)["z"].shape == (31, 31)
+    assert not mask.ignores

@@ -127,8 +127,12 @@ def alertmanager_payload(sink: SinkRecord, event: AlertEvent) -> dict[str, Any]:
     """Return the body that Alertmanager's webhook receivers take, version 4."""
     alert = event.alert
     labels = {"alertname": "LookoutAlert", "camera": alert.camera, "kind": alert.kind}
+    place = f"Camera {alert.camera}"
+    if alert.zone is not None:
+        labels["zone"] = alert.zone
+        place += f", zone {alert.zone}"
     annotations = {
-        "summary": f"Camera {alert.camera}: {alert.kind}, peak {alert.peak_value:.2f}",
+        "summary": f"{place}: {alert.kind}, peak {alert.peak_value:.2f}",
         "alert_id": alert.id,
     }
     status = "firing" if alert.state == "open" else "resolved"

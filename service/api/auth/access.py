@@ -34,6 +34,7 @@ LEAST_ROLES: dict[str, Role] = {
     "GET /cameras/{camera}": "viewer",
     "PATCH /cameras/{camera}": "operator",  # of OPERATOR_FIELDS alone; others: admin
     "DELETE /cameras/{camera}": "admin",
+    "POST /cameras/{camera}/arm": "operator",
     "GET /cameras/{camera}/events": "viewer",
     "GET /cameras/{camera}/scores": "viewer",
     "GET /cameras/{camera}/history": "viewer",

@@ -8,6 +8,11 @@ const VERDICTS = { true: "real", false_alarm: "false alarm", usual_here: "usual 
 const CLIP_EVERY_MS = 3000;
 const CLIP_TRIES = 40;
 
+/** Return where an alert is: its camera, and the zone that it is of. */
+function place({ camera, zone }) {
+  return zone ? `${camera}, ${zone}` : camera;
+}
+
 export class AlertList {
   constructor() {
     this.entries = new Map(); // id → {alert, row}
@@ -99,7 +104,7 @@ export class AlertList {
   newRow(alert) {
     const row = fromTemplate("#alert-template");
     row.dataset.alert = alert.id;
-    $(".name", row).textContent = alert.camera;
+    $(".name", row).textContent = place(alert);
     showTime($("time", row), alert.opened_at);
     const picture = $("img", row);
     picture.onload = () => (picture.hidden = false);
@@ -168,7 +173,7 @@ export class AlertList {
     $("#large-picture").hidden = clip;
     $("#large-clip").hidden = !clip;
     $("#large").onclose = () => $("#large-clip").removeAttribute("src");
-    $("#large-text").textContent = `${alert.camera}, ${clock(alert.opened_at)}, peak ${alert.peak_value.toFixed(2)}`;
+    $("#large-text").textContent = `${place(alert)}, ${clock(alert.opened_at)}, peak ${alert.peak_value.toFixed(2)}`;
     $("#large").showModal();
   }
 }

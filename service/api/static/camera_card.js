@@ -256,6 +256,11 @@ function pauseLabel(camera) {
   return camera.state === "ended" ? "Play again" : "Pause";
 }
 
+function disarmed({ override }) {
+  if (!override || override.armed) return "disarmed by its schedule";
+  return override.until === null ? "disarmed" : `disarmed until ${clock(override.until)}`;
+}
+
 function facts(camera) {
   const parts = [camera.model];
   if (camera.measured_fps !== null) parts.push(`${camera.measured_fps.toFixed(1)} frames/s`);
@@ -264,6 +269,7 @@ function facts(camera) {
   if (dropped.length) parts.push(`dropped ${dropped.map(([reason, frames]) => `${frames} ${reason}`).join(", ")}`);
   if (camera.reconnects) parts.push(`${camera.reconnects} reconnects`);
   if (camera.retry_at) parts.push(`next attempt ${clock(camera.retry_at)}`);
+  if (!camera.armed) parts.push(disarmed(camera));
   if (camera.budget) parts.push(camera.budget.sentence);
   return parts.join(" · ");
 }

@@ -23,7 +23,7 @@ from lookout.service.core import urls
 from lookout.service.core.camera import Camera
 from lookout.service.core.evidence import EvidenceRequest
 from lookout.service.core.lifecycle import die_with_parent, end_if_orphaned
-from lookout.service.core.messages import FrameId
+from lookout.service.core.messages import AlertId
 from lookout.service.core.settings import Settings
 from lookout.service.ingest.decoder.limits import limit_memory
 from lookout.service.ingest.decoder.protocol import Job
@@ -62,7 +62,7 @@ def serve(camera: Camera, settings: Settings) -> None:
             continue
         maker = EvidenceMaker(camera.id, Codec("", None), settings, bus, store)
         session = store.session(camera.id)
-        number = FrameId.parse(request.alert.rpartition(":")[2]).session
+        number = AlertId.parse(request.alert).frame.session
         if session is None or session.number != number:
             maker.fail(request, "the file was played anew since")
         else:

@@ -42,7 +42,7 @@ VERSION = b"1"
 
 RAW = {b"rgb", b"cells"}  # arrays; every other field is text
 
-UNREADABLE = (KeyError, ValueError, RecursionError, msgspec.ValidationError)
+UNREADABLE = (KeyError, ValueError, RecursionError, msgspec.MsgspecError)
 """Raised within this module by a message that is not what its type declares."""
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]  # the range that Redis can hold
@@ -219,6 +219,8 @@ def score_fields(score: Score) -> Fields:
             fields[name] = repr(number)
     if score.memory_updated is not None:
         fields["memory_updated"] = str(int(score.memory_updated))
+    if score.zones:
+        fields["zones"] = dump(score.zones)
     return fields
 
 
@@ -227,6 +229,8 @@ def read_score(camera: str, frame_id: FrameId, row: Row) -> Score:
     try:
         check_version(row)
         fields = {**texts(row), "camera": camera, **frame_id._asdict()}
+        if "zones" in fields:
+            fields["zones"] = msgspec.json.decode(fields["zones"], type=dict[str, float | None])
         score = msgspec.convert(fields, Score, strict=False)
         finite(score.captured_at)
         finite(score.scored_at)
@@ -342,6 +346,8 @@ def alert_event_fields(event: AlertEvent) -> Fields:
     fields = msgspec.to_builtins(event.alert)
     if event.alert.kind == "anomaly":  # as versions wrote it that knew no other
         del fields["kind"]
+    if event.alert.zone is None:
+        del fields["zone"]
     if not event.alert.detail:
         del fields["detail"]
     return {"event": event.event, "alert": json.dumps(fields, separators=(",", ":"))}

@@ -275,6 +275,7 @@ REPLACE_CAMERA = """
 local function same(found, value)
     if found == nil then found = cjson.null end
     if type(found) ~= 'table' or type(value) ~= 'table' then return found == value end
+    if #found ~= #value then return false end
     for name, part in pairs(value) do
         if not same(found[name], part) then return false end
     end
@@ -284,13 +285,17 @@ local now = redis.call('HGET', KEYS[1], ARGV[1])
 if not now then return 0 end
 local stored, expected = cjson.decode(now), cjson.decode(ARGV[4])
 if stored['revision'] ~= tonumber(ARGV[3]) then return 0 end
-if not same(stored['alert'] or {}, expected) then return 0 end
+stored['alert'] = stored['alert'] or {}
+for name, part in pairs(expected) do
+    if not same(stored[name], part) then return 0 end
+end
 redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
 return 1
 """
 """Replace a camera. Returns 0 where the stored camera is another than the expected one.
 
-KEYS: cameras. ARGV: id, camera, and of the camera that it replaces: revision, alert settings.
+KEYS: cameras. ARGV: id, camera, and of the camera that it replaces: revision, and the fields that
+change without it, as JSON.
 """
 
 TRY_WRITE = """

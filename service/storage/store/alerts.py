@@ -169,7 +169,7 @@ class Alerts(SettingAside):
         return cursors
 
     def told(self, sink: str) -> dict[tuple[str, str], Told]:
-        """Return the last alert that was sent to a sink, by camera and kind."""
+        """Return the last alert that was sent to a sink, by camera and `Alert.series`."""
         rows = cast(dict[bytes, bytes], self._redis.hgetall(keys.deliveries(sink)))
         found = {}
         for field, text in rows.items():
@@ -184,7 +184,7 @@ class Alerts(SettingAside):
     ) -> None:
         """Record that the events of a camera up to an id of its log are delivered to a sink.
 
-        told: the kind of an alert that was sent first with them, and the alert.
+        told: the series of an alert that was sent first with them, and the alert.
         """
         fields: dict[Any, Any] = {camera: str(delivered)}
         if told is not None:

@@ -8,7 +8,7 @@ from typing import cast
 
 import redis
 
-from lookout.service.core.camera import Camera
+from lookout.service.core.camera import UNREVISED, Camera
 from lookout.service.core.errors import (
     BrokenMessageError,
     ConflictError,
@@ -109,7 +109,7 @@ class Cameras(SettingAside):
     def replace_camera(self, camera: Camera, before: Camera) -> None:
         """Write a camera in the place of `before`.
 
-        Raises ConflictError where the stored revision or alert settings are not those of `before`,
+        Raises ConflictError where the stored revision or alert times are not those of `before`,
         and RequestError for one without its password, which would be lost.
         """
         if camera.unreadable is not None:
@@ -117,7 +117,7 @@ class Cameras(SettingAside):
                 f"the password of camera {camera.id!r} cannot be read: {camera.unreadable}; give "
                 "its url anew"
             )
-        expected = (str(before.revision), before.alert.model_dump_json())
+        expected = (str(before.revision), before.model_dump_json(include=UNREVISED))
         words = (camera.id, self._secrets.dump(camera), *expected)
         if not self._redis.eval(scripts.REPLACE_CAMERA, 1, keys.CAMERAS, *words):
             raise ConflictError(f"camera {camera.id!r} was changed or removed meanwhile; try again")
