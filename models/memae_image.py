@@ -165,9 +165,16 @@ class MemAEImage(Model):
             return Output(error, {"distance": sum_each(error)})
 
     def training_step(self, batch: TrainingBatch) -> TrainingStep:
-        """Eq. 10: L = mean (x - x̂)² + α E(ŵ)."""
-        x_hat, weights = self(batch.clips)
-        with in_float32(batch.clips):
-            mse = F.mse_loss(x_hat.float(), batch.clips)
+        """Eq. 10: L = mean (x - x̂)² + α E(ŵ).
+
+        A part of a picture, as fine-tuning takes it, is scaled to the size of a whole one.
+        """
+        x = batch.clips
+        size_px = (self.config.height_px, self.config.width_px)
+        if x.shape[2:] != size_px:
+            x = F.interpolate(x, size_px, mode="bilinear")
+        x_hat, weights = self(x)
+        with in_float32(x):
+            mse = F.mse_loss(x_hat.float(), x)
             loss = mse + self.config.loss_entropy * entropy(weights.float())
         return TrainingStep(loss, mse.detach())
