@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import time
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from lookout.service.storage.redis import keys
 from lookout.service.storage.redis.connect import connect
 from lookout.service.storage.store import accounts as stored
 from lookout.service.storage.store.store import Store
+from tests.cli import lookout
 from tests.conftest import Urls
 from tests.service.api_server import (
     BEARER,
@@ -303,6 +305,30 @@ def test_a_token_expires(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     later = time.time() + 2 * 86_400 + 1
     monkeypatch.setattr(time, "time", lambda: later)
     assert me(api, bearer).status_code == 401
+
+
+# The command line
+
+
+def test_the_command_line_adds_lists_and_removes(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOOKOUT_TOKEN", TOKEN)
+    url = f"http://127.0.0.1:{api.port}"
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"{PASSWORD}\n"))
+    words = ("add", "anna", "--role", "operator", "--camera", "gate", "--password-stdin")
+    assert lookout("users", *words, "--url", url).out == "anna is there, as operator\n"
+    assert lookout("users", "list", "--url", url).out == "anna: operator, gate\n"
+    assert me(api, log_in(api, "anna")).json()["cameras"] == ["gate"]
+    monkeypatch.setattr("sys.stdin", io.StringIO("short\n"))
+    refused = lookout("users", "add", "bert", "--password-stdin", "--url", url, expect=1)
+    assert "password" in refused.err
+    assert "short\n" not in refused.err
+    assert lookout("users", "remove", "anna", "--url", url).out == "anna is removed\n"
+    again = lookout("users", "remove", "anna", "--url", url, expect=1)
+    assert "there is no user 'anna'" in again.err
+    monkeypatch.setenv("LOOKOUT_TOKEN", "another-token-of-the-same-length")
+    assert "the token is wrong" in lookout("users", "list", "--url", url, expect=1).err
+    nowhere = lookout("users", "list", "--url", "http://127.0.0.1:9", expect=1)
+    assert "there is no API" in nowhere.err
 
 
 # Without LOOKOUT_TOKEN

@@ -33,6 +33,7 @@ from tests.conftest import Urls
 from tests.e2e.browser import complaints
 from tests.owning import add_frames
 from tests.service.api_server import (
+    BEARER,
     TOKEN,
     Api,
     camera,
@@ -408,6 +409,40 @@ def type_token(driver: Chrome, token: str) -> None:
     one(driver, "#token").clear()
     one(driver, "#token").send_keys(token)
     one(driver, "#login-submit").click()
+
+
+@pytest.mark.parametrize(
+    ("role", "shown"),
+    [
+        ("viewer", {".heat"}),
+        ("operator", {".heat", ".pause", ".learn"}),
+        ("admin", {".heat", ".pause", ".learn", ".settings", ".remove", "#add-open"}),
+    ],
+)
+def test_a_user_sees_the_buttons_of_the_role(
+    chrome: Chrome, urls: Urls, tmp_path: Path, store: Store, role: str, shown: set[str]
+) -> None:
+    store.add_camera(camera("gate"))
+    store.add_camera(camera("yard"))
+    with running_api(settings_for(urls, tmp_path, token=SecretStr(TOKEN))) as api:
+        body = {"name": "anna", "password": "four-words-of-a-poem", "role": role}
+        if role != "admin":
+            body["cameras"] = ["gate"]  # type: ignore[assignment]
+        assert api.http.post("/api/v1/users", json=body, headers=BEARER).status_code == 201
+        chrome.get(f"http://127.0.0.1:{api.port}/")
+        one(chrome, "#user").send_keys("anna")
+        type_token(chrome, "five-words-of-a-poem")
+        wait_until(lambda: text(chrome, "#login-error") == "name or password is wrong", "a refusal")
+        type_token(chrome, body["password"])
+        wait_until(lambda: one(chrome, "body").get_attribute("data-live") == "true", "a live page")
+        card = "#camera-gate "
+        buttons = (".heat", ".pause", ".learn", ".settings", ".remove", "#add-open")
+        places = {name: name if name.startswith("#") else card + name for name in buttons}
+        assert {name for name, at in places.items() if one(chrome, at).is_displayed()} == shown
+        assert bool(chrome.find_elements(By.CSS_SELECTOR, "#camera-yard")) == (role == "admin")
+        chrome.get("about:blank")
+        chrome.delete_all_cookies()
+    assert all("401" in line for line in complaints(chrome))
 
 
 def test_without_a_token_there_is_nothing_to_log_out_of(page: Chrome) -> None:

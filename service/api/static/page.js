@@ -128,7 +128,15 @@ async function loadJobs() {
   for (const [id, card] of cards) card.learning.update(jobs.get(id) || null, card.camera);
 }
 
+/** Show the buttons that the role allows. The socket is closed where it changes. */
+async function loadRole() {
+  const { name, role } = await call("/me");
+  document.body.dataset.role = role;
+  $("#log-out").title = name;
+}
+
 async function loadAll() {
+  await loadRole();
   threshold = (await call("/alert-rule")).threshold;
   await refresh();
   const open = await call("/alerts?state=open");
