@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 import time
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Query, Response
+from fastapi import APIRouter, Body, Header, Query, Response
 from pydantic import BaseModel, Field, ValidationError
 from pydantic_core import to_json
 
@@ -14,6 +15,7 @@ from lookout.service.api.auth.access import IdentityDep, check_camera_fields
 from lookout.service.api.checkpoints import choose_model, trained_fps, usual_score
 from lookout.service.api.dependencies import Services, ServicesDep
 from lookout.service.api.json_body import JsonRoute
+from lookout.service.api.problems import problem
 from lookout.service.api.views import (
     CameraList,
     CameraView,
@@ -124,21 +126,49 @@ def list_cameras(
 
 
 @router.get("/{camera}")
-def get_camera(camera: str, services: ServicesDep) -> CameraView:
-    """Return one camera and its state."""
-    return camera_view(services.bus, services.store, services.store.camera(camera))
+def get_camera(camera: str, response: Response, services: ServicesDep) -> CameraView:
+    """Return one camera and its state; `ETag` is the version of its fields, for `If-Match`."""
+    found = services.store.camera(camera)
+    response.headers["ETag"] = version_tag(found)
+    return camera_view(services.bus, services.store, found)
 
 
-@router.patch("/{camera}", operation_id="update_camera", responses=CONFLICT)
+def version_tag(camera: Camera) -> str:
+    """Return the strong entity tag of a camera's fields; its state has no part in it.
+
+    Neither has the address, which may hold a password: another one changes the revision.
+    """
+    fields = camera.model_dump_json(exclude={"url", "unreadable", "mark"})
+    return f'"{hashlib.sha256(fields.encode()).hexdigest()[:16]}"'
+
+
+def is_version(camera: Camera, if_match: str | None) -> bool:
+    """Tell whether `If-Match` (RFC 9110, 13.1.1) names a camera's version; None names any."""
+    if if_match is None or if_match.strip() == "*":
+        return True
+    return version_tag(camera) in {tag.strip() for tag in if_match.split(",")}
+
+
+@router.patch(
+    "/{camera}",
+    operation_id="update_camera",
+    responses={**CONFLICT, 412: {}},
+    response_model=CameraView,
+)
 def change_camera(
     camera: str,
     change: Annotated[
         CameraChange,  # type: ignore[valid-type]
         Body(openapi_examples=CHANGE_EXAMPLES),
     ],
+    response: Response,
     services: ServicesDep,
     sender: IdentityDep,
-) -> CameraView:
+    if_match: Annotated[
+        str | None,
+        Header(description="`ETag` of the camera as it was read: 412 where it is another by now"),
+    ] = None,
+) -> CameraView | Response:
     """Change a camera and restart it; `{"enabled": true}` plays a file that has ended again.
 
     A change of `alert`, `schedule` or `learning` alone does not restart it. Anything but `enabled`
@@ -146,15 +176,34 @@ def change_camera(
     """
     check_camera_fields(sender, change)
     before = services.store.camera(camera)
+    if not is_version(before, if_match):
+        return changed_meanwhile(services, before, change)
     try:
         new = before.changed(change)
     except ValidationError as error:
         raise RequestError("; ".join(part["msg"] for part in error.errors())) from error
+    response.headers["ETag"] = version_tag(new)
     if new == before:
         return camera_view(services.bus, services.store, before)
     check_change(services, before, new)
     replace_camera(services.bus, services.store, before, new)
     return camera_view(services.bus, services.store, new)
+
+
+def changed_meanwhile(services: Services, camera: Camera, change: BaseModel) -> Response:
+    """Return the 412 of a change of another version, with both: `current`, and what was `sent`."""
+    sent = change.model_dump(mode="json", exclude_unset=True)
+    if "url" in sent:
+        sent["url"] = urls.mask(sent["url"])
+    current = camera_view(services.bus, services.store, camera).model_dump(mode="json")
+    return problem(
+        412,
+        f"camera {camera.id!r} was changed meanwhile: look at both versions, and send again with "
+        "the new `ETag`",
+        {"ETag": version_tag(camera)},
+        current=current,
+        sent=sent,
+    )
 
 
 def check_change(services: Services, before: Camera, new: Camera) -> None:

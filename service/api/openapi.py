@@ -21,6 +21,7 @@ REASONS = {
     404: "not there",
     405: "the path has no such method",
     409: "it exists already, or another request changed it meanwhile",
+    412: "it was changed meanwhile: `If-Match` names another version; both are in the answer",
     413: "the body is too large",
     422: "the request is not valid",
     429: "too many wrong tokens from this address",

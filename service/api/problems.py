@@ -10,7 +10,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, JsonValue
 from starlette.exceptions import HTTPException
 from starlette.routing import Match, Mount
 
@@ -60,6 +60,12 @@ class Problem(BaseModel):
     detail: str = Field(description="the reason, in one line and without passwords")
     errors: list[FieldProblem] | None = Field(default=None, description="of a 422")
     missing: list[str] | None = Field(default=None, description="of /readyz")
+    current: dict[str, JsonValue] | None = Field(
+        default=None, description="of a 412: the camera as it is now"
+    )
+    sent: dict[str, JsonValue] | None = Field(
+        default=None, description="of a 412: the fields of the change that was not made"
+    )
 
 
 class ProblemResponse(JSONResponse):

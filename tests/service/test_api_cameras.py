@@ -7,7 +7,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
+from fastapi import Response
 
 from lookout.models.input_spec import InputSpec
 from lookout.models.scoring.alarm_budget import HIGHEST, AlarmBudget
@@ -368,7 +370,7 @@ def test_a_change_that_comes_too_late_costs_nothing_that_was_learned(
     here = Services(api.settings, bus, contended, live, summaries, Authenticator(None), trail)
     with pytest.raises(ConflictError, match="try again"):
         change = CameraChange.model_validate({"url": "rtsp://other/"})
-        change_camera("gate", change, here, ANYBODY)
+        change_camera("gate", change, Response(), here, ANYBODY)
     client.close()
     assert store.camera("gate").url == RTSP
     assert store.snapshot("gate") == LEARNED
@@ -576,3 +578,43 @@ def test_alerts_are_listed_by_zone(api: Api, store: Store) -> None:
     assert api.get("/alerts/gate:1000-2").json()["zone"] is None
     is_problem(api.get("/alerts/gate:1000-2@door/picture"), 404)
     assert api.patch("/alerts/gate:1000-2@door", {"verdict": "true"}).json()["verdict"] == "true"
+
+
+def test_two_people_who_edit_a_camera_see_both_versions(api: Api, store: Store) -> None:
+    store.add_camera(camera("gate"))
+    path = "/api/v1/cameras/gate"
+    tag = api.http.get(path).headers["etag"]
+
+    def change(body: dict[str, Any], if_match: str) -> httpx.Response:
+        return api.http.patch(path, json=body, headers={"If-Match": if_match})
+
+    first = change({"fps": 5}, tag)
+    assert first.status_code == 200
+    assert first.headers["etag"] == api.http.get(path).headers["etag"] != tag
+    sent = {"fps": 7, "url": "rtsp://user:hunter2@other.example/"}
+    late = change(sent, tag)
+    assert "changed meanwhile" in is_problem(late, 412)
+    assert late.json()["current"]["fps"] == 5
+    assert late.json()["sent"] == {"fps": 7, "url": "rtsp://***@other.example/"}
+    assert store.camera("gate").fps == 5
+    assert change({"fps": 7}, late.headers["etag"]).status_code == 200
+    assert change({"fps": 8}, "*").status_code == 200
+    newest = api.http.get(path).headers["etag"]
+    assert change({"fps": 8}, f'"other", {newest}').status_code == 200
+    for other in ('"other"', "", f"W/{api.http.get(path).headers['etag']}"):
+        is_problem(change({"fps": 9}, other), 412)
+    assert api.http.patch(path, json={"fps": 9}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "change", [{"url": "rtsp://other/"}, {"learning": "record"}, {"alert": {"threshold": 0.4}}]
+)
+def test_every_field_is_a_part_of_the_version_and_the_state_is_none(
+    api: Api, store: Store, bus: Bus, change: dict[str, Any]
+) -> None:
+    store.add_camera(camera("gate"))
+    path = "/api/v1/cameras/gate"
+    tag = api.http.get(path).headers["etag"]
+    show(bus, "gate", 0)
+    assert api.http.get(path).headers["etag"] == tag
+    assert api.http.patch(path, json=change).headers["etag"] != tag
