@@ -143,7 +143,8 @@ def me_view(sender: Identity, *, is_user: bool) -> IdentityView:
 @router.get("/me")
 def get_me(services: ServicesDep, sender: IdentityDep) -> IdentityView:
     """Return who is asking, and what they may do."""
-    return me_view(sender, is_user=sender.name in services.store.accounts().users)
+    logins = services.auth.logins
+    return me_view(sender, is_user=logins is not None and sender.name in logins.accounts.users)
 
 
 @router.patch(

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import hashlib
 import secrets
+import threading
 import time
 from collections.abc import Mapping
 
@@ -35,14 +36,11 @@ class Logins:
         self._generation = FIRST_GENERATION
         self._ended: frozenset[str] = frozenset()
         self._read = asyncio.Event()
+        self._reading = threading.Lock()
+        self.are_known = False  # before the store was read, nobody can tell which logins were ended
         self._by_digest: Mapping[str, TokenRecord] = {}
         self.accounts = KnownAccounts()
         self.key: str | None = None  # signs logins
-
-    @property
-    def are_known(self) -> bool:
-        """Return whether the store was read: before, nobody can tell which logins were ended."""
-        return self._read.is_set()
 
     def new_name(self, user: str | None = None) -> str:
         """Return the name of a new login, of LOOKOUT_TOKEN or of a user who is known."""
@@ -84,13 +82,14 @@ class Logins:
 
     def read(self) -> None:
         """Read the store. Raises one of UNAVAILABLE."""
-        self._generation, self._ended = self._store.ended_logins()
-        accounts = self._store.accounts()
-        if self._needs_key and self.key is None and accounts.has_users:
-            self.key = self._store.login_key()
-        self._by_digest = {token.digest: token for token in accounts.tokens.values()}
-        self.accounts = accounts
-        self._read.set()
+        with self._reading:  # an older reading never stands in the place of a newer one
+            self._generation, self._ended = self._store.ended_logins()
+            accounts = self._store.accounts()
+            if self._needs_key and self.key is None and accounts.has_users:
+                self.key = self._store.login_key()
+            self._by_digest = {token.digest: token for token in accounts.tokens.values()}
+            self.accounts = accounts
+            self.are_known = True
 
     async def start(self) -> asyncio.Task[None]:
         """Follow the store from now on; return the task to be cancelled at the end."""
@@ -103,6 +102,7 @@ class Logins:
         while True:
             with contextlib.suppress(*UNAVAILABLE):  # what was read last holds
                 await run_in_threadpool(self.read)
+                self._read.set()
             await asyncio.sleep(READ_EVERY_S)
 
 
