@@ -189,6 +189,22 @@ def test_a_camera_is_changed_by_its_settings(page: Chrome, store: Store, fresh_a
     assert all("422" in line for line in complaints(page))
 
 
+def test_two_people_who_change_a_camera_see_both_versions(
+    page: Chrome, store: Store, fresh_api: Api
+) -> None:
+    one(page, "#camera-gate .settings").click()
+    wait_until(lambda: page.find_elements(By.CSS_SELECTOR, "#add-fields [name=fps]"), "the fields")
+    assert fresh_api.patch("/cameras/gate", {"fps": 7}).status_code == 200
+    one(page, "[name=fps]").clear()
+    one(page, "[name=fps]").send_keys("5")
+    one(page, "#add-submit").click()
+    wait_until(lambda: "fps: now 7, yours 5" in text(page, "#add-error"), "both versions")
+    assert store.camera("gate").fps == 7
+    one(page, "#add-submit").click()
+    wait_until(lambda: store.camera("gate").fps == 5, "the change")
+    assert all("412" in line for line in complaints(page))
+
+
 # Answers
 
 

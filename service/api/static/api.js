@@ -6,9 +6,15 @@ export const $ = (selector, inside = document) => inside.querySelector(selector)
 
 export const cameraPath = (id) => `/cameras/${encodeURIComponent(id)}`;
 
-/** Call the REST API and return the JSON of its answer, null for none. Throws with the reason. */
-export async function call(path, method = "GET", body = undefined) {
-  const options = { method, headers: {} };
+/** Return the version (`ETag`) of what a path names. */
+export const versionOf = async (path) => (await fetch(API + path, { method: "HEAD" })).headers.get("ETag");
+
+/**
+ * Call the REST API and return the JSON of its answer, null for none; `version`: the change is for
+ * that one alone. Throws with the reason, the `problem` that was answered, and the newest `version`.
+ */
+export async function call(path, method = "GET", body = undefined, version = null) {
+  const options = { method, headers: version ? { "If-Match": version } : {} };
   if (body !== undefined) {
     options.body = JSON.stringify(body);
     options.headers["Content-Type"] = "application/json";
@@ -17,7 +23,8 @@ export async function call(path, method = "GET", body = undefined) {
   if (answer.ok) return answer.status === 204 ? null : answer.json();
   if (answer.status === 401) location.reload(); // the login has ended: the server answers with its form
   const problem = await answer.json().catch(() => ({}));
-  throw new Error(problem.detail || `the server answered ${answer.status}`);
+  const error = new Error(problem.detail || `the server answered ${answer.status}`);
+  throw Object.assign(error, { problem, version: answer.headers.get("ETag") });
 }
 
 /** Return a copy of the one element that a <template> holds. */

@@ -2,9 +2,10 @@
 // schema: titles are labels, descriptions help, enums choices; `x-choices` names the list that the
 // choices come from.
 
-import { $, call, cameraPath, showText } from "./api.js";
+import { $, call, cameraPath, showText, versionOf } from "./api.js";
 
 let changed = null; // the camera that is being changed; null while one is added
+let version = null; // of its fields as the form shows them
 
 /** Let the operator add cameras; `onSaved` is called with each that was added or changed. */
 export function setUpForm(onSaved) {
@@ -15,12 +16,22 @@ export function setUpForm(onSaved) {
     event.preventDefault();
     const [path, method] = changed ? [cameraPath(changed.id), "PATCH"] : ["/cameras", "POST"];
     try {
-      onSaved(await call(path, method, entered()));
+      onSaved(await call(path, method, entered(), version));
       dialog.close();
     } catch (error) {
-      showText($("#add-error"), error.message);
+      showText($("#add-error"), reasonOf(error));
+      version = error.version || version; // who saves again has seen both
     }
   };
+}
+
+/** Return why a change was not made; where somebody else was faster, with both versions. */
+function reasonOf({ message, problem }) {
+  const { current, sent } = problem || {};
+  if (!current || !sent) return message;
+  const both = Object.keys(sent).map((name) =>
+    `${name}: now ${JSON.stringify(current[name])}, yours ${JSON.stringify(sent[name])}`);
+  return `${changed.id} was changed meanwhile. Save again to have yours.\n${both.join("\n")}`;
 }
 
 /** Open the form for a camera that there is, or for a new one (null). */
@@ -32,6 +43,7 @@ export async function openForm(camera) {
   $("#add-fields").replaceChildren();
   $("#add").showModal();
   try {
+    version = camera ? await versionOf(cameraPath(camera.id)) : null;
     const { schemas } = (await call("/openapi.json")).components;
     const fields = await newFields(schemas.CameraSpec, schemas, "");
     $("#add-fields").replaceChildren(...fields);
