@@ -430,6 +430,8 @@ def test_a_user_sees_the_buttons_of_the_role(
             body["cameras"] = ["gate"]  # type: ignore[assignment]
         assert api.http.post("/api/v1/users", json=body, headers=BEARER).status_code == 201
         chrome.get(f"http://127.0.0.1:{api.port}/")
+        chrome.delete_all_cookies()  # of other tests, whose store was emptied
+        chrome.refresh()
         one(chrome, "#user").send_keys("anna")
         type_token(chrome, "five-words-of-a-poem")
         wait_until(lambda: text(chrome, "#login-error") == "name or password is wrong", "a refusal")
@@ -440,8 +442,8 @@ def test_a_user_sees_the_buttons_of_the_role(
         places = {name: name if name.startswith("#") else card + name for name in buttons}
         assert {name for name, at in places.items() if one(chrome, at).is_displayed()} == shown
         assert bool(chrome.find_elements(By.CSS_SELECTOR, "#camera-yard")) == (role == "admin")
-        chrome.get("about:blank")
         chrome.delete_all_cookies()
+        chrome.get("about:blank")
     assert all("401" in line for line in complaints(chrome))
 
 
