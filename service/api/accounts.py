@@ -339,7 +339,7 @@ def list_audit(
     """Return changes and logins, newest first; the last 10,000 are kept."""
     if cursor is not None:
         try:
-            FrameId.parse(cursor)
+            cursor = str(FrameId.parse(cursor))
         except ValueError as error:
             raise RequestError(f"cursor: {error}") from error
     # One more than asked for tells whether there is a next page.

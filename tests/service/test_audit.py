@@ -110,6 +110,8 @@ def test_the_audit_comes_in_pages_and_is_bounded(
             break
         params["cursor"] = page["next"]
     assert targets == [f"/{number}" for number in range(9, 2, -1)]
+    for cursor in ("0-0", "0-1"):
+        assert lines(api, cursor=cursor) == []
     for cursor in ("x", "", "1", "-"):
         answer = api.http.get("/api/v1/audit", headers=BEARER, params={"cursor": cursor})
         assert "cursor" in is_problem(answer, 422)

@@ -15,6 +15,7 @@ log = logging.getLogger(__name__)
 
 LINES_KEPT = 10_000
 FIELD = "line"
+OLDEST_ID = "0-0"
 
 
 class Audit(SettingAside):
@@ -31,6 +32,8 @@ class Audit(SettingAside):
 
         before: an id; only older ones. A line that cannot be read is left out.
         """
+        if before == OLDEST_ID:  # nothing is older, and Redis refuses the interval
+            return {}
         newest = f"({before}" if before is not None else "+"
         entries = cast(
             list[StreamEntry], self._redis.xrevrange(keys.AUDIT, max=newest, count=limit)
