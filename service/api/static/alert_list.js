@@ -108,7 +108,7 @@ export class AlertList {
     showTime($("time", row), alert.opened_at);
     const picture = $("img", row);
     picture.onload = () => (picture.hidden = false);
-    picture.src = `${API}/alerts/${encodeURIComponent(alert.id)}/picture`;
+    if (alert.kind === "anomaly") picture.src = `${API}/alerts/${encodeURIComponent(alert.id)}/picture`;
     $(".thumb", row).onclick = () => this.showLarge(alert.id);
     $(".thumb", row).setAttribute("aria-label", `Show the picture of ${alert.camera}, ${clock(alert.opened_at)}, large`);
     const current = () => this.entries.get(alert.id).alert;
