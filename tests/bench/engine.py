@@ -88,7 +88,8 @@ def flop(scorer: Scorer) -> int:
 def pictures(scorer: Scorer, batch: int) -> list[np.ndarray[tuple[int, ...], np.dtype[np.uint8]]]:
     """Return clips of noise."""
     rng = np.random.default_rng(0)
-    shape = (scorer.t_length, 256, 256, 3)
+    config = scorer.checkpoint.config
+    shape = (scorer.t_length, config.height_px, config.width_px, 3)
     return [rng.integers(0, 256, shape, dtype=np.uint8) for _ in range(batch)]
 
 
