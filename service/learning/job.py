@@ -302,8 +302,11 @@ class CameraJob:
         segments = self.files.left_out_segments(self.job.number)
         folder = left_out_folder(self._settings.data_dir, self.job.camera)
         shutil.rmtree(folder, ignore_errors=True)
-        for one, picture in segments.items():
-            keep(folder / f"{one.id}{PICTURE}", picture)
+        try:
+            for one, picture in segments.items():
+                keep(folder / f"{one.id}{PICTURE}", picture)
+        except OSError as error:  # the training goes on without them
+            log.warning("job %s: no pictures of what it leaves out: %s", self.job.id, error)
         self._store.save_left_out(self.job.camera, list(segments))
         self._shows_left_out = True
 

@@ -81,4 +81,6 @@ def _role(process: psutil.Process) -> str:
             return f"redis ({role})"
     if "lookout.service.ingest.decoder" in words:
         return "decoder"
+    if any(word.startswith("lookout.service.learning.") for word in words):
+        return "training"
     return words[words.index("lookout") + 1] if "lookout" in words else ""

@@ -539,6 +539,30 @@ def test_old_and_new_are_compared_on_live_footage_before_the_promotion(
 
 @pytest.mark.long
 @trains
+def test_killed_in_the_shadow_a_job_compares_again_and_the_present_model_stays_until_then(
+    settings: Settings, bus: Bus, store: Store, began_s: float
+) -> None:
+    """Of the process that compares, and of the stage before it begins."""
+    watch(store, score="local")
+    film(bus, "gate", range(120), began_s)
+    job = store.add_job(new_job(shadow_s=3.0))
+    with stage.working(run, settings):
+        wait_until(lambda: store.job(job.id).state == "shadow", "the shadow", TRAINED_S)
+        film(bus, "gate", range(40), time.time())
+        folder = settings.data_dir / "learning" / "gate" / "jobs" / "1" / "shadow"
+        wait_until(folder.is_dir, "live footage is kept")
+    assert store.job(job.id).state == "shadow"
+    with stage.working(run, settings):
+        (first,) = wait_until(lambda: trainers("shadow"), "a process that compares", 30)
+        assert store.camera("gate").model == "tiny"
+        first.kill()
+        wait_until(lambda: trainers("shadow") not in ([], [first]), "another one", 30)
+        wait_until(lambda: not store.job(job.id).is_active, "a job that is over", TRAINED_S)
+    assert store.job(job.id).shadow is not None
+    assert store.job(job.id).checkpoint == "gate-1"
+
+
+@trains
 def test_without_live_footage_the_promotion_is_left_to_a_person(
     settings: Settings, bus: Bus, store: Store, began_s: float
 ) -> None:
