@@ -23,6 +23,8 @@ BEYOND_THE_SCHEMA = {
     "an admin sees every camera": "two fields compared",
     "is needed, or `user` and `password`": "fields that exclude each other",
     "learns what is normal from the camera itself": "two fields compared",
+    "alert is for a zone of kind watch": "two fields compared",
+    "it is a time (s, UTC) that is past": "this machine's clock",
     "the points lie on a line": "the form of a zone",
     "there is no model": "the checkpoints of the models folder",
     "below the media folder": "the files of this machine",
