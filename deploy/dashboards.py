@@ -306,6 +306,11 @@ def inference() -> Dashboard:
     return board("lookout-inference", "Lookout: inference", "Is there enough of it?", panels)
 
 
+def clips(fate: str) -> str:
+    """Return the query for the clips of the hour before, by what became of them."""
+    return f"sum(increase(lookout_clips_{fate}_total{{{CAMERA}}}[1h]))"
+
+
 def alerts() -> Dashboard:
     """Return the dashboard of alerts and their deliveries."""
     by_hour = each(f"increase(lookout_alerts_total{{{CAMERA}}}[1h])")
@@ -374,6 +379,14 @@ def alerts() -> Dashboard:
             "none",
             (f"sum by (sink) ({undelivered}) or vector(0)", "{{sink}}"),
             (each("lookout_dead_letters", "sink"), "{{sink}}: dead letters"),
+        ),
+        lines(
+            "Clips",
+            "Clips of alerts in the hour before: written, and not made or given up.",
+            "none",
+            (clips("written"), "written"),
+            (clips("failed"), "failed"),
+            (clips("dropped"), "given up"),
         ),
     ]
     return board(

@@ -20,14 +20,17 @@ router = APIRouter(tags=["health"])
 summary_router = APIRouter(tags=["cameras"])
 
 
-@router.get("/healthz")
+@router.get("/healthz", response_model_exclude_none=True)
 async def healthz() -> Health:
     """200 while this process lives; on the event loop, so that a hanging Redis cannot delay it."""
     return Health()
 
 
 @router.get(
-    "/readyz", response_model=Health, responses={503: {"description": "something is missing"}}
+    "/readyz",
+    response_model=Health,
+    response_model_exclude_none=True,
+    responses={503: {"description": "something is missing"}},
 )
 def readyz(services: ServicesDep) -> Health | Response:
     """200 when both servers answer and every required stage has a worker; else 503 and the rest."""
