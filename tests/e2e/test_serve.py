@@ -186,7 +186,9 @@ def newest_id(service: Service) -> str:
 
 
 def alerts(service: Service) -> set[str]:
-    items = service.http.get("/alerts", params={"camera": "walk"}).json()["items"]
+    items = service.http.get("/alerts", params={"camera": "walk", "kind": "anomaly"}).json()[
+        "items"
+    ]
     return {alert["id"] for alert in items}
 
 

@@ -194,6 +194,7 @@ def answers(api: Api) -> bool:
 
 @pytest.fixture(scope="module")
 def one_api(redis_urls: Urls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+    redis_urls.emptied()  # users of a former module would be asked for
     settings = settings_for(
         redis_urls, tmp_path_factory.mktemp("api"), allowed_hosts="camera-box, lookout.example"
     )

@@ -247,6 +247,7 @@ def test_an_alert_is_answered_and_filtered(page: Chrome, store: Store) -> None:
 
 
 def test_the_api_is_documented_without_the_net(chrome: Chrome, fresh_api: Api) -> None:
+    complaints(chrome)  # of the tests before
     chrome.get(f"http://127.0.0.1:{fresh_api.port}/docs")
     wait_until(lambda: "/api/v1/cameras" in texts(chrome, ".opblock-summary-path"), "the paths")
     assert len(texts(chrome, ".opblock")) > 30
