@@ -32,6 +32,7 @@ def test_cameras_come_near_their_budget_after_a_day_to_learn_from() -> None:
     assert varied("trees", 1) == varied("trees", 1) != varied("trees", 2)
 
 
+@pytest.mark.long
 def test_what_is_usual_by_day_is_noticed_at_night() -> None:
     one, by_hour = hours(1, days=7)
     numbers = [[float(part) for part in re.findall(r"[\d.]+", row)] for row in (one, by_hour)]

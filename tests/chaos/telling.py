@@ -43,6 +43,7 @@ class AlertWatch(Looking):
                 self.read[camera] = FrameId.parse(cursor)
             for entry, row in rows:
                 alert = json.loads(row[b"alert"])
-                if alert["kind"] == "anomaly":  # the other kinds do not follow from the scores
+                # The other kinds do not follow from the scores; this one is not written.
+                if alert.get("kind", "anomaly") == "anomaly":
                     self.told[alert["id"]] = alert
                 self._places[camera] = f"({entry.decode()}"

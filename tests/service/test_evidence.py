@@ -23,7 +23,7 @@ from lookout.service.storage.clips import clip_path, hash_path
 from lookout.service.storage.pictures import Which, picture_path
 from lookout.service.storage.store.store import Store
 from tests.clips import number_in, write_clip
-from tests.conftest import Urls
+from tests.conftest import Urls, with_long_forms
 from tests.ingest_line import Reader, camera, settings_for, start_decoder, wait_for_state, working
 from tests.rtsp import rtsp_server
 from tests.waiting import wait_until
@@ -106,7 +106,7 @@ def check_clip(settings: Settings, alert: Alert, record: ClipRecord) -> list[int
 
 
 @pytest.mark.rtsp
-@pytest.mark.parametrize("codec", CODECS)
+@pytest.mark.parametrize("codec", with_long_forms(CODECS, {"h264"}))
 def test_a_cameras_alert_has_a_clip_and_clean_pictures(
     settings: Settings, bus: Bus, store: Store, tmp_path: Path, codec: str
 ) -> None:
@@ -145,7 +145,7 @@ def test_a_stream_that_ends_gives_what_it_had(
     assert numbers[-1] == 29
 
 
-@pytest.mark.parametrize("codec", CODECS)
+@pytest.mark.parametrize("codec", with_long_forms(CODECS, {"h264"}))
 def test_a_files_alert_has_a_clip_and_clean_pictures(
     settings: Settings, bus: Bus, store: Store, tmp_path: Path, codec: str
 ) -> None:

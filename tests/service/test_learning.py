@@ -562,6 +562,7 @@ def test_killed_in_the_shadow_a_job_compares_again_and_the_present_model_stays_u
     assert store.job(job.id).checkpoint == "gate-1"
 
 
+@pytest.mark.long
 @trains
 def test_without_live_footage_the_promotion_is_left_to_a_person(
     settings: Settings, bus: Bus, store: Store, began_s: float

@@ -190,6 +190,7 @@ def test_a_recording_that_is_refused_ends_the_job_and_nothing_else(
     assert not list((tmp_path / "learning" / "gate" / "jobs").iterdir())
 
 
+@pytest.mark.long
 def test_a_reading_that_is_killed_begins_again(
     urls: Urls, tmp_path: Path, bus: Bus, store: Store
 ) -> None:

@@ -110,6 +110,7 @@ def map_of(model: SCADN, x: Tensor, scale: int) -> Tensor:
     return model.map_of(x, torch.tensor([scale]))[0][:, 0]
 
 
+@pytest.mark.long
 def test_maps_selection_and_score_are_the_reference_s(
     figures: dict[str, Any], model: SCADN
 ) -> None:
