@@ -178,6 +178,25 @@ def test_a_file_that_was_played_anew_has_no_clip_of_former_alerts(
     assert bus.counters("a")["clips_failed"] == 1
 
 
+def test_a_file_that_is_gone_has_no_clip(
+    settings: Settings, bus: Bus, store: Store, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = source(tmp_path / "media", "h264", 60)
+    with working(settings):
+        store.add_camera(camera("a", path))
+        frame = Reader(bus, "a").read_until(60)[34]
+        wait_for_state(bus, "a", "ended")
+        path.unlink()
+        alert = an_alert(frame)
+        ask(bus, store, alert)
+        record = wait_for_clip(store, alert)
+    assert (record.state, record.error) == (
+        "failed",
+        "there is no such file in the media folder",
+    )
+    assert "Traceback" not in capfd.readouterr().err
+
+
 @pytest.mark.rtsp
 def test_a_full_disk_stops_clips_alone(
     settings: Settings, bus: Bus, store: Store, tmp_path: Path

@@ -21,6 +21,7 @@ from lookout.models.media.container import open_video, reason, video_stream
 from lookout.models.media.packet_ring import PacketRing, seconds_of
 from lookout.service.core import urls
 from lookout.service.core.camera import Camera
+from lookout.service.core.errors import SourceError
 from lookout.service.core.evidence import EvidenceRequest
 from lookout.service.core.lifecycle import die_with_parent, end_if_orphaned
 from lookout.service.core.messages import AlertId
@@ -68,10 +69,14 @@ def serve(camera: Camera, settings: Settings) -> None:
         else:
             try:
                 make(maker, camera, request, session.began.utc_s)
-            except VideoError as error:
+            except (VideoError, SourceError) as error:
                 maker.fail(request, str(error))
             except av.error.FFmpegError as error:
                 maker.fail(request, f"the file cannot be read: {reason(error)}")
+            except UNAVAILABLE:
+                raise
+            except Exception as error:  # the request would be tried again for ever
+                maker.fail(request, f"it cannot be made ({type(error).__name__})")
         bus.finish_evidence(camera.id, request.alert)
 
 
