@@ -235,8 +235,11 @@ def whole_clips(settings: Settings) -> Sequence[Path]:
 def kill_while_clips_are_written(
     settings: Settings, bus: Bus, store: Store, url: str, kills: int
 ) -> None:
+    """Kill decoders, one after the other, soon after each has begun to write a clip."""
     seed = random.Random(5)
+    folder = settings.data_dir / "clips"
     for _ in range(kills):
+        before = set(folder.rglob("*"))
         decoder = start_decoder(bus, camera("a", url), settings)
         reader = Reader(bus, "a")
         reader.read()  # what earlier decoders wrote
@@ -244,7 +247,8 @@ def kill_while_clips_are_written(
         frames = reader.read_until(first + 12, 30.0)
         for frame in frames[first + 3 : first + 12]:
             ask(bus, store, an_alert(frame, seconds=0.2))
-        kill_after(decoder, seed.random() * 1.5)
+        wait_until(lambda: set(folder.rglob("*")) - before, "a clip that is begun", 30.0)  # noqa: B023
+        kill_after(decoder, seed.random() * 0.5)
 
 
 def kill_after(decoder: DecoderProcess, seconds: float) -> None:
@@ -273,4 +277,4 @@ def test_killed_a_hundred_times_it_leaves_whole_clips_or_none(
 ) -> None:
     with rtsp_server(source(tmp_path, "h264")) as url:
         kill_while_clips_are_written(settings, bus, store, url, 100)
-    assert len(whole_clips(settings)) > 50
+    assert len(whole_clips(settings)) > 10

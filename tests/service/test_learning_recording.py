@@ -202,7 +202,7 @@ def test_a_reading_that_is_killed_begins_again(
         (first,) = wait_until(lambda: trainers("recording"), "a process that reads", 30)
         first.kill()
         wait_until(lambda: trainers("recording") not in ([], [first]), "another one", 30)
-        (trainer,) = wait_until(trainers, "a training", 30)
+        (trainer,) = wait_until(trainers, "a training", 90)
         before = store.job(job.id)
         assert store.save_job(before, replace(before, state="cancelled"))
         wait_until(lambda: not trainer.is_running(), "its end")
