@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import av
@@ -24,8 +25,8 @@ def report(folder: Path, seconds: float = 30.0, repeats: int = 5) -> Iterator[Ro
     for name, (width_px, height_px) in SIZES.items():
         frames = round(seconds * FPS)
         clip = moving_clip(folder / f"{name}.mp4", width_px, height_px, frames)
-        bare_s = median_s(lambda clip=clip: bare(clip), repeats)  # type: ignore[misc]
-        ours_s = median_s(lambda clip=clip: read_clip(clip, Preprocess()), repeats)  # type: ignore[misc]
+        bare_s = median_s(partial(bare, clip), repeats)
+        ours_s = median_s(partial(read_clip, clip, Preprocess()), repeats)
         yield Row(
             f"decode, RGB and resize of {name} H.264, beside bare decoding (frames/s)",
             frames / ours_s,

@@ -1,4 +1,4 @@
-"""What the ring of packets costs a decoder: `python -m tests.bench.evidence`.
+"""Measure the cost of the ring of packets to a decoder: `python -m tests.bench.evidence`.
 
 Two decoders of the same real RTSP camera at 1080p, one with the ring and one without, side by side;
 then a clip and two pictures of the one with it.

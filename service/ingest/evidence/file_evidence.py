@@ -84,7 +84,7 @@ def make(maker: EvidenceMaker, camera: Camera, request: EvidenceRequest, began_a
     """Make the evidence of one request.
 
     began_at: when the first picture of the file was shown (s, UTC). Raises VideoError,
-    av.error.FFmpegError, and one of UNAVAILABLE.
+    SourceError where the file is gone, av.error.FFmpegError, and one of UNAVAILABLE.
     """
     spans: list[tuple[pictures.Which | None, float, float]] = [
         ("open", request.opened_at, request.opened_at + AFTER_S),
