@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import pytest
+from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
@@ -16,6 +18,8 @@ from lookout.service.storage.store.store import Store
 from tests.e2e.browser import browser
 from tests.service.api_server import Api, camera, report_online, show
 from tests.waiting import wait_until
+
+T = TypeVar("T")
 
 SESSION = 1_700_000_000_000
 
@@ -39,8 +43,68 @@ def page(chrome: Chrome, fresh_api: Api, store: Store, bus: Bus) -> Iterator[Chr
     chrome.get("about:blank")
 
 
-def one(driver: Chrome, selector: str) -> WebElement:
-    return driver.find_element(By.CSS_SELECTOR, selector)
+@dataclass(frozen=True)
+class Locator:
+    """The first element that a CSS selector matches, found anew for each use.
+
+    The page may replace an element between the moment in which it is found and that in which it is
+    used: then it is found and used again.
+    """
+
+    driver: Chrome
+    selector: str
+
+    def do(self, act: Callable[[WebElement], T], tries: int = 20) -> T:
+        """Return what `act` returns of the element. Raises NoSuchElementException."""
+        for _ in range(tries - 1):
+            try:
+                return act(self.element)
+            except StaleElementReferenceException:
+                continue
+        return act(self.element)
+
+    @property
+    def element(self) -> WebElement:
+        """The element as it is now."""
+        return self.driver.find_element(By.CSS_SELECTOR, self.selector)
+
+    @property
+    def text(self) -> str:
+        """The text that can be seen."""
+        return self.do(lambda element: element.text)
+
+    @property
+    def rect(self) -> dict[str, float]:
+        """x, y, width and height in CSS pixels."""
+        return self.do(lambda element: element.rect)
+
+    def is_displayed(self) -> bool:
+        """Return whether the element can be seen."""
+        return self.do(lambda element: element.is_displayed())
+
+    def get_attribute(self, name: str) -> str | None:
+        """Return an attribute or property as text; None without one."""
+        return self.do(lambda element: element.get_attribute(name))
+
+    def get_property(self, name: str) -> Any:
+        """Return a property; None without one."""
+        return self.do(lambda element: element.get_property(name))
+
+    def click(self) -> None:
+        """Click it."""
+        self.do(lambda element: element.click())
+
+    def clear(self) -> None:
+        """Empty the field."""
+        self.do(lambda element: element.clear())
+
+    def send_keys(self, keys: str) -> None:
+        """Type into the field."""
+        self.do(lambda element: element.send_keys(keys))
+
+
+def one(driver: Chrome, selector: str) -> Locator:
+    return Locator(driver, selector)
 
 
 def texts(driver: Chrome, selector: str) -> list[str]:

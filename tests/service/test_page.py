@@ -440,7 +440,12 @@ def test_a_user_sees_the_buttons_of_the_role(
         card = "#camera-gate "
         buttons = (".heat", ".pause", ".learn", ".settings", ".remove", "#add-open")
         places = {name: name if name.startswith("#") else card + name for name in buttons}
-        assert {name for name, at in places.items() if one(chrome, at).is_displayed()} == shown
+        wait_until(
+            lambda: (
+                {name for name, at in places.items() if one(chrome, at).is_displayed()} == shown
+            ),
+            "the buttons of the role",
+        )
         assert bool(chrome.find_elements(By.CSS_SELECTOR, "#camera-yard")) == (role == "admin")
         chrome.delete_all_cookies()
         chrome.get("about:blank")

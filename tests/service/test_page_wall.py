@@ -171,14 +171,14 @@ def test_a_camera_is_changed_by_its_settings(page: Chrome, store: Store, fresh_a
     wait_until(lambda: page.find_elements(By.CSS_SELECTOR, "#add-fields [name=url]"), "the fields")
     assert text(page, "#add-title") == "Settings of gate"
     assert one(page, "[name=url]").get_property("value") == "rtsp://***@camera.example/stream"
-    assert not one(page, "[name=id]").is_enabled()
+    assert not one(page, "[name=id]").element.is_enabled()
     assert one(page, "[name='alert.alarm_budget.per_day']").get_property("value") == "2"
     one(page, "[name=fps]").send_keys("fast")
     one(page, "#add-submit").click()
     wait_until(lambda: "fps" in text(page, "#add-error"), "the refusal, at the field's name")
     one(page, "[name=fps]").clear()
     one(page, "[name=fps]").send_keys("5")
-    Select(one(page, "[name=memory]")).select_by_value("guarded")
+    Select(one(page, "[name=memory]").element).select_by_value("guarded")
     one(page, "[name='alert.alarm_budget.per_day']").clear()
     one(page, "#add-submit").click()
     wait_until(lambda: store.camera("gate").fps == 5, "the change")
@@ -227,7 +227,7 @@ def test_an_alert_is_answered_and_filtered(page: Chrome, store: Store) -> None:
     wait_until(lambda: "seen by anybody" in text(page, f"[data-alert='{older}'] .answer"), "seen")
     one(page, f"[data-alert='{older}'] [data-verdict=false_alarm]").click()
     wait_until(lambda: answer(older).verdict == "false_alarm", "the verdict")
-    Select(one(page, "#alert-filter")).select_by_value("unseen")
+    Select(one(page, "#alert-filter").element).select_by_value("unseen")
     wait_until(lambda: shown() == [newer], "what nobody has seen")
     one(page, f"[data-alert='{newer}'] [data-verdict=true]").click()
     wait_until(lambda: answer(newer).verdict == "true", "the verdict")
@@ -236,7 +236,7 @@ def test_an_alert_is_answered_and_filtered(page: Chrome, store: Store) -> None:
     one(page, "#all-seen").click()
     wait_until(lambda: shown() == [], "all seen")
     assert answer(newer).acknowledged_at is not None
-    Select(one(page, "#alert-filter")).select_by_value("")
+    Select(one(page, "#alert-filter").element).select_by_value("")
     wait_until(lambda: shown() == [newer, older], "all")
     page.refresh()
     wait_until(lambda: "false alarm" in text(page, f"[data-alert='{older}'] .answer"), "kept")
@@ -291,7 +291,7 @@ def violations(driver: Chrome) -> list[tuple[str, list[str]]]:
 
 def test_the_theme_is_chosen_by_hand_and_kept(page: Chrome) -> None:
     def ground() -> str:
-        return str(one(page, "body").value_of_css_property("color"))
+        return str(one(page, "body").element.value_of_css_property("color"))
 
     button = one(page, "#theme")
     assert button.text == "Theme: system"
