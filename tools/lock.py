@@ -1,7 +1,7 @@
 """Write docker/requirements*.txt: what the images install, with the hashes of every wheel.
 
 `make lock` runs it, with `uv` to ask the package index. Versions are those of constraints.txt.
-`requirements.txt` is what the package needs, and setuptools, which builds its wheel;
+`requirements.txt` is what the package needs with its sinks, and setuptools, which builds its wheel;
 `requirements-engine.txt` and `requirements-train.txt` are what the extras add. torch is left out,
 and CUDA's libraries with it: each index has builds of its own, with other hashes.
 """
@@ -18,6 +18,9 @@ HEADER = "# What the images install, by hash. Written by `make lock` from constr
 ENTRY = re.compile(
     r"^(?P<name>[\w.-]+)==(?P<version>[^ \n]+).*\n(?:    --hash=.*\n)+", re.MULTILINE
 )
+SINKS = ("mqtt", "apprise")
+"""Extras of all images: any alerting worker may be asked for any sink."""
+
 BY_VERSION = {"torch"}
 """Packages that are installed without a hash."""
 
@@ -61,13 +64,13 @@ def main() -> None:
     """Write the three files; `uv` is the first argument."""
     uv = sys.argv[1]
     versions = pinned((ROOT / "constraints.txt").read_text())
-    own = compile_requirements(uv)
+    own = compile_requirements(uv, *SINKS)
     files = {"": own}
     for extra in ("engine", "train"):
         files[f"-{extra}"] = {
             name: entry
-            for name, entry in compile_requirements(uv, extra).items()
-            if name not in own and name in versions and name not in BY_VERSION
+            for name, entry in compile_requirements(uv, *SINKS, extra).items()
+            if own.get(name) != entry and name in versions and name not in BY_VERSION
         }
     for suffix, entries in files.items():
         path = ROOT / "docker" / f"requirements{suffix}.txt"

@@ -40,10 +40,10 @@ from lookout.service.api.middleware import (
     allowed_hosts,
 )
 from lookout.service.api.root_path import RootPathMiddleware
-from lookout.service.api.watch_summary import WatchSummaries
 from lookout.service.core.settings import Settings
 from lookout.service.storage.bus.bus import Bus
 from lookout.service.storage.store.store import Store
+from lookout.service.watch.watch_summary import WatchSummaries
 
 BODY_LIMIT_BYTES = 64 * 1024
 HEALTH = {"/healthz", "/readyz", f"{API}/healthz", f"{API}/readyz"}

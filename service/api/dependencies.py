@@ -11,10 +11,10 @@ from starlette.requests import HTTPConnection
 from lookout.service.api.audit import AuditTrail
 from lookout.service.api.auth.token import Authenticator
 from lookout.service.api.live.broadcaster import Broadcaster
-from lookout.service.api.watch_summary import WatchSummaries
 from lookout.service.core.settings import Settings
 from lookout.service.storage.bus.bus import Bus
 from lookout.service.storage.store.store import Store
+from lookout.service.watch.watch_summary import WatchSummaries
 
 
 @dataclass(frozen=True, slots=True)

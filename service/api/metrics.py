@@ -17,7 +17,6 @@ from typing import TypeVar
 from prometheus_client.utils import floatToGoString
 
 from lookout.service.api.auth.token import REASONS
-from lookout.service.api.camera_status import QUIET_S, Beats, Status, status
 from lookout.service.api.dependencies import Services
 from lookout.service.core import metrics
 from lookout.service.core.accounts import ANYBODY, Identity
@@ -30,6 +29,7 @@ from lookout.service.storage.bus.counters import DROPPED, STORE_FAILURES, UNREAD
 from lookout.service.storage.bus.reports import Overview
 from lookout.service.storage.redis.connect import UNAVAILABLE
 from lookout.service.storage.store.alerts import AlertingOverview
+from lookout.service.watch.camera_status import QUIET_S, Beats, Status, status
 
 T = TypeVar("T")
 LabelValues = TypeVar("LabelValues", bound=tuple[str, ...])  # their values

@@ -12,8 +12,6 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
 
 from lookout.models.input_spec import Memory
 from lookout.models.scoring.budget_report import BudgetReport
-from lookout.service.api.camera_status import Beats, status
-from lookout.service.api.watch_summary import Standing, SummaryLevel
 from lookout.service.core.camera import Camera, CameraSpec, camera_example
 from lookout.service.core.drift import ValueDrift
 from lookout.service.core.jobs import LearningJob
@@ -33,6 +31,8 @@ from lookout.service.storage.bus.bus import Bus
 from lookout.service.storage.bus.reports import Overview
 from lookout.service.storage.redis.connect import UNAVAILABLE
 from lookout.service.storage.store.store import Store
+from lookout.service.watch.camera_status import Beats, status
+from lookout.service.watch.watch_summary import Standing, SummaryLevel
 
 CAMERA_EXAMPLE: dict[str, JsonValue] = {
     **camera_example(),

@@ -20,7 +20,6 @@ from lookout.service.api.cameras import NEW_EXAMPLES, change_camera
 from lookout.service.api.checkpoints import choose_model
 from lookout.service.api.dependencies import Services
 from lookout.service.api.live.broadcaster import Broadcaster
-from lookout.service.api.watch_summary import WatchSummaries
 from lookout.service.core.accounts import ANYBODY
 from lookout.service.core.camera import Camera, CameraChange, CameraSpec
 from lookout.service.core.errors import ConflictError
@@ -38,6 +37,7 @@ from lookout.service.storage.bus.bus import Bus
 from lookout.service.storage.redis.connect import connect
 from lookout.service.storage.store.snapshots import Snapshot
 from lookout.service.storage.store.store import Store
+from lookout.service.watch.watch_summary import WatchSummaries
 from tests.conftest import Urls
 from tests.owning import save
 from tests.service.api_server import (

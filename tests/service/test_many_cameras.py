@@ -21,12 +21,12 @@ from lookout.service.api.dependencies import Services
 from lookout.service.api.live.broadcaster import Broadcaster
 from lookout.service.api.metrics import StateCollector
 from lookout.service.api.views import camera_fields_now
-from lookout.service.api.watch_summary import WatchSummaries
 from lookout.service.core.messages import IngestReport
 from lookout.service.ownership.leases import Leases
 from lookout.service.storage.bus.bus import Bus
 from lookout.service.storage.redis.connect import connect
 from lookout.service.storage.store.store import Store
+from lookout.service.watch.watch_summary import WatchSummaries
 from tests.conftest import Urls
 from tests.service.api_server import (
     RTSP,

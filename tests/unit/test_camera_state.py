@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from lookout.service.api.camera_status import UNSCORED_S, Beats, Status, status
 from lookout.service.core.camera import Camera
 from lookout.service.core.messages import FrameId, InferenceReport, IngestReport
 from lookout.service.storage.bus.reports import Overview
+from lookout.service.watch.camera_status import UNSCORED_S, Beats, Status, status
 
 NOW = 2_000_000.0
 BOTH, NONE = Beats(ingest=True, inference=True), Beats(ingest=False, inference=False)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from lookout.service.api.camera_status import Status
-from lookout.service.api.watch_summary import (
+from lookout.service.core.messages import CameraStatus
+from lookout.service.watch.camera_status import Status
+from lookout.service.watch.watch_summary import (
     LAG,
     LATELY_S,
     LagShares,
@@ -14,7 +15,6 @@ from lookout.service.api.watch_summary import (
     WatchSummary,
     standing,
 )
-from lookout.service.core.messages import CameraStatus
 
 
 @pytest.mark.parametrize(

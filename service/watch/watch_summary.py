@@ -12,13 +12,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from lookout.service.api.camera_status import Beats, Status, status
 from lookout.service.core.accounts import Identity
 from lookout.service.core.messages import CameraStatus
 from lookout.service.core.stages import INFERENCE, INGEST
 from lookout.service.storage.bus.bus import Bus
 from lookout.service.storage.bus.counters import DROPPED
 from lookout.service.storage.store.store import Store
+from lookout.service.watch.camera_status import Beats, Status, status
 
 SummaryLevel = Literal["good", "calm", "warn", "bad"]
 """bad: an alert is open. warn: a camera is blind or lags. calm: one learns, starts or has ended."""
