@@ -1,8 +1,4 @@
-"""The values of /metrics, read from Redis at each scrape. `core/metrics.py` lists the metrics.
-
-The text is written here: prometheus_client checks every name and label anew in every line, which
-takes a second for a thousand cameras. A test holds that both write the same.
-"""
+"""The values of /metrics, read from Redis at each scrape. `core/metrics.py` lists the metrics."""
 
 from __future__ import annotations
 
@@ -11,13 +7,17 @@ import platform
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
-from functools import lru_cache
+from itertools import repeat
 from typing import TypeVar
-
-from prometheus_client.utils import floatToGoString
 
 from lookout.service.api.auth.token import REASONS
 from lookout.service.api.dependencies import Services
+from lookout.service.api.metric_text import (
+    by_camera,
+    by_camera_and,
+    family,
+    histogram_family,
+)
 from lookout.service.core import metrics
 from lookout.service.core.accounts import ANYBODY, Identity
 from lookout.service.core.camera import Camera
@@ -32,9 +32,10 @@ from lookout.service.storage.store.alerts import AlertingOverview
 from lookout.service.watch.camera_status import QUIET_S, Beats, Status, status
 
 T = TypeVar("T")
-LabelValues = TypeVar("LabelValues", bound=tuple[str, ...])  # their values
 Families = Iterator[str]  # the text of a metric: its head, and a line for each sample
 STATES = tuple(state.value for state in CameraStatus)
+STATE_ROWS = {state: tuple(state == one for one in STATES) for state in CameraStatus}
+"""1 for the state itself, and 0 for every other."""
 
 
 class StateCollector:
@@ -150,82 +151,13 @@ def attempt(ask: Callable[[], T]) -> tuple[bool, T | None]:
         return False, None
 
 
-# One metric
-
-
-def head(metric: Metric) -> str:
-    """Return the lines before a metric's samples."""
-    return f"# HELP {metric.name} {metric.text}\n# TYPE {metric.name} {metric.kind}\n"
-
-
-def family(metric: Metric, values: Mapping[LabelValues, float]) -> str:
-    """Return a counter or gauge with a value for each tuple of labels."""
-    texts = {value: number(value) for value in set(values.values())}
-    lines = [
-        f"{metric.name}{label_set(metric.labels, labels)} {texts[value]}\n"
-        for labels, value in values.items()
-    ]
-    return head(metric) + "".join(lines)
-
-
-@lru_cache(maxsize=100_000)
-def label_set(names: tuple[str, ...], values: tuple[str, ...]) -> str:
-    """Return labels as they stand behind a metric's name, sorted by name; empty for none."""
-    if not names:
-        return ""
-    pairs = sorted(zip(names, values, strict=True))
-    return "{" + ",".join(f'{name}="{escaped(value)}"' for name, value in pairs) + "}"
-
-
-@lru_cache(maxsize=50_000)
-def number(value: float) -> str:
-    """Return a sample's value as text."""
-    text: str = floatToGoString(value)  # type: ignore[no-untyped-call]
-    return text
-
-
-def escaped(value: str) -> str:
-    """Return a label's value as it stands between quotes."""
-    return value.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")
-
-
-def by_camera(metric: Metric, values: Mapping[str, float | None]) -> str:
-    """Return a metric with a value for each camera; one without a value is left out."""
-    return family(
-        metric, {(camera,): value for camera, value in values.items() if value is not None}
-    )
-
-
-def histogram_family(metric: Metric, counted: Mapping[LabelValues, Mapping[str, int]]) -> str:
-    """Return a histogram with counters for each tuple of labels."""
-    lines = [head(metric)]
-    for labels, counters in counted.items():
-        counts, total = metrics.buckets(metric, counters)
-        values = (*counts, counts[-1], total)
-        samples = zip(histogram_heads(metric, labels), values, strict=True)
-        lines += [f"{sample} {number(value)}\n" for sample, value in samples]
-    return "".join(lines)
-
-
-@lru_cache(maxsize=10_000)
-def histogram_heads(metric: Metric, labels: tuple[str, ...]) -> tuple[str, ...]:
-    """Return names and labels of a histogram's samples: each bucket, count and sum."""
-    names = (*metric.labels, "le")
-    bounds = [*(f"{bound:g}" for bound in metric.bounds), "+Inf"]
-    where = label_set(metric.labels, labels)
-    return (
-        *(f"{metric.name}_bucket{label_set(names, (*labels, bound))}" for bound in bounds),
-        f"{metric.name}_count{where}",
-        f"{metric.name}_sum{where}",
-    )
-
-
 # Of the cameras
 
 
 def state_families(known: Mapping[str, Status], armed: Mapping[str, bool]) -> Families:
-    states = {(name, state): at.state == state for name, at in known.items() for state in STATES}
-    yield family(metrics.STATE, states)
+    yield by_camera_and(
+        metrics.STATE, STATES, {name: STATE_ROWS[at.state] for name, at in known.items()}
+    )
     yield by_camera(metrics.TAMPERED, {name: at.tampered for name, at in known.items()})
     yield by_camera(metrics.ARMED, armed)
     yield by_camera(metrics.FRAME_AGE, {name: at.frame_age_s for name, at in known.items()})
@@ -246,6 +178,9 @@ PLAIN = {
     "clips_dropped": metrics.CLIPS_DROPPED,
 }
 
+DROP_REASONS = (*metrics.REASONS, metrics.OTHER)
+KNOWN_DROPS = tuple(DROPPED + reason for reason in metrics.REASONS)
+
 
 def counter_families(seen: Mapping[str, Overview]) -> Families:
     """Each begins at 0, so that its first step is seen as one."""
@@ -254,39 +189,37 @@ def counter_families(seen: Mapping[str, Overview]) -> Families:
         yield by_camera(
             metric, {name: counters.get(counter, 0) for name, counters in counted.items()}
         )
-    dropped = {
-        (name, why): n
-        for name, counters in counted.items()
-        for why, n in dropped_by_reason(counters).items()
-    }
-    yield family(metrics.DROPPED, dropped)
-    decided = {
-        (name, what): counters.get(f"memory_{what}", 0)
-        for name, counters in counted.items()
-        for what in metrics.DECISIONS
-    }
-    yield family(metrics.MEMORY, decided)
-    footage = {
-        (name, what): counters.get(f"learning_{what}", 0)
-        for name, counters in counted.items()
-        for what in metrics.FOOTAGE
-    }
-    yield family(metrics.LEARNING_FRAMES, footage)
+    yield by_camera_and(metrics.DROPPED, DROP_REASONS, dropped_by_reason(counted))
+    yield named_counters(metrics.MEMORY, "memory_", metrics.DECISIONS, counted)
+    yield named_counters(metrics.LEARNING_FRAMES, "learning_", metrics.FOOTAGE, counted)
     yield histogram_family(
         metrics.LATENCY, {(name,): counters for name, counters in counted.items()}
     )
 
 
-def dropped_by_reason(counters: Mapping[str, int]) -> dict[str, int]:
-    """Return dropped frames by reason; reasons unknown to this version count as one."""
-    found = dict.fromkeys((*metrics.REASONS, metrics.OTHER), 0)
-    for counter, value in counters.items():
-        if counter.startswith(DROPPED):
-            reason = counter.removeprefix(DROPPED)
-            if reason not in metrics.REASONS:
-                reason = metrics.OTHER
-            found[reason] += value
-    return found
+def named_counters(
+    metric: Metric,
+    prefix: str,
+    names: tuple[str, ...],
+    counted: Mapping[str, Mapping[str, int]],
+) -> str:
+    """Return the counters `<prefix><name>` of each camera as one metric."""
+    keys = [prefix + name for name in names]
+    rows = {camera: list(map(of.get, keys, repeat(0))) for camera, of in counted.items()}
+    return by_camera_and(metric, names, rows)
+
+
+def dropped_by_reason(counted: Mapping[str, Mapping[str, int]]) -> dict[str, list[int]]:
+    """Return each camera's dropped frames for each of DROP_REASONS.
+
+    Reasons that are unknown to this version count as one.
+    """
+    met = set[str]().union(*counted.values())
+    unknown = [one for one in met if one.startswith(DROPPED) and one not in KNOWN_DROPS]
+    return {
+        camera: [*map(of.get, KNOWN_DROPS, repeat(0)), sum(of.get(one, 0) for one in unknown)]
+        for camera, of in counted.items()
+    }
 
 
 def fresh_report(seen: Overview, now: float) -> InferenceReport | None:

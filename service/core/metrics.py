@@ -361,9 +361,8 @@ def buckets(metric: Metric, counters: Mapping[str, int]) -> tuple[list[int], flo
 
     counters: the sums of what `observed` returned.
     """
-    *names, sum_name = counter_names(metric)
-    counts = itertools.accumulate(counters.get(name, 0) for name in names)
-    return list(counts), counters.get(sum_name, 0) / MILLION
+    *counts, total = map(counters.get, counter_names(metric), itertools.repeat(0))
+    return list(itertools.accumulate(counts)), total / MILLION
 
 
 @cache

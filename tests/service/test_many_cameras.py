@@ -6,6 +6,7 @@ Times are `tests.bench.many_cameras`'s subject.
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from lookout.service.api.dependencies import Services
 from lookout.service.api.live.broadcaster import Broadcaster
 from lookout.service.api.metrics import StateCollector
 from lookout.service.api.views import camera_fields_now
-from lookout.service.core.messages import IngestReport
+from lookout.service.core.messages import Alert, AlertEvent, InferenceReport, IngestReport
 from lookout.service.ownership.leases import Leases
 from lookout.service.storage.bus.bus import Bus
 from lookout.service.storage.redis.connect import connect
@@ -132,13 +133,28 @@ def test_the_metrics_are_written_as_prometheus_client_writes_them(
     add_cameras(bus, store, ["a", "b"])
     bus.count("a", "frames", 12_345_678)
     bus.count("a", "dropped_lag", 3)
+    bus.count("b", "dropped_of a later version", 4)
+    bus.count("b", "dropped_of another", 5)
     bus.count_stage("alerting", {'delivery_failed_a "sink" of \\ and \n': 2})
-    bus.heartbeat("ingest", 'worker "1"', 10.0)
+    bus.heartbeat("ingest", 'worker "1", 100 %s', 10.0)
+    bus.report_inference("b", InferenceReport("online", time.time(), 1, score=0.5))
+    alert = Alert("a:1-0", "a", "open", 1.0, None, 0.5, 0.6, 1.0)
+    store.save_alerting("a", store.begin_alerting("a"), {}, [AlertEvent("new", alert)])
     text = StateCollector(services).text()
     registry = CollectorRegistry(auto_describe=False)
     registry.register(Parsed(text))
     assert generate_latest(registry).decode().splitlines() == text.splitlines()
     assert 'lookout_frames_total{camera="a"} 1.2345679e+07' in text or "12345679" in text
+    for line in (
+        'lookout_frames_dropped_total{camera="a",reason="lag"} 3.0',
+        'lookout_frames_dropped_total{camera="b",reason="other"} 9.0',
+        'lookout_worker_load{stage="ingest",worker="worker \\"1\\", 100 %s"} 10.0',
+        'lookout_score{camera="b"} 0.5',
+        'lookout_alerts_open{camera="a"} 1.0',
+        'lookout_alerts_open{camera="b"} 0.0',
+    ):
+        assert line in text.splitlines()
+    assert 'lookout_score{camera="a"}' not in text  # it has none
 
 
 # Pages

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import cast
 
 import redis
@@ -85,4 +86,12 @@ class Counters(Mending):
 
 def parse_counters(fields: Mapping[bytes, bytes]) -> dict[str, int]:
     """Return a hash of counters as numbers; what is none counts as 0."""
-    return {name.decode(errors="replace"): codec.count(value) for name, value in fields.items()}
+    values = fields.values()
+    read = int if all(map(bytes.isdigit, values)) else codec.count
+    return dict(zip(map(counter_name, fields), map(read, values), strict=True))
+
+
+@lru_cache(maxsize=1000)
+def counter_name(field: bytes) -> str:
+    """Return a counter's name; few names stand in the hashes of many cameras."""
+    return field.decode(errors="replace")

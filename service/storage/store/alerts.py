@@ -37,6 +37,13 @@ class AlertingOverview:
     budget: BudgetReport | None  # of a camera with an alarm budget, at that score
 
 
+@dataclass(frozen=True, slots=True)
+class AlertingCursor:
+    """The part of an alerting state that says how far it is."""
+
+    cursor: str | None = None
+
+
 class Alerts(SettingAside):
     """The alerts of every camera. An alert that cannot be read is logged once and left out."""
 
@@ -256,18 +263,19 @@ class Alerts(SettingAside):
         """
         names = list(cameras)
         kinds = (keys.alerts_opened, keys.alerting)
-        texts = iter(get_many(self._redis, [key(camera) for camera in names for key in kinds]))
+        texts = get_many(self._redis, [key(camera) for key in kinds for camera in names])
+        ever = dict(zip(names, map(codec.count, texts[: len(names)]), strict=True))
+        alerted = [camera for camera, count in ever.items() if count]
         pipe = self._redis.pipeline(transaction=False)
-        for camera in names:
+        for camera in alerted:
             pipe.scard(keys.open_alerts(camera))
-        overviews = {}
-        for camera, opened in zip(names, pipe.execute(), strict=True):
-            ever = codec.count(next(texts))
-            state = next(texts)
-            overviews[camera] = AlertingOverview(
-                opened, ever, alerting_cursor(state), budget_report(state)
+        opened = dict(zip(alerted, pipe.execute(), strict=True))
+        return {
+            camera: AlertingOverview(
+                opened.get(camera, 0), ever[camera], alerting_cursor(state), budget_report(state)
             )
-        return overviews
+            for camera, state in zip(names, texts[len(names) :], strict=True)
+        }
 
     def alerted_cameras(self) -> list[str]:
         """Return every camera that has alerts or had any, removed ones too."""
@@ -292,9 +300,9 @@ class Alerts(SettingAside):
 def alerting_cursor(state: bytes | None) -> FrameId | None:
     """Return the cursor in an alerting state; None where it has none that can be read."""
     try:
-        cursor = codec.load(dict, state)["cursor"] if state else None
+        cursor = codec.load(AlertingCursor, state).cursor if state else None
         return FrameId.parse(cursor) if cursor else None
-    except (BrokenMessageError, ValueError, KeyError, TypeError):
+    except (BrokenMessageError, ValueError):
         return None
 
 
