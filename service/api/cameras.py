@@ -8,6 +8,7 @@ import time
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Header, Query, Response
+from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field, ValidationError
 from pydantic_core import to_json
 
@@ -181,7 +182,8 @@ def change_camera(
     try:
         new = before.changed(change)
     except ValidationError as error:
-        raise RequestError("; ".join(part["msg"] for part in error.errors())) from error
+        wrong = [{**part, "loc": ("body", *part["loc"])} for part in error.errors()]
+        raise RequestValidationError(wrong) from error
     response.headers["ETag"] = version_tag(new)
     if new == before:
         return camera_view(services.bus, services.store, before)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import pytest
+from axe_core_python.selenium import Axe  # type: ignore[import-untyped]
 from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
@@ -143,3 +144,9 @@ def ink(driver: Chrome) -> Any:
     for (let i = 3; i < pixels.length; i += 4) n += pixels[i] > 0;
     return n;"""
     return driver.execute_script(script)
+
+
+def violations(driver: Chrome) -> list[tuple[str, list[str]]]:
+    """Return rule and elements of what axe finds."""
+    found = Axe().run(driver)["violations"]
+    return [(one["id"], [node["html"][:200] for node in one["nodes"]]) for one in found]

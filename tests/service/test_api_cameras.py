@@ -514,8 +514,14 @@ def test_zones_are_kept_and_what_is_no_polygon_is_refused_with_its_place(
         ("all", "zones"),
         (None, "zones"),
     ):
-        assert reason in is_problem(api.patch("/cameras/gate", {"zones": zones}), 422)
-        assert reason in is_problem(api.post("/cameras", {"url": RTSP, "zones": zones}), 422)
+        changed = api.patch("/cameras/gate", {"zones": zones})
+        assert reason in is_problem(changed, 422)
+        added = api.post("/cameras", {"url": RTSP, "zones": zones})
+        assert reason in is_problem(added, 422)
+        for answer in (changed, added):
+            assert {tuple(error["loc"][:2]) for error in answer.json()["errors"]} == {
+                ("body", "zones")
+            }
     assert api.patch("/cameras/gate", {"zones": []}).json()["zones"] == []
 
 

@@ -7,7 +7,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from axe_core_python.selenium import Axe  # type: ignore[import-untyped]
 from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.select import Select
@@ -35,6 +34,7 @@ from tests.service.page_browser import (
     page,
     text,
     texts,
+    violations,
 )
 from tests.waiting import wait_until
 
@@ -281,12 +281,6 @@ def test_axe_finds_nothing(page: Chrome, store: Store, bus: Bus, theme: str) -> 
     wait_until(lambda: page.find_elements(By.CSS_SELECTOR, "#add-fields [name=url]"), "the fields")
     assert violations(page) == []
     complaints(page)  # a picture that is not there
-
-
-def violations(driver: Chrome) -> list[tuple[str, list[str]]]:
-    """Return rule and elements of what axe finds."""
-    found = Axe().run(driver)["violations"]
-    return [(one["id"], [node["html"][:200] for node in one["nodes"]]) for one in found]
 
 
 def test_the_theme_is_chosen_by_hand_and_kept(page: Chrome) -> None:

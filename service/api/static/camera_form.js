@@ -3,6 +3,7 @@
 // choices come from.
 
 import { $, call, cameraPath, showText, versionOf } from "./api.js";
+import { newZoneEditor } from "./zone_editor.js";
 
 let changed = null; // the camera that is being changed; null while one is added
 let version = null; // of its fields as the form shows them
@@ -20,6 +21,7 @@ export function setUpForm(onSaved) {
       dialog.close();
     } catch (error) {
       showText($("#add-error"), reasonOf(error));
+      $("zone-editor")?.showErrors(error.problem);
       version = error.version || version; // who saves again has seen both
     }
   };
@@ -58,6 +60,7 @@ const controls = () => [...$("#add-fields").querySelectorAll("input, select")].f
 
 /** Show what the camera has. Passwords are masked: an address is sent only where it was changed. */
 function fill(camera) {
+  $("zone-editor").show(camera);
   for (const control of controls()) {
     const value = control.name.split(".").reduce((outer, name) => outer?.[name], camera) ?? "";
     if (control.type === "checkbox") control.checked = value;
@@ -88,8 +91,15 @@ function valueSchema(property, schemas) {
 }
 
 async function newField(name, schema, schemas, required) {
+  if (schema.items?.$ref?.endsWith("/ZoneSettings")) {
+    const group = document.createElement("fieldset");
+    const legend = document.createElement("legend");
+    legend.textContent = schema.title;
+    group.append(legend, newZoneEditor(plain(schema.description), numbers(schemas.AlertSettings, schemas, [])));
+    return group;
+  }
   const help = document.createElement("small");
-  help.textContent = (schema.description || "").replaceAll("`", "");
+  help.textContent = plain(schema.description);
   if (schema.properties) {
     const group = document.createElement("fieldset");
     group.dataset.name = name;
@@ -107,6 +117,17 @@ async function newField(name, schema, schemas, required) {
   label.className = required ? "wide" : "";
   label.append(schema.title, control, help);
   return label;
+}
+
+const plain = (description = "") => description.replaceAll("`", "").replace(/\[([^\]]*)\]\([^)]*\)/g, "$1");
+
+/** Return path and title of each number in a schema and the groups within. */
+function numbers(schema, schemas, path) {
+  return Object.entries(schema.properties).flatMap(([name, property]) => {
+    const inner = { ...valueSchema(property, schemas), ...property };
+    if (inner.properties) return numbers(inner, schemas, [...path, name]);
+    return inner.type === "number" ? [{ path: [...path, name], title: property.title }] : [];
+  });
 }
 
 async function newControl(schema) {
