@@ -2,9 +2,10 @@
 
     pytest tests/e2e/test_compose.py --compose 'docker compose' --engine docker
 
-Real containers of real images, which are built first: some minutes. Ports 8000, 9090 and 9093 must
-be free. Grafana is not started. Without `--compose` all of it is skipped; test_deployment_files.py
-then checks what the file says.
+Real containers of real images, which are built first: some minutes. PYTHON_IMAGE, REDIS_IMAGE,
+PROMETHEUS_IMAGE and ALERTMANAGER_IMAGE name other images than the file does. Ports 8000, 9090 and
+9093 must be free. Grafana is not started. Without `--compose` all of it is skipped;
+test_deployment_files.py then checks what the file says.
 """
 
 from __future__ import annotations

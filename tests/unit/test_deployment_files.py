@@ -112,12 +112,29 @@ def test_only_pages_are_published_and_on_this_machine_alone() -> None:
     assert published == {name: f'["127.0.0.1:{port}:{port}"]' for name, port in pages.items()}
 
 
-def test_base_images_are_pinned_and_can_be_replaced() -> None:
-    assert "ARG PYTHON_IMAGE=python:3.11-slim-bookworm\n" in DOCKERFILE.read_text()
-    assert "PYTHON_IMAGE: ${PYTHON_IMAGE:-python:3.11-slim-bookworm}\n" in COMPOSE.read_text()
-    assert "image: ${REDIS_IMAGE:-redis:7-bookworm}\n" in COMPOSE.read_text()
-    foreign = {image for text in objects().values() for image in re.findall(r"image: (\S+)", text)}
-    assert foreign - {f"lookout-{name}:{VERSION}" for name in NAMES} == {"redis:7-bookworm"}
+EXACT = re.compile(r"[\w./-]+:v?\d+\.\d+\.\d+(-[a-z][\w.-]*)?(@sha256:[0-9a-f]{64})?")
+"""An image by a tag that its owner does not move with the next release."""
+
+
+def test_base_images_have_exact_tags_and_can_be_replaced() -> None:
+    python = re.findall(r"^ARG PYTHON_IMAGE=(\S+)$", DOCKERFILE.read_text(), re.MULTILINE)
+    named = dict(re.findall(r"\$\{(\w+_IMAGE):-([^}]+)\}", COMPOSE.read_text()))
+    assert python == [named["PYTHON_IMAGE"]]
+    from_images = set(re.findall(r"^FROM (\S+)", DOCKERFILE.read_text(), re.MULTILINE))
+    assert from_images - targets().keys() == {"${PYTHON_IMAGE}"}
+    ours = {f"lookout-{name}:{VERSION}" for name in (*NAMES, "camera", "inference-gpu")}
+    foreign = {one["image"] for one in composed().values()} - ours
+    assert foreign == {f"${{{name}:-{image}}}" for name, image in named.items()} - {
+        f"${{PYTHON_IMAGE:-{named['PYTHON_IMAGE']}}}"
+    }
+    in_cluster = {one for text in objects().values() for one in re.findall(r"image: (\S+)", text)}
+    assert in_cluster - ours == {named["REDIS_IMAGE"]}
+    assert [image for image in named.values() if not EXACT.fullmatch(image)] == []
+
+
+@pytest.mark.parametrize("image", ["prom/x:latest", "prom/x:v3", "prom/x", "redis:7-bookworm"])
+def test_a_tag_that_moves_is_not_exact(image: str) -> None:
+    assert not EXACT.fullmatch(image)
 
 
 def test_only_stages_that_need_torch_carry_it_and_nothing_runs_as_root() -> None:
