@@ -5,9 +5,10 @@ A slow reader plays inference.
 
 from __future__ import annotations
 
+import atexit
 import time
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from lookout.service.core.messages import Frame, FrameId, IngestReport
 from lookout.service.core.settings import Settings, load_settings
 from lookout.service.ingest.decoder.process import DecoderProcess
 from lookout.service.ingest.decoder.protocol import DecoderMessage
+from lookout.service.ingest.forking.children import Children
 from lookout.service.ingest.worker import run
 from lookout.service.storage.bus.bus import Bus
 from tests import stage
@@ -114,9 +116,23 @@ class Reader:
         )
 
 
-def start_decoder(bus: Bus, record: Camera, settings: Settings) -> DecoderProcess:
-    """One decoder, without a worker; it may write."""
-    return DecoderProcess(record, settings, own(bus, record.id, "ingest"))
+@cache
+def shared_children() -> Children:
+    """One fork server for every test of this process: it has loaded its libraries once."""
+    children = Children()
+    atexit.register(children.close)
+    return children
+
+
+def start_decoder(
+    bus: Bus, record: Camera, settings: Settings, children: Children | None = None
+) -> DecoderProcess:
+    """One decoder, without a worker; it may write.
+
+    children: of a server of the test's own, which has the environment as it is now.
+    """
+    token = own(bus, record.id, "ingest")
+    return DecoderProcess(children or shared_children(), record, settings, token)
 
 
 def play(
@@ -135,8 +151,8 @@ def play(
         wait_until(ended, "the decoder's end", limit_s)
     finally:
         decoder.kill()
+        wait_until(lambda: decoder.exit_code() is not None, "it is gone")
         decoder.close()
-        decoder._process.wait()
     return decoder.exit_code() or 0, said
 
 

@@ -18,6 +18,7 @@ from lookout.service.ingest.attempts import AttemptBudget, Attempts
 from lookout.service.ingest.camera_runner import CameraRunner, Condition
 from lookout.service.ingest.decoder.process import DecoderHandle, DecoderProcess
 from lookout.service.ingest.evidence.file_process import FileEvidence
+from lookout.service.ingest.forking.children import Children
 from lookout.service.ingest.probe import Prober
 from lookout.service.ingest.retry import Backoff
 from lookout.service.ownership.assignment import Assignment
@@ -55,9 +56,10 @@ def run(settings: Settings, stop: threading.Event) -> None:
         open_leases(settings, STAGE) as leases,
         CameraWatcher(store) as cameras,
         Prober() as prober,
+        Children() as children,
     ):
         assignment = Assignment(STAGE, bus, leases)
-        worker = IngestWorker(settings, bus, cameras, assignment, Attempts(prober))
+        worker = IngestWorker(settings, bus, cameras, assignment, Attempts(prober), children)
         try:
             while not stop.is_set():
                 worker.step(time.monotonic())
@@ -90,6 +92,7 @@ class IngestWorker:
         cameras: CameraWatcher,
         assignment: Assignment,
         attempts: AttemptBudget,
+        children: Children,
     ) -> None:
         self.runners: dict[str, CameraRunner] = {}
         self._settings = settings
@@ -98,6 +101,7 @@ class IngestWorker:
         self._assignment = assignment
         self._leases = assignment.leases
         self._attempts = attempts
+        self._children = children
         self._ending: dict[str, tuple[DecoderHandle, float]] = {}  # and when each is killed
         self._removed: set[str] = set()  # whose traces on the bus are to be wiped
         self._handing_over: set[str] = set()  # ours until their decoders have ended
@@ -105,7 +109,7 @@ class IngestWorker:
         self._follow_at = 0.0
         self._schedules: dict[str, ReportSchedule] = {}
         self._outage = OutageLog()
-        self._file_evidence = FileEvidence(settings, bus)
+        self._file_evidence = FileEvidence(settings, bus, children)
 
     def step(self, now: float) -> None:
         """Read the decoders, then follow the store, then report."""
@@ -201,7 +205,9 @@ class IngestWorker:
         return CameraRunner(
             camera,
             settings,
-            lambda record: DecoderProcess(record, settings, self._leases.token(record.id)),
+            lambda record: DecoderProcess(
+                self._children, record, settings, self._leases.token(record.id)
+            ),
             self._attempts,
             Backoff(settings.retry_first_s, settings.retry_most_s, settings.retry_reset_after_s),
             before,

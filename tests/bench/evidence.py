@@ -64,10 +64,10 @@ def report(folder: Path, seconds: float = 25.0) -> Iterator[str]:
             "without": start_decoder(bus, camera("without", url, fps=10.0), without),
             "with": start_decoder(bus, camera("with", url, fps=10.0), settings),
         }
-        processes = {name: psutil.Process(one.pid) for name, one in decoders.items()}
         try:
             for name in decoders:
                 Reader(bus, name).read_until(20, 60.0)
+            processes = {name: psutil.Process(one.pid) for name, one in decoders.items()}
             before = {name: cpu_s(one) for name, one in processes.items()}
             began = time.monotonic()
             wait_until(lambda: time.monotonic() - began > seconds, "the time", seconds + 10)

@@ -72,15 +72,17 @@ def redis_socket(pid: int, role: str) -> str:
 def _role(process: psutil.Process) -> str:
     """Return a process's role in the service; empty where it has none."""
     try:
-        words = list(process.cmdline())
+        words = " ".join(process.cmdline()).split()  # a title is one word
     except psutil.Error:
         return ""
     line = " ".join(words)
     for role in ("bus", "store"):
         if f"lookout-{role}-" in line:
             return f"redis ({role})"
-    if "lookout.service.ingest.decoder" in words:
-        return "decoder"
+    if words[:1] == ["lookout:"]:
+        return words[1]
+    if "lookout.service.ingest.forking.server" in words:
+        return "fork server"
     if any(word.startswith("lookout.service.learning.") for word in words):
         return "training"
     return words[words.index("lookout") + 1] if "lookout" in words else ""

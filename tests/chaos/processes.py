@@ -12,7 +12,7 @@ import psutil  # type: ignore[import-untyped]
 
 def _words(process: psutil.Process) -> list[str]:
     try:
-        return list(process.cmdline())
+        return " ".join(process.cmdline()).split()  # a title is one word
     except psutil.Error:
         return []
 
@@ -30,8 +30,12 @@ def stages(pid: int, stage: str) -> list[int]:
 
 
 def decoders(pid: int) -> list[int]:
+    """Return the process ids of decoders, and of what forks them."""
+    server = "lookout.service.ingest.forking.server"
     return sorted(
-        one.pid for one in _below(pid) if _words(one)[-1:] == ["lookout.service.ingest.decoder"]
+        one.pid
+        for one in _below(pid)
+        if _words(one)[:1] == ["lookout:"] or _words(one)[-1:] == [server]
     )
 
 

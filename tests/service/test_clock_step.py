@@ -16,6 +16,7 @@ import pytest
 from lookout.service.core import clock
 from lookout.service.core.settings import Settings
 from lookout.service.inference import worker as inference
+from lookout.service.ingest.forking.children import Children
 from lookout.service.storage.bus.bus import Bus
 from lookout.service.storage.store.store import Store
 from tests.clips import write_clip
@@ -77,18 +78,18 @@ def test_a_file_in_real_time_goes_on_at_its_pace_and_all_of_it_is_scored(
     clip = write_clip(settings.media_dir / "clip.mp4", [5] * 80)
     record = camera("a", clip, pace="realtime")
     store.add_camera(record)
-    with working(inference.run, settings):
-        decoder = start_decoder(bus, record, settings)
+    with working(inference.run, settings), Children() as children:
+        decoder = start_decoder(bus, record, settings, children)
         try:
             wait_until(lambda: count(bus) >= 10, "it runs")
             set_clock(by_s)
             wait_until(lambda: count(bus) >= 30, "it goes on")
         finally:
             decoder.kill()
+            wait_until(lambda: decoder.exit_code() is not None, "it is gone")
             decoder.close()
-            decoder._process.wait()
         assert clock.now().utc_s - bus.frames_after({"a": None}, 1)["a"][0].captured_at > by_s
-        decoder = start_decoder(bus, record, settings)  # reads the clock as it is now
+        decoder = start_decoder(bus, record, settings, children)  # reads the clock as it is now
         try:
             wait_until(lambda: decoder.exit_code() is not None, "the end", 30)
         finally:

@@ -50,8 +50,8 @@ def kill_when_it_waits(record: Camera, settings: Settings, bus: Bus) -> None:
         )
     finally:
         decoder.kill()
+        wait_until(lambda: decoder.exit_code() is not None, "it is gone")
         decoder.close()
-        decoder._process.wait()
 
 
 def error_of(said: list[DecoderMessage]) -> str:

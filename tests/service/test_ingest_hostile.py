@@ -250,7 +250,7 @@ def test_a_decoder_takes_no_more_memory_than_it_may(settings: Settings, bus: Bus
     )
     with hostile_server(sends_a_picture_without_end) as url:
         decoder = start_decoder(bus, camera("a", url), small)
-        process = psutil.Process(decoder.pid)
+        process = psutil.Process(wait_until(lambda: decoder.pid, "its process"))
 
         def ended() -> bool:
             said.extend(decoder.read_messages())

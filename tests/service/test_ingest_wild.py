@@ -234,7 +234,7 @@ def test_a_frozen_decoder_is_started_anew_within_15_s_and_the_others_miss_nothin
 
     with hostile_server(never_ends) as url, working(settings):
         store.add_camera(camera("frozen", url))
-        (victim,) = wait_until(lambda: children("lookout.service.ingest.decoder"), "its decoder")
+        (victim,) = wait_until(lambda: children("lookout: decoder"), "its decoder")
         for name in ("b", "c"):
             store.add_camera(camera(name, clip, pace="realtime"))
         for name in readers:
@@ -260,7 +260,8 @@ def never_ends(client: RtspClient) -> None:
 
 def children(of: str) -> list[psutil.Process]:
     """The processes that this one started, by a part of their command line."""
-    return [child for child in psutil.Process().children() if of in " ".join(child.cmdline())]
+    below = psutil.Process().children(recursive=True)
+    return [child for child in below if of in " ".join(child.cmdline())]
 
 
 @pytest.mark.long

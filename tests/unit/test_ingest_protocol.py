@@ -24,7 +24,7 @@ def test_a_job_comes_back_as_it_went() -> None:
     settings = load_settings(
         bus_url="redis://:pw@host/0", media_dir=Path("/media"), stall_timeout_s=3
     )
-    job = Job(camera("a", "rtsp://u:p@h/1", fps=5.0), settings, 42, "token")
+    job = Job(camera("a", "rtsp://u:p@h/1", fps=5.0), settings, "token")
     assert Job.load(job.dump()) == job
     assert job.dump().count(b"\n") == 1
 
@@ -32,7 +32,7 @@ def test_a_job_comes_back_as_it_went() -> None:
 def test_a_job_that_would_not_fit_a_pipe_is_refused() -> None:
     long = camera("a", "/").model_copy(update={"url": "/" + "x" * 70_000})
     with pytest.raises(ValueError, match="too long"):
-        Job(long, load_settings(), 42, "token").dump()
+        Job(long, load_settings(), "token").dump()
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 1000])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -80,7 +79,7 @@ def test_a_stage_gets_the_token_as_it_is_and_a_decoder_none(
     environment = environment_of(settings)
     assert environment["LOOKOUT_TOKEN"] == TOKEN
     assert "LOOKOUT_TOKEN_FILE" not in environment
-    job = Job(camera("gate"), settings, os.getpid(), "lease").dump()
+    job = Job(camera("gate"), settings, "lease").dump()
     assert TOKEN.encode() not in job
     assert read(Job.load(job).settings) is None
 

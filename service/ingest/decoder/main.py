@@ -1,8 +1,7 @@
 """One camera's decoder: a process of its own, which can be killed where libav blocks for ever.
 
-`python -m lookout.service.ingest.decoder` reads its job as one line on standard input, plays the
-source once, writes messages to its worker on standard output, and ends with one of
-`protocol.EXIT_CODES`.
+`main` reads its job as one line on standard input, plays the source once, writes messages to its
+worker on standard output, and ends with one of `protocol.EXIT_CODES`.
 """
 
 from __future__ import annotations
@@ -10,12 +9,13 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-import signal
 import sys
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn, TextIO
+
+from setproctitle import setproctitle
 
 from lookout.models.checkpoint.header import Header, find_checkpoints, read_header
 from lookout.models.errors import CheckpointError
@@ -29,7 +29,6 @@ from lookout.service.core.errors import (
     SourceStalledError,
     SourceUnusableError,
 )
-from lookout.service.core.lifecycle import die_with_parent, end_if_orphaned
 from lookout.service.core.settings import Settings
 from lookout.service.ingest.decoder import source
 from lookout.service.ingest.decoder.frame_pipeline import FramePipeline
@@ -59,7 +58,6 @@ KIND_OF_ERROR: dict[type[SourceError], MessageKind] = {
 
 def main() -> NoReturn:
     """Run the process: do the job, report how it ended, exit with its code."""
-    die_with_parent(signal.SIGKILL)
     reporter = Reporter(reserve_stdout())
     kind, error = run_job(reporter)
     reporter.send(kind, error)
@@ -80,7 +78,7 @@ def run_job(reporter: Reporter) -> tuple[MessageKind, str | None]:
     """
     try:
         job = Job.load(sys.stdin.buffer.readline())
-        end_if_orphaned(job.parent_pid)
+        setproctitle(f"lookout: decoder {job.camera.id}")
         limit_memory(job.settings.decoder_memory_mb)
         reporter.send("ready")
         return "ended", play(job, reporter)

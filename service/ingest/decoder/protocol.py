@@ -46,7 +46,6 @@ class Job:
 
     camera: Camera
     settings: Settings
-    parent_pid: int
     token: str  # of the worker's lease: the bus takes a frame only with it
 
     def dump(self) -> bytes:
@@ -54,7 +53,6 @@ class Job:
         data = {
             "camera": self.camera.model_dump(),
             "settings": self.settings.model_dump(mode="json", exclude={"token", "secret_key"}),
-            "parent_pid": self.parent_pid,
             "token": self.token,
         }
         line = json.dumps(data).encode() + b"\n"
@@ -69,7 +67,6 @@ class Job:
         return cls(
             Camera.model_validate(data["camera"]),
             Settings(**data["settings"]),
-            data["parent_pid"],
             data["token"],
         )
 

@@ -1,19 +1,19 @@
 """Makes the clips and pictures of a file camera's alerts: the file is read again, by time.
 
-`python -m lookout.service.ingest.evidence.file_evidence` reads its job as one line on standard
-input, as a decoder does, serves every request that waits for that camera, and ends. A file that
-breaks libav takes this process with it, and nothing else.
+`main` reads its job as one line on standard input, as a decoder does, serves every request that
+waits for that camera, and ends. A file that breaks libav takes this process with it, and nothing
+else.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import sys
 import time
 
 import av.error
+from setproctitle import setproctitle
 
 from lookout.models.errors import VideoError
 from lookout.models.media.clip_writer import ClipOutput
@@ -23,7 +23,6 @@ from lookout.service.core import urls
 from lookout.service.core.camera import Camera
 from lookout.service.core.errors import SourceError
 from lookout.service.core.evidence import EvidenceRequest
-from lookout.service.core.lifecycle import die_with_parent, end_if_orphaned
 from lookout.service.core.messages import AlertId
 from lookout.service.core.settings import Settings
 from lookout.service.ingest.decoder.limits import limit_memory
@@ -45,11 +44,10 @@ EARLIER_S = 2.0
 
 def main() -> None:
     """Serve the requests of the camera on standard input."""
-    die_with_parent(signal.SIGKILL)
-    job = Job.load(sys.stdin.buffer.readline())
-    end_if_orphaned(job.parent_pid)
-    limit_memory(job.settings.decoder_memory_mb)
     os.nice(NICE)
+    job = Job.load(sys.stdin.buffer.readline())
+    setproctitle(f"lookout: evidence {job.camera.id}")
+    limit_memory(job.settings.decoder_memory_mb)
     with contextlib.suppress(*UNAVAILABLE):  # the worker starts another process later
         serve(job.camera, job.settings)
 
@@ -115,7 +113,3 @@ def make(maker: EvidenceMaker, camera: Camera, request: EvidenceRequest, began_a
                 maker.clip(request, packets, output)
             else:
                 maker.picture(request.alert, which, begins_at, packets)
-
-
-if __name__ == "__main__":
-    main()

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import os
-import subprocess
-import sys
 import time
 from collections.abc import Iterable
 
@@ -14,11 +10,11 @@ from lookout.service.core import urls
 from lookout.service.core.camera import Camera
 from lookout.service.core.settings import Settings
 from lookout.service.ingest.decoder.protocol import Job
+from lookout.service.ingest.forking.children import Child, Children
 from lookout.service.storage.bus.bus import Bus
 
 LOG = logging.getLogger(__name__)
 
-MODULE = "lookout.service.ingest.evidence.file_evidence"
 LOOK_EVERY_S = 1.0
 LIMIT_S = 120.0  # for the requests of one camera
 AGAIN_S = 5.0  # until the next turn of a camera: the others have theirs
@@ -30,10 +26,11 @@ class FileEvidence:
     Every `now` is a monotonic clock in seconds.
     """
 
-    def __init__(self, settings: Settings, bus: Bus) -> None:
+    def __init__(self, settings: Settings, bus: Bus, children: Children) -> None:
         self._settings = settings
         self._bus = bus
-        self._process: subprocess.Popen[bytes] | None = None
+        self._children = children
+        self._process: Child | None = None
         self._limit = 0.0
         self._look_at = 0.0
         self._not_before: dict[str, float] = {}  # camera → its next turn
@@ -44,7 +41,8 @@ class FileEvidence:
         Raises one of UNAVAILABLE.
         """
         if self._process is not None:
-            if self._process.poll() is not None:
+            if self._process.exit_code() is not None:
+                self._process.close()
                 self._process = None
             elif now > self._limit:
                 self._process.kill()
@@ -71,26 +69,15 @@ class FileEvidence:
     def start(self, camera: Camera, now: float) -> None:
         """Start a process for one camera."""
         try:
-            job = Job(camera, self._settings, os.getpid(), "").dump()
-            process = subprocess.Popen(
-                [sys.executable, "-P", "-m", MODULE],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.DEVNULL,
-                bufsize=0,
-                start_new_session=True,
-            )
+            self._process = self._children.start("evidence", Job(camera, self._settings, "").dump())
         except (OSError, ValueError) as error:
             LOG.warning("camera %s: no process for its clips: %s", camera.id, error)
             return
-        assert process.stdin is not None  # noqa: S101
-        with contextlib.suppress(BrokenPipeError), process.stdin as stdin:
-            stdin.write(job)
-        self._process = process
         self._limit = now + LIMIT_S
 
     def end(self) -> None:
         """Kill the process that runs, if any: its temporary file is removed later."""
         if self._process is not None:
             self._process.kill()
-            self._process.wait()
+            self._process.close()
             self._process = None
