@@ -11,11 +11,12 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from tests.bench import decode, engine, line, many_cameras, messages
+from tests.bench import decode, decoder_starts, engine, line, many_cameras, messages
 from tests.bench.table import HEAD, Row, write
 
 PARTS: dict[str, Callable[[Path], Iterator[Row]]] = {
     "decode": decode.report,
+    "decoder_starts": decoder_starts.report,
     "engine": engine.report,
     "messages": messages.report,
     "line": line.report,

@@ -47,11 +47,11 @@ class CpuMeter:
 
 
 def resident_mb(pid: int) -> dict[int, tuple[str, float]]:
-    """Return process id → role and resident memory."""
+    """Return process id → role and resident memory; a page that n share counts 1/n in each."""
     found = {}
     for number, (role, one) in processes(pid).items():
         try:
-            found[number] = role, one.memory_info().rss / MB
+            found[number] = role, one.memory_full_info().pss / MB
         except psutil.Error:
             continue
     return found

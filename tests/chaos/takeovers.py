@@ -21,7 +21,6 @@ SLACK_S = (
 SNAPSHOT_EVERY_S = 5.0
 CONNECT_TIMEOUT_S = 3.0
 KEYFRAME_S = 2.0  # between two, in the footage
-STARTS_S = 3.0  # decoders of all cameras of a worker start, two at a time, while clips are cut
 RESUMES_S = {
     # Nothing: what is fresh is scored at once.
     ("inference", "paced"): 0.0,
@@ -29,8 +28,8 @@ RESUMES_S = {
     # It scores unsaved frames again, none of which is new, and two workers do the work of three.
     ("inference", "fast"): 1.5 * SNAPSHOT_EVERY_S,
     # A decoder is started, and opens the source; RTSP begins with a keyframe.
-    ("ingest", "paced"): CONNECT_TIMEOUT_S + STARTS_S,
-    ("ingest", "rtsp"): CONNECT_TIMEOUT_S + STARTS_S + KEYFRAME_S,
+    ("ingest", "paced"): CONNECT_TIMEOUT_S,
+    ("ingest", "rtsp"): CONNECT_TIMEOUT_S + KEYFRAME_S,
     # It may wait for the next snapshot.
     ("ingest", "fast"): SNAPSHOT_EVERY_S,
 }

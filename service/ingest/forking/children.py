@@ -79,6 +79,7 @@ class ServerProcess:
     def __init__(self) -> None:
         """Start the process. Raises OSError."""
         self.is_gone = False
+        self._is_killed = False
         self._children: WeakValueDictionary[int, Child] = WeakValueDictionary()
         self._unread = b""
         self._control, end = socket.socketpair()
@@ -150,7 +151,9 @@ class ServerProcess:
 
     def kill(self) -> None:
         """Kill a server that hangs; its children die with it."""
-        LOG.error("the process that starts decoders hangs and is killed; another one follows")
+        if not self._is_killed:
+            LOG.error("the process that starts decoders hangs and is killed; another one follows")
+        self._is_killed = True
         self._process.kill()
 
     def end(self) -> None:
