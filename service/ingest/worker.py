@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import threading
 import time
 from dataclasses import dataclass, field, replace
@@ -35,6 +36,7 @@ TICK_S = 0.1
 FOLLOW_EVERY_S = 0.5
 REPORT_EVERY_S = 1.0
 QUIET_REPORT_EVERY_S = 5.0
+QUIET_GRID_S = 1.0  # quiet cameras report on it: many in one round trip
 QUIET_STATES = ("reconnecting", "stalled", "ended", "failed")  # nothing moves but time
 KILL_AFTER_S = 1.0  # a decoder that was asked to end, while others run
 SLOW_S = 2.0  # a step that took longer has waited for Redis
@@ -282,7 +284,7 @@ class IngestWorker:
         schedule.retry_at = runner.retry_at
         schedule.due = now + REPORT_EVERY_S
         if report.state in QUIET_STATES:
-            schedule.due = now + QUIET_REPORT_EVERY_S
+            schedule.due = math.ceil((now + QUIET_REPORT_EVERY_S) / QUIET_GRID_S) * QUIET_GRID_S
 
     def extend_deadlines(self) -> None:
         """Restart every decoder's time limit: it may have waited for the same Redis as we did."""
