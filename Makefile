@@ -6,6 +6,7 @@ READY := $(VENV)/.ready
 TESTS ?= tests
 # Parallel test processes: three for two cores, since many tests wait for something.
 WORKERS ?= 3
+PARALLEL = $(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 # An index of CPU builds of torch: PyTorch's own, which its install page shows. Unset: torch with CUDA's libraries.
 TORCH_INDEX ?=
 
@@ -32,19 +33,24 @@ demo: export LOOKOUT_DEMO_VIDEO := $(VIDEO)
 demo: $(READY)
 	@exec $(BIN)/lookout demo
 
-# make test                            all but the long forms; tests in parallel, one thread each;
-#                                      a fifth of the examples of each property
+# make test                            all but the wide and the long forms; tests in parallel, one
+#                                      thread each; a fifth of the examples of each property
 # make test TESTS=tests/unit           one folder
+# Types are checked meanwhile, and what they say comes last.
 test: export OMP_NUM_THREADS ?= 1
-test: $(READY) lint types
+test: $(READY) lint
 	@sh tests/debian-packages.sh
-	$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --hypothesis-profile few \
-		-m 'not long' $(TESTS)
+	@said=$$(mktemp); $(BIN)/mypy >"$$said" 2>&1 & checker=$$!; \
+	trap 'kill $$checker; rm "$$said"; exit 130' INT TERM; \
+	$(PARALLEL) --hypothesis-profile few -m 'not wide and not long' $(TESTS); tests=$$?; \
+	wait $$checker; types=$$?; cat "$$said"; rm "$$said"; \
+	[ $$types = 0 ] && exit $$tests
 
-# make test-all                        every example too, and the long forms, one after another
+# make test-all                        every example and the wide forms too, in parallel;
+#                                      then the long forms, one after another
 test-all: test
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder \
-		-m 'hypothesis and not long' $(TESTS) || [ $$? = 5 ]  # a folder that has none
+	OMP_NUM_THREADS=1 $(PARALLEL) -m '(hypothesis or wide) and not long' $(TESTS) \
+		|| [ $$? = 5 ]  # a folder that has none
 	$(BIN)/pytest -m long $(TESTS) || [ $$? = 5 ]
 
 lint: $(READY)

@@ -1,6 +1,7 @@
 """The fixtures of all tests.
 
-Real Redis servers, the real footage where it is there, and switches.
+Real Redis servers, the real footage where it is there, and switches. The process that hands tests
+to parallel workers reads this file first, and torch would take it seconds.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ from typing import Any
 
 import hypothesis
 import pytest
-import torch
 
 from lookout.service.storage.bus.bus import Bus
 from lookout.service.storage.redis.connect import connect
@@ -105,20 +105,29 @@ def _has_rtsp_server() -> bool:
     return any(folders) and Path("/usr/bin/python3").exists()
 
 
-def with_long_forms(cases: Iterable[Any], short: Container[Any]) -> list[Any]:
+def with_long_forms(
+    cases: Iterable[Any], short: Container[Any], mark: pytest.MarkDecorator = pytest.mark.long
+) -> list[Any]:
     """Return cases for `parametrize`, of which `make test` runs those that `short` names.
 
-    short: first values of cases. The others are long forms.
+    short: first values of cases. The others are long forms, or what `mark` says.
     """
     return [
-        pytest.param(*values, marks=[] if values[0] in short else [pytest.mark.long])
+        pytest.param(*values, marks=[] if values[0] in short else [mark])
         for values in (case if isinstance(case, tuple) else (case,) for case in cases)
     ]
+
+
+def with_wide_forms(cases: Iterable[Any], short: Container[Any]) -> list[Any]:
+    """Return the same with wide forms, which `make test-all` runs in parallel."""
+    return with_long_forms(cases, short, pytest.mark.wide)
 
 
 @pytest.fixture(autouse=True)
 def same_threads() -> Iterator[None]:
     """Restore the number of threads after each test: it decides the last bits of a sum."""
+    import torch
+
     before = torch.get_num_threads()
     yield
     torch.set_num_threads(before)

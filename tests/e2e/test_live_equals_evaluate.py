@@ -21,7 +21,7 @@ from lookout.models.registry import make_config
 from lookout.models.scoring.calibration import Bounds
 from lookout.models.scoring.normalizer import Scheme
 from lookout.service.core.settings import SHIPPED_MODELS
-from tests.e2e.conftest import CLIP, PED2, evaluate_clip
+from tests.e2e.ped2_clip import CLIP, PED2, evaluate_clip
 from tests.e2e.service_process import Service, running_service
 from tests.rtsp import rtsp_server
 from tests.waiting import wait_until

@@ -25,7 +25,7 @@ from lookout.models.media.clip_reader import read_clip
 from lookout.models.memory_update import UpdateRule
 from lookout.models.scorer import Scored, Scorer
 from tests.conftest import SHARED
-from tests.e2e.conftest import HALF_GATE, PED2
+from tests.e2e.ped2_clip import HALF_GATE, PED2
 
 pytestmark = [pytest.mark.footage, pytest.mark.timeout(1800), pytest.mark.long]
 

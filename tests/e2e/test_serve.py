@@ -22,7 +22,7 @@ import pytest
 
 from lookout.service.core.messages import FrameId
 from tests.clips import write_clip
-from tests.conftest import with_long_forms
+from tests.conftest import with_long_forms, with_wide_forms
 from tests.e2e.service_process import Service, SharedService, command, running_service, wait_until
 from tests.tiny import write_tiny
 from tests.unit.test_private_files import reachable, read_as_nobody
@@ -300,12 +300,15 @@ def test_a_port_in_use_is_one_line(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("environment", "named"),
-    [
-        ({"precision": "fp64"}, "LOOKOUT_PRECISION"),
-        ({"scores_kept": "many"}, "LOOKOUT_SCORES_KEPT"),
-        ({"alert_threshold": "1.5"}, "LOOKOUT_ALERT_THRESHOLD"),
-        ({"data_dir": "/proc/nothing"}, "/proc/nothing"),
-    ],
+    with_wide_forms(
+        [
+            ({"precision": "fp64"}, "LOOKOUT_PRECISION"),
+            ({"scores_kept": "many"}, "LOOKOUT_SCORES_KEPT"),
+            ({"alert_threshold": "1.5"}, "LOOKOUT_ALERT_THRESHOLD"),
+            ({"data_dir": "/proc/nothing"}, "/proc/nothing"),
+        ],
+        [{"precision": "fp64"}, {"data_dir": "/proc/nothing"}],
+    ),
 )
 def test_a_wrong_setting_is_one_line_and_exit_code_2(
     tmp_path: Path, environment: dict[str, str], named: str

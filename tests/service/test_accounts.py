@@ -22,7 +22,7 @@ from lookout.service.storage.redis.connect import connect
 from lookout.service.storage.store import accounts as stored
 from lookout.service.storage.store.store import Store
 from tests.cli import lookout
-from tests.conftest import Urls
+from tests.conftest import Urls, with_wide_forms
 from tests.service.api_server import (
     BEARER,
     TOKEN,
@@ -376,7 +376,12 @@ def test_an_open_api_stays_shut_until_the_store_says_that_it_has_no_user(
         api.http.get("/healthz").raise_for_status()
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"name": "anna", "role": "admin"}'])
+@pytest.mark.parametrize(
+    "text",
+    with_wide_forms(
+        ["", "{", "[]", '{"name": "anna", "role": "admin"}'], {'{"name": "anna", "role": "admin"}'}
+    ),
+)
 def test_a_user_that_cannot_be_read_opens_no_door(urls: Urls, tmp_path: Path, text: str) -> None:
     client = connect(urls.store)
     client.hset(keys.USERS, "anna", text)

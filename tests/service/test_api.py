@@ -36,7 +36,7 @@ from lookout.service.storage.bus.bus import Bus
 from lookout.service.storage.bus.outcomes import ScoredFrame
 from lookout.service.storage.redis.connect import connect
 from lookout.service.storage.store.store import Store
-from tests.conftest import Urls
+from tests.conftest import Urls, with_wide_forms
 from tests.owning import add_frames, add_scores, own
 from tests.service.api_server import (
     RTSP,
@@ -675,7 +675,7 @@ def test_a_stage_ends_soon_and_cleanly_when_it_is_told_to(
     assert time.monotonic() - began < 3
 
 
-@pytest.mark.parametrize("stage", ["api", "alerting"])
+@pytest.mark.parametrize("stage", with_wide_forms(["api", "alerting"], {"api"}))
 def test_no_torch_is_loaded(stage: str) -> None:
     code = f"import sys, lookout.service.{stage}.worker; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

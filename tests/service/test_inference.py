@@ -33,7 +33,7 @@ from lookout.service.storage.redis.embedded import RedisServer
 from lookout.service.storage.store.snapshots import Snapshot
 from lookout.service.storage.store.store import Store
 from tests import stage
-from tests.conftest import Urls, with_long_forms
+from tests.conftest import Urls, with_long_forms, with_wide_forms
 from tests.owning import add_frames
 from tests.tiny import EASY_BOUNDS, TINY_OF, street, tiny_checkpoint, untrained, write_tiny
 from tests.waiting import wait_until
@@ -248,7 +248,9 @@ def test_the_memory_of_places_is_the_same_over_a_restart(
     assert shown.cells.any()
 
 
-@pytest.mark.parametrize("handed_over", [True, False], ids=["restart", "running"])
+@pytest.mark.parametrize(
+    "handed_over", with_wide_forms([True, False], {True}), ids=["restart", "running"]
+)
 def test_another_network_takes_the_memory_of_places_over(
     bus: Bus, store: Store, settings: Settings, handed_over: bool
 ) -> None:

@@ -21,7 +21,7 @@ from lookout.service.storage.bus.bus import Bus
 from lookout.service.storage.store.snapshots import Snapshot
 from lookout.service.storage.store.store import Store
 from tests.clips import number_in, write_clip, write_sound
-from tests.conftest import Urls, with_long_forms
+from tests.conftest import Urls, with_long_forms, with_wide_forms
 from tests.ingest_line import (
     SIDE_PX,
     Reader,
@@ -363,7 +363,7 @@ def test_packets_that_cannot_be_decoded_are_counted_and_told(settings: Settings,
     assert said[-1].damaged == bus.counters("a")["corrupt"] > 0
 
 
-@pytest.mark.parametrize("ending", ["h264", "ts"])
+@pytest.mark.parametrize("ending", with_wide_forms(["h264", "ts"], {"ts"}))
 def test_another_frame_size_begins_another_session(
     settings: Settings, bus: Bus, ending: str
 ) -> None:

@@ -19,7 +19,7 @@ from lookout.service.ingest.decoder.source import STALL_ADVICE
 from lookout.service.storage.bus.bus import Bus
 from lookout.service.storage.store.store import Store
 from tests.clips import number_in, write_clip
-from tests.conftest import Urls, with_long_forms
+from tests.conftest import Urls, with_long_forms, with_wide_forms
 from tests.hostile_rtsp import HONEST, PICTURES, RtspClient, encoded, hostile_server, sdp
 from tests.ingest_line import Reader, camera, play, settings_for, wait_for_state, working
 from tests.rtsp import rtsp_server
@@ -168,7 +168,7 @@ def test_another_frame_size_begins_another_session(settings: Settings, bus: Bus)
     assert notices(said) == ["frame size changed from 160x120 to 320x240"]
 
 
-@pytest.mark.parametrize("pix_fmt", ["yuv444p", "yuv422p10le"])
+@pytest.mark.parametrize("pix_fmt", with_wide_forms(["yuv444p", "yuv422p10le"], {"yuv422p10le"}))
 def test_another_form_of_pixels_goes_on_in_the_same_session(
     settings: Settings, bus: Bus, pix_fmt: str
 ) -> None:

@@ -23,7 +23,7 @@ from lookout.service.learning.worker import run
 from lookout.service.storage.bus.bus import Bus
 from lookout.service.storage.store.store import Store
 from tests import stage
-from tests.conftest import Urls
+from tests.conftest import Urls, with_wide_forms
 from tests.service.test_learning import (
     TRAINED_S,
     await_reason,
@@ -89,7 +89,7 @@ REFUSED: dict[str, tuple[list[Pixels], float, str]] = {
 }
 
 
-@pytest.mark.parametrize("case", REFUSED)
+@pytest.mark.parametrize("case", with_wide_forms(REFUSED, {"slow", "short", "one frame"}))
 def test_what_cannot_be_learned_from_is_one_line_with_its_name(tmp_path: Path, case: str) -> None:
     frames, fps, reason = REFUSED[case]
     path = write(tmp_path / "monday.mkv", frames, fps)

@@ -26,7 +26,7 @@ from lookout.service.core.messages import (
 from lookout.service.storage.bus.bus import Bus
 from lookout.service.storage.redis.connect import connect
 from lookout.service.storage.store.store import Store
-from tests.conftest import Urls
+from tests.conftest import Urls, with_wide_forms
 from tests.owning import add_scores
 from tests.service.api_server import (
     RTSP,
@@ -428,7 +428,11 @@ def test_the_broadcaster_outlives_its_redis(apart: Apart, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    "origin", ["http://evil.example", "null", "http://127.0.0.1:1", "http://127.0.0.1", "http://["]
+    "origin",
+    with_wide_forms(
+        ["http://evil.example", "null", "http://127.0.0.1:1", "http://127.0.0.1", "http://["],
+        {"http://evil.example", "http://["},
+    ),
 )
 def test_a_page_of_another_site_hears_nothing(api: Api, origin: str) -> None:
     with pytest.raises(InvalidStatus) as refused, api.listen(origin=origin):

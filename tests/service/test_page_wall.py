@@ -15,6 +15,7 @@ from lookout.service.core.camera import AlertSettings, BudgetSettings
 from lookout.service.core.messages import AlertAnswer, AlertEvent, CameraEvent, IngestReport
 from lookout.service.storage.bus.bus import Bus
 from lookout.service.storage.store.store import Store
+from tests.conftest import with_wide_forms
 from tests.e2e.browser import complaints
 from tests.service.api_server import (
     RTSP,
@@ -264,7 +265,7 @@ def test_the_api_is_documented_without_the_net(chrome: Chrome, fresh_api: Api) -
 # For everybody
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("theme", with_wide_forms(["light", "dark"], {"dark"}))
 def test_axe_finds_nothing(page: Chrome, store: Store, bus: Bus, theme: str) -> None:
     media = {"features": [{"name": "prefers-color-scheme", "value": theme}]}
     page.execute_cdp_cmd("Emulation.setEmulatedMedia", media)

@@ -274,6 +274,7 @@ def difference_of(model: InTra, x: Tensor) -> Tensor:
     return difference(x, model.inpainted(x))
 
 
+@pytest.mark.wide  # make test has the small network's picture
 def test_a_picture_of_the_published_size_is_the_reference_s(
     published: InTra, figures: dict[str, Any]
 ) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import with_wide_forms
 from tests.waiting import wait_until
 
 WRITES = """
@@ -39,7 +40,10 @@ Path(sys.argv[1]).write_text(f"stopped: {stop.is_set()}")
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+@pytest.mark.parametrize(
+    "number",
+    with_wide_forms([signal.SIGTERM, signal.SIGHUP, signal.SIGINT], {signal.SIGTERM}),
+)
 def test_a_signal_leaves_no_half_written_file(tmp_path: Path, number: signal.Signals) -> None:
     folder = tmp_path / "out"
     process = subprocess.Popen([sys.executable, "-c", WRITES, str(folder / "file.json")])

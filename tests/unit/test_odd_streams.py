@@ -23,7 +23,7 @@ from lookout.models.media.decode import Picture, pictures
 from lookout.models.media.preprocess import Preprocess
 from lookout.models.media.transport_stream import VIDEO_KINDS, video_codecs
 from tests.clips import number_in, numbered, write_clip
-from tests.conftest import with_long_forms
+from tests.conftest import with_long_forms, with_wide_forms
 
 READY = Preprocess(64, 64)
 GOP = {"g": "10", "bf": "0"}
@@ -61,7 +61,7 @@ def mark(stream: bytearray, at: int) -> None:
     stream[at + 1] |= 0x80
 
 
-@pytest.mark.parametrize("damage", [lose, mark])
+@pytest.mark.parametrize("damage", with_wide_forms([lose, mark], {lose}))
 @pytest.mark.parametrize("reordered", with_long_forms([False, True], {True}))
 def test_no_picture_of_a_damaged_transport_stream_is_a_guess(
     tmp_path: Path, damage: Callable[[bytearray, int], None], reordered: bool

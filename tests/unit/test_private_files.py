@@ -18,6 +18,7 @@ from lookout.service.core.private_files import (
     write_new_private,
 )
 from lookout.service.core.settings import Settings
+from tests.conftest import with_wide_forms
 from tests.waiting import wait_until
 
 NOBODY = 65534
@@ -100,7 +101,7 @@ def test_a_data_folder_that_holds_more_than_ours_keeps_the_rest_as_it_is(old_dat
     assert not old_data.stat().st_mode & 0o066
 
 
-@pytest.mark.parametrize("stage", ["ingest", "alerting", "api"])
+@pytest.mark.parametrize("stage", with_wide_forms(["ingest", "alerting", "api"], {"ingest"}))
 def test_a_stage_that_is_started_alone_takes_them_too(
     old_data: Path, tmp_path: Path, stage: str
 ) -> None:

@@ -17,6 +17,7 @@ from torch import Tensor
 from lookout.models.scoring.similarity import ssim, ssim_loss
 from lookout.models.smai import SMAI, Labels, SMAIConfig, means_of, superpixels
 from tests import reference
+from tests.conftest import with_wide_forms
 
 SIDE_PX = 64
 STEP_PX = 16
@@ -92,11 +93,14 @@ def put_together(x: Tensor, labels: Labels, restore: Restore) -> tuple[Tensor, T
 
 @pytest.mark.parametrize(
     ("name", "x"),
-    [
-        ("defect_box_fill", DEFECT),
-        ("normal_box_fill", NORMAL),
-        ("defect_unet_of_riad_json", DEFECT),
-    ],
+    with_wide_forms(
+        [
+            ("defect_box_fill", DEFECT),
+            ("normal_box_fill", NORMAL),
+            ("defect_unet_of_riad_json", DEFECT),
+        ],
+        {"defect_box_fill", "normal_box_fill"},
+    ),
 )
 def test_errors_of_superpixels_map_and_score_are_the_reference_s(
     name: str, x: Tensor, model: SMAI, figures: dict[str, Any], monkeypatch: pytest.MonkeyPatch

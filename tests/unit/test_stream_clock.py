@@ -113,9 +113,7 @@ def test_times_ascend_and_never_lie_in_the_future_whatever_comes(
     assert dues == sorted(dues)
 
 
-@pytest.mark.parametrize(
-    "pace", with_long_forms([0.9, 0.99, 1 - 1e-4, 1 + 1e-4, 1.01, 1.1], {0.9, 1.1})
-)
+@pytest.mark.parametrize("pace", with_long_forms([0.9, 0.99, 1 - 1e-4, 1 + 1e-4, 1.01, 1.1], {0.9}))
 def test_a_clock_that_runs_fast_or_slow_does_not_run_away_in_a_day(pace: float) -> None:
     """A stream that runs slow is followed at the distance of its window, a fast one at once."""
     times = [(k * 1.0 * pace, float(k)) for k in range(86_400)]

@@ -33,7 +33,7 @@ from lookout.models.vision.zones import (
     counted_cells,
     polygon_of,
 )
-from tests.conftest import examples
+from tests.conftest import examples, with_wide_forms
 from tests.tiny import TINY_OF, street, untrained
 
 TREE = Zone("tree", "ignore", ((0.1, 0.1), (0.6, 0.15), (0.5, 0.7), (0.2, 0.5)))
@@ -208,7 +208,10 @@ SCHEMES: list[tuple[str, Scheme]] = [
 ]
 
 
-@pytest.mark.parametrize(("name", "scheme"), SCHEMES)
+with_schemes = pytest.mark.parametrize(("name", "scheme"), with_wide_forms(SCHEMES, {"mnad-pred"}))
+
+
+@with_schemes
 @given(st.integers(0, 5), st.integers(6, 9))
 @examples(3)
 def test_whatever_happens_in_an_ignored_zone_the_scores_are_the_same_bits(
@@ -229,7 +232,7 @@ def test_whatever_happens_in_an_ignored_zone_the_scores_are_the_same_bits(
     assert one.heat.any()
 
 
-@pytest.mark.parametrize(("name", "scheme"), SCHEMES)
+@with_schemes
 def test_what_happens_beside_the_zone_still_counts(name: str, scheme: Scheme) -> None:
     checkpoint = untrained(TINY_OF[name])
     calm = footage(0)
@@ -240,7 +243,7 @@ def test_what_happens_beside_the_zone_still_counts(name: str, scheme: Scheme) ->
     assert (one.psnr_db != other.psnr_db).any() or (one.place_db != other.place_db).any()
 
 
-@pytest.mark.parametrize(("name", "scheme"), SCHEMES)
+@with_schemes
 def test_without_ignored_zones_the_scores_are_the_bits_of_before(name: str, scheme: Scheme) -> None:
     checkpoint = untrained(TINY_OF[name])
     watched = Zone("door", "watch", TREE.points)
@@ -318,7 +321,9 @@ def test_a_file_of_zones_is_a_list_of_a_cameras_zones(tmp_path: Path) -> None:
 DOOR = Zone("door", "watch", ((0.7, 0.6), (0.98, 0.6), (0.98, 0.98), (0.7, 0.98)))
 
 
-@pytest.mark.parametrize("scheme", ["paper", "local", "places", "fused"])
+@pytest.mark.parametrize(
+    "scheme", with_wide_forms(["paper", "local", "places", "fused"], {"paper", "places"})
+)
 def test_a_watched_zone_is_scored_by_its_cells_alone(scheme: Scheme) -> None:
     """What happens far from it changes no bit of its value; what happens in it raises it."""
     checkpoint = untrained(TINY_OF["places"])  # whose error is that of each pixel alone
