@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import httpx
 import typer
 
 from lookout.service.core.errors import LookoutError
 from lookout.service.core.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    import httpx
 
 WAIT_S = 20.0  # for an answer of every sink
 ASK_EVERY_S = 0.25
@@ -30,6 +32,8 @@ def try_alert(
     ] = None,
 ) -> None:
     """Send a made alert of a camera to every sink, and say whether it arrived."""
+    import httpx  # noqa: PLC0415  # no other command needs it
+
     settings = load_settings()
     base = f"{url or api_address(settings)}/api/v1"
     headers = {}

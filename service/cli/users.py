@@ -6,7 +6,6 @@ import sys
 from typing import Annotated, Any
 from urllib.parse import quote
 
-import httpx
 import typer
 
 from lookout.service.cli.alert_trial import api_address
@@ -30,6 +29,8 @@ class UsersError(LookoutError):
 
 def ask(url: str | None, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
     """Return the JSON of an answer of the API, None for an empty one. Raises UsersError."""
+    import httpx  # noqa: PLC0415  # no other command needs it
+
     settings = load_settings()
     base = f"{url or api_address(settings)}/api/v1"
     headers = {}
