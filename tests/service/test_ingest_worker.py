@@ -136,7 +136,8 @@ def test_a_camera_that_is_switched_off_or_removed_leaves_no_process(
 def test_a_decoder_that_is_killed_comes_back_and_the_other_camera_does_not_notice(
     urls: Urls, tmp_path: Path, bus: Bus, store: Store
 ) -> None:
-    slow = settings_for(tmp_path, urls.bus, urls.store, retry_first_s=0.5)  # longer than a frame
+    longer_than_frames = {"retry_first_s": 0.5, "retry_most_s": 0.5}
+    slow = settings_for(tmp_path, urls.bus, urls.store, **longer_than_frames)
     endless = write_clip(slow.media_dir / "endless.mp4", range(600))
     with working(slow):
         for name in ("a", "b"):
