@@ -1,13 +1,29 @@
-"""The fixtures of the command line's tests: a small set, and a model trained on it.
+"""Passwords that cost little; a small set for the command line, and a model trained on it.
 
 Imports stand in the fixtures: the process that hands out tests reads this file too.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cheap_passwords() -> Iterator[None]:
+    """Argon2 at the least cost: a hash takes a tenth of a second else, and tests make hundreds.
+
+    tests/unit/test_guesses.py holds the cost that users get.
+    """
+    from pwdlib import PasswordHash
+    from pwdlib.hashers.argon2 import Argon2Hasher
+
+    cheap = PasswordHash((Argon2Hasher(time_cost=1, memory_cost=8, parallelism=1),))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(PasswordHash, "recommended", lambda: cheap)
+        yield
 
 
 @pytest.fixture(scope="session")

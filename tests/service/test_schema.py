@@ -30,8 +30,11 @@ BOUNDS = Bounds(20.0, 40.0, 0.0, 1.0, 100, local_db=(10.0, 30.0))
 SEED = "16"  # the same requests in every run: a failure can be looked at
 
 
-def keeps_its_word(urls: Urls, folder: Path, examples: int, timeout_s: float) -> None:
-    """Assert that no check of schemathesis fails, with `examples` requests an operation."""
+def keeps_its_word(urls: Urls, folder: Path, examples: int, timeout_s: float, *more: str) -> None:
+    """Assert that no check of schemathesis fails, with `examples` requests an operation.
+
+    more: further words of its command line.
+    """
     settings = settings_for(urls, folder, token=TOKEN)
     write_checkpoint(settings, "square", bounds=BOUNDS)
     with pytest.MonkeyPatch.context() as patched, running_api(settings) as api:
@@ -40,7 +43,7 @@ def keeps_its_word(urls: Urls, folder: Path, examples: int, timeout_s: float) ->
         words = [str(PROGRAM), "run", f"http://127.0.0.1:{api.port}/api/v1/openapi.json"]
         words += ["--checks", "all", "--max-examples", str(examples), "--seed", SEED]
         words += ["--header", f"Authorization: {BEARER['Authorization']}"]
-        words += ["--no-color", "--warnings", "off"]
+        words += ["--no-color", "--warnings", "off", *more]
         ended = subprocess.run(
             words,
             check=False,
@@ -64,7 +67,8 @@ def gate(bus: Bus, store: Store) -> None:
 @pytest.mark.timeout(300)
 @pytest.mark.usefixtures("gate")
 def test_what_the_document_says_holds(urls: Urls, tmp_path: Path) -> None:
-    keeps_its_word(urls, tmp_path, examples=3, timeout_s=240)
+    """The long form tries the bounds of each field too, which takes a minute by itself."""
+    keeps_its_word(urls, tmp_path, 3, 240, "--phases", "examples,fuzzing,stateful")
 
 
 @pytest.mark.long

@@ -1,4 +1,4 @@
-"""The bucket of wrong guesses: by address, bounded in number and memory."""
+"""The bucket of wrong guesses: by address, bounded in number and memory. What a guess costs."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from starlette.requests import HTTPConnection
 
 from lookout.service.api.auth import guesses as guesses_module
 from lookout.service.api.auth.guesses import AT_ONCE, ONE_EVERY_S, Guesses, client_address
+from lookout.service.api.auth.passwords import Passwords
 from lookout.service.api.auth.token import COOKIE, Authenticator
 from lookout.service.core.accounts import Identity
 from tests.service.api_server import refusal
@@ -134,3 +135,12 @@ def test_a_time_that_no_calendar_has_is_no_login(seconds: int) -> None:
     cookie = signer.sign("0:login").decode()
     del signer.get_timestamp
     assert auth.of_cookie(cookie, "10.0.0.7") in (Identity("login", "admin"), "lapsed")
+
+
+def test_a_password_is_hashed_at_the_recommended_cost() -> None:
+    """RFC 9106: three passes over 64 MiB, four lanes."""
+    passwords = Passwords()
+    hashed = passwords.hash("four-words-of-a-poem")
+    assert hashed.startswith("$argon2id$v=19$m=65536,t=3,p=4$")
+    assert passwords.verify("four-words-of-a-poem", hashed)
+    assert not passwords.verify("four-words-of-a-poem", None)
