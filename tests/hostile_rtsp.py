@@ -151,6 +151,17 @@ class RtspClient:
 Script = Callable[[RtspClient], None]
 
 
+def refuses(status: str) -> Script:
+    """A server that answers DESCRIBE with a status such as `404 Not Found`."""
+
+    def serve(client: RtspClient) -> None:
+        while True:
+            request = client.request()
+            client.answer(request, status=status if "DESCRIBE" in request[:8] else "200 OK")
+
+    return serve
+
+
 @contextlib.contextmanager
 def hostile_server(script: Script) -> Iterator[str]:
     """Run `script` for each client; gives the URL, with a password in it."""

@@ -2,18 +2,23 @@
 
 An address is probed first (`probe.py`); only one that answers, or a file, gets a decoder process.
 Of decoders, no more start at once than there are cores to load their libraries on. A camera that
-answers and whose last decoder showed no picture waits behind those that work, and for a rate: a
-quick one while it has shown pictures before and fails for the first times, else a slow one, which
-slows further down while no such decoder shows any.
+answers and whose last decoder showed no picture is tried without one (`trials.py`); as soon as it
+sends packets it gets a decoder like any other. Where a trial cannot tell, or was wrong, it waits
+behind those that work, and for a rate: a quick one while it has shown pictures before and fails for
+the first times, else a slow one, which slows further down while no such decoder shows any.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 from lookout.service.core.camera import Camera
-from lookout.service.ingest.probe import Probe, Prober
+from lookout.service.ingest.probe import Answer, Probe, Prober
+from lookout.service.ingest.trials import Trials
 
 FAILING_EVERY_S = 3.0  # between decoders for cameras that answer and showed no picture last time
 MOST_FAILING_EVERY_S = 40.0  # the same, where they go on failing: less than 2 % of a core
@@ -28,8 +33,8 @@ Failures = tuple[bool, int]
 class AttemptBudget(Protocol):
     """The part of the budget that a runner uses. No method waits."""
 
-    def ask(self, camera: Camera, limit_s: float, *, failing: bool) -> Probe:
-        """Begin to probe the camera's address."""
+    def ask(self, camera: Camera, limit_s: float, *, failing: bool, tried: bool) -> Probe:
+        """Begin to probe the camera's address; tried: and then to try whether it sends pictures."""
 
     def may_start(self, camera: str, failures: int, now: float, *, worked: bool) -> bool:
         """Return whether the camera's decoder may start now; ask again until it may."""
@@ -41,12 +46,35 @@ class AttemptBudget(Protocol):
         """Note that the camera's decoder has loaded or ended, or that none is wanted any more."""
 
 
+@dataclass(slots=True)
+class ProbeAndTrial:
+    """A probe, and a trial of the camera that answers it."""
+
+    probe: Probe
+    begin: Callable[[], Probe]
+    _trial: Probe | None = None
+
+    def answer(self) -> Answer | None:
+        """Return how both ended; None while they run."""
+        if self._trial is None:
+            answer = self.probe.answer()
+            if answer is None or answer.error is not None:
+                return answer
+            self._trial = self.begin()
+        return self._trial.answer()
+
+    def cancel(self) -> None:
+        """Give both up."""
+        (self._trial or self.probe).cancel()
+
+
 class Attempts:
     """The budget of one worker."""
 
-    def __init__(self, prober: Prober, at_once: int | None = None) -> None:
+    def __init__(self, prober: Prober, trials: Trials, at_once: int | None = None) -> None:
         """at_once: decoders that may load their libraries at the same time; None: one a core."""
         self._prober = prober
+        self._trials = trials
         self._at_once = at_once or max(LEAST_AT_ONCE, os.cpu_count() or 1)
         self._loading: set[str] = set()
         self._waiting: dict[str, Failures] = {}  # of each camera, oldest first
@@ -54,9 +82,10 @@ class Attempts:
         self._slow_at = 0.0  # for one that never did, or has failed too often
         self._slow_every_s = FAILING_EVERY_S
 
-    def ask(self, camera: Camera, limit_s: float, *, failing: bool) -> Probe:
-        """Begin to probe the camera's address."""
-        return self._prober.ask(camera, limit_s, failing=failing)
+    def ask(self, camera: Camera, limit_s: float, *, failing: bool, tried: bool) -> Probe:
+        """Begin to probe the camera's address; tried: and then to try whether it sends pictures."""
+        probe = self._prober.ask(camera, limit_s, failing=failing)
+        return ProbeAndTrial(probe, partial(self._trials.ask, camera)) if tried else probe
 
     def may_start(self, camera: str, failures: int, now: float, *, worked: bool) -> bool:
         """Return whether the camera's decoder may start now; ask again until it may.

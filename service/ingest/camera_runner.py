@@ -104,6 +104,8 @@ class CameraRunner:
         self._probe: Probe | None = None
         self._was_away = False  # the last attempt brought no picture, by this worker or another
         self._failed_decoders = 0  # in a row, of an address that answers
+        self._tried = False  # a trial got packets of it in this attempt
+        self._trials_tell = True  # whether a decoder shows pictures, as far as is known
         self._has_worked = False  # a decoder of this runner, or of the worker before, had pictures
         self._last = DecoderMessage("ready")  # the newest message that named a session
         self._retry_at: float | None = None
@@ -178,6 +180,7 @@ class CameraRunner:
             if self._failed_decoders:
                 self._attempts.recovered()
             self._failed_decoders = 0
+            self._trials_tell = True
             self._has_worked = True
             if self._online_since is None:
                 self._online_since = now
@@ -242,10 +245,15 @@ class CameraRunner:
             self._probe = None
             if answer.error is not None:
                 self.last_error = answer.error
-                self._retry_later("reconnecting", now)
+                if answer.stalled:
+                    self._hourly_stalls.add(now)
+                self._retry_later("stalled" if answer.stalled else "reconnecting", now)
                 return
+            self._tried = answer.shows is True
+            self._trials_tell &= answer.shows is not False
+        failures = 0 if self._tried else self._failed_decoders
         if self._attempting and self._attempts.may_start(
-            self.camera.id, self._failed_decoders, now, worked=self._has_worked
+            self.camera.id, failures, now, worked=self._has_worked
         ):
             self._start_decoder(now)
 
@@ -255,6 +263,7 @@ class CameraRunner:
             self._hourly_reconnects.add(now)
         self._retry_at = None
         self._online_since = None
+        self._tried = False
         # A camera without its password is the decoder's to refuse, whether it answers or not.
         if not urls.is_file(self.camera.url) and self.camera.unreadable is None:
             try:
@@ -263,7 +272,10 @@ class CameraRunner:
                 self.fail(str(error))
                 return
             self._probe = self._attempts.ask(
-                self.camera, self._settings.connect_timeout_s, failing=self._was_away
+                self.camera,
+                self._settings.connect_timeout_s,
+                failing=self._was_away,
+                tried=self._failed_decoders > 0 and self._trials_tell,
             )
         self._attempting = True
 
@@ -302,6 +314,7 @@ class CameraRunner:
         self._attempts.started(self.camera.id)
         if self._online_since is None:
             self._failed_decoders += 1
+            self._trials_tell &= not self._tried
         state = self._killed_as or STATE_OF_EXIT_CODE.get(code)
         if state is None:
             state = "reconnecting"

@@ -70,9 +70,12 @@ class NoAnswerError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The end of a probe."""
+    """The end of a probe, or of a trial."""
 
     error: str | None = None  # None: a camera answers there
+    stalled: bool = False  # it went silent after it was opened
+    # Whether a trial (trials.py) got a packet; False: none can say it; None: there was none.
+    shows: bool | None = None
 
 
 class Probe(Protocol):

@@ -22,6 +22,7 @@ from lookout.service.ingest.evidence.file_process import FileEvidence
 from lookout.service.ingest.forking.children import Children
 from lookout.service.ingest.probe import Prober
 from lookout.service.ingest.retry import Backoff
+from lookout.service.ingest.trials import Trials
 from lookout.service.ownership.assignment import Assignment
 from lookout.service.ownership.camera_watcher import CameraWatcher
 from lookout.service.ownership.leases import open_leases
@@ -59,9 +60,11 @@ def run(settings: Settings, stop: threading.Event) -> None:
         CameraWatcher(store) as cameras,
         Prober() as prober,
         Children() as children,
+        Trials(settings, children) as trials,
     ):
         assignment = Assignment(STAGE, bus, leases)
-        worker = IngestWorker(settings, bus, cameras, assignment, Attempts(prober), children)
+        attempts = Attempts(prober, trials)
+        worker = IngestWorker(settings, bus, cameras, assignment, attempts, children)
         try:
             while not stop.is_set():
                 worker.step(time.monotonic())

@@ -34,11 +34,11 @@ from lookout.service.storage.connections import open_bus, open_store
 from lookout.service.storage.redis.embedded import RedisServer
 from lookout.service.storage.store.store import Store
 from tests.bench.table import HEAD, Row
-from tests.hostile_rtsp import HONEST, RtspClient, Script, hostile_server
+from tests.hostile_rtsp import HONEST, Script, hostile_server, refuses
 from tests.ingest_line import write_header_only
 
 COMMAND = "python -m tests.bench.many_cameras"
-CPU_LIMIT_PERCENT = {"dead": 2.0, "refusing": 2.0}
+CPU_LIMIT_PERCENT = 2.0
 LATENCY_LIMIT_MS = 200.0
 REQUESTS = 20
 
@@ -95,17 +95,9 @@ def dead_addresses() -> Iterator[list[str]]:
 def refusing_addresses() -> Iterator[list[str]]:
     """Yield an address of each kind that answers and gives no picture all the same."""
 
-    def answer_describe(status: str) -> Script:
-        def serve(client: RtspClient) -> None:
-            while True:
-                request = client.request()
-                client.answer(request, status=status if "DESCRIBE" in request[:8] else "200 OK")
-
-        return serve
-
-    scripts = [
-        answer_describe("401 Unauthorized"),
-        answer_describe("404 Not Found"),
+    scripts: list[Script] = [
+        refuses("401 Unauthorized"),
+        refuses("404 Not Found"),
         lambda client: client.play(HONEST),  # and hangs up
     ]
     with contextlib.ExitStack() as cleanup:
@@ -170,7 +162,7 @@ def report_attempts(
                 f"{cameras} {kind} cameras, later (% of a core)",
                 share,
                 COMMAND,
-                to_reach=CPU_LIMIT_PERCENT[kind],
+                to_reach=CPU_LIMIT_PERCENT,
             )
 
 

@@ -273,8 +273,8 @@ def test_a_redis_that_is_not_there_is_waited_for_and_named(stack: Stack, stage: 
     name = f"{PROJECT}-waits-{stage}"
     stack.ask_engine("run", "-d", "--name", name, *REDIS, f"lookout-{stage}:0.1.0")
     try:
-        said = wait_until(lambda: stack.logs(name), "it says something", 40, every_s=0.5)
-        assert "127.0.0.1:1" in said
+        wait_until(lambda: "127.0.0.1:1" in stack.logs(name), "it is named", 40, every_s=0.5)
+        said = stack.logs(name)
         assert stack.ask_engine("inspect", "--format", "{{.State.Running}}", name).strip() == "true"
         assert "Traceback" not in said
     finally:

@@ -7,17 +7,20 @@ import random
 
 import pytest
 
+from lookout.service.core.settings import load_settings
 from lookout.service.ingest.attempts import (
     FAILING_EVERY_S,
     HOPEFUL_FAILURES,
     MOST_FAILING_EVERY_S,
     Attempts,
 )
+from lookout.service.ingest.forking.children import Children
 from lookout.service.ingest.probe import Prober
+from lookout.service.ingest.trials import Trials
 
 
 def budget(at_once: int) -> Attempts:
-    return Attempts(Prober(), at_once)
+    return Attempts(Prober(), Trials(load_settings(), Children()), at_once)
 
 
 def test_no_more_decoders_load_at_once_than_may() -> None:

@@ -55,18 +55,24 @@ class FakeAttempts:
     error: str | None = None
     mute: bool = False
     full: bool = False
+    stalled: bool = False
+    shows: bool | None = None  # what a trial finds
     asked: list[bool] = field(default_factory=list)  # with `failing`
+    tried: list[bool] = field(default_factory=list)  # with `tried`
     wanted: list[tuple[int, bool]] = field(default_factory=list)  # with `failures` and `worked`
     recoveries: int = 0
     cancelled: int = 0
 
-    def ask(self, record: Camera, limit_s: float, *, failing: bool) -> FakeAttempts:
+    def ask(self, record: Camera, limit_s: float, *, failing: bool, tried: bool) -> FakeAttempts:
         assert (record.id, limit_s) == ("a", 10)
         self.asked.append(failing)
+        self.tried.append(tried)
         return self
 
     def answer(self) -> Answer | None:
-        return None if self.mute else Answer(self.error)
+        if self.mute:
+            return None
+        return Answer(self.error, self.stalled, self.shows if self.tried[-1] else None)
 
     def cancel(self) -> None:
         self.cancelled += 1
@@ -463,6 +469,68 @@ def test_a_decoder_waits_for_its_turn() -> None:
     life.after(0.1)
     assert len(life.children) == 1
     assert life.attempts.asked == [False]
+
+
+def failed_once() -> Life:
+    """A camera that answers, and whose first decoder got nothing."""
+    life = Life()
+    life.after(0)
+    life.children[0].code = 4
+    life.after(0.1)
+    return life
+
+
+def test_a_camera_whose_decoder_failed_is_tried_without_one() -> None:
+    life = failed_once()
+    life.attempts.error = "404 not found"
+    for _ in range(10):
+        report = life.after(60)
+        assert (report.state, report.last_error) == ("reconnecting", "404 not found")
+    life.attempts.stalled = True
+    assert life.after(60).state == "stalled"
+    assert life.after(0).stalls_last_hour == 1
+    assert life.attempts.tried == [False, *[True] * 11]
+    assert len(life.children) == 1
+    life.attempts.error = None
+    life.attempts.shows = True
+    life.after(60)
+    assert len(life.children) == 2
+    assert life.attempts.wanted[-1] == (0, False)  # like one that never failed
+    life.online()
+    life.children[-1].code = 4
+    life.after(0.1)
+    life.after(60)
+    assert not life.attempts.tried[-1]  # a camera that works gets a decoder
+
+
+@pytest.mark.parametrize("shows", [True, False])
+def test_a_trial_that_was_wrong_or_cannot_tell_is_not_repeated(shows: bool) -> None:
+    life = failed_once()
+    life.attempts.shows = shows
+    life.after(60)
+    life.children[-1].code = 4
+    life.after(0.1)
+    life.after(60)
+    assert life.attempts.tried == [False, True, False]
+    assert life.attempts.wanted[-1] == (2, False)
+    life.online()
+    life.children[-1].code = 1
+    life.after(0.1)
+    life.after(60)
+    life.children[-1].code = 4
+    life.after(0.1)
+    life.after(60)
+    assert life.attempts.tried[-1]  # since it worked, trials tell again
+
+
+def test_a_trial_that_was_not_made_leaves_the_camera_to_the_slow_rate() -> None:
+    life = failed_once()
+    life.after(60)
+    assert life.attempts.wanted[-1] == (1, False)
+    life.children[-1].code = 4
+    life.after(0.1)
+    life.after(60)
+    assert life.attempts.tried == [False, True, True]
 
 
 def test_a_camera_that_was_online_is_asked_again_as_one_that_works() -> None:

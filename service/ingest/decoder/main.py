@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import math
-import os
 import sys
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn, TextIO
+from typing import NoReturn
 
 from setproctitle import setproctitle
 
@@ -36,7 +35,7 @@ from lookout.service.ingest.decoder.frame_writer import FrameWriter
 from lookout.service.ingest.decoder.limits import limit_memory
 from lookout.service.ingest.decoder.pacing import FastPacing, LivePacing, Pacing, RealtimePacing
 from lookout.service.ingest.decoder.protocol import EXIT_CODES, Job, MessageKind
-from lookout.service.ingest.decoder.reporter import Reporter
+from lookout.service.ingest.decoder.reporter import Reporter, reserve_stdout
 from lookout.service.ingest.decoder.resume import (
     REPLAY_FRAMES,
     find_resume_position,
@@ -62,13 +61,6 @@ def main() -> NoReturn:
     kind, error = run_job(reporter)
     reporter.send(kind, error)
     sys.exit(EXIT_CODES[kind])
-
-
-def reserve_stdout() -> TextIO:
-    """Return standard output for the messages; other prints go to standard error from now on."""
-    own = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)
-    return own
 
 
 def run_job(reporter: Reporter) -> tuple[MessageKind, str | None]:
@@ -142,7 +134,7 @@ def play(job: Job, reporter: Reporter) -> str | None:
             )
             pipeline.run(stream)
         if not is_file:
-            raise SourceLostError("the stream ended")
+            raise SourceLostError(source.ENDED)
         if not pipeline.size:
             raise SourceRefusedError("the file holds no frame")
         writer.end()

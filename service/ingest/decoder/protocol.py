@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from lookout.service.core.camera import Camera
 from lookout.service.core.settings import Settings
@@ -40,6 +40,11 @@ EXIT_CODES: dict[MessageKind, int] = {
 """Exit codes of a decoder. Any other (1, a signal) is a crash, and counts as lost."""
 
 
+def settings_fields(settings: Settings) -> dict[str, Any]:
+    """Return the settings that a process of ingest needs: without the API's token and the key."""
+    return settings.model_dump(mode="json", exclude={"token", "secret_key"})
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
     """The one job of a decoder process."""
@@ -52,7 +57,7 @@ class Job:
         """Return the job as one line. Raises ValueError for more than MAX_JOB bytes."""
         data = {
             "camera": self.camera.model_dump(),
-            "settings": self.settings.model_dump(mode="json", exclude={"token", "secret_key"}),
+            "settings": settings_fields(self.settings),
             "token": self.token,
         }
         line = json.dumps(data).encode() + b"\n"
@@ -92,6 +97,51 @@ class DecoderMessage:
     @classmethod
     def load(cls, line: bytes) -> DecoderMessage:
         """Return the message of a line. Raises BrokenMessageError."""
+        return codec.load(cls, line)
+
+
+# The process that tries sources: the settings as the first line, then a request a line
+
+TrialKind = Literal["shows", "lost", "stalled", "unsure"]
+
+
+@dataclass(frozen=True, slots=True)
+class TrialRequest:
+    """A source to try, and a number for the result."""
+
+    number: int
+    camera: Camera
+
+    def dump(self) -> bytes:
+        """Return what opening the source needs as one line."""
+        fields = self.camera.model_dump(include=TRIED_BY)
+        return json.dumps({"number": self.number, "camera": fields}).encode() + b"\n"
+
+    @classmethod
+    def load(cls, line: bytes) -> TrialRequest:
+        """Return the request of a line that `dump` wrote."""
+        data = json.loads(line)
+        return cls(data["number"], Camera.model_validate(data["camera"]))
+
+
+TRIED_BY = {"id", "url", "model", "transport", "stall_timeout_s", "created_at", "revision"}
+
+
+@dataclass(frozen=True, slots=True)
+class TrialResult:
+    """The end of a trial. `unsure`: a decoder has to find out."""
+
+    number: int
+    kind: TrialKind
+    error: str | None = None
+
+    def dump(self) -> str:
+        """Return the result as one line."""
+        return codec.dump(self) + "\n"
+
+    @classmethod
+    def load(cls, line: bytes) -> TrialResult:
+        """Return the result of a line. Raises BrokenMessageError."""
         return codec.load(cls, line)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -66,3 +67,10 @@ class Reporter:
             self.out.flush()
         except OSError:
             raise SystemExit(0) from None
+
+
+def reserve_stdout() -> TextIO:
+    """Return standard output for the messages; other prints go to standard error from now on."""
+    own = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    return own

@@ -12,7 +12,7 @@ import re
 import socket
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import av
@@ -34,6 +34,8 @@ from lookout.service.core.errors import (
 from lookout.service.core.settings import Settings
 from lookout.service.ingest import probe
 
+T = TypeVar("T")
+
 UDP_OPTIONS = {
     "rtsp_transport": "udp",
     "protocol_whitelist": "rtp,udp,tcp",
@@ -42,6 +44,7 @@ UDP_OPTIONS = {
     "max_delay": "100000",  # microseconds that a packet is waited for; the others wait meanwhile
 }
 OUT_OF_MEMORY = "the stream needs more memory than a decoder may take (LOOKOUT_DECODER_MEMORY_MB)"
+ENDED = "the stream ended"
 STALL_ADVICE = "LOOKOUT_STALL_TIMEOUT_S, or the camera's stall_timeout_s, allows more"
 LOG_LINE = 1023  # bytes of a line of libav's log that PyAV keeps
 PROTOCOLS = {"rtsp": "tcp", "rtsps": "tls,tcp"}
@@ -188,10 +191,8 @@ def read_pictures(
     return translate_errors(stream, camera, settings)
 
 
-def translate_errors(
-    stream: Iterator[Picture], camera: Camera, settings: Settings
-) -> Iterator[Picture]:
-    """Yield the pictures; turn an error in the middle into the SourceError that it means.
+def translate_errors(stream: Iterator[T], camera: Camera, settings: Settings) -> Iterator[T]:
+    """Yield pictures or packets; turn an error in the middle into the SourceError that it means.
 
     A file is refused as broken; a camera is lost, or stalled.
     """

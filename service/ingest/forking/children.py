@@ -24,14 +24,17 @@ STOP_WITHIN_S = 3.0
 KILL_WITHIN_S = 5.0  # a server that has killed no child within that hangs itself
 SERVER_GONE = -signal.SIGKILL  # the exit code of a child whose server has ended: it dies with it
 
-Task = Literal["decoder", "evidence"]
+Task = Literal["decoder", "evidence", "trial"]
 
 
 class Child:
     """One child. No method waits."""
 
-    def __init__(self, server: ServerProcess, number: int, stdout: io.FileIO) -> None:
-        self.stdout = stdout  # does not block
+    def __init__(
+        self, server: ServerProcess, number: int, stdout: io.FileIO, stdin: io.FileIO | None
+    ) -> None:
+        self.stdout = stdout  # neither blocks
+        self.stdin = stdin  # None: closed behind the first line
         self.pid: int | None = None  # None until the server has answered
         self._server = server
         self._number = number
@@ -66,8 +69,10 @@ class Child:
         self._server.signal(self._number, signal.SIGKILL)
 
     def close(self) -> None:
-        """Close the pipe of a child that has ended or is given up."""
+        """Close the pipes of a child that has ended or is given up."""
         self.stdout.close()
+        if self.stdin is not None:
+            self.stdin.close()
 
 
 class ServerProcess:
@@ -98,10 +103,11 @@ class ServerProcess:
         """Process id."""
         return self._process.pid
 
-    def start(self, task: Task, number: int, job: bytes) -> Child:
+    def start(self, task: Task, number: int, job: bytes, *, keeps_stdin: bool) -> Child:
         """Start a child with a line on its standard input. Raises OSError.
 
         The line fits a pipe's buffer: writing it never waits for the child.
+        keeps_stdin: more lines follow.
         """
         stdin, job_end = os.pipe()
         messages, stdout = os.pipe()
@@ -116,9 +122,13 @@ class ServerProcess:
         finally:
             os.close(stdin)
             os.close(stdout)
-        with contextlib.suppress(BrokenPipeError), io.FileIO(job_end, "wb") as pipe:
+        os.set_blocking(job_end, False)
+        pipe = io.FileIO(job_end, "wb")
+        with contextlib.suppress(BrokenPipeError):
             pipe.write(job)
-        child = Child(self, number, io.FileIO(messages))
+        if not keeps_stdin:
+            pipe.close()
+        child = Child(self, number, io.FileIO(messages), pipe if keeps_stdin else None)
         self._children[number] = child
         return child
 
@@ -209,7 +219,10 @@ class Children:
             self._server = ServerProcess()
         return self._server
 
-    def start(self, task: Task, job: bytes) -> Child:
-        """Start a child with a line on its standard input. Raises OSError."""
+    def start(self, task: Task, job: bytes, *, keeps_stdin: bool = False) -> Child:
+        """Start a child with a line on its standard input; keeps_stdin: more follow.
+
+        Raises OSError.
+        """
         self._started += 1
-        return self.server().start(task, self._started, job)
+        return self.server().start(task, self._started, job, keeps_stdin=keeps_stdin)

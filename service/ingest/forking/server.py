@@ -24,6 +24,7 @@ from setproctitle import setproctitle
 
 from lookout.service.core.lifecycle import die_with_parent, end_if_orphaned
 from lookout.service.ingest.decoder import main as decoder
+from lookout.service.ingest.decoder import trial
 from lookout.service.ingest.evidence import file_evidence
 from lookout.service.ingest.forking.protocol import NOT_STARTED, REPLY, REQUEST, RUNS, START
 
@@ -32,6 +33,7 @@ LOG = logging.getLogger(__name__)
 TASKS: dict[bytes, tuple[str, Callable[[], None]]] = {
     b"d": ("decoder", decoder.main),
     b"e": ("evidence", file_evidence.main),
+    b"t": ("trial", trial.main),
 }
 
 
