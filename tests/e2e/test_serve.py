@@ -322,9 +322,11 @@ def test_an_open_address_without_a_token_is_one_line_and_exit_code_3(tmp_path: P
     assert "openssl rand -hex 32" in line
 
 
-def test_a_stage_alone_needs_both_redis_urls(tmp_path: Path) -> None:
-    for name in ("ingest", "inference", "alerting", "api"):
-        assert "LOOKOUT_BUS_URL" in refused(2, name, data_dir=tmp_path)
+@pytest.mark.parametrize(
+    "name", with_wide_forms(["ingest", "inference", "alerting", "api"], {"inference"})
+)
+def test_a_stage_alone_needs_both_redis_urls(tmp_path: Path, name: str) -> None:
+    assert "LOOKOUT_BUS_URL" in refused(2, name, data_dir=tmp_path)
 
 
 def test_a_gpu_that_is_not_there_ends_the_service_with_one_reason(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import redis
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from lookout.service.core.accounts import AuditLine
@@ -25,7 +25,7 @@ from lookout.service.storage.store.alert_regions import RegionRecord
 from lookout.service.storage.store.mending import FORMS, SHARED_KEYS
 from lookout.service.storage.store.snapshots import Snapshot
 from lookout.service.storage.store.store import Store
-from tests.conftest import Urls
+from tests.conftest import Urls, examples
 from tests.service.api_server import Api, api, camera, one_api
 
 __all__ = ["api", "one_api"]
@@ -161,7 +161,7 @@ def client(urls: Urls) -> Any:
 
 
 @pytest.mark.parametrize("key", FORMS, ids=[key.__name__ for key in FORMS])
-@settings(max_examples=4, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(4, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_a_key_of_another_type_is_set_aside(
     store: Store, client: redis.Redis, key: Callable[[str], str], data: st.DataObject
@@ -180,7 +180,7 @@ def test_a_key_of_another_type_is_set_aside(
 @pytest.mark.parametrize(
     ("key", "field"), BAD_VALUES, ids=[f"{key.__name__}.{field}" for key, field in BAD_VALUES]
 )
-@settings(max_examples=4, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(4, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(value=GARBAGE)
 def test_a_value_that_is_no_number_stops_nobody(
     store: Store, client: redis.Redis, key: Callable[[str], str], field: str, value: bytes

@@ -9,7 +9,7 @@ from datetime import UTC, tzinfo
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lookout.models.evaluation.events import ClipValue
@@ -25,6 +25,7 @@ from lookout.models.scoring.alert_policy import (
 )
 from lookout.models.scoring.budget_report import DAY_S, poisson_interval, span_words
 from lookout.models.scoring.calibration import squash, unsquash
+from tests.conftest import examples
 
 FPS = 2.0
 POLICY = AlertPolicy(min_duration_s=1.0, clear_after_s=4.0)
@@ -77,7 +78,7 @@ def alarms_at(threshold: float, scores: Sequence[ClipValue], policy: AlertPolicy
 # Counts
 
 
-@settings(max_examples=15, deadline=None)
+@examples(15)
 @given(
     seed=st.integers(0, 10_000),
     hysteresis=st.sampled_from([0.0, 0.02, 0.1, 0.25]),
@@ -173,7 +174,7 @@ def test_a_larger_budget_never_has_a_higher_threshold(
 # The budget
 
 
-@settings(max_examples=10, deadline=None)
+@examples(10)
 @given(seed=st.integers(0, 1000), hours=st.integers(0, 3), zone=st.sampled_from([None, UTC]))
 def test_the_threshold_falls_with_the_budget_after_any_footage(
     seed: int, hours: int, zone: tzinfo | None
@@ -185,7 +186,7 @@ def test_the_threshold_falls_with_the_budget_after_any_footage(
     assert thresholds == sorted(thresholds, reverse=True)
 
 
-@settings(max_examples=8, deadline=None)
+@examples(8)
 @given(
     seed=st.integers(0, 1000),
     cut=st.integers(0, HOUR),

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lookout.models.scoring.hour_levels import (
@@ -22,6 +22,7 @@ from lookout.models.scoring.hour_levels import (
     SLOTS,
     HourLevels,
 )
+from tests.conftest import examples
 
 HOUR_S = 3600.0
 MONDAY_S = 4 * 24 * HOUR_S
@@ -71,7 +72,7 @@ def slow_even(samples: dict[int, list[float]], slot: int, offset: float) -> floa
     return mean_all + (offset - mean) * deviation_all / deviation
 
 
-@settings(max_examples=30, deadline=None)
+@examples(30)
 @given(
     samples=st.dictionaries(
         st.integers(0, SLOTS - 1), st.lists(st.floats(-1, 3.5), min_size=1, max_size=8), max_size=6

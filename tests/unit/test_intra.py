@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -26,6 +26,7 @@ from lookout.models.scorer import Scorer
 from lookout.models.scoring.camera_state import CameraState, FrameScore
 from lookout.models.scoring.carried import Carried
 from lookout.models.scoring.normalizer import Normalizer
+from tests.conftest import examples
 from tests.tiny import EASY_BOUNDS, TINY_OF, street, untrained
 
 CONFIG = InTraConfig(width=16, blocks=3, heads=2, patch_px=4, window=3, height_px=32, width_px=24)
@@ -62,7 +63,7 @@ def inpainted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return counts
 
 
-@settings(max_examples=20)
+@examples(20)
 @given(st.integers(5, 9), st.integers(5, 9), st.sampled_from([3, 5]))
 def test_a_window_holds_the_covered_patch_first_and_its_surroundings(
     rows: int, columns: int, window: int
@@ -76,7 +77,7 @@ def test_a_window_holds_the_covered_patch_first_and_its_surroundings(
         assert np.array_equal(down, down[0] + np.tile(np.arange(window), window))
 
 
-@settings(max_examples=20)
+@examples(20)
 @given(st.integers(1, 4), st.integers(1, 4), st.sampled_from([4, 8]))
 def test_a_picture_is_its_patches(rows: int, columns: int, k: int) -> None:
     x = torch.rand(2, 3, rows * k, columns * k)

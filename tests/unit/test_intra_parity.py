@@ -106,6 +106,7 @@ def test_hyper_parameters_are_the_reference_s(figures: dict[str, Any]) -> None:
     assert f"mean filter {MEAN_FILTER_PX}x{MEAN_FILTER_PX}" in given["map"][0]
 
 
+@pytest.mark.wide  # make test fills the small one, and none is missing
 def test_the_network_has_the_reference_s_tensors(figures: dict[str, Any], published: InTra) -> None:
     tensors = used(figures, "published_size")
     loaded = published.state_dict()

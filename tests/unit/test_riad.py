@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lookout.models.base import TrainingBatch
 from lookout.models.riad import KS, MEAN_FILTER_PX, RIAD, SETS, RIADConfig, fixed_sets
 from lookout.models.scoring.similarity import mean_filtered, msgms, ssim
+from tests.conftest import examples
 from tests.tiny import TINY_OF, untrained
 
 CONFIG = RIADConfig(width=4, height_px=32, width_px=48)
@@ -27,7 +28,7 @@ def model() -> RIAD:
     return RIAD(CONFIG).eval()
 
 
-@settings(max_examples=20)
+@examples(20)
 @given(st.integers(1, 6), st.integers(1, 6))
 def test_each_cell_is_removed_once_and_the_sets_are_about_as_large(rows: int, columns: int) -> None:
     sets = fixed_sets(16 * rows, 16 * columns)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lookout.models.base import TrainingBatch
@@ -17,6 +17,7 @@ from lookout.models.scadn import (
     likeness_loss,
     stripes,
 )
+from tests.conftest import examples
 from tests.tiny import TINY_OF, untrained
 
 CONFIG = SCADNConfig(width=4, blocks=1, height_px=32, width_px=48)
@@ -33,7 +34,7 @@ def model() -> SCADN:
     return SCADN(CONFIG).eval()
 
 
-@settings(max_examples=20)
+@examples(20)
 @given(st.integers(1, 6), st.integers(1, 6))
 def test_each_pixel_is_removed_once_each_way_and_half_of_them_at_a_time(
     rows: int, columns: int

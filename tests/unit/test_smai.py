@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -18,6 +18,7 @@ from lookout.models.smai import (
     passes_of,
     superpixels,
 )
+from tests.conftest import examples
 
 CONFIG = SMAIConfig(width=4, step_px=8, height_px=32, width_px=48)
 
@@ -58,7 +59,7 @@ def test_a_constant_picture_has_a_grid_of_superpixels(level: float) -> None:
     assert counts.min() == 7 * 7  # of pixels as near to two centres, the first has them
 
 
-@settings(max_examples=15, deadline=None)
+@examples(15)
 @given(st.integers(0, 2**31 - 1), st.integers(1, 4), st.integers(1, 4))
 def test_every_pixel_has_a_superpixel_whose_centre_is_near(
     seed: int, rows: int, columns: int
@@ -71,7 +72,7 @@ def test_every_pixel_has_a_superpixel_whose_centre_is_near(
     assert np.array_equal(labels, superpixels(x, 8))
 
 
-@settings(max_examples=30)
+@examples(30)
 @given(st.integers(0, 2**31 - 1), st.integers(1, 12))
 def test_superpixels_of_one_pass_do_not_touch_unless_all_passes_are_taken(
     seed: int, count: int
