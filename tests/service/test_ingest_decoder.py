@@ -87,6 +87,20 @@ def test_its_pixels_are_those_that_training_sees(settings: Settings, bus: Bus) -
     np.testing.assert_array_equal(np.stack([frame.pixels for frame in reader.frames]), same)
 
 
+def test_a_file_of_which_nothing_is_left_names_its_last_frame(settings: Settings, bus: Bus) -> None:
+    """Its frames are on the bus, and inference has not dealt with them."""
+    record = camera("a", write_clip(settings.media_dir / "clip.mp4", range(10)))
+    sessions = set()
+    for _ in range(2):
+        decoder = start_decoder(bus, record, settings)
+        wait_until(lambda: decoder.exit_code() is not None, "its end")  # noqa: B023
+        last = decoder.read_messages()[-1]
+        decoder.close()
+        assert (last.kind, last.seq, last.error) == ("ended", 9, None)
+        sessions.add(last.session)
+    assert sessions == {bus.newest_frame_id("a").session}  # type: ignore[union-attr]
+
+
 def test_a_file_never_runs_further_ahead_than_the_backlog(settings: Settings, bus: Bus) -> None:
     clip = write_clip(settings.media_dir / "clip.mp4", range(40))
     decoder = start_decoder(bus, camera("a", clip), settings)

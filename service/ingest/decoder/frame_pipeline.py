@@ -57,7 +57,10 @@ class FramePipeline:
             self.take(picture)
             self._writer.reporter.heartbeat()
         if self._resume is not None:  # the file ends before the position: nothing is left to do
-            self.go_on(self._resume, (0, 0))
+            resume = self._resume
+            self.go_on(resume, (0, 0))
+            if resume.seq:  # alerting waits for inference to be past the session's last frame
+                self._writer.reporter.note_frame(resume.seq - 1, resume.session.began)
 
     def take(self, picture: Picture) -> None:
         """Take one picture: write it, skip it, or leave it out."""

@@ -72,6 +72,7 @@ class FrameWriter:
     def resume(self, session: Session, seq: int, behind: FrameId | None) -> None:
         """Go on with a session at `seq`; the bus must hold `behind` as its newest frame."""
         self.go_to(FrameId(session.number, seq), behind)
+        self.longest_session = max(self.longest_session, seq)
 
     def end(self) -> None:
         """Store that the source was read to its end; wait for the store."""
