@@ -116,6 +116,17 @@ def test_many_children_at_once_keep_nothing_open(children: Children, vain_job: b
     assert server.children() == []
 
 
+def test_a_job_that_no_pipe_takes_starts_no_decoder(children: Children, vain_job: bytes) -> None:
+    """Linux gives a user who has many pipes open smaller ones."""
+    before = psutil.Process().num_fds()
+    with pytest.raises(BlockingIOError, match="pipes are too small"):
+        children.start("decoder", b"x" * 2**20)
+    assert psutil.Process().num_fds() == before
+    child = children.start("decoder", vain_job)
+    assert wait_for_end(child) == EXIT_CODES["refused"]
+    child.close()
+
+
 def test_with_the_server_its_children_die_and_another_server_follows(
     children: Children, endless_job: bytes, vain_job: bytes
 ) -> None:

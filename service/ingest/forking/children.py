@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import logging
 import os
@@ -106,7 +107,7 @@ class ServerProcess:
     def start(self, task: Task, number: int, job: bytes, *, keeps_stdin: bool) -> Child:
         """Start a child with a line on its standard input. Raises OSError.
 
-        The line fits a pipe's buffer: writing it never waits for the child.
+        The line fits a pipe's usual buffer: writing it never waits for the child.
         keeps_stdin: more lines follow.
         """
         stdin, job_end = os.pipe()
@@ -124,8 +125,13 @@ class ServerProcess:
             os.close(stdout)
         os.set_blocking(job_end, False)
         pipe = io.FileIO(job_end, "wb")
-        with contextlib.suppress(BrokenPipeError):
-            pipe.write(job)
+        written: int | None = len(job)
+        with contextlib.suppress(BrokenPipeError):  # it has ended already, and says so
+            written = pipe.write(job)
+        if written != len(job):
+            pipe.close()
+            os.close(messages)
+            raise BlockingIOError(errno.EAGAIN, "the system's pipes are too small")
         if not keeps_stdin:
             pipe.close()
         child = Child(self, number, io.FileIO(messages), pipe if keeps_stdin else None)
