@@ -21,17 +21,12 @@ import numpy.typing as npt
 
 from lookout.models.arrays import Floats
 from lookout.models.checkpoint.file import Checkpoint
-from lookout.models.data.clips import (
-    clip_info,
-    count_frames,
-    evaluation_clips,
-    frames_expected,
-)
+from lookout.models.data.clips import clip_info, evaluation_clips
 from lookout.models.data.labels import FrameLabels, Truth, read_labels
 from lookout.models.data.masks import Masked, read_masks
 from lookout.models.errors import CheckpointError
 from lookout.models.evaluation.budget_course import BudgetCourse
-from lookout.models.evaluation.clip_scores import ClipScores, score_clips
+from lookout.models.evaluation.clip_scores import ClipScores
 from lookout.models.evaluation.copy_last import copy_last_metrics
 from lookout.models.evaluation.events import (
     ClipSeries,
@@ -41,6 +36,7 @@ from lookout.models.evaluation.events import (
     event_metrics,
 )
 from lookout.models.evaluation.frames import FrameMetrics, frame_metrics
+from lookout.models.evaluation.live_scoring import Conditions, LiveScoring
 from lookout.models.evaluation.regions import Pictured, RegionMetrics, region_metrics
 from lookout.models.memory_update import UpdateRule
 from lookout.models.scorer import Scorer
@@ -49,12 +45,8 @@ from lookout.models.scoring.metrics import value_fused, value_minmax, value_none
 from lookout.models.scoring.normalizer import (
     LEARN_FRAMES,
     PLACE_SCHEMES,
-    SETTLED_FRAMES,
-    Normalizer,
-    RawScores,
     Scheme,
 )
-from lookout.models.scoring.place_state import PlaceState
 from lookout.models.vision.zones import ZoneMask
 
 WAYS = {
@@ -208,55 +200,13 @@ def evaluate(
     masks = read_masks(data, paths)
     truths = read_labels(data, paths, masks)
     rates = {path.stem: clip_info(path).fps or fps for path in paths}
-    bounds = None if exact else scorer.checkpoint.calibration
-    local_bounds = None
-    if bounds is not None and bounds.local_db is not None:
-        local_bounds = bounds
-    normalizers: dict[Scheme, Normalizer] = {
-        "paper": Normalizer(bounds, learn_frames, "paper", fusion_weight),
-        "local": Normalizer(local_bounds, learn_frames, "local", fusion_weight),
-    }
-    places = None
-    learned: list[ClipScores] = []
-    if scheme in PLACE_SCHEMES:
-        frames_seen = sum(
-            count_frames(path, frames_expected(path)) - scorer.t_length + 1 for path in normal
-        )
-        to_learn = frames_seen or learn_frames
-        settled_frames = to_learn // 2 if normal else SETTLED_FRAMES
-        places = PlaceState(to_learn - to_learn // 2, zones=zones)
-        for one in PLACE_SCHEMES:
-            normalizers[one] = Normalizer(None, to_learn // 2, one, settled_frames=settled_frames)
-        learned = list(
-            score_clips(
-                scorer,
-                list(normal),
-                carry_memory=carry_memory,
-                rule=rule,
-                normalizer=normalizers[scheme],
-                places=places,
-                exact=exact,
-                zones=zones,
-                on_frame=on_frame,
-            )
-        )
-        for other in set(PLACE_SCHEMES) - {scheme}:
-            live_values(learned, normalizers[other])
-    clips = list(
-        score_clips(
-            scorer,
-            paths,
-            carry_memory=carry_memory,
-            rule=rule,
-            normalizer=normalizers[scheme],
-            places=places,
-            exact=exact,
-            zones=zones,
-            keep_heat=keep_heat or (regions and masks is not None),
-            on_frame=on_frame,
-        )
+    conditions = Conditions(
+        carry_memory=carry_memory, rule=rule, exact=exact, zones=zones, on_frame=on_frame
     )
-    values = clip_values(clips, scheme, normalizers, fusion_weight)
+    scoring = LiveScoring(scorer, scheme, fusion_weight, learn_frames, conditions)
+    learned = scoring.learn(normal)
+    clips = scoring.score(paths, keep_heat=keep_heat or (regions and masks is not None))
+    values = clip_values(clips, scoring.values(clips), fusion_weight)
     labels = None
     frames = None
     watched = None
@@ -277,10 +227,7 @@ def evaluate(
         budget = None
         if alarms_per_day is not None:
             budget = BudgetCourse(alarms_per_day, alarm)
-            for session, clip in enumerate(learned, 1):
-                rate = clip_info(normal[session - 1]).fps or fps
-                if rate is not None:
-                    alarm_spans(clip.value, rate, alarm, budget, -session)
+            watch_normal(budget, alarm, learned, normal, fps)
         events = event_metrics(watched, alarm, budget)
     if masks and regions:
         region_result = region_metrics(pictured(clips, masks))
@@ -288,8 +235,8 @@ def evaluate(
         clips=clips,
         values=values,
         labels=labels,
-        calibration="learn" if bounds is None else "model",
-        local_calibration="learn" if local_bounds is None else "model",
+        calibration="learn" if scoring.bounds is None else "model",
+        local_calibration="learn" if scoring.local_bounds is None else "model",
         scheme=scheme,
         fusion_weight=fusion_weight,
         frames=frames,
@@ -345,18 +292,9 @@ def scored_labels(clips: list[ClipScores], truths: dict[str, Truth]) -> dict[str
 
 
 def clip_values(
-    clips: list[ClipScores],
-    scheme: Scheme,
-    normalizers: dict[Scheme, Normalizer],
-    fusion_weight: float,
+    clips: list[ClipScores], live: dict[Scheme, dict[str, Floats]], fusion_weight: float
 ) -> dict[str, Values]:
-    """Return every clip's values; scheme: of the normalizer that scored the clips."""
-    live = {
-        one: live_values(clips, normalizer)
-        for one, normalizer in normalizers.items()
-        if one != scheme
-    }
-    live[scheme] = {clip.name: clip.value for clip in clips}
+    """Return every clip's values; live: those that a camera shows, by scheme and name."""
     values = {}
     for clip in clips:
         minmax = value_minmax(clip.psnr_db, clip.distance, fusion_weight)
@@ -372,21 +310,21 @@ def clip_values(
     return values
 
 
-def live_values(clips: list[ClipScores], normalizer: Normalizer) -> dict[str, Floats]:
-    """Return the values that a camera with another normalizer shows; nan while it learns."""
-    values = {}
-    for clip in clips:
-        frames = zip(
-            clip.psnr_db,
-            clip.distance,
-            clip.gate_error,
-            clip.local_db,
-            clip.place_db,
-            strict=True,
-        )
-        found = [normalizer.value(RawScores(*scores)) for scores in frames]
-        values[clip.name] = np.array(found, np.float64)  # None becomes nan
-    return values
+def watch_normal(
+    budget: BudgetCourse,
+    alarm: AlertPolicy,
+    learned: list[ClipScores],
+    normal: Sequence[Path],
+    fps: float | None,
+) -> None:
+    """Let a budget see the normal clips that were scored, each as a session of its own.
+
+    fps: frame rate of clips that do not say theirs; None: they are left out.
+    """
+    for session, (clip, path) in enumerate(zip(learned, normal, strict=False), 1):
+        rate = clip_info(path).fps or fps
+        if rate is not None:
+            alarm_spans(clip.value, rate, alarm, budget, -session)
 
 
 def clip_series(
