@@ -27,7 +27,7 @@ from lookout.models.vision.zones import ZoneMask
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conditions:
-    """What holds for every clip that is scored; the fields are those of `evaluate`."""
+    """Options that hold for every clip; they are those of `evaluate`."""
 
     carry_memory: bool = True
     rule: UpdateRule | None = None
