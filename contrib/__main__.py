@@ -11,7 +11,8 @@ import typer
 from contrib import parts
 from contrib import recipe as timed
 from lookout.models.base import Config
-from lookout.models.checkpoint.file import describe_file, digest, load_checkpoint
+from lookout.models.checkpoint.file import describe_file, load_checkpoint
+from lookout.models.checkpoint.header import digest
 from lookout.models.data.clips import common_fps, evaluation_clips, train_clips, whole_clip
 from lookout.models.data.footage import Footage
 from lookout.models.device import choose_device, choose_precision, fastest

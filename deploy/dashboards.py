@@ -228,6 +228,12 @@ def camera() -> Dashboard:
             "none",
             (gauge("camera_armed"), "{{camera}}"),
         ),
+        lines(
+            "Self-test",
+            "0 where a camera would not notice an anomaly made into its frames.",
+            "none",
+            (gauge("camera_self_test_passed"), "{{camera}}"),
+        ),
         lines("Open alerts", "Anomalies going on.", "none", (gauge("alerts_open"), "{{camera}}")),
     ]
     return board(

@@ -12,8 +12,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from lookout.models.checkpoint.file import digest, load_checkpoint
-from lookout.models.checkpoint.header import find_checkpoints, read_header
+from lookout.models.checkpoint.file import load_checkpoint
+from lookout.models.checkpoint.header import digest, find_checkpoints, read_header
 from lookout.models.device import choose_device, choose_precision
 from lookout.models.errors import ModelsError
 from lookout.models.evaluation.evaluate import Evaluation, evaluate, require_clips

@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from lookout.models.base import AnyModel, Config
-from lookout.models.checkpoint.header import Header, read_header, stored_sizes
+from lookout.models.checkpoint.header import Header, digest, read_header, stored_sizes
 from lookout.models.errors import CheckpointError
 from lookout.models.media.atomic_file import replacing
 from lookout.models.media.preprocess import Preprocess
@@ -163,11 +163,6 @@ def different_size(
     if unknown:
         return f"{unknown[0][:100]!r} is not the model's"
     return None
-
-
-def digest(path: Path) -> str:
-    """The first 16 hex digits of a file's SHA-256: names its content in tables and provenance."""
-    return sha256(path.read_bytes()).hexdigest()[:16]
 
 
 def describe_file(path: Path) -> str:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, get_args
 
@@ -235,3 +236,8 @@ def find_checkpoints(*folders: Path) -> dict[str, Path]:
         if path.stem.isprintable()  # a name that is no text cannot be asked for
     }
     return dict(sorted(found.items()))
+
+
+def digest(path: Path) -> str:
+    """The first 16 hex digits of a file's SHA-256: names its content in tables and provenance."""
+    return sha256(path.read_bytes()).hexdigest()[:16]

@@ -16,11 +16,10 @@ from lookout.models.base import Config
 from lookout.models.checkpoint.file import (
     Checkpoint,
     different_size,
-    digest,
     model_sizes,
     with_dtype,
 )
-from lookout.models.checkpoint.header import stored_sizes
+from lookout.models.checkpoint.header import digest, stored_sizes
 from lookout.models.errors import CheckpointError
 from lookout.models.media.preprocess import Preprocess
 from lookout.models.registry import make_config, make_model

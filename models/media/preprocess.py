@@ -50,6 +50,11 @@ class Preprocess:
         return np.asarray(resized, dtype=np.uint8)
 
 
+def resized(picture: Pixels, sides: tuple[int, int]) -> Pixels:
+    """Return a picture (H, W, 3) uint8 in another width and height; each level is a mean."""
+    return np.asarray(cv2.resize(picture, sides, interpolation=cv2.INTER_AREA), np.uint8)
+
+
 class FrameBuffer:
     """Frames put together to a clip, in little more memory than the clip takes.
 

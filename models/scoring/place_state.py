@@ -10,10 +10,8 @@ from __future__ import annotations
 from math import nan
 from typing import Any
 
-import cv2
-import numpy as np
-
 from lookout.models.arrays import HeatMap, Pixels
+from lookout.models.media.preprocess import resized
 from lookout.models.motion import Features, MotionFeatures, PlacesConfig
 from lookout.models.places import PlaceMemory
 from lookout.models.scoring.alert_regions import Motion, motion_of
@@ -125,8 +123,3 @@ class PlaceState:
         restored._memory.load_state_dict(state["memory"])
         restored._score = PlaceScore.from_json(state["score"], self._config)
         return restored
-
-
-def resized(frame: Pixels, sides: tuple[int, int]) -> Pixels:
-    """Return a frame (H, W, 3) uint8 in another width and height."""
-    return np.asarray(cv2.resize(frame, sides, interpolation=cv2.INTER_AREA), np.uint8)

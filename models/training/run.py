@@ -19,11 +19,10 @@ from lookout.models.base import Config
 from lookout.models.checkpoint.file import (
     Checkpoint,
     describe_file,
-    digest,
     load_checkpoint,
     save_checkpoint,
 )
-from lookout.models.checkpoint.header import read_header, stored_precision
+from lookout.models.checkpoint.header import digest, read_header, stored_precision
 from lookout.models.data.clips import MemoryLimit, Reading, common_fps, train_clips
 from lookout.models.data.footage import Footage
 from lookout.models.device import deterministic

@@ -19,6 +19,7 @@ from lookout.service.api import (
     openapi,
     page,
     problems,
+    replays,
     scores,
     sinks,
 )
@@ -87,6 +88,7 @@ def create_app(settings: Settings, bus: Bus, store: Store) -> FastAPI:
         checkpoints.router,
         jobs.router,
         left_out.router,
+        replays.router,
         sinks.router,
         health.summary_router,
         accounts.router,

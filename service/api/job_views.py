@@ -1,13 +1,17 @@
-"""The jobs of learning as the API shows them."""
+"""Jobs as the API shows them: of learning, and replays."""
 
 from __future__ import annotations
+
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from lookout.service.api.views import MessageView
 from lookout.service.core.jobs import JobState, Promotion
+from lookout.service.core.replay import ReplayOptions, ReplayReport, ReplayState
 
 JOB_EXAMPLE: dict[str, JsonValue] = {
+    "kind": "learning",
     "id": "gate:1",
     "camera": "gate",
     "state": "training",
@@ -62,6 +66,7 @@ class ShadowView(BaseModel):
 class JobView(MessageView):
     model_config = ConfigDict(json_schema_extra={"examples": [JOB_EXAMPLE]})
 
+    kind: Literal["learning"] = "learning"
     id: str
     camera: str
     state: JobState
@@ -92,5 +97,40 @@ class JobView(MessageView):
     )
 
 
+REPLAY_EXAMPLE: dict[str, JsonValue] = {
+    "kind": "replay",
+    "id": "gate:replay-1",
+    "camera": "gate",
+    "state": "running",
+    "created_at": 1785000000.0,
+    "changed_at": 1785000002.0,
+    "video": "gate/monday.mp4",
+    "options": {"threshold": 0.7, "zones": None, "began_at": None},
+    "progress": 0.4,
+    "paused": False,
+    "reason": "",
+    "files": [],
+    "report": None,
+}
+
+
+class ReplayView(MessageView):
+    model_config = ConfigDict(json_schema_extra={"examples": [REPLAY_EXAMPLE]})
+
+    kind: Literal["replay"] = "replay"
+    id: str
+    camera: str
+    state: ReplayState
+    created_at: float
+    changed_at: float = Field(description="when its state began")
+    video: str = Field(description="file below the media folder")
+    options: ReplayOptions
+    progress: float = Field(description="0 to 1")
+    paused: bool = Field(description="it stands still: live scores come first")
+    reason: str = Field(description="why it waits or failed, in one line")
+    files: list[str] = Field(description="names of the result's files, once it is done")
+    report: ReplayReport | None = Field(description="what was found, once it is done")
+
+
 class JobList(BaseModel):
-    items: list[JobView]
+    items: list[JobView | ReplayView]

@@ -1,10 +1,10 @@
-"""/jobs: cameras that learn a network of their own."""
+"""/jobs: cameras that learn a network of their own, and recordings that are replayed."""
 
 from __future__ import annotations
 
 import time
 from dataclasses import replace
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Body
 
@@ -12,8 +12,9 @@ from lookout.models.scoring.normalizer import PLACE_SCHEMES
 from lookout.service.api.auth.access import IdentityDep
 from lookout.service.api.checkpoints import choose_model
 from lookout.service.api.dependencies import Services, ServicesDep
-from lookout.service.api.job_views import JobList, JobView
+from lookout.service.api.job_views import JobList, JobView, ReplayView
 from lookout.service.api.json_body import JsonRoute
+from lookout.service.api.replays import cancel_replay, is_replay, replay_view, replay_views
 from lookout.service.api.views import CameraView, camera_view
 from lookout.service.core import urls
 from lookout.service.core.camera import Calibration
@@ -69,14 +70,21 @@ def learn(
 
 @router.get("/jobs")
 def list_jobs(
-    services: ServicesDep, sender: IdentityDep, camera: str | None = None, latest: bool = False
+    services: ServicesDep,
+    sender: IdentityDep,
+    camera: str | None = None,
+    latest: bool = False,
+    kind: Literal["learning", "replay"] = "learning",
 ) -> JobList:
     """Return the jobs of all cameras, or of one, newest first: the last 20 of each.
 
-    latest: the newest of each camera alone.
+    latest: the newest of each camera alone. kind: `replay` for the last 10 replays of each.
     """
     cameras = [camera] if camera is not None else list(services.store.cameras())
-    jobs = services.store.jobs([name for name in cameras if sender.sees(name)])
+    seen = [name for name in cameras if sender.sees(name)]
+    if kind == "replay":
+        return JobList(items=list(replay_views(services, seen, latest=latest)))
+    jobs = services.store.jobs(seen)
     if latest:
         newest: dict[str, LearningJob] = {}
         for job in jobs:
@@ -86,14 +94,18 @@ def list_jobs(
 
 
 @router.get("/jobs/{job}")
-def get_job(job: str, services: ServicesDep) -> JobView:
+def get_job(job: str, services: ServicesDep) -> JobView | ReplayView:
     """Return one job."""
+    if is_replay(job):
+        return replay_view(services, services.store.replay(job))
     return view(services, services.store.job(job))
 
 
 @router.delete("/jobs/{job}", operation_id="cancel_job", responses=CONFLICT)
-def cancel_job(job: str, services: ServicesDep) -> JobView:
+def cancel_job(job: str, services: ServicesDep) -> JobView | ReplayView:
     """Cancel a job that is not over; the camera's model stays."""
+    if is_replay(job):
+        return cancel_replay(services, job)
     for _ in range(TRIES):
         before = services.store.job(job)
         if not before.is_active:

@@ -18,6 +18,7 @@ from lookout.service.api.metric_text import (
     family,
     histogram_family,
 )
+from lookout.service.api.views import self_tests
 from lookout.service.core import metrics
 from lookout.service.core.accounts import ANYBODY, Identity
 from lookout.service.core.camera import Camera
@@ -127,6 +128,9 @@ class StateCollector:
             {name: status(camera, seen[name], beats, now) for name, camera in cameras.items()},
             {name: camera.armed_at(now) for name, camera in cameras.items()},
         )
+        tests = self_tests(self._services.store, cameras)
+        passed = {name: not test.is_blind for name, test in tests.items() if test.made}
+        yield by_camera(metrics.SELF_TEST, passed)
         yield from counter_families(seen)
         yield from report_families(
             {name: report for name, at in seen.items() if (report := fresh_report(at, now))}

@@ -25,6 +25,7 @@ from lookout.service.core.messages import (
 )
 from lookout.service.core.metrics import REASONS
 from lookout.service.core.schedule import ArmOverride
+from lookout.service.core.self_test import SelfTest
 from lookout.service.core.stages import INFERENCE, INGEST
 from lookout.service.core.urls import mask
 from lookout.service.storage.bus.bus import Bus
@@ -383,6 +384,7 @@ def camera_fields(
     seen: Overview,
     budget: BudgetReport | None,
     drift: ValueDrift | None,
+    test: SelfTest | None,
     beats: Beats,
     now: float,
 ) -> dict[str, Any]:
@@ -399,6 +401,8 @@ def camera_fields(
     warnings = list(at.warnings)
     if drift is not None and drift.is_drifted:
         warnings.append(drift.sentence)
+    if test is not None and test.is_blind:
+        warnings.append(test.sentence)
     return {
         **{name: getattr(camera, name) for name in SHOWN_FIELDS},
         "url": masked(camera.url),
@@ -446,10 +450,17 @@ def camera_fields_now(
     beats = Beats(ingest=bus.has_workers(INGEST.name), inference=bus.has_workers(INFERENCE.name))
     budgets = budget_reports(store, records)
     drifts = value_drifts(store, records)
+    tests = self_tests(store, records)
     now = time.time()
     return {
         name: camera_fields(
-            camera, overviews[name], budgets.get(name), drifts.get(name), beats, now
+            camera,
+            overviews[name],
+            budgets.get(name),
+            drifts.get(name),
+            tests.get(name),
+            beats,
+            now,
         )
         for name, camera in records.items()
     }
@@ -458,6 +469,15 @@ def camera_fields_now(
 def camera_view(bus: Bus, store: Store, camera: Camera) -> CameraView:
     """Return the view of one camera as it is now. Raises one of UNAVAILABLE."""
     return CameraView.model_validate(camera_fields_now(bus, store, [camera])[camera.id])
+
+
+def self_tests(store: Store, cameras: Mapping[str, Camera]) -> dict[str, SelfTest]:
+    """Return the last self-test of each camera as it is now; none where the store is away."""
+    try:
+        tests = store.self_tests(cameras)
+    except UNAVAILABLE:
+        return {}
+    return {name: at for name, at in tests.items() if at.revision == cameras[name].revision}
 
 
 def value_drifts(store: Store, cameras: Mapping[str, Camera]) -> dict[str, ValueDrift]:

@@ -131,7 +131,8 @@ def evaluate(
 ) -> None:
     """Score the test clips: frame AUC and AP by each normalisation, events and false alarms."""
     from lookout.models.base import has_live_form  # noqa: PLC0415
-    from lookout.models.checkpoint.file import digest, load_checkpoint  # noqa: PLC0415
+    from lookout.models.checkpoint.file import load_checkpoint  # noqa: PLC0415
+    from lookout.models.checkpoint.header import digest  # noqa: PLC0415
     from lookout.models.data.clips import evaluation_clips, train_clips  # noqa: PLC0415
     from lookout.models.device import choose_device, choose_precision  # noqa: PLC0415
     from lookout.models.evaluation import evaluate  # noqa: PLC0415

@@ -15,6 +15,8 @@ from lookout.service.cli.entry import run_app
 from lookout.service.cli.evaluate import evaluate_app
 from lookout.service.cli.models import models_app
 from lookout.service.cli.options import Seed, finite
+from lookout.service.cli.predict import predict_app
+from lookout.service.cli.replay import replay_app
 from lookout.service.cli.scene import scene_app
 from lookout.service.cli.settings_page import page
 from lookout.service.cli.train import train_app
@@ -37,6 +39,8 @@ app.add_typer(trial_app)
 app.add_typer(train_app)
 app.add_typer(evaluate_app)
 app.add_typer(benchmark_app)
+app.add_typer(predict_app)
+app.add_typer(replay_app)
 app.add_typer(scene_app)
 app.add_typer(models_app)
 app.add_typer(users_app, name="users")

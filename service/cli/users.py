@@ -8,9 +8,8 @@ from urllib.parse import quote
 
 import typer
 
-from lookout.service.cli.alert_trial import api_address
+from lookout.service.cli.api_client import ApiClient, Url
 from lookout.service.core.accounts import Role
-from lookout.service.core.errors import LookoutError
 from lookout.service.core.settings import load_settings
 
 users_app = typer.Typer(
@@ -18,34 +17,11 @@ users_app = typer.Typer(
     help="Users of the API: list, add, remove. LOOKOUT_TOKEN, or an admin's API token, opens it.",
 )
 
-Url = Annotated[
-    str | None, typer.Option(help="of the API  [default: LOOKOUT_HOST and LOOKOUT_PORT]")
-]
-
-
-class UsersError(LookoutError):
-    """The API did not do what was asked."""
-
 
 def ask(url: str | None, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
-    """Return the JSON of an answer of the API, None for an empty one. Raises UsersError."""
-    import httpx  # noqa: PLC0415  # no other command needs it
-
-    settings = load_settings()
-    base = f"{url or api_address(settings)}/api/v1"
-    headers = {}
-    if settings.token is not None:
-        headers["Authorization"] = f"Bearer {settings.token.get_secret_value()}"
-    try:
-        answer = httpx.request(method, base + path, headers=headers, json=body, timeout=30)
-        if answer.is_success:
-            return answer.json() if answer.content else None
-        reason = str(answer.json()["detail"])
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise UsersError(f"there is no API at {base}: {error}") from None
-    except (ValueError, KeyError, TypeError):
-        raise UsersError(f"what answers at {base} is no Lookout") from None
-    raise UsersError(reason)
+    """Return the JSON of an answer of the API, None for an empty one. Raises ApiRefusedError."""
+    with ApiClient(load_settings(), url) as client:
+        return client.ask(method, path, body)
 
 
 @users_app.command("list")

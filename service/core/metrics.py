@@ -239,6 +239,12 @@ ALERTS_OPEN = Metric("lookout_alerts_open", "gauge", "Alerts that are open.", CA
 ARMED = Metric(
     "lookout_camera_armed", "gauge", "1 while alerts open, by schedule and override.", CAMERA
 )
+SELF_TEST = Metric(
+    "lookout_camera_self_test_passed",
+    "gauge",
+    "1 where the last self-test opened an alert, 0 where the camera would notice nothing.",
+    CAMERA,
+)
 BUDGET_THRESHOLD = Metric(
     "lookout_alarm_budget_threshold",
     "gauge",
@@ -329,6 +335,7 @@ ALL: Mapping[str, tuple[Metric, ...]] = {
         ALERTS,
         ALERTS_OPEN,
         ARMED,
+        SELF_TEST,
         BUDGET_THRESHOLD,
         BUDGET_EXPECTED,
         BUDGET_SEEN,

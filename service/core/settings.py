@@ -341,6 +341,14 @@ class Settings(BaseSettings):
         le=86_400,
         description="how long live footage is kept to score old and new on side by side; 0: not",
     )
+    self_test_every_h: float = Field(
+        default=24.0,
+        ge=0,
+        le=8760,
+        description="how often an anomaly is made into a copy of each live camera's frames, which "
+        "must open an alert; nobody is told of it, and a camera that would not notice has a "
+        "warning; 0: never",
+    )
     learning_pause_s: float = Field(
         default=1.0,
         ge=0.1,

@@ -8,27 +8,18 @@ import time
 from collections.abc import Iterable
 
 from lookout.models.errors import CheckpointError
-from lookout.models.media.preprocess import Preprocess
-from lookout.models.memory_update import UpdateRule
-from lookout.models.scorer import Scorer
-from lookout.models.scoring.calibration import Bounds
-from lookout.models.scoring.camera_state import CameraState
-from lookout.models.scoring.normalizer import PLACE_SCHEMES, Normalizer
-from lookout.models.scoring.place_state import PlaceState
-from lookout.models.vision.zones import ZoneMask
 from lookout.service.core import clock
 from lookout.service.core.camera import Camera
 from lookout.service.core.errors import BrokenMessageError
 from lookout.service.core.messages import FrameId
 from lookout.service.core.settings import Settings
-from lookout.service.inference import snapshots
 from lookout.service.inference.batch import ReadyFrame
 from lookout.service.inference.camera_line import CameraLine
 from lookout.service.inference.frame_accounting import TAKEOVER
-from lookout.service.inference.scene_watch import SceneWatch
+from lookout.service.inference.line_start import line_start
 from lookout.service.inference.scorers import Scorers, Signature
 from lookout.service.storage.bus.bus import Bus
-from lookout.service.storage.store.snapshots import Snapshot
+from lookout.service.storage.store.snapshots import Snapshot, camera_identity, view_identity
 
 log = logging.getLogger(__name__)
 
@@ -86,26 +77,28 @@ class CameraLines:
         signature = self.signature(camera.model)
         try:
             scorer, checkpoint_digest = self._scorers.get(camera.model)
-            identity = snapshots.camera_identity(camera, checkpoint_digest)
-            view = snapshots.view_identity(camera, scorer.checkpoint.preprocess)
-            is_ours = snapshot is not None and snapshot.state.get("of") == identity
-            ours = snapshot if is_ours else None
-            zones = zone_mask(camera, scorer.checkpoint.preprocess)
-            state = self.fresh_state(camera, scorer, zones)
-            if snapshot is not None and ours is None and snapshot.state.get("view") == view:
-                self.keep_places(camera.id, state, snapshot)
+            identity = camera_identity(camera, checkpoint_digest)
+            view = view_identity(camera, scorer.checkpoint.preprocess)
+            begun = line_start(
+                camera,
+                scorer,
+                snapshot,
+                identity=identity,
+                view=view,
+                learn_frames=self._settings.learn_frames,
+            )
             line = CameraLine(
                 camera,
                 scorer,
-                state,
-                self.start_position(camera.id, snapshot, ours),
-                watch=self.restore(camera.id, state, ours),
+                begun.state,
+                self.start_position(camera.id, snapshot, begun.snapshot),
+                watch=begun.watch,
                 epoch=epoch,
                 signature=signature,
                 identity=identity,
                 view=view,
                 recorded_id=self._bus.cursor(camera.id),
-                zones=zones,
+                zones=begun.zones,
             )
         except CheckpointError as error:
             self.fail(camera, signature, str(error))
@@ -166,81 +159,6 @@ class CameraLines:
             return None
         return max(snapshot.cursor, self._bus.cursor(name) or snapshot.cursor)
 
-    def fresh_state(
-        self, camera: Camera, scorer: Scorer, zones: ZoneMask | None = None
-    ) -> CameraState:
-        """Return a state with the trained memory, and bounds of the checkpoint if wanted.
-
-        Raises CheckpointError where the checkpoint holds none.
-        """
-        bounds: Bounds | None = None
-        if camera.calibration == "model":
-            bounds = scorer.checkpoint.calibration
-            if bounds is None:
-                reason = f"model {camera.model!r} holds no calibration: run `lookout calibrate`"
-                raise CheckpointError(reason)
-        places = None
-        learn_frames = self._settings.learn_frames
-        if camera.score in PLACE_SCHEMES:
-            if scorer.input_spec.scored == 0:
-                raise CheckpointError(
-                    f"model {camera.model!r} takes one frame: motion needs the frame before"
-                )
-            places = PlaceState(learn_frames - learn_frames // 2, zones=zones)
-            learn_frames //= 2
-        if bounds is not None and bounds.local_db is None and zones is not None and zones.watched:
-            raise CheckpointError(
-                f"model {camera.model!r}: its calibration holds no bounds of the local score, "
-                "which a watched zone needs: run `lookout calibrate`"
-            )
-        try:
-            normalizer = Normalizer(
-                bounds,
-                learn_frames,
-                camera.score,
-                scorer.checkpoint.config.fusion_weight,
-            )
-        except ValueError as error:
-            raise CheckpointError(
-                f"model {camera.model!r}: {error}: run `lookout calibrate`"
-            ) from None
-        rule = UpdateRule.paper(scorer.gamma) if camera.memory == "paper" else None
-        return CameraState(
-            scorer.fresh_items(),
-            normalizer,
-            gamma=scorer.gamma,
-            rule=rule,
-            places=places,
-            zones=zones,
-        )
-
-    def restore(
-        self, name: str, state: CameraState, snapshot: Snapshot | None
-    ) -> SceneWatch | None:
-        """Continue the state from the snapshot; return its scene watch.
-
-        None without a snapshot, and where it cannot be used, which is logged.
-        """
-        if snapshot is None:
-            return None
-        try:
-            return snapshots.restore(state, snapshot.state)
-        except (ValueError, KeyError, TypeError) as error:
-            reason = "starts from its trained memory: its snapshot cannot be used"
-            log.warning("camera %s %s: %s", name, reason, error, extra={"camera": name})
-            return None
-
-    def keep_places(self, name: str, state: CameraState, snapshot: Snapshot) -> None:
-        """Take the memory of places over from another network's snapshot of the same view."""
-        try:
-            kept = state.load_places(snapshot.state)
-        except (ValueError, KeyError, TypeError) as error:
-            reason = "its memory of places cannot be used, and begins again"
-            log.warning("camera %s: %s: %s", name, reason, error, extra={"camera": name})
-        else:
-            if kept:
-                log.info("camera %s: it keeps its memory of places", name, extra={"camera": name})
-
     # Feeding
 
     def fetch(self, lines: Iterable[CameraLine]) -> list[CameraLine]:
@@ -294,14 +212,6 @@ class CameraLines:
             (i for i, (_, due) in enumerate(times) if due.age_s(now) <= limit_s), len(times)
         )
         line.skip(frame_id for frame_id, _ in times[:fresh])
-
-
-def zone_mask(camera: Camera, size: Preprocess) -> ZoneMask | None:
-    """Return the camera's zones at its model's size; None where it has none."""
-    if not camera.zones:
-        return None
-    zones = [zone.as_zone() for zone in camera.zones]
-    return ZoneMask(zones, size.height_px, size.width_px)
 
 
 def first_line(error: Exception) -> str:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lookout.models.checkpoint.file import digest, load_checkpoint
-from lookout.models.checkpoint.header import SUFFIX, find_checkpoints
+from lookout.models.checkpoint.file import load_checkpoint
+from lookout.models.checkpoint.header import SUFFIX, digest, find_checkpoints
 from lookout.models.device import Precision
 from lookout.models.errors import CheckpointError
 from lookout.models.scorer import Scorer

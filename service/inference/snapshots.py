@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from typing import Any
 
-from lookout.models.media.preprocess import Preprocess
 from lookout.models.scoring.camera_state import CameraState
-from lookout.service.core.camera import Camera
 from lookout.service.core.messages import FrameId
 from lookout.service.inference.scene_watch import SceneWatch
 
@@ -66,30 +63,6 @@ class SnapshotProgress:
         """Note that a snapshot was given up: the next request is a new one."""
         self._pending_id = self._snapshot_id
         self._error = error
-
-
-def camera_identity(camera: Camera, checkpoint_digest: str) -> str:
-    """Return a digest of the camera, its view and its weights, to which a snapshot belongs.
-
-    Ignored zones are part of it: bounds and memory are of what counts. It holds no password.
-    """
-    text = (
-        f"{camera.id} {camera.created_at!r} {camera.url} {camera.calibration} {camera.memory} "
-        f"{checkpoint_digest}"
-    )
-    ignored = [zone.points for zone in camera.zones if zone.kind == "ignore"]
-    if ignored:
-        text += f" {ignored}"
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
-
-
-def view_identity(camera: Camera, size: Preprocess) -> str:
-    """Return a digest of the camera, its view and the size of its frames.
-
-    A memory of places belongs to it, whatever network scores the camera. It holds no password.
-    """
-    text = f"{camera.id} {camera.created_at!r} {camera.url} {size.width_px}x{size.height_px}"
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 def snapshot_state(

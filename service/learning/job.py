@@ -191,7 +191,7 @@ class CameraJob:
             first = read_header(next(iter(starts.values())))
             request = recording_request(self._settings, self._bus, camera, self.job, first)
             self.recording.ask(request, live_view(self._bus, camera.id))
-            self.process = TrainingProcess(self.recording.folder, "recording")
+            self.process = TrainingProcess(self.recording.folder, "learning.recording")
             self.save(reason="")
         else:
             self.save(reason="another job of this worker trains")
@@ -385,7 +385,7 @@ class CameraJob:
             self.install(camera, "no footage came to compare old and new on")
         elif self.process is None:
             if may_start and time.monotonic() >= self._start_at:
-                self.process = TrainingProcess(self.files.folder, "shadow")
+                self.process = TrainingProcess(self.files.folder, "learning.shadow")
         elif (code := self.process.exit_code()) is not None:
             self.note_death(code)
         else:

@@ -25,14 +25,14 @@ LAST_WORDS = 2000  # characters of standard error
 class TrainingProcess:
     """A child process at the lowest priority, which dies with this one."""
 
-    def __init__(self, folder: Path, module: str = "trainer") -> None:
-        """Start `module` of this room on a folder. Raises OSError where there is no process."""
+    def __init__(self, folder: Path, module: str = "learning.trainer") -> None:
+        """Start a `module` of the service on a folder. Raises OSError where there is no process."""
         self.paused = False
         self._report = TrainingReport()
         self._words = b""
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", f"lookout.service.learning.{module}", str(folder)],
+            [sys.executable, "-P", "-m", f"lookout.service.{module}", str(folder)],
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

@@ -21,6 +21,8 @@ from lookout.service.core.throttle import OutageLog
 from lookout.service.learning.camera import DAY_S, LearningCamera
 from lookout.service.learning.drift_watch import DriftWatch
 from lookout.service.learning.live_load import LiveLoad
+from lookout.service.learning.replay_job import ReplayRun, ReplayRuns
+from lookout.service.learning.self_tests import SelfTests
 from lookout.service.ownership.assignment import Assignment
 from lookout.service.ownership.camera_watcher import CameraWatcher
 from lookout.service.ownership.leases import open_leases
@@ -94,6 +96,8 @@ class LearningWorker:
         self.assignment = assignment
         self.followed: dict[str, LearningCamera] = {}
         self._watcher = watcher
+        self.replays = ReplayRuns(lambda job: ReplayRun(settings, bus, store, job))
+        self.self_tests = SelfTests(settings, bus, store)
         self._live = LiveLoad(bus, settings.learning_pause_s)
         self._drift = DriftWatch(bus, store)
         self._follow_at = 0.0
@@ -107,6 +111,12 @@ class LearningWorker:
     def folder(self) -> Path:
         """The folder of all cameras' footage and jobs."""
         return self.settings.data_dir / FOLDER
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a process of a job or a self-test is there."""
+        is_training = any(one.is_training for one in self.followed.values())
+        return is_training or self.replays.is_running or self.self_tests.is_running
 
     def step(self) -> bool:
         """Record what came, and work on the jobs; return False where no frame came."""
@@ -126,6 +136,8 @@ class LearningWorker:
         """Stop every training, with its state saved, and hand the cameras over."""
         for one in self.followed.values():
             one.stop()
+        self.replays.stop()
+        self.self_tests.stop()
         with contextlib.suppress(*UNAVAILABLE):
             self.assignment.leave_stage()
 
@@ -134,19 +146,30 @@ class LearningWorker:
         for name in self.assignment.leases.poll().lost & self.followed.keys():
             log.warning("camera %s: its lease is lost", name, extra={"camera": name})
             self.followed.pop(name).stop()
+            self.replays.give_up(name)
         cameras = self._watcher.cameras
         if cameras is None:
             self.assignment.rebalance({}, set(), may_give=False)
             return
         jobs = self.store.active_jobs(cameras)
+        replays = self.store.active_replays(cameras)
+        to_test = self.self_tests.due(cameras)
         wanted = {
             name: camera
             for name, camera in cameras.items()
-            if name in jobs or (camera.enabled and camera.learning != "off")
+            if name in jobs
+            or name in replays
+            or name in to_test
+            or (camera.enabled and camera.learning != "off")
         }
         self.share(wanted)
         self.look_at_disk()
-        self.advance(wanted, jobs, cameras)
+        pause = self.must_pause(cameras)
+        self.advance(wanted, jobs, pause)
+        owned = {name: replays[name] for name in replays if name in self.followed}
+        self.replays.step(owned, pause=pause)
+        tested = {name: wanted[name] for name in to_test if name in self.followed}
+        self.self_tests.step(tested, may_start=not self.is_busy, pause=pause)
         if time.monotonic() >= self._sweep_at and not self._watcher.away:
             self._sweep_at = time.monotonic() + SWEEP_EVERY_S
             self.sweep(cameras)
@@ -158,12 +181,12 @@ class LearningWorker:
             self.followed.pop(name).abandon()
         for name in leases.owned() - wanted.keys():
             leases.release(name)
-        training = {name for name, one in self.followed.items() if one.is_training}
-        _, surplus = self.assignment.rebalance(wanted, set(), may_give=not training)
+        _, surplus = self.assignment.rebalance(wanted, set(), may_give=not self.is_busy)
         if surplus is not None:
             log.info("camera %s: given to another worker", surplus, extra={"camera": surplus})
             if surplus in self.followed:
                 self.followed.pop(surplus).stop()
+            self.replays.give_up(surplus)
             leases.release(surplus)
         for name in leases.owned() - self.followed.keys():
             folder = self.folder / name
@@ -173,17 +196,18 @@ class LearningWorker:
                 if self._folders.failed():
                     log.warning("%s cannot be used: %s", folder, error.strerror)
 
+    def must_pause(self, cameras: Mapping[str, Camera]) -> bool:
+        """Tell whether a process of a job is there, and live scores are late."""
+        return self.is_busy and self._live.suffers(cameras)
+
     def advance(
         self,
         wanted: Mapping[str, Camera],
         jobs: Mapping[str, LearningJob],
-        cameras: Mapping[str, Camera],
+        pause: bool,
     ) -> None:
         """Bring every camera's footage and job up to date."""
         limit_bytes = self.limit_bytes()
-        pause = any(one.is_training for one in self.followed.values()) and self._live.suffers(
-            cameras
-        )
         self._drift.follow(wanted[name] for name in self.followed)
         for name, one in self.followed.items():
             camera = wanted[name]

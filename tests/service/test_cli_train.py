@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 import torch
 
-from lookout.models.checkpoint.file import digest, load_checkpoint
-from lookout.models.checkpoint.header import read_header
+from lookout.models.checkpoint.file import load_checkpoint
+from lookout.models.checkpoint.header import digest, read_header
 from lookout.models.data import clips as footage
 from lookout.models.training.loader import Batch
 from lookout.models.training.trainer import Trainer

@@ -12,7 +12,8 @@ import pytest
 
 from contrib import recipe
 from contrib.__main__ import main
-from lookout.models.checkpoint.file import digest, load_checkpoint
+from lookout.models.checkpoint.file import load_checkpoint
+from lookout.models.checkpoint.header import digest
 from lookout.models.training import loop
 from lookout.models.training.loader import Batch
 from lookout.models.training.trainer import Trainer

@@ -18,6 +18,8 @@ from lookout.service.core.camera import CameraChange
 from lookout.service.core.evidence import ClipRecord
 from lookout.service.core.jobs import FormerModel, LearningJob
 from lookout.service.core.messages import Alert, AlertAnswer, AlertEvent, CameraEvent, FrameId
+from lookout.service.core.replay import ReplayJob
+from lookout.service.core.self_test import SelfTest
 from lookout.service.core.sinks import SinkState
 from lookout.service.storage.redis import codec, keys
 from lookout.service.storage.redis.connect import connect
@@ -60,6 +62,7 @@ def fill(store: Store, name: str) -> None:
     store.answer_alert(name, f"{name}:1000-1", lambda answer: replace(answer, keep=True))
     store.add_camera_event(CameraEvent("tampered", name, 1000, 1, 1000.1, "dark"))
     store.add_job(a_job(name))
+    store.add_replay(ReplayJob(name, "queued", 1.0, 1.0, "a.mp4"))
     store.push_former_model(name, FormerModel("square", "learn"))
 
 
@@ -97,9 +100,7 @@ def work(store: Store, name: str, seq: int) -> None:
     assert store.alerting_overview(both)[name].opened > 0
     store.begin_delivery("sink")
     store.save_delivery("sink", name, FrameId(1, 1))
-    store.active_jobs(both)
-    store.jobs(both)
-    store.newest_job(name)
+    look_at_jobs(store, name)
     store.push_former_model(name, FormerModel(f"m{seq}", "learn"))
     assert store.former_models(name)[0] == FormerModel(f"m{seq}", "learn")
     store.answer_alert(name, new.alert.id, lambda answer: replace(answer, keep=True))
@@ -114,10 +115,22 @@ def work(store: Store, name: str, seq: int) -> None:
     store.accounts()
     store.drift_state(name)
     store.drifts(both)
+    store.save_self_test(name, SelfTest(1.0, 1))
+    assert store.self_tests(both)[name] == SelfTest(1.0, 1)
     store.left_out(name)
     store.login_key()
     store.add_audit_line(AuditLine(1.0, "anna", "admin", "DELETE /logins", "/", (), "10.0.0.9"))
     assert store.audit_lines(10)
+
+
+def look_at_jobs(store: Store, name: str) -> None:
+    """Make the calls that read the jobs of a camera."""
+    both = ["a", "b"]
+    store.active_jobs(both)
+    store.jobs(both)
+    store.newest_job(name)
+    store.active_replays(both)
+    store.replays(both)
 
 
 def keep_evidence(store: Store, name: str, alert_id: str) -> None:

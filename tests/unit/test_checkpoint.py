@@ -24,11 +24,15 @@ from safetensors.torch import load_file, save_file
 from lookout.models.checkpoint.file import (
     ITEMS,
     Checkpoint,
-    digest,
     load_checkpoint,
     save_checkpoint,
 )
-from lookout.models.checkpoint.header import find_checkpoints, read_header, stored_precision
+from lookout.models.checkpoint.header import (
+    digest,
+    find_checkpoints,
+    read_header,
+    stored_precision,
+)
 from lookout.models.checkpoint.import_mnad import convert, import_mnad
 from lookout.models.errors import CheckpointError
 from lookout.models.media.preprocess import Preprocess

@@ -25,9 +25,10 @@ from lookout.service.core.settings import load_settings
 from lookout.service.inference import snapshots
 from lookout.service.inference.batch import score_batch
 from lookout.service.inference.camera_line import CameraLine
-from lookout.service.inference.camera_lines import CameraLines, zone_mask
+from lookout.service.inference.camera_lines import CameraLines
+from lookout.service.inference.line_start import zone_mask
 from lookout.service.storage.bus.outcomes import ScoredFrame
-from lookout.service.storage.store.snapshots import Snapshot
+from lookout.service.storage.store.snapshots import Snapshot, camera_identity, view_identity
 from tests.conftest import examples
 from tests.tiny import EASY_BOUNDS, TINY_OF, street, tiny_checkpoint, untrained
 
@@ -473,9 +474,9 @@ def test_a_live_camera_with_a_zone_scores_as_an_evaluation_with_it(
 def test_a_snapshot_is_of_the_ignored_zones_and_a_memory_of_places_is_not(scorer: Scorer) -> None:
     plain = camera()
     zoned = plain.model_copy(update={"zones": [TREE]})
-    assert snapshots.camera_identity(plain, "x") != snapshots.camera_identity(zoned, "x")
+    assert camera_identity(plain, "x") != camera_identity(zoned, "x")
     size = scorer.checkpoint.preprocess
-    assert snapshots.view_identity(plain, size) == snapshots.view_identity(zoned, size)
+    assert view_identity(plain, size) == view_identity(zoned, size)
 
 
 def test_the_scene_watch_does_not_see_an_ignored_zone(scorer: Scorer) -> None:

@@ -4,16 +4,46 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from typing import Protocol
 
+from lookout.models.arrays import Pixels
 from lookout.models.media.decode import Picture
 from lookout.models.media.preprocess import Preprocess
 from lookout.models.media.timeline import Sampler, Timeline
 from lookout.service.core import clock
-from lookout.service.core.clock import Moment
-from lookout.service.ingest.decoder.frame_writer import FrameWriter
+from lookout.service.core.clock import EPOCH, Moment
+from lookout.service.core.messages import FrameId
 from lookout.service.ingest.decoder.limits import RestartLimit
-from lookout.service.ingest.decoder.pacing import Pacing
+from lookout.service.ingest.decoder.pacing import Capture, Pacing
 from lookout.service.ingest.decoder.resume import ResumePosition
+from lookout.service.storage.store.sessions import Session
+
+
+class SessionWriter(Protocol):
+    """Numbers the frames of a source, session by session, and takes them."""
+
+    next_id: FrameId | None
+
+    def begin(self, wait: bool, first: int = 0, began: Moment = EPOCH) -> bool:
+        """Start a session; return False where it cannot begin now."""
+
+    def resume(self, session: Session, seq: int, behind: FrameId | None) -> None:
+        """Go on with a session at `seq`."""
+
+    def write(self, pixels: Pixels, capture: Capture) -> None:
+        """Take the frame `next_id`; pixels: uint8 (H, W, 3) RGB."""
+
+    def skip(self, reason: str) -> None:
+        """Leave the frame `next_id` out."""
+
+    def count(self, counter: str) -> None:
+        """Count one event."""
+
+    def note_progress(self) -> None:
+        """Take note that the source goes on."""
+
+    def notice(self, text: str) -> None:
+        """Take note of something that a person should know of."""
 
 
 class FramePipeline:
@@ -21,7 +51,7 @@ class FramePipeline:
 
     def __init__(
         self,
-        writer: FrameWriter,
+        writer: SessionWriter,
         pacing: Pacing,
         preprocess: Preprocess,
         sampler: Sampler,
@@ -55,7 +85,7 @@ class FramePipeline:
         """Take every picture of the stream. Raises SourceLostError."""
         for picture in stream:
             self.take(picture)
-            self._writer.reporter.heartbeat()
+            self._writer.note_progress()
         if self._resume is not None:  # the file ends before the position: nothing is left to do
             resume = self._resume
             self.go_on(resume, (0, 0))
@@ -115,7 +145,7 @@ class FramePipeline:
         notice = "the stream's clock jumped"
         if size != former:
             notice = f"frame size changed from {size_text(former)} to {size_text(size)}"
-        self._writer.reporter.send("notice", notice)
+        self._writer.notice(notice)
         if not self._is_file:
             self._restarts.add(time.monotonic())
         return True

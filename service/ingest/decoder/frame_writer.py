@@ -145,6 +145,14 @@ class FrameWriter:
         self.reporter.note_damage()
         self.count("corrupt")
 
+    def note_progress(self) -> None:
+        """Send a sign of life."""
+        self.reporter.heartbeat()
+
+    def notice(self, text: str) -> None:
+        """Send a line for a person."""
+        self.reporter.send("notice", text)
+
     def close(self) -> None:
         """Count what no later frame can carry, with one attempt if the bus is not known away."""
         self._count_skipped()

@@ -90,6 +90,7 @@ BUS_NAME = "bus_name"  # string: set by the first who looks; a bus that lost eve
 
 # In the store (never lost once acknowledged)
 CAMERAS = "cameras"  # hash: id → camera
+SELF_TESTS = "self_tests"  # hash: camera → whether it would notice an anomaly
 MARKS = "marks"  # hash: camera → what of it in the store could not be used, in one line
 PROBE = "probe:{probe}"  # never there; see `scripts.TRY_WRITE`
 KINDS = {BUS_NAME: "string", CAMERAS: "hash"}
@@ -164,6 +165,11 @@ def alerting(camera: str) -> str:
 def jobs(camera: str) -> str:
     """Hash: job number → job, `last` → number of the last one, `active` → of one not over."""
     return f"jobs:{{{camera}}}"
+
+
+def replays(camera: str) -> str:
+    """Hash as `jobs`, of jobs that replay a recording."""
+    return f"replays:{{{camera}}}"
 
 
 def drift(camera: str) -> str:

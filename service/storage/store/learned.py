@@ -1,4 +1,4 @@
-"""Drift of each camera's values, and the footage that its trainings left out."""
+"""Drift of each camera's values, its self-test, and the footage that its trainings left out."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import cast
 from lookout.service.core.drift import DriftState, ValueDrift
 from lookout.service.core.errors import BrokenMessageError, NotFoundError
 from lookout.service.core.jobs import LeftOut, LeftOutAnswer
+from lookout.service.core.self_test import SelfTest
 from lookout.service.storage.redis import codec, keys
 from lookout.service.storage.store.mending import SettingAside
 
@@ -45,6 +46,25 @@ class Learned(SettingAside):
             with contextlib.suppress(BrokenMessageError):
                 if text:
                     found[camera] = codec.load(ValueDrift, text)
+        return found
+
+    def save_self_test(self, camera: str, result: SelfTest) -> None:
+        """Replace the result of a camera's self-test."""
+        self._redis.hset(keys.SELF_TESTS, camera, codec.dump(result))
+
+    def self_tests(self, cameras: Iterable[str]) -> dict[str, SelfTest]:
+        """Return the last result of each camera that has one which can be read."""
+        names = list(cameras)
+        if not names:
+            return {}
+        texts = cast(list[bytes | None], self._redis.hmget(keys.SELF_TESTS, names))
+        found = {}
+        for name, text in zip(names, texts, strict=True):
+            with contextlib.suppress(BrokenMessageError, ValueError):
+                if text:
+                    result = codec.load(SelfTest, text)
+                    codec.finite(result.at)
+                    found[name] = result
         return found
 
     def left_out(self, camera: str) -> dict[str, LeftOut]:

@@ -63,6 +63,7 @@ FORMS: dict[Callable[[str], str], KeyForm] = {
     keys.history: KeyForm("hash", {}),
     keys.alerting_epoch: KeyForm("string", {"": COUNT}, counts_up=""),
     keys.jobs: KeyForm("hash", {"last": COUNT, "active": COUNT}, counts_up="last"),
+    keys.replays: KeyForm("hash", {"last": COUNT, "active": COUNT}, counts_up="last"),
     keys.former_models: KeyForm("list", {}),
     keys.drift: KeyForm("hash", {}),
     keys.left_out: KeyForm("hash", {}),
@@ -72,6 +73,7 @@ FORMS: dict[Callable[[str], str], KeyForm] = {
 SHARED_KEYS = {
     keys.ALERTED: "set",
     keys.MARKS: "hash",
+    keys.SELF_TESTS: "hash",
     keys.SINKS: "hash",
     keys.SINK_STATES: "hash",
     keys.ENDED_LOGINS: "zset",

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 from typing import Any, cast
 
+from lookout.models.media.preprocess import Preprocess
+from lookout.service.core.camera import Camera
 from lookout.service.core.errors import BrokenMessageError
 from lookout.service.core.messages import FrameId
 from lookout.service.storage.redis import codec, keys, scripts
@@ -73,3 +76,27 @@ class Snapshots(SettingAside):
         pipe.hincrby(keys.snapshot(camera), "epoch", 1)
         pipe.hdel(keys.snapshot(camera), "state", "cursor")
         pipe.execute()
+
+
+def camera_identity(camera: Camera, checkpoint_digest: str) -> str:
+    """Return a digest of the camera, its view and its weights, to which a snapshot belongs.
+
+    Ignored zones are part of it: bounds and memory are of what counts. It holds no password.
+    """
+    text = (
+        f"{camera.id} {camera.created_at!r} {camera.url} {camera.calibration} {camera.memory} "
+        f"{checkpoint_digest}"
+    )
+    ignored = [zone.points for zone in camera.zones if zone.kind == "ignore"]
+    if ignored:
+        text += f" {ignored}"
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def view_identity(camera: Camera, size: Preprocess) -> str:
+    """Return a digest of the camera, its view and the size of its frames.
+
+    A memory of places belongs to it, whatever network scores the camera. It holds no password.
+    """
+    text = f"{camera.id} {camera.created_at!r} {camera.url} {size.width_px}x{size.height_px}"
+    return hashlib.sha256(text.encode()).hexdigest()[:32]

@@ -19,6 +19,7 @@ from lookout.service.storage.store.jobs import Jobs
 from lookout.service.storage.store.learned import Learned
 from lookout.service.storage.store.logins import EndedLogins
 from lookout.service.storage.store.mending import mends
+from lookout.service.storage.store.replays import Replays
 from lookout.service.storage.store.sessions import Sessions
 from lookout.service.storage.store.sinks import Sinks
 from lookout.service.storage.store.snapshots import Snapshots
@@ -38,6 +39,7 @@ class Store(
     History,
     Jobs,
     Learned,
+    Replays,
     Sessions,
     Sinks,
     Snapshots,
@@ -64,6 +66,8 @@ class Store(
         self.drop_camera(camera)
         self.forget_snapshot(camera)
         self.forget_jobs(camera)
+        self.forget_replays(camera)
         for key in (keys.alerting, keys.events, keys.history, keys.drift, keys.left_out):
             self._redis.delete(key(camera))
         self._redis.hdel(keys.MARKS, camera)
+        self._redis.hdel(keys.SELF_TESTS, camera)

@@ -1,0 +1,290 @@
+"""Replays: the live line's own scores on the same frames, what is found, and bad recordings."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lookout.models.media.lossless_clip import write_lossless
+from lookout.models.media.preprocess import Preprocess
+from lookout.service.core.camera import Camera
+from lookout.service.core.messages import Score
+from lookout.service.core.replay import CameraCopy, ReplayOptions, ReplayReport
+from lookout.service.core.settings import Settings
+from lookout.service.inference.scorers import Scorers
+from lookout.service.inference.worker import run
+from lookout.service.replay.files import scored_to_the_end
+from lookout.service.replay.recording import RecordedFrames
+from lookout.service.replay.replay import Replay
+from lookout.service.storage.bus.bus import Bus
+from lookout.service.storage.camera_copy import copy_camera
+from lookout.service.storage.store.store import Store
+from tests import stage
+from tests.cli import lookout
+from tests.conftest import Urls, with_long_forms
+from tests.owning import add_frames
+from tests.service.api_server import Api, api, is_problem, one_api
+from tests.tiny import street, write_tiny
+from tests.waiting import wait_until
+
+__all__ = ["api", "one_api"]
+
+FRAMES = 90
+DOOR = {
+    "name": "door",
+    "kind": "watch",
+    "points": [[0.0, 0.0], [0.6, 0.0], [0.6, 0.6], [0.0, 0.6]],
+    "alert": {"threshold": 0.05, "min_duration_s": 0.0},
+}
+TREE = {"name": "tree", "kind": "ignore", "points": [[0.7, 0.7], [1.0, 0.7], [1.0, 1.0]]}
+working = partial(stage.working, run)
+
+
+@pytest.fixture
+def settings(urls: Urls, tmp_path: Path) -> Settings:
+    models = tmp_path / "models"
+    models.mkdir()
+    write_tiny(models)
+    return Settings(
+        bus_url=urls.bus,
+        store_url=urls.store,
+        models_dir=models,
+        device="cpu",
+        precision="fp32",
+        learn_frames=40,
+    )
+
+
+def film(path: Path) -> Path:
+    """Write a street; for a second its upper half is noise."""
+    frames = np.stack([street(number) for number in range(FRAMES)])
+    noise = np.random.default_rng(1).integers(0, 256, (12, 16, 32, 3), dtype=np.uint8)
+    frames[60:72, :16] = noise
+    write_lossless(path, frames, 10)
+    return path
+
+
+def calm(path: Path, count: int = 20, fps: float = 10, factor: int = 1) -> Path:
+    """Write a street in which nothing else happens, enlarged."""
+    frames = np.stack([street(number) for number in range(count)])
+    write_lossless(path, frames.repeat(factor, axis=1).repeat(factor, axis=2), fps)
+    return path
+
+
+def gate(**changes: Any) -> Camera:
+    fields = {
+        "id": "gate",
+        "url": "rtsp://user:hunter2@10.0.0.7/x",
+        "model": "tiny",
+        "fps": None,
+        "score": "local",
+        "created_at": 1.0,
+        "revision": 1,
+        "zones": [DOOR, TREE],
+        "alert": {"threshold": 0.3, "min_duration_s": 0.1, "clear_after_s": 0.5},
+    }
+    return Camera.model_validate(fields | changes)
+
+
+def score_live(
+    bus: Bus, store: Store, settings: Settings, clip: Path, session: int
+) -> Iterator[Score]:
+    """Score a clip as one session of the camera, by the inference worker."""
+    record = store.camera("gate")
+    size = Preprocess(32, 32)
+    frames = [one.frame for one in RecordedFrames(clip, record, size, session / 1000, session)]
+    add_frames(bus, *frames)
+    with working(settings):
+        wait_until(lambda: bus.cursor("gate") == frames[-1].id, "every frame is dealt with")
+    for score in bus.newest_scores("gate", 1000):
+        if score.session == session:
+            yield score
+
+
+def replay_of(copy: CameraCopy, settings: Settings, **options: Any) -> Replay:
+    scorer, content = Scorers(settings.model_folders, "cpu", "fp32").get("tiny")
+    assert content == copy.checkpoint
+    return Replay(copy, ReplayOptions.model_validate(options), settings, scorer)
+
+
+def replayed(
+    copy: CameraCopy, settings: Settings, clip: Path, out: Path, **options: Any
+) -> ReplayReport:
+    return scored_to_the_end(replay_of(copy, settings, **options), clip, out, copy.fps)
+
+
+@pytest.mark.parametrize("score", with_long_forms(["fused", "paper"], short=["fused"]))
+def test_a_replay_is_the_live_line_bit_for_bit(
+    bus: Bus, store: Store, settings: Settings, tmp_path: Path, score: str
+) -> None:
+    clip = film(tmp_path / "clip.mkv")
+    store.add_camera(gate(score=score, pace="fast", url="/x.mkv"))
+    assert list(score_live(bus, store, settings, clip, 1_000_000))
+    copy = copy_camera(settings, bus, store, "gate")
+    assert copy.cursor == f"1000000-{FRAMES - 1}"
+    live = list(score_live(bus, store, settings, clip, 2_000_000))
+    run_again = replay_of(copy, settings, began_at=2000.0)
+    assert run_again.goes_on
+    steps = list(run_again.steps(clip))
+    own = ("scored_at",)
+    assert [without(step.score, own) for step in steps] == [without(one, own) for one in live]
+    heats = bus.heat("gate", live[-1].id)
+    assert heats is not None
+    assert np.array_equal(steps[-1].cells, heats.cells)
+
+
+def without(score: Score, names: tuple[str, ...]) -> dict[str, Any]:
+    """Return the fields of a score but some."""
+    return {name: getattr(score, name) for name in Score.__slots__ if name not in names}
+
+
+@pytest.fixture
+def learned(bus: Bus, store: Store, settings: Settings, tmp_path: Path) -> CameraCopy:
+    """A copy of a camera that has seen the clip once."""
+    store.add_camera(gate(pace="fast", url="/x.mkv"))
+    list(score_live(bus, store, settings, film(tmp_path / "first.mkv"), 1_000_000))
+    return copy_camera(settings, bus, store, "gate")
+
+
+def test_a_replay_writes_alerts_minutes_thresholds_scores_and_pictures(
+    learned: CameraCopy, settings: Settings, tmp_path: Path
+) -> None:
+    clip = film(tmp_path / "clip.mkv")
+    out = tmp_path / "out"
+    report = replayed(learned, settings, clip, out)
+    assert (report.frames, report.scored, report.left_out) == (FRAMES, FRAMES - 4, {"window": 4})
+    assert report.threshold == 0.3
+    assert {alert.zone for alert in report.alerts} == {None, "door"}
+    assert report.alerts_opened == len(report.alerts)
+    whole = [alert for alert in report.alerts if alert.zone is None][-1]
+    assert 6 < whole.opened_s < whole.closed_s <= 9
+    with (out / "scores.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    values = [float(row["value"] or "0") for row in rows]
+    assert len(rows) == report.scored
+    assert report.minutes[0].peak_value == max(values)
+    peak = rows[values.index(max(values))]
+    assert report.minutes[0].peak_s == pytest.approx(float(peak["at_s"]), abs=1e-3)
+    names = {alert.picture for alert in report.alerts} | {one.picture for one in report.minutes}
+    assert {path.name for path in out.glob("*.jpg")} == names
+    assert all((out / name).read_bytes()[:2] == b"\xff\xd8" for name in names)
+    assert json.loads((out / "report.json").read_text()) == report.model_dump(mode="json")
+    counts = [other.alerts for other in report.thresholds]
+    assert report.thresholds[1].threshold == 0.3
+    assert counts[1] == sum(alert.zone is None for alert in report.alerts)
+    assert counts[-1] == 0
+
+
+def test_another_threshold_and_other_zones_can_be_asked_for(
+    learned: CameraCopy, settings: Settings, tmp_path: Path
+) -> None:
+    clip = film(tmp_path / "clip.mkv")
+    high = replayed(learned, settings, clip, tmp_path / "high", threshold=0.99)
+    assert (high.threshold, high.alerts) == (0.99, [])
+    corner = {"name": "corner", "kind": "watch", "points": [[0.9, 0.9], [1.0, 0.9], [1.0, 1.0]]}
+    report = replayed(learned, settings, clip, tmp_path / "zone", zones=[corner])
+    assert "zone_corner" in (tmp_path / "zone" / "scores.csv").read_text().splitlines()[0]
+    assert {alert.zone for alert in report.alerts} <= {None, "corner"}
+    crossed = corner | {"points": [[0.0, 0.0], [1.0, 1.0], [1.0, 0.0], [0.0, 1.0]]}
+    with pytest.raises(ValueError, match="crosses or touches itself"):
+        replay_of(learned, settings, zones=[crossed])
+
+
+def test_a_schedule_holds_where_the_recording_says_when_it_began(
+    learned: CameraCopy, settings: Settings, tmp_path: Path
+) -> None:
+    night = {"armed": [{"begin": "22:00", "end": "06:00"}]}
+    copy = learned.model_copy(update={"camera": learned.camera | {"schedule": night}})
+    clip = film(tmp_path / "clip.mkv")
+    noon = 1_785_000_000.0 // 86_400 * 86_400 + 43_200
+    assert replayed(copy, settings, clip, tmp_path / "1").alerts
+    assert not replayed(copy, settings, clip, tmp_path / "2", began_at=noon).alerts
+    assert replayed(copy, settings, clip, tmp_path / "3", began_at=noon + 43_200).alerts
+
+
+def test_a_camera_that_has_learned_nothing_is_scored_as_one_that_begins(
+    bus: Bus, store: Store, settings: Settings, tmp_path: Path
+) -> None:
+    store.add_camera(gate())
+    copy = copy_camera(settings, bus, store, "gate")
+    report = replayed(copy, settings, calm(tmp_path / "a.mkv"), tmp_path / "out")
+    assert report.scored == 16
+    assert not report.minutes
+    assert "has learned nothing yet" in report.notes[0]
+    assert "still learning (16 of 40 frames)" in report.notes[1]
+
+
+def test_recordings_of_another_size_or_rate_are_scored_as_live_and_said(
+    learned: CameraCopy, settings: Settings, tmp_path: Path
+) -> None:
+    copy = learned.model_copy(update={"fps": 25.0})
+    slow = calm(tmp_path / "slow.mkv", fps=5, factor=2)
+    report = replayed(copy, settings, slow, tmp_path / "out")
+    assert report.scored == 16
+    assert (
+        "5 frames a second, and the camera is scored at 25: things move too fast"
+        in (report.notes[-1])
+    )
+    few = calm(tmp_path / "few.mkv", 3)
+    assert "3 frames, and none has a score" in " ".join(
+        replayed(learned, settings, few, tmp_path / "few").notes
+    )
+
+
+@pytest.fixture
+def reached(api: Api, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Options with which the command reaches the API; its models are those of the API."""
+    monkeypatch.setenv("LOOKOUT_MODELS_DIR", str(api.settings.model_folders[0]))
+    monkeypatch.setenv("LOOKOUT_DEVICE", "cpu")
+    write_tiny(api.settings.model_folders[0])
+    return ["--camera", "gate", "--url", f"http://127.0.0.1:{api.port}"]
+
+
+def test_the_command_replays_and_says_what_is_wrong_in_one_line(
+    api: Api, store: Store, reached: list[str], tmp_path: Path
+) -> None:
+    clip = calm(tmp_path / "clip.mkv")
+    assert "no camera 'gate'" in lookout("replay", clip, *reached, expect=1).one_line()
+    store.add_camera(gate())
+    said = lookout("replay", clip, *reached)
+    assert "clip.mkv by camera gate (tiny): 16 of 20 frames scored" in said.out
+    assert (tmp_path / "clip-replay" / "report.json").is_file()
+    torn = tmp_path / "torn.mkv"
+    torn.write_bytes(clip.read_bytes()[:200])
+    line = lookout("replay", torn, *reached, expect=1).one_line()
+    assert "torn.mkv cannot be opened as a video" in line
+    assert not (tmp_path / "torn-replay" / "report.json").exists()
+    when = lookout("replay", clip, *reached, "--began", "tomorrow", expect=1).one_line()
+    assert "'tomorrow' is no time such as" in when
+    nowhere = ["--camera", "gate", "--url", "http://127.0.0.1:1"]
+    assert "no API at http://127.0.0.1:1" in lookout("replay", clip, *nowhere, expect=1).one_line()
+
+
+def test_the_command_wants_the_checkpoint_of_the_service(
+    api: Api, store: Store, reached: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.add_camera(gate())
+    other = tmp_path / "other"
+    other.mkdir()
+    write_tiny(other, gamma=0.5)
+    monkeypatch.setenv("LOOKOUT_MODELS_DIR", str(other))
+    clip = calm(tmp_path / "clip.mkv")
+    assert "is another than the service's" in lookout("replay", clip, *reached, expect=1).one_line()
+
+
+def test_a_copy_holds_no_password_and_needs_a_checkpoint(api: Api, store: Store) -> None:
+    store.add_camera(gate(model="square", zones=[], score="paper"))
+    copied = api.get("/cameras/gate/copy")
+    assert copied.status_code == 200
+    assert "hunter2" not in copied.text
+    assert copied.json()["camera"]["url"] == "/recording"
+    is_problem(api.get("/cameras/yard/copy"), 404)
+    store.add_camera(gate(id="lost", model="gone"))
+    assert "its checkpoint is gone" in is_problem(api.get("/cameras/lost/copy"), 422)

@@ -1,0 +1,274 @@
+"""Replays as jobs: through the learning stage, and asked for by the API."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil  # type: ignore[import-untyped]
+import pytest
+
+from lookout.models.media.lossless_clip import write_lossless
+from lookout.service.core.camera import Camera
+from lookout.service.core.replay import ReplayJob, ReplayOptions
+from lookout.service.core.settings import Settings
+from lookout.service.inference.scorers import Scorers
+from lookout.service.learning import live_load, replay_job
+from lookout.service.learning.worker import run
+from lookout.service.replay.files import scored_to_the_end
+from lookout.service.replay.replay import Replay
+from lookout.service.storage.bus.bus import Bus
+from lookout.service.storage.camera_copy import copy_camera
+from lookout.service.storage.replay_files import ReplayFiles, replays_folder
+from lookout.service.storage.store.replays import REPLAYS_KEPT
+from lookout.service.storage.store.store import Store
+from tests import stage
+from tests.conftest import Urls
+from tests.service.api_server import Api, api, is_problem, one_api
+from tests.tiny import street, write_tiny
+from tests.waiting import wait_until
+
+__all__ = ["api", "one_api"]
+
+DONE_S = 90.0
+LONG = 4000  # frames: a replay that is still there when a test looks
+
+
+def film(path: Path, count: int = 40) -> Path:
+    path.parent.mkdir(exist_ok=True, parents=True)
+    write_lossless(path, np.stack([street(number) for number in range(count)]), 10)
+    return path
+
+
+def gate(**changes: Any) -> Camera:
+    fields = {
+        "id": "gate",
+        "url": "rtsp://user:hunter2@10.0.0.7/x",
+        "model": "tiny",
+        "fps": None,
+        "score": "paper",
+        "calibration": "model",
+        "created_at": 1.0,
+        "revision": 1,
+    }
+    return Camera.model_validate(fields | changes)
+
+
+@pytest.fixture
+def settings(urls: Urls, tmp_path: Path) -> Settings:
+    write_tiny(tmp_path / "models")
+    return Settings(
+        bus_url=urls.bus,
+        store_url=urls.store,
+        data_dir=tmp_path,
+        models_dir=tmp_path / "models",
+        media_dir=tmp_path / "media",
+        device="cpu",
+        precision="fp32",
+        lease_s=1.0,
+        learning_free_mb=0,
+    )
+
+
+def add(store: Store, video: str, name: str = "gate", **options: Any) -> ReplayJob:
+    now = time.time()
+    text = ReplayOptions(**options).model_dump_json()
+    return store.add_replay(ReplayJob(name, "queued", now, now, video, text))
+
+
+def await_over(store: Store, job: ReplayJob) -> ReplayJob:
+    wait_until(lambda: not store.replay(job.id).is_active, "a job that is over", DONE_S)
+    return store.replay(job.id)
+
+
+def replayers() -> list[psutil.Process]:
+    """The processes that replay, of this test."""
+    return [
+        one
+        for one in psutil.Process().children(recursive=True)
+        if one.status() != psutil.STATUS_ZOMBIE
+        and "lookout.service.replay.process" in one.cmdline()
+    ]
+
+
+@pytest.mark.timeout(240)
+def test_a_job_finds_what_the_command_finds_and_bad_recordings_fail_in_one_line(
+    settings: Settings, bus: Bus, store: Store, tmp_path: Path
+) -> None:
+    clip = film(settings.media_dir / "monday.mkv")
+    (settings.media_dir / "text.mp4").write_text("no video")
+    store.add_camera(gate())
+    with stage.working(run, settings):
+        done = await_over(store, add(store, "monday.mkv", threshold=0.4, began_at=1000.0))
+        assert (done.state, done.progress, done.reason) == ("done", 1.0, "")
+        for video, words in {
+            "gone.mkv": "there is no such file in the media folder",
+            "../models/tiny.safetensors": "is not below the media folder",
+            "text.mp4": "text.mp4 cannot be opened as a video",
+        }.items():
+            failed = await_over(store, add(store, video))
+            assert failed.state == "failed"
+            assert words in failed.reason
+            assert "\n" not in failed.reason
+            assert not ReplayFiles.of(tmp_path, failed).folder.exists()
+    files = ReplayFiles.of(tmp_path, done)
+    report = files.report()
+    assert report is not None
+    scorer, _ = Scorers(settings.model_folders, "cpu", "fp32").get("tiny")
+    copy = copy_camera(settings, bus, store, "gate")
+    again = Replay(copy, ReplayOptions(threshold=0.4, began_at=1000.0), settings, scorer)
+    assert scored_to_the_end(again, clip, tmp_path / "again", copy.fps) == report
+    for name in files.names():
+        assert files.file(name).read_bytes() == (tmp_path / "again" / name).read_bytes()
+    assert files.task() is None  # it holds a copy of the camera
+
+
+@pytest.mark.timeout(240)
+def test_a_replay_is_niced_paused_begun_again_and_cancelled(
+    settings: Settings, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    suffers = False
+    monkeypatch.setattr(live_load.LiveLoad, "suffers", lambda *_: suffers)
+    monkeypatch.setattr(replay_job, "FIRST_BACKOFF_S", 0.1)
+    film(settings.media_dir / "long.mkv", LONG)
+    for name in ("gate", "yard"):
+        store.add_camera(gate(id=name))
+    first = add(store, "long.mkv")
+    with stage.working(run, settings):
+        (process,) = wait_until(replayers, "a process", 30)
+        assert process.nice() == 19
+        second = add(store, "long.mkv", "yard")
+        wait_until(lambda: "another replay" in store.replay(second.id).reason, "one at a time")
+        wait_until(lambda: store.replay(first.id).progress > 0, "progress", 60)
+        suffers = True
+        wait_until(lambda: store.replay(first.id).paused, "it stands still")
+        assert process.status() == psutil.STATUS_STOPPED
+        suffers = False
+        wait_until(lambda: not store.replay(first.id).paused, "it goes on")
+        process.kill()
+        wait_until(lambda: replayers() not in ([], [process]), "another one", 30)
+        cancel(store, first)
+        wait_until(lambda: not ReplayFiles.of(tmp_path, first).folder.exists(), "its files go")
+        wait_until(lambda: store.replay(second.id).state == "running", "the other one's turn")
+        store.remove_camera("yard")
+        wait_until(lambda: not replayers(), "the end of that of a removed camera")
+        wait_until(lambda: not ReplayFiles.of(tmp_path, second).folder.exists(), "its files go")
+
+
+def cancel(store: Store, job: ReplayJob) -> None:
+    """Cancel as the API does."""
+
+    def is_cancelled() -> bool:
+        before = store.replay(job.id)
+        return store.save_replay(before, replace(before, state="cancelled"))
+
+    wait_until(is_cancelled, "it is cancelled")
+
+
+def test_a_camera_keeps_its_last_replays_and_one_is_active(store: Store) -> None:
+    jobs = []
+    for _ in range(REPLAYS_KEPT + 3):
+        job = add(store, "a.mkv")
+        assert store.save_replay(job, replace(job, state="done"))
+        jobs.append(job)
+    kept = store.replays(["gate"])
+    assert [one.number for one in kept] == [one.number for one in jobs[::-1]][:REPLAYS_KEPT]
+    assert store.active_replays(["gate", "yard"]) == {}
+    active = add(store, "b.mkv")
+    assert store.active_replays(["gate", "yard"]) == {"gate": active}
+    assert not store.save_replay(replace(active, state="running"), active)
+
+
+@pytest.fixture
+def ask(api: Api, store: Store) -> Callable[..., Any]:
+    """Ask the API for a replay by `gate`, of a recording that is there."""
+    film(api.settings.media_dir / "monday.mkv", 10)
+    store.add_camera(gate(model="square"))
+
+    def send(**body: Any) -> Any:
+        given = {"kind": "replay", "camera": "gate", "video": "monday.mkv"}
+        return api.post("/jobs", given | body)
+
+    return send
+
+
+def test_a_replay_is_asked_for_shown_and_cancelled(
+    api: Api, bus: Bus, store: Store, ask: Callable[..., Any]
+) -> None:
+    made = ask(threshold=0.7)
+    assert made.status_code == 202
+    job = made.json()
+    assert (job["id"], job["kind"], job["state"], job["options"]["threshold"]) == (
+        "gate:replay-1",
+        "replay",
+        "queued",
+        0.7,
+    )
+    assert job["reason"] == "no learning worker is running (LOOKOUT_LEARNING_WORKERS)"
+    assert "of this camera is not over yet" in is_problem(ask(), 409)
+    assert api.get("/jobs").json()["items"] == []
+    listed = api.get("/jobs", kind="replay", camera="gate", latest=True).json()["items"]
+    assert [one["id"] for one in listed] == ["gate:replay-1"]
+    assert api.get("/jobs/gate:replay-1").json()["state"] == "queued"
+    assert "no files" in is_problem(api.get("/jobs/gate:replay-1/files/report.json"), 404)
+    assert api.delete("/jobs/gate:replay-1").json()["state"] == "cancelled"
+    assert "is over: cancelled" in is_problem(api.delete("/jobs/gate:replay-1"), 409)
+    for gone in ("gate:replay-9", "gate:replay-x", "yard:replay-1", "gate:replay-"):
+        is_problem(api.get(f"/jobs/{gone}"), 404)
+    is_problem(api.post("/jobs/gate:replay-1/promote", {}), 404)
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "words"),
+    [
+        ({"video": "gone.mkv"}, 422, "no such file in the media folder"),
+        ({"video": "../x"}, 422, "not below the media folder"),
+        ({"video": ""}, 422, "video"),
+        ({"camera": "yard"}, 404, "no camera 'yard'"),
+        ({"kind": "learning"}, 422, "kind"),
+        ({"threshold": 0}, 422, "threshold"),
+        ({"threshold": 1.5}, 422, "threshold"),
+        ({"began_at": -1}, 422, "began_at"),
+        ({"zones": [{"name": "a", "kind": "watch", "points": [[0, 0], [1, 1]]}]}, 422, "zones"),
+        (
+            {"zones": [{"name": "a", "kind": "watch", "points": [[0, 0], [1, 1], [1, 0], [0, 1]]}]},
+            422,
+            "crosses or touches itself",
+        ),
+        ({"other": 1}, 422, "other"),
+    ],
+)
+def test_a_wrong_request_is_refused_and_adds_no_replay(
+    store: Store, ask: Callable[..., Any], change: dict[str, Any], status: int, words: str
+) -> None:
+    assert words in is_problem(ask(**change), status)
+    assert store.replays(["gate"]) == []
+
+
+def test_files_of_a_replay_are_behind_the_door_by_their_names(
+    api: Api, store: Store, ask: Callable[..., Any]
+) -> None:
+    ask()
+    job = store.replay("gate:replay-1")
+    files = ReplayFiles.of(api.settings.data_dir, job)
+    files.files.mkdir(parents=True)
+    (files.files / "scores.csv").write_text("at_s\n")
+    (files.files / "report.json").write_text(json.dumps({"broken": True}))
+    (files.files / "minute-01.jpg").write_bytes(b"\xff\xd8")
+    (files.folder / "secret.json").write_text("{}")
+    assert store.save_replay(job, replace(job, state="done"))
+    shown = api.get("/jobs/gate:replay-1").json()
+    assert shown["files"] == ["minute-01.jpg", "report.json", "scores.csv"]
+    assert shown["report"] is None
+    got = api.get("/jobs/gate:replay-1/files/scores.csv")
+    assert (got.text, got.headers["content-type"]) == ("at_s\n", "text/csv; charset=utf-8")
+    picture = api.get("/jobs/gate:replay-1/files/minute-01.jpg")
+    assert picture.headers["content-type"] == "image/jpeg"
+    for name in ("secret.json", "..%2Fsecret.json", "gone.csv", "%00.csv", ".csv"):
+        assert api.get(f"/jobs/gate:replay-1/files/{name}").status_code in (404, 405), name
+    assert replays_folder(api.settings.data_dir, "gate").is_dir()
