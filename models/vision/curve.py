@@ -54,7 +54,7 @@ class Curve:
         if is_high:
             colour = HIGH
         if len(line):
-            cv2.polylines(strip, [line], isClosed=False, color=colour, lineType=cv2.LINE_AA)
+            cv2.polylines(strip, [line], isClosed=False, color=colour, thickness=2)
         words = "no value yet"
         if value is not None:
             words = f"{value:.3f}"

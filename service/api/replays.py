@@ -32,7 +32,7 @@ from lookout.service.storage.replay_files import MEDIA_TYPES, ReplayFiles
 
 router = APIRouter(tags=["jobs"], route_class=JsonRoute)
 
-CONFLICT: dict[int | str, dict[str, Any]] = {409: {}}  # openapi.py describes it
+REFUSALS: dict[int | str, dict[str, Any]] = {404: {}, 409: {}}  # openapi.py describes them
 TRIES = 5
 """A job changes under a request: so often it is read anew."""
 
@@ -55,7 +55,7 @@ def get_camera_copy(camera: str, services: ServicesDep) -> CameraCopy:
     return copy_camera(services.settings, services.bus, services.store, camera)
 
 
-@router.post("/jobs", status_code=202, operation_id="replay_recording", responses=CONFLICT)
+@router.post("/jobs", status_code=202, operation_id="replay_recording", responses=REFUSALS)
 def replay_recording(
     wanted: Annotated[ReplayRequest, Body(openapi_examples=EXAMPLES)],
     services: ServicesDep,

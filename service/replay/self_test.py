@@ -33,10 +33,10 @@ KINDS = ("patch", "box", "patch", "runner")
 """In their order: what anybody would notice comes first."""
 
 
-def noticed(task: ReplayTask, stop: ShouldStop) -> SelfTest | None:
+def noticed(task: ReplayTask, stop: ShouldStop, now: float) -> SelfTest | None:
     """Return the result for the frames of the task's clip; None once `stop` says so.
 
-    Raises one of EXPLAINED where the test cannot be made.
+    now: s, UTC; its day decides what is made. Raises one of EXPLAINED where it cannot be made.
     """
     copy = task.camera_copy()
     scorer = task_scorer(task)
@@ -46,7 +46,6 @@ def noticed(task: ReplayTask, stop: ShouldStop) -> SelfTest | None:
     if len(clip) < 3 * spec.frames:
         raise DataError(f"{len(clip)} recent frames are too few")
     fps = read_info(path).fps or copy.fps or 10.0
-    now = time.time()
     result = SelfTest(now, copy.record().revision)
     for number, kind in enumerate(KINDS):
         key = (int(now // DAY_S), number)
@@ -101,7 +100,7 @@ def main(folder: Path) -> int:
         task = files.task()
         if task is None:
             raise DataError("the files of the test are gone")
-        found = noticed(task, stop)
+        found = noticed(task, stop, time.time())
         if found is None:
             return None
         write_bytes(files.result, msgspec.json.encode(found))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +16,11 @@ from pydantic import SecretStr
 
 from lookout.service.alerting import worker as alerting
 from lookout.service.core import metrics
+from lookout.service.core.self_test import SelfTest
 from lookout.service.core.settings import Settings
 from lookout.service.inference import worker as inference
 from lookout.service.ingest import worker as ingest
+from lookout.service.storage.connections import open_store
 from tests.clips import write_clip
 from tests.conftest import Urls
 from tests.prometheus import FOLDER, Prometheus, running_prometheus
@@ -89,6 +92,9 @@ def watched(redis_urls: Urls, tmp_path_factory: pytest.TempPathFactory) -> Itera
                 "alert": alert,
             }
             assert api.post("/cameras", camera).status_code == 201
+        with contextlib.closing(open_store(settings)) as store:
+            revision = store.camera("gate").revision
+            store.save_self_test("gate", SelfTest(time.time(), revision, made=1, noticed=1))
         assert api.post("/sinks", {"url": "http://127.0.0.1:1/nobody"}).status_code == 201
         wait_until(lambda: prometheus.query("lookout_alerts_open > 0"), "an alert is open", 30)
         yield Watched(settings, scoring, api, prometheus)

@@ -115,7 +115,8 @@ def test_a_job_finds_what_the_command_finds_and_bad_recordings_fail_in_one_line(
             assert failed.state == "failed"
             assert words in failed.reason
             assert "\n" not in failed.reason
-            assert not ReplayFiles.of(tmp_path, failed).folder.exists()
+            folder = ReplayFiles.of(tmp_path, failed).folder
+            wait_until(lambda folder=folder: not folder.exists(), "its files go")
     files = ReplayFiles.of(tmp_path, done)
     report = files.report()
     assert report is not None

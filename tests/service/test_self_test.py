@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +11,20 @@ import numpy as np
 import pytest
 
 from lookout.models.arrays import Pixels
+from lookout.models.errors import DataError
 from lookout.models.media.lossless_clip import write_lossless
 from lookout.service.core.camera import Camera
 from lookout.service.core.errors import BrokenMessageError
 from lookout.service.core.messages import Frame, InferenceReport, IngestReport
+from lookout.service.core.replay import ReplayOptions
 from lookout.service.core.self_test import DAY_S, RETRY_S, SelfTest
-from lookout.service.core.settings import Settings
+from lookout.service.core.settings import SHIPPED_MODELS, Settings
+from lookout.service.inference.snapshots import snapshot_state
 from lookout.service.learning import self_tests
 from lookout.service.learning.self_tests import SelfTests, recent, write_frames
 from lookout.service.learning.worker import run
-from lookout.service.replay.self_test import noticed
+from lookout.service.replay.replay import Replay, task_scorer
+from lookout.service.replay.self_test import frames_of, noticed
 from lookout.service.storage.bus.bus import Bus
 from lookout.service.storage.camera_copy import copy_camera
 from lookout.service.storage.replay_files import ReplayTask
@@ -94,13 +99,50 @@ def test_a_camera_that_cannot_open_an_alert_is_blind(
     """It opens none at a threshold that no value reaches."""
     watched(store, bus, alert={"threshold": 0.999})
     task = task_of(settings, bus, store, [street(number) for number in range(40)])
-    result = noticed(task, lambda: False)
+    result = noticed(task, lambda: False, 0.0)
     assert result is not None
     assert (result.made, result.noticed, result.threshold) == (4, 0, 0.999)
     assert result.is_blind
     assert 0 < result.peak < 0.999
     assert "4 were made into a copy of its frames" in result.sentence
-    assert noticed(task, lambda: True) is None
+    assert noticed(task, lambda: True, 0.0) is None
+
+
+def room(number: int) -> Pixels:
+    """Return a picture of 256x256 in which something faint goes to and fro."""
+    ramp = np.linspace(40, 200, 256).astype(np.uint8)
+    picture = np.broadcast_to(ramp[None, :, None], (256, 256, 3)).copy()
+    left = 20 + int(60 * (1 + np.sin(number / 8)))
+    picture[150:170, left : left + 12] += 12
+    return picture
+
+
+def test_a_camera_that_has_learned_notices_what_is_made(
+    settings: Settings, bus: Bus, store: Store
+) -> None:
+    """Frames with an alert of their own say nothing, and neither does a camera that learns."""
+    settings = settings.model_copy(update={"learn_frames": 40, "models_dir": SHIPPED_MODELS})
+    watched(store, bus, model="places", score="local", calibration="learn", alert={})
+    new = task_of(settings, bus, store, [room(number) for number in range(100, 140)])
+    with pytest.raises(DataError, match="still learning"):
+        noticed(new, lambda: False, 0.0)
+    copy = new.camera_copy()
+    run = Replay(copy, ReplayOptions(), settings, task_scorer(new))
+    seen = np.stack([room(number) for number in range(100)])
+    assert list(run.steps_of(frames_of(run, seen, 10)))
+    state = snapshot_state(copy.identity, copy.view, run.line.state, run.line.watch)
+    cursor = str(run.line.frames.accounted_id)
+    learned = copy.model_copy(update={"cursor": cursor, "state": state})
+    task = replace(new, copy=learned.model_dump_json())
+    result = noticed(task, lambda: False, 0.0)
+    assert result is not None
+    assert (result.noticed, result.threshold, result.reason) == (1, 0.5, "")
+    assert result.peak >= 0.5
+    assert not result.is_blind
+    low = learned.camera | {"alert": {"threshold": 0.2, "min_duration_s": 0.0}}
+    task = replace(new, copy=learned.model_copy(update={"camera": low}).model_dump_json())
+    with pytest.raises(DataError, match="an anomaly of their own"):
+        noticed(task, lambda: False, 0.0)
 
 
 def test_results_are_due_again_by_their_kind() -> None:
