@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +87,11 @@ def await_over(store: Store, job: ReplayJob) -> ReplayJob:
     return store.replay(job.id)
 
 
+def is_gone(data_dir: Path, job: ReplayJob) -> bool:
+    """Tell whether a job has no files."""
+    return not ReplayFiles.of(data_dir, job).folder.exists()
+
+
 def replayers() -> list[psutil.Process]:
     """The processes that replay, of this test."""
     return [
@@ -115,8 +121,7 @@ def test_a_job_finds_what_the_command_finds_and_bad_recordings_fail_in_one_line(
             assert failed.state == "failed"
             assert words in failed.reason
             assert "\n" not in failed.reason
-            folder = ReplayFiles.of(tmp_path, failed).folder
-            wait_until(lambda folder=folder: not folder.exists(), "its files go")
+            wait_until(partial(is_gone, tmp_path, failed), "its files go")
     files = ReplayFiles.of(tmp_path, done)
     report = files.report()
     assert report is not None
