@@ -11,7 +11,7 @@
 - shadow: the process that compares old and new on live footage
 - training: these processes as the stage sees them
 - job: one job, from footage to promotion
-- replay_job: a job that replays a recording
+- replay_job: a job that replays a recording; self_tests: anomalies made into frames
 - drift_watch: whether the values of the cameras are still those that were learned
 - worker: cameras by lease, their recorders and jobs
 

@@ -6,6 +6,7 @@ Every change goes to the store, from which another worker goes on: it begins the
 from __future__ import annotations
 
 import logging
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -79,6 +80,13 @@ class ReplayRun:
                 self.save(reason="another replay of this worker is under way")
             return
         settings = self._settings
+        free_mb = shutil.disk_usage(settings.data_dir).free / 2**20
+        if free_mb < settings.learning_free_mb:
+            self.end(
+                f"{free_mb:.0f} MB are free in {settings.data_dir}, and nothing is replayed below "
+                f"{settings.learning_free_mb} (LOOKOUT_LEARNING_FREE_MB)"
+            )
+            return
         path = urls.recording_path(self.job.video, settings.media_dir)
         copy = copy_camera(settings, self._bus, self._store, self.job.camera)
         task = ReplayTask.of(settings, path, copy, self.job.options)

@@ -20,6 +20,7 @@ from lookout.service.core.replay import ReplayJob, ReplayOptions
 from lookout.service.core.settings import Settings
 from lookout.service.inference.scorers import Scorers
 from lookout.service.learning import live_load, replay_job
+from lookout.service.learning.replay_job import ReplayRun
 from lookout.service.learning.worker import run
 from lookout.service.replay.files import scored_to_the_end
 from lookout.service.replay.replay import Replay
@@ -164,6 +165,16 @@ def test_a_replay_is_niced_paused_begun_again_and_cancelled(
         store.remove_camera("yard")
         wait_until(lambda: not replayers(), "the end of that of a removed camera")
         wait_until(lambda: not ReplayFiles.of(tmp_path, second).folder.exists(), "its files go")
+
+
+def test_a_full_disk_ends_a_replay_in_one_line(settings: Settings, bus: Bus, store: Store) -> None:
+    full = settings.model_copy(update={"learning_free_mb": 2**40})
+    store.add_camera(gate())
+    job = add(store, "monday.mkv")
+    ReplayRun(full, bus, store, job).step(may_start=True, pause=False)
+    failed = store.replay(job.id)
+    assert failed.state == "failed"
+    assert "nothing is replayed below" in failed.reason
 
 
 def cancel(store: Store, job: ReplayJob) -> None:
