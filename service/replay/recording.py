@@ -85,6 +85,9 @@ class FrameCollector:
     def note_progress(self) -> None:
         """Do nothing."""
 
+    def note_last(self, seq: int, captured: Moment) -> None:
+        """Do nothing: a recording is read from its start."""
+
     def notice(self, text: str) -> None:
         """Keep a line for a person."""
         self.notices.append(text)

@@ -42,6 +42,9 @@ class SessionWriter(Protocol):
     def note_progress(self) -> None:
         """Take note that the source goes on."""
 
+    def note_last(self, seq: int, captured: Moment) -> None:
+        """Take note of the last frame of a session of which nothing is left."""
+
     def notice(self, text: str) -> None:
         """Take note of something that a person should know of."""
 
@@ -90,7 +93,7 @@ class FramePipeline:
             resume = self._resume
             self.go_on(resume, (0, 0))
             if resume.seq:  # alerting waits for inference to be past the session's last frame
-                self._writer.reporter.note_frame(resume.seq - 1, resume.session.began)
+                self._writer.note_last(resume.seq - 1, resume.session.began)
 
     def take(self, picture: Picture) -> None:
         """Take one picture: write it, skip it, or leave it out."""

@@ -149,6 +149,10 @@ class FrameWriter:
         """Send a sign of life."""
         self.reporter.heartbeat()
 
+    def note_last(self, seq: int, captured: Moment) -> None:
+        """Report the last frame of a session of which nothing is left."""
+        self.reporter.note_frame(seq, captured)
+
     def notice(self, text: str) -> None:
         """Send a line for a person."""
         self.reporter.send("notice", text)
