@@ -56,6 +56,9 @@ MOST = 2**31 - 1
 """Of a whole number in a configuration: torch takes no larger size."""
 
 
+SIZES_WITH_AN_OPTION = ("height_px", "width_px", "width", "items", "dim", "blocks")
+
+
 def make_config(name: str, options: Mapping[str, Any]) -> Config:
     """Return the configuration of model `name`; options by their field's name or their stored one.
 
@@ -121,33 +124,36 @@ def sized(name: str, **sizes: int | None) -> Config:
 def changed(config: Config, values: Mapping[str, str]) -> Config:
     """Return the configuration with other numbers than the published ones: a loss's weight, λ, γ.
 
-    They come as text, as from a command.
+    They come as text, as from a command. Sizes that have an option of their own are not among them.
 
     Raises CheckpointError for what is no such number of this model's, or one that it cannot take.
     """
-    numbers = {
-        field.name for field in fields(config) if isinstance(getattr(config, field.name), float)
-    }
     named = {stored: field for field, stored in STORED_NAMES.items()}
     values = {named.get(name, name): text for name, text in values.items()}
+    present = {
+        name: value for name, value in asdict(config).items() if name not in SIZES_WITH_AN_OPTION
+    }
     for name in values:
-        if name not in numbers:
-            known = ", ".join(sorted(numbers)) or "none"
+        if name not in present:
+            known = ", ".join(sorted(present)) or "none"
             raise CheckpointError(f"{name_of(config)} has no number {name!r} (known: {known})")
-    return make_config(
-        name_of(config),
-        asdict(config) | {name: _number(name, text) for name, text in values.items()},
-    )
+    given = {name: _number(name, text, present[name]) for name, text in values.items()}
+    return make_config(name_of(config), asdict(config) | given)
 
 
-def _number(name: str, text: str) -> float:
+def _number(name: str, text: str, present: int | float) -> int | float:
+    """Return the number of a text, from 0 on, and whole where the present one is."""
     try:
         number = float(text)
     except ValueError:
         number = math.nan
     if not 0 <= number < math.inf:  # nan is neither
         raise CheckpointError(f"{name} must be a number from 0 on, not {text!r}")
-    return number
+    if isinstance(present, float):
+        return number
+    if not number.is_integer():
+        raise CheckpointError(f"{name} must be a whole number, not {text!r}")
+    return int(number)
 
 
 def name_of(config: Config) -> str:

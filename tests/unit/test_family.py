@@ -93,6 +93,8 @@ def test_other_numbers_than_the_published_ones() -> None:
     assert changed(published, {"loss_separate": "0", "gamma": "2e-2"}) == make_config(
         "mnad-pred", {"loss_separate": 0.0, "gamma": 0.02}
     )
+    windows = changed(make_config("intra", {}), {"patch_px": "8", "window": "5"})
+    assert windows == make_config("intra", {"patch_px": 8, "window": 5})
 
 
 def test_lambda_goes_by_its_field_and_by_the_name_that_checkpoints_hold() -> None:
@@ -114,6 +116,8 @@ def test_lambda_goes_by_its_field_and_by_the_name_that_checkpoints_hold() -> Non
         ("mnad-pred", {"gamma": "nan"}, "gamma must be a number"),
         ("mnad-pred", {"gamma": "1e999"}, "gamma must be a number"),
         ("mnad-pred", {"gamma": "little"}, "gamma must be a number"),
+        ("smai", {"step_px": "16.5"}, "step_px must be a whole number, not '16.5'"),
+        ("smai", {"step_px": "1e9"}, "smai cannot be configured so"),
         ("std", {"clusters_from": "1"}, "std cannot be configured so"),
     ],
 )
