@@ -182,19 +182,16 @@ def run_scene(
     measured = {}
     for name, values_of in found.items():
         usual = np.concatenate([scores[name] for scores in learned])
-        low, high = normal_range(usual[np.isfinite(usual)][learned_frames // 2 :])
-        events = None
-        recall = None
-        watched = series(values_of, labels, rates, low, high)
-        budgeted = None
-        if watched:
-            events, recall = recall_at(watched, policy, false_alarms_per_hour)
-        if watched and alarms_per_day is not None and rate is not None:
-            budget = BudgetCourse(alarms_per_day, policy)
-            behind = as_values(usual[learned_frames // 2 :], low, high)
-            alarm_spans(behind, rate, policy, budget, session=-1)
-            budgeted = event_metrics(watched, policy, budget)
-        measured[name] = SceneScore(frame_metrics(labels, values_of), events, recall, budgeted)
+        measured[name] = measure_score(
+            values_of,
+            usual,
+            labels,
+            rates,
+            policy,
+            false_alarms_per_hour=false_alarms_per_hour,
+            alarms_per_day=alarms_per_day,
+            normal_rate=rate,
+        )
     return SceneResult(
         name=data.name,
         normal_minutes=learned_frames / rate / 60 if rate else None,
@@ -203,6 +200,39 @@ def run_scene(
         score_cpu_ms=1000 * score_cpu_s / sum(map(len, labels.values())),
         scores=measured,
     )
+
+
+def measure_score(
+    values_of: dict[str, Floats],
+    usual: Floats,
+    labels: dict[str, FrameLabels],
+    rates: dict[str, float | None],
+    policy: AlertPolicy,
+    *,
+    false_alarms_per_hour: float,
+    alarms_per_day: float | None,
+    normal_rate: float | None,
+) -> SceneScore:
+    """Return the metrics of one score; the second half of the normal footage sets its bounds.
+
+    values_of: (N,) of the frames of each test clip, not normalised, higher is more abnormal. usual:
+    (M,) of the normal footage. rates: frames a second of each test clip; normal_rate: of the normal
+    footage; None: not known. The others are as for `run_scene`.
+    """
+    settled = len(usual) // 2
+    low, high = normal_range(usual[np.isfinite(usual)][settled:])
+    watched = series(values_of, labels, rates, low, high)
+    events = None
+    recall = None
+    budgeted = None
+    if watched:
+        events, recall = recall_at(watched, policy, false_alarms_per_hour)
+    if watched and alarms_per_day is not None and normal_rate is not None:
+        budget = BudgetCourse(alarms_per_day, policy)
+        behind = as_values(usual[settled:], low, high)
+        alarm_spans(behind, normal_rate, policy, budget, session=-1)
+        budgeted = event_metrics(watched, policy, budget)
+    return SceneScore(frame_metrics(labels, values_of), events, recall, budgeted)
 
 
 def normal_footage(
