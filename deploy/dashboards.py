@@ -368,6 +368,13 @@ def alerts() -> Dashboard:
             ("sum(rate(lookout_live_closed_behind_total[$__rate_interval]))", "closed"),
         ),
         lines(
+            "Live pictures",
+            "Viewers, and pictures a second that were dropped since a viewer was too slow.",
+            "none",
+            ("sum(lookout_live_picture_viewers)", "viewers"),
+            ("sum(rate(lookout_live_pictures_dropped_total[$__rate_interval]))", "dropped"),
+        ),
+        lines(
             "Refused",
             "Requests a second without the token, with a wrong one, or after too many wrong ones; "
             "and changes whose line the audit lacks.",

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from lookout.models.arrays import PEAK
+from lookout.models.arrays import PEAK, Floats32
 
 FAINT_RMSE = 0.02
 FULL_RMSE = 0.20
@@ -33,10 +33,28 @@ def overlay(pixels: npt.NDArray[np.uint8], cells: npt.NDArray[np.uint16]) -> npt
     rmse = cv2.resize(
         cells.astype(np.float32) / PEAK, (width, height), interpolation=cv2.INTER_LINEAR
     )
+    colour, opacity = colours(np.asarray(rmse, np.float32))
+    return np.asarray(np.rint(pixels * (1 - opacity) + colour * opacity), np.uint8)
+
+
+def colours(rmse: Floats32) -> tuple[Floats32, Floats32]:
+    """Return colour, (H, W, 3) RGB from 0 to 255, and opacity, (H, W, 1) from 0 to 1, of errors.
+
+    rmse: (H, W) float32, peak 1.
+    """
     strength = np.clip((rmse - FAINT_RMSE) / (FULL_RMSE - FAINT_RMSE), 0, 1)
     colour = FAINT_RGB + strength[..., None] * (FULL_RGB - FAINT_RGB)
-    opacity = STRONGEST * np.sqrt(strength)[..., None]
-    return np.asarray(np.rint(pixels * (1 - opacity) + colour * opacity), np.uint8)
+    return colour, STRONGEST * np.sqrt(strength)[..., None]
+
+
+def layer_png(cells: npt.NDArray[np.uint16]) -> bytes:
+    """Encode a heatmap alone as PNG with opacity, to be laid over any picture of the camera.
+
+    cells: (64, 64) uint16, root mean squared error times 65535.
+    """
+    colour, opacity = colours(np.asarray(cells.astype(np.float32) / PEAK, np.float32))
+    shown = np.concatenate([colour[..., ::-1], 255 * opacity], axis=2)
+    return encode(".png", np.ascontiguousarray(np.rint(shown), np.uint8))
 
 
 def png(pixels: npt.NDArray[np.uint8]) -> bytes:

@@ -29,8 +29,10 @@ from lookout.service.api.auth.access import API, AccessMiddleware
 from lookout.service.api.auth.logins import Logins
 from lookout.service.api.auth.token import TOKEN_SCHEMES, Authenticator
 from lookout.service.api.dependencies import Services
+from lookout.service.api.live import pictures
 from lookout.service.api.live import websocket as live
 from lookout.service.api.live.broadcaster import Broadcaster
+from lookout.service.api.live.picture_streams import PictureStreams
 from lookout.service.api.middleware import (
     BodyLimitMiddleware,
     HeadMiddleware,
@@ -79,11 +81,15 @@ def create_app(settings: Settings, bus: Bus, store: Store) -> FastAPI:
     )
     summaries = WatchSummaries(bus, store)
     trail = AuditTrail(store)
-    app.state.services = Services(settings, bus, store, broadcaster, summaries, auth, trail)
+    streams = PictureStreams(bus)
+    app.state.services = Services(
+        settings, bus, store, broadcaster, summaries, auth, trail, streams
+    )
     for router in (
         cameras.router,
         scores.router,
         history.router,
+        pictures.router,
         alerts.router,
         checkpoints.router,
         jobs.router,

@@ -11,6 +11,7 @@ from starlette.requests import HTTPConnection
 from lookout.service.api.audit import AuditTrail
 from lookout.service.api.auth.token import Authenticator
 from lookout.service.api.live.broadcaster import Broadcaster
+from lookout.service.api.live.picture_streams import PictureStreams
 from lookout.service.core.settings import Settings
 from lookout.service.storage.bus.bus import Bus
 from lookout.service.storage.store.store import Store
@@ -26,6 +27,7 @@ class Services:
     summaries: WatchSummaries
     auth: Authenticator
     trail: AuditTrail
+    pictures: PictureStreams
 
 
 async def services_of(connection: HTTPConnection) -> Services:

@@ -72,6 +72,9 @@ class StateCollector:
         yield family(metrics.LISTENERS, {(): broadcaster.listeners})
         yield family(metrics.LIVE_QUEUE, {(): broadcaster.longest_queue})
         yield family(metrics.CLOSED_BEHIND, {(): broadcaster.closed_behind})
+        streams = self._services.pictures
+        yield family(metrics.PICTURE_VIEWERS, {(): streams.viewers})
+        yield family(metrics.PICTURES_DROPPED, {(): streams.dropped})
         auth = self._services.auth
         if not auth.is_open:
             yield family(metrics.REFUSED, {(reason,): auth.refused[reason] for reason in REASONS})

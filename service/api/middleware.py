@@ -21,6 +21,7 @@ SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
 ANOTHER_HOST = (
     "the request's Host is none of this service's names (LOOKOUT_ALLOWED_HOSTS adds some)"
 )
+IS_HEAD = "lookout.is_head"  # in a request's scope
 FOREIGN = "this request comes from a page of another site"
 DEFAULT_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 SAFE_HEADERS = {
@@ -172,14 +173,17 @@ class QueryMiddleware:
 
 
 class HeadMiddleware:
-    """Answer HEAD as GET; the server leaves the body out (RFC 9110, 9.3.2)."""
+    """Answer HEAD as GET; the server leaves the body out (RFC 9110, 9.3.2).
+
+    Such a request is marked with IS_HEAD, for answers that never end.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["method"] == "HEAD":
-            scope = {**scope, "method": "GET"}
+            scope = {**scope, "method": "GET", IS_HEAD: True}
         await self._app(scope, receive, send)
 
 

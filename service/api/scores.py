@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query, Response
 
 from lookout.models.arrays import Pixels
-from lookout.models.vision.overlay import jpeg, overlay, png, raw_png
+from lookout.models.vision.overlay import jpeg, layer_png, overlay, png, raw_png
 from lookout.service.api.dependencies import Services, ServicesDep
 from lookout.service.api.openapi import BINARY
 from lookout.service.api.views import ScoreList, ScoreView
@@ -63,6 +63,9 @@ def heatmap(
         bool,
         Query(description="the map itself, 16-bit grayscale PNG: value / 65535 = RMSE, peak 1"),
     ] = False,
+    layer: Annotated[
+        bool, Query(description="the heatmap alone, as PNG with opacity, for a live picture")
+    ] = False,
 ) -> Response:
     """Return the frame with its heatmap over it: red where the prediction was wrong."""
     frame_id = parse_frame_id(wanted, "id")
@@ -72,6 +75,8 @@ def heatmap(
         raise NotFoundError(f"camera {camera!r} has no heatmap {frame_id or 'yet'}")
     if raw:
         return picture_response(raw_png(heat.cells), "png", heat, fixed=frame_id is not None)
+    if layer:
+        return picture_response(layer_png(heat.cells), "png", heat, fixed=frame_id is not None)
     frame = get_frame(services, camera, FrameId(heat.session, heat.seq))
     pixels = overlay(frame.pixels, heat.cells)
     return picture_response(encode(pixels, encoding), encoding, frame, fixed=frame_id is not None)

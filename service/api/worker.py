@@ -9,7 +9,7 @@ import logging
 import socket
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import uvicorn
@@ -30,6 +30,7 @@ MAX_CONNECTIONS = 4096
 RESERVED_FILES = 128  # of the file limit: Redis, files that are being sent, logs
 BACKLOG = 256
 UNACKNOWLEDGED_MS = 30_000
+UNSENT_BYTES = 128 * 1024
 NO_FILES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 LOG_EVERY_S = 60.0
 ORDINARY = (asyncio.CancelledError, OSError, UnicodeError, *UNAVAILABLE)
@@ -68,7 +69,9 @@ def run(settings: Settings, stop: threading.Event) -> None:
     )
     with bound_socket(settings.host, settings.port) as listener:
         log.info("listening on %s", http_address(listener))
-        ApiServer(config, stop, max_connections(raise_file_limit())).run(sockets=[listener])
+        most = max_connections(raise_file_limit())
+        server = ApiServer(config, stop, most, on_stop=app.state.services.pictures.stop)
+        server.run(sockets=[listener])
 
 
 def max_connections(file_limit: int) -> int:
@@ -96,17 +99,28 @@ def in_one_line(record: logging.LogRecord) -> bool:
 class ApiServer(uvicorn.Server):
     """Ends with `stop`, and leaves signals to its caller."""
 
-    def __init__(self, config: uvicorn.Config, stop: threading.Event, most: int) -> None:
-        """Hold up to `most` connections."""
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        stop: threading.Event,
+        most: int,
+        on_stop: Callable[[], None],
+    ) -> None:
+        """Hold up to `most` connections; call `on_stop` for answers that have no other end."""
         super().__init__(config)
         self.connections = Connections(most)
         self.server_state = self.connections
         self._stop = stop
+        self._on_stop = on_stop
         self._throttle = Throttle(LOG_EVERY_S)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         asyncio.get_running_loop().set_exception_handler(self.on_loop_error)
         await super().startup(sockets)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._on_stop()
+        await super().shutdown(sockets)
 
     def on_loop_error(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """Make room where a connection finds no file; asyncio logs each of its many attempts."""
@@ -144,6 +158,8 @@ def bound_socket(host: str, port: int) -> Iterator[socket.socket]:
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if sys.platform == "linux":  # a client that takes nothing more
             listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNACKNOWLEDGED_MS)
+            # A slow viewer of live pictures lags by this, and not by megabytes.
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
         yield listener
 
 

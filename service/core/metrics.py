@@ -95,6 +95,16 @@ CLOSED_BEHIND = Metric(
     "counter",
     "Clients of this API process closed because they could not keep up.",
 )
+PICTURE_VIEWERS = Metric(
+    "lookout_live_picture_viewers",
+    "gauge",
+    "Viewers of live pictures of this API process.",
+)
+PICTURES_DROPPED = Metric(
+    "lookout_live_pictures_dropped_total",
+    "counter",
+    "Live pictures of this API process that a viewer was too slow for.",
+)
 REFUSED = Metric(
     "lookout_requests_refused_total",
     "counter",
@@ -305,6 +315,8 @@ ALL: Mapping[str, tuple[Metric, ...]] = {
         LISTENERS,
         LIVE_QUEUE,
         CLOSED_BEHIND,
+        PICTURE_VIEWERS,
+        PICTURES_DROPPED,
         REFUSED,
         GUESSES,
         AUDIT_LOST,

@@ -150,3 +150,14 @@ def violations(driver: Chrome) -> list[tuple[str, list[str]]]:
     """Return rule and elements of what axe finds."""
     found = Axe().run(driver)["violations"]
     return [(one["id"], [node["html"][:200] for node in one["nodes"]]) for one in found]
+
+
+def at_size(driver: Chrome, width_px: int, height_px: int = 900) -> None:
+    size = {"width": width_px, "height": height_px, "deviceScaleFactor": 1, "mobile": False}
+    driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+
+
+def overflow_px(driver: Chrome) -> Any:
+    """Return by how much the page is wider than its window."""
+    script = "const d = document.documentElement; return d.scrollWidth - d.clientWidth;"
+    return driver.execute_script(script)

@@ -111,7 +111,10 @@ def ask(api: Api, endpoint: str, headers: dict[str, str], camera: str = "gate") 
     method, _, path = endpoint.partition(" ")
     below = path.format(camera=camera, **{k: v.format(camera=camera) for k, v in NAMES.items()})
     root = "" if path == "/" else "/api/v1"
-    return api.http.request(method, f"{root}{below}", headers=headers)
+    with api.http.stream(method, f"{root}{below}", headers=headers) as answer:
+        if answer.status_code != 200 or not below.endswith(".mjpeg"):  # which has no end
+            answer.read()
+        return answer
 
 
 HTTP = [name for name in LEAST_ROLES if not name.startswith(LIVE)]

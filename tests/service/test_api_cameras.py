@@ -20,6 +20,7 @@ from lookout.service.api.cameras import NEW_EXAMPLES, change_camera
 from lookout.service.api.checkpoints import choose_model
 from lookout.service.api.dependencies import Services
 from lookout.service.api.live.broadcaster import Broadcaster
+from lookout.service.api.live.picture_streams import PictureStreams
 from lookout.service.core.accounts import ANYBODY
 from lookout.service.core.camera import Camera, CameraChange, CameraSpec
 from lookout.service.core.errors import ConflictError
@@ -367,7 +368,9 @@ def test_a_change_that_comes_too_late_costs_nothing_that_was_learned(
     live = Broadcaster(bus, contended, 8)
     summaries = WatchSummaries(bus, contended)
     trail = AuditTrail(contended)
-    here = Services(api.settings, bus, contended, live, summaries, Authenticator(None), trail)
+    auth = Authenticator(None)
+    streams = PictureStreams(bus)
+    here = Services(api.settings, bus, contended, live, summaries, auth, trail, streams)
     with pytest.raises(ConflictError, match="try again"):
         change = CameraChange.model_validate({"url": "rtsp://other/"})
         change_camera("gate", change, Response(), here, ANYBODY)

@@ -20,6 +20,7 @@ from lookout.service.api.audit import AuditTrail
 from lookout.service.api.auth.token import Authenticator
 from lookout.service.api.dependencies import Services
 from lookout.service.api.live.broadcaster import Broadcaster
+from lookout.service.api.live.picture_streams import PictureStreams
 from lookout.service.api.metrics import StateCollector
 from lookout.service.api.views import camera_fields_now
 from lookout.service.core.messages import Alert, AlertEvent, InferenceReport, IngestReport
@@ -51,7 +52,9 @@ def services(urls: Urls, tmp_path: Path, bus: Bus, store: Store) -> Services:
     settings = settings_for(urls, tmp_path)
     live = Broadcaster(bus, store, 8)
     summaries = WatchSummaries(bus, store)
-    return Services(settings, bus, store, live, summaries, Authenticator(None), AuditTrail(store))
+    auth = Authenticator(None)
+    trail = AuditTrail(store)
+    return Services(settings, bus, store, live, summaries, auth, trail, PictureStreams(bus))
 
 
 @contextlib.contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -29,9 +28,11 @@ from tests.service.api_server import (
 from tests.service.page_browser import (
     SESSION,
     an_alert,
+    at_size,
     chrome,
     look_again,
     one,
+    overflow_px,
     page,
     text,
     texts,
@@ -107,17 +108,6 @@ def columns(driver: Chrome) -> int:
     """Return how many cards stand beside each other."""
     cards = driver.find_elements(By.CSS_SELECTOR, ".camera")
     return len({card.rect["x"] for card in cards})
-
-
-def at_size(driver: Chrome, width_px: int, height_px: int = 900) -> None:
-    size = {"width": width_px, "height": height_px, "deviceScaleFactor": 1, "mobile": False}
-    driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-
-
-def overflow_px(driver: Chrome) -> Any:
-    """Return by how much the page is wider than its window."""
-    script = "const d = document.documentElement; return d.scrollWidth - d.clientWidth;"
-    return driver.execute_script(script)
 
 
 def test_the_wall_fits_its_cameras_into_the_window(page: Chrome, store: Store, bus: Bus) -> None:

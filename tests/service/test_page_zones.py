@@ -45,6 +45,11 @@ def click(driver: Chrome, *places: Place) -> None:
         over(driver, place).click().perform()
 
 
+def complained(driver: Chrome) -> list[str]:
+    """Return the console's errors, but that ingest has fallen silent: no live picture comes."""
+    return [line for line in complaints(driver) if "live.mjpeg" not in line]
+
+
 def drawn(driver: Chrome) -> Any:
     """Return the zones that the form would send, with corners to a hundredth."""
     script = """
@@ -85,7 +90,7 @@ def test_a_mask_is_drawn_saved_and_found_again(page: Chrome, store: Store, fresh
     one(page, ".remove-zone").click()
     one(page, "#add-submit").click()
     wait_until(lambda: store.camera("gate").zones == [], "no zone")
-    assert complaints(page) == []
+    assert complained(page) == []
 
 
 def test_a_watched_zone_with_its_policy_is_made_by_keys_alone(page: Chrome, store: Store) -> None:
@@ -108,7 +113,7 @@ def test_a_watched_zone_with_its_policy_is_made_by_keys_alone(page: Chrome, stor
             name="zone-1", kind="watch", points=[[0.1, 0.1], [0.9, 0.1], [0.5, 0.9]], alert=policy
         )
     ]
-    assert complaints(page) == []
+    assert complained(page) == []
 
 
 def test_a_refused_polygon_is_shown_at_its_zone_with_the_crossing(
@@ -131,7 +136,7 @@ def test_a_refused_polygon_is_shown_at_its_zone_with_the_crossing(
     one(page, "[aria-label='Remove corner 4 of zone-2']").click()
     one(page, "#add-submit").click()
     wait_until(lambda: len(store.camera("gate").zones) == 2, "the zones")
-    assert ["422" in line for line in complaints(page)] == [True]
+    assert ["422" in line for line in complained(page)] == [True]
 
 
 def test_drawing_ends_with_escape_and_the_form_stays(page: Chrome) -> None:
@@ -141,4 +146,4 @@ def test_drawing_ends_with_escape_and_the_form_stays(page: Chrome) -> None:
     over(page, (0.3, 0.3)).send_keys(Keys.ESCAPE).perform()
     wait_until(lambda: drawn(page) == [], "no zone")
     assert one(page, "#add").is_displayed()
-    assert complaints(page) == []
+    assert complained(page) == []

@@ -41,6 +41,7 @@ LEAST_ROLES: dict[str, Role] = {
     "GET /cameras/{camera}/heatmap": "viewer",
     "GET /cameras/{camera}/frame": "viewer",
     "GET /cameras/{camera}/copy": "operator",
+    "GET /cameras/{camera}/live.mjpeg": "viewer",
     "POST /cameras/{camera}/learn": "operator",
     "POST /cameras/{camera}/rollback": "operator",
     "GET /jobs": "viewer",

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, WebSocket, WebSocketDisconnect
 from fastapi.concurrency import run_in_threadpool
+from starlette.requests import HTTPConnection
 from starlette.websockets import WebSocketDisconnected
 
 from lookout.service.api.auth.access import IdentityDep
@@ -104,12 +105,12 @@ async def run_until_first(*works: Coroutine[Any, Any, Any]) -> None:
                 raise ended
 
 
-def access_end(socket: WebSocket, services: Services, sender: Identity) -> str | None:
-    """Return why a socket may no longer listen, None while it may.
+def access_end(connection: HTTPConnection, services: Services, sender: Identity) -> str | None:
+    """Return why a connection may no longer listen, None while it may.
 
     Its login or token has ended, or what its sender may see has changed.
     """
-    now = services.auth.identify(socket)
+    now = services.auth.identify(connection)
     if now in ("limited", "unverified", sender):
         return None
     if isinstance(now, Identity):

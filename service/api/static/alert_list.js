@@ -179,7 +179,7 @@ export class AlertList {
 }
 
 /** Return in words what stands out of an alert's picture, each once. */
-function traits(regions) {
+export function traits(regions) {
   const found = regions ? [...regions.peak, ...regions.open].flatMap((region) => region.traits) : [];
   return [...new Set(found)].join(", ");
 }

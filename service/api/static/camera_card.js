@@ -4,6 +4,7 @@ import { $, API, call, cameraPath, clock, fromTemplate, showText, showTime } fro
 import { openForm } from "./camera_form.js";
 import { newCurve } from "./curve.js";
 import { LearningPanel } from "./learning_panel.js";
+import { LivePicture } from "./live_picture.js";
 
 const POINTS_KEPT = 900; // of a curve
 const EVENTS_SHOWN = 3;
@@ -11,6 +12,7 @@ const PICTURE_EVERY_MS = 1000;
 const CONFIRM_MS = 4000;
 const DAY_EVERY_MS = 60000; // a new minute has a peak
 const NOT_LIVE = new Set(["reconnecting", "stalled", "failed", "disabled", "ended"]);
+let liveCard = null; // the card whose picture moves
 const EVENT_NAMES = {
   scene_change: "Scene change",
   tampered: "Tampered with",
@@ -38,6 +40,9 @@ export class CameraCard {
     this.pictureDue = false; // there is a newer picture than the one that is shown
     this.pictureLoading = false;
     this.pictureAt = 0; // performance.now() of the last request
+    this.live = new LivePicture($(".live-picture", this.node), (width, height) => this.setAspect(width, height),
+      (reason) => this.refuseLive(reason));
+    $(".live", this.node).onclick = () => this.toggleLive();
     $(".heat", this.node).onclick = () => this.toggleHeat();
     $(".day", this.node).onclick = () => this.toggleDay();
     $(".pause", this.node).onclick = () => this.togglePause();
@@ -121,8 +126,40 @@ export class CameraCard {
   toggleHeat() {
     this.showsHeat = !this.showsHeat;
     $(".heat", this.node).setAttribute("aria-pressed", String(this.showsHeat));
+    $(".heat-layer", this.node).hidden = true;
     this.pictureAt = 0;
     this.pictureDue = this.newestId !== null;
+  }
+
+  // The live picture
+
+  /** Let the picture move, in place of another camera's, or go back to one picture a second. */
+  toggleLive() {
+    const before = liveCard;
+    liveCard = before === this ? null : this;
+    for (const card of [before, this]) card?.showLive();
+  }
+
+  /** Follow what is wanted, and stop while nobody can see it. */
+  showLive() {
+    const isWanted = liveCard === this;
+    this.node.classList.toggle("is-live", isWanted);
+    $(".live", this.node).setAttribute("aria-pressed", String(isWanted));
+    const isSeen = this.visible && !document.hidden && document.body.dataset.live === "true";
+    if (isWanted && isSeen) this.live.start(this.id);
+    else this.live.stop();
+    if (!isWanted) $(".heat-layer", this.node).hidden = true;
+  }
+
+  refuseLive(reason) {
+    if (liveCard === this) this.toggleLive();
+    showText($(".error", this.node), reason);
+  }
+
+  setAspect(width, height) {
+    const screen = $(".screen", this.node);
+    screen.style.aspectRatio = `${width} / ${height}`;
+    screen.style.setProperty("--aspect", width / height);
   }
 
   /** Show the last day in place of the last minutes, or go back. */
@@ -188,19 +225,25 @@ export class CameraCard {
 
   /** Load the picture of the newest score, at most one a second. */
   loadPicture(now) {
+    const isLive = liveCard === this;
+    if (isLive) this.showLive();
     if (!this.visible || !this.pictureDue || this.pictureLoading) return;
+    if (isLive && !this.showsHeat) return;
     if (now - this.pictureAt < PICTURE_EVERY_MS) return;
     this.pictureAt = now;
     this.pictureLoading = true;
     this.pictureDue = false;
     const frameId = this.newestId;
     const kind = this.showsHeat ? "heatmap" : "frame";
+    const layer = isLive ? "&layer=true" : "";
     const next = new Image();
     next.onload = () => {
       this.pictureLoading = false;
-      const picture = $(".picture", this.node);
+      const isLayer = Boolean(layer);
+      if (isLayer !== (liveCard === this)) return; // it was switched meanwhile
+      const picture = $(isLayer ? ".heat-layer" : ".picture", this.node);
       picture.src = next.src;
-      picture.parentElement.style.aspectRatio = `${next.naturalWidth} / ${next.naturalHeight}`;
+      if (!isLayer) this.setAspect(next.naturalWidth, next.naturalHeight);
       picture.hidden = false;
       picture.dataset.kind = kind;
       picture.dataset.frame = frameId;
@@ -208,7 +251,7 @@ export class CameraCard {
     next.onerror = () => {
       this.pictureLoading = false; // the bus has dropped it: the next score brings another
     };
-    next.src = `${API}${cameraPath(this.id)}/${kind}?format=jpeg&id=${encodeURIComponent(frameId)}`;
+    next.src = `${API}${cameraPath(this.id)}/${kind}?format=${isLive ? "png" : "jpeg"}&id=${encodeURIComponent(frameId)}${layer}`;
   }
 
   // Events
@@ -228,6 +271,7 @@ export class CameraCard {
   }
 
   close() {
+    if (liveCard === this) this.toggleLive();
     this.plot?.destroy();
     this.node.remove();
   }

@@ -12,6 +12,7 @@ let version = null; // of its fields as the form shows them
 export function setUpForm(onSaved) {
   const dialog = $("#add");
   $("#add-open").onclick = () => openForm(null);
+  dialog.onclose = () => $("#add-fields").replaceChildren(); // its live picture ends
   $("#add-cancel").onclick = () => dialog.close();
   $("#add-form").onsubmit = async (event) => {
     event.preventDefault();

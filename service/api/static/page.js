@@ -5,6 +5,7 @@ import { AlertList } from "./alert_list.js";
 import { $, API, call, cameraPath, showText } from "./api.js";
 import { CameraCard } from "./camera_card.js";
 import { setUpForm } from "./camera_form.js";
+import { Review } from "./review.js";
 import { setUpTheme } from "./theme.js";
 
 const SCORES_LOADED = 900; // of a camera
@@ -20,6 +21,7 @@ const RECONNECT_MOST_MS = 10000;
 
 const cards = new Map(); // id → CameraCard
 const alerts = new AlertList();
+const review = new Review();
 let threshold = 0.5; // at which alerts open, unless the camera has its own
 
 // Cameras
@@ -116,6 +118,7 @@ async function refresh() {
     if (!ids.has(id)) removeCamera(id);
   }
   items.forEach(putCamera);
+  review.offer(items.map(({ id }) => id));
   summarise();
   await loadSummary();
   await loadJobs();
@@ -138,12 +141,14 @@ async function loadRole() {
 async function loadAll() {
   await loadRole();
   threshold = (await call("/alert-rule")).threshold;
+  review.threshold = threshold;
   await refresh();
   const open = await call("/alerts?state=open");
   const newest = await call(`/alerts?limit=${ALERTS_LOADED}`);
   const loaded = [...open.items, ...newest.items];
   alerts.keepOnly(new Set(loaded.map((alert) => alert.id)));
   loaded.forEach((alert) => alerts.put(alert));
+  review.follow();
   await Promise.all([...cards.values()].map(loadCamera));
   summarise();
 }
@@ -161,8 +166,10 @@ async function loadCamera(card) {
 
 function handle({ type, event, data }) {
   if (type === "score") cards.get(data.camera)?.addScore(data);
-  else if (type === "alert") alerts.put(data);
-  else if (type === "event") cards.get(data.camera)?.addEvents([data]);
+  else if (type === "alert") {
+    alerts.put(data);
+    review.changed();
+  } else if (type === "event") cards.get(data.camera)?.addEvents([data]);
   else if (event === "end") removeCamera(data.id);
   else putCamera(data);
   if (type !== "score") summariseSoon();
@@ -210,6 +217,7 @@ function showLost(reason) {
 function showBanner(text) {
   showText($("#banner"), text);
   document.body.dataset.live = String(!text);
+  cards.forEach((card) => card.showLive());
 }
 
 // The login
@@ -238,7 +246,10 @@ setUpForm((camera) => {
   putCamera(camera);
   summariseSoon();
 });
-setUpTheme(() => cards.forEach((card) => card.redraw()));
+setUpTheme(() => {
+  cards.forEach((card) => card.redraw());
+  review.redraw();
+});
 setInterval(() => {
   if (document.hidden) return;
   for (const card of cards.values()) {
@@ -250,5 +261,6 @@ setInterval(() => {
 setInterval(summarise, SUMMARISE_EVERY_MS);
 setInterval(refreshIfSeen, REFRESH_EVERY_MS);
 document.addEventListener("visibilitychange", refreshIfSeen);
+document.addEventListener("visibilitychange", () => cards.forEach((card) => card.showLive()));
 offerLogOut().catch(() => {}); // asked again when the page loads again
 connect();

@@ -2,6 +2,7 @@
 // is the list of ZoneSettings in its hidden input. The server judges; a refusal is shown at its zone.
 
 import { $, API, cameraPath, fromTemplate, showText } from "./api.js";
+import { LivePicture } from "./live_picture.js";
 
 const WIDTH = 1000; // of the drawing's coordinates; its height follows the picture
 const DIGITS = 1e4; // corners are rounded to a ten thousandth of the picture
@@ -31,9 +32,13 @@ class ZoneEditor extends HTMLElement {
     this.append(fromTemplate("#zone-editor-template"));
     this.input = $("input[type=hidden]", this);
     this.drawing = $("svg", this);
-    this.picture = $("img", this);
+    this.picture = $(".still", this);
+    this.live = new LivePicture($(".live-picture", this), (width, height) => this.setAspect(width, height));
     $("small", this).textContent = help;
-    this.picture.onload = () => this.showPicture();
+    this.picture.onload = () => {
+      this.picture.hidden = false;
+      if ($(".live-picture", this).hidden) this.setAspect(this.picture.naturalWidth, this.picture.naturalHeight);
+    };
     $(".new-zone", this).onclick = () => this.addZone();
     this.drawing.onpointerdown = (event) => this.press(event);
     this.drawing.onpointermove = (event) => this.isDragged && this.moveCorner(this.at(event));
@@ -43,17 +48,21 @@ class ZoneEditor extends HTMLElement {
     return this;
   }
 
-  /** Show a camera's zones over its newest picture. */
+  /** Show a camera's zones over its newest picture, and over the live one as soon as it is there. */
   show(camera) {
+    this.live.start(camera.id);
     this.picture.src = `${API}${cameraPath(camera.id)}/frame?format=jpeg&at=${Date.now()}`;
     this.zones = structuredClone(camera.zones);
     this.selected = -1;
     this.render();
   }
 
-  showPicture() {
-    this.picture.hidden = false;
-    this.height = (WIDTH * this.picture.naturalHeight) / this.picture.naturalWidth;
+  disconnectedCallback() {
+    this.live?.stop();
+  }
+
+  setAspect(width, height) {
+    this.height = (WIDTH * height) / width;
     this.draw();
   }
 

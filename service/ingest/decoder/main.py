@@ -33,6 +33,7 @@ from lookout.service.ingest.decoder import source
 from lookout.service.ingest.decoder.frame_pipeline import FramePipeline
 from lookout.service.ingest.decoder.frame_writer import FrameWriter
 from lookout.service.ingest.decoder.limits import limit_memory
+from lookout.service.ingest.decoder.live_picture import LivePictureMaker
 from lookout.service.ingest.decoder.pacing import FastPacing, LivePacing, Pacing, RealtimePacing
 from lookout.service.ingest.decoder.protocol import EXIT_CODES, Job, MessageKind
 from lookout.service.ingest.decoder.reporter import Reporter, reserve_stdout
@@ -128,11 +129,15 @@ def play(job: Job, reporter: Reporter) -> str | None:
             resume=resume,
             on_capture=keeper.tie,
         )
-        with contextlib.closing(writer), keeper:
+        with (
+            contextlib.closing(writer),
+            keeper,
+            LivePictureMaker(camera.id, bus) as live_pictures,
+        ):
             stream = source.read_pictures(
                 container, camera, settings, writer.note_damage, keeper.add
             )
-            pipeline.run(stream)
+            pipeline.run(live_pictures.passed_on(stream))
         if not is_file:
             raise SourceLostError(source.ENDED)
         if not pipeline.size:

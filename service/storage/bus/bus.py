@@ -7,6 +7,7 @@ import redis
 from lookout.service.core.stages import REPORTING_NAMES
 from lookout.service.storage.bus.evidence import EvidenceRequests
 from lookout.service.storage.bus.frames import FrameStream
+from lookout.service.storage.bus.live_pictures import LivePictures
 from lookout.service.storage.bus.outcomes import OutcomeStreams
 from lookout.service.storage.bus.reports import Reports
 from lookout.service.storage.redis import keys
@@ -19,7 +20,7 @@ UNOWNED = -2  # nobody holds the lease: it ran out, or the bus was restarted
 LOST = -3  # the frame before this one, or its outcome, is not on the bus
 
 
-class Bus(FrameStream, OutcomeStreams, Reports, EvidenceRequests):
+class Bus(FrameStream, OutcomeStreams, Reports, EvidenceRequests, LivePictures):
     """All subjects of the bus over one client. Every method may raise one of UNAVAILABLE."""
 
     def __init__(
@@ -40,6 +41,8 @@ class Bus(FrameStream, OutcomeStreams, Reports, EvidenceRequests):
             keys.ingest_report,
             keys.inference_report,
             keys.evidence,
+            keys.looked_at,
+            keys.live_picture,
             keys.counters,
         )
         owners = [keys.owner(stage, camera) for stage in REPORTING_NAMES]

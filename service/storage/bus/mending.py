@@ -30,6 +30,8 @@ KINDS: dict[Callable[[str], str], str] = {
     keys.ingest_report: "string",
     keys.inference_report: "string",
     keys.evidence: "hash",
+    keys.looked_at: "string",
+    keys.live_picture: "stream",
     keys.counters: "hash",
 }
 """Every key that the bus has of a camera, and its type, but leases and owners."""

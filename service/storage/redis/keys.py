@@ -65,6 +65,16 @@ def evidence(camera: str) -> str:
     return f"evidence:{{{camera}}}"
 
 
+def looked_at(camera: str) -> str:
+    """String with a time to live: somebody looks at the camera's live picture."""
+    return f"looked_at:{{{camera}}}"
+
+
+def live_picture(camera: str) -> str:
+    """Stream with a time to live: the newest live picture alone, as JPEG."""
+    return f"live:{{{camera}}}"
+
+
 def counters(camera: str) -> str:
     """Hash: what happened how often since the bus started."""
     return f"counters:{{{camera}}}"

@@ -1,0 +1,98 @@
+// One alert, large: its pictures, its clip, and what a person says of it.
+
+import { $, API, call, clock, showText } from "./api.js";
+import { traits } from "./alert_list.js";
+
+const PICTURES = ["heat", "open", "peak"];
+
+export class AlertDetail {
+  /** `onAnswer` is called with the alert as it was answered. */
+  constructor(onAnswer) {
+    this.node = $("#review-detail");
+    this.onAnswer = onAnswer;
+    this.alert = null;
+    $(".seen", this.node).onclick = () => this.toggleSeen();
+    for (const button of this.node.querySelectorAll(".verdict")) {
+      button.onclick = () => this.toggleVerdict(button.dataset.verdict);
+    }
+    $("form", this.node).onsubmit = (event) => {
+      event.preventDefault();
+      this.answer({ note: $(".note", this.node).value });
+    };
+    $(".keep", this.node).onchange = ({ target }) => this.answer({ keep: target.checked });
+    for (const which of PICTURES) {
+      const picture = $(`.${which}`, this.node);
+      picture.onload = () => (picture.parentElement.hidden = false);
+      picture.onerror = () => (picture.parentElement.hidden = true);
+    }
+  }
+
+  /** Show an alert; null: none. What was typed and not saved stays while the alert is the same. */
+  show(alert) {
+    const isOther = alert?.id !== this.alert?.id;
+    const hadNote = this.alert?.note;
+    this.alert = alert;
+    this.node.hidden = !alert;
+    if (isOther) this.showMedia(alert);
+    if (!alert) return;
+    const place = alert.zone ? `${alert.camera}, ${alert.zone}` : alert.camera;
+    $("h2", this.node).textContent = `${place}, ${clock(alert.opened_at)}`;
+    const until = alert.closed_at ? `until ${clock(alert.closed_at)}` : "open now";
+    const peak = `peak ${alert.peak_value.toFixed(2)} at ${clock(alert.peak_at)}`;
+    $(".facts", this.node).textContent = [alert.kind === "anomaly" ? peak : `${alert.kind}: ${alert.detail}`, until].join(" · ");
+    showText($(".traits", this.node), traits(alert.regions));
+    const seen = alert.acknowledged_at && `seen by ${alert.acknowledged_by}, ${clock(alert.acknowledged_at)}`;
+    showText($(".answer", this.node), seen);
+    showText($(".error", this.node), null);
+    $(".seen", this.node).setAttribute("aria-pressed", String(Boolean(alert.acknowledged_at)));
+    for (const button of this.node.querySelectorAll(".verdict")) {
+      button.setAttribute("aria-pressed", String(button.dataset.verdict === alert.verdict));
+    }
+    if (isOther || hadNote !== alert.note) $(".note", this.node).value = alert.note;
+    $(".keep", this.node).checked = alert.keep;
+    this.showClip(alert);
+  }
+
+  showMedia(alert) {
+    const path = alert && `${API}/alerts/${encodeURIComponent(alert.id)}`;
+    for (const which of PICTURES) {
+      const picture = $(`.${which}`, this.node);
+      picture.parentElement.hidden = true;
+      if (alert?.kind === "anomaly") picture.src = `${path}/picture?which=${which}`;
+      else picture.removeAttribute("src");
+    }
+    $("video", this.node).removeAttribute("src");
+    $("video", this.node).load();
+  }
+
+  showClip({ id, clip }) {
+    const video = $("video", this.node);
+    const isReady = clip.state === "ready";
+    video.hidden = !isReady;
+    if (isReady && !video.hasAttribute("src")) video.src = `${API}/alerts/${encodeURIComponent(id)}/clip`;
+    const words = { pending: "the clip is being written", failed: `no clip: ${clip.error}` };
+    showText($(".clip-state", this.node), words[clip.state]);
+  }
+
+  // Answers
+
+  toggleSeen() {
+    if (this.alert) this.answer({ acknowledged: !this.alert.acknowledged_at });
+  }
+
+  toggleVerdict(verdict) {
+    if (this.alert) this.answer({ verdict: this.alert.verdict === verdict ? null : verdict });
+  }
+
+  focusNote() {
+    $(".note", this.node).focus();
+  }
+
+  async answer(change) {
+    try {
+      this.onAnswer(await call(`/alerts/${encodeURIComponent(this.alert.id)}`, "PATCH", change));
+    } catch (error) {
+      showText($(".error", this.node), error.message);
+    }
+  }
+}
