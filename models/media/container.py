@@ -88,12 +88,25 @@ def refusal(path: Path) -> str | None:
         return None
     if kind in LISTS:
         return f"it is a list of other files or addresses ({kind}), which is not followed"
+    if is_animated_webp(path):
+        return (
+            "it is an animated WebP, which libav does not decode; convert it: "
+            f"magick {path.name} {path.stem}.gif"
+        )
     if kind == "image2" or kind.endswith("_pipe"):
         return "it is one picture; a clip of pictures is a folder of them"
     return (
         f"recordings of its kind ({kind}) are not taken; convert it: "
         f"ffmpeg -i {path.name} {path.stem}.mkv"
     )
+
+
+def is_animated_webp(path: Path) -> bool:
+    """Return whether a file is a WebP of several pictures, by the flags of its header."""
+    with path.open("rb") as file:
+        head = file.read(21)
+    is_extended = head[:4] == b"RIFF" and head[8:16] == b"WEBPVP8X"
+    return is_extended and len(head) == 21 and bool(head[20] & 0b10)
 
 
 def libav_log(path: Path) -> list[LogLine]:

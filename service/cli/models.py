@@ -96,7 +96,10 @@ def list_models() -> None:
     from lookout.models.errors import CheckpointError  # noqa: PLC0415
     from lookout.models.registry import MODELS, make_config  # noqa: PLC0415
 
-    folders = load_settings().model_folders
+    settings = load_settings()
+    folders = settings.model_folders
+    if settings.models_dir is not None and not settings.models_dir.is_dir():
+        typer.echo(f"LOOKOUT_MODELS_DIR: there is no folder {settings.models_dir}", err=True)
     for name, path in find_checkpoints(*folders).items():
         try:
             header = read_header(path)

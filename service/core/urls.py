@@ -275,6 +275,12 @@ def check_rtsp(url: str) -> None:
     check_login(login)
     if not host:
         raise SourceRefusedError("the url names no host")
+    if not host.isascii():
+        form = ascii_form(host)
+        hint = f"its ASCII form, {form}" if form else "its ASCII form (xn--…)"
+        raise SourceRefusedError(
+            f"the host's name holds letters that libav does not look up; write {hint}"
+        )
     if port == 0 or not is_usable_host(server.removesuffix(f":{port}")):
         raise SourceRefusedError(f"the host's name or port cannot be used: {SERVER_FORM}")
     if len(rest[len(authority) :].encode()) > MAX_PATH:
@@ -289,6 +295,19 @@ def is_usable_host(host: str) -> bool:
         and len(host) <= MAX_HOST
         and all(0 < len(label) <= MAX_LABEL for label in labels)
     )
+
+
+def ascii_form(host: str) -> str | None:
+    """Return a host's name as the DNS has it (IDNA); None where it is unclear which one is meant.
+
+    Python knows the rules of 2003 alone, which make another name of ß and a few other letters.
+    """
+    try:
+        form = host.encode("idna")
+        is_meant = form.decode("idna") == host and is_usable_host(form.decode())
+        return form.decode() if is_meant else None
+    except UnicodeError:
+        return None
 
 
 def check_login(login: str) -> None:

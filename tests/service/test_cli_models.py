@@ -376,3 +376,15 @@ def test_import_and_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert "5 frames, the score is that of index 4; a memory that adapts" in listed
     for name in MODELS:
         assert f"\n{name} " in listed
+
+
+def test_a_models_folder_that_is_missing_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    missing = tmp_path / "modles"
+    monkeypatch.setenv("LOOKOUT_MODELS_DIR", str(missing))
+    said = lookout("models")
+    assert said.err == f"LOOKOUT_MODELS_DIR: there is no folder {missing}\n"
+    assert "mnad-pred" in said.out
+    missing.mkdir()
+    assert lookout("models").err == ""

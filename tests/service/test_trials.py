@@ -91,3 +91,15 @@ def test_a_process_that_is_killed_is_replaced() -> None:
         wait_until(lambda: child.exit_code() is None and child.pid is not None, "it runs", 60)
         os.kill(child.pid or 0, signal.SIGKILL)
         assert wait_until(trial.answer, "it is noticed") == BROKEN_OFF
+
+
+def test_nothing_of_libavs_log_is_passed_on(capfd: pytest.CaptureFixture[str]) -> None:
+    with (
+        Children() as children,
+        Trials(SETTINGS, children) as trials,
+        hostile_server(lambda client: client.play(HONEST)) as url,
+    ):
+        asked = [trials.ask(camera(f"camera-{number}", url)) for number in range(20)]
+        wait_until(lambda: all(trial.answer() for trial in asked), "they end", 60)
+    assert {trial.result for trial in asked} == {Answer("the stream ended")}
+    assert capfd.readouterr().err == ""

@@ -8,6 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 import pytest
 from av.bitstream import BitStreamFilterContext
@@ -186,6 +187,24 @@ def test_a_kind_that_is_not_taken_is_named(
     for _ in range(2):  # libav's log, which names the kind, leaves out what it has said before
         with pytest.raises(VideoError, match=f"{name} cannot be opened as a video: .*{reason}"):
             read_clip(path, READY)
+
+
+def test_an_animated_webp_is_told_from_one_picture(tmp_path: Path) -> None:
+    pictures = cv2.Animation()
+    pictures.frames = [np.full((32, 32, 3), value, np.uint8) for value in (0, 128, 255)]
+    pictures.durations = [100, 100, 100]
+    path = tmp_path / "moving.webp"
+    assert cv2.imwriteanimation(str(path), pictures)
+    expected = r"an animated WebP, .* convert it: magick moving\.webp moving\.gif"
+    with pytest.raises(VideoError, match=expected):
+        read_clip(path, READY)
+    still = tmp_path / "still.webp"
+    assert cv2.imwrite(str(still), pictures.frames[0])
+    with pytest.raises(VideoError, match="it is one picture"):
+        read_clip(still, READY)
+    path.write_bytes(path.read_bytes()[:20])  # cut within its header
+    with pytest.raises(VideoError, match=r"moving\.webp"):
+        read_clip(path, READY)
 
 
 def test_a_codec_that_is_not_known_is_named(tmp_path: Path) -> None:

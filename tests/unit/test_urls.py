@@ -415,10 +415,18 @@ def test_passwords_in_a_query_may_hold_an_at_sign(media: Path) -> None:
         ("rtsp://a..b/x", "the host's name or port cannot be used"),
         (f"rtsp://{'a' * 64}.example/x", "the host's name or port cannot be used"),
         (f"rtsp://{'a.' * 127}b/x", "the host's name or port cannot be used"),
+        ("rtsp://u:s3cr3t@Kamera-Tür.example/x", "ASCII form, xn--kamera-tr-x9a.example"),
+        ("rtsp://straße.example/x", "ASCII form (xn--…)"),  # which one depends on the rules
+        (f"rtsp://{'ü' * 64}.example/x", "ASCII form (xn--…)"),
+        ("rtsp://[fe80::1%ü]/x", "ASCII form (xn--…)"),
     ],
 )
 def test_what_libav_would_misread_is_refused(media: Path, url: str, reason: str) -> None:
     assert reason in str(refusal(url, media))
+
+
+def test_the_ascii_form_of_a_hosts_name_is_taken(media: Path) -> None:
+    assert refusal("rtsp://xn--kamera-tr-x9a.example/x", media) is None
 
 
 @pytest.mark.parametrize("name", ["a?b.mp4", "a#b.mp4", "100%25.mp4"])

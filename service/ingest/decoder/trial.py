@@ -8,6 +8,7 @@ ended. A try costs a millisecond of CPU. The process ends when nobody has asked 
 from __future__ import annotations
 
 import json
+import logging
 import os
 import select
 import sys
@@ -16,6 +17,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import av.container
+import av.logging
 
 from lookout.models.media.container import video_stream
 from lookout.service.core.camera import Camera
@@ -44,12 +46,25 @@ IDLE_S = 120.0  # longer than any trial
 def main() -> None:
     """Run the process."""
     out = reserve_stdout()
+    silence_libav()
     lines = read_lines(sys.stdin.fileno())
     settings = Settings(**json.loads(next(lines)))
     limit_memory(settings.decoder_memory_mb)
     for line in lines:
         words = (TrialRequest.load(line), settings, out.fileno())
         threading.Thread(target=answer, args=words, daemon=True).start()
+
+
+def silence_libav() -> None:
+    """Pass nothing of libav's log on: it may hold an address.
+
+    The level is that which `source` wants, so that no thread lowers it while another one reads.
+    """
+    log = logging.getLogger("libav")
+    log.handlers = [logging.NullHandler()]
+    log.propagate = False
+    av.logging.set_skip_repeated(False)
+    av.logging.set_level(av.logging.VERBOSE)
 
 
 def read_lines(pipe: int) -> Iterator[bytes]:
