@@ -37,7 +37,7 @@ class EvidenceAsker:
         """Ask for the evidence of an alert that has changed."""
         at = self.settings
         alert = event.alert
-        if not at.clip_camera_mb or alert.kind == "unwatched":
+        if not at.clip_camera_mb or alert.kind in ("unwatched", "test"):
             return
         now = time.time()
         times = (at.clip_before_s, at.clip_after_s, at.clip_most_s)

@@ -28,6 +28,7 @@ from lookout.service.api.views import (
 from lookout.service.core import urls
 from lookout.service.core.camera import STRICT, Camera, CameraChange, CameraSpec
 from lookout.service.core.errors import ConflictError, NotFoundError, RequestError
+from lookout.service.core.messages import UNFRAMED, AlertId, CameraEvent, FrameId
 from lookout.service.core.schedule import LATEST, ArmOverride
 from lookout.service.storage.camera_changes import replace_camera
 
@@ -249,6 +250,24 @@ def arm_camera(
     new = before.model_copy(update={"override": override})
     replace_camera(services.bus, services.store, before, new)
     return camera_view(services.bus, services.store, new)
+
+
+class MadeAlert(BaseModel):
+    """A test alert on its way."""
+
+    id: str = Field(description="of the alert, once alerting has taken it up")
+
+
+@router.post("/{camera}/test-alert", status_code=202, operation_id="test_alert")
+def make_test_alert(camera: str, services: ServicesDep) -> MadeAlert:
+    """Have alerting make an alert of kind `test`: it is listed, and over at once."""
+    services.store.camera(camera)
+    now = time.time()
+    frame = FrameId(int(now * 1000), UNFRAMED)
+    services.store.add_camera_event(
+        CameraEvent("test", camera, *frame, now, "a test alert that somebody asked for")
+    )
+    return MadeAlert(id=str(AlertId(camera, frame)))
 
 
 @router.delete("/{camera}", status_code=204, operation_id="delete_camera")

@@ -227,7 +227,9 @@ def try_sink(
     services.store.sink(sink)
     now = time.time()
     test_id = f"{camera}:test-{int(now * 1000)}"
-    alert = Alert(test_id, camera, "closed", now, now, 0.5, 1.0, now)
+    alert = Alert(
+        test_id, camera, "closed", now, now, 0.5, 1.0, now, kind="test", detail="a test alert"
+    )
     letter = Letter(test_id, AlertEvent("end", alert, test_id), "a test", now)
     services.store.add_letter(sink, letter)
     services.store.send_letters_again(sink, test_id)

@@ -294,7 +294,7 @@ class AlertView(MessageView):
 class EventView(MessageView):
     model_config = ConfigDict(json_schema_extra={"examples": [EVENT_EXAMPLE]})
 
-    kind: Literal["scene_change", "tampered", "restored"]
+    kind: Literal["scene_change", "tampered", "restored", "test"]
     camera: str
     session: int
     seq: int = Field(description="of the frame at which it was noticed")

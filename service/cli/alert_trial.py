@@ -26,7 +26,7 @@ def try_alert(
     camera: Annotated[str, typer.Argument(help="the camera that the made alert names")],
     url: Url = None,
 ) -> None:
-    """Send a made alert of a camera to every sink, and say whether it arrived."""
+    """Send a test alert of a camera to every sink, and say whether it arrived."""
     with ApiClient(load_settings(), url) as client:
         results = send(client, camera)
     if not results:
@@ -39,11 +39,11 @@ def try_alert(
 
 
 def send(client: ApiClient, camera: str) -> dict[str, str]:
-    """Send a made alert to every sink; return why it did not arrive, by sink: empty where it did.
+    """Send a test alert to every sink, and have one listed; return why it did not arrive, by sink.
 
-    Raises ApiRefusedError.
+    A reason is empty where it arrived. Raises ApiRefusedError.
     """
-    client.ask("GET", f"/cameras/{camera}")
+    client.ask("POST", f"/cameras/{camera}/test-alert")  # for the list of alerts
     waiting = {}
     for sink in client.ask("GET", "/sinks")["items"]:
         if sink["enabled"]:

@@ -16,7 +16,7 @@ from lookout.service.core.clock import Moment
 
 AlertState = Literal["open", "closed"]
 AlertVerdict = Literal["true", "false_alarm", "usual_here"]
-AlertKind = Literal["anomaly", "tampering", "unwatched"]
+AlertKind = Literal["anomaly", "tampering", "unwatched", "test"]
 
 
 FRAME_ID = r"^[0-9]{1,19}-[0-9]{1,19}$"
@@ -25,6 +25,12 @@ FRAME_ID = r"^[0-9]{1,19}-[0-9]{1,19}$"
 
 NAME = "[A-Za-z0-9_-]{1,64}"
 """Form of the name of a camera, and of a zone."""
+
+
+UNFRAMED = 10**15
+"""Sequence number in the id of an alert that no frame has caused: no session is so long. The
+session is the time of its opening, in ms.
+"""
 
 
 class FrameId(NamedTuple):
@@ -176,9 +182,9 @@ class AlertAnswer:
 
 @dataclass(frozen=True, slots=True)
 class CameraEvent:
-    """Something happened to the camera itself. It is no anomaly, and no alert."""
+    """Something happened to the camera itself, or a person asked for a test alert."""
 
-    kind: Literal["scene_change", "tampered", "restored"]
+    kind: Literal["scene_change", "tampered", "restored", "test"]
     camera: str
     session: int
     seq: int  # of the frame at which it was noticed

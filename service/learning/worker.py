@@ -256,7 +256,7 @@ class LearningWorker:
     def limit_bytes(self) -> int:
         """Return how much footage a camera may keep."""
         with contextlib.suppress(OSError):
-            folders = sum(1 for _ in self.folder.iterdir())
+            folders = sum((path / "footage").is_dir() for path in self.folder.iterdir())
             share = self.settings.learning_total_mb / max(1, folders)
             return int(min(self.settings.learning_camera_mb, share) * 2**20)
         return self.settings.learning_camera_mb * 2**20

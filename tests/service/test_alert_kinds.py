@@ -12,16 +12,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lookout.service.alerting.alert_pictures import AlertPictures
-from lookout.service.alerting.conditions import UNFRAMED, CameraConditions
+from lookout.service.alerting.conditions import CameraConditions
 from lookout.service.alerting.worker import AlertingWorker
 from lookout.service.core.messages import (
+    UNFRAMED,
     Alert,
+    AlertEvent,
     CameraEvent,
     FrameId,
     InferenceReport,
     IngestReport,
 )
 from lookout.service.core.settings import Settings
+from lookout.service.core.sinks import SinkRecord, choose
 from lookout.service.ownership.assignment import Assignment
 from lookout.service.ownership.leases import open_leases
 from lookout.service.storage.bus.bus import Bus
@@ -86,6 +89,21 @@ def clockwork(settings: Settings, bus: Bus, store: Store) -> Iterator[Clockwork]
 
 def an_event(seq: int, kind: EventKind) -> CameraEvent:
     return CameraEvent(kind, "gate", 1000, seq, 1000 + seq / 10, "the picture became dark")
+
+
+def test_a_test_alert_is_listed_over_at_once_and_survives_a_kill(
+    clockwork: Clockwork, store: Store
+) -> None:
+    store.add_camera_event(CameraEvent("test", "gate", 5_000_000, UNFRAMED, 5000.0, "asked for"))
+    clockwork.pass_s(2)
+    clockwork.killed()
+    clockwork.pass_s(4)
+    (made,) = clockwork.alerts("test")
+    assert (made.state, made.opened_at, made.closed_at) == ("closed", 5000.0, 5000.0)
+    assert (made.id, made.detail) == (f"gate:5000000-{UNFRAMED}", "asked for")
+    assert clockwork.log() == [("new", "test"), ("end", "test")]
+    sink = SinkRecord(id="pager", url="https://hooks.example/x", created_at=1.0)
+    assert choose(sink, AlertEvent("end", made), None) is None  # it is sent by itself
 
 
 # Tampering

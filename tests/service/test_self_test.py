@@ -22,7 +22,10 @@ from lookout.service.core.settings import SHIPPED_MODELS, Settings
 from lookout.service.inference.snapshots import snapshot_state
 from lookout.service.learning import self_tests
 from lookout.service.learning.self_tests import SelfTests, recent, write_frames
-from lookout.service.learning.worker import run
+from lookout.service.learning.worker import LearningWorker, run
+from lookout.service.ownership.assignment import Assignment
+from lookout.service.ownership.camera_watcher import CameraWatcher
+from lookout.service.ownership.leases import open_leases
 from lookout.service.replay.replay import Replay, task_scorer
 from lookout.service.replay.self_test import frames_of, noticed
 from lookout.service.storage.bus.bus import Bus
@@ -204,6 +207,18 @@ def test_the_learning_stage_tests_a_camera_and_tells_nobody(
     assert results()["still"].reason == "there are no recent frames"
     assert not list((settings.data_dir / "learning" / "gate").glob("self-test*"))
     assert store.alerts("gate", before=None, limit=10) == []
+
+
+def test_cameras_that_are_only_tested_take_no_part_of_the_disk(
+    settings: Settings, bus: Bus, store: Store
+) -> None:
+    own = settings.model_copy(update={"learning_camera_mb": 100, "learning_total_mb": 100})
+    (own.data_dir / "learning" / "gate" / "footage").mkdir(parents=True)
+    (own.data_dir / "learning" / "yard").mkdir()
+    with open_leases(own, "learning") as leases:
+        assignment = Assignment("learning", bus, leases)
+        worker = LearningWorker(own, bus, store, assignment, CameraWatcher(store))
+        assert worker.limit_bytes() == 100 * 2**20
 
 
 def test_a_blind_camera_has_a_warning_and_a_metric(api: Api, bus: Bus, store: Store) -> None:

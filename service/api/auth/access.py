@@ -35,6 +35,7 @@ LEAST_ROLES: dict[str, Role] = {
     "PATCH /cameras/{camera}": "operator",  # of OPERATOR_FIELDS alone; others: admin
     "DELETE /cameras/{camera}": "admin",
     "POST /cameras/{camera}/arm": "operator",
+    "POST /cameras/{camera}/test-alert": "operator",
     "GET /cameras/{camera}/events": "viewer",
     "GET /cameras/{camera}/scores": "viewer",
     "GET /cameras/{camera}/history": "viewer",
