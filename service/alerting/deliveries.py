@@ -12,9 +12,7 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Literal
 
-from lookout.service.alerting.sinks import Sink, open_sinks
-from lookout.service.alerting.sinks.webhook import WebhookSink
-from lookout.service.core.addresses import networks_of
+from lookout.service.alerting.sinks import ConnectedSink, Sink, open_sink, open_sinks
 from lookout.service.core.errors import NotFoundError, RefusedDeliveryError
 from lookout.service.core.messages import AlertEvent, FrameId
 from lookout.service.core.settings import Settings
@@ -64,6 +62,8 @@ class Delivery:
         once the first attempts have failed.
         """
         self._sink = sink
+        self._connected = sink if isinstance(sink, ConnectedSink) else None
+        self._is_away = False  # the receiver, when it was tended last
         self._bus = bus
         self._store = store
         self._leases = leases
@@ -102,6 +102,8 @@ class Delivery:
                     log.debug("sink %s waits for Redis: %s", self._sink.name, error)
                 except Exception as error:  # nothing else would notice that this thread ended
                     self.log_failure("the alert log was not read", error)
+            if self._connected is not None:
+                self._connected.leave()
 
     def step(self) -> None:
         """Deliver what is new where this worker owns the sink. Raises one of UNAVAILABLE."""
@@ -111,6 +113,8 @@ class Delivery:
             self._cursors = self._store.begin_delivery(self._sink.name)
             self._told = self._store.told(self._sink.name)
             self._state = self._store.sink_states().get(self._sink.name, SinkState())
+            self._is_away = self._state.failing_since is not None
+        self.tend()
         self.send_letters()
         after = {camera: self._cursors.get(camera) for camera in self._store.alerted_cameras()}
         for camera, events in self._store.alert_events_after(after, MAX_EVENTS).items():
@@ -141,19 +145,39 @@ class Delivery:
         self._bus.count_stage(ALERTING.name, {f"delivery_{result}_{self._sink.name}": 1})
         return True
 
+    def tend(self) -> None:
+        """Have a sink that stays connected keep its connection. Raises one of UNAVAILABLE."""
+        if self._connected is None:
+            return
+        try:
+            self._connected.tend(self._told)
+        except UNAVAILABLE:
+            raise
+        except Exception as error:  # whatever a sink raises
+            self._is_away = True
+            self.note_failure("there is no connection", error)
+        else:
+            if self._is_away:
+                self._is_away = False
+                self.note(replace(self._state, failing_since=None, last_error=""))
+
     def wait(self, seconds: float) -> bool:
         """Wait before the next attempt; return False where the stage stops or the sink is lost.
 
-        Letters that somebody wants sent again do not wait.
+        Letters that somebody wants sent again do not wait, and a receiver that was away and is back
+        ends the wait.
         """
         until = time.monotonic() + seconds
+        was_connected = self._connected is None or self._connected.is_connected
         while True:
             left_s = until - time.monotonic()
             if self._stop.wait(max(0.0, min(left_s, LOOK_EVERY_S))):
                 return False
             if not self.owns_sink() or self._cursors is None:
                 return False
-            if left_s <= LOOK_EVERY_S:
+            self.tend()
+            is_back = not was_connected and self._connected and self._connected.is_connected
+            if left_s <= LOOK_EVERY_S or is_back:
                 return True
             self.send_letters()
 
@@ -179,6 +203,8 @@ class Delivery:
         """Return True where this worker owns the sink, or takes it now because it is free."""
         if self._sink.name in self._leases.poll().lost:
             self._cursors = None
+            if self._connected is not None:
+                self._connected.leave()
         owned = self._sink.name in self._leases.owned()
         return owned or self._leases.take(self._sink.name)
 
@@ -196,9 +222,7 @@ class Delivery:
             except RefusedDeliveryError as error:
                 return self.give_up(event, error)
             except Exception as error:  # whatever a sink raises: the next events are delivered
-                self.log_failure(f"{event.alert.id} was not delivered", error)
-                since = self._state.failing_since or time.time()
-                self.note(replace(self._state, failing_since=since, last_error=str(error)[:300]))
+                self.note_failure(f"{event.alert.id} was not delivered", error)
                 wait_s = wait_after(attempt)
                 is_late = time.time() - written_at >= self._retry_for_s
                 if attempt >= len(RETRY_AFTER_S) and is_late:
@@ -212,12 +236,10 @@ class Delivery:
 
     def give_up(self, event: AlertEvent, error: Exception) -> Result:
         """Keep an event as a dead letter."""
-        self.log_failure(f"{event.alert.id} is given up", error)
+        self.note_failure(f"{event.alert.id} is given up", error)
         letter = Letter(event.id, event, str(error)[:300], time.time())
         if dropped := self._store.add_letter(self._sink.name, letter):
             self._bus.count_stage(ALERTING.name, {f"delivery_dropped_{self._sink.name}": dropped})
-        since = self._state.failing_since or time.time()
-        self.note(replace(self._state, failing_since=since, last_error=letter.reason))
         return "failed"
 
     def note(self, state: SinkState) -> None:
@@ -225,6 +247,12 @@ class Delivery:
         if state != self._state:
             self._state = state
             self._store.save_sink_state(self._sink.name, state)
+
+    def note_failure(self, what: str, error: Exception) -> None:
+        """Log a failure, and save that deliveries fail and why."""
+        self.log_failure(what, error)
+        since = self._state.failing_since or time.time()
+        self.note(replace(self._state, failing_since=since, last_error=str(error)[:300]))
 
     def log_failure(self, what: str, error: Exception) -> None:
         """Log a failure; of many, some."""
@@ -296,11 +324,10 @@ class Deliveries:
             if wanted.get(name) != present:
                 self._running.pop(name).__exit__(None, None, None)
                 del self.followed[name]
-        networks = networks_of(self._settings.webhook_networks)
         retry_for_s = self._settings.webhook_retry_h * 3600
         for name in wanted.keys() - self.followed.keys():
             record = wanted[name]
-            sink = WebhookSink(record, networks)
+            sink = open_sink(record, self._settings, self._bus, self._store)
             delivery = Delivery(sink, self._bus, self._store, self.leases(), record, retry_for_s)
             self.start(delivery, name)
             self.followed[name] = record

@@ -52,7 +52,7 @@ def readyz(services: ServicesDep) -> Health | Response:
 @summary_router.get("/summary", operation_id="read_summary")
 def get_summary(services: ServicesDep, sender: IdentityDep) -> SummaryView:
     """Return the state of the whole watch in one line, and what it counts."""
-    summary = services.summaries.now().within(sender)
+    summary = services.summaries.now().within(sender.cameras)
     return SummaryView(
         text=summary.text,
         level=summary.level,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import secrets
 import time
 from typing import Annotated, Any
-from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Body, Query, Response
+from fastapi.openapi.models import Example
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from lookout.service.api.dependencies import Services, ServicesDep
@@ -17,6 +18,8 @@ from lookout.service.api.views import AlertView
 from lookout.service.core.addresses import NoSuchHostError, networks_of, resolve_allowed
 from lookout.service.core.errors import ConflictError, RequestError
 from lookout.service.core.messages import Alert, AlertEvent, AlertKind
+from lookout.service.core.notifications import check_service
+from lookout.service.core.sink_addresses import SinkKind, server_of, shown_url
 from lookout.service.core.sinks import (
     BUILT_IN,
     AlertEventName,
@@ -27,7 +30,6 @@ from lookout.service.core.sinks import (
     SinkRecord,
     SinkSpec,
     SinkState,
-    shown_url,
 )
 
 router = APIRouter(tags=["sinks"], route_class=JsonRoute)
@@ -35,9 +37,15 @@ router = APIRouter(tags=["sinks"], route_class=JsonRoute)
 CONFLICT: dict[int | str, dict[str, Any]] = {409: {}}  # openapi.py describes it
 SINK_EXAMPLE: dict[str, JsonValue] = {
     "id": "pager",
+    "kind": "webhook",
     "url": "https://hooks.example/…",
     "has_secret": True,
     "format": "lookout",
+    "username": None,
+    "has_password": False,
+    "ca": None,
+    "topic": "lookout",
+    "discovery": "homeassistant",
     "enabled": True,
     "events": ["new", "end"],
     "kinds": None,
@@ -52,17 +60,28 @@ SINK_EXAMPLE: dict[str, JsonValue] = {
     "delivered_at": 1767225643.2,
     "letters": 0,
 }
+EXAMPLES: dict[str, Example] = {
+    "a webhook": {"value": {"url": "https://hooks.example/lookout"}},
+    "a broker": {"value": {"kind": "mqtt", "url": "mqtts://broker.example"}},
+    "ntfy": {"value": {"kind": "apprise", "url": "ntfys://ntfy.example/lookout"}},
+}
 
 
 class SinkView(BaseModel):
-    """A sink, and how deliveries to it go. Neither its path nor its secret is shown."""
+    """A sink, and how deliveries to it go. Neither path nor secret nor password is shown."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [SINK_EXAMPLE]})
 
     id: str
+    kind: SinkKind
     url: str
     has_secret: bool
     format: SinkFormat
+    username: str | None
+    has_password: bool
+    ca: str | None
+    topic: str
+    discovery: str | None
     enabled: bool
     events: list[AlertEventName]
     kinds: list[AlertKind] | None
@@ -122,15 +141,16 @@ def views(services: Services, sinks: list[SinkRecord]) -> list[SinkView]:
     found = []
     for sink in sinks:
         state = states.get(sink.id, SinkState())
-        shown = sink.model_dump(exclude={"url", "secret", "unreadable"})
+        shown = sink.model_dump(exclude={"url", "secret", "password", "unreadable"})
         error = state.last_error
         if sink.unreadable is not None:
             error = f"its address cannot be read: {sink.unreadable}"
         found.append(
             SinkView(
                 **shown,
-                url=shown_url(sink.url),
+                url=shown_url(sink.kind, sink.url),
                 has_secret=sink.secret is not None,
+                has_password=sink.password is not None,
                 failing_since=state.failing_since,
                 last_error=error,
                 delivered_at=state.delivered_at,
@@ -140,32 +160,38 @@ def views(services: Services, sinks: list[SinkRecord]) -> list[SinkView]:
     return found
 
 
-def check_address(services: Services, url: str) -> None:
-    """Raise RequestError where a url names an address that is not sent to; a name without one is
-    taken, since it may have one later."""
-    parts = urlsplit(url)
+def check_address(services: Services, spec: SinkSpec) -> None:
+    """Raise RequestError where a sink cannot be sent to from here.
+
+    A name without an address is taken, since it may have one later.
+    """
+    networks = networks_of(services.settings.webhook_networks)
+    try:
+        if spec.kind == "apprise":
+            check_service(spec.url, networks)
+            return
+        if spec.kind == "mqtt":
+            importlib.import_module("paho.mqtt.client")
+    except ImportError:
+        raise RequestError(f"`pip install 'lookout[{spec.kind}]'` is needed for it") from None
     with contextlib.suppress(NoSuchHostError):
-        resolve_allowed(
-            parts.hostname or "",
-            parts.port or 443,
-            networks_of(services.settings.webhook_networks),
-        )
+        resolve_allowed(*server_of(spec.url), networks)
 
 
 @router.post("/sinks", status_code=201, operation_id="create_sink", responses=CONFLICT)
 def add_sink(
     spec: Annotated[
         SinkSpec,
-        Body(openapi_examples={"a webhook": {"value": {"url": "https://hooks.example/lookout"}}}),
+        Body(openapi_examples=EXAMPLES),
     ],
     response: Response,
     services: ServicesDep,
 ) -> SinkView:
-    """Send alerts to a webhook, from now on."""
+    """Send alerts to a webhook, a broker or a service of Apprise, from now on."""
     name = spec.id or f"sink-{secrets.token_hex(3)}"
     if name in BUILT_IN:
         raise ConflictError(f"there is a sink {name!r} already")
-    check_address(services, spec.url)
+    check_address(services, spec)
     record = SinkRecord.model_validate({**dict(spec), "id": name, "created_at": time.time()})
     services.store.add_sink(record)
     services.store.begin_delivery(name)
@@ -200,12 +226,16 @@ def change_sink(
         new = before.changed(change)
     except ValidationError as error:
         raise RequestError(
-            "; ".join(f"{part['loc'][0]}: {part['msg']}" for part in error.errors())
+            "; ".join(
+                ": ".join([*map(str, part["loc"][:1]), part["msg"]]) for part in error.errors()
+            )
         ) from error
     if new.unreadable is not None:
-        raise RequestError(f"its address cannot be read: {new.unreadable}; give url and secret")
+        raise RequestError(
+            f"its address cannot be read: {new.unreadable}; give url, secret and password"
+        )
     if new.url != before.url:
-        check_address(services, new.url)
+        check_address(services, new)
     services.store.replace_sink(new)
     return views(services, [new])[0]
 

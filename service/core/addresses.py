@@ -1,4 +1,4 @@
-"""Addresses that Lookout may send to: what a webhook names is resolved once, and then looked at."""
+"""Addresses that Lookout may send to: what a sink names is resolved once, and then looked at."""
 
 from __future__ import annotations
 
@@ -39,11 +39,16 @@ def resolve_allowed(host: str, port: int, allowed: Sequence[IpNetwork]) -> str:
     found = [ipaddress.ip_address(str(row[4][0]).partition("%")[0]) for row in rows]
     good = next((one for one in found if is_allowed(one, allowed)), None)
     if good is None:
-        raise RequestError(
-            f"{host} is {found[0]}, a private, local or metadata address: only those of "
-            "LOOKOUT_WEBHOOK_NETWORKS are sent to"
-        )
+        raise RequestError(refusal(f"{host} is {found[0]},"))
     return str(good)
+
+
+def refusal(subject: str) -> str:
+    """Return why an address is refused, behind the words that name it."""
+    return (
+        f"{subject} a private, local or metadata address: only those of "
+        "LOOKOUT_WEBHOOK_NETWORKS are sent to"
+    )
 
 
 def is_allowed(address: IpAddress, allowed: Sequence[IpNetwork]) -> bool:

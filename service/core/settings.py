@@ -392,7 +392,7 @@ class Settings(BaseSettings):
 
     webhook_networks: Annotated[str, AfterValidator(check_networks)] = Field(
         default="",
-        description="networks, separated by commas, that webhooks may name beside public "
+        description="networks, separated by commas, that sinks may name beside public "
         "addresses, such as `10.0.0.0/8`",
         json_schema_extra={"default_text": "none"},
     )

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import datetime
-import re
+import ssl
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
-from urllib.parse import urlsplit
 
-from pydantic import BaseModel, Field, create_model, field_validator
+from pydantic import (
+    BaseModel,
+    Field,
+    SecretStr,
+    ValidationInfo,
+    create_model,
+    field_validator,
+    model_validator,
+)
 
 from lookout.service.core.camera import STRICT, CameraId
 from lookout.service.core.messages import AlertEvent, AlertKind
 from lookout.service.core.schedule import HOUR, check_hour, zone_of
+from lookout.service.core.sink_addresses import SinkKind, check_sink_url
 
 SinkFormat = Literal["lookout", "alertmanager"]
 AlertEventName = Literal["new", "update", "end"]
@@ -20,27 +28,6 @@ AlertEventName = Literal["new", "update", "end"]
 MAX_SINKS = 20
 BUILT_IN = frozenset({"log"})
 """Sinks that are always there."""
-
-
-def check_webhook_url(url: str) -> str:
-    """Return the url. Raises ValueError where it is no address of a webhook."""
-    if re.search(r"[\s\x00-\x1f\x7f\\]", url):
-        raise ValueError("an address without spaces and control characters is needed")
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError("https:// or http:// and a host are needed")
-    if parts.username is not None or parts.password is not None:
-        raise ValueError("user and password are not sent: use `secret`, which signs each request")
-    if parts.fragment:
-        raise ValueError("a part behind # is not sent")
-    _ = parts.port  # raises ValueError where it is none
-    return url
-
-
-def shown_url(url: str) -> str:
-    """Return an address as it is shown: path and query may be secrets."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc}/…"
 
 
 class QuietHours(BaseModel):
@@ -79,14 +66,35 @@ class QuietHours(BaseModel):
         return clock >= self.begin or clock < self.end
 
 
+Topic = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*$", max_length=128)]
+
+FIELDS_OF_KIND: dict[str, SinkKind] = {
+    "secret": "webhook",
+    "format": "webhook",
+    "username": "mqtt",
+    "password": "mqtt",
+    "ca": "mqtt",
+    "topic": "mqtt",
+    "discovery": "mqtt",
+}
+"""Fields that have a meaning for one kind alone."""
+
+
 class SinkSpec(BaseModel):
-    """A webhook, and the alerts that it takes. An unset list takes all."""
+    """A receiver of alerts, and the alerts that it takes. An unset list takes all."""
 
     model_config = STRICT
 
     id: CameraId | None = Field(default=None, description="unset: generated", examples=["pager"])
+    kind: SinkKind = Field(
+        default="webhook",
+        description="`mqtt`: a broker, with Home Assistant's discovery; `apprise`: mail, Telegram, "
+        "ntfy and the other services of Apprise",
+    )
     url: Annotated[str, Field(min_length=1, max_length=2048)] = Field(
-        description="`https://` or `http://`; shown without its path, which may be a secret",
+        description="of a webhook `https://` or `http://`, shown without its path, which may be a "
+        "secret; of a broker `mqtts://` or `mqtt://`; with Apprise the address of its service, "
+        "shown without all but its scheme",
         examples=["https://hooks.example/lookout"],
         repr=False,
     )
@@ -98,6 +106,23 @@ class SinkSpec(BaseModel):
     )
     format: SinkFormat = Field(
         default="lookout", description="the body: Lookout's own, or Alertmanager's version 4"
+    )
+    username: Annotated[str, Field(min_length=1, max_length=256)] | None = Field(
+        default=None, description="of the broker", examples=["lookout"]
+    )
+    password: Annotated[SecretStr, Field(min_length=1, max_length=256)] | None = Field(
+        default=None, description="of the broker; never shown"
+    )
+    ca: Annotated[str, Field(max_length=16_384)] | None = Field(
+        default=None,
+        description="certificates (PEM) that a broker's is checked by; unset: those of the system",
+    )
+    topic: Topic = Field(
+        default="lookout", description="the broker's topics begin so; one Lookout has it to itself"
+    )
+    discovery: Topic | None = Field(
+        default="homeassistant",
+        description="the topic below which Home Assistant looks for devices; null: none is told",
     )
     enabled: bool = Field(default=True, description="`false`: what happens meanwhile is never sent")
     events: list[AlertEventName] = Field(
@@ -123,9 +148,33 @@ class SinkSpec(BaseModel):
 
     @field_validator("url")
     @classmethod
-    def check_url(cls, url: str) -> str:
-        """Raise ValueError where it is no address of a webhook."""
-        return check_webhook_url(url)
+    def check_url(cls, url: str, info: ValidationInfo) -> str:
+        """Raise ValueError where it is no address of a sink of its kind."""
+        kind = info.data.get("kind")
+        return url if kind is None else check_sink_url(kind, url)
+
+    @field_validator("ca")
+    @classmethod
+    def check_certificates(cls, text: str | None) -> str | None:
+        """Raise ValueError where there is no certificate in it."""
+        if text is not None:
+            try:
+                ssl.create_default_context(cadata=text)
+            except ssl.SSLError:
+                raise ValueError("no certificate (PEM) can be read from it") from None
+        return text
+
+    @model_validator(mode="after")
+    def check_fields_of_kind(self) -> Self:
+        """Raise ValueError for a field that has no meaning for this kind."""
+        for name, kind in FIELDS_OF_KIND.items():
+            if kind != self.kind and getattr(self, name) != type(self).model_fields[name].default:
+                raise ValueError(f"`{name}` is of a sink of kind {kind}, and this is {self.kind}")
+        if self.password is not None and self.username is None:
+            raise ValueError("`password` needs `username`")
+        if self.ca is not None and not self.url.startswith("mqtts://"):
+            raise ValueError("`ca` is for mqtts://")
+        return self
 
 
 class SinkRecord(SinkSpec):
@@ -145,10 +194,10 @@ class SinkRecord(SinkSpec):
 
 
 def change_model() -> type[BaseModel]:
-    """Return the model of a PATCH: every field optional, without the id."""
+    """Return the model of a PATCH: every field optional, without id and kind."""
     fields: dict[str, Any] = {}
     for name, spec in SinkSpec.model_fields.items():
-        if name != "id":
+        if name not in ("id", "kind"):
             info = Field(default_factory=lambda: None, description=spec.description)
             fields[name] = (spec.rebuild_annotation(), info)
     return create_model("SinkChange", __config__=STRICT, **fields)

@@ -1,18 +1,17 @@
 """The state of the whole watch in one line: "5 of 6 watched · 1 alert · 2 blind · 1 lagging".
 
-The page, `/readyz` and clients show the same words. The line is `good` only while every enabled
-camera is scored in time.
+The page, `/readyz`, brokers and clients show the same words. The line is `good` only while every
+enabled camera is scored in time.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from lookout.service.core.accounts import Identity
 from lookout.service.core.messages import CameraStatus
 from lookout.service.core.stages import INFERENCE, INGEST
 from lookout.service.storage.bus.bus import Bus
@@ -59,15 +58,15 @@ class WatchSummary:
     cameras: Mapping[Standing, tuple[str, ...]] = field(default_factory=dict)
     alerts_of: Mapping[str, int] = field(default_factory=dict)  # open, by camera
 
-    def within(self, sender: Identity) -> WatchSummary:
-        """Return the summary of the cameras in a sender's scope."""
-        if sender.cameras is None:
+    def within(self, scope: Collection[str] | None) -> WatchSummary:
+        """Return the summary of the cameras in a scope; None: of all."""
+        if scope is None:
             return self
         cameras = {
-            standing: tuple(name for name in names if sender.sees(name))
+            standing: tuple(name for name in names if name in scope)
             for standing, names in self.cameras.items()
         }
-        alerts_of = {name: count for name, count in self.alerts_of.items() if sender.sees(name)}
+        alerts_of = {name: count for name, count in self.alerts_of.items() if name in scope}
         enabled = sum(map(len, cameras.values()))
         seen = {standing: names for standing, names in cameras.items() if names}
         return WatchSummary(enabled, sum(alerts_of.values()), seen, alerts_of)

@@ -7,21 +7,19 @@ successor sends the event again under the same `id`, by which the receiver knows
 from __future__ import annotations
 
 import asyncio
-import datetime
 import hashlib
 import hmac
 import json
 import time
 from collections.abc import Sequence
-from typing import Any
-from urllib.parse import quote, urlsplit
 
 import httpx
-import msgspec
 
+from lookout.service.alerting.sinks.payloads import payload
 from lookout.service.core.addresses import IpNetwork, resolve_allowed
 from lookout.service.core.errors import RefusedDeliveryError, RequestError
 from lookout.service.core.messages import AlertEvent
+from lookout.service.core.sink_addresses import server_of
 from lookout.service.core.sinks import SinkRecord
 
 TIMEOUT_S = 10.0  # for the whole of a request
@@ -48,11 +46,8 @@ class WebhookSink:
         headers = {"Content-Type": "application/json", "User-Agent": "Lookout", EVENT_ID: event.id}
         if self._record.secret is not None:
             headers[SIGNATURE] = signature(self._record.secret, body, int(time.time()))
-        parts = urlsplit(self._record.url)
-        host = parts.hostname or ""
-        port = parts.port or {"http": 80, "https": 443}[parts.scheme]
         try:
-            address = resolve_allowed(host, port, self._allowed)
+            address = resolve_allowed(*server_of(self._record.url), self._allowed)
         except RequestError as error:
             raise RefusedDeliveryError(str(error)) from None
         try:
@@ -103,65 +98,3 @@ def signature(secret: str, body: bytes, at: int) -> str:
     """Return `t=<time>,v1=<hex>`: HMAC-SHA-256 of the time (s, UTC), a full stop and the body."""
     digest = hmac.new(secret.encode(), f"{at}.".encode() + body, hashlib.sha256).hexdigest()
     return f"t={at},v1={digest}"
-
-
-def payload(sink: SinkRecord, event: AlertEvent) -> dict[str, Any]:
-    """Return the body of an event in the sink's format."""
-    if sink.format == "alertmanager":
-        return alertmanager_payload(sink, event)
-    path = f"/api/v1/alerts/{quote(event.alert.id, safe=':')}"
-    return {
-        "version": 1,
-        "id": event.id,
-        "event": event.event,
-        "alert": msgspec.to_builtins(event.alert),
-        "evidence": {
-            "picture": f"{path}/picture?which=open",
-            "peak": f"{path}/picture?which=peak",
-            "clip": f"{path}/clip",
-        },
-    }
-
-
-def alertmanager_payload(sink: SinkRecord, event: AlertEvent) -> dict[str, Any]:
-    """Return the body that Alertmanager's webhook receivers take, version 4."""
-    alert = event.alert
-    labels = {"alertname": "LookoutAlert", "camera": alert.camera, "kind": alert.kind}
-    place = f"Camera {alert.camera}"
-    if alert.zone is not None:
-        labels["zone"] = alert.zone
-        place += f", zone {alert.zone}"
-    annotations = {
-        "summary": f"{place}: {alert.kind}, peak {alert.peak_value:.2f}",
-        "alert_id": alert.id,
-    }
-    status = "firing" if alert.state == "open" else "resolved"
-    return {
-        "version": "4",
-        "groupKey": f"lookout:{alert.id}",
-        "truncatedAlerts": 0,
-        "status": status,
-        "receiver": sink.id,
-        "groupLabels": labels,
-        "commonLabels": labels,
-        "commonAnnotations": annotations,
-        "externalURL": "",
-        "alerts": [
-            {
-                "status": status,
-                "labels": labels,
-                "annotations": annotations,
-                "startsAt": rfc3339(alert.opened_at),
-                "endsAt": rfc3339(alert.closed_at),
-                "generatorURL": "",
-                "fingerprint": hashlib.sha256(alert.id.encode()).hexdigest()[:16],
-            }
-        ],
-    }
-
-
-def rfc3339(at: float | None) -> str:
-    """Return a time (s, UTC) as text; the year 1 for none, as Alertmanager writes it."""
-    if at is None:
-        return "0001-01-01T00:00:00Z"
-    return datetime.datetime.fromtimestamp(at, datetime.UTC).isoformat().replace("+00:00", "Z")

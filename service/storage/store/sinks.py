@@ -9,7 +9,8 @@ from typing import cast
 from pydantic import ValidationError
 
 from lookout.service.core.errors import BrokenMessageError, ConflictError, NotFoundError
-from lookout.service.core.sinks import MAX_SINKS, Letter, SinkRecord, SinkState, shown_url
+from lookout.service.core.sink_addresses import shown_url
+from lookout.service.core.sinks import MAX_SINKS, Letter, SinkRecord, SinkState
 from lookout.service.storage.redis import codec, keys, scripts
 from lookout.service.storage.store.camera_secrets import CameraSecrets
 from lookout.service.storage.store.mending import SettingAside
@@ -19,7 +20,7 @@ log = logging.getLogger(__name__)
 LETTERS_KEPT = 1000  # of a sink; the oldest drop
 TOO_MANY = -1
 SEALED = "sealed"
-SECRETS = ("url", "secret")
+SECRETS = ("url", "secret", "password")
 
 
 class Sinks(SettingAside):
@@ -52,22 +53,25 @@ class Sinks(SettingAside):
         try:
             fields = json.loads(text)
             sealed = fields.pop(SEALED, None)
-            record = SinkRecord.model_validate_json(json.dumps(fields), extra="ignore")
-        except (ValueError, ValidationError, AttributeError, RecursionError) as error:
+            if sealed is not None:
+                opened, reason = self._secrets.unseal(str(sealed))
+                fields |= {"unreadable": reason} if opened is None else json.loads(opened)
+            return SinkRecord.model_validate_json(json.dumps(fields), extra="ignore")
+        except (ValueError, ValidationError, AttributeError, RecursionError, TypeError) as error:
             raise BrokenMessageError(f"sink cannot be read: {type(error).__name__}") from error
-        if sealed is None:
-            return record
-        opened, reason = self._secrets.unseal(str(sealed))
-        if opened is None:
-            return record.model_copy(update={"unreadable": reason})
-        return record.model_copy(update=json.loads(opened))
 
     def dump_sink(self, sink: SinkRecord) -> str:
         """Return the record of a sink; without a key its secrets are written as they are."""
-        fields = sink.model_dump(mode="json", exclude={"unreadable"})
+        fields = sink.model_dump(mode="json", exclude={"unreadable", "password"})
+        fields["password"] = None
+        if sink.password is not None:
+            fields["password"] = sink.password.get_secret_value()
         sealed = self._secrets.seal(json.dumps({name: fields[name] for name in SECRETS}))
         if sealed is not None:
-            fields |= {"url": shown_url(sink.url), "secret": None, SEALED: sealed}
+            fields |= dict.fromkeys(SECRETS) | {
+                "url": shown_url(sink.kind, sink.url),
+                SEALED: sealed,
+            }
         return json.dumps(fields)
 
     def add_sink(self, sink: SinkRecord) -> None:
