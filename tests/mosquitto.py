@@ -150,7 +150,7 @@ def counting(broker: Mosquitto, context: ssl.SSLContext | None = None) -> Iterat
     found = Counter()
 
     def message(_c: Any, _d: Any, one: mqtt.MQTTMessage) -> None:
-        found.kept[one.topic] = one.payload
+        found.kept[one.topic] = bytes(one.payload)
         if not one.retain and one.topic.endswith("/alert"):
             found.messages.append((one.topic, json.loads(one.payload)))
 

@@ -30,7 +30,7 @@ def try_alert(
     with ApiClient(load_settings(), url) as client:
         results = send(client, camera)
     if not results:
-        raise TrialError("there is no sink: POST /api/v1/sinks adds one (docs/webhooks.md)")
+        raise TrialError("there is no sink: POST /api/v1/sinks adds one (docs/sinks.md)")
     failed = {name: reason for name, reason in results.items() if reason}
     for name in results.keys() - failed.keys():
         typer.echo(f"{name}: the alert arrived")

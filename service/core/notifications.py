@@ -1,12 +1,13 @@
 """Messages to people by the services of Apprise: mail, Telegram, ntfy and others.
 
-Apprise is imported where it is needed: an extra installs it. Its own log lines may show addresses,
-which are secrets: they are kept from Lookout's log.
+Apprise is imported where it is needed: an extra installs it. Its log lines, and those of what it
+sends with, may show addresses, which are secrets: they are kept from Lookout's log.
 """
 
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +24,8 @@ CONNECT_S = 4.0
 ANSWER_S = 10.0
 MOST_S = 30.0  # for all that a service does for one message
 LEAST_SECRET = 4  # characters of a part of an address that is kept from reasons
+TALKATIVE = ("apprise", "oauthlib", "requests_oauthlib", "urllib3")
+"""Loggers that write addresses."""
 
 
 def open_service(url: str) -> NotifyBase | None:
@@ -32,10 +35,12 @@ def open_service(url: str) -> NotifyBase | None:
     """
     import apprise  # noqa: PLC0415
 
-    logger = logging.getLogger("apprise")
-    logger.setLevel(logging.WARNING)
-    logger.propagate = False
-    logger.addHandler(logging.NullHandler())
+    for name in TALKATIVE:
+        logger = logging.getLogger(name)
+        logger.setLevel(logging.WARNING)
+        logger.propagate = False
+        if not logger.handlers:
+            logger.addHandler(logging.NullHandler())
     asset = apprise.AppriseAsset(http_redirects=False, storage_mode="memory", app_id="Lookout")
     asset._service_timeout = MOST_S
     service = apprise.Apprise.instantiate(url, asset=asset)
@@ -96,8 +101,9 @@ def notify(
 
 def without_secrets(text: str, url: str) -> str:
     """Return a text without the parts of an address."""
-    for part in url.replace("?", "/").replace("&", "/").replace("@", "/").split("/")[1:]:
-        for word in {part, unquote(part), *part.split(":"), *part.split("=")}:
-            if len(word) >= LEAST_SECRET:
-                text = text.replace(word, "…")
+    parts = re.split(r"[/?&@:=]", url.partition("://")[2])
+    words = {*parts, *map(unquote, parts)}
+    for word in sorted(words, key=len, reverse=True):
+        if len(word) >= LEAST_SECRET:
+            text = text.replace(word, "…")
     return text

@@ -19,7 +19,6 @@ from lookout.service.alerting import deliveries
 from lookout.service.alerting.deliveries import SINK_LEASES, Deliveries, Delivery
 from lookout.service.alerting.sinks import broker as brokers
 from lookout.service.alerting.sinks import mqtt, open_sink
-from lookout.service.core.addresses import networks_of
 from lookout.service.core.messages import Alert, AlertEvent, InferenceReport
 from lookout.service.core.settings import Settings
 from lookout.service.core.sinks import SinkRecord
@@ -33,7 +32,6 @@ from tests.conftest import Urls
 from tests.mosquitto import (
     PASSWORD,
     USER,
-    Counter,
     Mosquitto,
     counting,
     mosquitto,
@@ -58,27 +56,10 @@ def settings(urls: Urls, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Set
     return settings_for(urls, tmp_path, webhook_networks="127.0.0.0/8", lease_s=0.5)
 
 
-@pytest.fixture(scope="module")
-def shared_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mosquitto]:
-    with mosquitto(tmp_path_factory.mktemp("broker")) as found:
-        yield found
-
-
 @pytest.fixture
-def broker(shared_broker: Mosquitto) -> Mosquitto:
-    """Return a broker that keeps nothing of another test."""
-    with counting(shared_broker) as counter:
-        wipe(shared_broker, counter)
-    return shared_broker
-
-
-def wipe(broker: Mosquitto, counter: Counter) -> None:
-    sink = brokers.Broker(record(broker.url), networks_of("127.0.0.0/8"))
-    sink.connect()
-    for topic in list(counter.kept):
-        if not topic.startswith("$SYS"):
-            sink.show(topic, b"")
-    sink.close(b"")
+def broker(tmp_path: Path) -> Iterator[Mosquitto]:
+    with mosquitto(tmp_path / "broker") as found:
+        yield found
 
 
 def record(url: str, **more: Any) -> SinkRecord:
