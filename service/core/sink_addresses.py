@@ -15,7 +15,7 @@ LOCAL_SERVICES = frozenset(
 """Services of Apprise that speak to programs of the machine itself."""
 
 
-class Server(NamedTuple):
+class SinkServer(NamedTuple):
     """The server that an address names."""
 
     host: str
@@ -83,7 +83,7 @@ def shown_url(kind: SinkKind, url: str) -> str:
     return f"{scheme}://{netloc}/…"
 
 
-def server_of(url: str) -> Server:
+def server_of(url: str) -> SinkServer:
     """Return the server of a webhook or broker."""
     parts = urlsplit(url)
-    return Server(parts.hostname or "", parts.port or PORTS[parts.scheme])
+    return SinkServer(parts.hostname or "", parts.port or PORTS[parts.scheme])

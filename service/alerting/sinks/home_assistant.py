@@ -1,4 +1,4 @@
-"""What a broker keeps of Lookout, and how Home Assistant finds it (MQTT discovery).
+"""The messages that a broker keeps, and how Home Assistant finds them (MQTT discovery).
 
 Each camera is a device with a binary sensor (an alert is open that the sink was told), a sensor of
 its score, and the picture of its last alert. Lookout is one more, with the line of the whole watch.
@@ -17,7 +17,7 @@ Messages = dict[str, bytes]
 
 
 @dataclass(frozen=True, slots=True)
-class CameraState:
+class ShownCamera:
     """A camera as a broker shows it."""
 
     name: str
@@ -77,7 +77,7 @@ def watch_messages(topics: Topics, text: str, level: str) -> Messages:
     return messages
 
 
-def camera_messages(topics: Topics, camera: CameraState) -> Messages:
+def camera_messages(topics: Topics, camera: ShownCamera) -> Messages:
     """Return the messages of a camera but its picture."""
     name = camera.name
     availability = b"online" if camera.is_watched else b"offline"

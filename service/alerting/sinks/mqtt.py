@@ -18,8 +18,8 @@ from pathlib import Path
 from lookout.service.alerting.sinks.apprise import best_picture
 from lookout.service.alerting.sinks.broker import Broker
 from lookout.service.alerting.sinks.home_assistant import (
-    CameraState,
     Messages,
+    ShownCamera,
     Topics,
     camera_messages,
     gone_messages,
@@ -188,7 +188,7 @@ class MqttSink:
             alert = None
             if summary.alerts_of.get(name):
                 alert = self.told_alert(name, told)
-            state = CameraState(name, name in watched, alert, self._scores[name][1])
+            state = ShownCamera(name, name in watched, alert, self._scores[name][1])
             messages |= camera_messages(self._topics, state)
         self._shown |= {self._topics.camera_of(topic) for topic in broker.retained.copy()}
         for name in self._shown.difference(cameras):
