@@ -4,8 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 TESTS ?= tests
-# Parallel test processes: three for two cores, since many tests wait for something.
-WORKERS ?= 3
+# Parallel test processes: four for two cores, since many tests wait for something.
+WORKERS ?= 4
 PARALLEL = $(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 # An index of CPU builds of torch: PyTorch's own, which its install page shows. Unset: torch with CUDA's libraries.
 TORCH_INDEX ?=
@@ -36,11 +36,11 @@ demo: $(READY)
 # make test                            all but the wide and the long forms; tests in parallel, one
 #                                      thread each; a fifth of the examples of each property
 # make test TESTS=tests/unit           one folder
-# Types are checked meanwhile, and what they say comes last.
+# Types are checked meanwhile, in what the tests leave of two cores, and told last.
 test: export OMP_NUM_THREADS ?= 1
 test: $(READY) lint
 	@sh tests/debian-packages.sh
-	@said=$$(mktemp); $(BIN)/mypy >"$$said" 2>&1 & checker=$$!; \
+	@said=$$(mktemp); nice $(BIN)/mypy >"$$said" 2>&1 & checker=$$!; \
 	trap 'kill $$checker; rm "$$said"; exit 130' INT TERM; \
 	$(PARALLEL) --hypothesis-profile few -m 'not wide and not long' $(TESTS); tests=$$?; \
 	wait $$checker; types=$$?; cat "$$said"; rm "$$said"; \
