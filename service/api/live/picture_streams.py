@@ -54,8 +54,12 @@ class PictureStreams:
         return len(self._viewers) < MOST_VIEWERS and not self._is_stopped
 
     def join(self, camera: str) -> Viewer:
-        """Add a viewer of a camera."""
+        """Add a viewer of a camera; the picture that others see is its first."""
         viewer = Viewer(camera)
+        for other in self._viewers:
+            if other.camera == camera and other.jpeg is not None:
+                viewer.jpeg = other.jpeg
+                viewer.due.set()
         self._viewers.add(viewer)
         if self._following is None or self._following.done():
             self._following = asyncio.create_task(self._follow())
