@@ -112,11 +112,11 @@ def test_a_replay_equals_the_live_line_bit_for_bit(
         assert ours
         began = live[0]["captured_at"] - live[0]["seq"] / 10
         expected = sorted(
-            (alert["zone"], round(alert["opened_at"] - began, 2), alert["peak_value"])
+            (alert["zone"] or "", round(alert["opened_at"] - began, 2), alert["peak_value"])
             for alert in ours
         )
         found = sorted(
-            (alert["zone"], round(alert["opened_s"], 2), alert["peak_value"])
+            (alert["zone"] or "", round(alert["opened_s"], 2), alert["peak_value"])
             for alert in report["alerts"]
         )
         assert found == expected
