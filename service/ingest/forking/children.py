@@ -1,4 +1,8 @@
-"""A worker's side of its fork server: start children, signal them, learn how they ended."""
+"""A worker's side of its fork server: start children, signal them, learn how they ended.
+
+Requests and answers are structs of a fixed size on a stream socket. A request to start carries the
+ends of two pipes (SCM_RIGHTS), which become the child's standard input and output.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,7 @@ import logging
 import os
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import time
@@ -16,9 +21,15 @@ from types import TracebackType
 from typing import Literal, Self
 from weakref import WeakValueDictionary
 
-from lookout.service.ingest.forking.protocol import REPLY, REQUEST, RUNS, SIGNAL, START
-
 LOG = logging.getLogger(__name__)
+
+REQUEST = struct.Struct("<ccIi")  # kind, task, number of the child, signal
+START = b"+"
+SIGNAL = b"!"
+
+REPLY = struct.Struct("<Iii")  # number of the child, process id, exit code (negative: a signal)
+RUNS = -1000  # in place of an exit code: the child has started
+NOT_STARTED = os.EX_OSERR  # the exit code of a child that could not be started
 
 MODULE = "lookout.service.ingest.forking.server"
 STOP_WITHIN_S = 3.0

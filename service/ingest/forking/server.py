@@ -26,7 +26,7 @@ from lookout.service.core.lifecycle import die_with_parent, end_if_orphaned
 from lookout.service.ingest.decoder import main as decoder
 from lookout.service.ingest.decoder import trial
 from lookout.service.ingest.evidence import file_evidence
-from lookout.service.ingest.forking.protocol import NOT_STARTED, REPLY, REQUEST, RUNS, START
+from lookout.service.ingest.forking.children import NOT_STARTED, REPLY, REQUEST, RUNS, START
 
 LOG = logging.getLogger(__name__)
 
