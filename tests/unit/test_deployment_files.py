@@ -116,7 +116,7 @@ EXACT = re.compile(r"[\w./-]+:v?\d+\.\d+\.\d+(-[a-z][\w.-]*)?(@sha256:[0-9a-f]{6
 """An image by a tag that its owner does not move with the next release."""
 
 
-def test_base_images_have_exact_tags_and_can_be_replaced() -> None:
+def test_base_images_can_be_replaced_and_one_file_names_an_exact_version_of_each() -> None:
     python = re.findall(r"^ARG PYTHON_IMAGE=(\S+)$", DOCKERFILE.read_text(), re.MULTILINE)
     named = dict(re.findall(r"\$\{(\w+_IMAGE):-([^}]+)\}", COMPOSE.read_text()))
     assert python == [named["PYTHON_IMAGE"]]
@@ -127,9 +127,14 @@ def test_base_images_have_exact_tags_and_can_be_replaced() -> None:
     assert foreign == {f"${{{name}:-{image}}}" for name, image in named.items()} - {
         f"${{PYTHON_IMAGE:-{named['PYTHON_IMAGE']}}}"
     }
+    text = (ROOT / "docker" / "images.env").read_text()
+    exact = dict(re.findall(r"^(\w+_IMAGE)=(\S+)$", text, re.MULTILINE))
+    assert exact.keys() == named.keys()
+    assert [image for image in exact.values() if not EXACT.fullmatch(image)] == []
+    names = {image.partition(":")[0] for image in named.values()}
+    assert names == {image.partition(":")[0] for image in exact.values()}
     in_cluster = {one for text in objects().values() for one in re.findall(r"image: (\S+)", text)}
-    assert in_cluster - ours == {named["REDIS_IMAGE"]}
-    assert [image for image in named.values() if not EXACT.fullmatch(image)] == []
+    assert in_cluster - ours == {exact["REDIS_IMAGE"]}
 
 
 @pytest.mark.parametrize("image", ["prom/x:latest", "prom/x:v3", "prom/x", "redis:7-bookworm"])
