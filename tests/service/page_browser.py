@@ -39,7 +39,7 @@ def page(chrome: Chrome, fresh_api: Api, store: Store, bus: Bus) -> Iterator[Chr
     for seq in range(50):
         show(bus, "gate", seq, session=SESSION)
     chrome.get(f"http://127.0.0.1:{fresh_api.port}/")
-    wait_until(lambda: one(chrome, "body").get_attribute("data-live") == "true", "a live page")
+    wait_until(lambda: is_live(chrome), "a live page")
     yield chrome
     chrome.get("about:blank")
 
@@ -106,6 +106,11 @@ class Locator:
 
 def one(driver: Chrome, selector: str) -> Locator:
     return Locator(driver, selector)
+
+
+def is_live(driver: Chrome) -> bool:
+    """Return whether the page gets scores; a document that is being loaded has no body yet."""
+    return bool(driver.find_elements(By.CSS_SELECTOR, "body[data-live=true]"))
 
 
 def texts(driver: Chrome, selector: str) -> list[str]:

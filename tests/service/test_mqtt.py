@@ -146,7 +146,7 @@ def test_home_assistant_finds_the_watch_and_each_camera(
         assert counter.shown("lookout/gate/availability") == "offline"  # nothing is seen of it
         store.remove_camera("gate")
         wait_until(lambda: not counter.kept[picture], "the camera goes")
-        assert counter.kept["lookout/gate/state"] == b""
+        wait_until(lambda: not counter.kept["lookout/gate/state"], "its state goes")
     wait_until(lambda: counter.shown("lookout/availability") == "offline", "it leaves")
 
 

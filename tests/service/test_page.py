@@ -51,6 +51,7 @@ from tests.service.page_browser import (
     an_alert,
     chrome,
     ink,
+    is_live,
     look_again,
     one,
     page,
@@ -338,12 +339,12 @@ def test_a_lost_connection_is_said_and_mended(
     write_checkpoint(settings, "square")
     with running_api(settings) as first:
         chrome.get(f"http://127.0.0.1:{first.port}/")
-        wait_until(lambda: one(chrome, "body").get_attribute("data-live") == "true", "a live page")
+        wait_until(lambda: is_live(chrome), "a live page")
     wait_until(lambda: "Connection lost" in text(chrome, "#banner"), "the banner")
     show(bus, "gate", 0, session=SESSION)
     with running_api(first.settings, port=first.port):
         wait_until(
-            lambda: one(chrome, "body").get_attribute("data-live") == "true",
+            lambda: is_live(chrome),
             "a live page again",
             20,
         )
@@ -364,9 +365,7 @@ def test_a_person_logs_in_and_out(
         type_token(chrome, "some-token-that-is-not-it")
         wait_until(lambda: text(chrome, "#login-error") == "the token is wrong", "the refusal")
         type_token(chrome, TOKEN)
-        wait_until(
-            lambda: chrome.find_elements(By.CSS_SELECTOR, "body[data-live=true]"), "a live page"
-        )
+        wait_until(lambda: is_live(chrome), "a live page")
         wait_until(
             lambda: one(chrome, "#camera-gate .picture").get_property("naturalWidth") == 128,
             "its picture",
@@ -381,9 +380,7 @@ def test_a_person_logs_in_and_out(
         chrome.execute_script("document.dispatchEvent(new Event('visibilitychange'))")
         wait_until(lambda: chrome.find_elements(By.CSS_SELECTOR, "#login"), "the form")
         type_token(chrome, TOKEN)
-        wait_until(
-            lambda: chrome.find_elements(By.CSS_SELECTOR, "body[data-live=true]"), "a live page"
-        )
+        wait_until(lambda: is_live(chrome), "a live page")
         wait_until(lambda: one(chrome, "#log-out").is_displayed(), "the way out")
         one(chrome, "#log-out").click()
         wait_until(lambda: chrome.find_elements(By.CSS_SELECTOR, "#login"), "the form")
@@ -424,6 +421,7 @@ def test_a_user_sees_the_buttons_of_the_role(
 ) -> None:
     store.add_camera(camera("gate"))
     store.add_camera(camera("yard"))
+    complaints(chrome)  # those of a former test are read
     with running_api(settings_for(urls, tmp_path, token=SecretStr(TOKEN))) as api:
         body = {"name": "anna", "password": "four-words-of-a-poem", "role": role}
         if role != "admin":
@@ -436,7 +434,7 @@ def test_a_user_sees_the_buttons_of_the_role(
         type_token(chrome, "five-words-of-a-poem")
         wait_until(lambda: text(chrome, "#login-error") == "name or password is wrong", "a refusal")
         type_token(chrome, body["password"])
-        wait_until(lambda: one(chrome, "body").get_attribute("data-live") == "true", "a live page")
+        wait_until(lambda: is_live(chrome), "a live page")
         card = "#camera-gate "
         buttons = (".heat", ".pause", ".learn", ".settings", ".remove", "#add-open")
         places = {name: name if name.startswith("#") else card + name for name in buttons}

@@ -30,6 +30,7 @@ from tests.service.page_browser import (
     an_alert,
     at_size,
     chrome,
+    is_live,
     look_again,
     one,
     overflow_px,
@@ -157,7 +158,7 @@ def test_a_camera_is_changed_by_its_settings(page: Chrome, store: Store, fresh_a
     budget = AlertSettings(hysteresis=0.2, alarm_budget=BudgetSettings(per_day=2))
     store.replace_camera(gate.model_copy(update={"alert": budget}), gate)
     page.refresh()
-    wait_until(lambda: one(page, "body").get_attribute("data-live") == "true", "a live page")
+    wait_until(lambda: is_live(page), "a live page")
     one(page, "#camera-gate .settings").click()
     wait_until(lambda: page.find_elements(By.CSS_SELECTOR, "#add-fields [name=url]"), "the fields")
     assert text(page, "#add-title") == "Settings of gate"
@@ -286,7 +287,7 @@ def test_the_theme_is_chosen_by_hand_and_kept(page: Chrome) -> None:
     assert button.text == "Theme: dark"
     assert ground() != light
     page.refresh()
-    wait_until(lambda: one(page, "body").get_attribute("data-live") == "true", "a live page")
+    wait_until(lambda: is_live(page), "a live page")
     assert one(page, "#theme").text == "Theme: dark"
     one(page, "#theme").click()
     assert complaints(page) == []

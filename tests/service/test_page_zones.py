@@ -13,7 +13,7 @@ from lookout.service.core.camera import AlertSettings, BudgetSettings, ZoneSetti
 from lookout.service.storage.store.store import Store
 from tests.e2e.browser import complaints
 from tests.service.api_server import Api, fresh_api
-from tests.service.page_browser import chrome, one, page, text, texts, violations
+from tests.service.page_browser import chrome, is_live, one, page, text, texts, violations
 from tests.waiting import wait_until
 
 __all__ = ["chrome", "fresh_api", "page"]
@@ -25,7 +25,7 @@ Place = tuple[float, float]
 
 def open_settings(driver: Chrome) -> None:
     """Open the settings of `gate`, with its picture in sight."""
-    wait_until(lambda: one(driver, "body").get_attribute("data-live") == "true", "a live page")
+    wait_until(lambda: is_live(driver), "a live page")
     one(driver, "#camera-gate .settings").click()
     wait_until(lambda: texts(driver, "zone-editor .new-zone"), "the editor")
     wait_until(lambda: one(driver, ".zone-screen img").is_displayed(), "the picture")

@@ -35,6 +35,7 @@ from tests.service.api_server import (
     watch,
     write_checkpoint,
 )
+from tests.service.page_browser import is_live
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.proxy
@@ -212,9 +213,7 @@ def test_the_page_goes_through(proxy: Proxy, store: Store, bus: Bus) -> None:
         page.get(f"{proxy.origin}/")
         page.find_element(By.CSS_SELECTOR, "#token").send_keys(TOKEN)
         page.find_element(By.CSS_SELECTOR, "#login-submit").click()
-        wait_until(
-            lambda: page.find_elements(By.CSS_SELECTOR, "body[data-live=true]"), "a live page"
-        )
+        wait_until(lambda: is_live(page), "a live page")
         picture = page.find_element(By.CSS_SELECTOR, "#camera-gate .picture")
         wait_until(lambda: picture.get_property("naturalWidth") == 128, "its picture")
         (cookie,) = page.get_cookies()

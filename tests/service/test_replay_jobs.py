@@ -154,7 +154,7 @@ def test_a_replay_is_niced_paused_begun_again_and_cancelled(
         wait_until(lambda: store.replay(first.id).progress > 0, "progress", 60)
         suffers = True
         wait_until(lambda: store.replay(first.id).paused, "it stands still")
-        assert process.status() == psutil.STATUS_STOPPED
+        wait_until(lambda: process.status() == psutil.STATUS_STOPPED, "so does its process")
         suffers = False
         wait_until(lambda: not store.replay(first.id).paused, "it goes on")
         process.kill()

@@ -36,6 +36,7 @@ from tests.service.api_server import (
     watch,
     write_checkpoint,
 )
+from tests.service.page_browser import is_live
 from tests.service.test_proxy import MAIN
 from tests.waiting import wait_until
 
@@ -147,9 +148,7 @@ def test_the_page_loads_logs_in_talks_and_listens(origin: str, store: Store, bus
         page.get(f"{origin}{PREFIX}/")
         page.find_element(By.CSS_SELECTOR, "#token").send_keys(TOKEN)
         page.find_element(By.CSS_SELECTOR, "#login-submit").click()
-        wait_until(
-            lambda: page.find_elements(By.CSS_SELECTOR, "body[data-live=true]"), "a live page"
-        )
+        wait_until(lambda: is_live(page), "a live page")
         picture = page.find_element(By.CSS_SELECTOR, "#camera-gate .picture")
         wait_until(lambda: picture.get_property("naturalWidth") == 128, "its picture")
         page.find_element(By.CSS_SELECTOR, "#camera-gate .pause").click()

@@ -74,7 +74,7 @@ def test_evaluate_looks_at_labels_and_outputs_before_it_scores(
     def never(*_: object, **__: object) -> None:
         raise AssertionError("it scored")
 
-    monkeypatch.setattr("lookout.models.evaluation.evaluate.score_clips", never)
+    monkeypatch.setattr("lookout.models.evaluation.live_scoring.score_clips", never)
     command = ("evaluate", "--checkpoint", tmp_path / "tiny.safetensors", "--data", data)
     line = lookout(*command, "--json", "/proc/nothing/out.json", expect=1).one_line()
     assert "/proc/nothing" in line
