@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from lookout.service.core import metrics
+from lookout.service.core.stages import STAGES
 from tests.prometheus import FOLDER
 
 DOCS = FOLDER.parents[1] / "docs"
@@ -57,6 +58,12 @@ def test_promtool_is_content(words: list[str]) -> None:
         ["promtool", *words], cwd=FOLDER, capture_output=True, text=True, timeout=60, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_stage_that_may_be_missing_wakes_nobody() -> None:
+    (expr,) = [rule["expr"] for rule in RULES if rule["alert"] == "LookoutNoWorker"]
+    optional = {stage.name for stage in STAGES if stage.is_optional}
+    assert set(re.findall(r'stage!="(\w+)"', expr)) == optional
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["alert"])
