@@ -20,6 +20,7 @@ def test_every_process_is_printed(tmp_path: Path) -> None:
         "alerting",
         "api",
         *decoders,
+        "fork server",
         "inference",
         "ingest",
         "learning",

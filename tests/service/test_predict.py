@@ -18,6 +18,7 @@ from lookout.models.media.video_writer import CODECS, VideoWriter, best_codec
 from lookout.models.vision.curve import HIGH, LINE, Curve
 from lookout.service.replay.overlay_video import STRIP_PX
 from tests.cli import lookout
+from tests.conftest import with_wide_forms
 from tests.tiny import street, write_overflowing, write_tiny
 from tests.waiting import wait_until
 
@@ -76,10 +77,12 @@ def test_a_model_that_overflows_gives_a_video_without_a_value(clip: Path, tmp_pa
     assert len(frames_of(out)[0]) == 26
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number", with_wide_forms([signal.SIGINT, signal.SIGTERM], {signal.SIGTERM})
+)
 def test_a_prediction_that_is_stopped_leaves_no_file(number: int, tmp_path: Path) -> None:
     clip = tmp_path / "long.mkv"
-    write_lossless(clip, np.stack([street(one, 64) for one in range(3000)]), 10)
+    write_lossless(clip, np.stack([street(one, 64) for one in range(100)] * 8), 10)
     out = tmp_path / "overlay.mp4"
     words = ["predict", str(clip), "--out", str(out), "--checkpoint", str(write_tiny(tmp_path))]
     process = subprocess.Popen(

@@ -103,6 +103,7 @@ def replayers() -> list[psutil.Process]:
     ]
 
 
+@pytest.mark.wide
 @pytest.mark.timeout(240)
 def test_a_job_finds_what_the_command_finds_and_bad_recordings_fail_in_one_line(
     settings: Settings, bus: Bus, store: Store, tmp_path: Path
