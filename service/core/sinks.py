@@ -159,8 +159,8 @@ class SinkSpec(BaseModel):
         """Raise ValueError where there is no certificate in it."""
         if text is not None:
             try:
-                ssl.create_default_context(cadata=text)
-            except ssl.SSLError:
+                ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=text)
+            except (ssl.SSLError, TypeError, ValueError):  # empty, or other letters than ASCII's
                 raise ValueError("no certificate (PEM) can be read from it") from None
         return text
 
