@@ -1,7 +1,7 @@
 """The budget that all cameras of a worker share for their attempts to connect.
 
 An address is probed first (`probe.py`); only one that answers, or a file, gets a decoder process.
-Of decoders, no more start at once than there are cores to load their libraries on. A camera that
+Of decoders, no more start at once than there are cores. A camera that
 answers and whose last decoder showed no picture is tried without one (`trials.py`); as soon as it
 sends packets it gets a decoder like any other. Where a trial cannot tell, or was wrong, it waits
 behind those that work, and for a rate: a quick one while it has shown pictures before and fails for

@@ -2,5 +2,5 @@
 
 A process of its own for each camera would load PyAV, OpenCV, pydantic and redis-py first: a second
 of a core and most of its memory. `server.py` is the process that loads them once and forks;
-`children.py` is the worker's side of it. Both know nothing of cameras.
+`children.py` is the worker's side of it, and knows nothing of cameras.
 """
