@@ -25,6 +25,7 @@ def test_the_same_seed_draws_the_same_scores() -> None:
     assert sum(is_abnormal for _, is_abnormal in stream("machine", 2, 5)) == 5
 
 
+@pytest.mark.wide
 def test_cameras_come_near_their_budget_after_a_day_to_learn_from() -> None:
     (row,) = cameras(1, {24: 3}, ["trees", "machine"])
     assert row.startswith("  24 a day,  3 days: 2 of 2 cameras within a factor 1.5; ")
@@ -54,6 +55,7 @@ def test_alarms_in_events_are_not_false() -> None:
     assert "1 of 1 events" in next(table([watched]))
 
 
+@pytest.mark.wide
 def test_days_of_pictures_have_a_row_for_each_generator_of_nuisances() -> None:
     rows = list(days_of_pictures(0.005, ["machine"], budgets=[24]))
     assert [row.split(" ")[1] for row in rows[:2]] == ["usual", "other"]

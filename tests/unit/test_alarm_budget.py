@@ -25,7 +25,7 @@ from lookout.models.scoring.alert_policy import (
 )
 from lookout.models.scoring.budget_report import DAY_S, poisson_interval, span_words
 from lookout.models.scoring.calibration import squash, unsquash
-from tests.conftest import examples
+from tests.conftest import examples, with_wide_forms
 
 FPS = 2.0
 POLICY = AlertPolicy(min_duration_s=1.0, clear_after_s=4.0)
@@ -323,6 +323,7 @@ def test_alarms_seen_beside_those_expected_correct_what_is_asked() -> None:
     assert threshold(0, 1e6) == plain.threshold_for(12)
 
 
+@pytest.mark.wide
 def test_hours_have_thresholds_of_their_own_once_there_is_footage_of_them() -> None:
     """An hour with much going on, then a still one: the same height is judged by its hour."""
     camera = Camera(24, zone=UTC)
@@ -360,6 +361,7 @@ def test_a_state_without_what_was_seen_lately_is_taken() -> None:
     assert after.report() == camera.budget.report()
 
 
+@pytest.mark.wide
 def test_hours_without_scores_are_no_footage() -> None:
     """A camera that sleeps at night, and a clock that jumps by a day, change no rate."""
     awake = Camera(24)
@@ -380,7 +382,7 @@ def test_hours_without_scores_are_no_footage() -> None:
         assert camera.budget.rule.threshold == pytest.approx(awake.budget.rule.threshold, abs=0.05)
 
 
-@pytest.mark.parametrize("zone", [None, UTC])
+@pytest.mark.parametrize("zone", with_wide_forms([None, UTC], [None]))
 def test_a_week_that_is_scored_in_an_afternoon_is_a_week(zone: tzinfo | None) -> None:
     """Only the frames' own times count, not when they are scored."""
     policy = replace(POLICY, min_duration_s=0.0, quiet_after_s=120.0)

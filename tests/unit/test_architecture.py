@@ -86,6 +86,7 @@ def tree(tmp_path: Path) -> Path:
     return recipes.copy_tree(tmp_path)
 
 
+@pytest.mark.wide
 def test_a_model_is_added_by_a_file_and_a_line(tree: Path) -> None:
     recipes.follow("Add a model", tree)
     assert "previous-frame" in recipes.run(tree, "-c", MODEL + LISTED)

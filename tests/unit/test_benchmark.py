@@ -25,6 +25,13 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def short_scene(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("short") / "square"
+    write_dataset(folder, train_clips=1, test_clips=1, seconds=7, seed=3)
+    return folder
+
+
 def test_the_copy_of_the_last_frame_is_scored_as_a_prediction() -> None:
     clip = np.random.default_rng(0).integers(0, 256, (7, 64, 64, 3), np.uint8)
     scores = copy_scores(clip)
@@ -94,24 +101,26 @@ def test_clips_without_a_frame_rate_have_no_events() -> None:
 
 
 def test_a_scene_without_labels_or_normal_clips_is_refused_in_one_line(
-    scene: Path, tmp_path: Path
+    short_scene: Path, tmp_path: Path
 ) -> None:
     bare = tmp_path / "bare"
     bare.mkdir()
-    (bare / "test").symlink_to(scene / "test")
+    (bare / "test").symlink_to(short_scene / "test")
     with pytest.raises(DataError, match="bare has no labels"):
         run_scene(bare, AlertPolicy())
-    (bare / "labels.json").symlink_to(scene / "labels.json")
+    (bare / "labels.json").symlink_to(short_scene / "labels.json")
     with pytest.raises(DataError) as refused:
         run_scene(bare, AlertPolicy())
     assert "\n" not in str(refused.value)
 
 
-def test_the_command_prints_each_scene_and_writes_every_number(scene: Path, tmp_path: Path) -> None:
+def test_the_command_prints_each_scene_and_writes_every_number(
+    short_scene: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "out.json"
     said = lookout(
         "benchmark",
-        scene,
+        short_scene,
         "--minutes",
         0.1,
         "--json",
@@ -122,7 +131,7 @@ def test_the_command_prints_each_scene_and_writes_every_number(scene: Path, tmp_
         tmp_path / "budgets.html",
     )
     assert "<h2>square</h2>" in (tmp_path / "budgets.html").read_text()
-    refused = lookout("benchmark", scene, "--report", tmp_path / "none.html", expect=1)
+    refused = lookout("benchmark", short_scene, "--report", tmp_path / "none.html", expect=1)
     assert "--alarm-budget" in refused.one_line()
     for words in ("0.1 minutes of normal footage", *SCORES.values(), "false an hour"):
         assert words in said.out

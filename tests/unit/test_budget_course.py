@@ -47,6 +47,7 @@ def test_the_course_ends_where_the_budget_stands() -> None:
     assert json.loads(json.dumps(found.as_json()))["budget_course"][-1]["seen"] == last.seen
 
 
+@pytest.mark.wide
 def test_a_course_of_days_has_a_bounded_number_of_points() -> None:
     course = BudgetCourse(24, POLICY)
     event_metrics({"days": clip(60)}, POLICY, course)

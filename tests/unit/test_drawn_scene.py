@@ -55,6 +55,7 @@ def test_anomalies_are_labelled_and_come_at_their_rate(kind: SceneKind) -> None:
     )
 
 
+@pytest.mark.wide
 def test_traffic_follows_the_hour_and_a_delivery_comes_once_a_day() -> None:
     scene = DrawnScene("street", 1)
     minutes = [scene.passages_of_minute(minute) for minute in range(3 * DAY_MINUTES)]

@@ -147,7 +147,7 @@ def test_training_lowers_the_loss(name: str, clips: list[Path], tmp_path: Path) 
     assert np.mean(losses[-epoch:]) < np.mean(losses[:epoch])
 
 
-@pytest.mark.parametrize("name", with_long_forms(TRAINED, {"mnad-pred", "memae"}))
+@pytest.mark.parametrize("name", with_long_forms(TRAINED, {"memae"}))
 def test_a_run_resumed_twice_equals_an_undisturbed_one(
     name: str, clips: list[Path], tmp_path: Path
 ) -> None:
@@ -269,7 +269,7 @@ SIZES: dict[str, dict[str, int]] = {
 }
 SLOW = {"memae", "riad", "intra", "scadn", "smai"}
 PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16")
-SHORT = {*((name, "fp32") for name in SIZES if name not in SLOW), ("std", "bf16")}
+SHORT = {(name, "fp32") for name in SIZES if name not in SLOW}
 """What `make test` runs of them: MemAE, the inpainting models and bf16 take minutes."""
 SIZES_AND_PRECISIONS = [
     pytest.param(

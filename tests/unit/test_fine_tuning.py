@@ -73,7 +73,7 @@ def test_every_entry_is_better_than_the_start(start: StartWeights, tmp_path: Pat
 
 
 def test_the_learning_rate_warms_up_and_ends_with_the_time(start: StartWeights) -> None:
-    trainer = new_trainer(start)
+    trainer = new_trainer(start, replace(OPTIONS, limit_s=40.0))
     trainer.budget.start()
     rates = []
     while trainer.budget.left_s > 1:

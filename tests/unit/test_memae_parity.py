@@ -64,6 +64,7 @@ def test_the_score_is_the_authors_and_belongs_to_frame_8(
     assert torch.equal(measured.map, ((frame + 1) / 2 - (clips[:, 8:9] + 1) / 2).square())
 
 
+@pytest.mark.wide
 def test_the_loss_is_the_authors(model: MemAE, clips: Tensor, figures: dict[str, Any]) -> None:
     expected = figures["expected"]
     step = model.training_step(TrainingBatch(clips))  # in eval mode, as the reference

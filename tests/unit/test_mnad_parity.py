@@ -105,6 +105,7 @@ def test_one_test_step_gives_the_authors_numbers(
     reference.assert_tensor(forced, expected["memory_after_forced_update"])
 
 
+@pytest.mark.wide
 def test_one_training_step_gives_the_authors_numbers(
     checkpoint: Checkpoint, figures: dict[str, Any]
 ) -> None:

@@ -174,6 +174,7 @@ def test_one_code_s_mix_of_the_k_is_known(
     assert smooth.max().item() == pytest.approx(score, rel=1e-4)
 
 
+@pytest.mark.wide
 def test_a_training_batch_gives_the_reference_s_losses_gradients_and_statistics(
     model: RIAD, figures: dict[str, Any]
 ) -> None:

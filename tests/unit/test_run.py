@@ -111,6 +111,7 @@ def test_a_stop_while_clips_are_decoded_leaves_no_file(request_: TrainRequest) -
     assert list(request_.out.parent.iterdir()) == []
 
 
+@pytest.mark.wide
 def test_an_error_of_the_observer_ends_the_run_which_then_resumes(request_: TrainRequest) -> None:
     class Full(Recorder):
         def on_log_entry(self, _entry: LogEntry) -> None:

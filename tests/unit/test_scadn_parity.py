@@ -150,6 +150,7 @@ def test_a_picture_put_together_from_two_masks_is_the_reference_s(
     )
 
 
+@pytest.mark.wide
 def test_a_training_batch_gives_the_reference_s_losses_and_gradients(
     figures: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

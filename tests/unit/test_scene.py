@@ -192,20 +192,20 @@ def test_a_clip_that_fails_leaves_the_old_one(tmp_path: Path) -> None:
 
 
 def test_dataset_has_the_layout_of_ped2(tmp_path: Path) -> None:
-    write_dataset(tmp_path, train_clips=1, test_clips=2, seconds=6.0, seed=1)
+    write_dataset(tmp_path, train_clips=1, test_clips=2, seconds=4.0, seed=1)
     labels = json.loads((tmp_path / "labels.json").read_text())
     assert set(labels) == {"fps", "size", "train_frames", "test"}
     assert (labels["fps"], labels["size"], labels["train_frames"]) == (
         10,
         list(DEMO_SIZE_PX),
-        {"01": 60},
+        {"01": 40},
     )
-    assert len(decoded(tmp_path / "train" / "01.mp4")) == 60
+    assert len(decoded(tmp_path / "train" / "01.mp4")) == 40
     for name in ("01", "02"):
         clip = labels["test"][name]
         [[first, last]] = clip["anomalous_first_last_0based_inclusive"]
-        assert 10 <= first < last <= 59
-        assert len(decoded(tmp_path / "test" / f"{name}.mp4")) == clip["frames"] == 60
+        assert 10 <= first < last <= 39
+        assert len(decoded(tmp_path / "test" / f"{name}.mp4")) == clip["frames"] == 40
 
 
 def test_the_demo_video_can_be_short(tmp_path: Path) -> None:

@@ -40,6 +40,7 @@ def test_the_same_checkpoint_twice_agrees_on_everything() -> None:
     assert figures.old_recall_percent == figures.new_recall_percent == 100
 
 
+@pytest.mark.wide
 def test_a_deaf_checkpoint_is_seen_by_its_recall() -> None:
     deaf = replace(EASY_BOUNDS, local_db=(50.0, 60.0))
     figures = side_by_side(NERVOUS, deaf).figures()

@@ -43,6 +43,7 @@ def test_a_total_that_is_unknown() -> None:
     assert share_done("scoring", 3, None) == "scoring: 3 frames"
 
 
+@pytest.mark.wide
 def test_commands_without_a_terminal_print_progress_and_what_comes_next(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -136,6 +136,7 @@ def test_rows_too_are_as_if_nothing_had_happened(
     assert [row.step for row in resumed.log] == [2, 4, 6]
 
 
+@pytest.mark.wide
 def test_a_stop_while_a_row_is_measured_is_heard_and_changes_nothing(
     validated: tuple[Footage, Validation], tmp_path: Path
 ) -> None:
@@ -196,6 +197,7 @@ def test_a_kill_after_a_row_does_not_cost_the_row(
     assert [row.step for row in resumed.log] == [2]
 
 
+@pytest.mark.wide
 def test_measuring_changes_nothing_of_the_training(footage: Footage, tmp_path: Path) -> None:
     alone, watched = (
         Trainer(TINY, OPTIONS, footage),
@@ -325,6 +327,7 @@ def test_in_bf16_the_memory_is_updated_and_held_against_in_float32() -> None:
     assert torch.equal(losses.separateness, memory.separateness(q, m))
 
 
+@pytest.mark.wide
 def test_bf16_trains_and_measures(footage: Footage, tmp_path: Path) -> None:
     trainer = Trainer(
         TINY, replace(OPTIONS, precision="bf16"), footage, Validation(footage, TINY, 1)
