@@ -1,6 +1,7 @@
 // The part of a camera's card that shows its newest job of learning, and its buttons.
 
 import { $, call, cameraPath } from "./api.js";
+import { LeftOut } from "./left_out.js";
 
 const ACTIVE = new Set(["queued", "recording", "training", "shadow"]);
 
@@ -13,6 +14,7 @@ export class LearningPanel {
     $(".learn", card).onclick = () => change(() => this.learnOrCancel());
     $(".promote", card).onclick = () => change(() => call(`${jobPath(this.job)}/promote`, "POST"));
     $(".rollback", card).onclick = () => change(() => call(`${cameraPath(id)}/rollback`, "POST"));
+    this.leftOut = new LeftOut(card, change);
     this.buttons = { learn: $(".learn", card), promote: $(".promote", card), rollback: $(".rollback", card) };
   }
 
@@ -34,6 +36,7 @@ export class LearningPanel {
     bar.hidden = !this.isActive;
     bar.value = job ? job.progress : 0;
     $("span", this.node).textContent = job ? describe(job) : "";
+    this.leftOut.update(job);
     this.buttons.learn.textContent = this.isActive ? "Cancel learning" : "Learn";
     this.buttons.learn.setAttribute("aria-label", `${this.buttons.learn.textContent} ${this.id}`);
     this.buttons.promote.hidden = !job || job.state !== "trained";
