@@ -22,7 +22,7 @@ from lookout.models.evaluation.calibrate import calibrate
 from lookout.models.training.options import FineTuning, TrainOptions
 from lookout.models.training.progress import LogEntry, RunProgress
 from lookout.models.training.run import TrainRequest, run
-from lookout.models.training.selection import best_start, strangest
+from lookout.models.training.selection import StrangeClip, best_start, strangest
 from lookout.models.training.trainer import StoppedError
 from lookout.models.training.validation import HeldOutMetrics, measure_checkpoint
 from lookout.service.core.jobs import HeldOut
@@ -103,11 +103,10 @@ def train(
         files.choose_start(chosen)
     start = load_checkpoint(chosen)
     if files.remove_left_out() is None:
-        strange = []
-        for folder in (files.train, files.held_out):
-            clips = [clip for clip in train_clips(folder) if clip.name not in request.included]
-            strange += strangest(start, clips, STRANGEST_SHARE, on_frame)
-        files.leave_out(sorted(strange, key=lambda clip: clip.psnr_db))
+        clips = [*train_clips(files.train), *train_clips(files.held_out)]
+        judged = [clip for clip in clips if clip.name not in request.included]
+        strange = strangest(start, judged, STRANGEST_SHARE, on_frame)
+        files.leave_out(but_for_one(strange, files.held_out))
     left_out = files.remove_left_out() or 0
     held_out = train_clips(files.held_out)
     before = figures(measure_checkpoint(start, held_out, request.number, on_frame))
@@ -151,6 +150,14 @@ def train(
     )
     save_checkpoint(files.calibrated, done)
     return replace(known, progress=1.0, left_s=0.0, after=after)
+
+
+def but_for_one(strange: list[StrangeClip], held_out: Path) -> list[StrangeClip]:
+    """Return the strangest clips, the least strange held-out one kept where all of those are."""
+    within = [clip for clip in strange if clip.path.parent == held_out]
+    if len(within) < len(train_clips(held_out)):
+        return strange
+    return [clip for clip in strange if clip is not within[-1]]
 
 
 def figures(metrics: HeldOutMetrics) -> HeldOut:

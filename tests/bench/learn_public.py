@@ -15,11 +15,12 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import torch
 
+from lookout.models.arrays import Pixels
 from lookout.models.checkpoint.file import load_checkpoint
 from lookout.models.checkpoint.header import read_header
 from lookout.models.data.clips import clip_info, train_clips, whole_clip
@@ -40,20 +41,25 @@ from lookout.service.learning.training_files import TrainingFiles, TrainingReque
 START = SHIPPED_MODELS / "general.safetensors"
 
 
-def record(clips: list[Path], folder: Path, start: Path) -> FootageFolder:
-    """Write the clips as segments, each clip a session; return them.
+def clips_of(scene: Path, start: Path) -> Iterator[tuple[Pixels, float]]:
+    """Yield each normal clip of a scene, (N, H, W, 3) uint8 RGB, and its frame rate.
 
     Raises DataError where a clip does not say its frame rate, VideoError for an unreadable one.
     """
     size = read_header(start).preprocess
-    footage = FootageFolder(folder)
-    recorder = Recorder(footage)
-    begins_s = time.time()
-    for number, path in enumerate(clips, 1):
+    for path in train_clips(scene):
         fps = clip_info(path).fps
         if fps is None:
             raise DataError(f"{path.name} does not say its frame rate")
-        pixels = whole_clip(path, size, 2)
+        yield whole_clip(path, size, 2), fps
+
+
+def record(clips: Iterable[tuple[Pixels, float]], folder: Path) -> FootageFolder:
+    """Write clips and their frame rates as segments, each clip a session; return them."""
+    footage = FootageFolder(folder)
+    recorder = Recorder(footage)
+    begins_s = time.time()
+    for number, (pixels, fps) in enumerate(clips, 1):
         frames = [
             Frame("scene", number, seq, begins_s + seq / fps, one) for seq, one in enumerate(pixels)
         ]
@@ -62,9 +68,14 @@ def record(clips: list[Path], folder: Path, start: Path) -> FootageFolder:
     return footage
 
 
-def learn(scene: Path, folder: Path, start: Path, minutes: float) -> tuple[Path, TrainingReport]:
-    """Train on a scene's normal clips as a job does; return the checkpoint and the last report."""
-    footage = record(train_clips(scene), folder / "footage", start)
+def learn(
+    clips: Iterable[tuple[Pixels, float]], folder: Path, start: Path, minutes: float
+) -> tuple[Path, TrainingReport]:
+    """Train on clips, with their frame rates, as a job does.
+
+    Return the calibrated checkpoint and the last report.
+    """
+    footage = record(clips, folder / "footage")
     files = TrainingFiles(folder / "job")
     request = TrainingRequest("scene", 1, 60 * minutes, start.stem)
     files.freeze(footage.segments, {start.stem: start}, request)
@@ -94,7 +105,7 @@ def report(scene: Path, start: Path, minutes: float) -> Iterator[str]:
     """Yield what is measured of a scene, line by line."""
     with tempfile.TemporaryDirectory() as temporary:
         began_s = time.process_time()
-        learned, done = learn(scene, Path(temporary), start, minutes)
+        learned, done = learn(clips_of(scene, start), Path(temporary), start, minutes)
         spent_s = time.process_time() - began_s
         yield (
             f"{scene.name}: {minutes:g} minutes from {start.stem}, {spent_s:.0f} s of CPU in all; "

@@ -15,8 +15,10 @@ from lookout.models.media.preprocess import Preprocess
 from lookout.models.training.loop import train
 from lookout.models.training.options import TrainOptions
 from lookout.models.training.selection import MIN_CLIPS, StrangeClip, best_start, strangest
-from lookout.models.training.trainer import Trainer
-from lookout.service.learning.training_files import TrainingFiles
+from lookout.models.training.trainer import StoppedError, Trainer
+from lookout.service.learning.reports import TrainingReport
+from lookout.service.learning.trainer import train as train_job
+from lookout.service.learning.training_files import TrainingFiles, TrainingRequest
 from tests.conftest import with_long_forms
 from tests.tiny import TINY, street, write_tiny
 
@@ -78,6 +80,28 @@ def test_training_starts_from_the_checkpoint_that_predicts_held_out_footage_best
 def test_of_few_clips_none_is_left_out(checkpoint: Checkpoint, tmp_path: Path) -> None:
     clips = write_clips(tmp_path, MIN_CLIPS - 1, {1})
     assert strangest(checkpoint, clips, 0.5, lambda: None) == []
+
+
+@pytest.mark.parametrize(("held_out", "left"), [(["08", "09"], ["09"]), (["08"], ["08"])])
+def test_held_out_footage_is_judged_with_the_rest(
+    checkpoint: Checkpoint, tmp_path: Path, held_out: list[str], left: list[str]
+) -> None:
+    """Bounds are of it: those of an abnormal clip would hide the like. One clip has to stay."""
+    files = TrainingFiles(tmp_path)
+    for folder in (files.train, files.held_out, files.starts):
+        folder.mkdir()
+    write_clips(files.train, 10, {8})
+    for name in held_out:
+        (files.train / f"{name}.mkv").rename(files.held_out / f"{name}.mkv")
+    save_checkpoint(files.starts / "street.safetensors", checkpoint)
+
+    def stop_at_first(report: TrainingReport) -> None:
+        raise StoppedError
+
+    request = TrainingRequest("gate", 1, 60.0, "street")
+    with pytest.raises(StoppedError):
+        train_job(files, request, lambda: False, stop_at_first)
+    assert [path.stem for path in sorted(files.held_out.iterdir())] == left
 
 
 def test_what_was_chosen_stays_out_after_a_kill(tmp_path: Path) -> None:
