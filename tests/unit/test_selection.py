@@ -86,7 +86,7 @@ def test_of_few_clips_none_is_left_out(checkpoint: Checkpoint, tmp_path: Path) -
 def test_held_out_footage_is_judged_with_the_rest(
     checkpoint: Checkpoint, tmp_path: Path, held_out: list[str], left: list[str]
 ) -> None:
-    """Bounds are of it: those of an abnormal clip would hide the like. One clip has to stay."""
+    """Bounds are of it. One clip has to stay."""
     files = TrainingFiles(tmp_path)
     for folder in (files.train, files.held_out, files.starts):
         folder.mkdir()
