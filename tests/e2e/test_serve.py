@@ -142,7 +142,7 @@ def test_ctrl_c_while_the_stages_start_prints_no_stack_trace(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    "name", with_long_forms(["ingest", "inference", "alerting", "api"], {"ingest", "inference"})
+    "name", with_long_forms(["ingest", "inference", "alerting", "api"], {"ingest"})
 )
 def test_a_dead_stage_is_started_again_and_scores_go_on(
     service: Service, home: Path, name: str
@@ -329,6 +329,7 @@ def test_a_stage_alone_needs_both_redis_urls(tmp_path: Path, name: str) -> None:
     assert "LOOKOUT_BUS_URL" in refused(2, name, data_dir=tmp_path)
 
 
+@pytest.mark.wide
 def test_a_gpu_that_is_not_there_ends_the_service_with_one_reason(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
     if torch.cuda.is_available():

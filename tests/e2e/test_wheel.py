@@ -123,6 +123,7 @@ def test_the_wheel_holds_checkpoints_the_page_and_the_report(installed: Installe
         assert f"lookout/{path.relative_to(ROOT)}" in names
 
 
+@pytest.mark.wide
 def test_the_module_takes_nothing_from_the_working_directory(
     installed: Installed, hostile: Path
 ) -> None:

@@ -265,7 +265,7 @@ def test_killed_at_any_moment_it_leaves_whole_clips_or_none(
     settings: Settings, bus: Bus, store: Store, tmp_path: Path
 ) -> None:
     with rtsp_server(source(tmp_path, "h264")) as url:
-        kill_while_clips_are_written(settings, bus, store, url, 3)
+        kill_while_clips_are_written(settings, bus, store, url, 1)
     whole_clips(settings)
 
 

@@ -51,7 +51,7 @@ from lookout.service.storage.bus.bus import Bus
 from lookout.service.storage.pictures import left_out_folder, left_out_picture_path
 from lookout.service.storage.store.store import Store
 from tests import stage
-from tests.conftest import Urls, with_long_forms, with_wide_forms
+from tests.conftest import Urls, with_long_forms
 from tests.owning import add_frames
 from tests.service.api_server import camera
 from tests.tiny import street, write_tiny
@@ -512,6 +512,7 @@ def test_training_may_start_from_every_general_checkpoint_like_the_cameras_own(
         start_checkpoints([tmp_path], "none")
 
 
+@pytest.mark.wide  # make test has tests/unit/test_shadow.py
 @trains
 @pytest.mark.parametrize("promote", with_long_forms(["rule", "hand"], {"rule"}))
 def test_old_and_new_are_compared_on_live_footage_before_the_promotion(
@@ -576,8 +577,9 @@ def test_without_live_footage_the_promotion_is_left_to_a_person(
     assert store.camera("gate").model == "tiny"
 
 
+@pytest.mark.wide  # make test has tests/unit/test_selection.py
 @trains
-@pytest.mark.parametrize("trainings", with_wide_forms([1, 2], {1}))
+@pytest.mark.parametrize("trainings", [1, 2])
 def test_what_was_left_out_is_shown_and_answers_hold_at_the_next_training(
     settings: Settings, bus: Bus, store: Store, began_s: float, trainings: int
 ) -> None:

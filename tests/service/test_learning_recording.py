@@ -149,6 +149,7 @@ def test_periods_that_overlap_count_once() -> None:
     assert covered_s([], 0.0, 100.0) == 0.0
 
 
+@pytest.mark.wide  # make test reads a recording, and trains on what was recorded
 @trains
 def test_a_camera_learns_from_a_recording_at_full_pace(
     urls: Urls, tmp_path: Path, bus: Bus, store: Store, monkeypatch: pytest.MonkeyPatch

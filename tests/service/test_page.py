@@ -29,7 +29,7 @@ from lookout.service.core.schedule import ScheduleSettings
 from lookout.service.storage import pictures
 from lookout.service.storage.bus.bus import Bus
 from lookout.service.storage.store.store import Store
-from tests.conftest import Urls
+from tests.conftest import Urls, with_wide_forms
 from tests.e2e.browser import complaints
 from tests.owning import add_frames
 from tests.service.api_server import (
@@ -410,11 +410,14 @@ def type_token(driver: Chrome, token: str) -> None:
 
 @pytest.mark.parametrize(
     ("role", "shown"),
-    [
-        ("viewer", {".heat"}),
-        ("operator", {".heat", ".pause", ".learn"}),
-        ("admin", {".heat", ".pause", ".learn", ".settings", ".remove", "#add-open"}),
-    ],
+    with_wide_forms(
+        [
+            ("viewer", {".heat"}),
+            ("operator", {".heat", ".pause", ".learn"}),
+            ("admin", {".heat", ".pause", ".learn", ".settings", ".remove", "#add-open"}),
+        ],
+        {"operator"},
+    ),
 )
 def test_a_user_sees_the_buttons_of_the_role(
     chrome: Chrome, urls: Urls, tmp_path: Path, store: Store, role: str, shown: set[str]

@@ -17,6 +17,7 @@ from lookout.models.vision.overlay import jpeg
 from lookout.service.core.messages import Alert, AlertAnswer, AlertEvent
 from lookout.service.storage import pictures
 from lookout.service.storage.store.store import Store
+from tests.conftest import with_wide_forms
 from tests.e2e.browser import complaints
 from tests.service.api_server import Api, camera, frame, fresh_api
 from tests.service.page_browser import (
@@ -191,7 +192,7 @@ def test_an_alert_that_opens_meanwhile_is_listed_and_the_choice_stays(
     complaints(review)
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("theme", with_wide_forms(["light", "dark"], {"dark"}))
 def test_it_fits_and_axe_finds_nothing(review: Chrome, store: Store, theme: str) -> None:
     media = {"features": [{"name": "prefers-color-scheme", "value": theme}]}
     review.execute_cdp_cmd("Emulation.setEmulatedMedia", media)

@@ -197,6 +197,7 @@ def test_another_threshold_and_other_zones_can_be_asked_for(
         replay_of(learned, settings, zones=[crossed])
 
 
+@pytest.mark.wide
 def test_a_schedule_holds_where_the_recording_says_when_it_began(
     learned: CameraCopy, settings: Settings, tmp_path: Path
 ) -> None:

@@ -187,6 +187,7 @@ def test_only_some_live_cameras_that_are_scored_are_due_at_once(
     assert SelfTests(never, bus, store).due(cameras) == set()
 
 
+@pytest.mark.wide  # make test tests a camera in this process
 @pytest.mark.timeout(240)
 def test_the_learning_stage_tests_a_camera_and_tells_nobody(
     settings: Settings, bus: Bus, store: Store, monkeypatch: pytest.MonkeyPatch
