@@ -49,7 +49,12 @@ def service(home: Path) -> Iterator[Service]:
         "threads": 1,
     }
     with running_service(
-        home / "data", **settings, connect_timeout_s=2, token=TOKEN, log_format="json"
+        home / "data",
+        **settings,
+        connect_timeout_s=2,
+        token=TOKEN,
+        log_format="json",
+        learning_workers=0,
     ) as running:
         assert running.http.get("/cameras").status_code == 401
         running.http.headers.update(BEARER)

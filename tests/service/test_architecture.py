@@ -60,6 +60,7 @@ def test_a_sink_is_added_by_a_file_and_an_entry(tree: Path) -> None:
     recipes.run(tree, "-c", SERVERS.replace("@", SINK))
 
 
+@pytest.mark.wide
 def test_a_metric_is_added_in_two_files(tree: Path) -> None:
     recipes.follow("Add a metric", tree)
     recipes.run(tree, "-c", SERVERS.replace("@", METRIC))

@@ -23,6 +23,7 @@ from lookout.models.training.loader import Batch
 from lookout.models.training.trainer import Trainer
 from tests.cli import TRAIN, evaluated, lookout
 from tests.clips import damage, write_clip
+from tests.conftest import with_wide_forms
 from tests.sets import write_images
 
 GROUPS = {"bf": "0", "g": "10", "sc_threshold": "0"}
@@ -272,25 +273,29 @@ def test_a_narrow_network_is_taught_by_a_wide_one(
         assert not (tmp_path / "x").exists()
 
 
-def test_one_recording_is_trained_and_calibrated_on_at_a_cameras_rate(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("frames", "rate"), with_wide_forms([(100, ()), (40, ("--sample-fps", 10))], {40})
+)
+def test_one_recording_is_trained_and_calibrated_on_at_a_cameras_rate(
+    tmp_path: Path, frames: int, rate: tuple[str | int, ...]
+) -> None:
     recording = write_clip(tmp_path / "camera.mkv", range(100), fps=25, size_px=(64, 48))
     out = tmp_path / "gate.safetensors"
-    for rate, frames in ((), 100), (("--sample-fps", 10), 40):
-        said = lookout(
-            "train", "--data", recording, "--out", out, *TRAIN, "--held-out", 0.25, *rate
-        ).out
-        assert f"{frames * 3 // 4 - 4} windows of 1 clips, 1 held out" in said
-        lookout("calibrate", "--checkpoint", out, "--data", recording, "--out", out, *rate)
-        header = read_header(out)
-        assert header.calibration is not None
-        assert header.calibration.frames == frames - 4
-        noted = (
-            header.provenance.get("sample_fps"),
-            header.provenance["calibration"].get("sample_fps"),
-        )
-        assert noted == ((10, 10) if rate else (None, None))
-        assert header.fps == (10 if rate else 25)
-        assert header.provenance["footage"]["held_out"]["clips"] == ["camera.mkv"]
+    said = lookout(
+        "train", "--data", recording, "--out", out, *TRAIN, "--held-out", 0.25, *rate
+    ).out
+    assert f"{frames * 3 // 4 - 4} windows of 1 clips, 1 held out" in said
+    lookout("calibrate", "--checkpoint", out, "--data", recording, "--out", out, *rate)
+    header = read_header(out)
+    assert header.calibration is not None
+    assert header.calibration.frames == frames - 4
+    noted = (
+        header.provenance.get("sample_fps"),
+        header.provenance["calibration"].get("sample_fps"),
+    )
+    assert noted == ((10, 10) if rate else (None, None))
+    assert header.fps == (10 if rate else 25)
+    assert header.provenance["footage"]["held_out"]["clips"] == ["camera.mkv"]
 
 
 def test_several_seeds_at_a_cameras_rate_go_on_too(tmp_path: Path) -> None:

@@ -124,7 +124,7 @@ def test_a_restarted_worker_goes_on_without_gap_or_double(
     assert bus.counters("a")["scores"] == 10
 
 
-@pytest.mark.parametrize("model", with_long_forms(sorted(TINY_OF), {"mnad-pred", "std", "places"}))
+@pytest.mark.parametrize("model", with_long_forms(sorted(TINY_OF), {"mnad-pred", "places"}))
 def test_every_model_scores_live_under_the_ids_of_its_frames(
     model: str, bus: Bus, store: Store, settings: Settings
 ) -> None:

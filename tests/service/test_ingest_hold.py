@@ -58,6 +58,7 @@ def held(frames: list[Frame]) -> list[Frame]:
     return [frame for frame in frames if frame.late_s > 1]
 
 
+@pytest.mark.wide  # make test has tests/unit/test_stream_clock.py
 @pytest.mark.rtsp
 def test_frames_that_were_held_back_are_scored_with_the_times_at_which_they_were_filmed(
     urls: Urls, tmp_path: Path, bus: Bus, store: Store
