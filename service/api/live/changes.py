@@ -30,6 +30,7 @@ from lookout.service.storage.store.store import Store
 
 CAMERAS_EVERY_S = 1.0
 UNHEARD_EVERY_S = 1.0  # without listeners, only to stay at "now"
+UNHEARD_CAMERAS_EVERY_S = 5.0  # the views of all cameras are dear, and a listener who joins wakes
 SCORES_EVERY_S = 0.015
 LOGS_EVERY_S = 0.1
 LOG_ENTRIES = 100  # of a camera, read at once
@@ -111,8 +112,8 @@ class CameraChanges:
         self._shown: dict[str, CameraFields] = {}
         self._stable: dict[str, CameraFields] = {}
 
-    def pause_s(self, *, heard: bool) -> float:  # noqa: ARG002  the next listener hears of states
-        return CAMERAS_EVERY_S
+    def pause_s(self, *, heard: bool) -> float:
+        return CAMERAS_EVERY_S if heard else UNHEARD_CAMERAS_EVERY_S
 
     def poll(self, publisher: Publisher) -> None:
         self._watcher.refresh()
