@@ -23,7 +23,7 @@ from lookout.service.ingest.decoder.source import STALL_ADVICE, translate_errors
 from lookout.service.storage.bus.bus import Bus
 from lookout.service.storage.store.store import Store
 from tests.clips import write_clip
-from tests.conftest import Urls, with_long_forms
+from tests.conftest import Urls, with_long_forms, with_wide_forms
 from tests.hostile_rtsp import HONEST, PASSWORD, PICTURES, RtspClient, Script, hostile_server, sdp
 from tests.ingest_line import Reader, camera, settings_for, start_decoder, working
 from tests.waiting import wait_until
@@ -189,8 +189,11 @@ EXPECTED: list[tuple[Script, str, str]] = [
 
 @pytest.mark.parametrize(
     ("_share", "hostile"),
-    with_long_forms([("half", EXPECTED[::2]), ("all", EXPECTED)], {"half"}),
-    ids=["half", "all"],
+    [
+        *with_wide_forms([("quarter", EXPECTED[::4]), ("half", EXPECTED[::2])], {"quarter"}),
+        *with_long_forms([("all", EXPECTED)], {}),
+    ],
+    ids=["quarter", "half", "all"],
 )
 def test_every_one_is_given_up_in_time_with_a_reason_and_the_good_camera_does_not_notice(
     settings: Settings,
