@@ -21,6 +21,7 @@ from lookout.service.cli.scene import scene_app
 from lookout.service.cli.settings_page import page
 from lookout.service.cli.train import train_app
 from lookout.service.cli.users import users_app
+from lookout.service.cli.watch import watch_app
 from lookout.service.core import logging as logs
 from lookout.service.core.lifecycle import stop_on_signals
 from lookout.service.core.private_files import tighten_data
@@ -44,6 +45,7 @@ app.add_typer(replay_app)
 app.add_typer(scene_app)
 app.add_typer(models_app)
 app.add_typer(users_app, name="users")
+app.add_typer(watch_app)
 
 
 def print_version(wanted: bool) -> None:
