@@ -17,13 +17,13 @@ NEEDS_A_LOOK = 6
 
 CALM_LEVELS = ("good", "calm")
 
-Json = Annotated[bool, typer.Option("--json", help="print what the API answers, as JSON")]
+AsJson = Annotated[bool, typer.Option("--json", help="print what the API answers, as JSON")]
 
 watch_app = typer.Typer()
 
 
 @watch_app.command("status")
-def print_status(as_json: Json = False, url: Url = None) -> None:
+def print_status(as_json: AsJson = False, url: Url = None) -> None:
     """Print the whole watch in one line; exit code 6 while something needs a look."""
     summary = ask(url, "/summary")
     if as_json:
@@ -35,7 +35,7 @@ def print_status(as_json: Json = False, url: Url = None) -> None:
 
 
 @watch_app.command("cameras")
-def print_cameras(as_json: Json = False, url: Url = None) -> None:
+def print_cameras(as_json: AsJson = False, url: Url = None) -> None:
     """Print every camera with its state, model and last error, one a line."""
     known = ask(url, "/cameras")
     if as_json:
@@ -54,7 +54,7 @@ def print_cameras(as_json: Json = False, url: Url = None) -> None:
 def print_alerts(
     camera: Annotated[str | None, typer.Option(help="alerts of this camera alone")] = None,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="print the newest so many")] = 20,
-    as_json: Json = False,
+    as_json: AsJson = False,
     url: Url = None,
 ) -> None:
     """Print the newest alerts first, one a line; times are UTC."""
