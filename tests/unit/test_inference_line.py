@@ -6,7 +6,6 @@ import json
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import get_args
 
 import numpy as np
 import pytest
@@ -17,7 +16,7 @@ from lookout.models.evaluation.clip_scores import score_clips
 from lookout.models.memory_update import UpdateRule
 from lookout.models.scorer import Scorer
 from lookout.models.scoring.camera_state import CameraState
-from lookout.models.scoring.normalizer import PLACE_SCHEMES, Normalizer, Scheme
+from lookout.models.scoring.normalizer import Normalizer
 from lookout.models.scoring.place_state import PlaceState
 from lookout.service.core.camera import AlertSettings, Camera, ZoneSettings
 from lookout.service.core.clock import Moment
@@ -29,12 +28,7 @@ from lookout.service.inference.camera_line import CameraLine
 from lookout.service.inference.camera_lines import CameraLines
 from lookout.service.inference.line_start import zone_mask
 from lookout.service.storage.bus.outcomes import ScoredFrame
-from lookout.service.storage.store.snapshots import (
-    PLACE_FORM,
-    Snapshot,
-    camera_identity,
-    view_identity,
-)
+from lookout.service.storage.store.snapshots import Snapshot, camera_identity, view_identity
 from tests.conftest import examples
 from tests.tiny import EASY_BOUNDS, TINY_OF, street, tiny_checkpoint, untrained
 
@@ -483,19 +477,6 @@ def test_a_snapshot_is_of_the_ignored_zones_and_a_memory_of_places_is_not(scorer
     assert camera_identity(plain, "x") != camera_identity(zoned, "x")
     size = scorer.checkpoint.preprocess
     assert view_identity(plain, size) == view_identity(zoned, size)
-
-
-def test_bounds_of_places_belong_to_the_form_of_their_score(
-    scorer: Scorer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The memory is kept all the same: its view does not change."""
-    cameras = [camera().model_copy(update={"score": score}) for score in get_args(Scheme)]
-    before = [camera_identity(one, "x") for one in cameras]
-    monkeypatch.setattr("lookout.service.storage.store.snapshots.PLACE_FORM", PLACE_FORM + 1)
-    anew = [camera_identity(one, "x") != was for one, was in zip(cameras, before, strict=True)]
-    assert anew == [one.score in PLACE_SCHEMES for one in cameras]
-    size = scorer.checkpoint.preprocess
-    assert len({view_identity(one, size) for one in cameras}) == 1
 
 
 def test_the_scene_watch_does_not_see_an_ignored_zone(scorer: Scorer) -> None:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from lookout.models.media.preprocess import Preprocess
-from lookout.models.scoring.normalizer import PLACE_SCHEMES
 from lookout.service.core.camera import Camera
 from lookout.service.core.errors import BrokenMessageError
 from lookout.service.core.messages import FrameId
@@ -17,9 +16,6 @@ from lookout.service.storage.store.mending import SettingAside
 
 PLACES = ("places", "view")
 """Parts of a state that hold a camera's memory of places, and the view that it is of."""
-
-PLACE_FORM = 2
-"""Counts the forms of the score of places (ADR 106): bounds of one do not fit another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +90,6 @@ def camera_identity(camera: Camera, checkpoint_digest: str) -> str:
     ignored = [zone.points for zone in camera.zones if zone.kind == "ignore"]
     if ignored:
         text += f" {ignored}"
-    if camera.score in PLACE_SCHEMES:
-        text += f" places {PLACE_FORM}"
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
