@@ -47,7 +47,7 @@ def print_cameras(as_json: AsJson = False, url: Url = None) -> None:
             words.append(camera["last_error"])
         typer.echo(one_line(f"{camera['id']}: {', '.join(words)}"))
     for name in known["unreadable"]:
-        typer.echo(f"{name}: its record cannot be read; remove it, and add it again")
+        typer.echo(one_line(f"{name}: its record cannot be read; remove it, and add it again"))
 
 
 @watch_app.command("alerts")

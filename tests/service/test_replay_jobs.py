@@ -30,7 +30,7 @@ from lookout.service.storage.replay_files import ReplayFiles, replays_folder
 from lookout.service.storage.store.replays import REPLAYS_KEPT
 from lookout.service.storage.store.store import Store
 from tests import stage
-from tests.conftest import Urls, with_wide_forms
+from tests.conftest import Urls
 from tests.service.api_server import Api, api, is_problem, one_api
 from tests.tiny import street, write_tiny
 from tests.waiting import wait_until
@@ -136,14 +136,34 @@ def test_a_job_finds_what_the_command_finds_and_bad_recordings_fail_in_one_line(
     assert files.task() is None  # it holds a copy of the camera
 
 
-@pytest.mark.parametrize("others", with_wide_forms([0, 1], {0}))
-@pytest.mark.timeout(240)
-def test_a_replay_is_niced_paused_begun_again_and_cancelled(
-    settings: Settings, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, others: int
+def test_a_replay_is_niced_paused_and_cancelled(
+    settings: Settings, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The wide form kills its process, and has another camera's replay wait for its turn."""
     suffers = False
     monkeypatch.setattr(live_load.LiveLoad, "suffers", lambda *_: suffers)
+    film(settings.media_dir / "long.mkv", LONG)
+    store.add_camera(gate())
+    job = add(store, "long.mkv")
+    with stage.working(run, settings):
+        (process,) = wait_until(replayers, "a process", 30)
+        assert process.nice() == 19
+        wait_until(lambda: store.replay(job.id).progress > 0, "progress", 60)
+        suffers = True
+        wait_until(lambda: store.replay(job.id).paused, "it stands still")
+        wait_until(lambda: process.status() == psutil.STATUS_STOPPED, "so does its process")
+        suffers = False
+        wait_until(lambda: not store.replay(job.id).paused, "it goes on")
+        cancel(store, job)
+        wait_until(lambda: not ReplayFiles.of(tmp_path, job).folder.exists(), "its files go")
+        wait_until(lambda: not replayers(), "the end of its process")
+
+
+@pytest.mark.wide
+@pytest.mark.timeout(240)
+def test_a_killed_replay_begins_again_and_that_of_another_camera_waits_for_its_turn(
+    settings: Settings, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live_load.LiveLoad, "suffers", lambda *_: False)
     monkeypatch.setattr(replay_job, "FIRST_BACKOFF_S", 0.1)
     film(settings.media_dir / "long.mkv", LONG)
     for name in ("gate", "yard"):
@@ -151,23 +171,12 @@ def test_a_replay_is_niced_paused_begun_again_and_cancelled(
     first = add(store, "long.mkv")
     with stage.working(run, settings):
         (process,) = wait_until(replayers, "a process", 30)
-        assert process.nice() == 19
-        if others:
-            second = add(store, "long.mkv", "yard")
-            wait_until(lambda: "another replay" in store.replay(second.id).reason, "one at a time")
-        wait_until(lambda: store.replay(first.id).progress > 0, "progress", 60)
-        suffers = True
-        wait_until(lambda: store.replay(first.id).paused, "it stands still")
-        wait_until(lambda: process.status() == psutil.STATUS_STOPPED, "so does its process")
-        suffers = False
-        wait_until(lambda: not store.replay(first.id).paused, "it goes on")
-        if others:
-            process.kill()
-            wait_until(lambda: replayers() not in ([], [process]), "another one", 30)
+        second = add(store, "long.mkv", "yard")
+        wait_until(lambda: "another replay" in store.replay(second.id).reason, "one at a time")
+        process.kill()
+        wait_until(lambda: replayers() not in ([], [process]), "another one", 30)
         cancel(store, first)
         wait_until(lambda: not ReplayFiles.of(tmp_path, first).folder.exists(), "its files go")
-        if not others:
-            return
         wait_until(lambda: store.replay(second.id).state == "running", "the other one's turn")
         store.remove_camera("yard")
         wait_until(lambda: not replayers(), "the end of that of a removed camera")

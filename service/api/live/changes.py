@@ -30,7 +30,7 @@ from lookout.service.storage.store.store import Store
 
 CAMERAS_EVERY_S = 1.0
 UNHEARD_EVERY_S = 1.0  # without listeners, only to stay at "now"
-UNHEARD_CAMERAS_EVERY_S = 5.0  # the views of all cameras are dear, and a listener who joins wakes
+UNHEARD_CAMERAS_EVERY_S = 5.0  # all views take long; a listener who joins wakes the reader
 SCORES_EVERY_S = 0.015
 LOGS_EVERY_S = 0.1
 LOG_ENTRIES = 100  # of a camera, read at once
