@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lookout.models.arrays import unpacked
 from lookout.models.evaluation.events import ClipValue
 from lookout.models.scoring.alarm_budget import HIGHEST, AlarmBudget
 from lookout.models.scoring.alarm_counts import COUNT, OFFSETS, THRESHOLDS, AlarmCounts
@@ -25,6 +26,7 @@ from lookout.models.scoring.alert_policy import (
 )
 from lookout.models.scoring.budget_report import DAY_S, poisson_interval, span_words
 from lookout.models.scoring.calibration import squash, unsquash
+from lookout.models.scoring.hour_levels import SLOTS
 from tests.conftest import examples, with_wide_forms
 
 FPS = 2.0
@@ -251,6 +253,37 @@ def test_equal_values_never_alarm(value: float) -> None:
         scores = [ClipValue(number / FPS, value) for number in range(HOUR)]
         assert camera.watch(scores) == []
         assert camera.budget.rule.threshold > value
+
+
+def test_after_equal_values_an_event_alarms_where_the_budget_knows_its_height() -> None:
+    for value, per_day, alarms in [(0.3, 24, 1), (0.3, 1, 0), (0.9, 24, 0)]:
+        camera = Camera(per_day, zone=UTC)
+        camera.watch([ClipValue(number / FPS, value) for number in range(HOUR)])
+        event = squash(unsquash(value) + 3)
+        found = camera.watch([ClipValue(3600 + number / FPS, event) for number in range(10)])
+        assert len(found) == alarms
+
+
+@pytest.mark.parametrize("zone", [None, UTC])
+def test_a_camera_that_sleeps_at_night_keeps_the_budget_of_its_waking_hours(
+    zone: tzinfo | None,
+) -> None:
+    """Twelve of 24 hours are filmed: half of the budget is expected, and no night is made up."""
+    policy = replace(POLICY, min_duration_s=0.0, clear_after_s=60.0, quiet_after_s=60.0)
+    camera = Camera(24, policy, zone)
+    for day in range(2):
+        dawn = day * DAY_S + 8 * 3600
+        camera.watch(
+            replace(score, captured_at=dawn + 20.0 * number, session=day)
+            for number, score in enumerate(footage(day, 12 * 180, rate=0.03))
+        )
+    report = camera.budget.report()
+    assert report.expected == pytest.approx(24, abs=1.5)  # less the open alerts
+    assert 24 / 1.5 <= report.seen <= 24 * 1.5
+    levels = camera.budget.state_dict()["levels"]
+    if levels is not None:
+        blocks = unpacked(levels["levels"], "<f8", (3, SLOTS))[0]
+        assert np.flatnonzero(blocks).tolist() == list(range(8, 20))
 
 
 def test_an_alert_under_the_largest_budget_closes() -> None:

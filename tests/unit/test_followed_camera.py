@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
+from lookout.models.evaluation.events import alarm_spans
+from lookout.models.scoring.alarm_budget import AlarmBudget
 from lookout.service.alerting.camera_policy import CameraAlerts, FollowedCamera, default_policy
 from lookout.service.core.camera import Camera
 from lookout.service.core.messages import AlertEvent, AlertId, FrameId, Score
-from lookout.service.core.schedule import ArmOverride
+from lookout.service.core.schedule import ArmOverride, zone_of
 from lookout.service.core.settings import Settings, load_settings
 from lookout.service.core.sinks import SinkSpec, choose
 
@@ -130,6 +134,30 @@ def test_a_budget_learns_while_disarmed(settings: Settings) -> None:
     assert run(part, [(0.1 + (number % 7) / 100, None) for number in range(50)]) == []
     assert part.budget is not None
     assert part.budget.state_dict()["learned_s"] == pytest.approx(4.9)
+
+
+def test_a_replay_of_the_same_scores_gives_the_same_alerts_as_evaluation(
+    settings: Settings,
+) -> None:
+    """When a score is computed, and which worker takes it, decide nothing."""
+    rng = np.random.default_rng(3)
+    values = 0.3 + 0.03 * rng.normal(size=6000)
+    for begin in rng.integers(0, 5900, 30).tolist():
+        values[begin : begin + 25] += rng.exponential(0.15)
+    values = values.clip(0.01, 0.99)
+    scores = [score(number, value) for number, value in enumerate(values.tolist())]
+    spec = camera(alert={"alarm_budget": {"per_day": 2000}, "clear_after_s": 1})
+    live = followed(spec, settings)
+    alerts = [event for one in scores for event in live.step(one)]
+    replayed = followed(spec, settings)
+    late = [replace(one, scored_at=one.captured_at + 86_400) for one in scores]
+    assert [event for one in late for event in replayed.step(one)] == alerts
+    assert replayed.as_json() == live.as_json()
+    opened = [event.alert.opened_at for event in alerts if event.event == "new"]
+    assert len(opened) > 5
+    budget = AlarmBudget(2000, live.policy, zone_of(settings.timezone))
+    offline = alarm_spans(values, 10, live.policy, budget)
+    assert [frame / 10 for _, frame, _ in offline] == opened
 
 
 def test_a_sink_takes_the_zones_that_it_names(settings: Settings) -> None:
