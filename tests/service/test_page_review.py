@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from selenium.webdriver import ActionChains, Chrome
+from selenium.webdriver.common.by import By
 from selenium.webdriver.support.select import Select
 
 from lookout.models.vision.overlay import jpeg
@@ -189,6 +190,24 @@ def test_an_alert_that_opens_meanwhile_is_listed_and_the_choice_stays(
     store.save_alerting("gate", 0, {}, [AlertEvent("new", now)])
     wait_until(lambda: listed(review)[0] == now.id, "the new one")
     assert selected(review) == LOW.id
+    complaints(review)
+
+
+def test_a_curve_that_is_still_as_wide_as_before_does_not_widen_the_page(
+    review: Chrome, store: Store
+) -> None:
+    store.note_peaks("gate", {int(NOW // 60): 0.2})
+    choose(review, "camera", "gate")
+    wait_until(lambda: len(texts(review, "#review-marks .mark")) == 2, "the day")
+    keep_wide = "for (const box of arguments) box.style.minWidth = '1400px';"
+    plots = review.find_elements(By.CSS_SELECTOR, "#review-curve .uplot, #review-marks")
+    assert len(plots) == 2
+    try:
+        review.execute_script(keep_wide, *plots)
+        at_size(review, 390)
+        assert overflow_px(review) == 0
+    finally:
+        review.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
     complaints(review)
 
 
