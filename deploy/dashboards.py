@@ -303,6 +303,12 @@ def inference() -> Dashboard:
             (each("increase(lookout_memory_rollbacks_total[1h])"), "{{camera}}"),
         ),
         lines(
+            "Dropped views",
+            "How often what was learned of a view gave way to another view's.",
+            "none",
+            (each("increase(lookout_camera_views_dropped_total[1h])"), "{{camera}}"),
+        ),
+        lines(
             "Store failures",
             "Attempts to save or take over a camera that failed unexpectedly.",
             "none",

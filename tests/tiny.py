@@ -14,6 +14,7 @@ from lookout.models.media.preprocess import Preprocess
 from lookout.models.mnad import MnadConfig
 from lookout.models.registry import MODELS, make_model, name_of, sized
 from lookout.models.scoring.calibration import Bounds
+from lookout.models.vision.scene_signature import SceneSignature
 
 TINY = MnadConfig(width=4, items=4, dim=16, height_px=32, width_px=32)
 
@@ -103,3 +104,14 @@ def street(seq: int, side_px: int = 32) -> npt.NDArray[np.uint8]:
     size, left = side_px // 5, seq % (side_px - side_px // 5)
     picture[size : 2 * size, left : left + size] = (seq * 7) % 256
     return picture
+
+
+def infrared(seq: int, side_px: int = 32) -> npt.NDArray[np.uint8]:
+    """The street as infrared light shows it: without colours, and with other brightness."""
+    gray = 40 + 0.5 * (255 - street(seq, side_px).mean(axis=2))
+    return np.repeat(gray[..., None], 3, axis=2).astype(np.uint8)
+
+
+def at_dusk() -> tuple[SceneSignature, SceneSignature]:
+    """The street as it was last seen by colour, and by infrared light."""
+    return SceneSignature.from_pixels(street(0)), SceneSignature.from_pixels(infrared(0))

@@ -23,7 +23,9 @@ from lookout.models.scoring.local import LocalScore
 from lookout.models.scoring.normalizer import Normalizer, RawScores
 from lookout.models.scoring.place_state import PlaceState
 from lookout.models.scoring.rotation import Rotation
+from lookout.models.scoring.views import Views, ViewState, ViewSwitch
 from lookout.models.scoring.zone_scores import ZoneScores
+from lookout.models.vision.scene_signature import SceneSignature
 from lookout.models.vision.zones import ZoneMask
 
 
@@ -92,6 +94,7 @@ class CameraState:
         self._rollback = Rollback()
         self._drift = 0.0
         self._zones = ZoneScores(zones)
+        self._views = Views()
 
     @property
     def items(self) -> Tensor:
@@ -135,6 +138,11 @@ class CameraState:
     def rollbacks(self) -> int:
         """Number of times the memory went back to the trained items."""
         return self._rollback.rollbacks
+
+    @property
+    def views(self) -> Views:
+        """The camera's views, by colour and by infrared light."""
+        return self._views
 
     @property
     def rule(self) -> UpdateRule:
@@ -191,13 +199,40 @@ class CameraState:
             zones=zones,
         )
 
-    def reset_normalizer(self) -> None:
-        """Learn the bounds and the memory of places again: the scene has changed."""
-        self._normalizer = self._normalizer.reset()
+    def switch_view(self, before: SceneSignature, now: SceneSignature) -> ViewSwitch:
+        """Go on with the bounds and the memory of places of another view: the scene has changed.
+
+        A view that was not seen before is learned from its first frames. One that is left while
+        its bounds are being learned is not kept.
+
+        before, now: the pictures before and after the change.
+        """
+        learned = None
+        if self._normalizer.bounds is not None:
+            memory = None if self._places is None else self._places.memory_json()
+            learned = ViewState(self._normalizer.to_json(), memory)
+        switch = self._views.switch(before, now, learned)
         self._rotation = Rotation()
         self._carried = Carried()
+        if switch.learned is not None:
+            self._normalizer, self._places = self._parts_of(switch.learned)
+            return switch
+        self._normalizer = self._normalizer.reset()
         if self._places is not None:
             self._places = self._places.reset()
+        return switch
+
+    def _parts_of(self, learned: ViewState) -> tuple[Normalizer, PlaceState | None]:
+        """Return what was learned of a view. Raises ValueError, TypeError or KeyError for a misfit.
+
+        The memory of places is one of its own: no two views share an object.
+        """
+        normalizer = self._normalizer.restored(learned.normalizer)
+        if self._places is None:
+            return normalizer, None
+        if learned.memory is None:
+            raise ValueError("a view has no memory of places")
+        return normalizer, self._places.with_memory(learned.memory)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state as JSON-able values; `load_state_dict` continues from it bit for bit."""
@@ -214,6 +249,8 @@ class CameraState:
             state["carried"] = self._carried.to_json()
         if self._places is not None:
             state["places"] = self._places.to_json()
+        if self._views.is_used:
+            state["views"] = self._views.to_json()
         return state
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -235,6 +272,11 @@ class CameraState:
         places = self._places
         if places is not None and "places" in state:
             places = places.restored(state["places"])
+        views = Views()
+        if "views" in state:
+            views = Views.from_json(state["views"])
+            for learned in views.parked:
+                self._parts_of(learned)
         self._items = items
         self._normalizer = normalizer
         self._rollback = rollback
@@ -243,6 +285,7 @@ class CameraState:
         self._rotation = rotation
         self._carried = carried
         self._places = places
+        self._views = views
 
     def load_places(self, state: dict[str, Any]) -> bool:
         """Take the memory of places alone from `state_dict`'s result of any network.

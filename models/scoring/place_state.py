@@ -105,6 +105,19 @@ class PlaceState:
         if value is None or value < HIGH:
             self._memory.learn(features)
 
+    def memory_json(self) -> dict[str, Any]:
+        """Return the memory alone, for `with_memory`, up to 0.3 MB of text."""
+        return self._memory.state_dict()
+
+    def with_memory(self, memory: dict[str, Any]) -> PlaceState:
+        """Return one with the same settings and another memory, whose next frame is its first.
+
+        Raises ValueError, TypeError or KeyError where `memory_json` did not make it.
+        """
+        state = self.reset()
+        state._memory.load_state_dict(memory)
+        return state
+
     def to_json(self) -> dict[str, Any]:
         """Return the state for a snapshot, about 0.3 MB of text."""
         return {

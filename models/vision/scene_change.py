@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from lookout.models.arrays import Pixels
@@ -49,11 +49,20 @@ SceneReport = tuple[SceneEventKind, str]
 
 
 @dataclass(frozen=True, slots=True)
+class SceneChange:
+    """A change of most of the picture, with the pictures before and after it."""
+
+    detail: str  # in words
+    before: SceneSignature = field(compare=False)  # arrays, which no == compares
+    now: SceneSignature = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
 class SceneVerdict:
     """Result for one frame."""
 
     settled: bool  # False: do not score it; the window begins again behind it
-    changed: bool  # True once a scene change, at the unsettled frame at which it is sure
+    change: SceneChange | None  # once each, at the unsettled frame at which it is sure
     events: list[SceneReport]
 
 
@@ -191,17 +200,17 @@ class SceneChangeDetector:
     def observe(self, pixels: Pixels, at: float) -> SceneVerdict:
         """Judge the next frame, (H, W, 3) uint8 RGB; all frames of a camera are of one size."""
         now = SceneSignature.from_pixels(pixels)
-        changed = self._follow_scene(now, at)
+        change = self._follow_scene(now, at)
         events: list[SceneReport] = []
-        if changed:
-            events.append(("scene_change", changed))
+        if change:
+            events.append(("scene_change", change.detail))
         if self._unrest is None:
             events += self._follow_sight(now, at)
-        settled = not changed and (self._unrest is None or not self._unrest.held)
-        return SceneVerdict(settled, changed is not None, events)
+        settled = not change and (self._unrest is None or not self._unrest.held)
+        return SceneVerdict(settled, change, events)
 
-    def _follow_scene(self, now: SceneSignature, at: float) -> str | None:
-        """Return in words what has changed, once that is sure."""
+    def _follow_scene(self, now: SceneSignature, at: float) -> SceneChange | None:
+        """Return what has changed, once that is sure."""
         if self._references is None:
             self._references = ReferencePictures.from_signature(now, at)
         references = self._references
@@ -217,7 +226,7 @@ class SceneChangeDetector:
 
     def _settle(
         self, references: ReferencePictures, unrest: Unrest, now: SceneSignature, at: float
-    ) -> str | None:
+    ) -> SceneChange | None:
         change = references.change(now)
         steady = references.follow_unrest(now, at)
         if change and not steady and elapsed_s(unrest.since, at) < UNSETTLED_MAX_S:
@@ -235,7 +244,7 @@ class SceneChangeDetector:
         if not (unrest.told and (steady or unrest.held)):
             return None
         self._reported = [*self._reported, at][-BLINKS:]
-        return change
+        return SceneChange(change, references.lasting, now)
 
     def _follow_sight(self, now: SceneSignature, at: float) -> list[SceneReport]:
         """Return whether the picture was lost or restored since the scene changed."""

@@ -239,6 +239,8 @@ def fresh_report(seen: Overview, now: float) -> InferenceReport | None:
 def report_families(reports: Mapping[str, InferenceReport]) -> Families:
     yield by_camera(metrics.DRIFT, {name: report.drift for name, report in reports.items()})
     yield by_camera(metrics.ROLLBACKS, {name: report.rollbacks for name, report in reports.items()})
+    dropped = {name: report.views_dropped for name, report in reports.items()}
+    yield by_camera(metrics.VIEWS_DROPPED, dropped)
     yield by_camera(metrics.SCORE, {name: report.score for name, report in reports.items()})
     yield by_camera(
         metrics.SCORE_PEAK, {name: report.score_peak for name, report in reports.items()}

@@ -260,3 +260,4 @@ class InferenceReport:
     drop_reason: str | None = None  # of frames that were left out since the newest score
     fps: float | None = None  # frames a second that it gets, as they were filmed
     model_fps: float | None = None  # frames a second that its model was trained on
+    views_dropped: int = 0  # how often what was learned of a view gave way to another view's

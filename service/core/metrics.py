@@ -242,6 +242,12 @@ ROLLBACKS = Metric(
     "How often a guarded memory went back to the trained one.",
     CAMERA,
 )
+VIEWS_DROPPED = Metric(
+    "lookout_camera_views_dropped_total",
+    "counter",
+    "How often what was learned of a view of the camera gave way to another view's.",
+    CAMERA,
+)
 ALERTS = Metric(
     "lookout_alerts_total", "counter", "Alerts opened since the camera was first watched.", CAMERA
 )
@@ -344,6 +350,7 @@ ALL: Mapping[str, tuple[Metric, ...]] = {
         LEARNING_FRAMES,
         DRIFT,
         ROLLBACKS,
+        VIEWS_DROPPED,
         ALERTS,
         ALERTS_OPEN,
         ARMED,

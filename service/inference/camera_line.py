@@ -16,6 +16,7 @@ from lookout.models.motion import Features
 from lookout.models.scorer import Scorer
 from lookout.models.scoring.calibration import HIGH
 from lookout.models.scoring.camera_state import CameraState, FrameScore, StepOutput
+from lookout.models.scoring.views import ViewSwitch
 from lookout.models.vision.tensors import Window
 from lookout.models.vision.zones import ZoneMask
 from lookout.service.core.camera import Camera
@@ -202,9 +203,17 @@ class CameraLine:
     def scene_drop_reason(self, frame: Frame) -> str:
         """Return "scene_change" for a frame of a picture that has just changed, else ""."""
         verdict = self.watch.observe(frame)
-        self._events += verdict.events
-        if verdict.changed and self.camera.calibration == "learn":
-            self.state.reset_normalizer()  # the bounds are those of the former scene
+        events = verdict.events
+        if verdict.change is not None and self.camera.calibration == "learn":
+            # The bounds are those of the former scene.
+            view = self.state.switch_view(verdict.change.before, verdict.change.now)
+            events = [
+                replace(event, detail=f"{event.detail}; {view_words(view)}")
+                if event.kind == "scene_change"
+                else event
+                for event in events
+            ]
+        self._events += events
         return "" if verdict.settled else "scene_change"
 
     def _move_gaps(self) -> None:
@@ -232,6 +241,16 @@ class CameraLine:
             place_db=finite(result.place_db),
             zones={name: finite(value) for name, value in result.zones.items()},
         )
+
+
+def view_words(view: ViewSwitch) -> str:
+    """Return for a person which view of the camera begins, and what is known of it."""
+    words = f"view {view.name}, which it knows"
+    if view.learned is None:
+        words = f"view {view.name}, which it learns"
+    if view.dropped is not None:
+        words += f" in place of {view.dropped}"
+    return words
 
 
 def finite(number: float | None) -> float | None:

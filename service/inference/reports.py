@@ -60,6 +60,7 @@ def report(bus: Bus, lines: CameraLines, ownership: Ownership) -> None:
                 to_learn=line.state.to_learn_frames,
                 drift=line.state.drift if line.scorer.input_spec.memory == "adapts" else None,
                 rollbacks=line.state.rollbacks,
+                views_dropped=line.state.views.dropped,
                 tampered=line.watch.tampered,
                 score=line.recent.newest,
                 score_peak=line.recent.peak(time.monotonic()),

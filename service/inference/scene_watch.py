@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from lookout.models.vision.scene_change import SceneChangeDetector
+from lookout.models.vision.scene_change import SceneChange, SceneChangeDetector
 from lookout.service.core.messages import CameraEvent, Frame, FrameId
 
 
@@ -15,7 +15,7 @@ class Verdict:
     """Decision about one frame."""
 
     settled: bool  # False: do not score it; the window begins again behind it
-    changed: bool  # True once a scene change, at the unsettled frame at which it is sure
+    change: SceneChange | None  # once each, at the unsettled frame at which it is sure
     events: list[CameraEvent]
 
 
@@ -40,7 +40,7 @@ class SceneWatch:
     def observe(self, frame: Frame) -> Verdict:
         """Judge the next frame. One that is read again was settled: it waits for its score."""
         if self._newest_id is not None and frame.id <= self._newest_id:
-            return Verdict(settled=True, changed=False, events=[])
+            return Verdict(settled=True, change=None, events=[])
         self._newest_id = frame.id
         verdict = self._detector.observe(frame.pixels, frame.captured_at)
         if not verdict.settled:
@@ -49,7 +49,7 @@ class SceneWatch:
             CameraEvent(kind, frame.camera, *frame.id, frame.captured_at, detail)
             for kind, detail in verdict.events
         ]
-        return Verdict(verdict.settled, verdict.changed, events)
+        return Verdict(verdict.settled, verdict.change, events)
 
     def to_json(self) -> dict[str, Any]:
         """Return the state as JSON-able values, below 4 KB; `from_json` continues exactly."""

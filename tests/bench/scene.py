@@ -69,7 +69,7 @@ def about_a_second_apart(clip: Pixels) -> Iterator[tuple[SceneSignature, SceneSi
 def rates(pieces: Sequence[Pixels], what: Happening) -> tuple[int, float]:
     """The mean number of pieces that a change was reported in, and of frames left out in each."""
     seen = [shown(list(happening(piece, what, after=AFTER, fps=FPS))) for piece in pieces]
-    told = sum(any(verdict.changed for verdict in verdicts) for verdicts in seen)
+    told = sum(any(verdict.change for verdict in verdicts) for verdicts in seen)
     return told, sum(not verdict.settled for verdicts in seen for verdict in verdicts) / len(seen)
 
 

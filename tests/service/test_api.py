@@ -512,7 +512,9 @@ def test_a_score_is_told_while_it_is_fresh(api: Api, gate: None, bus: Bus) -> No
     at = time.time()
     bus.report_inference(
         "gate",
-        InferenceReport("online", at, 1, score=0.25, score_peak=0.75, drift=0.5, rollbacks=2),
+        InferenceReport(
+            "online", at, 1, score=0.25, score_peak=0.75, drift=0.5, rollbacks=2, views_dropped=3
+        ),
     )
     shown = api.http.get("/metrics").text.splitlines()
     for name, value in (
@@ -520,6 +522,7 @@ def test_a_score_is_told_while_it_is_fresh(api: Api, gate: None, bus: Bus) -> No
         ("score_peak", 0.75),
         ("memory_drift", 0.5),
         ("memory_rollbacks_total", 2.0),
+        ("camera_views_dropped_total", 3.0),
     ):
         assert f'lookout_{name}{{camera="gate"}} {value}' in shown
     bus.report_inference("gate", InferenceReport("online", at - 60, 1, score=0.25, score_peak=0.75))

@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lookout.models.evaluation.clip_scores import score_clips
+from lookout.models.evaluation.clip_scores import ClipScorer, score_clips
 from lookout.models.memory_update import UpdateRule
+from lookout.models.motion import PlacesConfig
 from lookout.models.scorer import Scorer
 from lookout.models.scoring.camera_state import CameraState
 from lookout.models.scoring.normalizer import Normalizer
@@ -29,8 +30,8 @@ from lookout.service.inference.camera_lines import CameraLines
 from lookout.service.inference.line_start import zone_mask
 from lookout.service.storage.bus.outcomes import ScoredFrame
 from lookout.service.storage.store.snapshots import Snapshot, camera_identity, view_identity
-from tests.conftest import examples
-from tests.tiny import EASY_BOUNDS, TINY_OF, street, tiny_checkpoint, untrained
+from tests.conftest import examples, with_wide_forms
+from tests.tiny import EASY_BOUNDS, TINY_OF, infrared, street, tiny_checkpoint, untrained
 
 
 def camera(name: str = "a") -> Camera:
@@ -393,6 +394,90 @@ def test_a_live_memory_of_places_is_that_of_an_evaluation(
     np.testing.assert_array_equal(values, expected.value)
     assert np.isnan(expected.place_db).tolist() == [True] * 5 + [False] * (len(scores) - 5)
     assert np.isnan(expected.value).tolist() == [True] * 11 + [False] * (len(scores) - 11)
+
+
+def fused_state(scorer: Scorer) -> CameraState:
+    return CameraState(
+        scorer.fresh_items(),
+        Normalizer(None, 6, "fused"),
+        gamma=scorer.gamma,
+        rule=None,
+        places=PlaceState(5, PlacesConfig(side_px=128)),
+    )
+
+
+LEARNING = camera().model_copy(update={"calibration": "learn", "score": "fused"})
+
+
+def day_and_night() -> list[Frame]:
+    """A street by colour, by infrared light, and by colour again, in one session."""
+    pictures = [
+        *map(street, range(30)),
+        *map(infrared, range(30, 70)),
+        *map(street, range(70, 100)),
+    ]
+    return [Frame("a", 1, seq, 100 + seq / 10, picture) for seq, picture in enumerate(pictures)]
+
+
+def values_of(line: CameraLine, frames: list[Frame]) -> list[tuple[int, float | None]]:
+    """Return number and value of every frame that the line scores of these."""
+    line.offer(frames)
+    while (frame := line.next_frame()) is not None:
+        assert score_batch([(line, frame)]) == []
+    done = [one.score for one in line.outbox.unsent if isinstance(one, ScoredFrame)]
+    line.outbox.acknowledge()
+    return [(score.seq, score.value) for score in done]
+
+
+@pytest.fixture(scope="module")
+def places_scorer() -> Scorer:
+    """A scorer without a network: all that is learned is the view's."""
+    return Scorer(untrained(TINY_OF["places"]))
+
+
+def test_dusk_does_not_start_learning_again_and_the_series_is_that_of_an_evaluation(
+    places_scorer: Scorer,
+) -> None:
+    """The evaluation sees the evening and the morning alone."""
+    line = CameraLine(LEARNING, places_scorer, fused_state(places_scorer), None)
+    live = values_of(line, day_and_night())
+    dusk, dawn = line.take_events()
+    assert dusk.detail.endswith("infrared light is switched on; view infrared 2, which it learns")
+    assert dawn.detail.endswith("infrared light is switched off; view colour 1, which it knows")
+    night = [value for seq, value in live if dusk.seq < seq < dawn.seq]
+    assert [value is None for value in night] == [True] * 11 + [False] * (len(night) - 11)
+    clips = ClipScorer(
+        places_scorer,
+        normalizer=Normalizer(None, 6, "fused"),
+        places=PlaceState(5, PlacesConfig(side_px=128)),
+    )
+    evening = clips.score("evening", np.stack([street(seq) for seq in range(30)]))
+    morning = clips.score("morning", np.stack([street(seq) for seq in range(dawn.seq + 1, 100)]))
+    found = [np.nan if value is None else value for _, value in live]
+    np.testing.assert_array_equal(found[:29], evening.value)
+    np.testing.assert_array_equal(found[-len(morning.value) :], morning.value)
+    assert len(morning.value) > 15
+    assert np.isfinite(morning.value).all()
+
+
+@pytest.mark.parametrize("cut", with_wide_forms([32, 45, 72, 85], [45, 85]))
+def test_another_worker_takes_the_views_over(places_scorer: Scorer, cut: int) -> None:
+    frames = day_and_night()
+    whole = CameraLine(LEARNING, places_scorer, fused_state(places_scorer), None)
+    expected = values_of(whole, frames)
+    first = CameraLine(LEARNING, places_scorer, fused_state(places_scorer), None)
+    early = values_of(first, frames[:cut])
+    snapshot = first.snapshot()
+    assert snapshot is not None
+    state = fused_state(places_scorer)
+    watch = snapshots.restore(state, json.loads(json.dumps(snapshot.state)))
+    heir = CameraLine(LEARNING, places_scorer, state, snapshot.cursor, watch=watch)
+    cursor = heir.frames.cursor
+    assert cursor is not None
+    late = values_of(heir, [frame for frame in frames if frame.id > cursor])
+    assert early + late == expected
+    assert first.take_events() + heir.take_events() == whole.take_events()
+    assert heir.state.views.name == whole.state.views.name
 
 
 def line_of(scorer: Scorer, done: FrameId | None = None) -> CameraLine:

@@ -27,7 +27,7 @@ from lookout.models.scoring.camera_state import CameraState, FrameScore
 from lookout.models.scoring.carried import Carried
 from lookout.models.scoring.normalizer import Normalizer
 from tests.conftest import examples
-from tests.tiny import EASY_BOUNDS, TINY_OF, street, untrained
+from tests.tiny import EASY_BOUNDS, TINY_OF, at_dusk, street, untrained
 
 CONFIG = InTraConfig(width=16, blocks=3, heads=2, patch_px=4, window=3, height_px=32, width_px=24)
 PATCHES = 8 * 6
@@ -195,7 +195,7 @@ def test_a_new_session_and_a_scene_change_begin_with_all_patches(
     state = fresh(scorer)
     scores(scorer, state, range(2))
     scores(scorer, state, range(2, 3), session=2)
-    state.reset_normalizer()
+    state.switch_view(*at_dusk())
     scores(scorer, state, range(3, 4), session=2)
     assert [count == 16 for count in inpainted] == [True, False, True, True]
 

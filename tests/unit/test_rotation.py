@@ -16,7 +16,7 @@ from lookout.models.scorer import Scorer
 from lookout.models.scoring.camera_state import CameraState, FrameScore
 from lookout.models.scoring.normalizer import Normalizer
 from lookout.models.scoring.rotation import Rotation
-from tests.tiny import EASY_BOUNDS, TINY_OF, street, untrained
+from tests.tiny import EASY_BOUNDS, TINY_OF, at_dusk, street, untrained
 
 TURNS = len(KS)
 numbers = st.floats(-100, 100)
@@ -159,6 +159,6 @@ def test_without_a_snapshot_the_series_is_the_same_after_one_rotation(scorer: Sc
 def test_a_scene_change_forgets_the_turns(scorer: Scorer) -> None:
     state = fresh(scorer)
     live(scorer, state, range(3))
-    state.reset_normalizer()
+    state.switch_view(*at_dusk())
     (alone,) = live(scorer, fresh(scorer), range(3, 4))
     assert live(scorer, state, range(3, 4))[0].distance == alone.distance

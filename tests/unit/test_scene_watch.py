@@ -66,14 +66,14 @@ def held(verdicts: list[Verdict]) -> list[int]:
 
 
 def test_a_normal_scene_is_settled_and_nothing_is_told(square: list[Pixels]) -> None:
-    assert set(map(str, shown(square))) == {"Verdict(settled=True, changed=False, events=[])"}
+    assert set(map(str, shown(square))) == {"Verdict(settled=True, change=None, events=[])"}
 
 
 @pytest.mark.parametrize("name", with_long_forms(WHOLE, list(WHOLE)[::2]))
 def test_a_change_of_the_whole_picture_is_told_once(square: list[Pixels], name: str) -> None:
     verdicts = shown(happening(square, WHOLE[name], after=AFTER))
     (event,) = told(verdicts)
-    changed = [number for number, verdict in enumerate(verdicts) if verdict.changed]
+    changed = [number for number, verdict in enumerate(verdicts) if verdict.change]
     assert (event.kind, event.camera, event.session) == ("scene_change", "gate", 1000)
     assert changed == [event.seq]
     assert event.at == 1000 + event.seq / 10

@@ -16,7 +16,7 @@ from lookout.models.scorer import Scorer
 from lookout.models.scoring.calibration import Bounds
 from lookout.models.scoring.camera_state import CameraState, FrameScore
 from lookout.models.scoring.normalizer import Normalizer
-from tests.tiny import TINY_OF, street, tiny_checkpoint, untrained
+from tests.tiny import TINY_OF, at_dusk, street, tiny_checkpoint, untrained
 
 BOUNDS = Bounds(10.0, 40.0, 0.0, 1e-9, 100, gate_error=1e9, local_db=(-30.0, -20.0))
 
@@ -136,7 +136,7 @@ def test_a_guarded_memory_waits_for_the_bounds(scorer: Scorer) -> None:
     assert state.rule == UpdateRule.guarded_by(
         bounds.gate_error, bounds.distance_high, 16, scorer.gamma
     )
-    state.reset_normalizer()
+    state.switch_view(*at_dusk())
     assert state.rule == UpdateRule.fixed()
 
 
