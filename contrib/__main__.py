@@ -36,10 +36,11 @@ from lookout.service.cli.options import (
     Seed,
     finite,
     frames_bar,
+    parse_changes,
     provenance,
     save,
 )
-from lookout.service.cli.train import ProgressBar, end_of_stopped, parse_changes
+from lookout.service.cli.train import ProgressBar, end_of_stopped
 from lookout.service.cli.train_options import SetOption
 from lookout.service.core.lifecycle import stop_on_signals
 

@@ -70,7 +70,7 @@ class PictureReconstruction(NamedTuple):
     weights: Tensor  # ŵ of each query, eq. 7, (B, N), or (B, N, h, w) with a query a place
 
 
-class PictureMemory(nn.Module):
+class CodeMemory(nn.Module):
     """M, (N, D), and how it is read: eq. 3 to 7."""
 
     def __init__(self, items: int, dim: int, shrinkage: float, *, cosine: bool) -> None:
@@ -85,7 +85,9 @@ class PictureMemory(nn.Module):
         similarity = F.linear(z, self.weight)
         if self.cosine:
             similarity = F.linear(F.normalize(z, dim=-1), F.normalize(self.weight, dim=-1))
-        weights = shrunk_weights(similarity.softmax(dim=-1), self.shrinkage)
+        weights = similarity.softmax(dim=-1)
+        if self.shrinkage > 0:  # the shrinkage of 0 would take weights near 0 for 0
+            weights = shrunk_weights(weights, self.shrinkage)
         return F.linear(weights, self.weight.T), weights
 
 
@@ -118,7 +120,7 @@ class PictureMemAE(nn.Module):
         self.whole_code = whole_code
         self.encoder = nn.Sequential(*encoder)
         dim = channels[-1] * places
-        self.memory = PictureMemory(items, dim, shrinkage, cosine=whole_code)
+        self.memory = CodeMemory(items, dim, shrinkage, cosine=whole_code)
         self.decoder = nn.Sequential(*decoder[:-2])  # nothing follows the last convolution
 
     def forward(self, x: Tensor) -> PictureReconstruction:

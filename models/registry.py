@@ -137,12 +137,15 @@ def changed(config: Config, values: Mapping[str, str]) -> Config:
         if name not in present:
             known = ", ".join(sorted(present)) or "none"
             raise CheckpointError(f"{name_of(config)} has no number {name!r} (known: {known})")
-    given = {name: _number(name, text, present[name]) for name, text in values.items()}
+    given = {name: parse_number(name, text, present[name]) for name, text in values.items()}
     return make_config(name_of(config), asdict(config) | given)
 
 
-def _number(name: str, text: str, present: int | float) -> int | float:
-    """Return the number of a text, from 0 on, and whole where the present one is."""
+def parse_number(name: str, text: str, present: int | float) -> int | float:
+    """Return the number of a text, from 0 on, and whole where the present one is.
+
+    Raises CheckpointError.
+    """
     try:
         number = float(text)
     except ValueError:

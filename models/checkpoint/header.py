@@ -23,6 +23,9 @@ from lookout.models.scoring.calibration import Bounds
 
 FORMAT = 1
 METADATA_KEY = "lookout"
+TABLE_KEY = "lookout-table"
+"""Key of the metadata of a model of tables, which no camera can have."""
+TABLE_MODEL = "memae-table"
 SUFFIX = ".safetensors"
 MAX_DEPTH = 20
 MAX_HEADER_BYTES = 8 * 2**20
@@ -97,6 +100,8 @@ def read_once(path: Path, *_signature: int) -> Header | str:
     try:
         with opened(path) as file:
             metadata = file.metadata() or {}
+        if TABLE_KEY in metadata:
+            return f"{path.name} scores rows of numbers (lookout evaluate), no frames of a camera"
         if METADATA_KEY not in metadata:
             return (
                 f"{path.name} was not written by Lookout "
@@ -127,6 +132,12 @@ def opened(path: Path) -> Iterator[Any]:
     except SafetensorError as error:
         reason = str(error).strip().partition("\n")[0][:200]
         raise CheckpointError(f"{path.name} is no readable checkpoint: {reason}") from error
+
+
+def is_table_file(path: Path) -> bool:
+    """Return whether a file holds a model of tables. Raises CheckpointError as `opened` does."""
+    with opened(path) as file:
+        return TABLE_KEY in (file.metadata() or {})
 
 
 def parse_header(path: Path, text: str) -> Header:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from pydantic import TypeAdapter, ValidationError
 
+from lookout.models.checkpoint.header import is_table_file
 from lookout.models.errors import DataError
 from lookout.models.vision.zones import ZoneMask, check_zones
 from lookout.service.cli.options import (
@@ -24,6 +25,7 @@ from lookout.service.cli.options import (
     frames_bar,
     provenance,
 )
+from lookout.service.cli.tables import evaluate_rows
 from lookout.service.core.camera import ZoneSettings
 from lookout.service.core.settings import load_settings
 
@@ -109,6 +111,7 @@ ReportOption = Annotated[
 
 @evaluate_app.command()
 def evaluate(
+    context: typer.Context,
     checkpoint: CheckpointFile,
     data: Data,
     precision: PrecisionOption = "fp32",
@@ -130,6 +133,9 @@ def evaluate(
     device: Device = "auto",
 ) -> None:
     """Score the test clips: frame AUC and AP by each normalisation, events and false alarms."""
+    if checkpoint.is_file() and is_table_file(checkpoint):
+        evaluate_rows(context)
+        return
     from lookout.models.base import has_live_form  # noqa: PLC0415
     from lookout.models.checkpoint.file import load_checkpoint  # noqa: PLC0415
     from lookout.models.checkpoint.header import digest  # noqa: PLC0415

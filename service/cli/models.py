@@ -92,7 +92,11 @@ def import_mnad(
 def list_models() -> None:
     """List the checkpoints in the models folders, and the models that can be trained."""
     from lookout.models.checkpoint.foreign import find_foreign  # noqa: PLC0415
-    from lookout.models.checkpoint.header import find_checkpoints, read_header  # noqa: PLC0415
+    from lookout.models.checkpoint.header import (  # noqa: PLC0415
+        TABLE_MODEL,
+        find_checkpoints,
+        read_header,
+    )
     from lookout.models.errors import CheckpointError  # noqa: PLC0415
     from lookout.models.registry import MODELS, make_config  # noqa: PLC0415
 
@@ -116,3 +120,4 @@ def list_models() -> None:
     typer.echo("\nlookout train --model:")
     for name in MODELS:
         typer.echo(f"{name:24} {make_config(name, {}).input_spec}")
+    typer.echo(f"{TABLE_MODEL:24} rows of numbers: docs/training.md")

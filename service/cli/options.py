@@ -89,6 +89,17 @@ PrecisionOption = Annotated[Literal["auto", "fp32", "bf16"], typer.Option()]
 Half = Annotated[bool, typer.Option("--half", help="store the weights in float16")]
 
 
+def parse_changes(words: list[str]) -> dict[str, str]:
+    """Return the numbers that --set names. Raises DataError for a word that is not NAME=X."""
+    changes = {}
+    for word in words:
+        name, equals, number = word.partition("=")
+        if not equals:
+            raise DataError(f"--set takes NAME=X, for instance loss_separate=0, not {word!r}")
+        changes[name] = number
+    return changes
+
+
 def save(out: Path, checkpoint: Checkpoint, half: bool) -> None:
     """Write a checkpoint, in float16 where `half`, and say so."""
     import torch  # noqa: PLC0415

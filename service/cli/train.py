@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self
 
 import typer
 
-from lookout.models.errors import DataError
+from lookout.models.checkpoint.header import TABLE_MODEL
 from lookout.service.cli.options import (
     Data,
     Device,
@@ -20,9 +20,11 @@ from lookout.service.cli.options import (
     SampleFps,
     Seed,
     next_command,
+    parse_changes,
     provenance,
 )
 from lookout.service.cli.status_lines import StatusLines
+from lookout.service.cli.tables import train_on_rows
 from lookout.service.cli.train_options import (
     BatchOption,
     BestByOption,
@@ -60,6 +62,7 @@ INTERRUPTED = 130
 
 @train_app.command()
 def train(
+    context: typer.Context,
     data: Data,
     out: Out,
     model: ModelOption = "mnad-pred",
@@ -93,6 +96,9 @@ def train(
 
     Stopped or killed, the same command goes on where it was.
     """
+    if model == TABLE_MODEL:
+        train_on_rows(context)
+        return
     from lookout.models.device import choose_device, choose_precision  # noqa: PLC0415
     from lookout.models.training import run  # noqa: PLC0415
     from lookout.models.training.options import TrainOptions  # noqa: PLC0415
@@ -141,17 +147,6 @@ def train(
         raise end_of_stopped(stopped.state) from None
     last = shlex.quote(str(checkpoints[0]))
     next_command(f"lookout calibrate --checkpoint {last} --data OTHER-NORMAL-CLIPS --out {last}")
-
-
-def parse_changes(words: list[str]) -> dict[str, str]:
-    """Return the numbers that --set names. Raises DataError for a word that is not NAME=X."""
-    changes = {}
-    for word in words:
-        name, equals, number = word.partition("=")
-        if not equals:
-            raise DataError(f"--set takes NAME=X, for instance loss_separate=0, not {word!r}")
-        changes[name] = number
-    return changes
 
 
 def end_of_stopped(state: Path | None) -> typer.Exit:

@@ -16,11 +16,11 @@ from torch import Tensor
 
 from lookout.models.memae import entropy
 from lookout.models.memae_image import (
+    CodeMemory,
     MemAEImage,
     MemAEImageConfig,
     PictureLayers,
     PictureMemAE,
-    PictureMemory,
 )
 from tests import reference
 
@@ -97,7 +97,7 @@ def test_the_memory_alone_is_the_reference_s(
 ) -> None:
     expected = figures["memory_alone"][name]
     items = signed(999, 10) * (1 if cosine else 2)
-    memory = PictureMemory(10, 8, 0.1, cosine=cosine)
+    memory = CodeMemory(10, 8, 0.1, cosine=cosine)
     memory.weight.data.copy_(items)
     with torch.no_grad():
         z_hat, weights = memory(signed(998, 3))
@@ -126,7 +126,7 @@ def test_the_model_has_the_published_sizes(figures: dict[str, Any]) -> None:
 
 
 def test_a_query_whose_weights_all_fall_below_the_threshold_has_a_code_of_zeros() -> None:
-    memory = PictureMemory(4, 8, 0.9, cosine=True)
+    memory = CodeMemory(4, 8, 0.9, cosine=True)
     z_hat, weights = memory(torch.zeros(2, 8))
     assert not weights.any()
     assert not z_hat.any()

@@ -16,7 +16,8 @@ from lookout.models.registry import MODELS, make_config, make_model
 CARDS = (Path(__file__).parents[2] / "models" / "README.md").read_text()
 FOLDER = Path(__file__).parents[2] / "models" / "checkpoints"
 SHIPPED = find_checkpoints(FOLDER) | find_checkpoints(FOLDER / "ped2")
-SECTIONS = ("Ours on Ped2", "Shipped checkpoints")  # of the page, beside the cards
+SECTIONS = ("Ours on Ped2", "memae-table", "Shipped checkpoints")
+"""Of the page, beside the cards of models of footage."""
 MOST_BYTES = 10_000_000
 FIELDS = [
     "source",
