@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +134,7 @@ def run_scene(
     normal_minutes: float | None = None,
     false_alarms_per_hour: float = 1.0,
     alarms_per_day: float | None = None,
+    began: datetime | None = None,
     fps: float | None = None,
     on_frame: Callable[[], None] = lambda: None,
 ) -> SceneResult:
@@ -140,8 +142,9 @@ def run_scene(
 
     policy: of the alarms; its threshold is replaced. normal_minutes: of footage to learn; None: all
     there is. alarms_per_day: budget that is tried as well, on the footage behind the bounds and
-    then on the test clips. fps: frame rate of clips that do not say theirs. on_frame: called for
-    each frame.
+    then on the test clips. began: when the normal footage began, with its time zone, if the test
+    clips follow on it: the budget then knows the hour. None: nobody knows. fps: frame rate of clips
+    that do not say theirs. on_frame: called for each frame.
     Raises DataError where labels or normal clips are missing, VideoError for an unreadable clip.
     """
     config = PlacesConfig()
@@ -190,6 +193,7 @@ def run_scene(
             policy,
             false_alarms_per_hour=false_alarms_per_hour,
             alarms_per_day=alarms_per_day,
+            began=began,
             normal_rate=rate,
         )
     return SceneResult(
@@ -211,6 +215,7 @@ def measure_score(
     *,
     false_alarms_per_hour: float,
     alarms_per_day: float | None,
+    began: datetime | None,
     normal_rate: float | None,
 ) -> SceneScore:
     """Return the metrics of one score; the second half of the normal footage sets its bounds.
@@ -228,10 +233,13 @@ def measure_score(
     if watched:
         events, recall = recall_at(watched, policy, false_alarms_per_hour)
     if watched and alarms_per_day is not None and normal_rate is not None:
-        budget = BudgetCourse(alarms_per_day, policy)
+        budget = BudgetCourse(alarms_per_day, policy, began.tzinfo if began else None)
+        began_s = began.timestamp() if began else 0.0
         behind = as_values(usual[settled:], low, high)
-        alarm_spans(behind, normal_rate, policy, budget, session=-1)
-        budgeted = event_metrics(watched, policy, budget)
+        settled_s = began_s + settled / normal_rate
+        alarm_spans(behind, normal_rate, policy, budget, -1, settled_s)
+        tested_s = settled_s + len(behind) / normal_rate
+        budgeted = event_metrics(watched, policy, budget, tested_s)
     return SceneScore(frame_metrics(labels, values_of), events, recall, budgeted)
 
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import tzinfo
+from datetime import datetime, tzinfo
 from math import ceil
 
 import numpy as np
 
 from lookout.models.scoring.alarm_budget import AlarmBudget
 from lookout.models.scoring.alert_policy import AlertPolicy, PolicyState, TimedValue
-from lookout.models.scoring.budget_report import poisson_interval
+from lookout.models.scoring.budget_report import DAY_S, poisson_interval
+from lookout.models.scoring.hour_levels import HOURS
 
 EVERY_S = 60.0
 """Footage between two points of the course, at first."""
@@ -45,18 +46,38 @@ class BudgetSpan:
     high: float
 
 
+@dataclass(frozen=True, slots=True)
+class BudgetHour:
+    """An hour of the day: its alarms beside those expected, on all days together."""
+
+    hour: int  # 0 to 23, of local time
+    footage_s: float
+    expected: float  # its share of the alarms that the budget allows
+    seen: int
+    low: float  # 95 % interval of the mean of the alarms seen, if they come by chance
+    high: float
+
+
 class BudgetCourse(AlarmBudget):
     """The budget of one camera, with its course in `points`, from no footage to the last score."""
 
     def __init__(self, per_day: float, policy: AlertPolicy, zone: tzinfo | None = None) -> None:
         """Take the arguments of `AlarmBudget`."""
         super().__init__(per_day, policy, zone)
+        self._zone = zone
+        self._hour_s = [0.0] * HOURS
+        self._hour_seen = [0] * HOURS
         self._every_s = EVERY_S
         self._points = [self._point()]
 
     def update(self, score: TimedValue, state: PolicyState, opened: int) -> None:
         """Learn from a score that the policy has taken, and note where the budget stands."""
+        before_s = self.footage_s
         super().update(score, state, opened)
+        if self._zone is not None:
+            hour = datetime.fromtimestamp(score.captured_at, self._zone).hour
+            self._hour_s[hour] += self.footage_s - before_s
+            self._hour_seen[hour] += opened
         if opened or self.footage_s >= self._points[-1].footage_s + self._every_s:
             self._points.append(self._point())
         if len(self._points) > MOST_POINTS:
@@ -67,6 +88,21 @@ class BudgetCourse(AlarmBudget):
     def points(self) -> list[BudgetPoint]:
         """The course; its last point is of now."""
         return [*self._points, self._point()]
+
+    @property
+    def hours(self) -> list[BudgetHour]:
+        """The hours of the day that were seen; none without a time zone."""
+        return [
+            BudgetHour(
+                hour,
+                footage_s,
+                self.per_day * footage_s / DAY_S,
+                self._hour_seen[hour],
+                *poisson_interval(self._hour_seen[hour]),
+            )
+            for hour, footage_s in enumerate(self._hour_s)
+            if footage_s > 0 or self._hour_seen[hour]
+        ]
 
     def _point(self) -> BudgetPoint:
         report = self.report()

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -166,6 +167,7 @@ def evaluate(
     scheme: Scheme = "paper",
     alarm: AlertPolicy | None = None,
     alarms_per_day: float | None = None,
+    began: datetime | None = None,
     keep_heat: bool = False,
     fps: float | None = None,
     exact: bool = False,
@@ -182,6 +184,8 @@ def evaluate(
     scheme: source of the live values that alarms are raised on; the others are computed too.
     alarm: policy of the alarms; None: no event metrics.
     alarms_per_day: budget that sets the policy's threshold, clip after clip, the normal ones first.
+    began: when the first of these clips began, with its time zone, if each follows on the last: the
+        budget then knows the hour. None: nobody knows.
     keep_heat: keep the heatmaps, 8 KB a frame; they are kept anyway where there are masks.
     fps: frame rate of clips that do not say theirs; None: no event metrics with such clips.
     exact: take all parts of a score in each frame, where a camera has them in turns. The bounds of
@@ -225,10 +229,12 @@ def evaluate(
         watched = clip_series(clips, values, scheme, labels, rates, ahead)
     if watched and alarm:
         budget = None
+        began_s = 0.0
         if alarms_per_day is not None:
-            budget = BudgetCourse(alarms_per_day, alarm)
-            watch_normal(budget, alarm, learned, normal, fps)
-        events = event_metrics(watched, alarm, budget)
+            budget = BudgetCourse(alarms_per_day, alarm, began.tzinfo if began else None)
+            began_s = began.timestamp() if began else 0.0
+            began_s = watch_normal(budget, alarm, learned, normal, fps, began_s)
+        events = event_metrics(watched, alarm, budget, began_s)
     if masks and regions:
         region_result = region_metrics(pictured(clips, masks))
     return Evaluation(
@@ -316,15 +322,19 @@ def watch_normal(
     learned: list[ClipScores],
     normal: Sequence[Path],
     fps: float | None,
-) -> None:
+    began_s: float,
+) -> float:
     """Let a budget see the normal clips that were scored, each as a session of its own.
 
-    fps: frame rate of clips that do not say theirs; None: they are left out.
+    fps: frame rate of clips that do not say theirs; None: they are left out. began_s: of the first.
+    Returns the time at which the last one ends.
     """
     for session, (clip, path) in enumerate(zip(learned, normal, strict=False), 1):
         rate = clip_info(path).fps or fps
         if rate is not None:
-            alarm_spans(clip.value, rate, alarm, budget, -session)
+            alarm_spans(clip.value, rate, alarm, budget, -session, began_s)
+            began_s += len(clip.value) / rate
+    return began_s
 
 
 def clip_series(

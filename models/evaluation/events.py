@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from lookout.models.arrays import Floats
 from lookout.models.data.labels import FrameLabels
-from lookout.models.evaluation.budget_course import BudgetCourse, BudgetPoint
+from lookout.models.evaluation.budget_course import BudgetCourse, BudgetHour, BudgetPoint
 from lookout.models.scoring.alarm_budget import AlarmBudget
 from lookout.models.scoring.alert_policy import AlertClosed, AlertOpened, AlertPolicy, PolicyEvent
 from lookout.models.scoring.budget_report import BudgetReport
@@ -74,6 +74,7 @@ class EventMetrics:
     normal_in_alarm_percent: float | None  # share of it within an alarm; None where there is none
     budget: BudgetReport | None = None  # that set the threshold, which `policy` has as it was last
     budget_course: tuple[BudgetPoint, ...] = ()  # up to there; empty without a budget
+    budget_hours: tuple[BudgetHour, ...] = ()  # of the day; empty where nobody knows it
 
     @property
     def recall_percent(self) -> float | None:
@@ -117,6 +118,7 @@ class EventMetrics:
             "rule": rule,
             "budget": asdict(self.budget) if self.budget else None,
             "budget_course": [asdict(point) for point in self.budget_course],
+            "budget_hours": [asdict(hour) for hour in self.budget_hours],
             "events": len(self.events),
             "recall_percent": self.recall_percent,
             "delay_median_s": median_s,
@@ -148,18 +150,23 @@ class ClipSeries:
 
 
 def event_metrics(
-    clips: Mapping[str, ClipSeries], policy: AlertPolicy, budget: BudgetCourse | None = None
+    clips: Mapping[str, ClipSeries],
+    policy: AlertPolicy,
+    budget: BudgetCourse | None = None,
+    began_s: float = 0.0,
 ) -> EventMetrics:
     """Run the policy over each clip and compare its alarms with the labelled events.
 
     budget: sets the threshold in place of the policy's, and follows the clips one after the other.
+    began_s: UTC epoch of the first one, for a budget that knows the hour.
     """
     alarms: list[Alarm] = []
     events: list[AnomalyEvent] = []
     normal_s = 0.0
     in_alarm_s = 0.0
     for session, (name, clip) in enumerate(clips.items()):
-        raised = alarms_of(name, clip, policy, budget, session)
+        raised = alarms_of(name, clip, policy, budget, session, began_s)
+        began_s += len(clip.values) / clip.fps
         within = np.zeros(len(clip.values), np.bool_)
         for alarm in raised:
             within[alarm.since - clip.first : alarm.last - clip.first + 1] = True
@@ -172,11 +179,13 @@ def event_metrics(
         share = 100 * in_alarm_s / normal_s
     report = None
     course: tuple[BudgetPoint, ...] = ()
+    hours: tuple[BudgetHour, ...] = ()
     if budget is not None:
         policy = budget.rule
         report = budget.report()
         course = tuple(budget.points)
-    return EventMetrics(policy, events, alarms, normal_s / 3600, share, report, course)
+        hours = tuple(budget.hours)
+    return EventMetrics(policy, events, alarms, normal_s / 3600, share, report, course, hours)
 
 
 def at_thresholds(
@@ -204,16 +213,17 @@ def alarm_spans(
     policy: AlertPolicy,
     budget: AlarmBudget | None = None,
     session: int = 0,
+    began_s: float = 0.0,
 ) -> list[tuple[int, int, int]]:
     """Return (since, opened, last) of each alarm, as in `Alarm` but counted from the first value.
 
     values: (N,) in [0, 1], nan without a value. budget: as for `event_metrics`. session: another
-        number for each clip that a budget follows.
+        number for each clip that a budget follows. began_s: time of the first value.
     """
     state = policy.initial()
     events: list[PolicyEvent] = []
     for frame, value in enumerate(values.tolist()):
-        score = ClipValue(frame / fps, None if np.isnan(value) else value, session)
+        score = ClipValue(began_s + frame / fps, None if np.isnan(value) else value, session)
         if budget is None:
             state, more = policy.step(state, score)
         else:
@@ -225,12 +235,12 @@ def alarm_spans(
     opened = 0
     for event in [*events, *at_end]:
         if isinstance(event, AlertOpened):
-            since = round(event.since * fps)
-            opened = round(event.at * fps)
+            since = round((event.since - began_s) * fps)
+            opened = round((event.at - began_s) * fps)
         elif isinstance(event, AlertClosed):
-            last = round(event.at * fps)
+            last = round((event.at - began_s) * fps)
             if event.low_since is not None:
-                last = round(event.low_since * fps) - 1
+                last = round((event.low_since - began_s) * fps) - 1
             spans.append((since, opened, last))
     return spans
 
@@ -241,11 +251,12 @@ def alarms_of(
     policy: AlertPolicy,
     budget: AlarmBudget | None = None,
     session: int = 0,
+    began_s: float = 0.0,
 ) -> list[Alarm]:
     """Return the alarms of a clip in order, and which of them are false; as `alarm_spans`."""
     early = int(EARLY_S * clip.fps)
     alarms = []
-    for since, opened, last in alarm_spans(clip.values, clip.fps, policy, budget, session):
+    for since, opened, last in alarm_spans(clip.values, clip.fps, policy, budget, session, began_s):
         false = not clip.labels[since : min(last, since + early) + 1].any()
         frames = (clip.first + since, clip.first + opened, clip.first + last)
         alarms.append(Alarm(name, *frames, false))

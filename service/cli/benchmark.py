@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lookout.models.errors import DataError
-from lookout.service.cli.options import BudgetOption, FpsOption, finite, frames_bar, provenance
+from lookout.service.cli.options import (
+    BeganOption,
+    BudgetOption,
+    FpsOption,
+    finite,
+    frames_bar,
+    instant,
+    provenance,
+)
 from lookout.service.core.settings import load_settings
 
 if TYPE_CHECKING:
@@ -51,6 +59,7 @@ def benchmark(
     minutes: NormalMinutes = None,
     false_alarms: AlarmsOption = 1.0,
     alarm_budget: BudgetOption = None,
+    began: BeganOption = None,
     fps: FpsOption = None,
     report: BudgetReportOption = None,
     json_out: NumbersOption = None,
@@ -72,6 +81,9 @@ def benchmark(
     check_suffix("--report", report, ".html")
     if report is not None and alarm_budget is None:
         raise DataError("--report shows an alarm budget: give one (--alarm-budget)")
+    if began is not None and alarm_budget is None:
+        raise DataError("--began is for an alarm budget: give one (--alarm-budget)")
+    began_at = None if began is None else instant(began, settings)
     for path in (json_out, report):
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -86,6 +98,7 @@ def benchmark(
                 normal_minutes=minutes,
                 false_alarms_per_hour=false_alarms,
                 alarms_per_day=alarm_budget.per_day if alarm_budget else None,
+                began=began_at,
                 fps=fps,
                 on_frame=on_frame,
             )

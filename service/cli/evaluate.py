@@ -15,6 +15,7 @@ from lookout.models.checkpoint.header import is_table_file
 from lookout.models.errors import DataError
 from lookout.models.vision.zones import ZoneMask, check_zones
 from lookout.service.cli.options import (
+    BeganOption,
     BudgetOption,
     CheckpointFile,
     Data,
@@ -23,6 +24,7 @@ from lookout.service.cli.options import (
     PrecisionOption,
     finite,
     frames_bar,
+    instant,
     provenance,
 )
 from lookout.service.cli.tables import evaluate_rows
@@ -125,6 +127,7 @@ def evaluate(
     zones: ZonesOption = None,
     threshold: ThresholdOption = None,
     alarm_budget: BudgetOption = None,
+    began: BeganOption = None,
     json_out: JsonOption = None,
     scores: ScoresOption = None,
     plots: PlotsOption = None,
@@ -151,6 +154,8 @@ def evaluate(
     files.check()
     if threshold is not None and alarm_budget is not None:
         raise DataError("--alarm-budget stands in place of --threshold: give one of them")
+    if began is not None and alarm_budget is None:
+        raise DataError("--began is for an alarm budget: give one (--alarm-budget)")
     zones_asked: list[ZoneSettings] = []
     if zones is not None:
         zones_asked = read_zones(zones)
@@ -186,6 +191,7 @@ def evaluate(
                 settings.alert_clear_after_s,
             ),
             alarms_per_day=alarm_budget.per_day if alarm_budget else None,
+            began=None if began is None else instant(began, settings),
             keep_heat=report is not None,
             fps=fps,
             exact=exact,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import math
 import sys
 from collections.abc import Callable, Iterator
@@ -17,6 +18,8 @@ from lookout import __version__
 from lookout.models.errors import DataError
 from lookout.service.cli.status_lines import StatusLines, share_done
 from lookout.service.core.camera import BudgetSettings
+from lookout.service.core.schedule import zone_of
+from lookout.service.core.settings import Settings
 
 if TYPE_CHECKING:
     from lookout.models.checkpoint.file import Checkpoint
@@ -36,6 +39,24 @@ def parse_budget(text: str) -> BudgetSettings:
     except ValidationError as error:
         reasons = "; ".join(part["msg"] for part in error.errors())
         raise typer.BadParameter(f'{reasons}; such as {{"per_day": 1}}') from error
+
+
+def instant(text: str, settings: Settings) -> datetime.datetime:
+    """Return the time that `--began` gives, in LOOKOUT_TIMEZONE.
+
+    Raises DataError for what is no time, or one far from any recording.
+    """
+    zone = zone_of(settings.timezone)
+    try:
+        found = datetime.datetime.fromisoformat(text)
+        if found.tzinfo is None:
+            found = found.replace(tzinfo=zone)
+        found = found.astimezone(zone)
+    except (ValueError, OverflowError) as error:
+        raise DataError(f"--began: {text!r} is no time such as 2026-07-01T22:00") from error
+    if not 1970 <= found.year < 3000:
+        raise DataError(f"--began: {text!r} is not between the years 1970 and 3000")
+    return found
 
 
 def checkpoint_path(out: Path) -> Path:
@@ -81,6 +102,13 @@ BudgetOption = Annotated[
         parser=parse_budget,
         metavar='{"per_day": N}',
         help="false alarms a day that set the threshold, as a camera's alarm_budget does",
+    ),
+]
+BeganOption = Annotated[
+    str | None,
+    typer.Option(
+        help="with --alarm-budget: when the first clip began, such as 2026-07-01T22:00, each clip "
+        "following on the last; the budget then knows the hour"
     ),
 ]
 Seed = Annotated[int, typer.Option(help="of what is drawn by chance", min=0, max=2**32 - 1)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 from urllib.parse import quote
@@ -13,10 +12,9 @@ from pydantic import ValidationError
 from lookout.models.errors import DataError
 from lookout.service.cli.api_client import ApiClient, Url
 from lookout.service.cli.evaluate import read_zones
-from lookout.service.cli.options import finite, frames_bar
+from lookout.service.cli.options import finite, frames_bar, instant
 from lookout.service.core.errors import RequestError
 from lookout.service.core.replay import CameraCopy, ReplayOptions, ReplayReport
-from lookout.service.core.schedule import zone_of
 from lookout.service.core.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -65,7 +63,7 @@ def replay(
     options = ReplayOptions(
         threshold=threshold,
         zones=None if zones is None else read_zones(zones),
-        began_at=None if began is None else instant(began, settings),
+        began_at=None if began is None else instant(began, settings).timestamp(),
     )
     with ApiClient(settings, url) as client:
         answer = client.ask("GET", f"/cameras/{quote(camera, safe='')}/copy")
@@ -85,17 +83,6 @@ def replay(
     typer.echo(
         f"wrote {folder}: scores.csv, report.json and {len(list(folder.glob('*.jpg')))} pictures"
     )
-
-
-def instant(text: str, settings: Settings) -> float:
-    """Return a time (s, UTC); without a zone of its own it is of LOOKOUT_TIMEZONE."""
-    try:
-        found = datetime.datetime.fromisoformat(text)
-        if found.tzinfo is None:
-            found = found.replace(tzinfo=zone_of(settings.timezone))
-        return found.timestamp()
-    except (ValueError, OverflowError) as error:
-        raise DataError(f"--began: {text!r} is no time such as 2026-07-01T22:00") from error
 
 
 def load_scorer(settings: Settings, copy: CameraCopy) -> Scorer:

@@ -90,8 +90,10 @@ def test_a_budget_stands_in_place_of_a_threshold(data: Path, tmp_path: Path) -> 
     checkpoint = write_tiny(tmp_path)
     asked = ("--alarm-budget", '{"per_day": 24}')
     report = tmp_path / "report.html"
-    summary, _ = evaluated(checkpoint, data, tmp_path, *asked, "--report", report)
+    began = ("--began", "2026-07-01T22:30")
+    summary, _ = evaluated(checkpoint, data, tmp_path, *asked, *began, "--report", report)
     assert "<h3>Alarm budget</h3>" in report.read_text()
+    assert "By hour of the day" in report.read_text()
     events = summary["event_metrics"]
     assert events["budget_course"][-1]["seen"] == events["budget"]["seen"]
     assert events["budget"]["per_day"] == 24
@@ -100,6 +102,8 @@ def test_a_budget_stands_in_place_of_a_threshold(data: Path, tmp_path: Path) -> 
     command = ("evaluate", "--checkpoint", checkpoint, "--data", data)
     said = lookout(*command, *asked, "--threshold", 0.3, expect=1)
     assert "give one of them" in said.one_line()
+    assert [one["hour"] for one in events["budget_hours"]] == [22]
+    assert "--alarm-budget" in lookout(*command, *began, expect=1).one_line()
     for text, reason in (('{"per_day": 0}', "greater than 0"), ("1 a day", "such as")):
         said = lookout(*command, "--alarm-budget", text, expect=2)
         assert reason in " ".join(said.err.split())

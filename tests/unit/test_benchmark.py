@@ -127,6 +127,8 @@ def test_the_command_prints_each_scene_and_writes_every_number(
         out,
         "--alarm-budget",
         '{"per_day": 1}',
+        "--began",
+        "2026-07-01T22:30",
         "--report",
         tmp_path / "budgets.html",
     )

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from datetime import datetime
 from itertools import pairwise
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
@@ -23,14 +25,14 @@ from lookout.models.scoring.calibration import squash
 POLICY = AlertPolicy(min_duration_s=0.0, clear_after_s=10.0)
 
 
-def clip(hours: float, seed: int = 0) -> ClipSeries:
+def clip(hours: float, seed: int = 0, every_s: float = 5.0) -> ClipSeries:
     """Return normal values, one in 5 s, of a scene where something passes now and then."""
     rng = np.random.default_rng(seed)
-    count = round(hours * 720)
+    count = round(hours * 3600 / every_s)
     offsets = 0.4 + 0.2 * rng.normal(size=count)
     offsets += np.where(rng.random(count) < 0.03, rng.exponential(0.6, count), 0)
     values = np.array([squash(offset) for offset in offsets.tolist()])
-    return ClipSeries(0, 0, 0.2, values, np.zeros(count, np.uint8))
+    return ClipSeries(0, 0, 1 / every_s, values, np.zeros(count, np.uint8))
 
 
 def test_the_course_ends_where_the_budget_stands() -> None:
@@ -68,6 +70,35 @@ def test_spans_are_hours_and_lose_no_alarm(hours: float, rows: int) -> None:
     assert all(one.last_hour == two.first_hour for one, two in pairwise(spans))
     assert all(span.low <= span.seen <= span.high for span in spans)
     assert spans_of(points[:1]) == []
+
+
+def test_hours_of_the_day_have_the_footage_and_the_alarms_of_all_days() -> None:
+    zone = ZoneInfo("Europe/Zurich")
+    began = datetime(2026, 7, 3, 22, 30, tzinfo=zone)
+    policy = replace(POLICY, quiet_after_s=60.0)
+    clips = {name: clip(1.5, every_s=60.0) for name in ("evening", "midnight")}
+    found = event_metrics(clips, policy, BudgetCourse(240, policy, zone), began.timestamp())
+    assert found.budget is not None
+    hours = {one.hour: one for one in found.budget_hours}
+    assert sorted(hours) == [0, 1, 22, 23]
+    assert hours[23].footage_s > 1.5 * hours[22].footage_s > 0  # from half past ten on
+    assert sum(one.seen for one in hours.values()) == found.budget.seen >= 2
+    assert sum(one.expected for one in hours.values()) == pytest.approx(found.budget.expected)
+    assert all(one.low <= one.seen <= one.high for one in hours.values())
+    html = budgets_html({"gate": found}, {})
+    assert html.count(":00</td>") == 4
+    assert json.loads(json.dumps(found.as_json()))["budget_hours"][0]["hour"] == 0
+    unknown = event_metrics({"one": clip(1)}, POLICY, BudgetCourse(48, POLICY))
+    assert unknown.budget_hours == ()
+    assert "By hour of the day" not in budgets_html({"gate": unknown}, {})
+
+
+def test_when_footage_began_moves_no_alarm_where_the_hour_is_not_known() -> None:
+    clips = {"one": clip(0.5), "two": clip(0.5, seed=1)}
+    at_zero = event_metrics(clips, POLICY, BudgetCourse(240, POLICY))
+    today = event_metrics(clips, POLICY, BudgetCourse(240, POLICY), 1.7e9)
+    assert at_zero.alarms == today.alarms
+    assert len(at_zero.alarms) > 3
 
 
 def test_the_report_shows_each_camera_and_is_the_same_bytes_each_time() -> None:

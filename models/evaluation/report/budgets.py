@@ -1,4 +1,4 @@
-"""Alarm budgets beside the alarms seen, over the footage: a chart and a row an hour."""
+"""Alarm budgets beside the alarms seen: over the footage, and by hour of the day if it is known."""
 
 from __future__ import annotations
 
@@ -27,7 +27,10 @@ def templates() -> Environment:
 
 
 def budget_section(found: EventMetrics) -> dict[str, Any] | None:
-    """Return the course of a budget as chart and rows; None without a budget."""
+    """Return the course of a budget as chart and rows, and the rows of the day's hours.
+
+    None without a budget.
+    """
     if found.budget is None or not found.budget_course:
         return None
     points = found.budget_course
@@ -53,6 +56,10 @@ def budget_section(found: EventMetrics) -> dict[str, Any] | None:
                 span.high,
             ]
             for span in spans_of(points)
+        ],
+        "hours": [
+            [f"{one.hour}:00", one.footage_s / HOUR_S, one.expected, one.seen, one.low, one.high]
+            for one in found.budget_hours
         ],
     }
 
