@@ -95,6 +95,7 @@ def reasons_to_skip(config: pytest.Config) -> dict[str, str]:
             _are_there("mosquitto", "mosquitto_passwd", "openssl"),
             "no MQTT broker: Debian packages mosquitto openssl",
         ),
+        "ffprobe": (_are_there("ffprobe"), "no ffprobe: Debian package ffmpeg"),
         "proxy": (_are_there("nginx", "openssl"), "no proxy: Debian packages nginx-light openssl"),
     }
     return {marker: why for marker, (is_there, why) in there.items() if not is_there}

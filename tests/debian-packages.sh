@@ -1,7 +1,7 @@
 #!/bin/sh
-# Debian packages that only tests need: an RTSP server, a browser, Prometheus, a proxy and a broker. Installed where that may be done, else named.
+# Debian packages that only tests need: an RTSP server, a browser, Prometheus, a proxy, a broker and ffprobe. Installed where that may be done, else named.
 set -u
-packages="gir1.2-gst-rtsp-server-1.0 python3-gi gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad chromium chromium-driver prometheus prometheus-alertmanager nginx-light mosquitto default-jre-headless"
+packages="gir1.2-gst-rtsp-server-1.0 python3-gi gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad chromium chromium-driver prometheus prometheus-alertmanager nginx-light mosquitto default-jre-headless ffmpeg"
 missing=""
 for package in $packages; do
 	dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || missing="$missing $package"

@@ -261,6 +261,7 @@ def kill_after(decoder: DecoderProcess, seconds: float) -> None:
 
 
 @pytest.mark.rtsp
+@pytest.mark.ffprobe
 def test_killed_at_any_moment_it_leaves_whole_clips_or_none(
     settings: Settings, bus: Bus, store: Store, tmp_path: Path
 ) -> None:
@@ -270,6 +271,7 @@ def test_killed_at_any_moment_it_leaves_whole_clips_or_none(
 
 
 @pytest.mark.rtsp
+@pytest.mark.ffprobe
 @pytest.mark.long
 @pytest.mark.timeout(900)
 def test_killed_a_hundred_times_it_leaves_whole_clips_or_none(
