@@ -158,6 +158,13 @@ def test_only_stages_that_need_torch_carry_it_and_nothing_runs_as_root() -> None
     assert set(NAMES) == from_light - {"clip"}
 
 
+def test_a_new_data_volume_is_for_its_owner_alone_and_stays_so() -> None:
+    """Else each start of a container takes it from other users, and warns of it."""
+    assert "install -d -o lookout -g lookout -m 700 /srv/data " in targets()["base"]
+    (pods,) = (path.read_text() for path in K8S if path.name == "stage.yaml")
+    assert "fsGroupChangePolicy: OnRootMismatch" in pods
+
+
 def test_no_two_targets_repeat_an_instruction() -> None:
     lines = re.sub(r"^#.*\n|\\\n", "", DOCKERFILE.read_text(), flags=re.MULTILINE).splitlines()
     doing = [line for line in lines if line.startswith(("COPY", "RUN", "WORKDIR", "ENTRYPOINT"))]
