@@ -49,10 +49,10 @@ def _become(words: list[str]) -> NoReturn:
     os.execvp(words[0], words)  # noqa: S606
 
 
-def mount(folder: Path) -> str | None:
+def mount(folder: Path, size_mb: int = SIZE_MB) -> str | None:
     """Put a small disk at `folder`; None, or why that cannot be."""
     folder.mkdir(parents=True, exist_ok=True)
-    words = ["mount", "-t", "tmpfs", "-o", f"size={SIZE_MB}m", "tmpfs", str(folder)]
+    words = ["mount", "-t", "tmpfs", "-o", f"size={size_mb}m", "tmpfs", str(folder)]
     try:
         done = subprocess.run(words, capture_output=True, text=True, timeout=10, check=False)
     except OSError as error:
