@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from contrib import recipe
 from tests.clips import write_clip
 from tests.tiny import write_tiny
 from tools import results
@@ -42,14 +43,23 @@ def test_without_footage_nothing_is_run(models: Path) -> None:
         assert set(row[4:]) == {results.NOT_RUN}
 
 
-def test_with_footage_each_row_has_an_auc_for_each_way(models: Path, footage: Path) -> None:
+def test_with_footage_each_row_has_an_auc_for_each_way(
+    models: Path, footage: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recipe, "SCORING_PROBE_S", 0.05)
     for row in results.rows(models, footage, "cpu"):
         assert len(row) == len(results.HEAD)
         by_way = dict(zip(results.HEAD, row, strict=True))
         # These bounds hold none of the local score, and the clip is too short to learn them.
         assert by_way.pop("local") == "no AUC"
-        figures = list(by_way.values())[4:]
+        figures = [
+            by_way[way]
+            for way in (*results.WAYS.values(), *results.COPIES.values())
+            if way in by_way
+        ]
         assert all(0 <= float(cell) <= 100 for cell in figures), figures
+        assert by_way["events"].endswith("of 1")
+        assert float(by_way["frames/s"]) > 0
 
 
 def test_the_table_is_printed_and_bad_footage_is_one_line(
@@ -59,7 +69,7 @@ def test_the_table_is_printed_and_bad_footage_is_one_line(
     assert results.main([]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert "footage: not run" in lines[0]
-    assert [line.count("|") for line in lines[1:]] == [len(results.HEAD) + 1] * 4
+    assert [line.count("|") for line in lines[2:]] == [len(results.HEAD) + 1] * 4
     assert results.main([str(footage / "none")]) == 1
     assert len(capsys.readouterr().err.splitlines()) == 1
     (footage / "labels.json").unlink()
