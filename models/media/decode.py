@@ -15,6 +15,7 @@ import av.container
 import av.error
 import numpy as np
 from av.sidedata.sidedata import SideDataContainer
+from av.video.reformatter import VideoReformatter
 
 from lookout.models.arrays import Pixels
 from lookout.models.errors import CutOffError, NoPictureError, VideoError
@@ -168,6 +169,8 @@ def pictures(
     limit = math.inf if live else BROKEN_IN_A_ROW
     waits_for = TAINTED if stream.codec_context.name in UNWAITING else 0
     shown = shown_part(container, stream)
+    # Kept, since libswscale's tables and threads would be made anew for each picture.
+    converter = VideoReformatter()
     others = OtherTracks(stream.index)
     coded = container.demux(stream)
     if not live:
@@ -187,7 +190,8 @@ def pictures(
             if damage.accepts(frame):
                 # libswscale's full conversion keeps the gray values of a full-range stream
                 # (yuvj420p, as Ped2's) exactly.
-                rgb = np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
+                converted = converter.reformat(frame, format="rgb24", threads=1)
+                rgb = np.asarray(converted.to_ndarray(), np.uint8)
                 last_s = frame.time if frame.time is not None else last_s
                 yield Picture(frame.time, np.ascontiguousarray(turned(shown(rgb), frame)))
                 since_s = time.monotonic()  # the consumer's time is not the stream's silence

@@ -229,6 +229,7 @@ def test_another_size_in_mid_stream_goes_on(tmp_path: Path, ending: str) -> None
         ("h264", "libx264", "yuv422p10le", "yuv420p"),
         ("hevc", "libx265", "yuv420p", "yuv420p10le"),
         ("flv", "libx264", "yuv420p", "yuv422p10le"),
+        ("h264", "libx264", "yuv420p", "yuvj420p"),
         ("mjpeg", "mjpeg", "yuvj420p", "yuvj444p"),
         ("ts", "libx264", "yuv444p", "yuv420p"),
     ],
@@ -242,6 +243,9 @@ def test_another_form_of_pixels_in_mid_stream_goes_on(
     )
     found, damaged = shown(path)
     assert (numbers(found), damaged) == ([*range(40)], 0)
+    with av.open(str(path)) as container:  # each picture converted on its own
+        alone = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+    np.testing.assert_array_equal([picture.rgb for picture in found], alone)
 
 
 def joined(one: Path, two: Path) -> Path:
