@@ -29,7 +29,14 @@ MINUTE_S = 60.0
 LONGEST_S = 55.0
 """Whoever crosses the picture is gone after so long: two minutes of arrivals make a frame."""
 
-STREAM = {"flow": 1, "anomaly": 2, "delivery": 3, "ground": 4}
+USUAL_HOURS = (13, 16)
+USUAL_PER_HOUR = 6.0
+WRONG_HOURS = (1, 4)
+WORKDAYS = 5
+"""What is tied to the hour comes at its usual hours on the first five of each seven days, and, as
+an anomaly, once in each night."""
+
+STREAM = {"flow": 1, "anomaly": 2, "delivery": 3, "ground": 4, "hour": 5}
 """Independent streams of chance of one seed."""
 
 PixelPoint = tuple[float, float]  # px: right, down
@@ -56,6 +63,7 @@ class ScenePlan:
     flows: tuple[Flow, ...]
     anomalies: tuple[Flow, ...]
     delivery: Flow | None  # once a day, between 8 and 18 h: rare, and normal
+    hourly: Flow  # where it is asked for: usual at USUAL_HOURS, abnormal at WRONG_HOURS
     horizon_px: float  # sizes shrink towards it; 0: they do not
     is_outside: bool
 
@@ -70,6 +78,7 @@ FAR_PAVEMENT = two_ways((-10, 110), (266, 104))
 LANE = (((-40.0, 160.0), (300.0, 150.0)),)
 DEPTH = two_ways((110, 70), (150, 262))
 ROW = two_ways((-40, 150), (300, 150))
+CLEANED = ((-30.0, 235.0), (286.0, 235.0))
 BELT = (((-20.0, 170.0), (276.0, 170.0)),)
 PLANS: dict[SceneKind, ScenePlan] = {
     "street": ScenePlan(
@@ -84,6 +93,7 @@ PLANS: dict[SceneKind, ScenePlan] = {
             Flow("car against the lane", 1, ((LANE[0][1], LANE[0][0]),), 75, (70, 34), walks=False),
         ),
         delivery=Flow("delivery", 1, LANE, 60, (90, 50), walks=False, wait_s=25),
+        hourly=Flow("sweeper", USUAL_PER_HOUR, LANE, 25, (80, 46), walks=False),
         horizon_px=60,
         is_outside=True,
     ),
@@ -94,6 +104,7 @@ PLANS: dict[SceneKind, ScenePlan] = {
             Flow("cart", 1, two_ways((-30, 200), (286, 200)), 60, (80, 50), walks=False),
         ),
         delivery=None,
+        hourly=Flow("cleaner", USUAL_PER_HOUR, two_ways(*CLEANED), 30, (60, 60), walks=False),
         horizon_px=40,
         is_outside=False,
     ),
@@ -107,6 +118,7 @@ PLANS: dict[SceneKind, ScenePlan] = {
             Flow("runner", 1, two_ways((40, 262), (220, 90)), 85, (12, 36)),
         ),
         delivery=Flow("delivery", 1, ROW, 30, (90, 50), walks=False, wait_s=20),
+        hourly=Flow("rubbish lorry", USUAL_PER_HOUR, ROW, 25, (100, 60), walks=False),
         horizon_px=20,
         is_outside=True,
     ),
@@ -117,6 +129,7 @@ PLANS: dict[SceneKind, ScenePlan] = {
             Flow("part that falls", 1, (((150, 150), (170, 270)),), 120, (24, 24), walks=False),
         ),
         delivery=None,
+        hourly=Flow("cleaner", USUAL_PER_HOUR, two_ways(*CLEANED), 30, (60, 60), walks=False),
         horizon_px=0,
         is_outside=False,
     ),
@@ -164,16 +177,21 @@ class DrawnScene:
         nuisances: Nuisances = "usual",
         anomalies_per_hour: float = 0.0,
         start_hour: float = 0.0,
+        is_hourly: bool = False,
     ) -> None:
         """nuisances: "usual", "other" (kept for a last test: nothing is tuned on it) or "none".
 
         anomalies_per_hour: around the clock, of the plan's kinds by chance. start_hour: of frame 0,
             since midnight of the first day.
+        is_hourly: whether the plan's hourly flow comes, too: six times an hour on workdays from 13
+            to 16 h, and once in each night between 1 and 4 h, which is labelled as abnormal. The
+            first day is a Monday.
         """
         self.plan = PLANS[kind]
         self._seed = seed
         self._anomalies_per_hour = anomalies_per_hour
         self._start_s = start_hour * 3600
+        self._is_hourly = is_hourly
         self._ground = painted_ground(kind, seed, self.plan)
         self._weather = Weather(seed, nuisances, is_outside=self.plan.is_outside)
         self._passages = lru_cache(maxsize=8)(self.passages_of_minute)
@@ -218,7 +236,21 @@ class DrawnScene:
         rng = np.random.default_rng((self._seed, STREAM["delivery"], max(day, 0)))
         if self.plan.delivery is not None and of_day == rng.integers(8 * 60, 18 * 60):
             found.append(passage(self.plan.delivery, minute, rng))
+        if self._is_hourly:
+            found += self._hourly_passages(day, of_day)
         return found if minute >= 0 else []
+
+    def _hourly_passages(self, day: int, of_day: int) -> list[Passage]:
+        """Return the hourly flow's passages of a minute of a day."""
+        flow = self.plan.hourly
+        minute = day * 24 * 60 + of_day
+        rng = np.random.default_rng((self._seed, STREAM["hour"], max(day, 0)))
+        if of_day == rng.integers(WRONG_HOURS[0] * 60, WRONG_HOURS[1] * 60):
+            return [passage(flow, minute, rng, is_anomaly=True)]
+        if day % 7 >= WORKDAYS or not USUAL_HOURS[0] * 60 <= of_day < USUAL_HOURS[1] * 60:
+            return []
+        rng = np.random.default_rng((self._seed, STREAM["hour"], max(day, 0), of_day))
+        return [passage(flow, minute, rng) for _ in range(rng.poisson(flow.per_hour / 60))]
 
     def draw(self, canvas: Pixels, passage: Passage, time_s: float) -> None:
         """Draw one of them, with legs that swing or wheels."""

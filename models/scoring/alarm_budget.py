@@ -178,10 +178,19 @@ class AlarmBudget:
         self._rule = replace(self._policy, threshold=self._threshold_at(self._offset))
 
     def _threshold_at(self, offset: float) -> float:
-        """Return the threshold of the present hour of an even one."""
-        if self._levels is not None:
-            offset = self._levels.uneven(offset)
-        return self._believable(squash(offset))
+        """Return the threshold of the present hour of an even one.
+
+        An alert can close at the even threshold: most values lie below it by the hysteresis. In a
+        still hour the values lie closer together than that, so that the threshold must also be as
+        far above what the even closing level is there.
+        """
+        even = self._believable(squash(offset))
+        if self._levels is None:
+            return even
+        hysteresis = self._policy.hysteresis
+        closing = squash(self._levels.uneven(unsquash(even - hysteresis)))
+        threshold = squash(self._levels.uneven(offset))
+        return self._believable(max(threshold, closing + hysteresis))
 
     def threshold_for(self, per_day: float) -> float:
         """Return the threshold of another budget after the same scores: lower for a larger one."""

@@ -31,6 +31,12 @@ NuisancesOption = Annotated[
 AnomaliesOption = Annotated[
     float, typer.Option(help="an hour of the test clip", min=0, max=600, callback=finite)
 ]
+HourlyOption = Annotated[
+    bool,
+    typer.Option(
+        "--hourly", help="add what is usual on workdays from 13 to 16 h, and an anomaly at night"
+    ),
+]
 
 
 @scene_app.command()
@@ -42,19 +48,21 @@ def scene(
     start_hour: StartOption = 9.0,
     nuisances: NuisancesOption = "usual",
     anomalies: AnomaliesOption = 30.0,
+    hourly: HourlyOption = False,
 ) -> None:
     """Draw a fixed camera's footage with traffic, light, weather, nuisances and anomalies."""
     from lookout.models.data.drawn_scene import FPS, DrawnScene  # noqa: PLC0415
     from lookout.models.media.atomic_file import write_text  # noqa: PLC0415
     from lookout.service.demo.scene import frame_runs, write_clip  # noqa: PLC0415
 
-    normal = DrawnScene(kind, seed, nuisances=nuisances, start_hour=start_hour)
+    normal = DrawnScene(kind, seed, nuisances=nuisances, start_hour=start_hour, is_hourly=hourly)
     tested = DrawnScene(
         kind,
         seed,
         nuisances=nuisances,
         anomalies_per_hour=anomalies,
         start_hour=start_hour + minutes / 60,
+        is_hourly=hourly,
     )
     frames = round(minutes * 60 * FPS)
     for part, footage in (("train", normal), ("test", tested)):

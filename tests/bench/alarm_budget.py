@@ -3,6 +3,7 @@
     python -m tests.bench.alarm_budget streams [DAYS]     drawn scores, without pictures
     python -m tests.bench.alarm_budget cameras [SEEDS]    many drawn cameras, after a day to learn
     python -m tests.bench.alarm_budget hours [SEEDS]      what is usual by day, at night
+    python -m tests.bench.alarm_budget hour-pictures [KIND...] [places]  the same, in pictures
     python -m tests.bench.alarm_budget scenes [MINUTES]   drawn scenes, scored with `places`
     python -m tests.bench.alarm_budget days [DAYS] [KIND]  the same, five frames of each minute
     python -m tests.bench.alarm_budget clips              Ped1 and Ped2, normal, in random order
@@ -22,7 +23,7 @@ from __future__ import annotations
 import sys
 
 from lookout.models.data.drawn_scene import KINDS
-from tests.bench.alarm_pictures import clips, days_of_pictures, scenes
+from tests.bench.alarm_pictures import clips, days_of_pictures, hours_of_pictures, scenes
 from tests.bench.alarm_streams import cameras, hours, streams
 
 
@@ -38,6 +39,9 @@ def main() -> None:
         lines = cameras(int(number[0]) if number else 8, {24: 5, 4: 20, 1: 60})
     elif which == "hours":
         lines = hours(int(number[0]) if number else 3)
+    elif which == "hour-pictures":
+        kinds = [kind for kind in KINDS if kind in number] or KINDS
+        lines = hours_of_pictures(kinds, ["places"] if "places" in number else ["local"])
     elif which == "clips":
         lines = clips()
     else:

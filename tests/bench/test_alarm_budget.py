@@ -8,7 +8,7 @@ import pytest
 
 from lookout.models.evaluation.events import ClipValue
 from lookout.models.scoring.calibration import squash
-from tests.bench.alarm_pictures import days_of_pictures, scenes
+from tests.bench.alarm_pictures import days_of_pictures, hours_of_pictures, scenes
 from tests.bench.alarm_streams import cameras, hours, stream, streams, varied
 from tests.bench.watched_budget import Watched, table
 
@@ -42,6 +42,17 @@ def test_what_is_usual_by_day_is_noticed_at_night() -> None:
     assert events == 7
     assert noticed >= 0.9 * events > noticed_by_one
     assert false <= false_by_one
+
+
+@pytest.mark.long
+@pytest.mark.timeout(600)
+def test_what_is_usual_by_day_is_noticed_at_night_in_pictures() -> None:
+    one, by_hour, minutes = hours_of_pictures(["corridor"], learn_days=7, days=3)
+    found = [re.search(r"(\d+) of 3 events .*; ([\d.]+) false", row) for row in (one, by_hour)]
+    by_one, by_both = (match.groups() for match in found if match is not None)
+    assert int(by_both[0]) == 3 > int(by_one[0])
+    assert float(by_both[1]) <= float(by_one[1])
+    assert minutes.endswith(" minutes of CPU")
 
 
 def test_alarms_in_events_are_not_false() -> None:

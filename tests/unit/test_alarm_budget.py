@@ -26,7 +26,7 @@ from lookout.models.scoring.alert_policy import (
 )
 from lookout.models.scoring.budget_report import DAY_S, poisson_interval, span_words
 from lookout.models.scoring.calibration import squash, unsquash
-from lookout.models.scoring.hour_levels import SLOTS
+from lookout.models.scoring.hour_levels import SLOTS, HourLevels
 from tests.conftest import examples, with_wide_forms
 
 FPS = 2.0
@@ -371,6 +371,22 @@ def test_hours_have_thresholds_of_their_own_once_there_is_footage_of_them() -> N
     assert unsquash(by_hour[0]) > unsquash(by_hour[1]) + 0.1
     one = Camera(24)
     assert one.budget.state_dict()["levels"] is None
+
+
+def test_an_alert_in_a_still_hour_can_close() -> None:
+    """Its threshold is low there, and what is usual must lie below it by the hysteresis."""
+    levels = HourLevels(UTC)
+    for hour, tops in ((14, (0.5, 1.0)), (2, (0.0, 0.01))):
+        levels.move_to(hour * 3600.0)
+        for top in tops * 300:
+            levels.learn(top, 60.0)
+    camera = Camera(24, zone=UTC)
+    camera.watch(footage(16, HOUR))
+    taught = {"levels": levels.state_dict()}
+    budget = AlarmBudget(24, POLICY, UTC)
+    budget.load_state_dict(camera.budget.state_dict() | taught)
+    for per_day in (24, 1e9):
+        assert budget.threshold_for(per_day) - POLICY.hysteresis > squash(0.02)
 
 
 def test_a_state_from_before_the_hours_is_continued_with_them() -> None:

@@ -71,6 +71,34 @@ def test_traffic_follows_the_hour_and_a_delivery_comes_once_a_day() -> None:
     assert all(8 <= hour < 18 for hour in delivered)
 
 
+@pytest.mark.parametrize("kind", with_wide_forms(KINDS, KINDS[1:2]))
+def test_what_is_tied_to_the_hour_is_usual_on_workdays_and_abnormal_at_night(
+    kind: SceneKind,
+) -> None:
+    scene = DrawnScene(kind, 5, is_hourly=True)
+    friday = 4 * DAY_MINUTES
+    passing = [
+        (minute, one)
+        for day in (friday, friday + DAY_MINUTES)
+        for begin, end in ((0, 5 * 60), (12 * 60, 17 * 60))
+        for minute in range(day + begin, day + end)
+        for one in scene.passages_of_minute(minute)
+        if one.flow == PLANS[kind].hourly
+    ]
+    usual = [minute for minute, one in passing if not one.is_anomaly]
+    assert 8 <= len(usual) <= 32
+    assert all(friday + 13 * 60 <= minute < friday + 16 * 60 for minute in usual)
+    wrong = [minute for minute, one in passing if one.is_anomaly]
+    assert [minute // DAY_MINUTES for minute in wrong] == [4, 5]
+    assert all(60 <= minute % DAY_MINUTES < 4 * 60 for minute in wrong)
+    alone = DrawnScene(kind, 5, is_hourly=True, start_hour=wrong[0] / 60)
+    assert any(alone.is_abnormal(index) for index in range(0, 60 * FPS, FPS))
+    plain = DrawnScene(kind, 5)
+    assert plain.passages_of_minute(wrong[0]) == [
+        one for one in scene.passages_of_minute(wrong[0]) if one.flow != PLANS[kind].hourly
+    ]
+
+
 @pytest.mark.parametrize("nuisances", ["usual", "other"])
 @pytest.mark.parametrize("is_outside", [True, False])
 def test_nuisances_come_at_their_stated_rates(nuisances: Nuisances, is_outside: bool) -> None:
@@ -104,7 +132,7 @@ def test_light_changes_slowly_by_day_and_at_once_at_dusk() -> None:
 @pytest.mark.long
 def test_the_command_draws_a_set_that_the_benchmark_takes(tmp_path: Path) -> None:
     out = tmp_path / "street"
-    said = lookout("scene", "street", out, "--minutes", 0.5, "--anomalies", 300, "--seed", 2)
+    said = lookout("scene", "street", out, "--minutes", 0.5, "--anomalies", 300, "--hourly")
     assert said.out.splitlines()[-1] == f"next: lookout benchmark {out}"
     labels = json.loads((out / "labels.json").read_text())
     frames = round(0.5 * 60 * FPS)
