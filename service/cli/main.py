@@ -11,6 +11,7 @@ import typer
 from lookout import __version__
 from lookout.service.cli.alert_trial import trial_app
 from lookout.service.cli.benchmark import benchmark_app
+from lookout.service.cli.doctor import doctor_app
 from lookout.service.cli.entry import run_app
 from lookout.service.cli.evaluate import evaluate_app
 from lookout.service.cli.models import models_app
@@ -46,6 +47,7 @@ app.add_typer(scene_app)
 app.add_typer(models_app)
 app.add_typer(users_app, name="users")
 app.add_typer(watch_app)
+app.add_typer(doctor_app)
 
 
 def print_version(wanted: bool) -> None:

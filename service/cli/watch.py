@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime
 from typing import Annotated, Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import typer
 
@@ -62,6 +62,8 @@ def print_alerts(
     if camera is not None:
         wanted["camera"] = camera
     found = ask(url, f"/alerts?{urlencode(wanted)}")
+    if camera is not None and not found["items"]:
+        ask(url, f"/cameras/{quote(camera, safe='')}")  # a removed camera's alerts stay
     if as_json:
         print_json(found)
         return

@@ -57,11 +57,14 @@ def test_alerts_are_listed_newest_first_and_by_camera(api: Api, store: Store) ->
     assert len(lookout("alerts", "--limit", "1", "--url", address(api)).out.splitlines()) == 1
 
 
-def test_what_refuses_is_one_line(api: Api) -> None:
+def test_what_refuses_is_one_line(api: Api, store: Store) -> None:
     for command in ("status", "cameras", "alerts"):
         nowhere = lookout(command, "--url", "http://127.0.0.1:9", expect=1).one_line()
         assert "there is no API at http://127.0.0.1:9" in nowhere
-    assert lookout("alerts", "--camera", "nobody", "--url", address(api)).out == ""
+    stranger = lookout("alerts", "--camera", "nobody", "--url", address(api), expect=1).one_line()
+    assert "nobody" in stranger
+    store.add_camera(camera("gate"))
+    assert lookout("alerts", "--camera", "gate", "--url", address(api)).out == ""
 
 
 def test_control_characters_of_a_camera_are_not_printed() -> None:

@@ -94,6 +94,25 @@ class Server:
         """Raise one of UNAVAILABLE where the server does not answer."""
         self._redis.ping()
 
+    def clock_s(self) -> float | None:
+        """Return the server's time in s, UTC epoch; None for a cluster.
+
+        Raises one of UNAVAILABLE.
+        """
+        if isinstance(self._redis, Cluster):
+            return None
+        seconds, microseconds = self._redis.time()
+        return seconds + microseconds / 1e6
+
+    def has_append_only_file(self) -> bool:
+        """Return whether each write is kept on disk; True for a cluster, whose nodes differ.
+
+        Raises one of UNAVAILABLE.
+        """
+        if isinstance(self._redis, Cluster):
+            return True
+        return bool(self._redis.info("persistence").get("aof_enabled"))
+
     def check_usable(self) -> None:
         """Try what every stage needs: a version, data of ours, scripts and writes.
 
