@@ -120,11 +120,11 @@ def kept_frames(
             missing = round((at_s - last_s) / timeline.step_s) - 1
             cut |= damage.end_stretch(missing)
             cut |= timeline.jumped and sample_fps is not None
-            cut |= picture.rgb.shape != shape
-            shape = picture.rgb.shape
             last_s = at_s
             if not sampler.keeps(at_s):
                 continue
+            cut |= picture.rgb.shape != shape
+            shape = picture.rgb.shape
             yield KeptFrame(preprocess(picture.rgb), at_s, cut)
             cut = False
 

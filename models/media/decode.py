@@ -8,6 +8,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -50,12 +51,17 @@ HELD_TO_THE_END = 4
 """Packets that libav may hold until it has read the file: they say nothing of where it ended."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Picture:
-    """One decoded frame."""
+    """One decoded frame. It is converted when its pixels are read: sampling leaves out many."""
 
     pts_s: float | None  # s since the stream's own zero; None where the stream does not say
-    rgb: Pixels  # (H, W, 3) uint8
+    convert: Callable[[], Pixels]  # raises MemoryError, or one of libav's errors
+
+    @cached_property
+    def rgb(self) -> Pixels:
+        """Pixels, upright: (H, W, 3) uint8. Raises what `convert` raises."""
+        return self.convert()
 
 
 @dataclass(slots=True)
@@ -171,6 +177,14 @@ def pictures(
     shown = shown_part(container, stream)
     # Kept, since libswscale's tables and threads would be made anew for each picture.
     converter = VideoReformatter()
+
+    def convert(frame: Any) -> Pixels:
+        # libswscale's full conversion keeps the gray values of a full-range stream (yuvj420p, as
+        # Ped2's) exactly.
+        converted = converter.reformat(frame, format="rgb24", threads=1)
+        rgb = np.asarray(converted.to_ndarray(), np.uint8)
+        return np.ascontiguousarray(turned(shown(rgb), frame))
+
     others = OtherTracks(stream.index)
     coded = container.demux(stream)
     if not live:
@@ -188,12 +202,8 @@ def pictures(
             if waits_for:
                 continue
             if damage.accepts(frame):
-                # libswscale's full conversion keeps the gray values of a full-range stream
-                # (yuvj420p, as Ped2's) exactly.
-                converted = converter.reformat(frame, format="rgb24", threads=1)
-                rgb = np.asarray(converted.to_ndarray(), np.uint8)
                 last_s = frame.time if frame.time is not None else last_s
-                yield Picture(frame.time, np.ascontiguousarray(turned(shown(rgb), frame)))
+                yield Picture(frame.time, partial(convert, frame))
                 since_s = time.monotonic()  # the consumer's time is not the stream's silence
             else:
                 on_damage()

@@ -12,6 +12,7 @@ import re
 import socket
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -20,12 +21,14 @@ import av.container
 import av.error
 import av.logging
 
+from lookout.models.arrays import Pixels
 from lookout.models.errors import NoPictureError, VideoError
 from lookout.models.media.container import LogLine, captured_log, open_video, reason, video_stream
 from lookout.models.media.decode import Picture, pictures
 from lookout.service.core import urls
 from lookout.service.core.camera import Camera, Transport
 from lookout.service.core.errors import (
+    SourceError,
     SourceLostError,
     SourceRefusedError,
     SourceStalledError,
@@ -177,7 +180,8 @@ def read_pictures(
     on_packet: is given each av.Packet of a live camera.
     """
     if urls.is_file(camera.url):
-        return translate_errors(pictures(container, on_damage), camera, settings)
+        stream = translate_errors(pictures(container, on_damage), camera, settings)
+        return translate_conversion(stream, SourceRefusedError)
     is_udp = camera.transport == "udp"
     packets_lost = watch_packet_loss().take_lost if is_udp else lambda: False
     stream = pictures(
@@ -188,7 +192,24 @@ def read_pictures(
         patience_s=camera.stall_limit_s(settings.stall_timeout_s),
         on_packet=on_packet,
     )
-    return translate_errors(stream, camera, settings)
+    return translate_conversion(translate_errors(stream, camera, settings), SourceLostError)
+
+
+def translate_conversion(
+    stream: Iterator[Picture], broken_error: type[SourceError]
+) -> Iterator[Picture]:
+    """Yield the pictures so that reading the pixels of one raises no error but `broken_error`."""
+
+    def convert(picture: Picture) -> Pixels:
+        try:
+            return picture.convert()
+        except MemoryError:
+            raise broken_error(OUT_OF_MEMORY) from None
+        except BROKEN as error:
+            raise broken_error(f"its pictures cannot be shown: {reason(error)}") from None
+
+    for picture in stream:
+        yield Picture(picture.pts_s, partial(convert, picture))
 
 
 def translate_errors(stream: Iterator[T], camera: Camera, settings: Settings) -> Iterator[T]:
