@@ -348,6 +348,12 @@ def alerts() -> Dashboard:
             "Open", "At each camera.", "none", (gauge("alerts_open"), "{{camera}}"), stacked=True
         ),
         lines(
+            "Suppressed",
+            "Alerts a day that repeat what a person answered, and that sinks are not told of.",
+            "none",
+            (each(f"increase(lookout_alerts_suppressed_total{{{CAMERA}}}[1d])"), "{{camera}}"),
+        ),
+        lines(
             "Alarm budgets",
             "Alerts opened over those that the budget allows, since it was set; "
             "and the threshold now.",

@@ -101,6 +101,17 @@ class CameraAlerts:
                     events.append(AlertEvent("update", alert))
         return CameraAlerts(state, alert, self.zone), events
 
+    @property
+    def suppressed_by(self) -> str | None:
+        """The suppression of the open alert; None: it is told, or there is none."""
+        return None if self.alert is None else self.alert.suppressed_by
+
+    def marked(self, suppression: str | None) -> CameraAlerts:
+        """Return them with the open alert suppressed, or told."""
+        if self.alert is None:
+            return self
+        return replace(self, alert=replace(self.alert, suppressed_by=suppression))
+
     def as_json(self) -> dict[str, Any]:
         """Return the stored form. `told_at` and `untold` are the names of its first version."""
         fields = asdict(self.state)
@@ -135,6 +146,7 @@ class FollowedPolicy:
     budget: AlarmBudget | None = None  # whose threshold stands in for the policy's
     scored_by: str = ""  # model and score behind the budget: it begins again with others
     peak_id: FrameId | None = None  # the frame of the last peak that this worker has seen
+    unlike_since: float | None = None  # captured_at: a suppressed alert shows something else
 
     @property
     def rule(self) -> AlertPolicy:
@@ -264,6 +276,8 @@ class FollowedCamera(FollowedPolicy):
             "conditions": self.conditions.as_json(),
             "minute": self.peaks.open,
         }
+        if suppressed := sum(part.alerts.suppressed_by is not None for part in self.parts):
+            state["suppressed"] = suppressed
         if self.budget is not None:
             state["budget"] = self.budget_state()
         if self.zones:

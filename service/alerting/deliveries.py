@@ -128,7 +128,9 @@ class Delivery:
         key = (camera, event.alert.series)
         result: Result | Literal["left_out"] | None = "left_out"
         name: AlertEventName | None = event.event
-        if self._record is not None:
+        if event.alert.suppressed_by is not None:
+            name = None
+        elif self._record is not None:
             name = choose(self._record, event, self._told.get(key))
         if name is not None:
             result = self.deliver(replace(event, event=name))

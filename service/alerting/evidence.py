@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from lookout.models.scoring.alert_regions import Motion, alert_regions
+from lookout.models.scoring.alert_regions import AlertRegion, Motion, alert_regions
+from lookout.models.scoring.look_alikes import with_colors
 from lookout.service.core.errors import BrokenMessageError
 from lookout.service.core.evidence import GRACE_S, ClipRecord, EvidenceRequest
 from lookout.service.core.messages import AlertEvent, FrameId
@@ -16,7 +17,7 @@ from lookout.service.storage import clips
 from lookout.service.storage.bus.bus import Bus
 from lookout.service.storage.redis import codec
 from lookout.service.storage.redis.connect import UNAVAILABLE
-from lookout.service.storage.store.alert_regions import AlertMoment
+from lookout.service.storage.store.alert_regions import RegionRecord
 from lookout.service.storage.store.store import Store
 
 log = logging.getLogger(__name__)
@@ -55,25 +56,43 @@ class EvidenceAsker:
                 extra={"camera": alert.camera},
             )
 
-    def keep_regions(self, event: AlertEvent, frame_id: FrameId, peak_id: FrameId | None) -> None:
-        """Save the regions of an anomaly that has changed.
+    def regions(
+        self, event: AlertEvent, frame_id: FrameId, peak_id: FrameId | None
+    ) -> RegionRecord | None:
+        """Return the regions of an anomaly that has changed; None where they are not known.
 
         frame_id: of the score that changed it; peak_id: of its peak, None where that is not known.
         """
-        moments: list[tuple[AlertMoment, FrameId | None]] = [("peak", peak_id)]
-        if event.event == "new":
-            moments.append(("open", frame_id))
         alert = event.alert
         try:
-            for moment, at in moments:
-                heat = None if at is None else self.bus.heat(alert.camera, at)
-                if heat is not None:
-                    motions = codec.load(list[Motion], heat.motions or "[]")
-                    found = alert_regions(heat.cells, motions)
-                    self.store.save_alert_regions(alert.camera, alert.id, moment, found)
-        except (*UNAVAILABLE, BrokenMessageError) as error:
+            (record,) = self.store.alert_regions(alert.camera, [alert.id])
+            if event.event == "new":
+                record = replace(record, open=self.regions_at(alert.camera, frame_id))
+            if peak := self.regions_at(alert.camera, peak_id):
+                record = replace(record, peak=peak)
+        except UNAVAILABLE as error:
             about = {"camera": alert.camera}
             log.warning("alert %s has no regions: %s", alert.id, error, extra=about)
+            return None
+        return record
+
+    def regions_at(self, camera: str, at: FrameId | None) -> list[AlertRegion]:
+        """Return what stands out at a score; nothing where its heatmap is gone, or not known.
+
+        Raises one of UNAVAILABLE.
+        """
+        if at is None:
+            return []
+        try:
+            heat = self.bus.heat(camera, at)
+            if heat is None:
+                return []
+            found = alert_regions(heat.cells, codec.load(list[Motion], heat.motions or "[]"))
+            frame = self.bus.frame(camera, at) if found else None
+        except BrokenMessageError as error:
+            log.warning("what stands out cannot be read: %s", error, extra={"camera": camera})
+            return []
+        return found if frame is None else with_colors(found, frame.pixels)
 
     def first_record(self, now: float) -> ClipRecord:
         """Return a clip that is about to be made; a failed one while the disk is nearly full.

@@ -21,6 +21,7 @@ from lookout.service.alerting.deliveries import Deliveries
 from lookout.service.alerting.evidence import EvidenceAsker
 from lookout.service.alerting.minute_peaks import MinutePeaks
 from lookout.service.alerting.silence import ProducerReports
+from lookout.service.alerting.suppressor import Suppressor
 from lookout.service.core.camera import Camera
 from lookout.service.core.errors import BrokenMessageError
 from lookout.service.core.messages import AlertEvent, FrameId, Score
@@ -36,6 +37,7 @@ from lookout.service.storage.clips import drop_surplus
 from lookout.service.storage.connections import open_bus, open_store, wait_until_up
 from lookout.service.storage.pictures import drop_expired
 from lookout.service.storage.redis.connect import UNAVAILABLE
+from lookout.service.storage.store.alert_regions import RegionRecord
 from lookout.service.storage.store.store import Store
 
 log = logging.getLogger(__name__)
@@ -109,6 +111,7 @@ class AlertingWorker:
         self._cameras = cameras
         self._pictures = pictures
         self._evidence = EvidenceAsker(settings, bus, store)
+        self._suppressor = Suppressor(store, self._evidence)
         self._abandoned_due = 0.0
         self._sweep_due = time.monotonic() + FIRST_SWEEP_S
         self._clips_due = self._sweep_due
@@ -384,12 +387,19 @@ class AlertingWorker:
             opened = [event.alert for event in events if event.event == "new"]
             for alert in opened:  # first: a listener that hears of the alert finds the picture
                 self._pictures.keep(alert, score)
-            if not events or not self.save(camera, events, score.id):
-                continue
+            regions = {}
             for event in events:
                 part = followed.zones.get(event.alert.zone or "", followed)
-                self._evidence.keep_regions(event, score.id, part.peak_id)
+                if record := self._evidence.regions(event, score.id, part.peak_id):
+                    regions[event.alert.id] = record
+            events = self._suppressor.mark(followed, events, regions)
+            events += self._suppressor.look_again(followed, score)
+            if not events or not self.save(camera, events, score.id, regions):
+                continue
             if opened:
+                hidden = [one for one in events if one.event == "new" and one.alert.suppressed_by]
+                if hidden:
+                    self._bus.count(camera, "alerts_suppressed", len(hidden))
                 self._pictures.drop(self._store.drop_old_alerts(camera))
 
     def close_alert(self, camera: str) -> bool:
@@ -402,11 +412,17 @@ class AlertingWorker:
         if events or self.followed[camera].saved != self._follower.cursors[camera]:
             self.save(camera, list(events))
 
-    def save(self, camera: str, events: list[AlertEvent], cursor: FrameId | None = None) -> bool:
+    def save(
+        self,
+        camera: str,
+        events: list[AlertEvent],
+        cursor: FrameId | None = None,
+        regions: Mapping[str, RegionRecord] | None = None,
+    ) -> bool:
         """Save state, cursor and events in one step.
 
-        cursor: None: behind the last score read. Returns False where another worker took the
-        camera over: nothing is written then, and the camera is no longer followed here.
+        cursor: None: behind the last score read. regions: by alert. Returns False where another
+        worker took the camera over: nothing is written then, and the camera is no longer followed.
         """
         followed = self.followed[camera]
         if cursor is None:
@@ -415,7 +431,7 @@ class AlertingWorker:
             self._store.note_peaks(camera, followed.peaks.closed)
             followed.peaks.closed.clear()
         state = {"cursor": str(cursor) if cursor else None} | followed.as_json()
-        if not self._store.save_alerting(camera, followed.epoch, state, events):
+        if not self._store.save_alerting(camera, followed.epoch, state, events, regions):
             self.lose(camera)
             return False
         followed.saved = cursor

@@ -21,6 +21,7 @@ ANSWERED_EXAMPLE: dict[str, JsonValue] = {
     "verdict": "false_alarm",
     "note": "a plastic bag",
     "keep": False,
+    "suppresses_until": 1769817700.0,
     "clip": {
         "state": "ready",
         "begins_at": 1767225638.1,
@@ -131,12 +132,21 @@ class AnsweredAlert(AlertView):
     verdict: AlertVerdict | None
     note: str
     keep: bool = Field(description="it is never removed for its age or number")
+    suppresses_until: float | None = Field(
+        description="look-alikes of it are suppressed until then; null: its verdict asks for none, "
+        "they were revoked or are over, or its regions are not kept"
+    )
     clip: ClipView
     regions: RegionsView
 
     @classmethod
     def answered(
-        cls, alert: Alert, answer: AlertAnswer, clip: ClipRecord, regions: RegionRecord
+        cls,
+        alert: Alert,
+        answer: AlertAnswer,
+        clip: ClipRecord,
+        regions: RegionRecord,
+        suppresses_until: float | None,
     ) -> AnsweredAlert:
         """Return the view of an alert with its answer, its clip and its regions."""
         fields = AlertView.of(alert).model_dump()
@@ -147,6 +157,7 @@ class AnsweredAlert(AlertView):
             verdict=answer.verdict,
             note=answer.note,
             keep=answer.keep,
+            suppresses_until=suppresses_until,
             clip=ClipView.of(clip),
             regions=RegionsView.model_validate(regions),
         )
@@ -161,7 +172,7 @@ class AlertChange(BaseModel):
     verdict: AlertVerdict | None = Field(
         default=None,
         description="`true`: rightly told; `false_alarm`: nothing was there; `usual_here`: it is "
-        "normal at this place",
+        "normal at this place; both may suppress its look-alikes (LOOKOUT_SUPPRESS_DAYS)",
     )
     note: Annotated[str, Field(max_length=2000)] = ""
     keep: bool = Field(default=False, description="never remove it for its age or number")

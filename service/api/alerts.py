@@ -28,6 +28,7 @@ from lookout.service.api.auth.access import IdentityDep
 from lookout.service.api.dependencies import ServicesDep
 from lookout.service.api.json_body import JsonRoute
 from lookout.service.api.openapi import BINARY
+from lookout.service.api.suppressions import learn_verdict
 from lookout.service.api.views import AlertRule
 from lookout.service.core.accounts import Identity
 from lookout.service.core.errors import NotFoundError, RequestError
@@ -67,6 +68,7 @@ class AlertFilter:
     verdict: AlertVerdict | Literal["none"] | None = None
     acknowledged: bool | None = None
     min_peak: float | None = None
+    suppressed: bool | None = None
 
     def accepts(self, alert: Alert, answer: AlertAnswer) -> bool:
         """Tell whether an alert is listed, its time aside."""
@@ -77,6 +79,7 @@ class AlertFilter:
             and self.zone in (None, alert.zone)
             and self.verdict in (None, answer.verdict or "none")
             and self.acknowledged in (None, is_seen)
+            and self.suppressed in (None, alert.suppressed_by is not None)
             and (self.min_peak is None or alert.peak_value >= self.min_peak)
         )
 
@@ -94,6 +97,9 @@ def list_alerts(
     ] = None,
     acknowledged: bool | None = None,
     min_peak: Annotated[float | None, Query(ge=0, le=1)] = None,
+    suppressed: Annotated[
+        bool | None, Query(description="whether sinks are not told of it, see `suppressed_by`")
+    ] = None,
     since: Annotated[
         Time | None, Query(alias="from", description="opened then or later (s, UTC)")
     ] = None,
@@ -105,7 +111,9 @@ def list_alerts(
 ) -> AlertList:
     """Return alerts of every camera, removed ones too, or of one; newest first."""
     before = decode_cursor(cursor) if cursor else None
-    chosen = AlertFilter(since, until, state, kind, zone, verdict, acknowledged, min_peak)
+    chosen = AlertFilter(
+        since, until, state, kind, zone, verdict, acknowledged, min_peak, suppressed
+    )
     # One more than asked for tells whether there is a next page.
     cameras = seen_cameras(services.store, sender, camera)
     found = list(
@@ -125,11 +133,15 @@ def with_evidence(store: Store, answered: list[Answered]) -> list[AnsweredAlert]
         by_camera.setdefault(alert.camera, []).append(alert.id)
     clip_of: dict[str, ClipRecord] = {}
     regions_of: dict[str, RegionRecord] = {}
+    until: dict[str, float] = {}
     for camera, ids in by_camera.items():
         clip_of |= zip(ids, store.alert_clips(camera, ids), strict=True)
         regions_of |= zip(ids, store.alert_regions(camera, ids), strict=True)
+        until |= {one.id: one.expires_at for one in store.suppressions(camera).values()}
     return [
-        AnsweredAlert.answered(alert, answer, clip_of[alert.id], regions_of[alert.id])
+        AnsweredAlert.answered(
+            alert, answer, clip_of[alert.id], regions_of[alert.id], until.get(alert.id)
+        )
         for alert, answer in answered
     ]
 
@@ -198,7 +210,11 @@ def answer_alert(
     services: ServicesDep,
     sender: IdentityDep,
 ) -> AnsweredAlert:
-    """Answer an alert: acknowledged, verdict, note, keep. What is not named stays."""
+    """Answer an alert: acknowledged, verdict, note, keep. What is not named stays.
+
+    With LOOKOUT_SUPPRESS_DAYS, the verdicts `false_alarm` and `usual_here` suppress its
+    look-alikes; the others end that.
+    """
     camera = alert.rpartition(":")[0]
     found = services.store.alert(camera, alert)
     given = change.model_dump(exclude_unset=True)
@@ -211,6 +227,8 @@ def answer_alert(
             answer = replace(answer, acknowledged_at=None, acknowledged_by="")
         return replace(answer, **given)
 
+    if "verdict" in given:
+        learn_verdict(services, found, change.verdict, sender)
     answer = services.store.answer_alert(camera, alert, changed)
     (view,) = with_evidence(services.store, [(found, answer)])
     return view

@@ -22,6 +22,7 @@ from lookout.service.api import (
     replays,
     scores,
     sinks,
+    suppressions,
 )
 from lookout.service.api.audit import AuditTrail
 from lookout.service.api.auth import login
@@ -91,6 +92,7 @@ def create_app(settings: Settings, bus: Bus, store: Store) -> FastAPI:
         history.router,
         pictures.router,
         alerts.router,
+        suppressions.router,
         checkpoints.router,
         jobs.router,
         left_out.router,

@@ -183,6 +183,7 @@ PLAIN = {
     "clips_written": metrics.CLIPS_WRITTEN,
     "clips_failed": metrics.CLIPS_FAILED,
     "clips_dropped": metrics.CLIPS_DROPPED,
+    "alerts_suppressed": metrics.SUPPRESSED,
 }
 
 DROP_REASONS = (*metrics.REASONS, metrics.OTHER)

@@ -105,6 +105,7 @@ ALERT_EXAMPLE: dict[str, JsonValue] = {
     "kind": "anomaly",
     "detail": "",
     "zone": None,
+    "suppressed_by": None,
 }
 
 EVENT_EXAMPLE: dict[str, JsonValue] = {
@@ -289,6 +290,9 @@ class AlertView(MessageView):
     kind: AlertKind
     detail: str = Field(description="a sentence; of other kinds than `anomaly`")
     zone: str | None = Field(description="the watched zone that it is of; null: the whole picture")
+    suppressed_by: str | None = Field(
+        description="the suppression that it repeats: sinks are not told of it; null: none"
+    )
 
 
 class EventView(MessageView):

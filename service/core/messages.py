@@ -162,6 +162,7 @@ class Alert:
     kind: AlertKind = "anomaly"
     detail: str = ""  # for a person; of other kinds than `anomaly`
     zone: str | None = None  # the watched zone that it is of; None: the whole picture
+    suppressed_by: str | None = None  # the suppression that it repeats: sinks are not told of it
 
     @property
     def series(self) -> str:

@@ -291,6 +291,12 @@ UNREAD = Metric(
 CLIPS_WRITTEN = Metric(
     "lookout_clips_written_total", "counter", "Clips of alerts that were written.", CAMERA
 )
+SUPPRESSED = Metric(
+    "lookout_alerts_suppressed_total",
+    "counter",
+    "Alerts that repeat what a person answered, and that sinks are not told of.",
+    CAMERA,
+)
 CLIPS_FAILED = Metric(
     "lookout_clips_failed_total",
     "counter",
@@ -362,6 +368,7 @@ ALL: Mapping[str, tuple[Metric, ...]] = {
         CLIPS_WRITTEN,
         CLIPS_FAILED,
         CLIPS_DROPPED,
+        SUPPRESSED,
         BUS_RESTART,
     ),
 }

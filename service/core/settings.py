@@ -370,6 +370,14 @@ class Settings(BaseSettings):
         default=15.0, gt=0, description="no score for so long after the last one: closed"
     )
 
+    suppress_days: float = Field(
+        default=0.0,
+        ge=0,
+        le=3650,
+        description="look-alikes of an alert that was answered `false_alarm` or `usual_here` are "
+        "suppressed for so long; 0: never. See its price in ADR 108 first",
+    )
+
     unwatched_after_s: float = Field(
         default=60.0,
         gt=0,

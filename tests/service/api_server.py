@@ -55,7 +55,7 @@ def settings_for(urls: Urls, folder: Path, **more: Any) -> Settings:
         media_dir=folder,
         models_dir=models,
         port=0,
-        **more,
+        **{"suppress_days": 30.0, **more},
     )
 
 

@@ -40,6 +40,7 @@ NAMES = {
     "job": "{camera}:1",
     "sink": "pager",
     "letter": "x",
+    "suppression": "x",
     "name": "scores.csv",
     "segment": "1000-0",
     "user": "nobody",

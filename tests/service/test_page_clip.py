@@ -16,6 +16,7 @@ from lookout.service.core.evidence import ClipRecord
 from lookout.service.core.messages import AlertEvent
 from lookout.service.storage import pictures
 from lookout.service.storage.clips import clip_path, keep_clip
+from lookout.service.storage.store.alert_regions import RegionRecord
 from lookout.service.storage.store.store import Store
 from tests.clips import write_clip
 from tests.e2e.browser import complaints
@@ -43,10 +44,10 @@ def test_a_clip_is_offered_once_it_is_there_and_plays(
     alert = an_alert()
     data_dir = fresh_api.settings.data_dir
     pictures.keep(pictures.picture_path(data_dir, alert.id), jpeg(frame("gate", 5).pixels))
-    store.save_alerting("gate", 0, {}, [AlertEvent("new", alert)])
-    store.begin_clip("gate", alert.id, ClipRecord("pending", due_at=4e9))
     region = AlertRegion((0.1, 0.1, 0.2, 0.2), 0.4, 0.04, ["new place"])
-    store.save_alert_regions("gate", alert.id, "peak", [region])
+    regions = {alert.id: RegionRecord(peak=[region])}
+    store.save_alerting("gate", 0, {}, [AlertEvent("new", alert)], regions)
+    store.begin_clip("gate", alert.id, ClipRecord("pending", due_at=4e9))
     wait_until(lambda: text(page, ".alert .badge") == "open now", "the alert")
     assert not one(page, ".alert .play").is_displayed()
     digest = keep_clip(clip_path(data_dir, alert.id), a_clip(tmp_path))

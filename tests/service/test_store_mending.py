@@ -27,6 +27,7 @@ from lookout.service.storage.store.alert_regions import RegionRecord
 from lookout.service.storage.store.mending import FORMS, SHARED_KEYS
 from lookout.service.storage.store.snapshots import Snapshot
 from lookout.service.storage.store.store import Store
+from lookout.service.storage.store.suppressions import Suppression
 from tests.conftest import Urls, examples
 from tests.service.api_server import Api, api, camera, one_api
 
@@ -82,7 +83,8 @@ def work(store: Store, name: str, seq: int) -> None:
     assert store.snapshot(name) == Snapshot(FrameId(2000, seq), {"a": 1})
     epoch = store.begin_alerting(name)
     new = AlertEvent("new", an_alert(name, seq))
-    assert store.save_alerting(name, epoch, {"cursor": f"1000-{seq}"}, [new])
+    regions = {new.alert.id: RegionRecord()}
+    assert store.save_alerting(name, epoch, {"cursor": f"1000-{seq}"}, [new], regions)
     assert store.alerting_state(name) == {"cursor": f"1000-{seq}"}
     assert store.alert(name, new.alert.id) == new.alert
     assert new.alert in store.alerts(name, before=None, limit=10)
@@ -101,8 +103,6 @@ def work(store: Store, name: str, seq: int) -> None:
     store.begin_delivery("sink")
     store.save_delivery("sink", name, FrameId(1, 1))
     look_at_jobs(store, name)
-    store.push_former_model(name, FormerModel(f"m{seq}", "learn"))
-    assert store.former_models(name)[0] == FormerModel(f"m{seq}", "learn")
     store.answer_alert(name, new.alert.id, lambda answer: replace(answer, keep=True))
     assert store.alert_answers(name, [new.alert.id]) == [AlertAnswer(keep=True)]
     assert new.alert.id in store.kept_alerts(name)
@@ -129,6 +129,8 @@ def look_at_jobs(store: Store, name: str) -> None:
     store.active_jobs(both)
     store.jobs(both)
     store.newest_job(name)
+    store.push_former_model(name, FormerModel("learned", "learn"))
+    assert store.former_models(name)[0] == FormerModel("learned", "learn")
     store.active_replays(both)
     store.replays(both)
 
@@ -137,9 +139,11 @@ def keep_evidence(store: Store, name: str, alert_id: str) -> None:
     """Make the calls that keep the evidence of an alert."""
     store.begin_clip(name, alert_id, ClipRecord("pending"))
     store.end_clip(name, alert_id, ClipRecord("ready"))
-    store.save_alert_regions(name, alert_id, "open", [])
     assert store.alert_regions(name, [alert_id]) == [RegionRecord()]
     assert store.alert_clips(name, [alert_id]) == [ClipRecord("ready")]
+    until = Suppression(alert_id, "anomaly", None, "false_alarm", 1.0, "anna", 4e9, [])
+    store.suppress(name, until)
+    assert store.suppressions(name) == {alert_id: until}
 
 
 def held(client: redis.Redis) -> dict[bytes, bytes]:

@@ -39,6 +39,8 @@ LEAST_ROLES: dict[str, Role] = {
     "GET /cameras/{camera}/events": "viewer",
     "GET /cameras/{camera}/scores": "viewer",
     "GET /cameras/{camera}/history": "viewer",
+    "GET /cameras/{camera}/suppressions": "viewer",
+    "DELETE /cameras/{camera}/suppressions/{suppression}": "operator",
     "GET /cameras/{camera}/heatmap": "viewer",
     "GET /cameras/{camera}/frame": "viewer",
     "GET /cameras/{camera}/copy": "operator",

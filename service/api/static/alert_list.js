@@ -28,7 +28,9 @@ export class AlertList {
 
   /** Return the open alerts. */
   open() {
-    return [...this.entries.values()].filter(({ alert }) => alert.state === "open").map(({ alert }) => alert);
+    return [...this.entries.values()]
+      .filter(({ alert }) => alert.state === "open" && !alert.suppressed_by)
+      .map(({ alert }) => alert);
   }
 
   /** Add an alert, or show what has changed of it. */
@@ -37,8 +39,8 @@ export class AlertList {
     const alert = { ...known?.alert, ...newer }; // a live message comes without the answers
     const row = known ? known.row : this.newRow(alert);
     this.entries.set(alert.id, { alert, row });
-    row.dataset.state = alert.state;
-    $(".badge", row).textContent = alert.state === "open" ? "open now" : "over";
+    row.dataset.state = alert.suppressed_by ? "suppressed" : alert.state;
+    $(".badge", row).textContent = badge(alert);
     const peak = `peak ${alert.peak_value.toFixed(2)} at ${clock(alert.peak_at)}`;
     $(".peak", row).textContent = alert.kind === "anomaly" ? peak : `${alert.kind}: ${alert.detail}`;
     $(".length", row).textContent = duration(alert);
@@ -179,6 +181,11 @@ export class AlertList {
 }
 
 /** Return in words what stands out of an alert's picture, each once. */
+function badge(alert) {
+  if (alert.suppressed_by) return "suppressed";
+  return alert.state === "open" ? "open now" : "over";
+}
+
 export function traits(regions) {
   const found = regions ? [...regions.peak, ...regions.open].flatMap((region) => region.traits) : [];
   return [...new Set(found)].join(", ");

@@ -348,6 +348,8 @@ def alert_event_fields(event: AlertEvent) -> Fields:
         del fields["kind"]
     if event.alert.zone is None:
         del fields["zone"]
+    if event.alert.suppressed_by is None:
+        del fields["suppressed_by"]
     if not event.alert.detail:
         del fields["detail"]
     return {"event": event.event, "alert": json.dumps(fields, separators=(",", ":"))}

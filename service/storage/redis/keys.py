@@ -137,6 +137,11 @@ def alert_regions(camera: str) -> str:
     return f"alert_regions:{{{camera}}}"
 
 
+def suppressions(camera: str) -> str:
+    """Hash: alert id → what a person's answer to it suppresses."""
+    return f"suppressions:{{{camera}}}"
+
+
 def kept_alerts(camera: str) -> str:
     """Set: ids of the alerts that are never removed."""
     return f"kept_alerts:{{{camera}}}"

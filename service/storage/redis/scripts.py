@@ -322,7 +322,7 @@ local function over(event, id)
     if redis.call('HEXISTS', KEYS[2], id) == 0 then return false end
     return event == 'new' or redis.call('SISMEMBER', KEYS[3], id) == 0
 end
-for at, kind in ipairs({'string', 'hash', 'set', 'zset', 'stream', 'string', 'string'}) do
+for at, kind in ipairs({'string', 'hash', 'set', 'zset', 'stream', 'string', 'string', 'hash'}) do
     local found = redis.call('TYPE', KEYS[at]).ok
     if found ~= 'none' and found ~= kind then
         return redis.error_reply('WRONGTYPE ' .. KEYS[at] .. ' is a ' .. found)
@@ -335,13 +335,14 @@ for at = 6, 7 do
 end
 if tonumber(ARGV[3]) < tonumber(redis.call('GET', KEYS[7]) or '0') then return 0 end
 redis.call('SET', KEYS[1], ARGV[1])
-for at = 4, #ARGV, 7 do
-    local id, state, opened_at, _, event, _, text = unpack(ARGV, at, at + 6)
+for at = 4, #ARGV, 8 do
+    local id, state, opened_at, regions, _, event, _, text = unpack(ARGV, at, at + 7)
     if not over(event, id) and not logged(event, text) then
         redis.call('HSET', KEYS[2], id, text)
         redis.call(state == 'open' and 'SADD' or 'SREM', KEYS[3], id)
         redis.call('ZADD', KEYS[4], opened_at, id)
-        redis.call('XADD', KEYS[5], 'MAXLEN', ARGV[2], '*', unpack(ARGV, at + 3, at + 6))
+        redis.call('XADD', KEYS[5], 'MAXLEN', ARGV[2], '*', unpack(ARGV, at + 4, at + 7))
+        if regions ~= '' then redis.call('HSET', KEYS[8], id, regions) end
         if event == 'new' then redis.call('INCR', KEYS[6]) end
     end
 end
@@ -350,9 +351,9 @@ return 1
 """Save the alerting state with the alert events of the step. Returns 0 in a later epoch.
 
 KEYS: alerting state, alerts, open alerts, alerts by time, alert log, number of alerts opened,
-epoch.
+epoch, regions.
 ARGV: state, length of the log, epoch, then of each event: the alert's id, state and opening time,
-and its fields in the log ('event', its name, 'alert', the text).
+its regions ('': they stay), and its fields in the log ('event', its name, 'alert', the text).
 Repeated (the answer was lost, or scores are replayed) it changes nothing: an alert is new once, its
 end is its last event, and an update is left out where it is among the newest entries of the log.
 A key of another type is refused before anything is written.

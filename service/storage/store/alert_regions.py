@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from typing import Literal, cast
+from dataclasses import dataclass, field
+from typing import cast
 
 from lookout.models.scoring.alert_regions import AlertRegion
 from lookout.service.core.errors import BrokenMessageError
 from lookout.service.storage.redis import codec, keys
 from lookout.service.storage.store.mending import SettingAside
-
-AlertMoment = Literal["open", "peak"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,18 +21,7 @@ class RegionRecord:
 
 
 class AlertRegions(SettingAside):
-    """The regions of the alerts of every camera. Alerting alone writes them."""
-
-    def save_alert_regions(
-        self, camera: str, alert_id: str, moment: AlertMoment, regions: Sequence[AlertRegion]
-    ) -> None:
-        """Save the regions of an alert at its opening or its peak."""
-        (record,) = self.alert_regions(camera, [alert_id])
-        if moment == "open":
-            record = replace(record, open=list(regions))
-        else:
-            record = replace(record, peak=list(regions))
-        self._redis.hset(keys.alert_regions(camera), alert_id, codec.dump(record))
+    """The regions of the alerts of every camera; `save_alerting` writes them with the alerts."""
 
     def alert_regions(self, camera: str, ids: Sequence[str]) -> list[RegionRecord]:
         """Return the regions of alerts, in their order; what cannot be read counts as none."""

@@ -18,6 +18,7 @@ from lookout.service.core.sinks import Told
 from lookout.service.storage.redis import codec, keys, scripts
 from lookout.service.storage.redis.cluster import get_many
 from lookout.service.storage.redis.streams import MessageStream
+from lookout.service.storage.store.alert_regions import RegionRecord
 from lookout.service.storage.store.mending import SettingAside
 
 log = logging.getLogger(__name__)
@@ -31,7 +32,7 @@ DROPPED_AT_ONCE = 500
 class AlertingOverview:
     """The progress of alerting with one camera."""
 
-    open: int
+    open: int  # suppressed ones not among them
     opened: int  # ever
     cursor: FrameId | None  # the last score that it has handled and saved
     budget: BudgetReport | None  # of a camera with an alarm budget, at that score
@@ -42,6 +43,7 @@ class AlertingCursor:
     """The part of an alerting state that says how far it is."""
 
     cursor: str | None = None
+    suppressed: int = 0  # open alerts that are suppressed
 
 
 class Alerts(SettingAside):
@@ -71,10 +73,16 @@ class Alerts(SettingAside):
         return codec.count(cast(bytes | None, self._redis.get(keys.alerting_epoch(camera))))
 
     def save_alerting(
-        self, camera: str, epoch: int, state: Mapping[str, Any], events: list[AlertEvent]
+        self,
+        camera: str,
+        epoch: int,
+        state: Mapping[str, Any],
+        events: list[AlertEvent],
+        regions: Mapping[str, RegionRecord] | None = None,
     ) -> bool:
         """Save alerts, their log and the alerting state in one step. A repetition is ignored.
 
+        regions: by alert; those of other alerts stay as they are.
         Returns False, and saves nothing, where a later epoch has begun.
         """
         if any(event.event == "new" for event in events):
@@ -88,11 +96,14 @@ class Alerts(SettingAside):
             keys.alert_log,
             keys.alerts_opened,
             keys.alerting_epoch,
+            keys.alert_regions,
         )
         words: list[str | bytes] = [json.dumps(state), str(LOG_KEPT), str(epoch)]
         for event in events:
             alert = event.alert
+            record = (regions or {}).get(alert.id)
             words += [alert.id, alert.state, repr(alert.opened_at)]
+            words.append(b"" if record is None else codec.dump(record))
             words += codec.flat(codec.alert_event_fields(event))
         names = [key(camera) for key in of_camera]
         return bool(self._redis.eval(scripts.SAVE_ALERTING, len(names), *names, *words))
@@ -146,7 +157,8 @@ class Alerts(SettingAside):
             return
         if self._redis.zcard(keys.alerts_by_time(camera)):
             return
-        of_camera = (keys.alert_log, keys.alerts_opened, keys.alert_clips, keys.alert_regions)
+        of_alerts = (keys.alert_clips, keys.alert_regions, keys.suppressions)
+        of_camera = (keys.alert_log, keys.alerts_opened, *of_alerts)
         self._redis.delete(*(key(camera) for key in of_camera))
         self._redis.srem(keys.ALERTED, camera)
 
@@ -271,9 +283,7 @@ class Alerts(SettingAside):
             pipe.scard(keys.open_alerts(camera))
         opened = dict(zip(alerted, pipe.execute(), strict=True))
         return {
-            camera: AlertingOverview(
-                opened.get(camera, 0), ever[camera], alerting_cursor(state), budget_report(state)
-            )
+            camera: overview_of(opened.get(camera, 0), ever[camera], state)
             for camera, state in zip(names, texts[len(names) :], strict=True)
         }
 
@@ -297,13 +307,21 @@ class Alerts(SettingAside):
         return self._alert_log.after(after, count)
 
 
-def alerting_cursor(state: bytes | None) -> FrameId | None:
-    """Return the cursor in an alerting state; None where it has none that can be read."""
+def overview_of(opened: int, ever: int, state: bytes | None) -> AlertingOverview:
+    """Return a camera's overview; no cursor where its alerting state has none that can be read.
+
+    opened: alerts that are open, suppressed ones too.
+    """
+    cursor = None
+    suppressed = 0
     try:
-        cursor = codec.load(AlertingCursor, state).cursor if state else None
-        return FrameId.parse(cursor) if cursor else None
+        if state:
+            place = codec.load(AlertingCursor, state)
+            suppressed = place.suppressed
+            cursor = FrameId.parse(place.cursor) if place.cursor else None
     except (BrokenMessageError, ValueError):
-        return None
+        cursor = None
+    return AlertingOverview(max(0, opened - suppressed), ever, cursor, budget_report(state))
 
 
 def budget_report(state: bytes | None) -> BudgetReport | None:

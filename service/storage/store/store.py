@@ -23,6 +23,7 @@ from lookout.service.storage.store.replays import Replays
 from lookout.service.storage.store.sessions import Sessions
 from lookout.service.storage.store.sinks import Sinks
 from lookout.service.storage.store.snapshots import Snapshots
+from lookout.service.storage.store.suppressions import Suppressions
 
 
 @mends
@@ -43,6 +44,7 @@ class Store(
     Sessions,
     Sinks,
     Snapshots,
+    Suppressions,
 ):
     """All subjects of the store over one client. Every method may raise one of UNAVAILABLE."""
 
@@ -67,7 +69,8 @@ class Store(
         self.forget_snapshot(camera)
         self.forget_jobs(camera)
         self.forget_replays(camera)
-        for key in (keys.alerting, keys.events, keys.history, keys.drift, keys.left_out):
+        of_camera = (keys.alerting, keys.events, keys.history, keys.drift, keys.left_out)
+        for key in (*of_camera, keys.suppressions):
             self._redis.delete(key(camera))
         self._redis.hdel(keys.MARKS, camera)
         self._redis.hdel(keys.SELF_TESTS, camera)

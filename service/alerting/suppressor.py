@@ -1,0 +1,88 @@
+"""Suppresses alerts that repeat what a person has answered, for as long as they only do that."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from lookout.models.scoring.alert_regions import AlertRegion
+from lookout.models.scoring.look_alikes import are_look_alikes
+from lookout.service.alerting.camera_policy import FollowedCamera
+from lookout.service.alerting.evidence import EvidenceAsker
+from lookout.service.core.messages import Alert, AlertEvent, Score
+from lookout.service.storage.store.alert_regions import RegionRecord
+from lookout.service.storage.store.store import Store
+
+
+@dataclass(slots=True)
+class Suppressor:
+    """Marks alerts as suppressed. Every method may raise one of UNAVAILABLE."""
+
+    store: Store
+    evidence: EvidenceAsker
+
+    def mark(
+        self,
+        followed: FollowedCamera,
+        events: Sequence[AlertEvent],
+        regions: Mapping[str, RegionRecord],
+    ) -> list[AlertEvent]:
+        """Return the events of a step; new alerts that repeat what was answered are marked.
+
+        regions: by alert.
+        """
+        found = {}
+        for event in events:
+            alert = event.alert
+            if event.event == "new" and alert.id in regions:
+                found[alert.id] = self.suppression_of(alert, regions[alert.id].open)
+        for part in followed.parts:
+            alert_id = part.alerts.alert.id if part.alerts.alert else ""
+            part.alerts = part.alerts.marked(found.get(alert_id, part.alerts.suppressed_by))
+        return [
+            replace(event, alert=replace(event.alert, suppressed_by=found[event.alert.id]))
+            if found.get(event.alert.id)
+            else event
+            for event in events
+        ]
+
+    def look_again(self, followed: FollowedCamera, score: Score) -> list[AlertEvent]:
+        """Tell of suppressed alerts that show something else by now; return their events.
+
+        As at an opening, that has to last: for the policy's `min_duration_s`, at the threshold or
+        above. A suppression that is over or revoked hides nothing from then on.
+        """
+        events: list[AlertEvent] = []
+        for part in followed.parts:
+            alert = part.alerts.alert
+            value = score.value if part is followed else score.zones.get(part.alerts.zone or "")
+            if alert is None or alert.suppressed_by is None:
+                part.unlike_since = None
+            elif value is not None and value >= part.rule.threshold:
+                if self.suppression_of(alert, self.evidence.regions_at(alert.camera, score.id)):
+                    part.unlike_since = None
+                    continue
+                if part.unlike_since is None:
+                    part.unlike_since = score.captured_at
+                if score.captured_at - part.unlike_since >= part.rule.min_duration_s:
+                    told = replace(alert, suppressed_by=None)
+                    part.alerts = part.alerts.marked(None)
+                    part.unlike_since = None
+                    events.append(AlertEvent("update", told))
+        return events
+
+    def suppression_of(self, alert: Alert, regions: Sequence[AlertRegion]) -> str | None:
+        """Return the suppression that an alert with these regions repeats; None: it is told.
+
+        Several suppressions may share its regions. Named is that of the highest region.
+        """
+        if not regions:
+            return None
+        known = [
+            one
+            for one in self.store.suppressions(alert.camera).values()
+            if one.series == alert.series
+        ]
+        if not are_look_alikes(regions, [region for one in known for region in one.regions]):
+            return None
+        return next(one.id for one in known if are_look_alikes(regions[:1], one.regions))

@@ -1,0 +1,164 @@
+"""Answers that suppress, on Ped2 with a nuisance made into it.
+
+    python -m tests.bench.suppression PED2
+
+A striped flag waves at one place of normal footage, again and again, each time a little moved and
+lit otherwise. Each alert of it that is told is answered `false_alarm`. Then persons on cycles,
+vehicles and skaters, cut out of the test clips by their masks, cross the same place, with the flag
+at rest and with the flag waving. Printed is how many answers silence the flag, and how many of
+these events are told. Scored by the shipped `ped2/compact`; of an alert's opening and of what it
+shows later, the product's own code decides. That an alert opens at all is taken for granted.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from lookout.models.arrays import Pixels
+from lookout.models.checkpoint.file import load_checkpoint
+from lookout.models.media.clip_reader import read_clip
+from lookout.models.scorer import Scorer
+from lookout.models.scoring.alert_regions import AlertRegion, alert_regions
+from lookout.models.scoring.look_alikes import are_look_alikes, with_colors
+from lookout.models.vision.tensors import as_levels
+from lookout.service.core.settings import SHIPPED_MODELS
+
+MODEL = SHIPPED_MODELS / "ped2" / "compact.safetensors"
+SHOWN = 15  # scored frames of an appearance, 10 a second
+OPENS = 5  # frames after its begin: an alert opens half a second later
+LASTS = 6  # frames that something else is shown until that is told
+FLAG_PX = 32
+TOP, LEFT = 150, 100  # of the flag, in frames of 256x256
+STEP_PX = 4  # that an object moves in a frame
+
+
+@dataclass(frozen=True, slots=True)
+class CutOut:
+    """An abnormal object, frame by frame: pixels (H, W, 3) uint8 and where it is, (H, W) bool."""
+
+    pixels: list[Pixels]
+    where: list[npt.NDArray[np.bool_]]
+
+
+def cut_outs(folder: Path, footage: dict[str, Pixels]) -> Iterator[CutOut]:
+    """Yield one object of each test clip that has an object for long enough."""
+    for path in sorted((folder / "test").glob("*.mp4")):
+        with np.load(path.with_name(f"{path.stem}_mask.npz")) as saved:
+            count, height, width = (int(one) for one in saved["shape"])
+            masks = np.unpackbits(saved["mask"], axis=2, count=width).astype(bool)
+        clip = footage[path.stem]
+        rows = (np.arange(clip.shape[1]) * height) // clip.shape[1]
+        columns = (np.arange(clip.shape[2]) * width) // clip.shape[2]
+        large = [at for at in range(count) if masks[at].sum() > 400]
+        frames = large[len(large) // 2 :][: SHOWN + 4]
+        if len(frames) < SHOWN + 4:
+            continue
+        pixels = []
+        where = []
+        for at in frames:
+            mask = masks[at][rows][:, columns]
+            down, across = np.nonzero(mask)
+            box = slice(down.min(), down.max() + 1), slice(across.min(), across.max() + 1)
+            pixels.append(clip[at][box])
+            where.append(mask[box])
+        yield CutOut(pixels, where)
+
+
+def with_flag(frames: Pixels, random: np.random.Generator) -> Pixels:
+    """Return frames (N, H, W, 3) in which the flag waves."""
+    top, left = TOP + int(random.integers(-2, 3)), LEFT + int(random.integers(-2, 3))
+    phase, light = random.uniform(0, 6.3), random.uniform(0.85, 1.15)
+    columns = np.arange(FLAG_PX)[None]
+    made = frames.copy()
+    for at in range(len(made)):
+        wave = np.sin(columns * 0.8 + np.arange(FLAG_PX)[:, None] * 0.2 + phase + at * 1.3)
+        level = np.clip(light * (130 + 90 * wave), 0, 255).astype(np.uint8)
+        made[at, top : top + FLAG_PX, left : left + FLAG_PX] = level[..., None]
+    return made
+
+
+def with_object(frames: Pixels, cut_out: CutOut) -> Pixels:
+    """Return frames (N, H, W, 3) in which an object crosses the place of the flag."""
+    made = frames.copy()
+    begin = LEFT + FLAG_PX // 2 - STEP_PX * len(frames) // 2
+    for at, (pixels, where) in enumerate(zip(cut_out.pixels, cut_out.where, strict=True)):
+        height, width = where.shape
+        top = TOP + FLAG_PX // 2 - height // 2
+        left = begin + STEP_PX * at - width // 2
+        made[at, top : top + height, left : left + width][where] = pixels[where]
+    return made
+
+
+def shown(scorer: Scorer, frames: Pixels) -> list[list[AlertRegion]]:
+    """Return the regions of each scored frame."""
+    found = []
+    length = scorer.t_length
+    items = scorer.fresh_items()[None]
+    for end in range(length, len(frames) + 1):
+        heat = as_levels(scorer.step([frames[end - length : end]], items).heat)[0]
+        found.append(with_colors(alert_regions(heat, []), frames[end - 1]))
+    return found
+
+
+def is_told(regions: Sequence[Sequence[AlertRegion]], known: Sequence[AlertRegion]) -> bool:
+    """Tell whether an alert of these frames' regions is told, at its opening or later."""
+    unlike = [not are_look_alikes(one, known) for one in regions[OPENS:]]
+    runs = (unlike[at : at + LASTS] for at in range(len(unlike) - LASTS + 1))
+    return unlike[0] or any(all(run) for run in runs)
+
+
+def report(folder: Path, nuisances: int, seed: int) -> Iterator[str]:
+    """Yield the lines of the report."""
+    random = np.random.default_rng(seed)
+    checkpoint = load_checkpoint(MODEL)
+    scorer = Scorer(checkpoint)
+    length = SHOWN + scorer.t_length - 1
+    normal = read_clip(folder / "train" / "01.mp4", checkpoint.preprocess)
+
+    def background() -> Pixels:
+        begin = int(random.integers(0, len(normal) - length))
+        return normal[begin : begin + length]
+
+    known: list[AlertRegion] = []
+    told = []
+    for number in range(nuisances):
+        regions = shown(scorer, with_flag(background(), random))
+        if is_told(regions, known):
+            told.append(number + 1)
+            known += regions[OPENS] + max(regions, key=lambda one: one[0].peak if one else 0.0)
+    yield f"flag: told {len(told)} of {nuisances} times, at appearances {told}"
+    names = [path.stem for path in sorted((folder / "test").glob("*.mp4"))]
+    footage = {
+        name: read_clip(folder / "test" / f"{name}.mp4", checkpoint.preprocess) for name in names
+    }
+    objects = list(cut_outs(folder, footage))
+    for with_it in (False, True):
+        count = 0
+        for one in objects:
+            frames = background()
+            if with_it:
+                frames = with_flag(frames, random)
+            count += is_told(shown(scorer, with_object(frames, one)), known)
+        label = "with the flag waving" if with_it else "alone"
+        yield f"objects at its place, {label}: told {count} of {len(objects)}"
+
+
+def main() -> None:
+    """Print the report."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--nuisances", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=0)
+    asked = parser.parse_args()
+    for line in report(asked.data, asked.nuisances, asked.seed):
+        print(line, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,43 @@
+"""Check what `python -m tests.bench.suppression` judges by."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from lookout.models.scoring.alert_regions import AlertRegion
+from lookout.models.scoring.look_alikes import with_colors
+from tests.bench.suppression import LASTS, OPENS, SHOWN, CutOut, is_told, with_flag, with_object
+
+BLACK = np.zeros((64, 64, 3), np.uint8)
+
+
+def region(left: float) -> AlertRegion:
+    (made,) = with_colors([AlertRegion((left, 0.2, 0.2, 0.2), 0.5, 0.04)], BLACK)
+    return made
+
+
+FLAG, OTHER = region(0.1), region(0.6)
+
+
+@pytest.mark.parametrize(
+    ("first", "others", "told"),
+    [(OPENS, 1, True), (OPENS + 1, LASTS - 1, False), (OPENS + 1, LASTS, True), (0, OPENS, False)],
+)
+def test_another_thing_is_told_at_the_opening_or_where_it_lasts(
+    first: int, others: int, told: bool
+) -> None:
+    shown = [[FLAG]] * SHOWN
+    shown[first : first + others] = [[OTHER]] * others
+    assert is_told(shown, [FLAG]) is told
+
+
+def test_the_flag_waves_and_an_object_crosses_its_place() -> None:
+    frames = np.zeros((3, 256, 256, 3), np.uint8)
+    flag = with_flag(frames, np.random.default_rng(0))
+    assert (flag[0] != flag[1]).any()
+    assert not flag[:, :100].any()
+    where = np.ones((8, 8), bool)
+    object_ = CutOut([np.full((8, 8, 3), 9, np.uint8)] * 3, [where] * 3)
+    moved = with_object(frames, object_)
+    assert [int(np.nonzero(frame.any((0, 2)))[0][0]) for frame in moved] == [106, 110, 114]
