@@ -171,7 +171,8 @@ def pictures(
         damage.packet_failed()
         on_damage()
 
-    last_s = 0.0
+    first_s: float | None = None
+    played_s = 0.0
     limit = math.inf if live else BROKEN_IN_A_ROW
     waits_for = TAINTED if stream.codec_context.name in UNWAITING else 0
     shown = shown_part(container, stream)
@@ -202,7 +203,9 @@ def pictures(
             if waits_for:
                 continue
             if damage.accepts(frame):
-                last_s = frame.time if frame.time is not None else last_s
+                if frame.time is not None:
+                    first_s = frame.time if first_s is None else first_s
+                    played_s = frame.time - first_s
                 yield Picture(frame.time, partial(convert, frame))
                 since_s = time.monotonic()  # the consumer's time is not the stream's silence
             else:
@@ -210,27 +213,25 @@ def pictures(
         if time.monotonic() - since_s > patience_s:
             raise NoPictureError(f"packets come, but no whole picture for {patience_s:g} s")
     if not live:
-        require_whole(container, stream, others, last_s)
+        require_whole(container, stream, others, played_s)
 
 
 def require_whole(
-    container: av.container.InputContainer, stream: Any, others: OtherTracks, last_s: float
+    container: av.container.InputContainer, stream: Any, others: OtherTracks, played_s: float
 ) -> None:
     """Raise CutOffError where a file that was read to its end does not hold all that it should.
 
-    last_s: the time of its last picture.
+    played_s: from its first picture to its last one; a file's own times may begin anywhere.
     """
-    # By the file's own index, which mp4 and mov have.
-    ends = [entry.pos + entry.size for entry in stream.index_entries]
-    if missing := sum(end > container.size for end in ends):
-        raise CutOffError(f"the file is cut off: its last {missing} frames are missing")
-    if others.go_on:
+    # How much is missing is not known: the index of an avi or of a fragment ends with the file.
+    is_short = any(entry.pos + entry.size > container.size for entry in stream.index_entries)
+    if others.go_on and not is_short:
         raise CutOffError(
-            f"after {last_s:.1f} s the video goes on in another track, which is not read: "
+            f"after {played_s:.1f} s the video goes on in another track, which is not read: "
             "split the file by its tracks"
         )
-    if is_cut_off(Path(container.name), container.format.name):
-        raise CutOffError(f"the file is cut off: it ends at {last_s:.1f} s")
+    if is_short or is_cut_off(Path(container.name), container.format.name):
+        raise CutOffError(f"the file is cut off: it ends at {played_s:.1f} s")
 
 
 def passed_on(packets: Iterator[Any], on_packet: Callable[[Any], None]) -> Iterator[Any]:

@@ -113,6 +113,7 @@ class IngestWorker:
         self._to_look_at: set[str] = set()  # of whose files a former bus may have lost frames
         self._follow_at = 0.0
         self._schedules: dict[str, ReportSchedule] = {}
+        self._unsaid: set[str] = set()  # whose newest change is not in the log yet
         self._outage = OutageLog()
         self._file_evidence = FileEvidence(settings, bus, children)
 
@@ -222,6 +223,7 @@ class IngestWorker:
         """Ask the camera's decoder to end; without a runner, do nothing."""
         runner = self.runners.pop(camera, None)
         self._schedules.pop(camera, None)
+        self._unsaid.discard(camera)
         self._to_look_at.discard(camera)
         if runner is None:
             return
@@ -263,19 +265,20 @@ class IngestWorker:
             schedule = self._schedules.get(camera)
             if schedule is None:
                 schedule = self._schedules[camera] = ReportSchedule()
-            is_news = runner.condition != schedule.condition or runner.retry_at != schedule.retry_at
-            if is_news or now >= schedule.due:
+            if runner.condition != schedule.condition or now >= schedule.due:
                 report = runner.report(now, time.time())
                 reports[camera] = replace(report, worker=self._assignment.name)
+            elif runner.retry_at != schedule.retry_at:  # an attempt begins or ends
+                schedule.due = min(schedule.due, next_on_grid(now))
         if reports:
             self._bus.report_ingests(reports)
         for camera, report in reports.items():
             self.note_reported(camera, report, now)
-        for camera, runner in self.runners.items():
-            throttle = self._schedules[camera].throttle
-            if throttle.waiting:
-                report = runner.report(now, time.time())
-                log_condition(report, camera, runner.last_error, throttle)
+        for camera in list(self._unsaid):
+            runner, throttle = self.runners[camera], self._schedules[camera].throttle
+            log_condition(runner.report(now, time.time()), camera, runner.last_error, throttle)
+            if not throttle.waiting:
+                self._unsaid.discard(camera)
 
     def note_reported(self, camera: str, report: IngestReport, now: float) -> None:
         """Set the time of a camera's next report, and note a change for the log."""
@@ -283,16 +286,22 @@ class IngestWorker:
         runner = self.runners[camera]
         if runner.condition != schedule.condition:
             schedule.throttle.note()
+            self._unsaid.add(camera)
         schedule.condition = runner.condition
         schedule.retry_at = runner.retry_at
         schedule.due = now + REPORT_EVERY_S
         if report.state in QUIET_STATES:
-            schedule.due = math.ceil((now + QUIET_REPORT_EVERY_S) / QUIET_GRID_S) * QUIET_GRID_S
+            schedule.due = next_on_grid(now + QUIET_REPORT_EVERY_S)
 
     def extend_deadlines(self) -> None:
         """Restart every decoder's time limit: it may have waited for the same Redis as we did."""
         for runner in self.runners.values():
             runner.extend_deadline(time.monotonic())
+
+
+def next_on_grid(now: float) -> float:
+    """Return the next moment at which quiet cameras report together."""
+    return math.ceil(now / QUIET_GRID_S) * QUIET_GRID_S
 
 
 def log_condition(report: IngestReport, camera: str, error: str | None, throttle: Throttle) -> None:

@@ -177,8 +177,10 @@ class Leases:
         if isinstance(self._redis, Cluster):  # one key would stand for its own node alone
             name: bytes | None = self._redis.run_ids()
         else:
-            self._redis.set(keys.BUS_NAME, uuid.uuid4().hex, nx=True)
-            name = cast(bytes | None, self._redis.get(keys.BUS_NAME))
+            pipe: Any = self._redis.pipeline(transaction=False)
+            pipe.set(keys.BUS_NAME, uuid.uuid4().hex, nx=True)
+            pipe.get(keys.BUS_NAME)
+            name = cast(bytes | None, pipe.execute()[1])
         if self._bus_name is not None and name != self._bus_name:
             log.warning("the bus was restarted")
             self._bus_restarted = True

@@ -75,6 +75,27 @@ def test_a_recording_is_told_to_be_cut_off_wherever_it_is_cut(
             read_clip(path, SIZE)
 
 
+@pytest.mark.parametrize(
+    ("ending", "codec", "options"),
+    [
+        # Its clock turns over in the recording.
+        ("ts", "libx264", {"container_options": {"output_ts_offset": "95440"}}),
+        ("ts", "libx264", {"container_options": {"output_ts_offset": "3600"}}),
+        # Its index stands at its end, and is gone.
+        ("avi", "mjpeg", {"pix_fmt": "yuvj420p", "options": {}}),
+    ],
+)
+def test_the_end_is_counted_from_the_first_picture(
+    tmp_path: Path, ending: str, codec: str, options: dict[str, object]
+) -> None:
+    path = write(tmp_path, ending, codec, options)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    recording = read_parts(path, SIZE)
+    last = sum(map(len, recording.parts)) - 1
+    assert 10 < last < 40
+    assert f"it ends at {last / 10:.1f} s" in recording.cut_off
+
+
 def test_training_uses_what_is_left_with_a_line(tmp_path: Path) -> None:
     path = write(tmp_path, "mkv", "libx264", {})
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])

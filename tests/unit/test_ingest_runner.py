@@ -6,6 +6,7 @@ import itertools
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 
 import pytest
 
@@ -16,6 +17,7 @@ from lookout.service.ingest.camera_runner import SLACK_S, START_LIMIT_S, CameraR
 from lookout.service.ingest.decoder.protocol import EXIT_CODES, DecoderMessage, MessageKind
 from lookout.service.ingest.probe import Answer
 from lookout.service.ingest.retry import Backoff, HourlyCounter
+from lookout.service.ingest.worker import IngestWorker
 from tests.ingest_line import camera
 
 SETTINGS = load_settings(connect_timeout_s=10, stall_timeout_s=15, retry_first_s=1, retry_most_s=60)
@@ -561,3 +563,36 @@ def test_a_camera_without_its_password_is_left_to_its_decoder() -> None:
     life.after(0)
     assert life.attempts.asked == []
     assert len(life.children) == 1
+
+
+@dataclass
+class FakeBus:
+    """What a worker writes: the cameras of each round trip."""
+
+    told: list[dict[str, IngestReport]] = field(default_factory=list)
+
+    def report_ingests(self, reports: dict[str, IngestReport]) -> None:
+        self.told.append(reports)
+
+    def count(self, *_: object) -> None:
+        pass
+
+
+def test_attempts_of_cameras_that_stay_away_are_told_together() -> None:
+    """A hundred of them try at as many moments: a round trip for each would be most of the CPU."""
+    bus, lives = FakeBus(), [Life(attempts=FakeAttempts("connection refused")) for _ in range(3)]
+    taken = SimpleNamespace(name="w", leases=None)
+    worker = IngestWorker(SETTINGS, bus, None, taken, None, None)  # type: ignore[arg-type]
+    worker.runners = {str(number): life.runner for number, life in enumerate(lives)}
+    for life in lives:
+        life.after(0)
+    worker.report(100.0)  # a change of state is told at once
+    assert [set(told) for told in bus.told] == [{"0", "1", "2"}]
+    before = [life.runner.retry_at for life in lives]
+    for number, life in enumerate(lives):
+        life.after(2.1 + 0.1 * number)
+        worker.report(life.now)
+    assert [life.runner.retry_at for life in lives] != before
+    assert len(bus.told) == 1
+    worker.report(103.0)
+    assert [set(told) for told in bus.told[1:]] == [{"0", "1", "2"}]
