@@ -220,7 +220,8 @@ def test_no_stage_can_write_to_its_root_or_is_root(stack: Stack) -> None:
 def test_the_data_volume_is_for_its_owner_alone_at_each_start(stack: Stack) -> None:
     """A new volume has the mode of the image's folder: nothing is left to warn of."""
     for stage in ("ingest", "alerting", "api"):
-        stack("restart", stage)
+        stack("stop", stage)
+        stack("start", stage)
         wait_until(lambda: answers(f"{API}/readyz"), f"{stage} is heard of again", 90, every_s=0.5)
         name = stack.container(stage)
         assert stack.ask_engine("exec", name, "stat", "-c", "%a", "/srv/data").strip() == "700"
