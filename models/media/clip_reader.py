@@ -24,6 +24,11 @@ from lookout.models.media.decode import Picture, pictures
 from lookout.models.media.preprocess import FrameBuffer, Preprocess
 from lookout.models.media.timeline import Sampler, Timeline
 
+GIVE_THEIR_END = ("matroska,webm", "nut")
+"""Containers whose duration, as libav gives it, is the time of their end. The parts of a long
+recording begin where the one before ended.
+"""
+
 OnFrame = Callable[[Pixels], None]
 """Gets each preprocessed frame before the next one is decoded. What it raises ends the reading."""
 
@@ -202,7 +207,10 @@ def read_info(path: Path) -> ClipInfo:
     """Read a video file's header. Raises VideoError where it cannot be opened or has no video."""
     with open_video(path) as container:
         stream = video_stream(container)
+        start_s = (container.start_time or 0) / 1e6
         duration_s = (container.duration or 0) / 1e6
+        if container.format.name in GIVE_THEIR_END and 0 < start_s < duration_s:
+            duration_s -= start_s
         if stream.duration:
             duration_s = float(stream.duration * stream.time_base)
         fps = float(stream.average_rate or 0)

@@ -266,6 +266,18 @@ def test_pictures_are_turned_and_mirrored_as_the_container_says(
     assert (info.width_px, info.height_px) == (width_px, height_px)
 
 
+@pytest.mark.parametrize("ending", ["mkv", "webm", "nut", "mp4", "flv"])
+def test_a_part_of_a_long_recording_is_as_long_as_it_is(tmp_path: Path, ending: str) -> None:
+    """It was refused: the frames of 23 hours do not fit in memory."""
+    codec = {"webm": "libvpx", "nut": "mpeg4"}.get(ending, "libx264")
+    offset = {"output_ts_offset": "82800"}
+    path = tmp_path / f"clip.{ending}"
+    info = read_info(write_clip(path, range(20), codec=codec, container_options=offset))
+    assert info.duration_s == pytest.approx(2.0, abs=0.25)
+    assert info.expected_frames(10) <= 23
+    assert len(read_clip(path, READY)) == 20
+
+
 def test_a_picture_whose_side_data_is_not_all_known_is_turned(tmp_path: Path) -> None:
     """MJPEG with the orientation in EXIF: PyAV knows that kind of side data not."""
     path = write_clip(tmp_path / "clip.mjpeg", range(4), codec="mjpeg", pix_fmt="yuvj420p")
