@@ -22,7 +22,7 @@ from lookout.models.errors import CheckpointError
 from lookout.models.media.atomic_file import replacing
 from lookout.models.media.preprocess import Preprocess
 from lookout.models.registry import make_config, make_model, stored_options
-from lookout.models.scoring.calibration import Bounds
+from lookout.models.scoring.calibration import PLACE_WEIGHT, Bounds
 
 ITEMS = "memory.items"
 DTYPES = ("F16", "BF16", "F32", "F64", "I32", "I64")
@@ -41,6 +41,7 @@ class Checkpoint:
     calibration: Bounds | None
     provenance: dict[str, Any]
     fps: float | None = None  # frames a second of the footage that it was trained on; None: unknown
+    place_weight: float = PLACE_WEIGHT  # share of a memory of places in a fused value, 0 to 1
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint, dtype: torch.dtype = torch.float32) -> None:
@@ -58,6 +59,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint, dtype: torch.dtype = tor
         provenance=checkpoint.provenance,
         input_spec=checkpoint.config.input_spec,
         fps=checkpoint.fps,
+        place_weight=checkpoint.place_weight,
     )
     state = with_dtype(checkpoint.model.state_dict(), dtype)
     tensors = {name: tensor.contiguous() for name, tensor in state.items()}
@@ -118,6 +120,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
         header.calibration,
         header.provenance,
         header.fps,
+        header.place_weight,
     )
 
 

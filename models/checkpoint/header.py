@@ -19,7 +19,7 @@ from lookout.models.checkpoint.foreign import describe_foreign
 from lookout.models.errors import CheckpointError
 from lookout.models.input_spec import InputSpec, Memory
 from lookout.models.media.preprocess import VERSION, Preprocess
-from lookout.models.scoring.calibration import Bounds
+from lookout.models.scoring.calibration import PLACE_WEIGHT, Bounds
 
 FORMAT = 1
 METADATA_KEY = "lookout"
@@ -51,6 +51,7 @@ class Header:
     input_spec: InputSpec | None = None
     content_sha256: str | None = None  # of all that decides a score; None: of an older version
     fps: float | None = None  # frames a second of the footage that it was trained on; None: unknown
+    place_weight: float = PLACE_WEIGHT  # share of a memory of places in a fused value, 0 to 1
 
     @property
     def learned_camera(self) -> str | None:
@@ -69,12 +70,19 @@ class Header:
 
         Left out are the provenance, the frame rate, what follows from the rest, and the digest.
         """
-        told = {"model": self.model, "config": self.config, "preprocess": asdict(self.preprocess)}
+        told: dict[str, Any] = {
+            "model": self.model,
+            "config": self.config,
+            "preprocess": asdict(self.preprocess),
+        }
         known = {}
         if self.calibration is not None:  # later versions may have more bounds than this one
             bounds = asdict(self.calibration)
             known = {name: bound for name, bound in bounds.items() if bound is not None}
-        return json.dumps(told | {"calibration": known}, sort_keys=True)
+        told["calibration"] = known
+        if self.place_weight != PLACE_WEIGHT:  # files of earlier versions keep their digest
+            told["place_weight"] = self.place_weight
+        return json.dumps(told, sort_keys=True)
 
 
 def read_header(path: Path) -> Header:
@@ -162,6 +170,7 @@ def parse_header(path: Path, text: str) -> Header:
             input_spec=spec,
             content_sha256=data.get("content_sha256"),
             fps=parse_fps(data.get("fps", SHIPPED_FPS.get(data.get("content_sha256")))),
+            place_weight=parse_share(data.get("place_weight", PLACE_WEIGHT)),
         )
     except RecursionError:
         raise CheckpointError(
@@ -199,6 +208,13 @@ def parse_fps(value: Any) -> float | None:
     if value is None:
         return None
     if not 0 < float(value) < math.inf:
+        raise ValueError(value)
+    return float(value)
+
+
+def parse_share(value: Any) -> float:
+    """Read a share of a header, 0 to 1. Raises ValueError or TypeError for what is none."""
+    if not 0 <= float(value) <= 1:
         raise ValueError(value)
     return float(value)
 

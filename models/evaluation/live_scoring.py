@@ -81,7 +81,11 @@ class LiveScoring:
         self._places = PlaceState(to_learn - to_learn // 2, zones=self._conditions.zones)
         for scheme in PLACE_SCHEMES:
             self.normalizers[scheme] = Normalizer(
-                None, to_learn // 2, scheme, settled_frames=settled_frames
+                None,
+                to_learn // 2,
+                scheme,
+                settled_frames=settled_frames,
+                place_weight=self._scorer.checkpoint.place_weight,
             )
         learned = self.score(normal)
         for other in set(PLACE_SCHEMES) - {self._scheme}:

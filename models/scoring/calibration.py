@@ -29,6 +29,9 @@ LOW = 0.1
 HIGH = 0.5
 """Values at the bounds: normal footage lies between; calibration has seen nothing above HIGH."""
 
+PLACE_WEIGHT = 0.5
+"""Share of the memory of places in a fused value where the checkpoint does not say one."""
+
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
@@ -140,12 +143,16 @@ def place_value(score_db: float, bounds: Bounds) -> float:
     return squash(place_in(bounds.place_db, score_db))
 
 
-def fused_value(local_db: float, place_db: float, bounds: Bounds) -> float:
+def fused_value(
+    local_db: float, place_db: float, bounds: Bounds, place_weight: float = PLACE_WEIGHT
+) -> float:
     """Return the live value of the local score and the memory of places together, in (0, 1).
 
-    Both are logarithms, scaled by normal footage: their mean is that of a product.
+    Both are logarithms, scaled by normal footage: their weighted mean is that of a product.
+    place_weight: share of the memory of places, 0 to 1. A half gives the bits of a plain mean.
     """
-    return squash((place_in(bounds.local_db, local_db) + place_in(bounds.place_db, place_db)) / 2)
+    local = (1 - place_weight) * place_in(bounds.local_db, local_db)
+    return squash(local + place_weight * place_in(bounds.place_db, place_db))
 
 
 def place_in(bounds: tuple[float, float] | None, score_db: float) -> float:

@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from lookout.models.scoring.calibration import (
+    PLACE_WEIGHT,
     Bounds,
     causal_value,
     fused_value,
@@ -58,10 +59,12 @@ class Normalizer:
         scheme: Scheme = "paper",
         fusion_weight: float = 1.0,
         settled_frames: int = SETTLED_FRAMES,
+        place_weight: float = PLACE_WEIGHT,
     ) -> None:
         """fusion_weight: share of PSNR in a value of the "paper" scheme, the λ of eq. 15.
 
         settled_frames: behind the bounds of a memory of places from which on it is guarded.
+        place_weight: share of that memory in a value of the "fused" scheme, 0 to 1.
 
         Raises ValueError where the scheme needs bounds that the given ones do not hold.
         """
@@ -74,6 +77,7 @@ class Normalizer:
         self._scheme = scheme
         self._fusion_weight = fusion_weight
         self._settled_frames = settled_frames
+        self._place_weight = place_weight
         self._learned: list[RawScores] = []
 
     @property
@@ -102,6 +106,7 @@ class Normalizer:
             self._scheme,
             self._fusion_weight,
             self._settled_frames,
+            self._place_weight,
         )
 
     @property
@@ -143,7 +148,7 @@ class Normalizer:
             case "places":
                 return place_value(place_db, bounds)
             case "fused":
-                return fused_value(local_db, place_db, bounds)
+                return fused_value(local_db, place_db, bounds, self._place_weight)
 
     def _learn(self, scores: RawScores, frames: int) -> None:
         """Take in a normal frame's scores; set the bounds once there are so many frames."""
@@ -165,7 +170,8 @@ class Normalizer:
             case "places":
                 return place_value(scores.place_db, bounds)
             case "fused":
-                return fused_value(scores.local_db, scores.place_db, bounds)
+                weight = self._place_weight
+                return fused_value(scores.local_db, scores.place_db, bounds, weight)
 
     def to_json(self) -> dict[str, Any]:
         """Return the state for a snapshot: every bit of a float; None in place of nan.

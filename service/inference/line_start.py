@@ -101,6 +101,7 @@ def fresh_state(
             learn_frames,
             camera.score,
             scorer.checkpoint.config.fusion_weight,
+            place_weight=scorer.checkpoint.place_weight,
         )
     except ValueError as error:
         raise CheckpointError(f"model {camera.model!r}: {error}: run `lookout calibrate`") from None

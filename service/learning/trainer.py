@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sys
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
@@ -20,6 +20,7 @@ from lookout.models.data.clips import Reading, train_clips
 from lookout.models.errors import DataError
 from lookout.models.evaluation.calibrate import calibrate
 from lookout.models.training.options import FineTuning, TrainOptions
+from lookout.models.training.part_weights import measure_parts
 from lookout.models.training.progress import LogEntry, RunProgress
 from lookout.models.training.run import TrainRequest, run
 from lookout.models.training.selection import StrangeClip, best_start, strangest
@@ -148,6 +149,11 @@ def train(
     save_checkpoint(
         files.compared, calibrate(start, held_out, reading=Reading(), on_frame=on_frame)
     )
+    learned = train_clips(files.train)
+    parts = measure_parts(done, learned, held_out, request.number, on_frame)
+    if parts is not None:
+        provenance = {**done.provenance, "parts": asdict(parts)}
+        done = replace(done, place_weight=parts.place_weight, provenance=provenance)
     save_checkpoint(files.calibrated, done)
     return replace(known, progress=1.0, left_s=0.0, after=after)
 

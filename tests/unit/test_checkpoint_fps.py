@@ -1,4 +1,4 @@
-"""The frame rate of a checkpoint: that of the footage that it was trained on."""
+"""What a checkpoint says beside its weights: its frame rate, and how much places count."""
 
 from __future__ import annotations
 
@@ -11,7 +11,13 @@ import pytest
 from safetensors.numpy import save_file
 
 from lookout.models.checkpoint.file import load_checkpoint, save_checkpoint
-from lookout.models.checkpoint.header import METADATA_KEY, Header, find_checkpoints, read_header
+from lookout.models.checkpoint.header import (
+    METADATA_KEY,
+    Header,
+    find_checkpoints,
+    parse_header,
+    read_header,
+)
 from lookout.models.data.clips import common_fps
 from lookout.models.errors import CheckpointError
 from lookout.models.media.preprocess import Preprocess
@@ -64,6 +70,31 @@ def test_a_header_of_an_older_version_says_none(tmp_path: Path) -> None:
     path = tmp_path / "old.safetensors"
     save_file({"nothing": np.zeros(1, np.float32)}, path, {METADATA_KEY: json.dumps(data)})
     assert read_header(path).fps is None
+
+
+def test_the_weight_of_places_is_kept_and_decides_a_score(tmp_path: Path) -> None:
+    path = tmp_path / "tiny.safetensors"
+    save_checkpoint(path, tiny_checkpoint())
+    digest = read_header(path).content_sha256
+    assert load_checkpoint(path).place_weight == 0.5
+    save_checkpoint(path, replace(tiny_checkpoint(), place_weight=0.2))
+    assert load_checkpoint(path).place_weight == read_header(path).place_weight == 0.2
+    assert read_header(path).content_sha256 != digest
+
+
+def test_a_header_of_an_older_version_weighs_both_parts_alike() -> None:
+    data = json.loads(Header("mnad-pred", {}, Preprocess(8, 8)).metadata()[METADATA_KEY])
+    del data["place_weight"]
+    header = parse_header(Path("old.safetensors"), json.dumps(data))
+    assert header.place_weight == 0.5
+    assert "place_weight" not in header.deciding()
+
+
+@pytest.mark.parametrize("weight", [-0.1, 1.1, float("nan"), "much", [0.5], None])
+def test_a_weight_that_is_no_share_is_a_damaged_header(weight: object) -> None:
+    data = json.loads(Header("mnad-pred", {}, Preprocess(8, 8)).metadata()[METADATA_KEY])
+    with pytest.raises(CheckpointError, match="damaged header"):
+        parse_header(Path("made.safetensors"), json.dumps(data | {"place_weight": weight}))
 
 
 def test_clips_have_a_common_rate_or_none(tmp_path: Path) -> None:

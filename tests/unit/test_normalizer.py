@@ -10,7 +10,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lookout.models.scoring.calibration import HIGH, LOW, Bounds, causal_value, local_value
+from lookout.models.scoring.calibration import (
+    HIGH,
+    LOW,
+    Bounds,
+    causal_value,
+    fused_value,
+    local_value,
+    place_in,
+    place_value,
+    squash,
+)
 from lookout.models.scoring.normalizer import Normalizer, RawScores, Scheme
 
 
@@ -100,6 +110,31 @@ def test_bounds_of_places_follow_while_the_memory_fills_and_no_event_moves_them(
     assert normalizer.bounds.place_db == (low, high)
     show(5.5, 8)
     assert normalizer.bounds.place_db == (5.5, 5.5)
+
+
+BOTH = Bounds(30.0, 40.0, 0.0, 1e-6, 1500, local_db=(-30.0, -25.0), place_db=(-3.0, 4.0))
+
+
+@given(st.floats(-100, 100), st.floats(-30, 30))
+def test_a_fused_value_of_halves_has_the_bits_of_the_plain_mean(local: float, place: float) -> None:
+    mean = (place_in(BOTH.local_db, local) + place_in(BOTH.place_db, place)) / 2
+    assert fused_value(local, place, BOTH) == squash(mean)
+
+
+@given(st.floats(-100, 100), st.floats(-30, 30))
+def test_the_weight_goes_from_one_part_of_a_fused_value_to_the_other(
+    local: float, place: float
+) -> None:
+    frame = scores(local_db=local)._replace(place_db=place)
+    shown = [
+        (one.value(frame), one.part_value(local, place))
+        for one in (Normalizer(BOTH, 9, "fused", place_weight=weight) for weight in (0.0, 0.3, 1.0))
+    ]
+    ends = (local_value(local, BOTH), place_value(place, BOTH))
+    assert shown[0] == (ends[0],) * 2
+    assert shown[2] == (ends[1],) * 2
+    assert min(ends) <= fused_value(local, place, BOTH, 0.3) <= max(ends)
+    assert shown[1] == (fused_value(local, place, BOTH, 0.3),) * 2
 
 
 @given(FRAMES, st.integers(0, 12), st.sampled_from(["paper", "local"]))
