@@ -180,12 +180,12 @@ export class AlertList {
   }
 }
 
-/** Return in words what stands out of an alert's picture, each once. */
 function badge(alert) {
   if (alert.suppressed_by) return "suppressed";
   return alert.state === "open" ? "open now" : "over";
 }
 
+/** Return in words what stands out of an alert's picture, each once. */
 export function traits(regions) {
   const found = regions ? [...regions.peak, ...regions.open].flatMap((region) => region.traits) : [];
   return [...new Set(found)].join(", ");
