@@ -63,6 +63,8 @@ class Header:
         """Return the header as safetensors keeps it: strings only."""
         stored = asdict(self)
         stored["needs"] = stored.pop("input_spec")  # the key of earlier versions, too
+        if self.place_weight == PLACE_WEIGHT:  # a file without one is that of earlier versions
+            del stored["place_weight"]
         return {METADATA_KEY: json.dumps({"format": FORMAT, **stored}, sort_keys=True)}
 
     def deciding(self) -> str:

@@ -233,11 +233,13 @@ def test_an_alert_outlives_its_camera_with_its_picture(api: Api, store: Store, g
         "kind": "anomaly",
         "detail": "",
         "zone": None,
+        "suppressed_by": None,
         "acknowledged_at": None,
         "acknowledged_by": "",
         "verdict": None,
         "note": "",
         "keep": False,
+        "suppresses_until": None,
         "clip": {
             "state": "none",
             "begins_at": None,

@@ -309,7 +309,7 @@ def test_a_file_that_breaks_off_has_failed_after_its_good_frames(
     reader = Reader(bus, "a")
     code, said = play(camera("a", clip), settings, reader)
     assert code == EXIT_CODES["refused"], said
-    assert error_of(said).startswith("the file is cut off: its last ")
+    assert error_of(said).startswith("the file is cut off: it ends at ")
     numbers = [number_in(frame.pixels) for frame in reader.frames]
     assert 20 < len(numbers) < 100
     assert numbers == list(range(len(numbers)))
@@ -324,7 +324,7 @@ def test_a_recording_that_is_cut_off_is_told_in_any_container(
     reader = Reader(bus, "a")
     code, said = play(camera("a", clip), settings, reader)
     assert code == EXIT_CODES["refused"], said
-    assert error_of(said).startswith("the file is cut off: it")
+    assert error_of(said).startswith("the file is cut off: it ends at ")
     numbers = [number_in(frame.pixels) for frame in reader.frames]
     assert 10 < len(numbers) < 60
     assert numbers == list(range(len(numbers)))

@@ -173,6 +173,7 @@ def test_alerts_come_as_they_are_written(api: Api, store: Store) -> None:
                 "kind": "anomaly",
                 "detail": "",
                 "zone": None,
+                "suppressed_by": None,
             },
         }
         closed = [

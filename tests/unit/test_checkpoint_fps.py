@@ -84,7 +84,7 @@ def test_the_weight_of_places_is_kept_and_decides_a_score(tmp_path: Path) -> Non
 
 def test_a_header_of_an_older_version_weighs_both_parts_alike() -> None:
     data = json.loads(Header("mnad-pred", {}, Preprocess(8, 8)).metadata()[METADATA_KEY])
-    del data["place_weight"]
+    assert "place_weight" not in data
     header = parse_header(Path("old.safetensors"), json.dumps(data))
     assert header.place_weight == 0.5
     assert "place_weight" not in header.deciding()
