@@ -13,7 +13,13 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection
 
-from lookout.service.api.live.changes import UNHEARD_EVERY_S
+from lookout.service.api.live.changes import (
+    CAMERAS_EVERY_S,
+    SCORES_EVERY_S,
+    UNHEARD_EVERY_S,
+    CameraChanges,
+    ScoreChanges,
+)
 from lookout.service.api.views import ScoreView
 from lookout.service.core.messages import (
     Alert,
@@ -348,6 +354,15 @@ def test_a_burst_larger_than_the_queue_reaches_who_reads_and_closes_who_does_not
                 sent += size
                 assert sent < 20_000
             assert closing(deaf)[0] == 1013
+
+
+def test_scores_rest_as_long_as_they_took_and_all_views_longer(bus: Bus, store: Store) -> None:
+    scores = ScoreChanges(bus, dict)
+    assert scores.pause_s(0.001, heard=True) == SCORES_EVERY_S
+    assert scores.pause_s(0.3, heard=True) == 0.3  # after a burst
+    views = CameraChanges(bus, store)
+    assert views.pause_s(0.001, heard=True) == CAMERAS_EVERY_S
+    assert views.pause_s(0.3, heard=True) == pytest.approx(2.7)
 
 
 def slowest_s(socket: ClientConnection, bus: Bus, seqs: Iterable[int]) -> float:

@@ -28,7 +28,6 @@ from lookout.service.storage.store.store import Store
 log = logging.getLogger(__name__)
 
 RETRY_EVERY_S = 0.5  # while Redis is away
-REST_SHARE = 9.0  # times the CPU time of a poll that its thread then rests, at least
 ROOM_EVERY_S = 0.005  # how often a full queue is looked at
 PATIENCE_S = 1.0  # time in all that messages wait for a client to catch up
 KINDS = 4  # of changes, which may publish at once
@@ -195,7 +194,6 @@ class Broadcaster:
             else:
                 if outage.worked():
                     log.info("live %s: Redis is back", changes.name)
-            # Of many cameras a poll takes long: requests have their share of the process, too.
-            rest_s = REST_SHARE * (time.thread_time() - began)
-            wake.wait(max(changes.pause_s(heard=bool(self._clients)), rest_s))
+            worked_s = time.thread_time() - began
+            wake.wait(changes.pause_s(worked_s, heard=bool(self._clients)))
             wake.clear()

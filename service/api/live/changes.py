@@ -31,6 +31,11 @@ from lookout.service.storage.store.store import Store
 CAMERAS_EVERY_S = 1.0
 UNHEARD_EVERY_S = 1.0  # without listeners, only to stay at "now"
 UNHEARD_CAMERAS_EVERY_S = 5.0  # all views take long; a listener who joins wakes the reader
+REST_SHARE = 9.0
+"""Times the CPU time of a look at all views that their reader then rests, at least: of many cameras
+it takes long, and requests have their share of the process, too. Scores and logs are read again
+sooner: after a burst, and with many cameras, such a rest would be seconds."""
+
 SCORES_EVERY_S = 0.015
 LOGS_EVERY_S = 0.1
 LOG_ENTRIES = 100  # of a camera, read at once
@@ -91,8 +96,11 @@ class Changes(Protocol):
     name: str
     started: bool  # it stands at "now": from here on nothing is missed
 
-    def pause_s(self, *, heard: bool) -> float:
-        """Return the time until the next poll; `heard`: whether there are listeners."""
+    def pause_s(self, worked_s: float, *, heard: bool) -> float:
+        """Return the time until the next poll.
+
+        worked_s: CPU time of the last one; heard: whether there are listeners.
+        """
 
     def poll(self, publisher: Publisher) -> None:
         """Publish what is new. Raises one of UNAVAILABLE."""
@@ -112,8 +120,9 @@ class CameraChanges:
         self._shown: dict[str, CameraFields] = {}
         self._stable: dict[str, CameraFields] = {}
 
-    def pause_s(self, *, heard: bool) -> float:
-        return CAMERAS_EVERY_S if heard else UNHEARD_CAMERAS_EVERY_S
+    def pause_s(self, worked_s: float, *, heard: bool) -> float:
+        every_s = CAMERAS_EVERY_S if heard else UNHEARD_CAMERAS_EVERY_S
+        return max(every_s, REST_SHARE * worked_s)
 
     def poll(self, publisher: Publisher) -> None:
         self._watcher.refresh()
@@ -167,8 +176,8 @@ class ScoreChanges:
         self._known = known
         self._follower = ScoreFollower(bus)
 
-    def pause_s(self, *, heard: bool) -> float:
-        return SCORES_EVERY_S if heard else UNHEARD_EVERY_S
+    def pause_s(self, worked_s: float, *, heard: bool) -> float:
+        return max(SCORES_EVERY_S if heard else UNHEARD_EVERY_S, worked_s)
 
     def poll(self, publisher: Publisher) -> None:
         known = self._known()
@@ -214,8 +223,8 @@ class LogChanges(Generic[LogItem]):
         self._cursors: dict[str, FrameId | None] = {}
         self._removed: dict[str, float] = {}  # camera → until when its log is still followed
 
-    def pause_s(self, *, heard: bool) -> float:
-        return LOGS_EVERY_S if heard else UNHEARD_EVERY_S
+    def pause_s(self, worked_s: float, *, heard: bool) -> float:
+        return max(LOGS_EVERY_S if heard else UNHEARD_EVERY_S, worked_s)
 
     def poll(self, publisher: Publisher) -> None:
         known = self._known()
