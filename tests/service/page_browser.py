@@ -158,8 +158,12 @@ def violations(driver: Chrome) -> list[tuple[str, list[str]]]:
 
 
 def at_size(driver: Chrome, width_px: int, height_px: int = 900) -> None:
+    """Change the window's size, and return once the page is laid out for it."""
     size = {"width": width_px, "height": height_px, "deviceScaleFactor": 1, "mobile": False}
     driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    wait_until(lambda: driver.execute_script("return innerWidth") == width_px, "its width")
+    two_frames = "requestAnimationFrame(() => requestAnimationFrame(arguments[0]))"
+    driver.execute_async_script(two_frames)
 
 
 def overflow_px(driver: Chrome) -> Any:

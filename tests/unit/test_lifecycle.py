@@ -40,13 +40,17 @@ Path(sys.argv[1]).write_text(f"stopped: {stop.is_set()}")
 """
 
 
+HEEDING = ("env", "--default-signal=HUP,INT")
+"""Tests in the background ignore SIGINT, under nohup SIGHUP, and so would their children."""
+
+
 @pytest.mark.parametrize(
     "number",
     with_wide_forms([signal.SIGTERM, signal.SIGHUP, signal.SIGINT], {signal.SIGTERM}),
 )
 def test_a_signal_leaves_no_half_written_file(tmp_path: Path, number: signal.Signals) -> None:
     folder = tmp_path / "out"
-    process = subprocess.Popen([sys.executable, "-c", WRITES, str(folder / "file.json")])
+    process = subprocess.Popen([*HEEDING, sys.executable, "-c", WRITES, str(folder / "file.json")])
     try:
         wait_until(lambda: folder.exists() and list(folder.iterdir()), "it writes", 30)
         process.send_signal(number)
@@ -62,7 +66,7 @@ def test_a_terminal_that_is_closed_stops_a_command(tmp_path: Path) -> None:
     path = tmp_path / "state"
     child, terminal = pty.fork()
     if child == 0:
-        os.execv(sys.executable, [sys.executable, "-c", WAITS, str(path)])  # noqa: S606
+        os.execvp(HEEDING[0], [*HEEDING, sys.executable, "-c", WAITS, str(path)])  # noqa: S606
     wait_until(lambda: path.exists() and path.read_text() == "ready", "it waits", 30)
     os.close(terminal)
     _, status = os.waitpid(child, 0)
