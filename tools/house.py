@@ -100,7 +100,7 @@ class Count:
             Figure("conditional expressions per 1,000 lines", self.conditional * per_1000, 10),
             Figure(f"lines over {WIDEST} columns", self.wide_lines, 0),
             Figure("docstrings that open with What/Who/Of/As/How/When/…", self.riddles, 0),
-            Figure(f"files of {SMALL_FILE_LINES} lines or less", self.small_files, 15),
+            Figure(f"files of {SMALL_FILE_LINES} lines or less", self.small_files, 14),
             Figure("type names defined twice or more", len(twice), 0, " ".join(twice)),
         ]
 

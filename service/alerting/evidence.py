@@ -17,7 +17,7 @@ from lookout.service.storage import clips
 from lookout.service.storage.bus.bus import Bus
 from lookout.service.storage.redis import codec
 from lookout.service.storage.redis.connect import UNAVAILABLE
-from lookout.service.storage.store.alert_regions import RegionRecord
+from lookout.service.storage.store.alert_evidence import RegionRecord
 from lookout.service.storage.store.store import Store
 
 log = logging.getLogger(__name__)

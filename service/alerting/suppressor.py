@@ -10,7 +10,7 @@ from lookout.models.scoring.look_alikes import are_look_alikes
 from lookout.service.alerting.camera_policy import FollowedCamera
 from lookout.service.alerting.evidence import EvidenceAsker
 from lookout.service.core.messages import Alert, AlertEvent, Score
-from lookout.service.storage.store.alert_regions import RegionRecord
+from lookout.service.storage.store.alert_evidence import RegionRecord
 from lookout.service.storage.store.store import Store
 
 

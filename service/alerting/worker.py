@@ -37,7 +37,7 @@ from lookout.service.storage.clips import drop_surplus
 from lookout.service.storage.connections import open_bus, open_store, wait_until_up
 from lookout.service.storage.pictures import drop_expired
 from lookout.service.storage.redis.connect import UNAVAILABLE
-from lookout.service.storage.store.alert_regions import RegionRecord
+from lookout.service.storage.store.alert_evidence import RegionRecord
 from lookout.service.storage.store.store import Store
 
 log = logging.getLogger(__name__)

@@ -12,7 +12,7 @@ from lookout.service.api.views import ALERT_EXAMPLE, AlertView
 from lookout.service.core.camera import STRICT, CameraId
 from lookout.service.core.evidence import ClipRecord, ClipState
 from lookout.service.core.messages import Alert, AlertAnswer, AlertVerdict
-from lookout.service.storage.store.alert_regions import RegionRecord
+from lookout.service.storage.store.alert_evidence import RegionRecord
 
 ANSWERED_EXAMPLE: dict[str, JsonValue] = {
     **ALERT_EXAMPLE,

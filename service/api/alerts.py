@@ -35,7 +35,7 @@ from lookout.service.core.errors import NotFoundError, RequestError
 from lookout.service.core.evidence import ClipRecord, ClipState
 from lookout.service.core.messages import Alert, AlertAnswer, AlertKind, AlertState, AlertVerdict
 from lookout.service.storage import clips, pictures
-from lookout.service.storage.store.alert_regions import RegionRecord
+from lookout.service.storage.store.alert_evidence import RegionRecord
 from lookout.service.storage.store.store import Store
 
 router = APIRouter(tags=["alerts"], route_class=JsonRoute)

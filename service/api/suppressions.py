@@ -18,7 +18,7 @@ from lookout.service.api.json_body import JsonRoute
 from lookout.service.core.accounts import Identity
 from lookout.service.core.errors import NotFoundError
 from lookout.service.core.messages import Alert, AlertVerdict
-from lookout.service.storage.store.alert_regions import RegionRecord
+from lookout.service.storage.store.alert_evidence import RegionRecord
 from lookout.service.storage.store.store import Store
 from lookout.service.storage.store.suppressions import Suppression
 

@@ -30,7 +30,7 @@ from lookout.service.storage.bus.bus import Bus
 from lookout.service.storage.pictures import DAY_S, check_room, keep, picture_path
 from lookout.service.storage.redis import codec, keys
 from lookout.service.storage.redis.connect import connect
-from lookout.service.storage.store.alert_regions import RegionRecord
+from lookout.service.storage.store.alert_evidence import RegionRecord
 from lookout.service.storage.store.store import Store
 from tests import stage
 from tests.conftest import Urls

@@ -16,7 +16,7 @@ from lookout.service.core.evidence import ClipRecord
 from lookout.service.core.messages import AlertEvent
 from lookout.service.storage import pictures
 from lookout.service.storage.clips import clip_path, keep_clip
-from lookout.service.storage.store.alert_regions import RegionRecord
+from lookout.service.storage.store.alert_evidence import RegionRecord
 from lookout.service.storage.store.store import Store
 from tests.clips import write_clip
 from tests.e2e.browser import complaints

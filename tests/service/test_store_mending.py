@@ -23,7 +23,7 @@ from lookout.service.core.self_test import SelfTest
 from lookout.service.core.sinks import SinkState
 from lookout.service.storage.redis import codec, keys
 from lookout.service.storage.redis.connect import connect
-from lookout.service.storage.store.alert_regions import RegionRecord
+from lookout.service.storage.store.alert_evidence import RegionRecord
 from lookout.service.storage.store.mending import FORMS, SHARED_KEYS
 from lookout.service.storage.store.snapshots import Snapshot
 from lookout.service.storage.store.store import Store

@@ -18,7 +18,7 @@ from lookout.service.core.sinks import Told
 from lookout.service.storage.redis import codec, keys, scripts
 from lookout.service.storage.redis.cluster import get_many
 from lookout.service.storage.redis.streams import MessageStream
-from lookout.service.storage.store.alert_regions import RegionRecord
+from lookout.service.storage.store.alert_evidence import RegionRecord
 from lookout.service.storage.store.mending import SettingAside
 
 log = logging.getLogger(__name__)

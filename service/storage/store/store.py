@@ -7,8 +7,7 @@ import redis
 from lookout.service.storage.redis import keys
 from lookout.service.storage.store.accounts import Accounts
 from lookout.service.storage.store.alert_answers import AlertAnswers
-from lookout.service.storage.store.alert_clips import AlertClips
-from lookout.service.storage.store.alert_regions import AlertRegions
+from lookout.service.storage.store.alert_evidence import AlertClips, AlertRegions
 from lookout.service.storage.store.alerts import Alerts
 from lookout.service.storage.store.audit import Audit
 from lookout.service.storage.store.camera_events import CameraEvents
