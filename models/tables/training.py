@@ -62,7 +62,7 @@ class TableModel:
             found.append(np.square(rows - self.mean_row, dtype=np.float64).sum(axis=1))
         return np.concatenate(found)
 
-    def test_rows(self, table: Table) -> Table:
+    def rows_to_test(self, table: Table) -> Table:
         """Return the rows to test on: all, or the half that the training did not see."""
         if not table.halved:
             return table

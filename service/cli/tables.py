@@ -115,7 +115,7 @@ def evaluate_rows(context: typer.Context) -> None:
         raise DataError(f"--scores {scores_file.name}: the name of a table must end in .csv")
     checkpoint: Path = given["checkpoint"]
     model = load_table_model(checkpoint)
-    table = model.test_rows(read_table(given["data"]))
+    table = model.rows_to_test(read_table(given["data"]))
     scores = model.scores(table)
     facts: dict[str, object] = {
         "checkpoint": checkpoint.name,

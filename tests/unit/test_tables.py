@@ -245,7 +245,7 @@ def test_rows_of_kdd_are_tested_on_the_half_that_the_training_did_not_see(tmp_pa
     table = read_table(kdd_file(tmp_path))
     model = train_table(table, SMALL, replace(SHORT, seed=3))
     assert model is not None
-    tested = model.test_rows(table)
+    tested = model.rows_to_test(table)
     assert len(tested) == 30
     kept = kdd.halves(60, seed=3).test
     assert tested.columns[0].values.tolist() == table.columns[0].values[kept].tolist()
