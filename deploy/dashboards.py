@@ -323,6 +323,11 @@ def clips(fate: str) -> str:
     return f"sum(increase(lookout_clips_{fate}_total{{{CAMERA}}}[1h]))"
 
 
+def evidence(fate: str) -> str:
+    """Return the query for the pictures and clips of the hour before, by what became of them."""
+    return f"sum(increase(lookout_evidence_{fate}_total{{{CAMERA}}}[1h]))"
+
+
 def alerts() -> Dashboard:
     """Return the dashboard of alerts and their deliveries."""
     by_hour = each(f"increase(lookout_alerts_total{{{CAMERA}}}[1h])")
@@ -412,6 +417,15 @@ def alerts() -> Dashboard:
             (clips("written"), "written"),
             (clips("failed"), "failed"),
             (clips("dropped"), "given up"),
+        ),
+        lines(
+            "Copies of evidence",
+            "Pictures and clips copied to the bucket in the hour before, those removed before "
+            "that, and minutes for which copying has failed.",
+            "none",
+            (evidence("copied"), "copied"),
+            (evidence("lost"), "removed before"),
+            ("max(lookout_evidence_failing_seconds) / 60", "failing (min)"),
         ),
     ]
     return board(

@@ -18,8 +18,8 @@ HEADER = "# What the images install, by hash. Written by `make lock` from constr
 ENTRY = re.compile(
     r"^(?P<name>[\w.-]+)==(?P<version>[^ \n]+).*\n(?:    --hash=.*\n)+", re.MULTILINE
 )
-SINKS = ("mqtt", "apprise")
-"""Extras of all images: any alerting worker may be asked for any sink."""
+SINKS = ("mqtt", "apprise", "s3")
+"""Extras of all images: any alerting worker may be asked for any of them."""
 
 BY_VERSION = {"torch"}
 """Packages that are installed without a hash."""

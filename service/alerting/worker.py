@@ -19,6 +19,7 @@ from lookout.service.alerting.camera_policy import (
 from lookout.service.alerting.conditions import CameraConditions, is_over
 from lookout.service.alerting.deliveries import Deliveries
 from lookout.service.alerting.evidence import EvidenceAsker
+from lookout.service.alerting.evidence_copies import open_copies
 from lookout.service.alerting.minute_peaks import MinutePeaks
 from lookout.service.alerting.silence import ProducerReports
 from lookout.service.alerting.suppressor import Suppressor
@@ -69,6 +70,7 @@ def run(settings: Settings, stop: threading.Event) -> None:
         leases = stack.enter_context(open_leases(settings, ALERTING.name))
         cameras = stack.enter_context(CameraWatcher(store))
         stack.enter_context(Deliveries(settings, bus, store))
+        stack.enter_context(open_copies(settings, bus, store))
         assignment = Assignment(ALERTING.name, bus, leases)
         worker = AlertingWorker(settings, bus, store, assignment, lambda: cameras.cameras, pictures)
         log.info("alerting is up")

@@ -24,7 +24,7 @@ from lookout.service.core.accounts import ANYBODY, Identity
 from lookout.service.core.camera import Camera
 from lookout.service.core.messages import CameraStatus, FrameId, InferenceReport
 from lookout.service.core.metrics import Metric
-from lookout.service.core.sinks import SinkState
+from lookout.service.core.sinks import EVIDENCE, SinkState
 from lookout.service.core.stages import ALERTING, INFERENCE, INGEST, REPORTING_NAMES
 from lookout.service.storage.bus.counters import DROPPED, STORE_FAILURES, UNREAD, WINDOW
 from lookout.service.storage.bus.reports import Overview
@@ -114,6 +114,10 @@ class StateCollector:
             since = states.get(name, SinkState()).failing_since
             failing[name,] = 0.0 if since is None else max(0.0, now - since)
         yield family(metrics.SINK_FAILING, failing)
+        if self._services.settings.evidence_bucket is not None:
+            since = states.get(EVIDENCE, SinkState()).failing_since
+            seconds = 0.0 if since is None else max(0.0, now - since)
+            yield family(metrics.EVIDENCE_FAILING, {(): seconds})
         letters = store.letter_counts(sinks)
         yield family(metrics.LETTERS, {(name,): count for name, count in letters.items()})
 
@@ -183,6 +187,8 @@ PLAIN = {
     "clips_written": metrics.CLIPS_WRITTEN,
     "clips_failed": metrics.CLIPS_FAILED,
     "clips_dropped": metrics.CLIPS_DROPPED,
+    "evidence_copied": metrics.EVIDENCE_COPIED,
+    "evidence_lost": metrics.EVIDENCE_LOST,
     "alerts_suppressed": metrics.SUPPRESSED,
 }
 

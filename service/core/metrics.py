@@ -162,6 +162,12 @@ LETTERS = Metric(
     ("sink",),
 )
 
+EVIDENCE_FAILING = Metric(
+    "lookout_evidence_failing_seconds",
+    "gauge",
+    "How long evidence could not be copied to the bucket; 0 where the last attempt worked.",
+)
+
 # Each camera
 STATE = Metric(
     "lookout_camera_state", "gauge", "1 for the state a camera is in.", ("camera", "state")
@@ -309,6 +315,18 @@ CLIPS_DROPPED = Metric(
     "Clips that were asked for and given up for newer ones: too many waited.",
     CAMERA,
 )
+EVIDENCE_COPIED = Metric(
+    "lookout_evidence_copied_total",
+    "counter",
+    "Pictures and clips of alerts that were copied to the bucket.",
+    CAMERA,
+)
+EVIDENCE_LOST = Metric(
+    "lookout_evidence_lost_total",
+    "counter",
+    "Pictures and clips of alerts that were removed before they were copied to the bucket.",
+    CAMERA,
+)
 BUS_RESTART = Metric(
     "lookout_bus_restart_total",
     "counter",
@@ -334,7 +352,12 @@ ALL: Mapping[str, tuple[Metric, ...]] = {
         AUDIT_LOST,
     ),
     "Inference, all workers together": (BATCH, STEP, STORE_FAILURES),
-    "Alerting, all workers together": (DELIVERIES, SINK_FAILING, LETTERS),
+    "Alerting, all workers together": (
+        DELIVERIES,
+        SINK_FAILING,
+        LETTERS,
+        EVIDENCE_FAILING,
+    ),
     "Each camera": (
         STATE,
         TAMPERED,
@@ -368,6 +391,8 @@ ALL: Mapping[str, tuple[Metric, ...]] = {
         CLIPS_WRITTEN,
         CLIPS_FAILED,
         CLIPS_DROPPED,
+        EVIDENCE_COPIED,
+        EVIDENCE_LOST,
         SUPPRESSED,
         BUS_RESTART,
     ),

@@ -11,6 +11,7 @@ import socket
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -67,6 +68,32 @@ def check_timezone(name: str) -> str:
     """Return the name. Raises ValueError where there is no such time zone."""
     zone_of(name)
     return name
+
+
+def check_bucket(name: str) -> str:
+    """Return the name. Raises ValueError where no bucket of S3 can have it."""
+    if not re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", name):
+        raise ValueError("3 to 63 small letters, digits or . - are needed")
+    return name
+
+
+def check_s3_url(url: str) -> str:
+    """Return the address. Raises ValueError where it is none, or holds more than a server."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("http:// or https:// and a server are needed")
+    if parts.username is not None or parts.query or parts.fragment:
+        raise ValueError("it may hold no credentials: AWS_ACCESS_KEY_ID and the like do")
+    return url
+
+
+def check_prefix(prefix: str) -> str:
+    """Return the prefix. Raises ValueError where names that begin so are trouble."""
+    if not re.fullmatch(r"([A-Za-z0-9_-][A-Za-z0-9._-]{0,63}/){0,8}", prefix):
+        raise ValueError(
+            "words such as lookout/berlin/ are needed: letters, digits and . _ - and a /"
+        )
+    return prefix
 
 
 def check_root_path(path: str) -> str:
@@ -308,6 +335,21 @@ class Settings(BaseSettings):
     )
     clips_free_mb: int = Field(
         default=512, ge=0, description="free disk below which no clip is written"
+    )
+
+    # Copies of evidence in a bucket
+    evidence_bucket: Annotated[str, AfterValidator(check_bucket)] | None = Field(
+        default=None,
+        description="bucket of S3 that every picture and clip of an alert is copied to; unset: "
+        "none. Credentials are AWS's own (`AWS_ACCESS_KEY_ID`, a shared file, a role)",
+    )
+    evidence_s3_url: Annotated[str, AfterValidator(check_s3_url)] | None = Field(
+        default=None,
+        description="another server that speaks S3, such as `https://minio.example:9000`; unset: "
+        "AWS",
+    )
+    evidence_prefix: Annotated[str, AfterValidator(check_prefix)] = Field(
+        default="lookout/", description="what each name in the bucket begins with"
     )
 
     # Learning: footage of the cameras, and training on it

@@ -26,8 +26,11 @@ SinkFormat = Literal["lookout", "alertmanager"]
 AlertEventName = Literal["new", "update", "end"]
 
 MAX_SINKS = 20
-BUILT_IN = frozenset({"log"})
-"""Sinks that are always there."""
+EVIDENCE = "evidence"
+"""The name under which it is kept how copies of evidence go; it is no sink."""
+
+BUILT_IN = frozenset({"log", EVIDENCE})
+"""Names that no sink of a client may have: of sinks that are always there, and `EVIDENCE`."""
 
 
 class QuietHours(BaseModel):

@@ -27,7 +27,7 @@ from lookout.service.core.errors import (
 from lookout.service.core.lifecycle import die_with_parent
 from lookout.service.core.private_files import tighten_data
 from lookout.service.core.settings import Settings, check_protected, plain
-from lookout.service.core.stages import API, STAGES
+from lookout.service.core.stages import ALERTING, API, STAGES
 from lookout.service.core.throttle import backoff_s
 from lookout.service.storage.redis.embedded import RedisServer
 from lookout.service.storage.store.camera_secrets import prepare_key
@@ -138,11 +138,15 @@ class ChildProcesses:
 
 
 def stage_spawner(name: str, environment: dict[str, str]) -> Callable[[], subprocess.Popen[bytes]]:
-    """Return a function that starts the stage. Only the API's environment holds the token."""
+    """Return a function that starts the stage.
+
+    Only the API's environment holds the token, and only alerting's AWS's variables.
+    """
     own = {
         variable: value
         for variable, value in environment.items()
-        if name == API.name or variable != "LOOKOUT_TOKEN"
+        if (name == API.name or variable != "LOOKOUT_TOKEN")
+        and (name == ALERTING.name or not variable.startswith("AWS_"))
     }
 
     def spawn() -> subprocess.Popen[bytes]:

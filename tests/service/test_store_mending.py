@@ -139,6 +139,8 @@ def keep_evidence(store: Store, name: str, alert_id: str) -> None:
     """Make the calls that keep the evidence of an alert."""
     store.begin_clip(name, alert_id, ClipRecord("pending"))
     store.end_clip(name, alert_id, ClipRecord("ready"))
+    store.note_evidence(name, {"clips/a.mp4": "1-2"}, ["pictures/gone.jpg"])
+    assert store.evidence_copies(name) == {"clips/a.mp4": "1-2"}
     assert store.alert_regions(name, [alert_id]) == [RegionRecord()]
     assert store.alert_clips(name, [alert_id]) == [ClipRecord("ready")]
     until = Suppression(alert_id, "anomaly", None, "false_alarm", 1.0, "anna", 4e9, [])

@@ -52,7 +52,7 @@ class Counters(Mending):
         `window` (frames that only filled one), `dropped_<reason>` (frames never scored), `unread`
         (scores that alerting has missed), `broken` (messages that could not be read and were
         removed), `clips_written`, `clips_failed`, `clips_dropped`,
-        `alerts_suppressed`, and the histograms of `metrics`.
+        `evidence_copied`, `evidence_lost`, `alerts_suppressed`, and the histograms of `metrics`.
         """
         with self.mending([camera]):
             counted = self._redis.hgetall(keys.counters(camera))

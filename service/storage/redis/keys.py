@@ -132,6 +132,11 @@ def alert_clips(camera: str) -> str:
     return f"alert_clips:{{{camera}}}"
 
 
+def evidence_copies(camera: str) -> str:
+    """Hash: picture or clip → the stamp of the file that was copied; empty: it waits."""
+    return f"evidence_copies:{{{camera}}}"
+
+
 def alert_regions(camera: str) -> str:
     """Hash: alert id → the regions that stood out, at its opening and its peak."""
     return f"alert_regions:{{{camera}}}"

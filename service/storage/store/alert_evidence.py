@@ -1,10 +1,12 @@
-"""Evidence of each alert, apart from the alerts: its clip, which ingest makes, and its regions."""
+"""Evidence of each alert, apart from the alerts: its clip, which ingest makes, its regions,
+and the copies of its files in a bucket.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import cast
+from typing import Any, cast
 
 from lookout.models.scoring.alert_regions import AlertRegion
 from lookout.service.core.errors import BrokenMessageError
@@ -53,6 +55,25 @@ class AlertClips(SettingAside):
             self.mark(camera, f"the clip of alert {alert_id!r} cannot be read: {error}")
             return NO_CLIP
         return record
+
+
+class EvidenceCopyRecords(SettingAside):
+    """Records of the files that were copied to a bucket, kept as long as the file is there."""
+
+    def evidence_copies(self, camera: str) -> dict[str, str]:
+        """Return the stamp of each file that was copied by its name; an empty one: it waits."""
+        rows = cast(dict[bytes, bytes], self._redis.hgetall(keys.evidence_copies(camera)))
+        return {
+            name.decode(errors="replace"): stamp.decode(errors="replace")
+            for name, stamp in rows.items()
+        }
+
+    def note_evidence(self, camera: str, stamps: Mapping[str, str], gone: Sequence[str]) -> None:
+        """Note files that wait or were copied by name, and forget those that are gone."""
+        if stamps:
+            self._redis.hset(keys.evidence_copies(camera), mapping=cast(dict[Any, Any], stamps))
+        if gone:
+            self._redis.hdel(keys.evidence_copies(camera), *gone)
 
 
 class AlertRegions(SettingAside):

@@ -56,6 +56,7 @@ FORMS: dict[Callable[[str], str], KeyForm] = {
     keys.kept_alerts: KeyForm("set", {}),
     keys.alert_clips: KeyForm("hash", {}),
     keys.alert_regions: KeyForm("hash", {}),
+    keys.evidence_copies: KeyForm("hash", {}),
     keys.suppressions: KeyForm("hash", {}),
     keys.alerts_opened: KeyForm("string", {"": COUNT}),
     keys.alert_log: KeyForm("stream", {}),

@@ -7,7 +7,11 @@ import redis
 from lookout.service.storage.redis import keys
 from lookout.service.storage.store.accounts import Accounts
 from lookout.service.storage.store.alert_answers import AlertAnswers
-from lookout.service.storage.store.alert_evidence import AlertClips, AlertRegions
+from lookout.service.storage.store.alert_evidence import (
+    AlertClips,
+    AlertRegions,
+    EvidenceCopyRecords,
+)
 from lookout.service.storage.store.alerts import Alerts
 from lookout.service.storage.store.audit import Audit
 from lookout.service.storage.store.camera_events import CameraEvents
@@ -36,6 +40,7 @@ class Store(
     CameraEvents,
     Cameras,
     EndedLogins,
+    EvidenceCopyRecords,
     History,
     Jobs,
     Learned,
