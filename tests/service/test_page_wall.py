@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
+from collections.abc import Iterator
+from dataclasses import replace
 from urllib.parse import urlsplit
 
 import pytest
@@ -306,3 +309,48 @@ def test_every_button_of_a_card_names_its_camera(page: Chrome) -> None:
     ]
     assert len(labels) >= 5
     assert all(label.endswith(" gate") for label in labels)
+
+
+# Languages
+
+
+@contextlib.contextmanager
+def preferring(driver: Chrome, languages: str) -> Iterator[None]:
+    """The page, in a browser that prefers these languages."""
+    agent = driver.execute_script("return navigator.userAgent")
+    command = "Emulation.setUserAgentOverride"
+    driver.execute_cdp_cmd(command, {"userAgent": agent, "acceptLanguage": languages})
+    driver.refresh()
+    wait_until(lambda: is_live(driver), "a live page")
+    try:
+        yield
+    finally:
+        driver.execute_cdp_cmd(command, {"userAgent": agent, "acceptLanguage": "en-US"})
+        driver.execute_script("localStorage.clear()")
+
+
+def test_the_page_speaks_the_readers_language(page: Chrome, store: Store, bus: Bus) -> None:
+    show(bus, "gate", 60, 0.91, session=SESSION)
+    opened = replace(an_alert(), opened_at=1_700_000_000.0)
+    store.save_alerting("gate", 0, {}, [AlertEvent("new", opened)])
+    with preferring(page, "de-AT,en-GB"):
+        assert page.execute_script("return document.documentElement.lang") == "de"
+        wait_until(lambda: text(page, "#summary") == "1 von 1 überwacht · 1 Alarm", "the line")
+        assert text(page, "#camera-gate .reading") == "0,91"
+        assert text(page, ".alert .badge") == "noch offen"
+        assert text(page, ".alert .peak").startswith("Spitze 0,90 um ")
+        in_utc = one(page, ".alert time").get_attribute("title")
+        assert in_utc == "2023-11-14T22:13:20.000Z"
+        one(page, "#camera-gate .settings").click()
+        wait_until(lambda: page.find_elements(By.CSS_SELECTOR, "#add-fields [name=url]"), "fields")
+        assert text(page, "#add-title") == "Einstellungen von gate"
+        assert "Längstes Schweigen (s)" in text(page, "#add-fields")
+        assert violations(page) == []
+        one(page, "#add-cancel").click()
+        Select(one(page, "#language").element).select_by_value("en")  # by hand, and kept
+        wait_until(lambda: text(page, "#summary") == "1 of 1 watched · 1 alert", "English")
+        page.refresh()
+        wait_until(lambda: text(page, "#camera-gate .reading") == "0.91", "English numbers")
+    with preferring(page, "fr-FR,it"):
+        assert page.execute_script("return document.documentElement.lang") == "en"
+    complaints(page)  # the alert has no picture

@@ -1,7 +1,8 @@
 // One alert, large: its pictures, its clip, and what a person says of it.
 
-import { $, API, call, clock, showText } from "./api.js";
-import { traits } from "./alert_list.js";
+import { place, traits, what } from "./alert_list.js";
+import { $, API, call, showText } from "./api.js";
+import { clock, t } from "./texts.js";
 
 const PICTURES = ["heat", "open", "peak"];
 
@@ -35,13 +36,11 @@ export class AlertDetail {
     this.node.hidden = !alert;
     if (isOther) this.showMedia(alert);
     if (!alert) return;
-    const place = alert.zone ? `${alert.camera}, ${alert.zone}` : alert.camera;
-    $("h2", this.node).textContent = `${place}, ${clock(alert.opened_at)}`;
-    const until = alert.closed_at ? `until ${clock(alert.closed_at)}` : "open now";
-    const peak = `peak ${alert.peak_value.toFixed(2)} at ${clock(alert.peak_at)}`;
-    $(".facts", this.node).textContent = [alert.kind === "anomaly" ? peak : `${alert.kind}: ${alert.detail}`, until].join(" · ");
+    $("h2", this.node).textContent = t("alert.title", { place: place(alert), time: clock(alert.opened_at) });
+    const until = alert.closed_at ? t("alert.until", { time: clock(alert.closed_at) }) : t("alert.open_now");
+    $(".facts", this.node).textContent = [what(alert), until].join(" · ");
     showText($(".traits", this.node), traits(alert.regions));
-    const seen = alert.acknowledged_at && `seen by ${alert.acknowledged_by}, ${clock(alert.acknowledged_at)}`;
+    const seen = alert.acknowledged_at && t("alert.seen_by", { name: alert.acknowledged_by, time: clock(alert.acknowledged_at) });
     showText($(".answer", this.node), seen);
     showText($(".error", this.node), null);
     $(".seen", this.node).setAttribute("aria-pressed", String(Boolean(alert.acknowledged_at)));
@@ -70,7 +69,7 @@ export class AlertDetail {
     const isReady = clip.state === "ready";
     video.hidden = !isReady;
     if (isReady && !video.hasAttribute("src")) video.src = `${API}/alerts/${encodeURIComponent(id)}/clip`;
-    const words = { pending: "the clip is being written", failed: `no clip: ${clip.error}` };
+    const words = { pending: t("clip.pending"), failed: t("clip.failed", { error: clip.error }) };
     showText($(".clip-state", this.node), words[clip.state]);
   }
 

@@ -1,17 +1,24 @@
 // The list of alerts, newest first.
 
-import { $, API, call, clock, fromTemplate, showText, showTime } from "./api.js";
+import { $, API, call, fromTemplate, showText } from "./api.js";
+import { clock, number, said, showTime, t } from "./texts.js";
 
 const ROWS_KEPT = 100;
 const MINUTES_FROM_S = 120; // a longer alert is told in minutes
-const VERDICTS = { true: "real", false_alarm: "false alarm", usual_here: "usual here" };
+const VERDICTS = { true: "real", false_alarm: "false_alarm", usual_here: "usual_here" }; // keys of their texts
 const CLIP_EVERY_MS = 3000;
 const CLIP_TRIES = 40;
 
 /** Return where an alert is: its camera, and the zone that it is of. */
-function place({ camera, zone }) {
-  return zone ? `${camera}, ${zone}` : camera;
+export const place = ({ camera, zone }) => (zone ? t("alert.place", { camera, zone }) : camera);
+
+/** Return what an alert is of: its peak, or its kind where that is not an anomaly. */
+export function what({ kind, detail, peak_value, peak_at }) {
+  if (kind !== "anomaly") return t("alert.of_kind", { kind: said(kind), detail });
+  return t("alert.peak_at", { peak: number(peak_value, 2), time: clock(peak_at) });
 }
+
+export const verdictOf = ({ verdict }) => verdict && t(VERDICTS[verdict]);
 
 export class AlertList {
   constructor() {
@@ -41,8 +48,7 @@ export class AlertList {
     this.entries.set(alert.id, { alert, row });
     row.dataset.state = alert.suppressed_by ? "suppressed" : alert.state;
     $(".badge", row).textContent = badge(alert);
-    const peak = `peak ${alert.peak_value.toFixed(2)} at ${clock(alert.peak_at)}`;
-    $(".peak", row).textContent = alert.kind === "anomaly" ? peak : `${alert.kind}: ${alert.detail}`;
+    $(".peak", row).textContent = what(alert);
     $(".length", row).textContent = duration(alert);
     this.showAnswer(alert, row);
     showText($(".traits", row), traits(alert.regions));
@@ -55,8 +61,8 @@ export class AlertList {
     const isSeen = Boolean(alert.acknowledged_at);
     row.dataset.seen = String(isSeen);
     const parts = [];
-    if (isSeen) parts.push(`seen by ${alert.acknowledged_by}, ${clock(alert.acknowledged_at)}`);
-    if (alert.verdict) parts.push(VERDICTS[alert.verdict]);
+    if (isSeen) parts.push(t("alert.seen_by", { name: alert.acknowledged_by, time: clock(alert.acknowledged_at) }));
+    if (alert.verdict) parts.push(verdictOf(alert));
     if (alert.note) parts.push(alert.note);
     showText($(".answer", row), parts.join(" · ") || null);
     $(".seen", row).setAttribute("aria-pressed", String(isSeen));
@@ -112,7 +118,7 @@ export class AlertList {
     picture.onload = () => (picture.hidden = false);
     if (alert.kind === "anomaly") picture.src = `${API}/alerts/${encodeURIComponent(alert.id)}/picture`;
     $(".thumb", row).onclick = () => this.showLarge(alert.id);
-    $(".thumb", row).setAttribute("aria-label", `Show the picture of ${alert.camera}, ${clock(alert.opened_at)}, large`);
+    $(".thumb", row).setAttribute("aria-label", t("alert.picture_of", { camera: alert.camera, time: clock(alert.opened_at) }));
     const current = () => this.entries.get(alert.id).alert;
     $(".seen", row).onclick = () => this.answer(alert.id, { acknowledged: !current().acknowledged_at });
     for (const button of row.querySelectorAll(".verdict")) {
@@ -175,20 +181,21 @@ export class AlertList {
     $("#large-picture").hidden = clip;
     $("#large-clip").hidden = !clip;
     $("#large").onclose = () => $("#large-clip").removeAttribute("src");
-    $("#large-text").textContent = `${place(alert)}, ${clock(alert.opened_at)}, peak ${alert.peak_value.toFixed(2)}`;
+    const title = t("alert.title", { place: place(alert), time: clock(alert.opened_at) });
+    $("#large-text").textContent = `${title} · ${t("alert.peak", { peak: number(alert.peak_value, 2) })}`;
     $("#large").showModal();
   }
 }
 
 function badge(alert) {
-  if (alert.suppressed_by) return "suppressed";
-  return alert.state === "open" ? "open now" : "over";
+  if (alert.suppressed_by) return t("alert.suppressed");
+  return t(alert.state === "open" ? "alert.open_now" : "alert.over");
 }
 
 /** Return in words what stands out of an alert's picture, each once. */
 export function traits(regions) {
   const found = regions ? [...regions.peak, ...regions.open].flatMap((region) => region.traits) : [];
-  return [...new Set(found)].join(", ");
+  return [...new Set(found)].map(said).join(", ");
 }
 
 const isSettled = (clip) => Boolean(clip) && clip.state !== "pending";
@@ -198,5 +205,6 @@ const isNewer = (a, b) => a.opened_at > b.opened_at || (a.opened_at === b.opened
 function duration(alert) {
   const until = alert.closed_at ?? Math.max(Date.now() / 1000, alert.opened_at);
   const length = Math.round(until - alert.opened_at);
-  return length < MINUTES_FROM_S ? `· ${length} s` : `· ${Math.round(length / 60)} min`;
+  const isShort = length < MINUTES_FROM_S;
+  return `· ${isShort ? t("seconds", { seconds: length }) : t("minutes", { minutes: Math.round(length / 60) })}`;
 }

@@ -1,4 +1,6 @@
-// What every part of the page uses: the REST API, and small helpers for the document.
+// What every part of the page uses: the REST API, and small helpers for the document and the browser.
+
+import { t } from "./texts.js";
 
 export const API = new URL("api/v1", document.baseURI).pathname; // below the page, wherever a proxy puts it
 
@@ -23,25 +25,12 @@ export async function call(path, method = "GET", body = undefined, version = nul
   if (answer.ok) return answer.status === 204 ? null : answer.json();
   if (answer.status === 401) location.reload(); // the login has ended: the server answers with its form
   const problem = await answer.json().catch(() => ({}));
-  const error = new Error(problem.detail || `the server answered ${answer.status}`);
+  const error = new Error(problem.detail || t("server.answered", { status: answer.status }));
   throw Object.assign(error, { problem, version: answer.headers.get("ETag") });
 }
 
 /** Return a copy of the one element that a <template> holds. */
 export const fromTemplate = (selector) => $(selector).content.firstElementChild.cloneNode(true);
-
-/** Show a time (s, UTC epoch) in local time, with its date if that is not today. */
-export function clock(seconds) {
-  const at = new Date(seconds * 1000);
-  const isToday = at.toDateString() === new Date().toDateString();
-  return isToday ? at.toLocaleTimeString() : `${at.toLocaleDateString()} ${at.toLocaleTimeString()}`;
-}
-
-/** Set a <time> element. */
-export function showTime(node, seconds) {
-  node.textContent = clock(seconds);
-  node.dateTime = new Date(seconds * 1000).toISOString();
-}
 
 /** Show a text, or hide the element if there is none. */
 export function showText(node, text) {

@@ -1,10 +1,11 @@
 // A camera's card: state, picture, curve and events.
 
-import { $, API, call, cameraPath, clock, fromTemplate, showText, showTime } from "./api.js";
+import { $, API, call, cameraPath, fromTemplate, showText } from "./api.js";
 import { openForm } from "./camera_form.js";
 import { newCurve } from "./curve.js";
 import { LearningPanel } from "./learning_panel.js";
 import { LivePicture } from "./live_picture.js";
+import { clock, number, said, showTime, t } from "./texts.js";
 
 const POINTS_KEPT = 900; // of a curve
 const EVENTS_SHOWN = 3;
@@ -14,9 +15,9 @@ const DAY_EVERY_MS = 60000; // a new minute has a peak
 const NOT_LIVE = new Set(["reconnecting", "stalled", "failed", "disabled", "ended"]);
 let liveCard = null; // the card whose picture moves
 const EVENT_NAMES = {
-  scene_change: "Scene change",
-  tampered: "Tampered with",
-  restored: "Restored",
+  scene_change: "event.scene_change",
+  tampered: "event.tampered",
+  restored: "event.restored",
 };
 
 export class CameraCard {
@@ -28,7 +29,7 @@ export class CameraCard {
     this.node.dataset.camera = camera.id;
     this.node.id = `camera-${camera.id}`;
     $(".name", this.node).textContent = camera.id;
-    this.node.setAttribute("aria-label", `Camera ${camera.id}`);
+    this.node.setAttribute("aria-label", t("card.label", { camera: camera.id }));
     this.times = [];
     this.values = [];
     this.threshold = 0.5;
@@ -59,7 +60,7 @@ export class CameraCard {
     const isStill = NOT_LIVE.has(camera.state);
     this.node.dataset.state = camera.state;
     this.node.classList.toggle("stale", isStill);
-    $(".state", this.node).textContent = camera.state;
+    $(".state", this.node).textContent = said(camera.state);
     $(".tampered", this.node).hidden = !camera.tampered;
     $(".pause", this.node).textContent = pauseLabel(camera);
     $(".url", this.node).textContent = camera.url;
@@ -74,7 +75,7 @@ export class CameraCard {
   /** Name the camera in each button's label: a list of "Remove" says nothing to a screen reader. */
   nameButtons() {
     for (const button of this.node.querySelectorAll(".buttons button")) {
-      button.setAttribute("aria-label", `${button.textContent} ${this.id}`);
+      button.setAttribute("aria-label", t("card.action", { action: button.textContent, camera: this.id }));
     }
   }
 
@@ -84,12 +85,12 @@ export class CameraCard {
     if (!progress) return;
     const { learned, needed } = progress;
     $("progress", learning).value = needed ? learned / needed : 0;
-    $("span", learning).textContent = `learning what is normal: ${learned} of ${needed} frames; no alerts yet`;
+    $("span", learning).textContent = t("card.learning", { learned, needed });
   }
 
   showValue(value) {
     const reading = $(".reading", this.node);
-    reading.textContent = value === null ? "" : value.toFixed(2);
+    reading.textContent = value === null ? "" : number(value, 2);
     reading.classList.toggle("high", value !== null && value >= this.threshold);
   }
 
@@ -116,10 +117,10 @@ export class CameraCard {
       return;
     }
     button.classList.add("sure");
-    button.textContent = "Really remove?";
+    button.textContent = t("remove.sure");
     setTimeout(() => {
       button.classList.remove("sure");
-      button.textContent = "Remove";
+      button.textContent = t("remove");
     }, CONFIRM_MS);
   }
 
@@ -283,7 +284,7 @@ function newEventRow(event, key) {
   row.dataset.kind = event.kind;
   row.dataset.at = event.at;
   showTime($("time", row), event.at);
-  $(".kind", row).textContent = EVENT_NAMES[event.kind] || event.kind;
+  $(".kind", row).textContent = event.kind in EVENT_NAMES ? t(EVENT_NAMES[event.kind]) : event.kind;
   $(".detail", row).textContent = event.detail;
   return row;
 }
@@ -296,23 +297,25 @@ function isNewer(a, b) {
 }
 
 function pauseLabel(camera) {
-  if (!camera.enabled) return "Resume";
-  return camera.state === "ended" ? "Play again" : "Pause";
+  if (!camera.enabled) return t("resume");
+  return t(camera.state === "ended" ? "play_again" : "pause");
 }
 
 function disarmed({ override }) {
-  if (!override || override.armed) return "disarmed by its schedule";
-  return override.until === null ? "disarmed" : `disarmed until ${clock(override.until)}`;
+  if (!override || override.armed) return t("facts.disarmed_schedule");
+  if (override.until === null) return t("facts.disarmed");
+  return t("facts.disarmed_until", { time: clock(override.until) });
 }
 
 function facts(camera) {
   const parts = [camera.model];
-  if (camera.measured_fps !== null) parts.push(`${camera.measured_fps.toFixed(1)} frames/s`);
-  if (camera.waiting) parts.push("waiting for its scores");
-  const dropped = Object.entries(camera.dropped).filter(([, frames]) => frames > 0);
-  if (dropped.length) parts.push(`dropped ${dropped.map(([reason, frames]) => `${frames} ${reason}`).join(", ")}`);
-  if (camera.reconnects) parts.push(`${camera.reconnects} reconnects`);
-  if (camera.retry_at) parts.push(`next attempt ${clock(camera.retry_at)}`);
+  if (camera.measured_fps !== null) parts.push(t("facts.fps", { fps: number(camera.measured_fps, 1) }));
+  if (camera.waiting) parts.push(t("facts.waiting"));
+  const dropped = Object.entries(camera.dropped).filter(([, count]) => count > 0)
+    .map(([reason, count]) => t("facts.dropped_reason", { count, reason: said(reason) }));
+  if (dropped.length) parts.push(t("facts.dropped", { frames: dropped.join(", ") }));
+  if (camera.reconnects) parts.push(t("facts.reconnects", { count: camera.reconnects }));
+  if (camera.retry_at) parts.push(t("facts.retry", { time: clock(camera.retry_at) }));
   if (!camera.armed) parts.push(disarmed(camera));
   if (camera.budget) parts.push(camera.budget.sentence);
   return parts.join(" · ");

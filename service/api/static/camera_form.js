@@ -3,6 +3,7 @@
 // choices come from.
 
 import { $, call, cameraPath, showText, versionOf } from "./api.js";
+import { said, t } from "./texts.js";
 import { newZoneEditor } from "./zone_editor.js";
 
 let changed = null; // the camera that is being changed; null while one is added
@@ -33,15 +34,15 @@ function reasonOf({ message, problem }) {
   const { current, sent } = problem || {};
   if (!current || !sent) return message;
   const both = Object.keys(sent).map((name) =>
-    `${name}: now ${JSON.stringify(current[name])}, yours ${JSON.stringify(sent[name])}`);
-  return `${changed.id} was changed meanwhile. Save again to have yours.\n${both.join("\n")}`;
+    t("form.conflict_field", { name, now: JSON.stringify(current[name]), yours: JSON.stringify(sent[name]) }));
+  return [t("form.conflict", { camera: changed.id }), ...both].join("\n");
 }
 
 /** Open the form for a camera that there is, or for a new one (null). */
 export async function openForm(camera) {
   changed = camera;
-  $("#add-title").textContent = camera ? `Settings of ${camera.id}` : "Add a camera";
-  $("#add-submit").textContent = camera ? "Save" : "Add camera";
+  $("#add-title").textContent = camera ? t("form.change", { camera: camera.id }) : t("form.add");
+  $("#add-submit").textContent = t(camera ? "save" : "top.add");
   showText($("#add-error"), null);
   $("#add-fields").replaceChildren();
   $("#add").showModal();
@@ -67,7 +68,7 @@ function fill(camera) {
     if (control.type === "checkbox") control.checked = value;
     else {
       if (control.tagName === "SELECT" && ![...control.options].some((option) => option.value === value)) {
-        control.add(new Option(value || "unset", value));
+        control.add(new Option(value || t("form.unset"), value));
       }
       control.value = Array.isArray(value) ? (value.length ? JSON.stringify(value) : "") : value;
     }
@@ -95,7 +96,7 @@ async function newField(name, schema, schemas, required) {
   if (schema.items?.$ref?.endsWith("/ZoneSettings")) {
     const group = document.createElement("fieldset");
     const legend = document.createElement("legend");
-    legend.textContent = schema.title;
+    legend.textContent = said(schema.title);
     group.append(legend, newZoneEditor(plain(schema.description), numbers(schemas.AlertSettings, schemas, [])));
     return group;
   }
@@ -106,7 +107,7 @@ async function newField(name, schema, schemas, required) {
     group.dataset.name = name;
     group.dataset.optional = String((schema.anyOf || []).some(({ type }) => type === "null"));
     const legend = document.createElement("legend");
-    legend.textContent = schema.title;
+    legend.textContent = said(schema.title);
     const fields = required ? schema : { ...schema, required: [] }; // a group may be left out
     group.append(legend, help, ...(await newFields(fields, schemas, `${name}.`)));
     return group;
@@ -116,18 +117,18 @@ async function newField(name, schema, schemas, required) {
   control.required = required;
   const label = document.createElement("label");
   label.className = required ? "wide" : "";
-  label.append(schema.title, control, help);
+  label.append(said(schema.title), control, help);
   return label;
 }
 
-const plain = (description = "") => description.replaceAll("`", "").replace(/\[([^\]]*)\]\([^)]*\)/g, "$1");
+const plain = (description = "") => said(description).replaceAll("`", "").replace(/\[([^\]]*)\]\([^)]*\)/g, "$1");
 
 /** Return path and title of each number in a schema and the groups within. */
 function numbers(schema, schemas, path) {
   return Object.entries(schema.properties).flatMap(([name, property]) => {
     const inner = { ...valueSchema(property, schemas), ...property };
     if (inner.properties) return numbers(inner, schemas, [...path, name]);
-    return inner.type === "number" ? [{ path: [...path, name], title: property.title }] : [];
+    return inner.type === "number" ? [{ path: [...path, name], title: said(property.title) }] : [];
   });
 }
 
@@ -144,18 +145,18 @@ async function newControl(schema) {
   input.dataset.type = schema.type;
   if (schema.type === "number" || schema.type === "integer") input.inputMode = "decimal";
   const example = schema.examples?.[0];
-  if (example !== undefined) input.placeholder = `e.g. ${schema.type === "array" ? JSON.stringify(example) : example}`;
+  if (example !== undefined) input.placeholder = t("example", { example: schema.type === "array" ? JSON.stringify(example) : String(example) });
   return input;
 }
 
 async function newSelect(schema) {
   const select = document.createElement("select");
-  if (!schema.default) select.add(new Option("unset", ""));
+  if (!schema.default) select.add(new Option(t("form.unset"), ""));
   for (const value of schema.enum || []) select.add(new Option(value, value, value === schema.default));
   if (schema.enum) select.value = schema.default || "";
   const items = schema["x-choices"] ? (await call(schema["x-choices"])).items : [];
   for (const { name, error } of items) {
-    const option = new Option(error ? `${name} (cannot be used)` : name, name);
+    const option = new Option(error ? t("form.unusable", { name }) : name, name);
     option.disabled = Boolean(error);
     select.add(option);
   }

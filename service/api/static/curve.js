@@ -1,5 +1,6 @@
 // The curve of a camera's values, drawn by uPlot.
 
+import { axisTimes, number } from "./texts.js";
 import { color } from "./theme.js";
 
 const LABELLED_FROM_PX = 120; // a lower strip has no scale
@@ -21,12 +22,12 @@ export function newCurve(box, data, threshold) {
     cursor: { drag: { x: false, y: false }, points: { show: false } },
     scales: { x: { time: true }, y: { range: [0, 1] } },
     axes: [
-      { ...axis, space: 90 },
+      { ...axis, space: 90, values: (_, times, __, ___, step) => axisTimes(times, step) },
       {
         ...axis,
         size: 36,
         splits: () => [0, 0.2, 0.4, 0.6, 0.8, 1],
-        values: (_, ticks) => ticks.map((tick) => tick.toFixed(1)),
+        values: (_, ticks) => ticks.map((tick) => number(tick, 1)),
       },
     ],
     series: [

@@ -2,6 +2,7 @@
 
 import { $, call, cameraPath } from "./api.js";
 import { LeftOut } from "./left_out.js";
+import { number, t } from "./texts.js";
 
 const ACTIVE = new Set(["queued", "recording", "training", "shadow"]);
 
@@ -37,8 +38,8 @@ export class LearningPanel {
     bar.value = job ? job.progress : 0;
     $("span", this.node).textContent = job ? describe(job) : "";
     this.leftOut.update(job);
-    this.buttons.learn.textContent = this.isActive ? "Cancel learning" : "Learn";
-    this.buttons.learn.setAttribute("aria-label", `${this.buttons.learn.textContent} ${this.id}`);
+    this.buttons.learn.textContent = t(this.isActive ? "learn.cancel" : "learn");
+    this.buttons.learn.setAttribute("aria-label", t("card.action", { action: this.buttons.learn.textContent, camera: this.id }));
     this.buttons.promote.hidden = !job || job.state !== "trained";
     this.buttons.rollback.hidden = !camera.model.startsWith(`${camera.id}-`);
   }
@@ -49,8 +50,8 @@ const jobPath = (job) => `/jobs/${encodeURIComponent(job.id)}`;
 /** Return a job in one line. */
 function describe(job) {
   const parts = [headline(job)];
-  if (job.left_s && ACTIVE.has(job.state)) parts.push(`${duration(job.left_s)} left`);
-  if (job.paused) parts.push("paused: live scores come first");
+  if (job.left_s && ACTIVE.has(job.state)) parts.push(t("job.left", { time: duration(job.left_s) }));
+  if (job.paused) parts.push(t("job.paused"));
   if (job.before) parts.push(figures(job));
   if (job.shadow) parts.push(sideBySide(job.shadow));
   if (job.reason) parts.push(job.reason);
@@ -58,32 +59,34 @@ function describe(job) {
 }
 
 function headline(job) {
-  const percent = `${Math.round(100 * job.progress)} %`;
-  if (job.state === "recording" && job.recording) return `reading ${job.recording} ${percent}`;
-  if (job.state === "recording") {
-    return `recording: ${Math.round(job.recorded_s)} of ${Math.round(job.footage_s)} s of normal footage`;
+  const { state, checkpoint } = job;
+  const percent = Math.round(100 * job.progress);
+  if (state === "recording" && job.recording) return t("job.reading", { file: job.recording, percent });
+  if (state === "recording") {
+    return t("job.recording", { done: Math.round(job.recorded_s), all: Math.round(job.footage_s) });
   }
-  if (job.state === "training") return `training ${percent}`;
-  if (job.state === "shadow") return `comparing old and new ${percent}`;
-  if (job.state === "trained") return `trained ${job.checkpoint}, not in use`;
-  if (job.state === "promoted") return `learned ${job.checkpoint}`;
-  return job.state === "failed" ? "learning failed" : "waiting to learn";
+  if (state === "training") return t("job.training", { percent });
+  if (state === "shadow") return t("job.shadow", { percent });
+  if (state === "trained") return t("job.trained", { checkpoint });
+  if (state === "promoted") return t("job.promoted", { checkpoint });
+  return t(state === "failed" ? "job.failed" : "job.queued");
 }
 
 /** Return held-out figures, before and after where there are both. */
 function figures({ before, after }) {
   const both = (name, digits) => [before, after].filter((one) => one && one[name] !== null)
-    .map((one) => one[name].toFixed(digits)).join(" → ");
+    .map((one) => number(one[name], digits)).join(" → ");
   const auc = both("auc_percent", 1);
-  return `held out ${both("psnr_db", 1)} dB${auc && `, made anomalies ${auc} %`}`;
+  return t(auc ? "job.figures_auc" : "job.figures", { psnr: both("psnr_db", 1), auc });
 }
 
 /** Return what old and new made of the same live footage. */
 function sideBySide(shadow) {
-  const recall = `${Math.round(shadow.old_recall_percent)} → ${Math.round(shadow.new_recall_percent)} %`;
-  return `side by side they agree on ${Math.round(shadow.agreement_percent)} % of ${shadow.frames} frames, recall ${recall}`;
+  const recall = `${Math.round(shadow.old_recall_percent)} → ${Math.round(shadow.new_recall_percent)}`;
+  return t("job.side_by_side", { agreement: Math.round(shadow.agreement_percent), count: shadow.frames, recall });
 }
 
 function duration(seconds) {
-  return seconds < 90 ? `${Math.round(seconds)} s` : `${Math.round(seconds / 60)} min`;
+  if (seconds < 90) return t("seconds", { seconds: Math.round(seconds) });
+  return t("minutes", { minutes: Math.round(seconds / 60) });
 }

@@ -1,6 +1,7 @@
 // The part of a camera's card that shows what its newest training left out, for a yes or no.
 
-import { $, API, call, fromTemplate, showText, showTime } from "./api.js";
+import { $, API, call, fromTemplate, showText } from "./api.js";
+import { number, showTime, t } from "./texts.js";
 
 const NOT_JUDGED_YET = new Set(["queued", "recording"]);
 
@@ -19,7 +20,7 @@ export class LeftOut {
     this.job = job;
     this.node.hidden = !job || !job.left_out || NOT_JUDGED_YET.has(job.state);
     if (this.node.hidden) this.node.open = false;
-    else $("summary", this.node).textContent = `${job.left_out} strange segments left out: normal or not?`;
+    else $("summary", this.node).textContent = t("left_out.count", { count: job.left_out });
     this.load();
   }
 
@@ -35,7 +36,7 @@ export class LeftOut {
     const { items } = await call(pathOf(this.job));
     if (key !== this.key) return; // closed meanwhile, or another job's
     $("ol", this.node).replaceChildren(...items.map((item) => this.row(item)));
-    showText($(".hint", this.node), items.length ? "The next training takes what is normal." : "None is kept any more.");
+    showText($(".hint", this.node), t(items.length ? "left_out.hint" : "left_out.none"));
   }
 
   row(segment) {
@@ -45,9 +46,9 @@ export class LeftOut {
     picture.onerror = () => { picture.hidden = true; };
     picture.src = `${API}${path}/picture`;
     showTime($("time", row), segment.begins_at);
-    $(".psnr", row).textContent = `${segment.psnr_db.toFixed(1)} dB`;
+    $(".psnr", row).textContent = t("left_out.psnr", { psnr: number(segment.psnr_db, 1) });
     for (const button of row.querySelectorAll("button")) {
-      button.setAttribute("aria-label", `${button.textContent}: ${$("time", row).textContent}`);
+      button.setAttribute("aria-label", t("left_out.action", { action: button.textContent, time: $("time", row).textContent }));
       button.onclick = () => this.change(async () => {
         const isUndone = button.getAttribute("aria-pressed") === "true";
         press(row, (await call(path, "PATCH", { answer: isUndone ? null : button.dataset.answer })).answer);

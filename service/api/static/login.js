@@ -1,5 +1,6 @@
-"use strict";
 // The way in: the password or token goes out once, and the browser keeps a cookie that no script can read.
+
+import { setUpTexts, t } from "./texts.js";
 
 const form = document.querySelector("#login");
 const problem = document.querySelector("#login-error");
@@ -14,7 +15,7 @@ async function logIn(user, secret) {
   });
   if (answer.ok) return;
   const { detail } = await answer.json().catch(() => ({}));
-  throw new Error(detail || `the server answered ${answer.status}`);
+  throw new Error(detail || t("server.answered", { status: answer.status }));
 }
 
 form.onsubmit = async (event) => {
@@ -28,3 +29,5 @@ form.onsubmit = async (event) => {
     problem.hidden = button.disabled = false;
   }
 };
+
+setUpTexts();

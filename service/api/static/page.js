@@ -6,6 +6,7 @@ import { $, API, call, cameraPath, showText } from "./api.js";
 import { CameraCard } from "./camera_card.js";
 import { setUpForm } from "./camera_form.js";
 import { Review } from "./review.js";
+import { number, said, setUpTexts, t } from "./texts.js";
 import { setUpTheme } from "./theme.js";
 
 const SCORES_LOADED = 900; // of a camera
@@ -14,11 +15,13 @@ const ALERTS_LOADED = 50;
 const DRAW_EVERY_MS = 100;
 const SUMMARISE_EVERY_MS = 1000;
 const SUMMARY_AFTER_MS = 600; // of a change: the server keeps a line for half a second
+const STANDINGS = ["blind", "lagging", "learning", "starting", "ended"]; // in the order of the line
 const NAMED = ["blind", "lagging"]; // cameras that the line names
 const REFRESH_EVERY_MS = 5000;
 const RECONNECT_FIRST_MS = 500;
 const RECONNECT_MOST_MS = 10000;
 
+setUpTexts();
 const cards = new Map(); // id → CameraCard
 const alerts = new AlertList();
 const review = new Review();
@@ -82,14 +85,25 @@ function wallSize(count) {
   return count <= 24 ? "many" : "wall";
 }
 
-/** Show the server's line on the whole watch, and order the cards by their trouble. */
+/** Return the line on the whole watch; in English it is the server's own. */
+function line({ enabled, alerts: open, cameras }) {
+  const count = (standing) => cameras[standing]?.length || 0;
+  const parts = [enabled ? t("summary.watched", { watched: count("watched"), enabled }) : t("summary.none")];
+  if (open) parts.push(t("summary.alerts", { count: open }));
+  const others = STANDINGS.filter(count);
+  return [...parts, ...others.map((standing) => `${number(count(standing))} ${said(standing)}`)].join(" · ");
+}
+
+/** Show the line on the whole watch, and order the cards by their trouble. */
 async function loadSummary() {
-  const { text, level, cameras } = await call("/summary");
+  const found = await call("/summary");
+  const { level, cameras } = found;
+  const text = line(found);
   const summary = $("#summary");
   if (summary.textContent !== text) summary.textContent = text; // a screen reader reads each change
   summary.dataset.level = level;
   const named = NAMED.filter((standing) => cameras[standing]);
-  $("#summary-names").textContent = named.map((standing) => `${standing}: ${cameras[standing].join(", ")}`).join(" · ");
+  $("#summary-names").textContent = named.map((standing) => `${said(standing)}: ${cameras[standing].join(", ")}`).join(" · ");
   for (const [standing, ids] of Object.entries(cameras)) {
     for (const id of ids) {
       if (cards.has(id)) cards.get(id).node.dataset.standing = standing;
@@ -209,9 +223,9 @@ function connect() {
 }
 
 function showLost(reason) {
-  $("#summary").textContent = "Not live";
+  $("#summary").textContent = t("top.not_live");
   $("#summary").dataset.level = "warn";
-  showBanner(`Connection lost${reason ? ` (${reason})` : ""}: what you see is not live. Trying again…`);
+  showBanner(reason ? t("top.lost_because", { reason }) : t("top.lost"));
 }
 
 function showBanner(text) {
@@ -233,7 +247,7 @@ async function logOut(what) {
 }
 
 function logOutEverywhere() {
-  if (confirm("End the logins of every browser?")) logOut("/logins");
+  if (confirm(t("top.log_out_all.sure"))) logOut("/logins");
 }
 
 // Start

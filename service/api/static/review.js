@@ -2,8 +2,10 @@
 // list and answer. What is shown is what is acknowledged and exported, and nothing else.
 
 import { AlertDetail } from "./alert_detail.js";
-import { $, call, cameraPath, clock, fromTemplate, showText } from "./api.js";
+import { place, verdictOf } from "./alert_list.js";
+import { $, call, cameraPath, fromTemplate, showText } from "./api.js";
 import { newCurve } from "./curve.js";
+import { clock, number, said, t, timeOfDay } from "./texts.js";
 
 const PAGE = 200; // alerts loaded at once
 const RELOAD_AFTER_MS = 1000; // of an alert that opened or closed
@@ -54,7 +56,7 @@ export class Review {
     const select = this.form.elements.camera;
     if (ids.join() === [...select.options].slice(1).map(({ value }) => value).join()) return;
     const { value } = select;
-    select.replaceChildren(new Option("all", ""), ...ids.map((id) => new Option(id, id)));
+    select.replaceChildren(new Option(t("all"), ""), ...ids.map((id) => new Option(id, id)));
     select.value = ids.includes(value) ? value : "";
   }
 
@@ -153,8 +155,9 @@ export class Review {
   render() {
     const rows = this.alerts.map((alert) => this.newRow(alert));
     this.list.replaceChildren(...rows);
-    const more = this.next ? ", and more" : "";
-    $("#review-count").textContent = this.alerts.length ? `${this.alerts.length} alerts${more}` : "No alert";
+    const count = this.alerts.length;
+    const listed = () => t(this.next ? "review.count_more" : "review.count", { count });
+    $("#review-count").textContent = count ? listed() : t("review.count_none");
     $("#review-more").hidden = !this.next;
     if (!this.alerts.some(({ id }) => id === this.selected)) this.selected = this.alerts[0]?.id ?? null;
     this.select(this.selected);
@@ -165,11 +168,12 @@ export class Review {
     row.dataset.alert = alert.id;
     row.dataset.state = alert.state;
     row.dataset.seen = String(Boolean(alert.acknowledged_at));
-    $(".name", row).textContent = alert.zone ? `${alert.camera}, ${alert.zone}` : alert.camera;
+    $(".name", row).textContent = place(alert);
     $(".when", row).textContent = clock(alert.opened_at);
-    const what = alert.kind === "anomaly" ? `peak ${alert.peak_value.toFixed(2)}` : alert.kind;
-    const answer = alert.verdict?.replace("_", " ") || (alert.acknowledged_at ? "seen" : "new");
-    $(".what", row).textContent = `${what} · ${alert.state === "open" ? "open now" : answer}`;
+    const peak = t("alert.peak", { peak: number(alert.peak_value, 2) });
+    const answer = verdictOf(alert) || t(alert.acknowledged_at ? "seen" : "new");
+    const parts = [alert.kind === "anomaly" ? peak : said(alert.kind), alert.state === "open" ? t("alert.open_now") : answer];
+    $(".what", row).textContent = parts.join(" · ");
     $("button", row).onclick = () => this.select(alert.id);
     return row;
   }
@@ -180,7 +184,7 @@ export class Review {
     mark.className = "mark";
     mark.style.left = `${(100 * (alert.opened_at - since)) / (until - since)}%`;
     mark.dataset.alert = alert.id;
-    mark.setAttribute("aria-label", `Alert of ${clock(alert.opened_at)}, peak ${alert.peak_value.toFixed(2)}`);
+    mark.setAttribute("aria-label", t("review.mark", { time: clock(alert.opened_at), peak: number(alert.peak_value, 2) }));
     mark.onclick = () => this.select(alert.id);
     return mark;
   }
@@ -258,7 +262,7 @@ function hours(times, peaks, alerts) {
 
 function newHour([hour, peak, alerts]) {
   const row = fromTemplate("#hour-template");
-  const texts = [new Date(hour * 1000).toLocaleTimeString(), peak === null ? "none" : peak.toFixed(2), alerts];
+  const texts = [timeOfDay(hour), peak === null ? t("day.no_score") : number(peak, 2), number(alerts)];
   [...row.children].forEach((cell, column) => (cell.textContent = texts[column]));
   return row;
 }

@@ -1,17 +1,14 @@
 // Light and dark: as the system prefers, or as the person has chosen in this browser.
 
 import { $ } from "./api.js";
+import { remember, remembered, t } from "./texts.js";
 
 const KEY = "lookout.theme";
 const CHOICES = ["system", "light", "dark"];
 
-function chosen() {
-  try {
-    return CHOICES.includes(localStorage.getItem(KEY)) ? localStorage.getItem(KEY) : "system";
-  } catch {
-    return "system"; // storage is off in this browser
-  }
-}
+const LABELS = { system: "theme.system", light: "theme.light", dark: "theme.dark" };
+
+const chosen = () => remembered(KEY, CHOICES) || "system";
 
 export function applyTheme() {
   const choice = chosen();
@@ -23,15 +20,11 @@ export function setUpTheme(onChange) {
   const button = $("#theme");
   const show = () => {
     applyTheme();
-    button.textContent = `Theme: ${chosen()}`;
+    button.textContent = t(LABELS[chosen()]);
   };
   button.onclick = () => {
     const next = CHOICES[(CHOICES.indexOf(chosen()) + 1) % CHOICES.length];
-    try {
-      localStorage.setItem(KEY, next);
-    } catch {
-      return; // what cannot be kept is not changed
-    }
+    if (!remember(KEY, next)) return; // what cannot be kept is not changed
     show();
     onChange();
   };

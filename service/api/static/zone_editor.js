@@ -3,6 +3,7 @@
 
 import { $, API, cameraPath, fromTemplate, showText } from "./api.js";
 import { LivePicture } from "./live_picture.js";
+import { t } from "./texts.js";
 
 const WIDTH = 1000; // of the drawing's coordinates; its height follows the picture
 const DIGITS = 1e4; // corners are rounded to a ten thousandth of the picture
@@ -190,9 +191,9 @@ class ZoneEditor extends HTMLElement {
     list.replaceChildren(...rows);
     if (focused >= 0) stops()[focused]?.focus(); // of a new corner: its first number
     const hint = this.isDrawing
-      ? "Click the corners on the picture one after the other; the first corner, Enter or Done ends it."
-      : "Drag a corner to move it, a middle to add one; double click or Delete removes one.";
-    showText($(".hint", this), this.zone ? hint : null);
+      ? "zones.hint_draw"
+      : "zones.hint_edit";
+    showText($(".hint", this), this.zone ? t(hint) : null);
   }
 
   draw() {
@@ -255,8 +256,8 @@ class ZoneEditor extends HTMLElement {
       if (zone.kind === "ignore") zone.alert = null;
       this.render();
     };
-    $(".edit-zone", row).textContent = this.isOpen(index) ? "Done" : "Edit";
-    $(".edit-zone", row).dataset.label = this.isOpen(index) ? "Done with the corners of zone" : "Edit the corners of zone";
+    $(".edit-zone", row).textContent = t(this.isOpen(index) ? "zone.done" : "zone.edit");
+    $(".edit-zone", row).dataset.label = this.isOpen(index) ? "zone.done_of" : "zone.edit_of";
     $(".edit-zone", row).setAttribute("aria-pressed", String(index === this.selected));
     $(".edit-zone", row).onclick = () => (this.isOpen(index) ? this.finish() : this.select(index === this.selected ? -1 : index));
     $(".remove-zone", row).onclick = () => this.removeZone(index);
@@ -275,14 +276,14 @@ class ZoneEditor extends HTMLElement {
       const row = fromTemplate("#corner-template");
       row.querySelectorAll("input").forEach((input, axis) => {
         input.value = point[axis];
-        input.dataset.label = `${"xy"[axis]} of corner ${index + 1} of`;
+        Object.assign(input.dataset, { label: "zone.corner_of", axis: "xy"[axis], number: index + 1 });
         input.oninput = () => {
           point[axis] = input.value === "" ? null : Number(input.value);
           this.corner = index;
           this.commit();
         };
       });
-      $("button", row).dataset.label = `Remove corner ${index + 1} of`;
+      Object.assign($("button", row).dataset, { label: "zone.remove_corner_of", number: index + 1 });
       $("button", row).onclick = () => {
         this.corner = index;
         this.removeCorner();
@@ -316,7 +317,7 @@ class ZoneEditor extends HTMLElement {
 /** Name the zone in the label of each of its controls. */
 function nameControls(row, { name }) {
   for (const control of row.querySelectorAll("[data-label]")) {
-    control.setAttribute("aria-label", `${control.dataset.label} ${name}`);
+    control.setAttribute("aria-label", t(control.dataset.label, { ...control.dataset, zone: name }));
   }
 }
 
@@ -325,9 +326,9 @@ function newPolicyField(zone, { path, title }, onChange) {
   const label = document.createElement("label");
   const input = document.createElement("input");
   input.inputMode = "decimal";
-  input.placeholder = "as the camera";
+  input.placeholder = t("zone.as_camera");
   input.value = path.reduce((outer, name) => outer?.[name], zone.alert) ?? "";
-  input.dataset.label = `${title} of zone`;
+  Object.assign(input.dataset, { label: "zone.policy_of", title });
   input.onchange = () => {
     const text = input.value.trim();
     zone.alert = withValue(zone.alert, path, text !== "" && Number.isFinite(Number(text)) ? Number(text) : text || null);
