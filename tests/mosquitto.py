@@ -123,6 +123,7 @@ class Counter:
     messages: list[tuple[str, Any]] = field(default_factory=list)
     kept: dict[str, bytes] = field(default_factory=dict)
     subscribed: threading.Event = field(default_factory=threading.Event)
+    client: mqtt.Client | None = None
 
     def alerts(self, camera: str = "gate") -> list[Any]:
         """The events of a camera's alerts."""
@@ -164,6 +165,7 @@ def counting(broker: Mosquitto, context: ssl.SSLContext | None = None) -> Iterat
     client.username_pw_set(USER, PASSWORD)
     if context is not None:
         client.tls_set_context(context)
+    found.client = client
     client.on_message = message
     client.on_connect = connected
     client.on_subscribe = lambda *_: found.subscribed.set()

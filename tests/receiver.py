@@ -1,13 +1,20 @@
-"""A receiver of webhooks on loopback, which counts what comes and answers as a test says."""
+"""A receiver of webhooks on loopback, which counts what comes and answers as a test says.
+
+`python -m tests.receiver PORT FILE STATUS` is one that a test can kill: it writes the id of each
+event to a file before it answers.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import json
+import os
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 
@@ -82,3 +89,28 @@ def receiver() -> Iterator[Receiver]:
                 found.hold.set()
             server.shutdown()
             thread.join()
+
+
+def main(port: int, path: Path, status: int) -> None:
+    """Answer every request with a status; an event that is taken stands in the file first."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            if status == 200:  # the kernel has it: a kill of this process does not lose it
+                line = f"{body['id']} {body['event']} {body['alert']['id']}\n"
+                os.write(file, line.encode())
+            self.send_response(status)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    with ThreadingHTTPServer(("127.0.0.1", port), Handler) as server:
+        server.serve_forever()
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]))
