@@ -57,8 +57,13 @@ class PastAlert:
     """An alert of the past, and what it showed at its opening."""
 
     alert: Alert
-    is_true: bool
+    verdict: AlertVerdict | None
     regions: RegionRecord
+
+    @property
+    def is_true(self) -> bool:
+        """Whether a person said that there was something."""
+        return self.verdict == "true"
 
 
 @router.get("/cameras/{camera}/suppressions", operation_id="list_suppressions")
@@ -88,7 +93,7 @@ def past_alerts(store: Store, camera: str) -> list[PastAlert]:
     ids = [alert.id for alert in alerts]
     answers = store.alert_answers(camera, ids)
     rows = zip(alerts, answers, store.alert_regions(camera, ids), strict=True)
-    return [PastAlert(alert, answer.verdict == "true", regions) for alert, answer, regions in rows]
+    return [PastAlert(alert, answer.verdict, regions) for alert, answer, regions in rows]
 
 
 def weighed(camera: str, one: Suppression, past: Sequence[PastAlert]) -> SuppressionView:

@@ -39,6 +39,7 @@ LEAST_ROLES: dict[str, Role] = {
     "GET /cameras/{camera}/events": "viewer",
     "GET /cameras/{camera}/scores": "viewer",
     "GET /cameras/{camera}/history": "viewer",
+    "GET /cameras/{camera}/offered-masks": "viewer",
     "GET /cameras/{camera}/suppressions": "viewer",
     "DELETE /cameras/{camera}/suppressions/{suppression}": "operator",
     "GET /cameras/{camera}/heatmap": "viewer",
