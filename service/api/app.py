@@ -24,6 +24,7 @@ from lookout.service.api import (
     scores,
     sinks,
     suppressions,
+    system,
 )
 from lookout.service.api.audit import AuditTrail
 from lookout.service.api.auth import login
@@ -101,6 +102,7 @@ def create_app(settings: Settings, bus: Bus, store: Store) -> FastAPI:
         replays.router,
         sinks.router,
         health.summary_router,
+        system.router,
         accounts.router,
         login.logins_router,
     ):

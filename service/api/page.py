@@ -4,12 +4,16 @@ their wheels. Nothing comes from the net.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
+from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from fastapi import APIRouter, FastAPI
-from fastapi.responses import FileResponse
+from fastapi.responses import FileResponse, HTMLResponse
+from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 
 from lookout.service.core.errors import LookoutError
@@ -28,9 +32,30 @@ DOCS_POLICY = (
 router = APIRouter(include_in_schema=False)
 
 
+class PageFiles(StaticFiles):
+    """The page's own files, which a browser asks for again: after an upgrade they are others."""
+
+    def file_response(self, *args: Any, **kwargs: Any) -> Response:
+        """Return a file, or 304 where the browser has it."""
+        response = super().file_response(*args, **kwargs)
+        response.headers["Cache-Control"] = "no-cache"
+        return response
+
+
+@lru_cache(maxsize=1)
+def version() -> str:
+    """Return a digest of the page's own files, read once."""
+    digest = hashlib.sha256()
+    for path in sorted(STATIC.iterdir()):
+        digest.update(f"{path.name} {path.stat().st_size} ".encode() + path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
 @router.get(PATH)
-def index() -> FileResponse:
-    return FileResponse(STATIC / "index.html", headers={"Cache-Control": "no-cache"})
+def index() -> HTMLResponse:
+    """Return the page, which names its version; `ETag` is the one that is served now."""
+    text = (STATIC / "index.html").read_text().replace("PAGE_VERSION", version())
+    return HTMLResponse(text, headers={"Cache-Control": "no-cache", "ETag": f'"{version()}"'})
 
 
 @router.get("/docs")
@@ -47,7 +72,7 @@ def login_form(headers: Mapping[str, str]) -> FileResponse:
 
 def mount(app: FastAPI) -> None:
     app.include_router(router)
-    app.mount("/assets", StaticFiles(directory=STATIC))
+    app.mount("/assets", PageFiles(directory=STATIC))
     app.mount("/uplot", StaticFiles(directory=static_folder("uplot", "uplot-python")))
     app.mount(
         "/swagger", StaticFiles(directory=static_folder("fastapi_offline", "fastapi-offline"))

@@ -13,8 +13,10 @@ from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.select import Select
 
+from lookout.service.api.page import version
 from lookout.service.core.camera import AlertSettings, BudgetSettings
 from lookout.service.core.messages import AlertAnswer, AlertEvent, CameraEvent, IngestReport
+from lookout.service.core.sinks import SinkRecord, SinkState
 from lookout.service.storage.bus.bus import Bus
 from lookout.service.storage.store.store import Store
 from tests.conftest import with_wide_forms
@@ -354,3 +356,58 @@ def test_the_page_speaks_the_readers_language(page: Chrome, store: Store, bus: B
     with preferring(page, "fr-FR,it"):
         assert page.execute_script("return document.documentElement.lang") == "en"
     complaints(page)  # the alert has no picture
+
+
+# The service itself
+
+
+def test_the_system_view_shows_what_fails(page: Chrome, store: Store, bus: Bus) -> None:
+    bus.heartbeat("ingest", "edge-1", 10.0)
+    store.add_camera(camera("yard"))
+    fall_silent(bus, "yard")
+    store.add_sink(SinkRecord(id="pager", url="https://hooks.example/x", created_at=1.0))
+    store.save_sink_state("pager", SinkState(failing_since=time.time(), last_error="HTTP 500"))
+    one(page, "#to-system").click()
+    wait_until(lambda: "edge-1" in text(page, "#system-stages"), "the worker")
+    rows = texts(page, "#system-stages tr")
+    assert "ingest\tedge-1\t10.0" in rows
+    assert "inference\tno worker" in rows
+    bad = texts(page, "#system tr.bad th")
+    wait_until(lambda: "yard" in texts(page, "#system-cameras tr.bad th"), "the silent camera")
+    assert "pager (webhook)" in bad
+    assert "HTTP 500" in text(page, "#system-sinks")
+    assert text(page, "#system-disk-text").endswith(" GiB free")
+    assert version() in text(page, "#system-versions")
+    assert violations(page) == []
+    one(page, "#to-wall").click()
+    wait_until(lambda: one(page, "#cameras").is_displayed(), "the wall")
+    assert complaints(page) == []
+
+
+def test_an_old_page_loads_itself_once_and_spares_a_form(
+    page: Chrome, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def is_as_before() -> bool:
+        return bool(page.execute_script("return window.isAsBefore === true"))
+
+    def upgrade(name: str) -> None:
+        monkeypatch.setattr("lookout.service.api.page.version", lambda: name)
+        page.execute_script("window.isAsBefore = true")
+
+    upgrade("a-newer-one")
+    one(page, "#add-open").click()
+    look_again(page)
+    wait_until(lambda: "once you are done" in text(page, "#newer"), "the line")
+    assert is_as_before()
+    one(page, "#add-cancel").click()
+    wait_until(lambda: is_live(page) and not is_as_before(), "the newer page")
+    assert not one(page, "#newer").is_displayed()
+    # As if a cache had given the old page once more: no second time by itself.
+    page.execute_script("sessionStorage.setItem('lookout.reloaded_for', 'the-newest')")
+    upgrade("the-newest")
+    look_again(page)
+    wait_until(lambda: text(page, "#newer span").endswith("of this page."), "the line")
+    assert is_as_before()
+    one(page, "#newer button").click()
+    wait_until(lambda: is_live(page) and not is_as_before(), "the newest page")
+    assert complaints(page) == []

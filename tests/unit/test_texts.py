@@ -35,10 +35,10 @@ SHOWN = re.compile(
 
 PROSE = re.compile(r"[A-Za-z]{2,}[,:;]? +[A-Za-z]{2,}|^[A-Z][a-z]+$")
 NO_PROSE = re.compile(
-    r"^(use strict$|Lookout$|data-t-|\(prefers-|Arrow|Enter$|Escape$|Delete$|Backspace$|English$|"
-    r"Deutsch$|corner chosen$|11px system-ui|Value error,$)|[#.\[]|, [a-z]+(, |$)"
+    r"^(use strict$|Lookout$|Python$|data-t-|\(prefers-|Arrow|Enter$|Escape$|Delete$|Backspace$|"
+    r"English$|Deutsch$|corner chosen$|11px system-ui|Value error,$)|[#.\[]|, [a-z]+(, |$)"
 )
-"""Names of keys and languages, classes, a font, what pydantic prefixes, and selectors."""
+"""Names of programs, keys and languages, classes, a font, what pydantic prefixes, and selectors."""
 
 
 def texts(language: str) -> dict[str, Any]:

@@ -29,6 +29,7 @@ LEAST_ROLES: dict[str, Role] = {
     "GET /docs": "viewer",
     "GET /metrics": "viewer",
     "GET /summary": "viewer",
+    "GET /system": "admin",
     "GET /cameras": "viewer",
     "POST /cameras": "admin",
     "GET /cameras/{camera}": "viewer",

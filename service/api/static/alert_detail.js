@@ -47,7 +47,10 @@ export class AlertDetail {
     for (const button of this.node.querySelectorAll(".verdict")) {
       button.setAttribute("aria-pressed", String(button.dataset.verdict === alert.verdict));
     }
-    if (isOther || hadNote !== alert.note) $(".note", this.node).value = alert.note;
+    if (isOther || hadNote !== alert.note) {
+      const note = $(".note", this.node);
+      note.defaultValue = note.value = alert.note;
+    }
     $(".keep", this.node).checked = alert.keep;
     this.showClip(alert);
   }

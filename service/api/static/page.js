@@ -5,7 +5,9 @@ import { AlertList } from "./alert_list.js";
 import { $, API, call, cameraPath, showText } from "./api.js";
 import { CameraCard } from "./camera_card.js";
 import { setUpForm } from "./camera_form.js";
+import { lookForNewerPage, reloadIfNewer } from "./page_version.js";
 import { Review } from "./review.js";
+import { SystemView } from "./system.js";
 import { number, said, setUpTexts, t } from "./texts.js";
 import { setUpTheme } from "./theme.js";
 
@@ -25,7 +27,24 @@ setUpTexts();
 const cards = new Map(); // id → CameraCard
 const alerts = new AlertList();
 const review = new Review();
+const system = new SystemView();
 let threshold = 0.5; // at which alerts open, unless the camera has its own
+
+// Views
+
+/** Show the view that the address names, else the wall. */
+function showView() {
+  const views = { "#review": review, "#system": system };
+  const hash = location.hash in views ? location.hash : "#wall";
+  document.body.dataset.view = hash.slice(1);
+  for (const link of document.querySelectorAll("nav a")) {
+    link.toggleAttribute("aria-current", link.id === `to-${hash.slice(1)}`);
+  }
+  for (const [name, view] of Object.entries(views)) view.show(name === hash);
+  loadSystem();
+}
+
+const loadSystem = () => system.load([...cards.values()].map(({ camera }) => camera));
 
 // Cameras
 
@@ -136,6 +155,7 @@ async function refresh() {
   summarise();
   await loadSummary();
   await loadJobs();
+  await loadSystem();
 }
 
 /** Show each camera's newest job of learning. */
@@ -162,7 +182,8 @@ async function loadAll() {
   const loaded = [...open.items, ...newest.items];
   alerts.keepOnly(new Set(loaded.map((alert) => alert.id)));
   loaded.forEach((alert) => alerts.put(alert));
-  review.follow();
+  showView();
+  await lookForNewerPage();
   await Promise.all([...cards.values()].map(loadCamera));
   summarise();
 }
@@ -273,8 +294,11 @@ setInterval(() => {
   }
 }, DRAW_EVERY_MS);
 setInterval(summarise, SUMMARISE_EVERY_MS);
+setInterval(reloadIfNewer, SUMMARISE_EVERY_MS);
 setInterval(refreshIfSeen, REFRESH_EVERY_MS);
+addEventListener("hashchange", showView);
 document.addEventListener("visibilitychange", refreshIfSeen);
+document.addEventListener("visibilitychange", () => document.hidden || lookForNewerPage().catch(() => {}));
 document.addEventListener("visibilitychange", () => cards.forEach((card) => card.showLive()));
 offerLogOut().catch(() => {}); // asked again when the page loads again
 connect();

@@ -24,6 +24,7 @@ export class Review {
     this.selected = null; // id
     this.threshold = 0.5;
     this.timer = null;
+    this.isOpen = false;
     this.form.onchange = () => this.load();
     this.form.onsubmit = (event) => event.preventDefault();
     $("#review-more").onclick = () => this.load(this.next);
@@ -31,23 +32,15 @@ export class Review {
     $("#review-json").onclick = () => save("alerts.json", "application/json", JSON.stringify(this.alerts, null, 2));
     $("#review-csv").onclick = () => save("alerts.csv", "text/csv", csv(this.alerts));
     document.addEventListener("keydown", (event) => this.key(event));
-    addEventListener("hashchange", () => this.follow());
     new ResizeObserver(() => this.resize()).observe($("#review-curve"));
     this.form.elements.day.value = localDay(new Date());
   }
 
-  get isOpen() {
-    return location.hash === "#review";
-  }
-
-  /** Show the review, or the wall, as the address says. */
-  follow() {
-    document.body.dataset.view = this.isOpen ? "review" : "wall";
-    this.node.hidden = !this.isOpen;
-    for (const [link, isHere] of [["#to-review", this.isOpen], ["#to-wall", !this.isOpen]]) {
-      $(link).toggleAttribute("aria-current", isHere);
-    }
-    if (this.isOpen) this.load();
+  /** Show or hide the review. */
+  show(isOpen) {
+    this.isOpen = isOpen;
+    this.node.hidden = !isOpen;
+    if (isOpen) this.load();
     else this.detail.show(null);
   }
 
@@ -262,7 +255,7 @@ function hours(times, peaks, alerts) {
 
 function newHour([hour, peak, alerts]) {
   const row = fromTemplate("#hour-template");
-  const texts = [timeOfDay(hour), peak === null ? t("day.no_score") : number(peak, 2), number(alerts)];
+  const texts = [timeOfDay(hour), peak === null ? t("none.value") : number(peak, 2), number(alerts)];
   [...row.children].forEach((cell, column) => (cell.textContent = texts[column]));
   return row;
 }

@@ -104,6 +104,16 @@ class Server:
         seconds, microseconds = self._redis.time()
         return seconds + microseconds / 1e6
 
+    def version(self) -> str | None:
+        """Return the version of the server; None for a cluster, whose nodes differ.
+
+        Raises one of UNAVAILABLE.
+        """
+        if isinstance(self._redis, Cluster):
+            self._redis.ping()
+            return None
+        return str(self._redis.info("server").get("redis_version", "")) or None
+
     def has_append_only_file(self) -> bool:
         """Return whether each write is kept on disk; True for a cluster, whose nodes differ.
 
@@ -119,11 +129,10 @@ class Server:
         Raises one of UNAVAILABLE, such as for a replica or a full disk; NotOursError for a server
         that is too old or holds other data.
         """
-        if isinstance(self._redis, redis.Redis):  # the nodes of a cluster answer one by one
-            version = str(self._redis.info("server").get("redis_version", ""))
-            found = tuple(int(part) for part in version.split(".")[:2] if part.isdecimal())
-            if found and found < LEAST_VERSION:
-                raise NotOursError(f"is Redis {version}; 6.2 or newer is needed")
+        version = self.version() or ""  # the nodes of a cluster answer one by one
+        found = tuple(int(part) for part in version.split(".")[:2] if part.isdecimal())
+        if found and found < LEAST_VERSION:
+            raise NotOursError(f"is Redis {version}; 6.2 or newer is needed")
         for key, kind in keys.KINDS.items():
             stored = cast(bytes, self._redis.type(key)).decode()
             if stored not in ("none", kind):
