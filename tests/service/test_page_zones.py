@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 from selenium.webdriver import ActionChains, Chrome, Keys
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.select import Select
 
+from lookout.models.scoring.alert_regions import AlertRegion
+from lookout.models.vision.overlay import jpeg
 from lookout.service.core.camera import AlertSettings, BudgetSettings, ZoneSettings
+from lookout.service.core.messages import AlertEvent
+from lookout.service.storage import pictures
+from lookout.service.storage.store.alert_evidence import RegionRecord
 from lookout.service.storage.store.store import Store
 from tests.e2e.browser import complaints
 from tests.service.api_server import Api, fresh_api
-from tests.service.page_browser import chrome, is_live, one, page, text, texts, violations
+from tests.service.page_browser import an_alert, chrome, is_live, one, page, text, texts, violations
 from tests.waiting import wait_until
 
 __all__ = ["chrome", "fresh_api", "page"]
@@ -146,4 +152,49 @@ def test_drawing_ends_with_escape_and_the_form_stays(page: Chrome) -> None:
     over(page, (0.3, 0.3)).send_keys(Keys.ESCAPE).perform()
     wait_until(lambda: drawn(page) == [], "no zone")
     assert one(page, "#add").is_displayed()
+    assert complained(page) == []
+
+
+def flags(store: Store, api: Api, count: int) -> None:
+    """Write alerts of a flag with their pictures, of which a person called the first one true."""
+    region = AlertRegion((0.25, 0.25, 0.125, 0.25), 0.1, 0.03)
+    epoch = store.begin_alerting("gate")
+    for number in range(count):
+        alert = an_alert(number, "closed")
+        record = {alert.id: RegionRecord([region], [region])}
+        store.save_alerting("gate", epoch, {}, [AlertEvent("new", alert)], record)
+        picture = jpeg(np.full((96, 128, 3), 90, np.uint8))
+        pictures.keep(pictures.picture_path(api.settings.data_dir, alert.id), picture)
+    answer = {"verdict": "true"}
+    assert api.patch(f"/alerts/{an_alert(0).id}", answer).status_code == 200
+
+
+def test_a_mask_that_is_offered_is_shown_with_its_price_and_applied_or_not(
+    page: Chrome, store: Store, fresh_api: Api
+) -> None:
+    flags(store, fresh_api, 7)
+    open_settings(page)
+    wait_until(lambda: texts(page, ".offer .spared"), "the offer")
+    assert text(page, ".offer .spared").startswith("6 alerts showed nothing else; 0 of them")
+    assert text(page, ".offer .price") == "It would have hidden 1 true event."
+    loaded = "return [...document.querySelectorAll('.offer img')].map((one) => one.naturalWidth)"
+    wait_until(lambda: page.execute_script(loaded) == [128, 128], "both pictures")
+    assert violations(page) == []
+    assert drawn(page) == []
+    one(page, ".dismiss-offer").click()
+    wait_until(lambda: not texts(page, ".offer"), "it is dismissed")
+    assert not one(page, ".offers").is_displayed()
+    page.refresh()  # another page knows nothing of it
+    open_settings(page)
+    wait_until(lambda: texts(page, ".apply-offer"), "the offer")
+    one(page, "[aria-label='Apply mask offered-1']").click()
+    corners = [[0.24, 0.24], [0.38, 0.24], [0.38, 0.51], [0.24, 0.51]]
+    wait_until(lambda: drawn(page) == [["offered-1", "ignore", corners]], "the zone")
+    assert store.camera("gate").zones == []  # before it is saved
+    one(page, "#add-submit").click()
+    wait_until(lambda: store.camera("gate").zones, "the zone is saved")
+    wait_until(lambda: not one(page, "#add").is_displayed(), "the form is closed")
+    open_settings(page)
+    assert drawn(page) == [["offered-1", "ignore", corners]]
+    assert not texts(page, ".offer")
     assert complained(page) == []

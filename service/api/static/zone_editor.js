@@ -3,6 +3,7 @@
 
 import { $, API, cameraPath, fromTemplate, showText } from "./api.js";
 import { LivePicture } from "./live_picture.js";
+import { OfferedMasks } from "./offered_masks.js";
 import { t } from "./texts.js";
 
 const WIDTH = 1000; // of the drawing's coordinates; its height follows the picture
@@ -40,6 +41,7 @@ class ZoneEditor extends HTMLElement {
       this.picture.hidden = false;
       if ($(".live-picture", this).hidden) this.setAspect(this.picture.naturalWidth, this.picture.naturalHeight);
     };
+    this.offers = new OfferedMasks($(".offers", this), (zone) => this.takeOver(zone));
     $(".new-zone", this).onclick = () => this.addZone();
     this.drawing.onpointerdown = (event) => this.press(event);
     this.drawing.onpointermove = (event) => this.isDragged && this.moveCorner(this.at(event));
@@ -52,6 +54,7 @@ class ZoneEditor extends HTMLElement {
   /** Show a camera's zones over its newest picture, and over the live one as soon as it is there. */
   show(camera) {
     this.live.start(camera.id);
+    this.offers.show(camera.id);
     this.picture.src = `${API}${cameraPath(camera.id)}/frame?format=jpeg&at=${Date.now()}`;
     this.zones = structuredClone(camera.zones);
     this.selected = -1;
@@ -73,11 +76,23 @@ class ZoneEditor extends HTMLElement {
 
   // Changes
 
-  addZone() {
+  /** Return a name that no zone has: a word and a number. */
+  newName(word) {
     const taken = new Set(this.zones.map(({ name }) => name));
     let number = 1;
-    while (taken.has(`zone-${number}`)) number += 1;
-    this.zones.push({ name: `zone-${number}`, kind: "ignore", points: [], alert: null });
+    while (taken.has(`${word}-${number}`)) number += 1;
+    return `${word}-${number}`;
+  }
+
+  /** Make a zone of a mask that is offered. */
+  takeOver(zone) {
+    this.zones.push({ ...zone, name: this.newName("offered") });
+    this.select(this.zones.length - 1);
+    $(".zone[data-selected] .zone-name", this).focus();
+  }
+
+  addZone() {
+    this.zones.push({ name: this.newName("zone"), kind: "ignore", points: [], alert: null });
     this.select(this.zones.length - 1);
     this.isDrawing = true;
     this.render();
