@@ -21,6 +21,9 @@ EXTRAS = {
     "scipy": "train",
     "matplotlib": "train",
     "jinja2": "train",
+    "onnx": "onnx",
+    "onnxruntime": "onnx",
+    "onnxscript": "onnx",
 }
 """Extra of the package that installs each optional library, by the library's import name."""
 

@@ -14,6 +14,7 @@ from lookout.service.cli.benchmark import benchmark_app
 from lookout.service.cli.doctor import doctor_app
 from lookout.service.cli.entry import run_app
 from lookout.service.cli.evaluate import evaluate_app
+from lookout.service.cli.export import export_app
 from lookout.service.cli.models import models_app
 from lookout.service.cli.options import Seed, finite
 from lookout.service.cli.predict import predict_app
@@ -45,6 +46,7 @@ app.add_typer(predict_app)
 app.add_typer(replay_app)
 app.add_typer(scene_app)
 app.add_typer(models_app)
+app.add_typer(export_app)
 app.add_typer(users_app, name="users")
 app.add_typer(watch_app)
 app.add_typer(doctor_app)

@@ -70,6 +70,13 @@ def checkpoint_path(out: Path) -> Path:
     return out
 
 
+def weights_of(checkpoint: Path) -> Path:
+    """Return the file of --checkpoint, also for a folder of a model hub. Raises CheckpointError."""
+    from lookout.models.checkpoint.hub import weights_file  # noqa: PLC0415
+
+    return weights_file(checkpoint)
+
+
 Data = Annotated[
     Path,
     typer.Option(help="a set's folder (train/, test/, labels), or one of clips: videos or images"),
@@ -77,7 +84,13 @@ Data = Annotated[
 Out = Annotated[
     Path, typer.Option(help="the checkpoint to write, NAME.safetensors", callback=checkpoint_path)
 ]
-CheckpointFile = Annotated[Path, typer.Option(help="a checkpoint of Lookout's")]
+CheckpointFile = Annotated[
+    Path,
+    typer.Option(
+        help="a checkpoint of Lookout's, or its folder that `export --hub` wrote",
+        callback=weights_of,
+    ),
+]
 SampleFps = Annotated[
     float | None,
     typer.Option(

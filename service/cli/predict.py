@@ -35,7 +35,7 @@ def predict(
     recording: Annotated[Path, typer.Argument(help="a video file", exists=True, dir_okay=False)],
     out: Annotated[Path, typer.Option(help="the video to write, .mp4", callback=video_path)],
     checkpoint: Annotated[
-        str, typer.Option(help="a file, or a name from `lookout models`")
+        str, typer.Option(help="a file, its hub folder, or a name from `lookout models`")
     ] = "places",
     score: Annotated[
         ScoreScheme | None,
@@ -74,10 +74,11 @@ def predict(
 def checkpoint_file(text: str, settings: Settings) -> Path:
     """Return the file of a path, or of a checkpoint's name. Raises DataError."""
     from lookout.models.checkpoint.header import find_checkpoints  # noqa: PLC0415
+    from lookout.models.checkpoint.hub import CONFIG, weights_file  # noqa: PLC0415
 
     path = Path(text)
-    if path.is_file():
-        return path
+    if path.is_file() or (path / CONFIG).is_file():
+        return weights_file(path)
     known = find_checkpoints(*settings.model_folders)
     if text not in known:
         raise DataError(f"--checkpoint {text}: no such file or name; known: {', '.join(known)}")
