@@ -39,6 +39,7 @@ class PageFiles(StaticFiles):
         """Return a file, or 304 where the browser has it."""
         response = super().file_response(*args, **kwargs)
         response.headers["Cache-Control"] = "no-cache"
+        response.headers["Service-Worker-Allowed"] = "../"  # of the page, above its files
         return response
 
 

@@ -57,12 +57,20 @@ from tests.service.page_browser import (
     page,
     text,
     texts,
+    violations,
 )
 from tests.waiting import wait_until
 
 __all__ = ["chrome", "fresh_api", "page"]
 
 pytestmark = pytest.mark.browser
+
+KEPT = """
+    const names = await caches.keys();
+    const caches_ = await Promise.all(names.map((name) => caches.open(name)));
+    const requests = await Promise.all(caches_.map((cache) => cache.keys()));
+    return requests.flat().map(({ url }) => url);"""
+"""The addresses of what the service worker keeps."""
 
 EVIL = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>"
 
@@ -352,7 +360,18 @@ def test_a_lost_connection_is_said_and_mended(
         )
         assert not one(chrome, "#banner").is_displayed()
         wait_until(lambda: points(chrome) == 1, "the point")
-        chrome.get("about:blank")
+        chrome.execute_async_script("navigator.serviceWorker.ready.then(arguments[0])")
+        assert chrome.execute_cdp_cmd("Page.getInstallabilityErrors", {}) == {
+            "installabilityErrors": []
+        }
+    chrome.refresh()
+    wait_until(lambda: "cannot be reached" in text(chrome, "#offline"), "the offline page")
+    assert violations(chrome) == []
+    assert text(chrome, "#offline button") == "Try again"
+    kept = chrome.execute_script(KEPT)
+    assert len(kept) > 5
+    assert all(urlsplit(url).path.startswith("/assets/") for url in kept)  # nothing of the API
+    chrome.get("about:blank")
     complaints(chrome)  # refused connections, as wanted
 
 

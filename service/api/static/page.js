@@ -300,5 +300,6 @@ addEventListener("hashchange", showView);
 document.addEventListener("visibilitychange", refreshIfSeen);
 document.addEventListener("visibilitychange", () => document.hidden || lookForNewerPage().catch(() => {}));
 document.addEventListener("visibilitychange", () => cards.forEach((card) => card.showLive()));
+navigator.serviceWorker?.register("assets/service_worker.js", { scope: "./" }).catch(() => {}); // it works without
 offerLogOut().catch(() => {}); // asked again when the page loads again
 connect();

@@ -94,11 +94,12 @@ function fillIn(root) {
   for (const { content } of root.querySelectorAll("template")) fillIn(content);
 }
 
-/** Fill in the document, and let the select choose the language. */
+/** Fill in the document, and let its select, if it has one, choose the language. */
 export function setUpTexts() {
   document.documentElement.lang = language;
   fillIn(document);
   const select = document.querySelector("#language");
+  if (!select) return;
   select.replaceChildren(new Option(t("language.auto"), ""),
     ...Object.entries(LANGUAGES).map(([value, name]) => new Option(name, value)));
   select.value = chosen || "";
