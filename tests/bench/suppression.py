@@ -1,4 +1,4 @@
-"""Answers that suppress, on Ped2 with a nuisance made into it.
+"""Answers that suppress, and masks that are offered, on Ped2 with a nuisance made into it.
 
     python -m tests.bench.suppression PED2
 
@@ -7,7 +7,8 @@ lit otherwise. Each alert of it that is told is answered `false_alarm`. Then per
 vehicles and skaters, cut out of the test clips by their masks, cross the same place, with the flag
 at rest and with the flag waving. Printed is how many answers silence the flag, and how many of
 these events are told. Scored by the shipped `ped2/compact`; of an alert's opening and of what it
-shows later, the product's own code decides. That an alert opens at all is taken for granted.
+shows later, the product's own code decides. That an alert opens at all is taken for granted. Then
+the mask that is offered for the flag, with these events as true ones: what it spares and hides.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from lookout.models.media.clip_reader import read_clip
 from lookout.models.scorer import Scorer
 from lookout.models.scoring.alert_regions import AlertRegion, alert_regions
 from lookout.models.scoring.look_alikes import are_look_alikes, with_colors
+from lookout.models.scoring.offered_masks import PastAlarm, offered_masks
 from lookout.models.vision.tensors import as_levels
 from lookout.service.core.settings import SHIPPED_MODELS
 
@@ -106,6 +108,12 @@ def shown(scorer: Scorer, frames: Pixels) -> list[list[AlertRegion]]:
     return found
 
 
+def as_alarm(regions: Sequence[list[AlertRegion]], *, is_true: bool) -> PastAlarm:
+    """Return an alarm with what is kept of it: the regions at its opening and at its peak."""
+    peak = max(regions, key=lambda one: one[0].peak if one else 0.0)
+    return PastAlarm(regions[OPENS] + peak, is_true)
+
+
 def is_told(regions: Sequence[Sequence[AlertRegion]], known: Sequence[AlertRegion]) -> bool:
     """Tell whether an alert of these frames' regions is told, at its opening or later."""
     unlike = [not are_look_alikes(one, known) for one in regions[OPENS:]]
@@ -127,11 +135,14 @@ def report(folder: Path, nuisances: int, seed: int) -> Iterator[str]:
 
     known: list[AlertRegion] = []
     told = []
+    flags: list[PastAlarm] = []
+    events: list[PastAlarm] = []
     for number in range(nuisances):
         regions = shown(scorer, with_flag(background(), random))
+        flags.append(as_alarm(regions, is_true=False))
         if is_told(regions, known):
             told.append(number + 1)
-            known += regions[OPENS] + max(regions, key=lambda one: one[0].peak if one else 0.0)
+            known += flags[-1].regions
     yield f"flag: told {len(told)} of {nuisances} times, at appearances {told}"
     names = [path.stem for path in sorted((folder / "test").glob("*.mp4"))]
     footage = {
@@ -144,9 +155,20 @@ def report(folder: Path, nuisances: int, seed: int) -> Iterator[str]:
             frames = background()
             if with_it:
                 frames = with_flag(frames, random)
-            count += is_told(shown(scorer, with_object(frames, one)), known)
+            regions = shown(scorer, with_object(frames, one))
+            events.append(as_alarm(regions, is_true=True))
+            count += is_told(regions, known)
         label = "with the flag waving" if with_it else "alone"
         yield f"objects at its place, {label}: told {count} of {len(objects)}"
+    first = next((count for count in range(nuisances + 1) if offered_masks(flags[:count])), None)
+    yield f"a mask is offered from appearance {first} on"
+    for mask in offered_masks([*flags, *events]):
+        alone = sum(number < nuisances + len(objects) for number in mask.hidden)
+        yield (
+            f"mask of {mask.box[2] * mask.box[3]:.1%} of the picture: {len(mask.spared)} of "
+            f"{nuisances} flags spared; hidden {alone} of {len(objects)} objects alone, "
+            f"{len(mask.hidden) - alone} of {len(objects)} with the flag waving"
+        )
 
 
 def main() -> None:

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from lookout.models.scoring.alert_regions import AlertRegion
 from lookout.models.scoring.look_alikes import with_colors
-from tests.bench.suppression import LASTS, OPENS, SHOWN, CutOut, is_told, with_flag, with_object
+from tests.bench.suppression import (
+    LASTS,
+    OPENS,
+    SHOWN,
+    CutOut,
+    as_alarm,
+    is_told,
+    with_flag,
+    with_object,
+)
 
 BLACK = np.zeros((64, 64, 3), np.uint8)
 
@@ -41,3 +52,12 @@ def test_the_flag_waves_and_an_object_crosses_its_place() -> None:
     object_ = CutOut([np.full((8, 8, 3), 9, np.uint8)] * 3, [where] * 3)
     moved = with_object(frames, object_)
     assert [int(np.nonzero(frame.any((0, 2)))[0][0]) for frame in moved] == [106, 110, 114]
+
+
+def test_an_alarm_keeps_the_regions_of_its_opening_and_its_peak() -> None:
+    shown: list[list[AlertRegion]] = [[]] * SHOWN
+    shown[OPENS], shown[OPENS + 3] = [FLAG], [OTHER]
+    higher = replace(OTHER, peak=0.9)
+    assert as_alarm(shown, is_true=False).regions == [FLAG, FLAG]
+    shown[OPENS + 3] = [higher]
+    assert as_alarm(shown, is_true=False).regions == [FLAG, higher]
