@@ -249,6 +249,7 @@ def test_a_file_that_is_copied_may_go_and_leaves_nothing_behind(
     assert server.objects() == written
 
 
+@pytest.mark.wide
 def test_a_backlog_goes_out_in_parts_the_newest_first(
     settings: Settings,
     server: S3Server,
@@ -290,6 +291,7 @@ def test_a_file_that_is_refused_holds_up_no_other(
     assert SECRET not in caplog.text + str([one.headers for one in bucket.requests])
 
 
+@pytest.mark.wide
 def test_one_worker_copies_and_another_goes_on(
     settings: Settings, server: S3Server, copies: EvidenceCopies, bus: Bus, store: Store
 ) -> None:
