@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Literal
 
 from lookout.service.alerting.sinks import ConnectedSink, Sink, open_sink, open_sinks
-from lookout.service.core.errors import NotFoundError, RefusedDeliveryError
+from lookout.service.core.errors import GoneReceiverError, NotFoundError, RefusedDeliveryError
 from lookout.service.core.messages import AlertEvent, FrameId
 from lookout.service.core.settings import Settings
 from lookout.service.core.sinks import AlertEventName, Letter, SinkRecord, SinkState, Told, choose
@@ -186,12 +186,17 @@ class Delivery:
     def send_letters(self) -> None:
         """Send the letters that wait to be sent again."""
         for letter in self._store.letters_to_send_again(self._sink.name):
+            if self._stop.is_set():
+                return
             self.send_again(letter)
 
     def send_again(self, letter: Letter) -> None:
         """Try a dead letter once more; it goes, or stays with another reason."""
         try:
             self._sink.deliver(letter.event)
+        except GoneReceiverError as error:
+            self.remove_sink(error)
+            return
         except Exception as error:  # whatever a sink raises
             again = replace(letter, reason=str(error)[:300], failed_at=time.time(), again=False)
             self._store.add_letter(self._sink.name, again)
@@ -221,6 +226,9 @@ class Delivery:
         for attempt in itertools.count():
             try:
                 self._sink.deliver(event)
+            except GoneReceiverError as error:
+                self.remove_sink(error)
+                return None
             except RefusedDeliveryError as error:
                 return self.give_up(event, error)
             except Exception as error:  # whatever a sink raises: the next events are delivered
@@ -235,6 +243,16 @@ class Delivery:
             if not self.wait(wait_s):
                 return None
         return None
+
+    def remove_sink(self, error: Exception) -> None:
+        """Remove the sink, whose receiver has gone, and then end its delivery.
+
+        Raises one of UNAVAILABLE.
+        """
+        self.log_failure("it is removed", error)
+        with contextlib.suppress(NotFoundError):
+            self._store.remove_sink(self._sink.name)
+        self._stop.set()
 
     def give_up(self, event: AlertEvent, error: Exception) -> Result:
         """Keep an event as a dead letter."""

@@ -31,6 +31,7 @@ from lookout.service.core.sinks import (
     SinkSpec,
     SinkState,
 )
+from lookout.service.core.web_push import EXAMPLE_KEY, public_key
 
 router = APIRouter(tags=["sinks"], route_class=JsonRoute)
 
@@ -128,6 +129,15 @@ class LetterList(BaseModel):
     items: list[LetterView]
 
 
+class PushKeyView(BaseModel):
+    """The public key of this Lookout, made at its first start."""
+
+    public_key: str = Field(
+        description="`applicationServerKey` of `pushManager.subscribe`",
+        examples=[EXAMPLE_KEY],
+    )
+
+
 class Queued(BaseModel):
     """Letters that will be sent again."""
 
@@ -141,7 +151,7 @@ def views(services: Services, sinks: list[SinkRecord]) -> list[SinkView]:
     found = []
     for sink in sinks:
         state = states.get(sink.id, SinkState())
-        shown = sink.model_dump(exclude={"url", "secret", "password", "unreadable"})
+        shown = sink.model_dump(exclude={"url", "secret", "password", "push_keys", "unreadable"})
         error = state.last_error
         if sink.unreadable is not None:
             error = f"its address cannot be read: {sink.unreadable}"
@@ -172,6 +182,8 @@ def check_address(services: Services, spec: SinkSpec) -> None:
             return
         if spec.kind == "mqtt":
             importlib.import_module("paho.mqtt.client")
+        if spec.kind == "webpush":
+            importlib.import_module("pywebpush")
     except ImportError:
         raise RequestError(f"`pip install 'lookout[{spec.kind}]'` is needed for it") from None
     with contextlib.suppress(NoSuchHostError):
@@ -187,7 +199,7 @@ def add_sink(
     response: Response,
     services: ServicesDep,
 ) -> SinkView:
-    """Send alerts to a webhook, a broker or a service of Apprise, from now on."""
+    """Send alerts to a webhook, a broker, a service of Apprise or a browser, from now on."""
     name = spec.id or f"sink-{secrets.token_hex(3)}"
     if name in BUILT_IN:
         raise ConflictError(f"there is a sink {name!r} already")
@@ -264,6 +276,12 @@ def try_sink(
     services.store.add_letter(sink, letter)
     services.store.send_letters_again(sink, test_id)
     return LetterView.of_letter(letter)
+
+
+@router.get("/push-key", operation_id="read_push_key")
+def get_push_key(services: ServicesDep) -> PushKeyView:
+    """Return the key that a browser subscribes to web push with."""
+    return PushKeyView(public_key=public_key(services.store.push_key()))
 
 
 @router.get("/sinks/{sink}/letters", operation_id="list_letters")

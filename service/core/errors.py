@@ -13,6 +13,7 @@ LookoutError                 one line for the operator, without passwords; exit 
 ├── RequestError             a request asks for something that cannot be (HTTP 422)
 ├── RoleError                the sender's role is too small (HTTP 403)
 ├── RefusedDeliveryError     a sink's receiver will never take an event
+│   └── GoneReceiverError    nor any other: there is no such receiver any more
 ├── NotFoundError            no such camera, alert, frame (HTTP 404)
 ├── ConflictError            it exists already (HTTP 409)
 └── BrokenMessageError       bytes in Redis that are not what this version writes
@@ -79,6 +80,10 @@ class RoleError(LookoutError):
 
 class RefusedDeliveryError(LookoutError):
     """A sink's receiver will not take an event, however often it is sent."""
+
+
+class GoneReceiverError(RefusedDeliveryError):
+    """A sink's receiver has gone for good: the sink is removed."""
 
 
 class NotFoundError(LookoutError):

@@ -446,6 +446,13 @@ class Settings(BaseSettings):
         "addresses, such as `10.0.0.0/8`",
         json_schema_extra={"default_text": "none"},
     )
+    push_contact: Annotated[str, Field(pattern=r"^(mailto:[^@\s]+@[^@\s]+|https://[^/\s]+)$")] = (
+        Field(
+            default="mailto:lookout@localhost",
+            description="whom the operators of browsers' push services may ask, `mailto:…` or "
+            "`https://…`; Apple's takes none but a real one",
+        )
+    )
     webhook_retry_h: float = Field(
         default=24.0,
         gt=0,

@@ -6,7 +6,7 @@ import re
 from typing import Literal, NamedTuple
 from urllib.parse import urlsplit
 
-SinkKind = Literal["webhook", "mqtt", "apprise"]
+SinkKind = Literal["webhook", "mqtt", "apprise", "webpush"]
 
 PORTS = {"http": 80, "https": 443, "mqtt": 1883, "mqtts": 8883}
 LOCAL_SERVICES = frozenset(
@@ -26,7 +26,7 @@ def check_sink_url(kind: SinkKind, url: str) -> str:
     """Return the url. Raises ValueError where it is no address of a sink of this kind."""
     if re.search(r"[\s\x00-\x1f\x7f\\]", url):
         raise ValueError("an address without spaces and control characters is needed")
-    if kind == "webhook":
+    if kind in ("webhook", "webpush"):
         check_webhook_url(url)
     elif kind == "mqtt":
         check_mqtt_url(url)
@@ -36,7 +36,7 @@ def check_sink_url(kind: SinkKind, url: str) -> str:
 
 
 def check_webhook_url(url: str) -> None:
-    """Raise ValueError where it is no address of a webhook."""
+    """Raise ValueError where it is no address of a webhook, or of a push service."""
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError("https:// or http:// and a host are needed")
@@ -84,6 +84,6 @@ def shown_url(kind: SinkKind, url: str) -> str:
 
 
 def server_of(url: str) -> SinkServer:
-    """Return the server of a webhook or broker."""
+    """Return the server of a webhook, push service or broker."""
     parts = urlsplit(url)
     return SinkServer(parts.hostname or "", parts.port or PORTS[parts.scheme])

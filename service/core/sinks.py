@@ -21,6 +21,7 @@ from lookout.service.core.camera import STRICT, CameraId
 from lookout.service.core.messages import AlertEvent, AlertKind
 from lookout.service.core.schedule import HOUR, check_hour, zone_of
 from lookout.service.core.sink_addresses import SinkKind, check_sink_url
+from lookout.service.core.web_push import PushKeys
 
 SinkFormat = Literal["lookout", "alertmanager"]
 AlertEventName = Literal["new", "update", "end"]
@@ -79,6 +80,7 @@ FIELDS_OF_KIND: dict[str, SinkKind] = {
     "ca": "mqtt",
     "topic": "mqtt",
     "discovery": "mqtt",
+    "push_keys": "webpush",
 }
 """Fields that have a meaning for one kind alone."""
 
@@ -92,12 +94,12 @@ class SinkSpec(BaseModel):
     kind: SinkKind = Field(
         default="webhook",
         description="`mqtt`: a broker, with Home Assistant's discovery; `apprise`: mail, Telegram, "
-        "ntfy and the other services of Apprise",
+        "ntfy and the other services of Apprise; `webpush`: notifications of a browser",
     )
     url: Annotated[str, Field(min_length=1, max_length=2048)] = Field(
         description="of a webhook `https://` or `http://`, shown without its path, which may be a "
         "secret; of a broker `mqtts://` or `mqtt://`; with Apprise the address of its service, "
-        "shown without all but its scheme",
+        "shown without all but its scheme; of a browser the `endpoint` of its subscription",
         examples=["https://hooks.example/lookout"],
         repr=False,
     )
@@ -126,6 +128,9 @@ class SinkSpec(BaseModel):
     discovery: Topic | None = Field(
         default="homeassistant",
         description="the topic below which Home Assistant looks for devices; null: none is told",
+    )
+    push_keys: PushKeys | None = Field(
+        default=None, description="of a browser's subscription: its `keys`", repr=False
     )
     enabled: bool = Field(default=True, description="`false`: what happens meanwhile is never sent")
     events: list[AlertEventName] = Field(
@@ -173,6 +178,9 @@ class SinkSpec(BaseModel):
         for name, kind in FIELDS_OF_KIND.items():
             if kind != self.kind and getattr(self, name) != type(self).model_fields[name].default:
                 raise ValueError(f"`{name}` is of a sink of kind {kind}, and this is {self.kind}")
+        is_unreadable = getattr(self, "unreadable", None) is not None
+        if self.kind == "webpush" and self.push_keys is None and not is_unreadable:
+            raise ValueError("kind webpush needs `push_keys`")
         if self.password is not None and self.username is None:
             raise ValueError("`password` needs `username`")
         if self.ca is not None and not self.url.startswith("mqtts://"):

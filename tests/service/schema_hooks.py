@@ -49,6 +49,8 @@ BEYOND_THE_SCHEMA = {
     "speaks to programs of Lookout's own machine": "the same",
     "no certificate (PEM) can be read from it": "the form of a certificate",
     "is of a sink of kind": "two fields compared",
+    "needs `push_keys`": "two fields compared",
+    "no point of the curve": "the form of a key",
     "needs `username`": "two fields compared",
     "ca` is for mqtts://": "two fields compared",
     "Apprise knows no such address": "the services of Apprise and their addresses",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -361,6 +362,22 @@ def test_the_page_speaks_the_readers_language(page: Chrome, store: Store, bus: B
 # The service itself
 
 
+NOTIFICATIONS = """
+    const registration = await navigator.serviceWorker.ready;
+    const shown = await registration.getNotifications();
+    return shown.map(({ title, body, tag }) => [title, body, tag]);"""
+
+
+def push(driver: Chrome, message: dict[str, str]) -> None:
+    """Have the page's service worker get a message, as by the browser's push service."""
+    driver.execute_cdp_cmd("Browser.grantPermissions", {"permissions": ["notifications"]})
+    driver.execute_cdp_cmd("ServiceWorker.enable", {})
+    origin = driver.execute_script("return location.origin")
+    for number in range(50):  # of workers of other tests' servers, too, which do not get it
+        words = {"origin": origin, "registrationId": str(number), "data": json.dumps(message)}
+        driver.execute_cdp_cmd("ServiceWorker.deliverPushMessage", words)
+
+
 def test_the_system_view_shows_what_fails(page: Chrome, store: Store, bus: Bus) -> None:
     bus.heartbeat("ingest", "edge-1", 10.0)
     store.add_camera(camera("yard"))
@@ -379,6 +396,12 @@ def test_the_system_view_shows_what_fails(page: Chrome, store: Store, bus: Bus) 
     assert text(page, "#system-disk-text").endswith(" GiB free")
     assert version() in text(page, "#system-versions")
     assert violations(page) == []
+    page.execute_async_script("navigator.serviceWorker.ready.then(arguments[0])")
+    wait_until(lambda: one(page, "#push-toggle").is_displayed(), "the offer to notify")
+    assert text(page, "#push-state") == "This browser is told of nothing."
+    push(page, {"title": "Camera gate", "text": "Opened", "alert": "gate:1-1"})
+    shown = ["Camera gate", "Opened", "gate:1-1"]
+    wait_until(lambda: page.execute_script(NOTIFICATIONS) == [shown], "the notification")
     one(page, "#to-wall").click()
     wait_until(lambda: one(page, "#cameras").is_displayed(), "the wall")
     assert complaints(page) == []

@@ -119,6 +119,7 @@ def work(store: Store, name: str, seq: int) -> None:
     assert store.self_tests(both)[name] == SelfTest(1.0, 1)
     store.left_out(name)
     store.login_key()
+    store.push_key()
     store.add_audit_line(AuditLine(1.0, "anna", "admin", "DELETE /logins", "/", (), "10.0.0.9"))
     assert store.audit_lines(10)
 

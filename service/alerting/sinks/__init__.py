@@ -12,6 +12,7 @@ from typing import Protocol, runtime_checkable
 from lookout.service.alerting.sinks.apprise import AppriseSink
 from lookout.service.alerting.sinks.log import LogSink
 from lookout.service.alerting.sinks.mqtt import MqttSink
+from lookout.service.alerting.sinks.web_push import WebPushSink
 from lookout.service.alerting.sinks.webhook import WebhookSink
 from lookout.service.core.addresses import networks_of
 from lookout.service.core.messages import AlertEvent
@@ -62,4 +63,6 @@ def open_sink(record: SinkRecord, settings: Settings, bus: Bus, store: Store) ->
         return MqttSink(record, networks, settings.data_dir, bus, store)
     if record.kind == "apprise":
         return AppriseSink(record, networks, settings.data_dir)
+    if record.kind == "webpush":
+        return WebPushSink(record, networks, store, settings.push_contact)
     return WebhookSink(record, networks)

@@ -46,17 +46,25 @@ class WebhookSink:
         headers = {"Content-Type": "application/json", "User-Agent": "Lookout", EVENT_ID: event.id}
         if self._record.secret is not None:
             headers[SIGNATURE] = signature(self._record.secret, body, int(time.time()))
-        try:
-            address = resolve_allowed(*server_of(self._record.url), self._allowed)
-        except RequestError as error:
-            raise RefusedDeliveryError(str(error)) from None
-        try:
-            status = asyncio.run(post(self._record.url, address, body, headers))
-        except TimeoutError:
-            raise ConnectionError(f"no answer within {TIMEOUT_S:g} s") from None
-        except httpx.HTTPError as error:
-            raise ConnectionError(f"{type(error).__name__}: {error}"[:200]) from None
-        check_status(status)
+        check_status(send(self._record.url, self._allowed, body, headers))
+
+
+def send(url: str, allowed: Sequence[IpNetwork], body: bytes, headers: dict[str, str]) -> int:
+    """Post to a url whose name is resolved once; return the status.
+
+    Raises RefusedDeliveryError for an address that may not be sent to, NoSuchHostError, and
+    ConnectionError where there is no answer.
+    """
+    try:
+        address = resolve_allowed(*server_of(url), allowed)
+    except RequestError as error:
+        raise RefusedDeliveryError(str(error)) from None
+    try:
+        return asyncio.run(post(url, address, body, headers))
+    except TimeoutError:
+        raise ConnectionError(f"no answer within {TIMEOUT_S:g} s") from None
+    except httpx.HTTPError as error:
+        raise ConnectionError(f"{type(error).__name__}: {error}"[:200]) from None
 
 
 async def post(url: str, address: str, body: bytes, headers: dict[str, str]) -> int:

@@ -77,6 +77,7 @@ LEAST_ROLES: dict[str, Role] = {
     "POST /sinks/{sink}/resend": "admin",
     "POST /sinks/{sink}/letters/{letter}/send": "admin",
     "DELETE /sinks/{sink}/letters/{letter}": "admin",
+    "GET /push-key": "admin",
     "GET /me": "viewer",
     "PATCH /me": "viewer",
     "GET /users": "admin",

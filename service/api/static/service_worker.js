@@ -1,5 +1,5 @@
-// What makes the page installable: it answers for the page where the server cannot be reached. Of the
-// API nothing is ever kept.
+// What makes the page installable: it answers for the page where the server cannot be reached, and
+// shows notifications. Of the API nothing is ever kept.
 
 const CACHE = "lookout-offline-1";
 const OFFLINE = "offline.html";
@@ -44,3 +44,18 @@ async function newestOf(request) {
   if (answer.status === 200) await (await caches.open(CACHE)).put(request.url, answer.clone());
   return answer;
 }
+
+self.addEventListener("push", (event) => {
+  const { title, text, alert } = event.data.json();
+  const shown = { body: text, tag: alert, icon: new URL("icon_192.png", self.location).href };
+  event.waitUntil(self.registration.showNotification(title, shown));
+});
+
+self.addEventListener("notificationclick", (event) => {
+  event.notification.close();
+  event.waitUntil((async () => {
+    const [page] = await self.clients.matchAll({ type: "window" });
+    if (page) await page.focus();
+    else await self.clients.openWindow(self.registration.scope);
+  })());
+});

@@ -1,6 +1,7 @@
 // The system view: how the service itself is. It is loaded while somebody looks.
 
 import { $, call, showText } from "./api.js";
+import { PushPanel } from "./push.js";
 import { clock, number, said, t } from "./texts.js";
 
 const LITTLE = 0.1; // of the disk is free
@@ -10,6 +11,7 @@ export class SystemView {
   constructor() {
     this.node = $("#system");
     this.isOpen = false;
+    this.push = new PushPanel();
   }
 
   /** Show or hide the view. */
@@ -28,6 +30,7 @@ export class SystemView {
       fill("#system-sinks", sinks.items.map(sinkRow));
       $("#system-sinks").parentElement.hidden = !sinks.items.length;
       $("#no-sinks").hidden = sinks.items.length > 0;
+      await this.push.show(sinks.items);
       showDisk(found.disk);
       fill("#system-versions", versionRows(found));
       showText($("#system-error"), null);

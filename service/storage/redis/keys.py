@@ -252,6 +252,7 @@ def aside(name: str, at: float) -> str:
 # Of the API, in one slot of a Cluster: they change together
 ENDED_LOGINS = "ended:{logins}"  # sorted set: logins that were ended, by when they expire (s)
 LOGIN_GENERATION = "generation:{logins}"  # string: logins of another one are ended
+PUSH_KEY = "key:{push}"  # string: by which push services know this Lookout
 LOGIN_KEY = "key:{logins}"  # string: signs logins where no token is set
 
 USERS = "users:{accounts}"  # hash: name → user

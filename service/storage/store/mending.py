@@ -81,6 +81,7 @@ SHARED_KEYS = {
     keys.ENDED_LOGINS: "zset",
     keys.LOGIN_GENERATION: "string",
     keys.LOGIN_KEY: "string",
+    keys.PUSH_KEY: "string",
     keys.USERS: "hash",
     keys.API_TOKENS: "hash",
     keys.AUDIT: "stream",

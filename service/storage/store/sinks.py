@@ -8,7 +8,13 @@ from typing import cast
 
 from pydantic import ValidationError
 
-from lookout.service.core.errors import BrokenMessageError, ConflictError, NotFoundError
+from lookout.service.core import web_push
+from lookout.service.core.errors import (
+    BrokenMessageError,
+    ConflictError,
+    LookoutError,
+    NotFoundError,
+)
 from lookout.service.core.sink_addresses import shown_url
 from lookout.service.core.sinks import MAX_SINKS, Letter, SinkRecord, SinkState
 from lookout.service.storage.redis import codec, keys, scripts
@@ -20,7 +26,7 @@ log = logging.getLogger(__name__)
 LETTERS_KEPT = 1000  # of a sink; the oldest drop
 TOO_MANY = -1
 SEALED = "sealed"
-SECRETS = ("url", "secret", "password")
+SECRETS = ("url", "secret", "password", "push_keys")
 
 
 class Sinks(SettingAside):
@@ -94,6 +100,29 @@ class Sinks(SettingAside):
         self._redis.hdel(keys.SINK_STATES, sink)
         for key in (keys.deliveries, keys.letters, keys.letters_again):
             self._redis.delete(key(sink))
+
+    def push_key(self) -> str:
+        """Return the key by which push services know this Lookout.
+
+        It is made at the first call, encrypted, and never made again: every subscription is bound
+        to it. Raises LookoutError where it cannot be read.
+        """
+        if not self._redis.exists(keys.PUSH_KEY):
+            made = web_push.new_private_key()
+            sealed = self._secrets.seal(made)
+            stored = json.dumps({"key": made} if sealed is None else {SEALED: sealed})
+            self._redis.set(keys.PUSH_KEY, stored, nx=True)
+        text = cast(bytes | None, self._redis.get(keys.PUSH_KEY))
+        try:
+            record = json.loads(text or b"")
+            if SEALED not in record:
+                return str(record["key"])
+            key, reason = self._secrets.unseal(str(record[SEALED]))
+        except (ValueError, KeyError, TypeError, RecursionError):
+            key, reason = None, "it is damaged"
+        if key is None:
+            raise LookoutError(f"the key of web push cannot be read: {reason}")
+        return key
 
     def save_sink_state(self, sink: str, state: SinkState) -> None:
         """Replace what is known of the deliveries to a sink."""
