@@ -31,7 +31,7 @@ from lookout.models.scoring.alert_policy import (
 )
 from lookout.models.scoring.budget_report import DAY_S, BudgetReport
 from lookout.models.scoring.calibration import squash, unsquash
-from lookout.models.scoring.hour_levels import HourLevels
+from lookout.models.scoring.hour_levels import SLOTS, HourLevels
 
 UPDATE_EVERY_S = 60.0
 UPDATE_EVERY_SHARE = 1 / 500
@@ -177,8 +177,8 @@ class AlarmBudget:
     def _set_rule(self) -> None:
         self._rule = replace(self._policy, threshold=self._threshold_at(self._offset))
 
-    def _threshold_at(self, offset: float) -> float:
-        """Return the threshold of the present hour of an even one.
+    def _threshold_at(self, offset: float, slot: int | None = None) -> float:
+        """Return the threshold that an even one is in an hour; slot: None: the present one.
 
         An alert can close at the even threshold: most values lie below it by the hysteresis. In a
         still hour the values lie closer together than that, so that the threshold must also be as
@@ -188,14 +188,20 @@ class AlarmBudget:
         if self._levels is None:
             return even
         hysteresis = self._policy.hysteresis
-        closing = squash(self._levels.uneven(unsquash(even - hysteresis)))
-        threshold = squash(self._levels.uneven(offset))
+        closing = squash(self._levels.uneven(unsquash(even - hysteresis), slot))
+        threshold = squash(self._levels.uneven(offset, slot))
         return self._believable(max(threshold, closing + hysteresis))
 
     def threshold_for(self, per_day: float) -> float:
         """Return the threshold of another budget after the same scores: lower for a larger one."""
         offset = self._peaks().offset_for(self._allowed(per_day))
         return self._threshold_at(min(offset, LARGEST_OFFSET))
+
+    def hour_thresholds(self) -> list[float]:
+        """Return the threshold of each of the 48 slots of `HourLevels`; none without hours."""
+        if self._levels is None:
+            return []
+        return [self._threshold_at(self._offset, slot) for slot in range(SLOTS)]
 
     def _allowed(self, per_day: float) -> float:
         """Return the alarms to ask of the footage behind the counts.
@@ -244,6 +250,17 @@ class AlarmBudget:
             "offset": self._offset,
             "levels": self._levels.state_dict() if self._levels else None,
         }
+
+    @classmethod
+    def of_state(cls, state: dict[str, Any], zone: tzinfo) -> AlarmBudget:
+        """Return the budget of `state_dict`'s result, with the policy that it has there.
+
+        zone: in which its hours count. Raises ValueError, TypeError or KeyError for anything else.
+        """
+        policy = AlertPolicy(**state["rule"], threshold=float(state["threshold"]))
+        budget = cls(float(state["per_day"]), policy, zone)
+        budget.load_state_dict(state)
+        return budget
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from `state_dict`'s result.

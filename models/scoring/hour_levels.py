@@ -124,9 +124,10 @@ class HourLevels:
         """Return a value of the present slot as it would be at the level of all hours."""
         return self._all.mean + (offset - self._own.mean) * self._ratio
 
-    def uneven(self, offset: float) -> float:
-        """Return the value of the present slot whose `even` this is."""
-        return self._own.mean + (offset - self._all.mean) / self._ratio
+    def uneven(self, offset: float, slot: int | None = None) -> float:
+        """Return the value of a slot (None: the present one) whose `even` this is."""
+        own = self._own if slot is None else self.shrunk(slot)
+        return own.mean + (offset - self._all.mean) / (self._all.deviation / own.deviation)
 
     def _set_levels(self) -> None:
         self._all = self.level_of(np.ones(SLOTS))

@@ -113,6 +113,11 @@ class Views:
         return self._name
 
     @property
+    def known(self) -> int:
+        """Number of views, the present one among them."""
+        return 1 + len(self._parked)
+
+    @property
     def dropped(self) -> int:
         """Number of views that were dropped for others."""
         return self._dropped

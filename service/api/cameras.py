@@ -24,6 +24,7 @@ from lookout.service.api.views import (
     EventView,
     camera_fields_now,
     camera_view,
+    hour_thresholds,
 )
 from lookout.service.core import urls
 from lookout.service.core.camera import STRICT, Camera, CameraChange, CameraSpec
@@ -132,7 +133,11 @@ def get_camera(camera: str, response: Response, services: ServicesDep) -> Camera
     """Return one camera and its state; `ETag` is the version of its fields, for `If-Match`."""
     found = services.store.camera(camera)
     response.headers["ETag"] = version_tag(found)
-    return camera_view(services.bus, services.store, found)
+    view = camera_view(services.bus, services.store, found)
+    if view.budget is not None:
+        timezone = services.settings.timezone
+        view.budget.hour_thresholds = hour_thresholds(services.store, camera, timezone)
+    return view
 
 
 def version_tag(camera: Camera) -> str:

@@ -11,9 +11,11 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
 
 from lookout.models.input_spec import Memory
+from lookout.models.scoring.alarm_budget import AlarmBudget
 from lookout.models.scoring.budget_report import BudgetReport
 from lookout.service.core.camera import Camera, CameraSpec, camera_example
 from lookout.service.core.drift import ValueDrift
+from lookout.service.core.errors import BrokenMessageError
 from lookout.service.core.jobs import LearningJob
 from lookout.service.core.messages import (
     Alert,
@@ -24,7 +26,7 @@ from lookout.service.core.messages import (
     Score,
 )
 from lookout.service.core.metrics import REASONS
-from lookout.service.core.schedule import ArmOverride
+from lookout.service.core.schedule import ArmOverride, zone_of
 from lookout.service.core.self_test import SelfTest
 from lookout.service.core.stages import INFERENCE, INGEST
 from lookout.service.core.urls import mask
@@ -60,6 +62,8 @@ CAMERA_EXAMPLE: dict[str, JsonValue] = {
     "tampered": False,
     "drift": 0.0004,
     "rollbacks": 0,
+    "view": "infrared 2",
+    "views": 2,
     "budget": {
         "per_day": 1.0,
         "threshold": 0.71,
@@ -70,6 +74,7 @@ CAMERA_EXAMPLE: dict[str, JsonValue] = {
         "seen_per_day_high": 1.96,
         "sentence": "12 days seen: 14 alarms where 12 were expected; 0.64 to 2 a day beside a "
         "budget of 1",
+        "hour_thresholds": None,
     },
     "value_drift": None,
     "armed": True,
@@ -158,6 +163,11 @@ class BudgetView(BaseModel):
     seen_per_day_low: float = Field(description="95 % interval of the rate of alarms, if by chance")
     seen_per_day_high: float | None
     sentence: str = Field(description="the same for a person; says where it cannot be checked yet")
+    hour_thresholds: list[float] | None = Field(
+        default=None,
+        description="of the 24 hours of a weekday, then of a day of the weekend, in "
+        "`LOOKOUT_TIMEZONE`; null in lists, and where they cannot be read",
+    )
 
 
 class ValueDriftView(BaseModel):
@@ -211,6 +221,11 @@ class CameraView(CameraSpec):
         description="of the memory from the trained items: the largest 1 - cosine"
     )
     rollbacks: int = Field(description="how often a guarded memory went back to the trained one")
+    view: str = Field(
+        description="by colour or infrared light, that its picture shows; empty until the picture "
+        "has changed once"
+    )
+    views: int = Field(description="that it knows, this one among them")
     budget: BudgetView | None = Field(
         description="of a camera with an alarm budget; null before its first score under it"
     )
@@ -434,6 +449,8 @@ def camera_fields(
         "tampered": at.tampered,
         "drift": at.drift,
         "rollbacks": at.rollbacks,
+        "view": at.view,
+        "views": at.views,
         "budget": BudgetView.model_validate(budget, from_attributes=True) if budget else None,
         "value_drift": ValueDriftView.model_validate(drift) if drift else None,
         "armed": camera.armed_at(now),
@@ -473,6 +490,18 @@ def camera_fields_now(
 def camera_view(bus: Bus, store: Store, camera: Camera) -> CameraView:
     """Return the view of one camera as it is now. Raises one of UNAVAILABLE."""
     return CameraView.model_validate(camera_fields_now(bus, store, [camera])[camera.id])
+
+
+def hour_thresholds(store: Store, camera: str, timezone: str) -> list[float] | None:
+    """Return a budget's threshold of each hour; None where the store holds none that can be read.
+
+    timezone: LOOKOUT_TIMEZONE.
+    """
+    try:
+        state = (store.alerting_state(camera) or {})["budget"]["state"]
+        return AlarmBudget.of_state(state, zone_of(timezone)).hour_thresholds()
+    except (*UNAVAILABLE, BrokenMessageError, ValueError, KeyError, TypeError):
+        return None
 
 
 def self_tests(store: Store, cameras: Mapping[str, Camera]) -> dict[str, SelfTest]:

@@ -262,3 +262,5 @@ class InferenceReport:
     fps: float | None = None  # frames a second that it gets, as they were filmed
     model_fps: float | None = None  # frames a second that its model was trained on
     views_dropped: int = 0  # how often what was learned of a view gave way to another view's
+    view: str = ""  # that its picture shows; empty until the picture has changed once
+    views: int = 1  # that it knows, this one among them

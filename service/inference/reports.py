@@ -61,6 +61,8 @@ def report(bus: Bus, lines: CameraLines, ownership: Ownership) -> None:
                 drift=line.state.drift if line.scorer.input_spec.memory == "adapts" else None,
                 rollbacks=line.state.rollbacks,
                 views_dropped=line.state.views.dropped,
+                view=line.state.views.name,
+                views=line.state.views.known,
                 tampered=line.watch.tampered,
                 score=line.recent.newest,
                 score_peak=line.recent.peak(time.monotonic()),

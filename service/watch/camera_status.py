@@ -53,6 +53,8 @@ class Status:
     tampered: bool = False
     drift: float | None = None  # of the memory from the trained items
     rollbacks: int = 0
+    view: str = ""
+    views: int = 1
     workers: dict[str, str] = field(default_factory=dict)  # stage → who has the camera
     score_age_s: float | None = None
     warnings: tuple[str, ...] = ()  # what makes its scores worth less, in plain words
@@ -92,6 +94,8 @@ def status(camera: Camera, seen: Overview, beats: Beats, now: float) -> Status:
         tampered=from_inference.tampered,
         drift=from_inference.drift,
         rollbacks=from_inference.rollbacks,
+        view=from_inference.view,
+        views=from_inference.views,
         score_age_s=from_inference.score_age_s,
         warnings=(*rate_warnings(camera, from_inference), *store_warnings(camera)),
         workers={stage: worker for stage, worker in owners.items() if worker},

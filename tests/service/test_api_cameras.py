@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from datetime import UTC
 from pathlib import Path
 from typing import Any
 
@@ -90,10 +91,11 @@ def test_a_budget_is_shown_beside_what_was_seen(api: Api, store: Store) -> None:
         is_problem(api.patch("/cameras/gate", {"alert": refused}), 422)
     changed = api.patch("/cameras/gate", {"alert": asked})
     assert (changed.status_code, changed.json()["budget"]) == (200, None)
-    budget = AlarmBudget(24, AlertPolicy())
+    budget = AlarmBudget(24, AlertPolicy(), UTC)
     state = {"cursor": "1000-5", "budget": {"scored_by": "", "state": budget.state_dict()}}
     store.save_alerting("gate", 0, state, [])
-    for shown in (api.get("/cameras/gate").json(), api.get("/cameras").json()["items"][0]):
+    alone = api.get("/cameras/gate").json()
+    for shown, by_hour in ((alone, [HIGHEST] * 48), (api.get("/cameras").json()["items"][0], None)):
         assert shown["budget"] == {
             "per_day": 24.0,
             "threshold": HIGHEST,
@@ -103,6 +105,7 @@ def test_a_budget_is_shown_beside_what_was_seen(api: Api, store: Store) -> None:
             "seen_per_day_low": 0.0,
             "seen_per_day_high": None,
             "sentence": "0 seconds seen: a budget of 24 a day cannot be checked yet",
+            "hour_thresholds": by_hour,
         }
     lines = api.http.get("/metrics").text.splitlines()
     assert 'lookout_alarm_budget_seen{camera="gate"} 0.0' in lines
@@ -110,6 +113,16 @@ def test_a_budget_is_shown_beside_what_was_seen(api: Api, store: Store) -> None:
     fewer = api.patch("/cameras/gate", {"alert": {"alarm_budget": {"per_day": 1}}})
     assert fewer.status_code == 200, fewer.text
     assert api.get("/cameras/gate").json()["budget"] is None  # alerting has not taken it up
+
+
+def test_the_view_is_shown(api: Api, store: Store, bus: Bus) -> None:
+    added = api.post("/cameras", {"id": "gate", "url": RTSP}).json()
+    assert (added["view"], added["views"]) == ("", 1)
+    revision = store.camera("gate").revision
+    report = InferenceReport("online", time.time(), revision, view="infrared 2", views=2)
+    bus.report_inference("gate", report)
+    shown = api.get("/cameras/gate").json()
+    assert (shown["view"], shown["views"]) == ("infrared 2", 2)
 
 
 def test_a_new_camera_keeps_as_many_frames_as_its_model_was_trained_on(

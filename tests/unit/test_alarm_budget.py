@@ -369,8 +369,14 @@ def test_hours_have_thresholds_of_their_own_once_there_is_footage_of_them() -> N
         camera.watch(footage(40 + hour, HOUR // 4, first=hour * HOUR, rate=0.0005))
         by_hour.append(camera.thresholds[-1])
     assert unsquash(by_hour[0]) > unsquash(by_hour[1]) + 0.1
+    stored = AlarmBudget.of_state(camera.budget.state_dict(), UTC)
+    shown = stored.hour_thresholds()
+    assert len(shown) == SLOTS
+    assert shown[2] == pytest.approx(stored.rule.threshold, abs=0.01)  # of the hour that it is
+    assert unsquash(shown[1]) > unsquash(shown[2]) + 0.1
     one = Camera(24)
     assert one.budget.state_dict()["levels"] is None
+    assert one.budget.hour_thresholds() == []
 
 
 def test_an_alert_in_a_still_hour_can_close() -> None:

@@ -131,7 +131,7 @@ def test_the_view_that_was_left_the_longest_time_ago_is_dropped() -> None:
         names.append(switch.name)
         assert switch.dropped == (None if number < MOST_PARKED else f"colour {number - 2}")
     assert names == [f"colour {number}" for number in range(2, MOST_PARKED + 4)]
-    assert (views.dropped, len(views.parked)) == (2, MOST_PARKED)
+    assert (views.dropped, views.known) == (2, MOST_PARKED + 1)
     last = picture(MOST_PARKED + 2)
     assert views.switch(last, picture(0), LEARNED).learned is None  # the first one is gone
     assert views.switch(picture(0), picture(4), LEARNED).name == "colour 5"

@@ -317,6 +317,7 @@ function facts(camera) {
   if (camera.reconnects) parts.push(t("facts.reconnects", { count: camera.reconnects }));
   if (camera.retry_at) parts.push(t("facts.retry", { time: clock(camera.retry_at) }));
   if (!camera.armed) parts.push(disarmed(camera));
+  if (camera.view) parts.push(t("facts.view", { view: camera.view, views: camera.views }));
   if (camera.budget) parts.push(camera.budget.sentence);
   return parts.join(" · ");
 }
