@@ -160,6 +160,9 @@ def test_the_page_loads_logs_in_talks_and_listens(origin: str, store: Store, bus
         wait_until(
             lambda: page.find_elements(By.CSS_SELECTOR, "select[name=model] option"), "the form"
         )
+        ready = "navigator.serviceWorker.ready.then(({ scope }) => arguments[0](scope))"
+        assert page.execute_async_script(ready) == f"{origin}{PREFIX}/"
+        assert not page.find_element(By.CSS_SELECTOR, "#newer").is_displayed()
         (cookie,) = page.get_cookies()
         assert cookie["path"] == f"{PREFIX}/"
         assert all("401" in line for line in complaints(page))  # the first answer, with the form
