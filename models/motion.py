@@ -45,8 +45,8 @@ class PlacesConfig:
     remembered: int = 10_000  # patches of a place that its examples are drawn from: older ones fade
     usual_patches: int = 1_000  # patches that the usual distance of a place is the mean of
     prior_patches: int = 20  # weight of the whole picture's usual distance in that of a place
-    lasts: int = 12  # frames, the newest included, that a score is the mean of
-    worst: int = 8  # patches that count
+    lasts: int = 5  # frames, the newest included, that a score is the mean of
+    worst: int = 15  # patches that count
     seed: int = 0
 
     def __post_init__(self) -> None:

@@ -256,7 +256,8 @@ class CameraState:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from `state_dict`'s result; further keys are ignored.
 
-        Raises ValueError, KeyError or TypeError where the state is broken or of another model, and
+        Where places were scored in another form, by an earlier version, the memory is kept and the
+        bounds are learned anew. Raises ValueError, KeyError or TypeError where the state is broken or of another model, and
         then changes nothing.
         """
         items = self._unpack_items(state["items"])
@@ -272,8 +273,11 @@ class CameraState:
         places = self._places
         if places is not None and "places" in state:
             places = places.restored(state["places"])
+        is_of_form = places is None or state.get("places", {}).get("form") == places.form
+        if not is_of_form:
+            normalizer = self._normalizer
         views = Views()
-        if "views" in state:
+        if "views" in state and is_of_form:
             views = Views.from_json(state["views"])
             for learned in views.parked:
                 self._parts_of(learned)

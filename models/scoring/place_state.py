@@ -46,6 +46,11 @@ class PlaceState:
         return min(self._memory.frames, self._warm_up_frames)
 
     @property
+    def form(self) -> list[int]:
+        """Frames and patches that a score is the mean of: bounds belong to one form."""
+        return [self._config.lasts, self._config.worst]
+
+    @property
     def warm_up_frames(self) -> int:
         """Number of frames that are learned before anything is measured."""
         return self._warm_up_frames
@@ -121,6 +126,7 @@ class PlaceState:
     def to_json(self) -> dict[str, Any]:
         """Return the state for a snapshot, about 0.3 MB of text."""
         return {
+            "form": self.form,
             "motion": self._motion.to_json(),
             "memory": self._memory.state_dict(),
             "score": self._score.to_json(),

@@ -1,7 +1,7 @@
 """The score of places, its heatmap, and the regions that stand out, with what is usual there.
 
 From the distances of `lookout.models.places`: a patch counts with its mean distance over the last
-frames, a frame with the mean of its worst patches. A flicker of one frame is a twelfth of itself,
+frames, a frame with the mean of its worst patches. A flicker of one frame is a fifth of itself,
 and the frames that are missing after a start count as 0: a camera begins calm. No torch here.
 """
 

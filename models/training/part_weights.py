@@ -30,7 +30,7 @@ from lookout.models.scoring.place_state import PlaceState
 WEIGHTS = tuple(number / 10 for number in range(11))
 
 KINDS = ("patch", "box", "runner")
-"""Anomalies that can last: the mean of twelve frames takes twelve to tell one."""
+"""Anomalies that can last: a mean over frames takes as many to tell one."""
 
 PIECE_FRAMES = 24
 """Frames of a piece: in more, a made thing would reach the border and stand still."""

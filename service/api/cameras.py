@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field, ValidationError
 from pydantic_core import to_json
 
 from lookout.service.api.auth.access import IdentityDep, check_camera_fields
-from lookout.service.api.checkpoints import choose_model, trained_fps, usual_score
+from lookout.service.api.checkpoints import PLACES, choose_model, trained_fps, usual_score
 from lookout.service.api.dependencies import Services, ServicesDep
 from lookout.service.api.json_body import JsonRoute
 from lookout.service.api.problems import problem
@@ -27,7 +27,7 @@ from lookout.service.api.views import (
     hour_thresholds,
 )
 from lookout.service.core import urls
-from lookout.service.core.camera import STRICT, Camera, CameraChange, CameraSpec
+from lookout.service.core.camera import STRICT, Camera, CameraChange, CameraSpec, Learning
 from lookout.service.core.errors import ConflictError, NotFoundError, RequestError
 from lookout.service.core.messages import UNFRAMED, AlertId, CameraEvent, FrameId
 from lookout.service.core.schedule import LATEST, ArmOverride
@@ -79,6 +79,7 @@ def add_camera(
         "model": model,
         "score": score,
         "fps": fps,
+        "learning": spec.learning or usual_learning(spec, model),
         "created_at": now,
         # Above every revision of a removed camera of the same name, so that no stage takes the new
         # camera for the old one.
@@ -89,6 +90,17 @@ def add_camera(
     services.store.add_camera(camera, services.settings.max_cameras)
     response.headers["Location"] = f"/api/v1/cameras/{camera.id}"
     return camera_view(services.bus, services.store, camera)
+
+
+def usual_learning(spec: CameraSpec, model: str) -> Learning:
+    """Return whether a camera that does not say so learns a network of its own.
+
+    A file ends, and who names a model or a score wants that one.
+    """
+    is_open = spec.model is None and spec.score is None and model == PLACES
+    if is_open and not urls.is_file(spec.url):
+        return "auto"
+    return "off"
 
 
 def clear_leftovers(services: Services, camera: str) -> None:

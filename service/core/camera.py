@@ -252,11 +252,12 @@ class CameraSpec(BaseModel):
         description="polygons of the picture, see [zones](#zones)",
         examples=[[{"name": "tree", "kind": "ignore", "points": [[0, 0], [0.3, 0], [0, 0.4]]}]],
     )
-    learning: Learning = Field(
-        default="off",
+    learning: Learning | None = Field(
+        default=None,
         title="Learning",
-        description="`record`: keep normal footage to train on; `auto`: and train on it once there "
-        "is enough, see [learning.md](learning.md)",
+        description="`off`; `record`: keep normal footage to train on; `auto`: and train on it once "
+        "there is enough, see [learning.md](learning.md); unset: `auto` for a stream of which "
+        "neither `model` nor `score` is set, else `off`",
         examples=["off"],
     )
     relearn_every_h: Annotated[float, Field(ge=0.1, le=8760)] | None = Field(
@@ -333,6 +334,7 @@ class Camera(CameraSpec):
     url: str = Field(repr=False)  # of any length, unlike one that is asked for
     model: str
     score: ScoreScheme = "paper"
+    learning: Learning = "off"
     created_at: float
     # +1 with each change but those of UNSCORED: ingest and inference restart the camera.
     revision: int

@@ -82,17 +82,17 @@ def write_street(path: Path, frames: int) -> Path:
 
 @pytest.mark.wide
 def test_held_out_footage_is_scored_as_it_is_and_with_made_anomalies(tmp_path: Path) -> None:
-    clip = write_street(tmp_path / "street.mkv", 16)  # one full mean of the memory
+    clip = write_street(tmp_path / "street.mkv", 9)  # one full mean of the memory
     calls = []
     found = measure_parts(tiny_checkpoint(), [clip], [clip], 0, lambda: calls.append(1))
     assert found is not None
     assert found.place_weight in WEIGHTS
     assert found.fused >= max(found.local, found.places)
-    assert len(calls) >= 2 * 16 + 12 + 4 * (12 + 12)  # decoded; learned; by both parts
+    assert len(calls) >= 2 * 9 + 5 + 4 * (5 + 5)  # decoded; learned; by both parts
 
 
 def test_too_short_footage_and_a_model_of_one_frame_have_no_weight(tmp_path: Path) -> None:
-    clip = write_street(tmp_path / "street.mkv", 15)
+    clip = write_street(tmp_path / "street.mkv", 8)
     assert measure_parts(tiny_checkpoint(), [clip], [clip], 0, lambda: None) is None
     single = untrained(TINY_OF["mnad-recon"])
     assert measure_parts(single, [clip], [clip], 0, lambda: None) is None

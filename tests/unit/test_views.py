@@ -173,3 +173,27 @@ def test_broken_views_are_refused_and_change_nothing(
     with pytest.raises((ValueError, KeyError, TypeError)):
         fresh.load_state_dict(saved)
     assert fresh.state_dict() == before
+
+
+def test_bounds_of_places_in_another_form_are_learned_anew(scorer: Scorer) -> None:
+    """An earlier version took the mean of other frames: its bounds tell nothing of ours."""
+    before = state_of(scorer)
+    watch(scorer, before, seen(range(20)))
+    before.switch_view(COLOUR, INFRARED)
+    watch(scorer, before, seen(range(30, 50), by_infrared=True))
+    same = json.loads(json.dumps(before.state_dict()))
+    another = json.loads(json.dumps(before.state_dict()))
+    another["places"]["form"] = [12, 8]
+    oldest = json.loads(json.dumps(before.state_dict()))
+    del oldest["places"]["form"]
+    continued = state_of(scorer)
+    continued.load_state_dict(same)
+    assert continued.normalizer.bounds == before.normalizer.bounds
+    assert continued.state_dict()["views"]["name"] == "infrared 2"
+    for snapshot in (another, oldest):
+        upgraded = state_of(scorer)
+        upgraded.load_state_dict(snapshot)
+        assert upgraded.normalizer.bounds is None
+        assert "views" not in upgraded.state_dict()
+        assert upgraded.places is not None
+        assert upgraded.places.memory_json() == before.state_dict()["places"]["memory"]
