@@ -257,7 +257,8 @@ class CameraState:
         """Continue from `state_dict`'s result; further keys are ignored.
 
         Where places were scored in another form, by an earlier version, the memory is kept and the
-        bounds are learned anew. Raises ValueError, KeyError or TypeError where the state is broken or of another model, and
+        bounds are learned anew.
+        Raises ValueError, KeyError or TypeError where the state is broken or of another model, and
         then changes nothing.
         """
         items = self._unpack_items(state["items"])

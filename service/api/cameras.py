@@ -79,7 +79,7 @@ def add_camera(
         "model": model,
         "score": score,
         "fps": fps,
-        "learning": spec.learning or usual_learning(spec, model),
+        "learning": camera_learning(spec, model),
         "created_at": now,
         # Above every revision of a removed camera of the same name, so that no stage takes the new
         # camera for the old one.
@@ -92,15 +92,16 @@ def add_camera(
     return camera_view(services.bus, services.store, camera)
 
 
-def usual_learning(spec: CameraSpec, model: str) -> Learning:
-    """Return whether a camera that does not say so learns a network of its own.
+def camera_learning(spec: CameraSpec, model: str) -> Learning:
+    """Return whether a new camera with that checkpoint learns a network of its own.
 
-    A file ends, and who names a model or a score wants that one.
+    Where it does not say so, it learns by itself if it is a stream that left the choice to us: a
+    file ends, and who names a model or a score wants that one.
     """
+    if spec.learning is not None:
+        return spec.learning
     is_open = spec.model is None and spec.score is None and model == PLACES
-    if is_open and not urls.is_file(spec.url):
-        return "auto"
-    return "off"
+    return "auto" if is_open and not urls.is_file(spec.url) else "off"
 
 
 def clear_leftovers(services: Services, camera: str) -> None:

@@ -255,9 +255,9 @@ class CameraSpec(BaseModel):
     learning: Learning | None = Field(
         default=None,
         title="Learning",
-        description="`off`; `record`: keep normal footage to train on; `auto`: and train on it once "
-        "there is enough, see [learning.md](learning.md); unset: `auto` for a stream of which "
-        "neither `model` nor `score` is set, else `off`",
+        description="`off`; `record`: keep normal footage to train on; `auto`: and train on it "
+        "once there is enough, see [learning.md](learning.md); unset: `auto` for a stream of "
+        "which neither `model` nor `score` is set, else `off`",
         examples=["off"],
     )
     relearn_every_h: Annotated[float, Field(ge=0.1, le=8760)] | None = Field(

@@ -17,7 +17,7 @@ from lookout.models.scoring.alarm_budget import HIGHEST, AlarmBudget
 from lookout.models.scoring.alert_policy import AlertPolicy
 from lookout.service.api.audit import AuditTrail
 from lookout.service.api.auth.token import Authenticator
-from lookout.service.api.cameras import NEW_EXAMPLES, change_camera
+from lookout.service.api.cameras import NEW_EXAMPLES, camera_learning, change_camera
 from lookout.service.api.checkpoints import choose_model
 from lookout.service.api.dependencies import Services
 from lookout.service.api.live.broadcaster import Broadcaster
@@ -316,6 +316,25 @@ def test_the_cameras_of_the_openapi_document_get_a_shipped_model(example: dict[s
     asked = CameraSpec.model_validate(example["value"])
     chosen = choose_model((SHIPPED_MODELS,), asked.model, asked.calibration, asked.score)
     assert chosen == {"learn": "places", "model": "square"}[asked.calibration]
+
+
+@pytest.mark.parametrize(
+    ("asked", "model", "learning"),
+    [
+        ({"url": RTSP}, "places", "auto"),
+        ({"url": RTSP, "learning": "off"}, "places", "off"),
+        ({"url": RTSP, "learning": "record"}, "places", "record"),
+        ({"url": RTSP, "score": "places"}, "places", "off"),
+        ({"url": RTSP, "model": "places"}, "places", "off"),
+        ({"url": RTSP}, "square", "off"),
+        ({"url": "file:///srv/media/clip.mp4"}, "places", "off"),
+        ({"url": "file:///srv/media/clip.mp4", "learning": "auto"}, "places", "auto"),
+    ],
+)
+def test_a_stream_that_names_neither_model_nor_score_learns_by_itself(
+    asked: dict[str, Any], model: str, learning: str
+) -> None:
+    assert camera_learning(CameraSpec.model_validate(asked), model) == learning
 
 
 @pytest.mark.parametrize("model", ["../square", "/etc/passwd", "square.safetensors", ""])
