@@ -404,6 +404,15 @@ def alerts() -> Dashboard:
             ("sum(rate(lookout_audit_lost_total[$__rate_interval]))", "without a line"),
         ),
         lines(
+            "Requests with a key",
+            "Requests a second with an Idempotency-Key, and answers dropped or lost.",
+            "none",
+            (
+                "sum by (outcome) (rate(lookout_keyed_requests_total[$__rate_interval]))",
+                "{{outcome}}",
+            ),
+        ),
+        lines(
             "Not delivered",
             "Alert events given up in the hour before, and dead letters, by sink.",
             "none",

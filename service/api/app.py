@@ -32,6 +32,7 @@ from lookout.service.api.auth.access import API, AccessMiddleware
 from lookout.service.api.auth.logins import Logins
 from lookout.service.api.auth.token import TOKEN_SCHEMES, Authenticator
 from lookout.service.api.dependencies import Services
+from lookout.service.api.idempotency import Repeats
 from lookout.service.api.live import pictures
 from lookout.service.api.live import websocket as live
 from lookout.service.api.live.broadcaster import Broadcaster
@@ -86,7 +87,7 @@ def create_app(settings: Settings, bus: Bus, store: Store) -> FastAPI:
     trail = AuditTrail(store)
     streams = PictureStreams(bus)
     app.state.services = Services(
-        settings, bus, store, broadcaster, summaries, auth, trail, streams
+        settings, bus, store, broadcaster, summaries, auth, trail, streams, Repeats(store)
     )
     for router in (
         cameras.router,

@@ -10,6 +10,7 @@ from starlette.requests import HTTPConnection
 
 from lookout.service.api.audit import AuditTrail
 from lookout.service.api.auth.token import Authenticator
+from lookout.service.api.idempotency import Repeats
 from lookout.service.api.live.broadcaster import Broadcaster
 from lookout.service.api.live.picture_streams import PictureStreams
 from lookout.service.core.settings import Settings
@@ -28,6 +29,7 @@ class Services:
     auth: Authenticator
     trail: AuditTrail
     pictures: PictureStreams
+    repeats: Repeats
 
 
 async def services_of(connection: HTTPConnection) -> Services:

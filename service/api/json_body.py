@@ -6,13 +6,15 @@ import email.message
 import json
 import math
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, cast
 
 from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+
+from lookout.service.api.idempotency import Repeats
 
 MAX_DEPTH = 16
 MAX_DIGITS = 300  # of a whole number; float64 has 308
@@ -26,21 +28,31 @@ class BeyondLimitsError(ValueError):
 class JsonRoute(APIRoute):
     """A route whose body, where it takes one, is JSON in UTF-8.
 
-    Another content type and what is not JSON get 422, what is beyond all limits 400.
+    Another content type and what is not JSON get 422, what is beyond all limits 400. A POST that
+    names an `Idempotency-Key` is done once.
     """
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
         if self.body_field is None:
-            return handle
+
+            async def handle_without_body(request: Request) -> Response:
+                return await repeats_of(request).answer(request, b"", handle)
+
+            return handle_without_body
         may_lack = not self.body_field.field_info.is_required()
 
         async def read_and_handle(request: Request) -> Response:
             strict = JsonRequest(request.scope, request.receive)
             await strict.read(may_lack=may_lack)
-            return await handle(strict)
+            return await repeats_of(strict).answer(strict, await strict.body(), handle)
 
         return read_and_handle
+
+
+def repeats_of(request: Request) -> Repeats:
+    """Return what remembers the answers of the app that serves a request."""
+    return cast(Repeats, request.app.state.services.repeats)
 
 
 class JsonRequest(Request):

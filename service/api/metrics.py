@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from lookout.service.api.auth.token import REASONS
 from lookout.service.api.dependencies import Services
+from lookout.service.api.idempotency import OUTCOMES
 from lookout.service.api.metric_text import (
     by_camera,
     by_camera_and,
@@ -81,6 +82,8 @@ class StateCollector:
             limited = auth.guesses.limited + auth.password_guesses.limited
             yield family(metrics.GUESSES, {(): limited})
         yield family(metrics.AUDIT_LOST, {(): self._services.trail.lost})
+        counts = self._services.repeats.counts
+        yield family(metrics.KEYED_REQUESTS, {(name,): counts[name] for name in OUTCOMES})
         try:
             disk = shutil.disk_usage(self._services.settings.data_dir)
         except OSError:  # no such folder yet

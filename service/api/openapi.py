@@ -9,18 +9,28 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 
 from lookout.service.api.auth.access import least_role
+from lookout.service.api.idempotency import HEADER, KEY_FORM
 from lookout.service.api.problems import Problem
 
 BINARY = {"type": "string", "format": "binary"}
 REFERENCE = "#/components/schemas/{model}"
 CHANGING = {"post", "patch", "delete"}
+KEY_PARAMETER = {
+    "name": HEADER,
+    "in": "header",
+    "required": False,
+    "description": "of your own making, such as a UUID: the same request sent again with it is not "
+    "done twice, and gets its first answer",
+    "schema": {"type": "string", "pattern": KEY_FORM},
+}
 REASONS = {
     400: "the request cannot be read, or `Host` is not an allowed name",
     401: "the token is needed, or is wrong",
     403: "the request comes from a page of another site, or a larger role is needed",
     404: "not there",
     405: "the path has no such method",
-    409: "it exists already, or another request changed it meanwhile",
+    409: "it exists already, another request changed it meanwhile, or one with the same "
+    "`Idempotency-Key` is still running",
     412: "it was changed meanwhile: `If-Match` names another version; both are in the answer",
     413: "the body is too large",
     422: "the request is not valid",
@@ -56,12 +66,19 @@ def with_problems(document: dict[str, Any]) -> dict[str, Any]:
         for method, operation in operations.items():
             if (role := least_role(method, path)) is not None:
                 operation["x-least-role"] = role
+            if takes_key(method, operation):
+                operation.setdefault("parameters", []).append(KEY_PARAMETER)
             for status in error_statuses(method, operation):
                 operation["responses"][str(status)] = {
                     "description": REASONS[status],
                     "content": {"application/problem+json": problem},
                 }
     return document
+
+
+def takes_key(method: str, operation: dict[str, Any]) -> bool:
+    """Tell whether an operation makes something for a known sender: all POSTs but the login's."""
+    return method == "post" and "security" in operation
 
 
 def error_statuses(method: str, operation: dict[str, Any]) -> list[int]:
@@ -71,6 +88,8 @@ def error_statuses(method: str, operation: dict[str, Any]) -> list[int]:
         found |= {401, 403, 429, 503}
     if method in CHANGING:
         found |= {403}
+    if takes_key(method, operation):
+        found |= {409, 422}
     if "requestBody" in operation:
         found |= {413, 422}
     if any(parameter["in"] == "path" for parameter in operation.get("parameters", [])):

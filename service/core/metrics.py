@@ -52,6 +52,8 @@ LABELS: Mapping[str, str] = {
     "result": ", ".join(RESULTS),
     "version": "of Lookout",
     "python": "of Python",
+    "outcome": "of a request with an Idempotency-Key, or of its answer: `first`, `repeated`, "
+    "`refused`, `dropped`, `lost`",
 }
 """What each label may be; none of them grows with time."""
 
@@ -120,6 +122,13 @@ AUDIT_LOST = Metric(
     "lookout_audit_lost_total",
     "counter",
     "Changes by this API process whose line the audit lacks: the store did not take it.",
+)
+KEYED_REQUESTS = Metric(
+    "lookout_keyed_requests_total",
+    "counter",
+    "Requests to this API process with an Idempotency-Key: done (first), answered again (repeated) "
+    "or refused; and answers that were dropped for newer ones or lost, the store being away.",
+    ("outcome",),
 )
 
 # Inference, all workers together
@@ -350,6 +359,7 @@ ALL: Mapping[str, tuple[Metric, ...]] = {
         REFUSED,
         GUESSES,
         AUDIT_LOST,
+        KEYED_REQUESTS,
     ),
     "Inference, all workers together": (BATCH, STEP, STORE_FAILURES),
     "Alerting, all workers together": (

@@ -64,6 +64,7 @@ BEYOND_THE_SCHEMA = {
     "user or password holds a zero byte": "the same",
     "path and query are longer": "the same",
     "a file is named file:///": "the same",
+    "this Idempotency-Key stands for another request": "the keys that were used before",
     "percent-encode ? # %": "the same",
 }
 

@@ -20,6 +20,7 @@ from lookout.service.api.auth.token import Authenticator
 from lookout.service.api.cameras import NEW_EXAMPLES, camera_learning, change_camera
 from lookout.service.api.checkpoints import choose_model
 from lookout.service.api.dependencies import Services
+from lookout.service.api.idempotency import Repeats
 from lookout.service.api.live.broadcaster import Broadcaster
 from lookout.service.api.live.picture_streams import PictureStreams
 from lookout.service.core.accounts import ANYBODY
@@ -402,7 +403,8 @@ def test_a_change_that_comes_too_late_costs_nothing_that_was_learned(
     trail = AuditTrail(contended)
     auth = Authenticator(None)
     streams = PictureStreams(bus)
-    here = Services(api.settings, bus, contended, live, summaries, auth, trail, streams)
+    repeats = Repeats(contended)
+    here = Services(api.settings, bus, contended, live, summaries, auth, trail, streams, repeats)
     with pytest.raises(ConflictError, match="try again"):
         change = CameraChange.model_validate({"url": "rtsp://other/"})
         change_camera("gate", change, Response(), here, ANYBODY)

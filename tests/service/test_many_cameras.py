@@ -19,6 +19,7 @@ from redis.connection import AbstractConnection
 from lookout.service.api.audit import AuditTrail
 from lookout.service.api.auth.token import Authenticator
 from lookout.service.api.dependencies import Services
+from lookout.service.api.idempotency import Repeats
 from lookout.service.api.live.broadcaster import Broadcaster
 from lookout.service.api.live.picture_streams import PictureStreams
 from lookout.service.api.metrics import StateCollector
@@ -54,7 +55,8 @@ def services(urls: Urls, tmp_path: Path, bus: Bus, store: Store) -> Services:
     summaries = WatchSummaries(bus, store)
     auth = Authenticator(None)
     trail = AuditTrail(store)
-    return Services(settings, bus, store, live, summaries, auth, trail, PictureStreams(bus))
+    streams = PictureStreams(bus)
+    return Services(settings, bus, store, live, summaries, auth, trail, streams, Repeats(store))
 
 
 @contextlib.contextmanager

@@ -24,6 +24,7 @@ from lookout.service.core.sinks import SinkState
 from lookout.service.storage.redis import codec, keys
 from lookout.service.storage.redis.connect import connect
 from lookout.service.storage.store.alert_evidence import RegionRecord
+from lookout.service.storage.store.kept_answers import KeptAnswer
 from lookout.service.storage.store.mending import FORMS, SHARED_KEYS
 from lookout.service.storage.store.snapshots import Snapshot
 from lookout.service.storage.store.store import Store
@@ -120,8 +121,17 @@ def work(store: Store, name: str, seq: int) -> None:
     store.left_out(name)
     store.login_key()
     store.push_key()
+    keep_request(store, f"{name} {seq}")
+
+
+def keep_request(store: Store, name: str) -> None:
+    """Make the calls that keep a line on a request, and its answer."""
     store.add_audit_line(AuditLine(1.0, "anna", "admin", "DELETE /logins", "/", (), "10.0.0.9"))
     assert store.audit_lines(10)
+    running = KeptAnswer("digest", name)
+    assert store.begin_answer(name, running) == 0
+    store.end_answer(name, running, replace(running, status=201))
+    assert store.begin_answer(name, running) == replace(running, status=201)
 
 
 def look_at_jobs(store: Store, name: str) -> None:

@@ -182,7 +182,9 @@ class AccessMiddleware:
         action = found[0].name
 
         async def send_audited(message: Message) -> None:
-            if message["type"] == "http.response.start" and message["status"] < 400:
+            is_repeat = getattr(connection.state, "is_repeat", False)
+            is_start = message["type"] == "http.response.start"
+            if is_start and message["status"] < 400 and not is_repeat:
                 target = Headers(raw=message["headers"]).get("location", path)
                 fields = getattr(connection.state, "fields", ())
                 await self._trail.write(connection, sender, action, target, fields)

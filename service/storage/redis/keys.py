@@ -258,3 +258,6 @@ LOGIN_KEY = "key:{logins}"  # string: signs logins where no token is set
 USERS = "users:{accounts}"  # hash: name → user
 API_TOKENS = "tokens:{accounts}"  # hash: name → API token
 AUDIT = "audit:{accounts}"  # stream: who changed what
+
+KEPT_ANSWERS = "answers:{repeats}"  # hash: digest of sender and Idempotency-Key → answer
+KEPT_ANSWERS_BY_END = "answers_by_end:{repeats}"  # sorted set: the same, by when they expire (s)

@@ -479,3 +479,50 @@ return 1
 
 KEYS: jobs. ARGV: number, job, state that it is expected in, whether it is active now.
 """
+
+BEGIN_ANSWER = """
+local function drop(names)
+    for _, name in ipairs(names) do
+        redis.call('HDEL', KEYS[1], name)
+        redis.call('ZREM', KEYS[2], name)
+    end
+    return #names
+end
+local is_indexed = redis.call('EXISTS', KEYS[2]) == 1
+if redis.call('HLEN', KEYS[1]) > 0 and not is_indexed then redis.call('DEL', KEYS[1]) end
+drop(redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', ARGV[3]))
+local former = redis.call('HGET', KEYS[1], ARGV[1])
+if former then return former end
+local dropped = 0
+local excess = redis.call('ZCARD', KEYS[2]) + 1 - tonumber(ARGV[5])
+if excess > 0 then
+    dropped = drop(
+        redis.call('ZRANGEBYSCORE', KEYS[2], '(' .. ARGV[4], '+inf', 'LIMIT', 0, excess))
+end
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
+redis.call('ZADD', KEYS[2], ARGV[4], ARGV[1])
+return dropped
+"""
+"""Return what is kept of a request, or note that it runs and return how many were dropped for it.
+
+KEYS: answers, index by expiry. ARGV: the request, the note, now (s), when the note expires (s),
+how many are kept. Notes of requests that run are not dropped. Without the index (it was set aside),
+nothing would ever remove the answers: they go.
+"""
+
+END_ANSWER = """
+if redis.call('HGET', KEYS[1], ARGV[1]) ~= ARGV[2] then return 0 end
+if ARGV[3] == '' then
+    redis.call('HDEL', KEYS[1], ARGV[1])
+    redis.call('ZREM', KEYS[2], ARGV[1])
+else
+    redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])
+    redis.call('ZADD', KEYS[2], ARGV[4], ARGV[1])
+end
+return 1
+"""
+"""Put an answer in the place of the note that its request runs.
+
+KEYS: answers, index by expiry. ARGV: the request, the note, the answer ('': forget the request),
+when it expires (s).
+"""

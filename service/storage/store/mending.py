@@ -85,6 +85,8 @@ SHARED_KEYS = {
     keys.USERS: "hash",
     keys.API_TOKENS: "hash",
     keys.AUDIT: "stream",
+    keys.KEPT_ANSWERS: "hash",
+    keys.KEPT_ANSWERS_BY_END: "zset",
 }
 """Every key that the store has of all cameras together, but the cameras themselves."""
 

@@ -19,6 +19,7 @@ from lookout.service.storage.store.camera_secrets import CameraSecrets
 from lookout.service.storage.store.cameras import Cameras
 from lookout.service.storage.store.history import History
 from lookout.service.storage.store.jobs import Jobs
+from lookout.service.storage.store.kept_answers import KeptAnswers
 from lookout.service.storage.store.learned import Learned
 from lookout.service.storage.store.logins import EndedLogins
 from lookout.service.storage.store.mending import mends
@@ -43,6 +44,7 @@ class Store(
     EvidenceCopyRecords,
     History,
     Jobs,
+    KeptAnswers,
     Learned,
     Replays,
     Sessions,
