@@ -4,7 +4,8 @@
 
 T. Kroeger, R. Timofte, D. Dai, L. Van Gool, "Fast Optical Flow using Dense Inverse Search", ECCV
 2016, as OpenCV has it. The flow of one frame is noisy where a thing moves by half a pixel; the mean
-of three is not. `places` compares the features with what is usual. No torch here.
+of three is not. What changes no more than the picture's noise does not move. `places` compares the
+features with what is usual. No torch here.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ class PlacesConfig:
     side_px: int = 256  # of the square picture
     cell_px: int = 8  # a patch is two by two cells, at a stride of one
     moving_px: float = 0.4  # a pixel that shifts by more moves
+    noise_times: float = 1.5  # a cell that changes by less, in times of the noise, is still
     flow_frames: int = 3  # whose cells are averaged
     moving_share: float = 0.02  # a patch with less moves not at all
     examples: int = 64  # E: of a place, which is two by two patches
@@ -72,7 +74,8 @@ def motion_cells(previous: Pixels, frame: Pixels, config: PlacesConfig) -> Float
 
     previous, frame: (side_px, side_px, 3) uint8 RGB, or (side_px, side_px) gray. A cell holds the
     means over its pixels of: moving (0 or 1), speed, right and down where it moves (px a frame);
-    squared speed of every pixel; absolute difference, peak 1; speed of every pixel.
+    squared speed of every pixel; absolute difference, peak 1; speed of every pixel. All but the
+    difference are 0 in a cell that changes no more than noise does.
     Raises ValueError for frames of another size or type.
     """
     sides = (config.side_px, config.side_px)
@@ -92,7 +95,14 @@ def motion_cells(previous: Pixels, frame: Pixels, config: PlacesConfig) -> Float
     count = (config.side_px // config.cell_px,) * 2
     maps = (moving, speed * moving, u * moving, v * moving, speed * speed, change, speed)
     cells = [cv2.resize(one, count, interpolation=cv2.INTER_AREA) for one in maps]
-    return np.stack(cells, axis=-1).astype(np.float32)
+    found = np.stack(cells, axis=-1).astype(np.float32)
+    # Flow finds motion in noise, which the stillest quarter of the picture shows alone.
+    change = found[..., 5].copy()
+    quarter = change.size // 4
+    noise = np.partition(change, quarter, axis=None)[quarter]
+    found[change <= config.noise_times * noise] = 0
+    found[..., 5] = change
+    return found
 
 
 def gray(picture: Pixels) -> Pixels:

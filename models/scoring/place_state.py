@@ -46,9 +46,9 @@ class PlaceState:
         return min(self._memory.frames, self._warm_up_frames)
 
     @property
-    def form(self) -> list[int]:
-        """Frames and patches that a score is the mean of: bounds belong to one form."""
-        return [self._config.lasts, self._config.worst]
+    def form(self) -> list[float]:
+        """Return the numbers that the height of a score hangs on: bounds belong to one form."""
+        return [self._config.lasts, self._config.worst, self._config.noise_times]
 
     @property
     def warm_up_frames(self) -> int:

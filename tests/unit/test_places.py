@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -91,6 +92,26 @@ def test_noise_of_one_pixel_in_width_gives_finite_numbers(axis: int) -> None:
         assert np.isfinite(memory.distances(seen)).all()
         memory.learn(seen)
     assert memory.examples <= CONFIG.places**2 * CONFIG.examples
+
+
+def test_noise_does_not_move_and_a_thing_in_noise_does() -> None:
+    """The flow between two noisy pictures of a still wall is not 0."""
+    rng = np.random.default_rng(3)
+    config = PlacesConfig()
+    wall = cv2.resize(rng.integers(60, 190, (32, 32), np.uint8), (256, 256))
+    other = wall.copy()
+    wall[96:144, 64:112] = 250
+    other[96:144, 67:115] = 250
+    noisy = [
+        np.clip(picture + rng.normal(0, 6, picture.shape), 0, 255).astype(np.uint8)
+        for picture in (wall, wall, other)
+    ]
+    still = motion_cells(noisy[0], noisy[1], config)[..., 0]
+    assert (still > config.moving_share).mean() < 0.1
+    moved = motion_cells(noisy[1], noisy[2], config)[..., 0]
+    assert moved[12:18, 8:14].max() > 0.5
+    loose = replace(config, noise_times=0.0)
+    assert (motion_cells(noisy[0], noisy[1], loose)[..., 0] > config.moving_share).mean() > 0.5
 
 
 def test_gray_frames_are_measured_as_rgb_ones_of_equal_channels() -> None:
