@@ -97,11 +97,11 @@ def motion_cells(previous: Pixels, frame: Pixels, config: PlacesConfig) -> Float
     cells = [cv2.resize(one, count, interpolation=cv2.INTER_AREA) for one in maps]
     found = np.stack(cells, axis=-1).astype(np.float32)
     # Flow finds motion in noise, which the stillest quarter of the picture shows alone.
-    change = found[..., 5].copy()
-    quarter = change.size // 4
-    noise = np.partition(change, quarter, axis=None)[quarter]
-    found[change <= config.noise_times * noise] = 0
-    found[..., 5] = change
+    changes = found[..., 5].copy()
+    quarter = changes.size // 4
+    noise = float(np.partition(changes, quarter, axis=None)[quarter])
+    found[changes <= config.noise_times * noise] = 0
+    found[..., 5] = changes
     return found
 
 

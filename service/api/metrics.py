@@ -117,10 +117,9 @@ class StateCollector:
             since = states.get(name, SinkState()).failing_since
             failing[name,] = 0.0 if since is None else max(0.0, now - since)
         yield family(metrics.SINK_FAILING, failing)
-        if self._services.settings.evidence_bucket is not None:
-            since = states.get(EVIDENCE, SinkState()).failing_since
-            seconds = 0.0 if since is None else max(0.0, now - since)
-            yield family(metrics.EVIDENCE_FAILING, {(): seconds})
+        since = states.get(EVIDENCE, SinkState()).failing_since
+        seconds = 0.0 if since is None else max(0.0, now - since)
+        yield family(metrics.EVIDENCE_FAILING, {(): seconds})
         letters = store.letter_counts(sinks)
         yield family(metrics.LETTERS, {(name,): count for name, count in letters.items()})
 

@@ -87,7 +87,7 @@ Out = Annotated[
 CheckpointFile = Annotated[
     Path,
     typer.Option(
-        help="a checkpoint of Lookout's, or its folder that `export --hub` wrote",
+        help="a checkpoint of Lookout's, or its folder as a model hub has it",
         callback=weights_of,
     ),
 ]

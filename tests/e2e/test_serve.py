@@ -204,10 +204,14 @@ def test_another_user_reads_nothing_and_the_store_holds_no_password(
     service.add(id="gate", url="rtsp://admin:p4ssw0rd@127.0.0.1:1/x", calibration="model")
     service.wait_for_state("gate", "reconnecting", 30)
     data = home / "data"
-    written = [path for path in data.rglob("*") if path.is_file() and path.name != "lock"]
-    assert len(written) >= 3  # store, key, old.rdb
+    texts = []
+    for path in data.rglob("*"):
+        with contextlib.suppress(FileNotFoundError):  # of another camera's alert, done meanwhile
+            if path.is_file() and path.name != "lock":
+                texts.append(path.read_bytes())
+    assert len(texts) >= 3  # store, key, old.rdb
     assert read_as_nobody(data) == ""
-    assert not any(b"p4ssw0rd" in path.read_bytes() for path in written)
+    assert not any(b"p4ssw0rd" in text for text in texts)
     assert any("by their owner alone" in line for line in service.output.lines)
     assert service.http.delete("/cameras/gate").status_code == 204
 

@@ -8,7 +8,11 @@ from typing import Any, TypeVar
 
 import pytest
 from axe_core_python.selenium import Axe  # type: ignore[import-untyped]
-from selenium.common.exceptions import StaleElementReferenceException
+from selenium.common.exceptions import (
+    ElementClickInterceptedException,
+    ElementNotInteractableException,
+    StaleElementReferenceException,
+)
 from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
@@ -92,8 +96,16 @@ class Locator:
         return self.do(lambda element: element.get_property(name))
 
     def click(self) -> None:
-        """Click it."""
-        self.do(lambda element: element.click())
+        """Click it, as a person does: once it is there and nothing lies over it."""
+
+        def is_clicked() -> bool:
+            try:
+                self.do(lambda element: element.click())
+            except (ElementClickInterceptedException, ElementNotInteractableException):
+                return False
+            return True
+
+        wait_until(is_clicked, f"{self.selector} can be clicked")
 
     def clear(self) -> None:
         """Empty the field."""

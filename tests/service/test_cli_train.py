@@ -495,7 +495,9 @@ def test_the_page_on_training_names_every_option_of_train_and_no_others() -> Non
     }
     assert options - usual <= told
     of_evaluate = {"--checkpoint", "--scores", "--json"}  # of rows of numbers
-    assert told - of_evaluate <= options
+    of_export = set(re.findall(r"--[a-z][a-z-]+", lookout("export", "--help").out))
+    assert told - of_evaluate - of_export <= options
+    assert of_export - usual <= told
 
 
 @pytest.mark.parametrize(

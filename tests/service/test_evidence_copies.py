@@ -7,6 +7,7 @@ import logging
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -23,7 +24,7 @@ from lookout.service.alerting.evidence_copies import EvidenceCopies, open_copies
 from lookout.service.alerting.s3_bucket import S3Bucket
 from lookout.service.core.errors import SettingsError
 from lookout.service.core.settings import Settings, load_settings
-from lookout.service.core.sinks import EVIDENCE
+from lookout.service.core.sinks import EVIDENCE, SinkState
 from lookout.service.ownership.leases import open_leases
 from lookout.service.storage import clips
 from lookout.service.storage.bus.bus import Bus
@@ -310,9 +311,10 @@ def test_one_worker_copies_and_another_goes_on(
 
 def test_the_failing_is_a_metric(api: Api, store: Store) -> None:
     name = "lookout_evidence_failing_seconds"
-    assert name not in api.http.get("/metrics").text
-    api.settings.__dict__["evidence_bucket"] = BUCKET
     assert f"{name} 0.0" in api.http.get("/metrics").text
+    store.save_sink_state(EVIDENCE, SinkState(time.time() - 90.0, "away"))
+    (line,) = (x for x in api.http.get("/metrics").text.splitlines() if x.startswith(name))
+    assert 90.0 <= float(line.split()[1]) < 150.0
 
 
 @pytest.mark.wide
