@@ -33,7 +33,7 @@ from lookout.service.api.auth.logins import Logins
 from lookout.service.api.auth.token import TOKEN_SCHEMES, Authenticator
 from lookout.service.api.dependencies import Services
 from lookout.service.api.idempotency import Repeats
-from lookout.service.api.live import pictures
+from lookout.service.api.live import asyncapi, pictures
 from lookout.service.api.live import websocket as live
 from lookout.service.api.live.broadcaster import Broadcaster
 from lookout.service.api.live.picture_streams import PictureStreams
@@ -106,6 +106,7 @@ def create_app(settings: Settings, bus: Bus, store: Store) -> FastAPI:
         system.router,
         accounts.router,
         login.logins_router,
+        asyncapi.router,
     ):
         app.include_router(router, prefix=API, dependencies=TOKEN_SCHEMES)
     app.include_router(login.router, prefix=API)

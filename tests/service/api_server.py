@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import signal
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import jsonschema_rs
 import numpy as np
 import pytest
 import redis
@@ -27,6 +29,7 @@ from lookout.models.media.preprocess import Preprocess
 from lookout.models.scoring.calibration import Bounds
 from lookout.service.api import worker
 from lookout.service.api.auth.token import COOKIE, Authenticator
+from lookout.service.api.live import asyncapi
 from lookout.service.core.camera import Camera
 from lookout.service.core.messages import Frame, Heat, InferenceReport, IngestReport, Score
 from lookout.service.core.settings import Settings
@@ -301,9 +304,22 @@ def watch(store: Store, bus: Bus, name: str, **more: Any) -> Camera:
 
 
 def received(socket: ClientConnection, timeout_s: float = 5.0) -> dict[str, Any]:
+    """Return the next message, which the AsyncAPI document describes."""
     message = json.loads(socket.recv(timeout=timeout_s))
     assert isinstance(message, dict)
+    live_validator(message["type"]).validate(message)
     return message
+
+
+@functools.cache
+def live_validator(kind: str) -> Any:
+    """Return what holds a message of `/live` against its schema; no field may be unknown to it."""
+    components = json.loads(json.dumps(asyncapi.document()))["components"]
+    for schema in components["schemas"].values():
+        if schema.get("type") == "object" and "properties" in schema:
+            schema.setdefault("additionalProperties", False)
+    named = {message["name"]: message["payload"] for message in components["messages"].values()}
+    return jsonschema_rs.validator_for({**named[kind], "components": components})
 
 
 def next_of(socket: ClientConnection, kind: str) -> dict[str, Any]:

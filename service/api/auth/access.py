@@ -91,6 +91,7 @@ LEAST_ROLES: dict[str, Role] = {
     "DELETE /tokens/{token}": "admin",
     "DELETE /logins": "admin",
     "GET /openapi.json": "viewer",
+    "GET /asyncapi.json": "viewer",
     f"{LIVE} /live": "viewer",
 }
 """The least role of each endpoint, below `/api/v1`. One that stands in no line is for admins."""

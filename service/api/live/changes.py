@@ -55,6 +55,41 @@ CameraFields = dict[str, Any]
 """The fields of a `CameraView`."""
 
 EventName = Literal["new", "update", "end"]
+
+
+class ScoreMessage(BaseModel):
+    """A frame was scored."""
+
+    type: Literal["score"] = "score"
+    data: ScoreView
+
+
+class AlertMessage(BaseModel):
+    """An alert opened, changed or closed."""
+
+    type: Literal["alert"] = "alert"
+    event: EventName
+    data: AlertView
+
+
+class EventMessage(BaseModel):
+    """Something happened to a camera itself."""
+
+    type: Literal["event"] = "event"
+    data: EventView
+
+
+class CameraMessage(BaseModel):
+    """A camera was added, changed its state, or was removed."""
+
+    type: Literal["camera"] = "camera"
+    event: EventName
+    data: CameraView
+
+
+LiveBody = ScoreMessage | AlertMessage | EventMessage | CameraMessage
+"""What one message of `/live` holds."""
+
 Known = Callable[[], Mapping[str, Camera] | None]
 """Returns the cameras there are; None before the store has answered once."""
 
@@ -69,15 +104,10 @@ class LiveMessage:
     text: str  # JSON
 
     @classmethod
-    def of(
-        cls, kind: str, camera: str, data: BaseModel, event: EventName | None = None
-    ) -> LiveMessage:
+    def of(cls, camera: str, body: LiveBody) -> LiveMessage:
         """Build the JSON of a message."""
-        body: dict[str, object] = {"type": kind}
-        if event:
-            body["event"] = event
-        body["data"] = data.model_dump(mode="json")
-        return cls(camera, json.dumps(body, separators=(",", ":"), allow_nan=False))
+        text = json.dumps(body.model_dump(mode="json"), separators=(",", ":"), allow_nan=False)
+        return cls(camera, text)
 
 
 class Publisher(Protocol):
@@ -153,7 +183,10 @@ class CameraChanges:
                 changed.append((fields, "update"))
         publisher.publish(
             [
-                LiveMessage.of("camera", fields["id"], CameraView.model_validate(fields), event)
+                LiveMessage.of(
+                    fields["id"],
+                    CameraMessage(event=event, data=CameraView.model_validate(fields)),
+                )
                 for fields, event in changed
                 if publisher.wants(fields["id"])
             ]
@@ -185,7 +218,7 @@ class ScoreChanges:
             self._follow(known)
         publisher.publish(
             [
-                LiveMessage.of("score", camera, ScoreView.of(score))
+                LiveMessage.of(camera, ScoreMessage(data=ScoreView.of(score)))
                 for camera, scores in self._follower.poll().items()
                 if publisher.wants(camera)
                 for score in scores
@@ -264,7 +297,8 @@ def alert_changes(store: Store, known: Known) -> Changes:
     """Return the reader of the alert logs."""
 
     def message(entry: AlertEvent) -> LiveMessage:
-        return LiveMessage.of("alert", entry.alert.camera, AlertView.of(entry.alert), entry.event)
+        body = AlertMessage(event=entry.event, data=AlertView.of(entry.alert))
+        return LiveMessage.of(entry.alert.camera, body)
 
     return LogChanges(
         "alerts", known, store.newest_alert_event_id, store.alert_events_after, message
@@ -275,7 +309,7 @@ def event_changes(store: Store, known: Known) -> Changes:
     """Return the reader of the cameras' own events."""
 
     def message(entry: CameraEvent) -> LiveMessage:
-        return LiveMessage.of("event", entry.camera, EventView.of(entry))
+        return LiveMessage.of(entry.camera, EventMessage(data=EventView.of(entry)))
 
     return LogChanges(
         "events", known, store.newest_camera_event_id, store.camera_events_after, message
