@@ -26,6 +26,7 @@ from lookout.service.core.accounts import (
     UserChange,
     UserRecord,
     UserSpec,
+    WayIn,
 )
 from lookout.service.core.camera import STRICT
 from lookout.service.core.errors import ConflictError, NotFoundError, RequestError
@@ -61,6 +62,10 @@ class IdentityView(BaseModel):
     )
     role: Role
     cameras: list[str] | None = Field(description="the only cameras that it sees; null: all")
+    by: WayIn = Field(
+        description="what it is known by: `password` of a user, `api_token`, `token`: "
+        "LOOKOUT_TOKEN; `nothing` where nobody is asked"
+    )
     is_user: bool = Field(description="it has a password of its own, which PATCH changes")
 
 
@@ -134,17 +139,14 @@ def user_named(services: Services, name: str) -> UserRecord:
 # /me
 
 
-def me_view(sender: Identity, *, is_user: bool) -> IdentityView:
-    """Return the view of a sender."""
-    cameras = sorted(sender.cameras) if sender.cameras is not None else None
-    return IdentityView(name=sender.name, role=sender.role, cameras=cameras, is_user=is_user)
-
-
 @router.get("/me")
-def get_me(services: ServicesDep, sender: IdentityDep) -> IdentityView:
+def get_me(sender: IdentityDep) -> IdentityView:
     """Return who is asking, and what they may do."""
-    logins = services.auth.logins
-    return me_view(sender, is_user=logins is not None and sender.name in logins.accounts.users)
+    cameras = sorted(sender.cameras) if sender.cameras is not None else None
+    is_user = sender.by == "password"
+    return IdentityView(
+        name=sender.name, role=sender.role, cameras=cameras, by=sender.by, is_user=is_user
+    )
 
 
 @router.patch(
@@ -257,6 +259,17 @@ def change_user(
 def remove_user(user: str, services: ServicesDep) -> None:
     """Remove a user, and end the user's logins. API tokens that the user made stay."""
     services.store.remove_user(user, needs_admin=needs_admin(services))
+    read_again(services)
+
+
+@router.delete(
+    "/users/{user}/logins", status_code=204, operation_id="end_user_logins", responses=CONFLICT
+)
+def end_user_logins(user: str, services: ServicesDep) -> None:
+    """End every login of a user, who may log in again; WebSockets of theirs are closed."""
+    before = user_named(services, user)
+    new = before.changed({"epoch": secrets.token_hex(8)})
+    services.store.replace_user(new, before, needs_admin=needs_admin(services))
     read_again(services)
 
 

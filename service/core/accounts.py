@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field, SecretStr, create_model, field_validator,
 from lookout.service.core.camera import STRICT, CameraId
 
 Role = Literal["viewer", "operator", "admin"]
+WayIn = Literal["nothing", "token", "api_token", "password"]
 ROLES: tuple[Role, ...] = get_args(Role)
 """Every role may do what those before it may."""
 
@@ -30,6 +31,7 @@ class Identity:
     name: str  # of a user; `token NAME` of an API token; `token` or `login …` by LOOKOUT_TOKEN
     role: Role
     cameras: frozenset[str] | None = None  # None: all
+    by: WayIn = "password"  # what the sender is known by
 
     def may(self, role: Role) -> bool:
         """Tell whether what needs `role` is allowed."""
@@ -40,7 +42,7 @@ class Identity:
         return self.cameras is None or camera in self.cameras
 
 
-ANYBODY = Identity("anybody", "admin")
+ANYBODY = Identity("anybody", "admin", by="nothing")
 """The sender of every request to a Lookout without token and users."""
 
 
@@ -77,9 +79,10 @@ class Access(BaseModel):
             raise ValueError("an admin sees every camera: leave `cameras` out")
         return self
 
-    def identity(self, name: str) -> Identity:
+    def identity(self, name: str, by: WayIn = "password") -> Identity:
         """Return the identity of whoever comes with this access."""
-        return Identity(name, self.role, None if self.cameras is None else frozenset(self.cameras))
+        cameras = None if self.cameras is None else frozenset(self.cameras)
+        return Identity(name, self.role, cameras, by)
 
 
 class UserSpec(Access):

@@ -177,6 +177,7 @@ def test_lists_hold_what_is_in_scope(api: Api) -> None:
         "name": get("/me")["name"],
         "role": "operator",
         "cameras": ["gate"],
+        "by": "api_token",
         "is_user": False,
     }
 

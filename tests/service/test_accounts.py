@@ -92,7 +92,13 @@ def test_a_user_logs_in_by_name_and_password(api: Api, name: str) -> None:
     assert made.json()["cameras"] == ["gate"]
     login = log_in(api, name)
     shown = me(api, login).json()
-    assert shown == {"name": name, "role": "operator", "cameras": ["gate"], "is_user": True}
+    assert shown == {
+        "name": name,
+        "role": "operator",
+        "cameras": ["gate"],
+        "by": "password",
+        "is_user": True,
+    }
     assert api.http.delete("/api/v1/session", headers=login).status_code == 204
     assert me(api, login).status_code == 401
 
@@ -280,6 +286,7 @@ def test_a_token_is_shown_once_and_revoked(api: Api) -> None:
         "name": "token hub",
         "role": "operator",
         "cameras": ["gate"],
+        "by": "api_token",
         "is_user": False,
     }
     listed = api.http.get("/api/v1/tokens", headers=BEARER)
@@ -339,6 +346,7 @@ def test_the_first_user_closes_an_open_api(opened: Api) -> None:
         "name": "anybody",
         "role": "admin",
         "cameras": None,
+        "by": "nothing",
         "is_user": False,
     }
     assert "nobody is asked" in is_problem(

@@ -134,7 +134,7 @@ def test_a_time_that_no_calendar_has_is_no_login(seconds: int) -> None:
     signer.get_timestamp = lambda: seconds  # type: ignore[method-assign]
     cookie = signer.sign("0:login").decode()
     del signer.get_timestamp
-    assert auth.of_cookie(cookie, "10.0.0.7") in (Identity("login", "admin"), "lapsed")
+    assert auth.of_cookie(cookie, "10.0.0.7") in (Identity("login", "admin", by="token"), "lapsed")
 
 
 def test_a_password_is_hashed_at_the_recommended_cost() -> None:

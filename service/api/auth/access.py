@@ -85,6 +85,7 @@ LEAST_ROLES: dict[str, Role] = {
     "GET /users/{user}": "admin",
     "PATCH /users/{user}": "admin",
     "DELETE /users/{user}": "admin",
+    "DELETE /users/{user}/logins": "admin",
     "GET /tokens": "admin",
     "POST /tokens": "admin",
     "GET /tokens/{token}": "admin",

@@ -55,7 +55,7 @@ class Logins:
         if parts[0] != self._generation or name in self._ended or not parts[1:2]:
             return None
         if len(parts) == 2 and parts[1]:
-            return Identity(f"login {parts[1][:6]}", "admin")
+            return Identity(f"login {parts[1][:6]}", "admin", by="token")
         if len(parts) != 4:
             return None
         user = self.accounts.users.get(parts[2])
@@ -68,7 +68,7 @@ class Logins:
         record = self._by_digest.get(digest_of(token))
         if record is None or record.expires_at <= time.time():
             return None
-        return record.identity(f"token {record.name}")
+        return record.identity(f"token {record.name}", "api_token")
 
     def end(self, name: str, lifetime_s: float) -> None:
         """End one login, at every API process. Raises one of UNAVAILABLE."""

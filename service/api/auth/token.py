@@ -117,7 +117,7 @@ class Authenticator:
             return "limited"
         identity = None
         if self.matches(token):
-            identity = Identity("token", "admin")
+            identity = Identity("token", "admin", by="token")
         elif self.logins is not None:
             identity = self.logins.token_identity(token)
         if identity is not None:
@@ -138,7 +138,7 @@ class Authenticator:
         except BadSignature:
             return "lapsed" if self.guesses.failed(address) else "limited"
         if self.logins is None:
-            return Identity("login", "admin")
+            return Identity("login", "admin", by="token")
         return self.logins.identity(name) or "lapsed"
 
     async def of_password(

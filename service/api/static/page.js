@@ -1,6 +1,7 @@
 // The page: it loads the lists over REST once, then follows the WebSocket. Whatever comes from
 // outside is set as text, never as HTML.
 
+import { AccountsView } from "./accounts.js";
 import { AlertList } from "./alert_list.js";
 import { $, API, call, cameraPath, showText } from "./api.js";
 import { CameraCard } from "./camera_card.js";
@@ -28,13 +29,14 @@ const cards = new Map(); // id → CameraCard
 const alerts = new AlertList();
 const review = new Review();
 const system = new SystemView();
+const accounts = new AccountsView();
 let threshold = 0.5; // at which alerts open, unless the camera has its own
 
 // Views
 
 /** Show the view that the address names, else the wall. */
 function showView() {
-  const views = { "#review": review, "#system": system };
+  const views = { "#review": review, "#system": system, "#accounts": accounts };
   const hash = location.hash in views ? location.hash : "#wall";
   document.body.dataset.view = hash.slice(1);
   for (const link of document.querySelectorAll("nav a")) {
@@ -167,9 +169,10 @@ async function loadJobs() {
 
 /** Show the buttons that the role allows. The socket is closed where it changes. */
 async function loadRole() {
-  const { name, role } = await call("/me");
-  document.body.dataset.role = role;
-  $("#log-out").title = name;
+  const me = await call("/me");
+  document.body.dataset.role = me.role;
+  $("#log-out").title = me.name;
+  accounts.showMe(me);
 }
 
 async function loadAll() {

@@ -27,10 +27,10 @@ export function reloadIfNewer() {
   $("#newer button").onclick = () => location.reload();
 }
 
-/** Tell whether somebody fills in a form, looks at a picture, or has typed a note that is not saved. */
+/** Tell whether somebody fills in a form, looks at a picture or a new token, or has not saved a note. */
 function isFilling() {
-  const note = $("#review-detail .note");
-  return Boolean($("dialog[open]")) || note.value !== note.defaultValue;
+  const typed = document.querySelectorAll("#review-detail .note, #accounts input");
+  return Boolean($("dialog[open]")) || [...typed].some(({ value, defaultValue }) => value !== defaultValue);
 }
 
 /** Tell, once for each version, that the tab may load it. */
