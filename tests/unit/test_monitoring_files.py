@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+from deploy.importable import importable
 from lookout.service.core import metrics
 from lookout.service.core.stages import STAGES
 from tests.prometheus import FOLDER
@@ -139,3 +140,40 @@ def test_alerts_are_marked_on_every_panel_with_scores_and_on_no_other() -> None:
             for number in marks["filter"]["ids"]
         ]
         assert marked == with_scores
+
+
+def test_importable_dashboards_ask_for_a_data_source_and_know_none_of_ours() -> None:
+    files = importable("https://example.org/lookout/")
+    assert set(files) == {path.name for path in DASHBOARDS} | {"prometheus-rule.yaml"}
+    for path in DASHBOARDS:
+        ours = json.loads(path.read_text())
+        made = json.loads(files[path.name])
+        (asked,) = made["__inputs"]
+        assert (asked["name"], asked["type"]) == ("DS_PROMETHEUS", "datasource")
+        assert '"uid": "prometheus"' not in files[path.name]
+        assert '"uid": "${DS_PROMETHEUS}"' in files[path.name]
+        assert [one["title"] for one in made["panels"]] == [one["title"] for one in ours["panels"]]
+
+
+@pytest.mark.prometheus
+def test_importable_rules_are_ours_with_absolute_runbooks(tmp_path: Path) -> None:
+    made = yaml.safe_load(importable("https://example.org/lookout")["prometheus-rule.yaml"])
+    assert (made["apiVersion"], made["kind"]) == ("monitoring.coreos.com/v1", "PrometheusRule")
+    rules = [rule for group in made["spec"]["groups"] for rule in group["rules"]]
+    assert [(rule["alert"], rule["expr"]) for rule in rules] == [
+        (rule["alert"], rule["expr"]) for rule in RULES
+    ]
+    for rule in rules:
+        begin = "https://example.org/lookout/docs/runbook.md#"
+        assert rule["annotations"]["runbook_url"].startswith(begin)
+    spec = tmp_path / "rules.yml"
+    spec.write_text(yaml.safe_dump(made["spec"]))
+    words = ["promtool", "check", "rules", str(spec)]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("url", ["", "example.org", "file:///docs", "https://"])
+def test_runbooks_at_no_address_are_refused(url: str) -> None:
+    with pytest.raises(ValueError, match="is no address"):
+        importable(url)
