@@ -11,7 +11,7 @@ import re
 from typing import Any
 
 import schemathesis
-from schemathesis.core.failures import Failure, ServerError
+from schemathesis.core.failures import AcceptedNegativeData, Failure, ServerError
 from schemathesis.core.transport import Response
 from schemathesis.generation.case import Case
 from schemathesis.openapi.checks import RejectedPositiveData, UseAfterFree
@@ -89,6 +89,8 @@ def filter_failure(
         return not (case.operation.path == "/readyz" and response.status_code == 503)
     if isinstance(failure, UseAfterFree):
         return not ("/jobs/" in case.operation.path and '"cancelled"' in response.text)
+    if isinstance(failure, AcceptedNegativeData) and response.status_code == 413:
+        return False  # a wrong body that is too large, too: refused before it is read
     if isinstance(failure, RejectedPositiveData) and response.status_code == 412:
         return False  # no schema knows the versions that there are
     if not isinstance(failure, RejectedPositiveData) or response.status_code != 422:
