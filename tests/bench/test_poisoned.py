@@ -9,7 +9,6 @@ from tests.bench.poisoned import measure
 
 @pytest.mark.long
 @pytest.mark.timeout(900)
-@pytest.mark.xfail(strict=True, reason="not reached: docs/learning.md, abnormal footage")
 def test_five_per_cent_of_abnormal_footage_cost_little(capsys: pytest.CaptureFixture[str]) -> None:
     frames = 6 * 60 * 5
     clean, poisoned = (measure("street", 3, frames, share) for share in (0.0, 0.05))
