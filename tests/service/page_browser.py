@@ -20,7 +20,7 @@ from selenium.webdriver.remote.webelement import WebElement
 from lookout.service.core.messages import Alert
 from lookout.service.storage.bus.bus import Bus
 from lookout.service.storage.store.store import Store
-from tests.e2e.browser import browser
+from tests.e2e.browser import browser, complaints
 from tests.service.api_server import Api, camera, report_online, show
 from tests.waiting import wait_until
 
@@ -42,6 +42,7 @@ def page(chrome: Chrome, fresh_api: Api, store: Store, bus: Bus) -> Iterator[Chr
     report_online(bus, "gate")
     for seq in range(50):
         show(bus, "gate", seq, session=SESSION)
+    complaints(chrome)  # what the tests before left unread
     chrome.get(f"http://127.0.0.1:{fresh_api.port}/")
     wait_until(lambda: is_live(chrome), "a live page")
     yield chrome
