@@ -1,14 +1,17 @@
 // One alert, large: its pictures, its clip, and what a person says of it.
 
-import { place, traits, what } from "./alert_list.js";
+import { place, traits, verdictOf, what } from "./alert_list.js";
 import { $, API, call, showText } from "./api.js";
 import { clock, t } from "./texts.js";
 
 const PICTURES = ["heat", "open", "peak"];
 
 export class AlertDetail {
-  /** `onAnswer` is called with the alert as it was answered. */
-  constructor(onAnswer) {
+  /**
+   * `onAnswer` is called with the alert as it was answered, `onSuppression` with one of which
+   * somebody asks what suppressed it.
+   */
+  constructor(onAnswer, onSuppression) {
     this.node = $("#review-detail");
     this.onAnswer = onAnswer;
     this.alert = null;
@@ -21,6 +24,7 @@ export class AlertDetail {
       this.answer({ note: $(".note", this.node).value });
     };
     $(".keep", this.node).onchange = ({ target }) => this.answer({ keep: target.checked });
+    $(".suppressed button", this.node).onclick = () => onSuppression(this.alert);
     for (const which of PICTURES) {
       const picture = $(`.${which}`, this.node);
       picture.onload = () => (picture.parentElement.hidden = false);
@@ -42,6 +46,9 @@ export class AlertDetail {
     showText($(".traits", this.node), traits(alert.regions));
     const seen = alert.acknowledged_at && t("alert.seen_by", { name: alert.acknowledged_by, time: clock(alert.acknowledged_at) });
     showText($(".answer", this.node), seen);
+    const until_s = alert.suppresses_until;
+    showText($(".suppressing", this.node), until_s && t("suppressions.suppressing", { time: clock(until_s) }));
+    this.showSuppressed(alert);
     showText($(".error", this.node), null);
     $(".seen", this.node).setAttribute("aria-pressed", String(Boolean(alert.acknowledged_at)));
     for (const button of this.node.querySelectorAll(".verdict")) {
@@ -65,6 +72,17 @@ export class AlertDetail {
     }
     $("video", this.node).removeAttribute("src");
     $("video", this.node).load();
+  }
+
+  /** Say by which answer an alert is suppressed; the alert that was answered may be gone. */
+  async showSuppressed({ id, suppressed_by }) {
+    $(".suppressed", this.node).hidden = !suppressed_by;
+    if (!suppressed_by) return;
+    const answered = await call(`/alerts/${encodeURIComponent(suppressed_by)}`).catch(() => null);
+    if (this.alert?.id !== id) return; // another one is shown by now
+    $(".suppressed button", this.node).hidden = !answered?.suppresses_until; // it is over, or was revoked
+    const values = answered && { time: clock(answered.opened_at), verdict: verdictOf(answered) || t("none") };
+    $(".suppressed span", this.node).textContent = t(answered ? "suppressions.suppressed" : "suppressions.suppressed_gone", values || {});
   }
 
   showClip({ id, clip }) {

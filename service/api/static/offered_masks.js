@@ -1,7 +1,8 @@
 // The part of the zone editor that offers masks: places that alarm often and alone, with the alarms
 // that each would have spared and the true events that it would have hidden. None is applied by itself.
 
-import { $, API, call, cameraPath, fromTemplate } from "./api.js";
+import { newBox, newPicture } from "./alert_picture.js";
+import { $, call, cameraPath, fromTemplate } from "./api.js";
 import { t } from "./texts.js";
 
 const PICTURES = 4; // of events that would have been hidden
@@ -34,10 +35,9 @@ export class OfferedMasks {
   row(mask) {
     const row = fromTemplate("#offer-template");
     const { zone, spared, answered, hidden } = mask;
-    $(".offer-screen", row).append(newPicture(mask.spared_alerts[0], t("offered.picture")));
     const [[left, top], , [right, bottom]] = zone.points;
-    const box = { left, top, width: right - left, height: bottom - top };
-    for (const [side, share] of Object.entries(box)) $(".offer-box", row).style[side] = `${100 * share}%`;
+    const box = newBox([left, top, right - left, bottom - top]);
+    $(".boxed", row).append(newPicture(mask.spared_alerts[0], t("offered.picture")), box);
     $(".spared", row).textContent = t("offered.spared", { count: spared, answered });
     $(".price", row).textContent = t("offered.hidden", { count: hidden });
     $(".price", row).toggleAttribute("data-some", hidden > 0);
@@ -65,13 +65,4 @@ export class OfferedMasks {
   hideEmpty() {
     this.node.hidden = !$("li", this.node);
   }
-}
-
-/** Return an alert's picture; it goes where there is none any more. */
-function newPicture(alert, text) {
-  const picture = new Image();
-  picture.alt = text;
-  picture.onerror = () => picture.remove();
-  picture.src = `${API}/alerts/${encodeURIComponent(alert)}/picture`;
-  return picture;
 }

@@ -5,20 +5,22 @@ import { AlertDetail } from "./alert_detail.js";
 import { place, verdictOf } from "./alert_list.js";
 import { $, call, cameraPath, fromTemplate, showText } from "./api.js";
 import { newCurve } from "./curve.js";
+import { Suppressions } from "./suppressions.js";
 import { clock, number, said, t, timeOfDay } from "./texts.js";
 
 const PAGE = 200; // alerts loaded at once
 const RELOAD_AFTER_MS = 1000; // of an alert that opened or closed
 const VERDICT_KEYS = { 1: "true", 2: "false_alarm", 3: "usual_here" };
 const EXPORTED = ["id", "camera", "zone", "kind", "state", "opened_at", "closed_at", "threshold", "peak_value",
-  "peak_at", "detail", "acknowledged_at", "acknowledged_by", "verdict", "note", "keep"];
+  "peak_at", "detail", "suppressed_by", "acknowledged_at", "acknowledged_by", "verdict", "note", "keep"];
 
 export class Review {
   constructor() {
     this.node = $("#review");
     this.form = $("#review-filters");
     this.list = $("#review-list");
-    this.detail = new AlertDetail((alert) => this.replace(alert));
+    this.detail = new AlertDetail((alert) => this.answered(alert), (alert) => this.showSuppression(alert));
+    this.suppressions = new Suppressions(() => this.load());
     this.alerts = [];
     this.next = null; // cursor of the alerts that are not loaded
     this.selected = null; // id
@@ -76,7 +78,7 @@ export class Review {
 
   query(cursor) {
     const wanted = new URLSearchParams({ limit: PAGE });
-    for (const name of ["camera", "kind", "state", "acknowledged", "verdict", "min_peak"]) {
+    for (const name of ["camera", "kind", "state", "acknowledged", "verdict", "suppressed", "min_peak"]) {
       const value = this.form.elements[name].value.trim();
       if (value) wanted.set(name, value);
     }
@@ -98,7 +100,7 @@ export class Review {
       this.next = next;
       showText($("#review-error"), null);
       this.render();
-      await this.loadDay();
+      await Promise.all([this.loadDay(), this.suppressions.show(this.form.elements.camera.value || null)]);
     } catch (error) {
       showText($("#review-error"), error.message);
     }
@@ -166,6 +168,7 @@ export class Review {
     const peak = t("alert.peak", { peak: number(alert.peak_value, 2) });
     const answer = verdictOf(alert) || t(alert.acknowledged_at ? "seen" : "new");
     const parts = [alert.kind === "anomaly" ? peak : said(alert.kind), alert.state === "open" ? t("alert.open_now") : answer];
+    if (alert.suppressed_by) parts.push(t("alert.suppressed"));
     $(".what", row).textContent = parts.join(" · ");
     $("button", row).onclick = () => this.select(alert.id);
     return row;
@@ -195,6 +198,19 @@ export class Review {
 
   current() {
     return this.alerts.find(({ id }) => id === this.selected) || null;
+  }
+
+  /** Show an answer, and what it suppresses by now. */
+  answered(alert) {
+    this.replace(alert);
+    this.suppressions.show(this.form.elements.camera.value || null).catch(() => {}); // the next change asks again
+  }
+
+  /** Show what suppressed an alert, among what its camera suppresses. */
+  async showSuppression({ camera, suppressed_by }) {
+    this.form.elements.camera.value = camera;
+    await this.load();
+    this.suppressions.open(suppressed_by);
   }
 
   replace(alert) {
