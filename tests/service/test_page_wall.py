@@ -156,9 +156,43 @@ def test_a_night_is_looked_at(page: Chrome, store: Store) -> None:
     assert day.get_attribute("aria-pressed") == "true"
     card = one(page, "#camera-gate")
     wait_until(lambda: card.get_attribute("data-minutes") == "300", "the minutes")
+    rows = wait_until(lambda: table_rows(page), "the table")
+    assert 5 <= len(rows) <= 7  # one an hour
+    assert sum("0.90" in row for row in rows) == 1
     day.click()
     assert day.get_attribute("aria-pressed") == "false"
     assert complaints(page) == []
+
+
+def table_rows(driver: Chrome) -> list[str]:
+    """Return the rows of the table that stands beside the curve of `gate`."""
+    script = """
+    return [...document.querySelectorAll("#camera-gate .for-readers tbody tr")].map(
+        (row) => [...row.cells].map((cell) => cell.textContent).join(" "));"""
+    found: list[str] = driver.execute_script(script)
+    return found
+
+
+def test_the_curve_is_a_table_for_a_screen_reader(page: Chrome, store: Store, bus: Bus) -> None:
+    show(bus, "gate", 60, 0.9, session=SESSION)
+    store.save_alerting("gate", 0, {}, [AlertEvent("new", an_alert(60))])
+    page.refresh()
+    wait_until(lambda: is_live(page) and table_rows(page), "the table")
+    rows = table_rows(page)  # 6 s of scores, in spans of 10 s
+    assert rows[-1].endswith(" 0.90 1")
+    page.execute_script("window.wasFirst = document.querySelector('.for-readers tbody tr')")
+    size = one(page, "#camera-gate").rect
+    show(bus, "gate", 61, 0.95, session=SESSION)
+    wait_until(lambda: text(page, "#camera-gate .reading") == "0.95", "the next score")
+    assert table_rows(page) == rows  # not ten times a second
+    one(page, "#theme").click()  # the curve is drawn anew, and its table with it
+    wait_until(lambda: table_rows(page)[-1].endswith(" 0.95 1"), "the newest score")
+    kept = "return window.wasFirst === document.querySelector('.for-readers tbody tr')"
+    assert page.execute_script(kept)  # whoever reads it keeps the place
+    assert one(page, "#camera-gate").rect == size
+    page.execute_script("localStorage.clear()")
+    assert violations(page) == []
+    assert complaints(page, "/picture") == []
 
 
 # Settings

@@ -40,6 +40,11 @@ export class AlertList {
       .map(({ alert }) => alert);
   }
 
+  /** Return the alerts of a camera. */
+  of(camera) {
+    return [...this.entries.values()].map(({ alert }) => alert).filter((alert) => alert.camera === camera);
+  }
+
   /** Add an alert, or show what has changed of it. */
   put(newer) {
     const known = this.entries.get(newer.id);

@@ -3,6 +3,7 @@
 import { $, API, call, cameraPath, fromTemplate, showText } from "./api.js";
 import { openForm } from "./camera_form.js";
 import { newCurve } from "./curve.js";
+import { showSpans, spans, stepOf } from "./curve_table.js";
 import { LearningPanel } from "./learning_panel.js";
 import { LivePicture } from "./live_picture.js";
 import { clock, number, said, showTime, t } from "./texts.js";
@@ -10,6 +11,7 @@ import { clock, number, said, showTime, t } from "./texts.js";
 const POINTS_KEPT = 900; // of a curve
 const EVENTS_SHOWN = 3;
 const PICTURE_EVERY_MS = 1000;
+const TABLE_EVERY_MS = 10000; // a screen reader gets no further in a table that changes ten times a second
 const CONFIRM_MS = 4000;
 const DAY_EVERY_MS = 60000; // a new minute has a peak
 const NOT_LIVE = new Set(["reconnecting", "stalled", "failed", "disabled", "ended"]);
@@ -21,15 +23,18 @@ const EVENT_NAMES = {
 };
 
 export class CameraCard {
-  /** `onChange` is called after an operator changed the camera. */
-  constructor(camera, onChange) {
+  /** `onChange` is called after an operator changed the camera; `alerts()` returns those of the camera. */
+  constructor(camera, onChange, alerts) {
     this.id = camera.id;
     this.onChange = onChange;
+    this.alerts = alerts;
     this.node = fromTemplate("#camera-template");
     this.node.dataset.camera = camera.id;
     this.node.id = `camera-${camera.id}`;
     $(".name", this.node).textContent = camera.id;
     this.node.setAttribute("aria-label", t("card.label", { camera: camera.id }));
+    $("caption", this.node).textContent = t("card.table", { camera: camera.id });
+    this.tableAt = -Infinity; // performance.now() of the last change of the curve's table
     this.times = [];
     this.values = [];
     this.threshold = 0.5;
@@ -177,6 +182,7 @@ export class CameraCard {
     const { since, step_s, peaks } = await call(`${cameraPath(this.id)}/history`);
     if (!this.day) return;
     this.day = [peaks.map((_, minute) => since + minute * step_s), peaks];
+    this.tableAt = -Infinity;
     this.node.dataset.minutes = peaks.filter((peak) => peak !== null).length;
     this.curveDue = true;
   }
@@ -203,13 +209,25 @@ export class CameraCard {
     this.showValue(score.value);
   }
 
-  draw() {
+  draw(now) {
     if (!this.curveDue || !this.visible) return;
     this.curveDue = false;
     const [times, values] = this.day || [this.times, this.values];
+    if (now - this.tableAt >= TABLE_EVERY_MS) {
+      this.tableAt = now;
+      this.showTable(times, values);
+    }
     const data = [times, values, new Array(times.length).fill(this.threshold)];
     if (this.plot) this.plot.setData(data);
     else this.plot = newCurve($(".curve", this.node), data, this.threshold);
+  }
+
+  /** Show the curve as a table, with the alerts of its time. */
+  showTable(times, values) {
+    const [since, until] = [times[0] ?? 0, times[times.length - 1] ?? 0];
+    const step = stepOf(since, until);
+    const within = this.alerts().filter(({ opened_at }) => opened_at >= since && opened_at <= until);
+    showSpans($(".for-readers tbody", this.node), spans(times, values, within, step), step);
   }
 
   /** Draw the curve anew, in the colours of the page as they are now. */
@@ -217,6 +235,7 @@ export class CameraCard {
     this.plot?.destroy();
     this.plot = null;
     this.curveDue = true;
+    this.tableAt = -Infinity;
   }
 
   resize() {

@@ -68,7 +68,7 @@ function putCamera(camera) {
 }
 
 function addCard(camera) {
-  const card = new CameraCard(camera, refresh);
+  const card = new CameraCard(camera, refresh, () => alerts.of(camera.id));
   cards.set(camera.id, card);
   const next = [...cards.keys()].sort().find((id) => id > camera.id);
   $("#cameras").insertBefore(card.node, next ? cards.get(next).node : null);
@@ -292,7 +292,7 @@ setInterval(() => {
   if (document.hidden) return;
   for (const card of cards.values()) {
     card.loadDay(performance.now()).catch(() => {}); // asked again in a minute
-    card.draw();
+    card.draw(performance.now());
     card.loadPicture(performance.now());
   }
 }, DRAW_EVERY_MS);

@@ -5,8 +5,9 @@ import { AlertDetail } from "./alert_detail.js";
 import { place, verdictOf } from "./alert_list.js";
 import { $, call, cameraPath, fromTemplate, showText } from "./api.js";
 import { newCurve } from "./curve.js";
+import { HOUR_S, showSpans, spans } from "./curve_table.js";
 import { Suppressions } from "./suppressions.js";
-import { clock, number, said, t, timeOfDay } from "./texts.js";
+import { clock, number, said, t } from "./texts.js";
 
 const PAGE = 200; // alerts loaded at once
 const RELOAD_AFTER_MS = 1000; // of an alert that opened or closed
@@ -121,7 +122,7 @@ export class Review {
     requestAnimationFrame(() => this.alignMarks()); // the plot is laid out by then
     const shown = this.alerts.filter((alert) => alert.camera === camera);
     $("#review-marks").replaceChildren(...shown.map((alert) => this.newMark(alert, day)));
-    $("#review-hours").replaceChildren(...hours(times, peaks, shown).map(newHour));
+    showSpans($("#review-hours"), spans(times, peaks, shown, HOUR_S), HOUR_S);
   }
 
   redraw() {
@@ -251,29 +252,6 @@ export class Review {
 /** Return a date as a field of the form takes it, in the viewer's zone. */
 function localDay(at) {
   return [at.getFullYear(), at.getMonth() + 1, at.getDate()].map((part) => String(part).padStart(2, "0")).join("-");
-}
-
-/** Return [hour, highest peak, alerts] of each hour that has either. */
-function hours(times, peaks, alerts) {
-  const found = new Map();
-  const hourOf = (seconds) => new Date(seconds * 1000).setMinutes(0, 0, 0) / 1000;
-  const at = (seconds) => {
-    const hour = hourOf(seconds);
-    if (!found.has(hour)) found.set(hour, [hour, null, 0]);
-    return found.get(hour);
-  };
-  peaks.forEach((peak, minute) => {
-    if (peak !== null) at(times[minute])[1] = Math.max(at(times[minute])[1] ?? 0, peak);
-  });
-  for (const alert of alerts) at(alert.opened_at)[2] += 1;
-  return [...found.values()].sort((one, other) => one[0] - other[0]);
-}
-
-function newHour([hour, peak, alerts]) {
-  const row = fromTemplate("#hour-template");
-  const texts = [timeOfDay(hour), peak === null ? t("none.value") : number(peak, 2), number(alerts)];
-  [...row.children].forEach((cell, column) => (cell.textContent = texts[column]));
-  return row;
 }
 
 /** Return alerts as CSV (RFC 4180); a cell that a spreadsheet would take for a formula is quoted with '. */

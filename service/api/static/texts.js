@@ -70,10 +70,7 @@ export function clock(seconds) {
   return isToday ? timeFormat.format(at) : `${dateFormat.format(at)} ${timeFormat.format(at)}`;
 }
 
-/** Return a time of day, to the minute. */
-export const timeOfDay = (seconds) => minuteFormat.format(seconds * 1000);
-
-/** Return times (s) that are `step` seconds apart, for the axis of a curve. */
+/** Return times (s) that are `step` seconds apart, for the axis of a curve or the rows of its table. */
 export function axisTimes(times, step) {
   const format = step >= SECONDS_IN_DAY ? dayFormat : step >= 60 ? minuteFormat : timeFormat;
   return times.map((seconds) => format.format(seconds * 1000));
