@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from contrib import recipe
@@ -24,10 +25,13 @@ def models(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def footage(tmp_path: Path) -> Path:
-    """Return a data set of one labelled clip."""
+    """Return a data set of one labelled clip with masks."""
     folder = tmp_path / "set"
     (folder / "test").mkdir(parents=True)
     write_clip(folder / "test" / "01.mp4", range(24), size_px=(64, 48))
+    mask = np.zeros((24, 48, 64), bool)
+    mask[12:, 8:24, 16:40] = True
+    np.savez(folder / "test" / "01_mask.npz", mask=np.packbits(mask, -1), shape=mask.shape)
     label = {"frames": 24, "anomalous_first_last_0based_inclusive": [[12, 23]]}
     (folder / "labels.json").write_text(json.dumps({"test": {"01": label}}))
     return folder
@@ -59,7 +63,12 @@ def test_with_footage_each_row_has_an_auc_for_each_way(
         ]
         assert all(0 <= float(cell) <= 100 for cell in figures), figures
         assert by_way["events"].endswith("of 1")
+        assert all(0 <= float(by_way[name]) <= 100 for name in results.REGIONS)
         assert float(by_way["frames/s"]) > 0
+
+
+def test_without_masks_there_are_no_regions() -> None:
+    assert results.region_figures(None) == ["no masks"] * len(results.REGIONS)
 
 
 def test_the_table_is_printed_and_bad_footage_is_one_line(
@@ -73,5 +82,6 @@ def test_the_table_is_printed_and_bad_footage_is_one_line(
     assert results.main([str(footage / "none")]) == 1
     assert len(capsys.readouterr().err.splitlines()) == 1
     (footage / "labels.json").unlink()
+    (footage / "test" / "01_mask.npz").unlink()
     assert results.main([str(footage)]) == 1
     assert "has no labels" in capsys.readouterr().err
