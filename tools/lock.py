@@ -18,7 +18,7 @@ HEADER = "# What the images install, by hash. Written by `make lock` from constr
 ENTRY = re.compile(
     r"^(?P<name>[\w.-]+)==(?P<version>[^ \n]+).*\n(?:    --hash=.*\n)+", re.MULTILINE
 )
-SINKS = ("mqtt", "apprise", "s3", "webpush")
+SINKS = ("mqtt", "apprise", "s3", "webpush", "oidc")
 """Extras of all images: any alerting worker may be asked for any of them."""
 
 BY_VERSION = {"torch"}

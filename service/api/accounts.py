@@ -42,6 +42,7 @@ USER_EXAMPLE: dict[str, JsonValue] = {
     "role": "operator",
     "cameras": ["gate"],
     "created_at": 1767225600.0,
+    "by": "password",
 }
 TOKEN_EXAMPLE: dict[str, JsonValue] = {
     "name": "home-assistant",
@@ -63,8 +64,8 @@ class IdentityView(BaseModel):
     role: Role
     cameras: list[str] | None = Field(description="the only cameras that it sees; null: all")
     by: WayIn = Field(
-        description="what it is known by: `password` of a user, `api_token`, `token`: "
-        "LOOKOUT_TOKEN; `nothing` where nobody is asked"
+        description="what it is known by: `password` of a user, `oidc`: a user's OpenID provider, "
+        "`api_token`, `token`: LOOKOUT_TOKEN; `nothing` where nobody is asked"
     )
     is_user: bool = Field(description="it has a password of its own, which PATCH changes")
 
@@ -78,6 +79,9 @@ class UserView(BaseModel):
     role: Role
     cameras: list[str] | None = Field(description="the only cameras that are seen; null: all")
     created_at: float
+    by: WayIn = Field(
+        description="`password`, or `oidc`: role and cameras are the OpenID provider's"
+    )
 
 
 class UserList(BaseModel):
@@ -170,6 +174,10 @@ def replace_user(services: Services, before: UserRecord, change: BaseModel) -> U
 
     Raises RequestError, NotFoundError, ConflictError.
     """
+    if before.by == "oidc":
+        raise ConflictError(
+            f"{before.name!r} comes by the OpenID provider, which says role and cameras"
+        )
     given = change.model_dump(exclude_unset=True)
     password = given.pop("password", None)
     if password is not None:

@@ -27,9 +27,10 @@ from lookout.service.api import (
     system,
 )
 from lookout.service.api.audit import AuditTrail
-from lookout.service.api.auth import login
+from lookout.service.api.auth import login, oidc_login
 from lookout.service.api.auth.access import API, AccessMiddleware
 from lookout.service.api.auth.logins import Logins
+from lookout.service.api.auth.oidc import OidcLogins
 from lookout.service.api.auth.token import TOKEN_SCHEMES, Authenticator
 from lookout.service.api.dependencies import Services
 from lookout.service.api.idempotency import Repeats
@@ -47,6 +48,7 @@ from lookout.service.api.middleware import (
     allowed_hosts,
 )
 from lookout.service.api.root_path import RootPathMiddleware
+from lookout.service.core.errors import SettingsError
 from lookout.service.core.settings import Settings
 from lookout.service.storage.bus.bus import Bus
 from lookout.service.storage.store.store import Store
@@ -56,11 +58,28 @@ BODY_LIMIT_BYTES = 64 * 1024
 HEALTH = {"/healthz", "/readyz", f"{API}/healthz", f"{API}/readyz"}
 """Paths that supervisors ask without a token, by address."""
 
+LOGIN_PATHS = {
+    page.LOGIN_PATH,
+    *(f"{API}/session{below}" for below in ("", "/oidc", "/oidc/login")),
+}
+
+
+def oidc_logins(settings: Settings) -> OidcLogins | None:
+    """Return the log-ins by the OpenID provider, None where none is set. Raises SettingsError."""
+    if settings.oidc_issuer is None:
+        return None
+    try:
+        from lookout.service.api.auth.oidc_provider import Provider  # noqa: PLC0415  of an extra
+    except ImportError:
+        raise SettingsError("LOOKOUT_OIDC_ISSUER needs `pip install 'lookout[oidc]'`") from None
+    return OidcLogins(Provider(settings))
+
 
 def create_app(settings: Settings, bus: Bus, store: Store) -> FastAPI:
     broadcaster = Broadcaster(bus, store, settings.live_queue)
     token = settings.token.get_secret_value() if settings.token is not None else None
-    logins = Logins(store, needs_key=token is None)
+    oidc = oidc_logins(settings)
+    logins = Logins(store, needs_key=token is None, has_provider=oidc is not None)
     auth = Authenticator(token, logins)
 
     @asynccontextmanager
@@ -87,7 +106,7 @@ def create_app(settings: Settings, bus: Bus, store: Store) -> FastAPI:
     trail = AuditTrail(store)
     streams = PictureStreams(bus)
     app.state.services = Services(
-        settings, bus, store, broadcaster, summaries, auth, trail, streams, Repeats(store)
+        settings, bus, store, broadcaster, summaries, auth, trail, streams, Repeats(store), oidc
     )
     for router in (
         cameras.router,
@@ -110,6 +129,7 @@ def create_app(settings: Settings, bus: Bus, store: Store) -> FastAPI:
     ):
         app.include_router(router, prefix=API, dependencies=TOKEN_SCHEMES)
     app.include_router(login.router, prefix=API)
+    app.include_router(oidc_login.router, prefix=API)
     app.include_router(live.router, prefix=API)
     app.include_router(health.router)
     app.include_router(health.router, prefix=API, include_in_schema=False)
@@ -120,9 +140,7 @@ def create_app(settings: Settings, bus: Bus, store: Store) -> FastAPI:
     app.add_middleware(HeadMiddleware)
     app.add_middleware(QueryMiddleware)
     app.add_middleware(BodyLimitMiddleware, limit_bytes=BODY_LIMIT_BYTES)
-    app.add_middleware(
-        AccessMiddleware, auth=auth, trail=trail, open_paths=HEALTH | {f"{API}/session"}
-    )
+    app.add_middleware(AccessMiddleware, auth=auth, trail=trail, open_paths=HEALTH | LOGIN_PATHS)
     app.add_middleware(SameOriginMiddleware)
     app.add_middleware(
         HostMiddleware,

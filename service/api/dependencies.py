@@ -9,6 +9,7 @@ from fastapi import Depends
 from starlette.requests import HTTPConnection
 
 from lookout.service.api.audit import AuditTrail
+from lookout.service.api.auth.oidc import OidcLogins
 from lookout.service.api.auth.token import Authenticator
 from lookout.service.api.idempotency import Repeats
 from lookout.service.api.live.broadcaster import Broadcaster
@@ -30,6 +31,7 @@ class Services:
     trail: AuditTrail
     pictures: PictureStreams
     repeats: Repeats
+    oidc: OidcLogins | None = None  # where a provider is set
 
 
 async def services_of(connection: HTTPConnection) -> Services:

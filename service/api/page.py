@@ -20,6 +20,7 @@ from lookout.service.core.errors import LookoutError
 
 STATIC = Path(__file__).parent / "static"
 PATH = "/"
+LOGIN_PATH = "/login"  # where an OpenID provider sends a browser back to
 FOLDERS = ("/assets/", "/uplot/", "/swagger/")
 """Of the page's own files: the same for everybody, and the log-in needs them."""
 
@@ -57,6 +58,11 @@ def index() -> HTMLResponse:
     """Return the page, which names its version; `ETag` is the one that is served now."""
     text = (STATIC / "index.html").read_text().replace("PAGE_VERSION", version())
     return HTMLResponse(text, headers={"Cache-Control": "no-cache", "ETag": f'"{version()}"'})
+
+
+@router.get(LOGIN_PATH)
+def login_page() -> FileResponse:
+    return FileResponse(STATIC / "login.html", headers={"Cache-Control": "no-store"})
 
 
 @router.get("/docs")

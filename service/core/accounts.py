@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field, SecretStr, create_model, field_validator,
 from lookout.service.core.camera import STRICT, CameraId
 
 Role = Literal["viewer", "operator", "admin"]
-WayIn = Literal["nothing", "token", "api_token", "password"]
+WayIn = Literal["nothing", "token", "api_token", "password", "oidc"]
 ROLES: tuple[Role, ...] = get_args(Role)
 """Every role may do what those before it may."""
 
@@ -19,6 +19,9 @@ MAX_TOKENS = 200
 MAX_TOKEN_DAYS = 3650
 RESERVED = frozenset({"anybody", "token"})
 """Identities that are no users."""
+
+OF_PROVIDER = "oidc:"
+"""In the place of a hash: the user comes by an OpenID provider, and no password is right."""
 
 AccountName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$")]
 Password = Annotated[SecretStr, Field(min_length=12, max_length=256)]
@@ -114,8 +117,13 @@ class AccountRecord(Access):
 class UserRecord(AccountRecord):
     """A user as the store keeps it."""
 
-    password_hash: str = Field(repr=False)  # Argon2
+    password_hash: str = Field(repr=False)  # Argon2; or OF_PROVIDER and a digest of the person
     epoch: str  # another one ends the user's logins
+
+    @property
+    def by(self) -> WayIn:
+        """What the user is known by."""
+        return "oidc" if self.password_hash.startswith(OF_PROVIDER) else "password"
 
     def changed(self, given: dict[str, Any]) -> Self:
         """Return this user with other fields. Raises pydantic.ValidationError.

@@ -10,7 +10,7 @@ import re
 import socket
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -23,6 +23,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from lookout.service.core.accounts import ROLES, Role
 from lookout.service.core.errors import SettingsError, UnprotectedError
 from lookout.service.core.logging import print_line
 from lookout.service.core.schedule import zone_of
@@ -33,7 +34,7 @@ SHIPPED_MODELS = Path(__file__).resolve().parents[2] / "models" / "checkpoints"
 RENAMED = {"infer_workers": "inference_workers"}
 """Old name → new name of settings of version 0.1; the old variables work for one more release."""
 
-OWN_PATHS = ("api", "assets", "docs", "swagger", "uplot", "healthz", "readyz", "metrics")
+OWN_PATHS = ("api", "assets", "docs", "login", "swagger", "uplot", "healthz", "readyz", "metrics")
 _ROOT_PATH = re.compile(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+")
 OTHER_VARIABLES = frozenset({"LOOKOUT_DEMO_VIDEO", "LOOKOUT_SCREENSHOT_DIR"})
 """Variables that are no settings: of `lookout demo`, and of the tests."""
@@ -85,6 +86,40 @@ def check_s3_url(url: str) -> str:
     if parts.username is not None or parts.query or parts.fragment:
         raise ValueError("it may hold no credentials: AWS_ACCESS_KEY_ID and the like do")
     return url
+
+
+def check_issuer(url: str) -> str:
+    """Return the address. Raises ValueError where it is none of an OpenID provider's."""
+    parts = urlsplit(url)
+    try:
+        is_here = ipaddress.ip_address(parts.hostname or "").is_loopback
+    except ValueError:
+        is_here = parts.hostname == "localhost"
+    if not parts.hostname or not (parts.scheme == "https" or (parts.scheme == "http" and is_here)):
+        raise ValueError("https:// and a server are needed; http:// on loopback alone")
+    if parts.username is not None or parts.query or parts.fragment:
+        raise ValueError("it may hold no credentials, and nothing behind ? or #")
+    return url
+
+
+def check_role_rules(text: str) -> str:
+    """Return the rules. Raises ValueError where one is no `value=role`."""
+    role_rules(text)
+    return text
+
+
+def role_rules(text: str) -> dict[str, Role]:
+    """Return the role of each value of a claim, of a text such as `guards=operator, *=viewer`.
+
+    Raises ValueError.
+    """
+    rules: dict[str, Role] = {}
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        value, _, role = part.rpartition("=")
+        if not value.strip() or role.strip() not in ROLES:
+            raise ValueError(f"value=role is needed, with one of {', '.join(ROLES)} as role")
+        rules[value.strip()] = cast(Role, role.strip())
+    return rules
 
 
 def check_prefix(prefix: str) -> str:
@@ -195,6 +230,55 @@ class Settings(BaseSettings):
         default="",
         description="path below which a proxy offers Lookout, as `/lookout`",
         json_schema_extra={"default_text": "none"},
+    )
+
+    # Log-ins by an OpenID provider
+    oidc_issuer: Annotated[str, AfterValidator(check_issuer)] | None = Field(
+        default=None,
+        description="address of an OpenID provider that people may log in by, as it calls itself; "
+        "unset: none",
+    )
+    oidc_client_id: str | None = Field(
+        default=None, min_length=1, description="Lookout's name at the provider"
+    )
+    oidc_client_secret_file: Path | None = Field(
+        default=None, description="a file that holds the secret of this client; unset: it has none"
+    )
+    oidc_name: str | None = Field(
+        default=None,
+        max_length=40,
+        description="how the page calls the provider: `Log in with …`",
+        json_schema_extra={"default_text": "the issuer's host"},
+    )
+    oidc_hosts: str = Field(
+        default="",
+        description="hosts, separated by commas, that the provider's document may name beside the "
+        "issuer's own, such as `oauth2.googleapis.com`",
+        json_schema_extra={"default_text": "none"},
+    )
+    oidc_scopes: Annotated[str, Field(pattern=r"^openid( [!-~]+)*$")] = Field(
+        default="openid profile", description="what the provider is asked for"
+    )
+    oidc_name_claim: str = Field(
+        default="preferred_username", description="claim that is the user's name in Lookout"
+    )
+    oidc_role_claim: str = Field(
+        default="groups",
+        description="claim that `LOOKOUT_OIDC_ROLES` reads, a text or a list; a dot leads into an "
+        "object (`realm_access.roles`)",
+    )
+    oidc_roles: Annotated[str, AfterValidator(check_role_rules)] = Field(
+        default="",
+        description="roles by the values of that claim, such as `guards=operator, admins=admin`; "
+        "`*`: everybody. The largest counts; without one nobody comes in",
+        json_schema_extra={"default_text": "none"},
+    )
+    oidc_cameras_claim: str | None = Field(
+        default=None,
+        description="claim that lists the cameras which a viewer or operator sees; unset: all",
+    )
+    oidc_login_h: float = Field(
+        default=12.0, gt=0, le=720, description="hours until such a log-in ends"
     )
 
     secret_key: Annotated[SecretStr, AfterValidator(check_secret_key)] | None = Field(
@@ -491,7 +575,13 @@ class Settings(BaseSettings):
         return {**given, "token": token, "token_file": None}
 
     @field_validator(
-        "data_dir", "media_dir", "models_dir", "redis_binary", "secret_key_file", mode="before"
+        "data_dir",
+        "media_dir",
+        "models_dir",
+        "redis_binary",
+        "secret_key_file",
+        "oidc_client_secret_file",
+        mode="before",
     )
     @classmethod
     def check_path(cls, value: Any) -> Any:
@@ -530,6 +620,10 @@ class Settings(BaseSettings):
             raise ValueError("alert_hysteresis must be smaller than alert_threshold")
         if self.retry_most_s < self.retry_first_s:
             raise ValueError("retry_most_s must not be smaller than retry_first_s")
+        if self.oidc_issuer is not None and not (self.oidc_client_id and self.oidc_roles):
+            raise ValueError(
+                "LOOKOUT_OIDC_ISSUER needs LOOKOUT_OIDC_CLIENT_ID and LOOKOUT_OIDC_ROLES too"
+            )
         return self
 
 

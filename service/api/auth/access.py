@@ -101,7 +101,17 @@ OPERATOR_FIELDS = frozenset({"enabled"})
 """Fields of a camera that an operator may change."""
 
 OPEN = frozenset(
-    {"GET /healthz", "GET /readyz", "GET /session", "POST /session", "DELETE /session"}
+    {
+        "GET /login",
+        "GET /healthz",
+        "GET /readyz",
+        "GET /session",
+        "POST /session",
+        "DELETE /session",
+        "GET /session/oidc",
+        "POST /session/oidc",
+        "POST /session/oidc/login",
+    }
 )
 """Endpoints that need no role."""
 

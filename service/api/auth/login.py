@@ -41,12 +41,16 @@ class Credentials(BaseModel):
 
 class LoginView(BaseModel):
     needed: bool = Field(description="whether this Lookout asks for a token or a password")
+    oidc: str | None = Field(
+        description="name of the OpenID provider that people may log in by; null: none is set"
+    )
 
 
 @router.get("")
 async def get_login(services: ServicesDep) -> LoginView:
     """Return whether a login is needed."""
-    return LoginView(needed=not services.auth.is_open)
+    oidc = services.oidc.provider.name if services.oidc is not None else None
+    return LoginView(needed=not services.auth.is_open, oidc=oidc)
 
 
 @router.post("", status_code=204, responses={401: {}, 404: {}, 429: {}, 503: {}})
@@ -74,19 +78,8 @@ async def log_in(body: Credentials, request: Request, services: ServicesDep) -> 
     if not isinstance(sender, Identity):
         return await auth.refuse(sender, request, wrong)
     await services.trail.write(request, sender, "POST /session", f"{API}/session")
-    # Behind a proxy with TLS, the browser's page is https while our own socket is http.
-    forwarded_scheme = request.headers.get("x-forwarded-proto", request.url.scheme)
-    page_scheme = request.headers.get("origin", forwarded_scheme)
     response = Response(status_code=204)
-    response.set_cookie(
-        COOKIE,
-        auth.new_login(user),
-        max_age=LOGIN_S,
-        path=cookie_path(request),
-        httponly=True,
-        samesite="strict",
-        secure=page_scheme.startswith("https"),
-    )
+    set_cookie(response, request, COOKIE, auth.new_login(user), LOGIN_S)
     return response
 
 
@@ -111,6 +104,22 @@ def end_logins(services: ServicesDep) -> Response:
         )
     services.auth.logins.end_all()
     return Response(status_code=204)
+
+
+def set_cookie(response: Response, request: Request, name: str, value: str, max_age_s: int) -> None:
+    """Set a cookie that no script can read and no other site can use."""
+    # Behind a proxy with TLS, the browser's page is https while our own socket is http.
+    forwarded_scheme = request.headers.get("x-forwarded-proto", request.url.scheme)
+    page_scheme = request.headers.get("origin", forwarded_scheme)
+    response.set_cookie(
+        name,
+        value,
+        max_age=max_age_s,
+        path=cookie_path(request),
+        httponly=True,
+        samesite="strict",
+        secure=page_scheme.startswith("https"),
+    )
 
 
 def cookie_path(request: Request) -> str:

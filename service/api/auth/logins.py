@@ -25,14 +25,20 @@ START_S = 1.0  # so long the API waits for the first reading before it serves
 class Logins:
     """Follows the store: what is changed at one API process holds at the others in a second.
 
-    A login's name is `<generation>:<id>`, and of a user `<generation>:<id>:<user>:<epoch>`. Another
-    generation ends all of them, another epoch those of the user.
+    A login's name is `<generation>:<id>`, and of a user `<generation>:<id>:<user>:<epoch>`; by an
+    OpenID provider also `:<end>`, in seconds of UTC. Another generation ends all of them, another
+    epoch those of the user.
     """
 
-    def __init__(self, store: Store, *, needs_key: bool = False) -> None:
-        """needs_key: no token is set that could sign logins."""
+    def __init__(
+        self, store: Store, *, needs_key: bool = False, has_provider: bool = False
+    ) -> None:
+        """needs_key: no token is set that could sign logins. has_provider: people may come by an
+        OpenID provider.
+        """
         self._store = store
         self._needs_key = needs_key
+        self.has_provider = has_provider
         self._generation = FIRST_GENERATION
         self._ended: frozenset[str] = frozenset()
         self._read = asyncio.Event()
@@ -42,11 +48,16 @@ class Logins:
         self.accounts = KnownAccounts()
         self.key: str | None = None  # signs logins
 
-    def new_name(self, user: str | None = None) -> str:
-        """Return the name of a new login, of LOOKOUT_TOKEN or of a user who is known."""
+    def new_name(self, user: str | None = None, ends_at: float | None = None) -> str:
+        """Return the name of a new login, of LOOKOUT_TOKEN or of a user who is known.
+
+        ends_at: s, UTC epoch, of a user by the OpenID provider.
+        """
         name = f"{self._generation}:{secrets.token_urlsafe(12)}"
         if user is not None:
             name = f"{name}:{user}:{self.accounts.users[user].epoch}"
+        if ends_at is not None:
+            name = f"{name}:{ends_at:.0f}"
         return name
 
     def identity(self, name: str) -> Identity | None:
@@ -56,12 +67,14 @@ class Logins:
             return None
         if len(parts) == 2 and parts[1]:
             return Identity(f"login {parts[1][:6]}", "admin", by="token")
-        if len(parts) != 4:
+        if len(parts) not in (4, 5):
             return None
         user = self.accounts.users.get(parts[2])
         if user is None or user.epoch != parts[3]:
             return None
-        return user.identity(user.name)
+        if user.by == "oidc" and not (self.has_provider and time.time() < float(parts[-1])):
+            return None
+        return user.identity(user.name, user.by)
 
     def token_identity(self, token: str) -> Identity | None:
         """Return the identity of an API token; None where there is none, or it has expired."""
@@ -85,7 +98,8 @@ class Logins:
         with self._reading:  # an older reading never stands in the place of a newer one
             self._generation, self._ended = self._store.ended_logins()
             accounts = self._store.accounts()
-            if self._needs_key and self.key is None and accounts.has_users:
+            is_closed = accounts.has_users or self.has_provider
+            if self._needs_key and self.key is None and is_closed:
                 self.key = self._store.login_key()
             self._by_digest = {token.digest: token for token in accounts.tokens.values()}
             self.accounts = accounts

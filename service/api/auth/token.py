@@ -85,6 +85,8 @@ class Authenticator:
             return False
         if self.logins is None:
             return True
+        if self.logins.has_provider:
+            return False
         return self.logins.are_known and not self.logins.accounts.has_users
 
     def matches(self, token: str) -> bool:
@@ -152,7 +154,7 @@ class Authenticator:
         if not self.password_guesses.failed(address):
             return "limited"
         user = self.logins.accounts.users.get(name)
-        expected = user.password_hash if user is not None else None
+        expected = user.password_hash if user is not None and user.by == "password" else None
         try:
             is_right = await self.passwords.is_right(password, expected)
         except TooManyWaitingError:
@@ -173,19 +175,27 @@ class Authenticator:
 
     @property
     def signer(self) -> TimestampSigner:
-        """The signer of cookies. Raises BadSignature while there is no key."""
+        """The signer of logins. Raises BadSignature while there is no key."""
+        return self.signer_of("lookout login")
+
+    def signer_of(self, kind: str) -> TimestampSigner:
+        """Return what signs a kind of cookie, which is none of another kind.
+
+        Raises BadSignature while there is no key.
+        """
         key = self._token or (self.logins and self.logins.key)
         if not key:
             raise BadSignature("there is no key yet")
-        return TimestampSigner(
-            key, salt="lookout login", key_derivation="hmac", digest_method=hashlib.sha256
-        )
+        return TimestampSigner(key, salt=kind, key_derivation="hmac", digest_method=hashlib.sha256)
 
-    def new_login(self, user: str | None = None) -> str:
-        """Return a cookie value that is valid for LOGIN_S; user: a known one's name."""
+    def new_login(self, user: str | None = None, ends_at: float | None = None) -> str:
+        """Return a cookie value that is valid for LOGIN_S; user: a known one's name.
+
+        ends_at: s, UTC epoch, of a user by the OpenID provider.
+        """
         name = "login"
         if self.logins is not None:
-            name = self.logins.new_name(user)
+            name = self.logins.new_name(user, ends_at)
         return self.signer.sign(name).decode()
 
     async def refuse(

@@ -7,6 +7,7 @@ import { said, showTime, t } from "./texts.js";
 const LINES_LOADED = 50;
 const WAYS_IN = {
   password: "accounts.by.password",
+  oidc: "accounts.by.oidc",
   api_token: "accounts.by.api_token",
   token: "accounts.by.token",
   nothing: "accounts.by.nothing",
@@ -117,6 +118,7 @@ export class AccountsView {
     $("th", row).textContent = user.name;
     role.value = user.role;
     cameras.defaultValue = typed(user.cameras);
+    role.disabled = cameras.disabled = $(".save", row).disabled = user.by === "oidc"; // the provider's
     for (const node of row.querySelectorAll("[data-label]")) {
       node.setAttribute("aria-label", t(node.dataset.label, { name: user.name }));
     }

@@ -270,6 +270,16 @@ async function logOut(what) {
   location.reload();
 }
 
+/** Log out here, and then at the provider where the login is by one that has a page for it. */
+async function logOutHere() {
+  if (accounts.me?.by !== "oidc") return logOut("/session");
+  const { address } = await call("/session/oidc").catch(() => ({})); // it is away: here alone
+  if (!address) return logOut("/session");
+  await call("/session", "DELETE").catch((error) => showBanner(error.message));
+  const back = new URL("./", location.href).href;
+  return location.assign(`${address}&${new URLSearchParams({ post_logout_redirect_uri: back })}`);
+}
+
 function logOutEverywhere() {
   if (confirm(t("top.log_out_all.sure"))) logOut("/logins");
 }
@@ -278,7 +288,7 @@ function logOutEverywhere() {
 
 const refreshIfSeen = () => document.hidden || refresh().catch(() => {}); // the socket shows trouble
 
-$("#log-out").onclick = () => logOut("/session");
+$("#log-out").onclick = logOutHere;
 $("#log-out-all").onclick = logOutEverywhere;
 setUpForm((camera) => {
   putCamera(camera);
