@@ -87,7 +87,7 @@ class Code:
 
 @dataclass
 class OidcProvider:
-    """What the provider says; a test changes it."""
+    """The answers of the provider; a test changes them."""
 
     url: str
     redirect_uris: list[str] = field(default_factory=list)

@@ -122,7 +122,7 @@ class UserRecord(AccountRecord):
 
     @property
     def by(self) -> WayIn:
-        """What the user is known by."""
+        """The way in: a password, or the OpenID provider."""
         return "oidc" if self.password_hash.startswith(OF_PROVIDER) else "password"
 
     def changed(self, given: dict[str, Any]) -> Self:

@@ -357,7 +357,7 @@ def test_the_first_user_closes_an_open_api(opened: Api) -> None:
         assert add_user(opened, "anna", "admin").status_code == 201
         with pytest.raises(ConnectionClosed):
             socket.recv(timeout=10)
-    assert opened.get("/session").json() == {"needed": True}
+    assert opened.get("/session").json() == {"needed": True, "oidc": None}
     assert is_problem(opened.get("/cameras"), 401)
     login = log_in(opened, "anna")
     assert opened.http.get("/api/v1/cameras", headers=login).status_code == 200

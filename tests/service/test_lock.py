@@ -159,7 +159,8 @@ def test_every_route_of_the_schema_asks(api: Api) -> None:
         for path in paths
         if api.http.get(path.replace("{", "").replace("}", "")).status_code != 401
     }
-    assert opened == {"/healthz", "/readyz", "/api/v1/session"}
+    oidc = {"/api/v1/session/oidc", "/api/v1/session/oidc/login"}
+    assert opened == {"/healthz", "/readyz", "/api/v1/session"} | oidc
 
 
 # The token
@@ -447,7 +448,7 @@ def test_without_a_token_nobody_is_asked_and_only_loopback_is_listened_on(
     settings = settings_for(urls, tmp_path)
     with running_api(settings) as api:
         assert api.get("/cameras").status_code == 200
-        assert api.get("/session").json() == {"needed": False}
+        assert api.get("/session").json() == {"needed": False, "oidc": None}
         assert "no token is set" in is_problem(api.post("/session", {"token": TOKEN}), 404)
         assert "lookout_requests_refused" not in api.http.get("/metrics").text
     with pytest.raises(UnprotectedError, match="LOOKOUT_TOKEN"):

@@ -39,7 +39,7 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """What a person may do here."""
+    """A person and what they may do here."""
 
     person: Person
     role: Role
@@ -76,7 +76,7 @@ class Attempt:
 
 
 class OidcLogins:
-    """What an API process has of log-ins by the provider."""
+    """The log-ins by the provider of one API process."""
 
     def __init__(self, provider: Provider) -> None:
         self.provider = provider

@@ -1,4 +1,4 @@
-"""What an ID token of an OpenID provider says of a person, and what they may do here by it."""
+"""The ID token of an OpenID provider: whether it is valid, and what its person may do here."""
 
 from __future__ import annotations
 

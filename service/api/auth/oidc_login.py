@@ -58,7 +58,7 @@ class OidcLogOut(BaseModel):
 
 
 class OidcAnswer(BaseModel):
-    """What the provider sent the browser back with: a code, or an error."""
+    """The code, or the error, that the provider sent the browser back with."""
 
     model_config = ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True)
 
