@@ -22,7 +22,6 @@ BEYOND_THE_SCHEMA = {
     "alarm_budget stands in place of threshold": "two fields compared",
     "an admin sees every camera": "two fields compared",
     "is needed, or `user` and `password`": "fields that exclude each other",
-    "`code` is needed, or `error`": "the same",
     "at most 31 days can be had at once": "two fields compared",
     "is no user's name": "a name that is taken for good",
     "learns what is normal from the camera itself": "two fields compared",

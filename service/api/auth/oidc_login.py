@@ -13,11 +13,11 @@ import json
 import secrets
 import time
 from dataclasses import asdict
-from typing import Annotated, Self
+from typing import Annotated
 
 from fastapi import APIRouter, Request, Response
 from itsdangerous import BadSignature
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
 from lookout.service.api.auth.access import API
@@ -65,13 +65,6 @@ class OidcAnswer(BaseModel):
     state: Annotated[str, Field(max_length=200)] = Field(repr=False)
     code: str = Field(default_factory=str, max_length=4096, repr=False)
     error: str = Field(default_factory=str, max_length=200)
-
-    @model_validator(mode="after")
-    def check_form(self) -> Self:
-        """Raise ValueError for anything but one of both."""
-        if bool(self.code) == bool(self.error):
-            raise ValueError("`code` is needed, or `error`")
-        return self
 
 
 def oidc_of(services: Services) -> OidcLogins:
@@ -183,8 +176,9 @@ def attempt_of(request: Request, answer: OidcAnswer, auth: Authenticator) -> Att
         raise OidcError(BEGIN_AGAIN) from None
     if not hmac.compare_digest(attempt.state.encode(), answer.state.encode()):
         raise OidcError(BEGIN_AGAIN)
-    if answer.error:
-        raise OidcError(f"the provider lets nobody in: {shown(answer.error)}")
+    if not answer.code:
+        reason = shown(answer.error or "no code")
+        raise OidcError(f"the provider lets nobody in: {reason}")
     return attempt
 
 
