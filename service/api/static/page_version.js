@@ -29,7 +29,7 @@ export function reloadIfNewer() {
 
 /** Tell whether somebody fills in a form, looks at a picture or a new token, or has not saved a note. */
 function isFilling() {
-  const typed = document.querySelectorAll("#review-detail .note, #accounts input");
+  const typed = document.querySelectorAll("#review-detail .note, #replays input, #accounts input");
   return Boolean($("dialog[open]")) || [...typed].some(({ value, defaultValue }) => value !== defaultValue);
 }
 

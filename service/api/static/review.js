@@ -6,6 +6,7 @@ import { place, verdictOf } from "./alert_list.js";
 import { $, call, cameraPath, fromTemplate, showText } from "./api.js";
 import { newCurve } from "./curve.js";
 import { HOUR_S, showSpans, spans } from "./curve_table.js";
+import { Replays } from "./replays.js";
 import { Suppressions } from "./suppressions.js";
 import { clock, number, said, t } from "./texts.js";
 
@@ -22,6 +23,7 @@ export class Review {
     this.list = $("#review-list");
     this.detail = new AlertDetail((alert) => this.answered(alert), (alert) => this.showSuppression(alert));
     this.suppressions = new Suppressions(() => this.load());
+    this.replays = new Replays();
     this.alerts = [];
     this.next = null; // cursor of the alerts that are not loaded
     this.selected = null; // id
@@ -44,7 +46,10 @@ export class Review {
     this.isOpen = isOpen;
     this.node.hidden = !isOpen;
     if (isOpen) this.load();
-    else this.detail.show(null);
+    else {
+      this.detail.show(null);
+      this.replays.show(null);
+    }
   }
 
   /** Offer these cameras. */
@@ -66,6 +71,11 @@ export class Review {
   }
 
   // Loading
+
+  /** The camera that was chosen; null: all. */
+  get camera() {
+    return this.form.elements.camera.value || null;
+  }
 
   /** Return the day (s, UTC) that is shown, in the viewer's zone; null for all. */
   day() {
@@ -101,7 +111,8 @@ export class Review {
       this.next = next;
       showText($("#review-error"), null);
       this.render();
-      await Promise.all([this.loadDay(), this.suppressions.show(this.form.elements.camera.value || null)]);
+      this.replays.show(this.isOpen ? this.camera : null);
+      await Promise.all([this.loadDay(), this.suppressions.show(this.camera)]);
     } catch (error) {
       showText($("#review-error"), error.message);
     }
@@ -109,7 +120,7 @@ export class Review {
 
   /** Show the peaks of the camera's day as a curve with the alerts, and as a table by the hour. */
   async loadDay() {
-    const camera = this.form.elements.camera.value;
+    const { camera } = this;
     const day = this.day();
     $("#review-day").hidden = !camera || !day;
     if (!camera || !day) return;
@@ -204,7 +215,7 @@ export class Review {
   /** Show an answer, and what it suppresses by now. */
   answered(alert) {
     this.replace(alert);
-    this.suppressions.show(this.form.elements.camera.value || null).catch(() => {}); // the next change asks again
+    this.suppressions.show(this.camera).catch(() => {}); // the next change asks again
   }
 
   /** Show what suppressed an alert, among what its camera suppresses. */

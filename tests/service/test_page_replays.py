@@ -1,0 +1,165 @@
+"""The review replays recordings: asked for, followed, cancelled, and what was found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from selenium.webdriver import Chrome
+from selenium.webdriver.support.select import Select
+
+from lookout.models.vision.overlay import jpeg
+from lookout.service.core.replay import (
+    OtherThreshold,
+    ReplayAlert,
+    ReplayJob,
+    ReplayReport,
+    StrangeMinute,
+)
+from lookout.service.storage.replay_files import ReplayFiles
+from lookout.service.storage.store.store import Store
+from tests.conftest import with_wide_forms
+from tests.e2e.browser import complaints
+from tests.service.api_server import Api, frame, fresh_api
+from tests.service.page_browser import (
+    Locator,
+    at_size,
+    chrome,
+    one,
+    overflow_px,
+    page,
+    text,
+    texts,
+    violations,
+)
+from tests.waiting import wait_until
+
+__all__ = ["chrome", "fresh_api", "page"]
+
+pytestmark = pytest.mark.browser
+
+REPORT = ReplayReport(
+    camera="gate",
+    recording="monday.mp4",
+    model="square",
+    frames=900,
+    scored=880,
+    left_out={"window": 20},
+    duration_s=3723.5,
+    threshold=0.7,
+    notes=["the recording is of another size"],
+    alerts=[
+        ReplayAlert(
+            zone="door",
+            opened_s=60.0,
+            peak_s=61.0,
+            closed_s=70.0,
+            peak_value=0.95,
+            threshold=0.7,
+            picture="alert-001.jpg",
+        )
+    ],
+    alerts_opened=1,
+    minutes=[
+        StrangeMinute(begins_s=60.0, peak_s=61.0, peak_value=0.95, picture="minute-01.jpg"),
+        StrangeMinute(begins_s=3600.0, peak_s=3661.0, peak_value=0.41, picture="minute-02.jpg"),
+    ],
+    thresholds=[
+        OtherThreshold(threshold=0.5, alerts=3, open_s=41.25),
+        OtherThreshold(threshold=0.7, alerts=1, open_s=10.0),
+    ],
+)
+
+
+def write_result(folder: Path, job: ReplayJob) -> None:
+    """Write what a replay that is done leaves."""
+    files = ReplayFiles.of(folder, job).files
+    files.mkdir(parents=True)
+    for picture in ("alert-001.jpg", "minute-01.jpg", "minute-02.jpg"):
+        (files / picture).write_bytes(jpeg(frame("gate", 1).pixels))
+    (files / "scores.csv").write_text("at_s,value\n0.0,0.1\n")
+    (files / "report.json").write_text(REPORT.model_dump_json())
+
+
+@pytest.fixture
+def replays(page: Chrome, fresh_api: Api) -> Iterator[Locator]:
+    """The replays of a camera in the review; `monday.mp4` is in the media folder."""
+    (fresh_api.settings.media_dir / "monday.mp4").write_bytes(b"footage")
+    one(page, "#to-review").click()
+    assert not one(page, "#replays").is_displayed()  # of no camera yet
+    choose_gate(page)
+    shown = one(page, "#replays summary")
+    wait_until(shown.is_displayed, "its replays")
+    shown.click()
+    yield one(page, "#replays")
+    page.execute_script("location.hash = ''")
+
+
+def choose_gate(page: Chrome) -> None:
+    wait_until(lambda: "gate" in texts(page, "#review-filters option"), "the camera")
+    Select(one(page, "#review-filters [name=camera]").element).select_by_value("gate")
+
+
+def save(store: Store, job: ReplayJob, **changes: object) -> ReplayJob:
+    """Change a job as the learning stage does."""
+    assert store.save_replay(job, replace(job, **changes))  # type: ignore[arg-type]
+    return store.replay(job.id)
+
+
+def test_a_replay_is_asked_for_followed_and_cancelled(
+    replays: Locator, page: Chrome, store: Store
+) -> None:
+    one(page, "#replays [name=video]").send_keys("gone.mp4\n")
+    wait_until(lambda: "no such file" in text(page, "#replays > .error"), "the refusal")
+    one(page, "#replays [name=video]").clear()
+    one(page, "#replays [name=threshold]").send_keys("0.7")
+    one(page, "#replays [name=video]").send_keys("monday.mp4\n")
+    wait_until(lambda: texts(page, "#replays .video") == ["monday.mp4"], "the replay")
+    assert not one(page, "#replays > .error").is_displayed()
+    assert text(page, "#replays .options") == "threshold 0.70"
+    assert text(page, "#replays .state").startswith("waits for its turn")
+    save(store, store.replay("gate:replay-1"), state="running", progress=0.4)
+    wait_until(lambda: text(page, "#replays .state").startswith("scored 40 %"), "its progress")
+    one(page, "#replays .cancel").click()
+    wait_until(lambda: text(page, "#replays .state") == "cancelled", "the end")
+    assert not one(page, "#replays .cancel").is_displayed()
+    assert store.replay("gate:replay-1").state == "cancelled"
+    assert complaints(page, "422") == []
+
+
+@pytest.mark.parametrize("theme", with_wide_forms(["light", "dark"], {"dark"}))
+def test_what_was_found_is_shown(
+    replays: Locator, page: Chrome, store: Store, fresh_api: Api, theme: str
+) -> None:
+    media = {"features": [{"name": "prefers-color-scheme", "value": theme}]}
+    page.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
+    one(page, "#replays [name=video]").send_keys("monday.mp4\n")
+    wait_until(lambda: text(page, "#replays .video") == "monday.mp4", "the replay")
+    job = store.replay("gate:replay-1")
+    write_result(fresh_api.settings.data_dir, job)
+    save(store, job, state="done", progress=1.0)
+    summary = one(page, "#replays details summary")
+    wait_until(summary.is_displayed, "its result")
+    summary.click()
+    minutes = ["00:01:01 · peak 0.95", "01:01:01 · peak 0.41"]
+    wait_until(lambda: texts(page, ".minutes figcaption") == minutes, "the minutes")
+    assert text(page, "#replays .facts") == "880 of 900 frames scored, 01:02:03 long, by square"
+    assert text(page, "#replays .warnings") == REPORT.notes[0]
+    assert text(page, "#replays .found") == "1 alert at the threshold 0.70"
+    assert texts(page, "#replays .alerts figcaption") == ["door, 00:01:01 · peak 0.95"]
+    rows = [row.split("\t") for row in texts(page, "#replays tbody tr")]
+    assert rows == [["0.50", "3", "41.3 s"], ["0.70", "1", "10.0 s"]]
+    saved = one(page, "#replays [data-file='scores.csv']").get_attribute("href") or ""
+    assert fresh_api.http.get(saved).text.startswith("at_s,value")
+    picture = one(page, ".minutes img")
+    wait_until(lambda: picture.get_property("naturalWidth") == 128, "a picture")
+    try:
+        for width_px in (390, 1440):
+            at_size(page, width_px)
+            assert overflow_px(page) == 0, width_px
+            assert violations(page) == [], width_px
+    finally:
+        page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    assert complaints(page) == []
