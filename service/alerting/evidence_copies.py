@@ -151,6 +151,8 @@ class EvidenceCopies:
                 self.look(camera)
                 if now_ns - changed > FRESH_S * 1e9:
                     self._looked[camera] = changed
+        if not self._waiting:  # retention may have removed what could not be sent
+            self.note_success("no evidence waits for the bucket any more")
         if time.monotonic() >= self._due:
             self.send()
 
@@ -215,10 +217,10 @@ class EvidenceCopies:
                 if stamp != file.stamp or now >= again_at:
                     yield file
 
-    def note_success(self) -> None:
-        """Save that copies are made, where that is new."""
+    def note_success(self, line: str = "evidence is copied to the bucket again") -> None:
+        """Save and log that nothing fails, where that is new."""
         if self._state.failing_since is not None:
-            log.info("evidence is copied to the bucket again")
+            log.info(line)
             self._state = SinkState(None, "", time.time())
             self._store.save_sink_state(EVIDENCE, self._state)
         self._failures = 0
@@ -248,6 +250,7 @@ class EvidenceCopies:
 def open_copies(settings: Settings, bus: Bus, store: Store) -> Iterator[None]:
     """Copy evidence in the block, where a bucket is named; say it where the extra is missing."""
     if settings.evidence_bucket is None:
+        note_start(store, "")
         yield
         return
     try:
@@ -257,8 +260,21 @@ def open_copies(settings: Settings, bus: Bus, store: Store) -> Iterator[None]:
         if isinstance(error, ImportError):
             reason = "`pip install 'lookout[s3]'` is needed for it"
         log.error("evidence is not copied: %s", reason)
+        note_start(store, reason)
         yield
         return
     leases = open_leases(settings, LEASES)
     with EvidenceCopies(settings, bus, store, leases, bucket):
         yield
+
+
+def note_start(store: Store, reason: str) -> None:
+    """Save why no copy can be made from now on; empty: none is asked for, so that none fails."""
+    try:
+        known = store.sink_states().get(EVIDENCE, SinkState())
+        since = (known.failing_since or time.time()) if reason else None
+        state = replace(known, failing_since=since, last_error=reason)
+        if state != known:
+            store.save_sink_state(EVIDENCE, state)
+    except UNAVAILABLE as error:
+        log.debug("how evidence goes is not saved: %s", error)

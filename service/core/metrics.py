@@ -174,8 +174,8 @@ LETTERS = Metric(
 EVIDENCE_FAILING = Metric(
     "lookout_evidence_failing_seconds",
     "gauge",
-    "How long evidence could not be copied to the bucket; 0 where the last attempt worked, and "
-    "without a bucket.",
+    "How long evidence could not be copied to the bucket; 0 where the last attempt worked, where "
+    "nothing waits, and without a bucket.",
 )
 
 # Each camera

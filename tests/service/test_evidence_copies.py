@@ -236,6 +236,7 @@ def test_what_was_removed_before_it_was_copied_is_counted_once(
     assert bus.counters("gate")["evidence_lost"] == 4
     assert "4 pictures and clips were removed before they were copied" in caplog.text
     assert not store.evidence_copies("gate")
+    assert store.sink_states()[EVIDENCE].failing_since is None  # nothing is left that could fail
 
 
 def test_a_file_that_is_copied_may_go_and_leaves_nothing_behind(
@@ -307,6 +308,19 @@ def test_one_worker_copies_and_another_goes_on(
     written |= write(settings, 6)
     copies.step()
     assert server.objects() == written
+
+
+def test_without_the_extra_copies_fail_until_no_bucket_is_named(
+    settings: Settings, bus: Bus, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "boto3", None)
+    for _ in range(2):
+        with open_copies(settings, bus, store):
+            failing = store.sink_states()[EVIDENCE]
+    assert failing.failing_since is not None
+    assert "lookout[s3]" in failing.last_error
+    with open_copies(settings.model_copy(update={"evidence_bucket": None}), bus, store):
+        assert store.sink_states()[EVIDENCE] == SinkState()
 
 
 def test_the_failing_is_a_metric(api: Api, store: Store) -> None:
