@@ -21,6 +21,11 @@ from tests.service.api_server import RTSP, Api, api, one_api, show, watch
 __all__ = ["api", "one_api"]
 
 GENERATOR = Path(sys.executable).parent / "openapi-generator-cli"
+TYPESCRIPT = Path(__file__).resolve().parents[1] / "typescript"
+TSC = TYPESCRIPT / "node_modules" / ".bin" / "tsc"
+NO_JAVA = pytest.mark.skipif(
+    shutil.which("java") is None, reason="no Java: package default-jre-headless"
+)
 
 
 @pytest.fixture
@@ -58,22 +63,26 @@ def test_nothing_is_only_null_and_pictures_are_binary(document: dict[str, Any]) 
                 assert content["schema"] == {"type": "string", "format": "binary"}
 
 
+def generate(api: Api, folder: Path, language: str, *options: str) -> None:
+    """Have openapi-generator make a client in a folder."""
+    document = folder / "openapi.json"
+    document.write_text(json.dumps(api.get("/openapi.json").json()))
+    words = [str(GENERATOR), "generate", "-g", language, "-i", str(document), *options]
+    subprocess.run(words, check=True, capture_output=True, timeout=100)
+
+
 @pytest.fixture(scope="module")
 def client(one_api: Api, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModuleType]:
     """The package that openapi-generator makes."""
     folder = tmp_path_factory.mktemp("client")
-    document = one_api.get("/openapi.json").json()
-    (folder / "openapi.json").write_text(json.dumps(document))
-    words = [str(GENERATOR), "generate", "-g", "python", "-i", f"{folder}/openapi.json"]
-    words += ["-o", str(folder), "--package-name", "lookout_client"]
-    subprocess.run(words, check=True, capture_output=True, timeout=100)
+    generate(one_api, folder, "python", "-o", str(folder), "--package-name", "lookout_client")
     with pytest.MonkeyPatch.context() as patched:
         patched.syspath_prepend(str(folder))
         yield importlib.import_module("lookout_client")
 
 
 @pytest.mark.long
-@pytest.mark.skipif(shutil.which("java") is None, reason="no Java: package default-jre-headless")
+@NO_JAVA
 @pytest.mark.filterwarnings("default")
 def test_a_generated_client_works(client: ModuleType, api: Api, store: Store, bus: Bus) -> None:
     configuration = client.Configuration(host=f"http://127.0.0.1:{api.port}")
@@ -99,3 +108,40 @@ def test_a_generated_client_works(client: ModuleType, api: Api, store: Store, bu
         assert client.AlertsApi(connection).list_alerts().items == []
         assert client.HealthApi(connection).healthz().status == "ok"
         assert cameras.delete_camera("gate") is None
+
+
+@pytest.mark.long
+@NO_JAVA
+@pytest.mark.skipif(not TSC.exists(), reason="no TypeScript: sh tests/debian-packages.sh")
+def test_a_generated_typescript_client_works(
+    api: Api, store: Store, bus: Bus, tmp_path: Path
+) -> None:
+    """It is compiled without an error by the strict rules, and run by node."""
+    for name in ("main.ts", "tsconfig.json", "package.json"):
+        shutil.copy(TYPESCRIPT / name, tmp_path)
+    options = "importFileExtension=.js,prefixParameterInterfaces=true"
+    folder = str(tmp_path / "client")
+    generate(api, tmp_path, "typescript-fetch", "-o", folder, f"--additional-properties={options}")
+    compiled = subprocess.run(
+        [TSC, "-p", tmp_path], check=False, capture_output=True, text=True, timeout=100
+    )
+    assert compiled.returncode == 0, compiled.stdout
+    watch(store, bus, "yard")
+    show(bus, "yard", 0)
+    words = ["node", "built/main.js", f"http://127.0.0.1:{api.port}", RTSP]
+    done = subprocess.run(
+        words, check=False, cwd=tmp_path, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == {
+        "made": "gate",
+        "listed": ["gate", "yard"],
+        "next": None,
+        "enabled": False,
+        "again": [409, "Conflict"],
+        "missing": [404, "Not Found"],
+        "scores": ["1000-0"],
+        "frame": "PNG",
+        "alerts": [],
+        "health": "ok",
+    }
