@@ -171,7 +171,9 @@ def overview() -> Dashboard:
 
 def camera() -> Dashboard:
     """Return the dashboard of the chosen cameras."""
-    frames, scores = (rate(f"{what}_total", CAMERA) for what in ("frames", "scores"))
+    frames, scores, reused = (
+        rate(f"{what}_total", CAMERA) for what in ("frames", "scores", "scores_reused")
+    )
     decisions = rate("memory_decisions_total", CAMERA, "camera, decision")
     reconnects, corrupt = (
         rate(f"{what}_total", CAMERA) for what in ("reconnects", "corrupt_packets")
@@ -180,7 +182,12 @@ def camera() -> Dashboard:
         states("State", "What it is doing.", STATES, (state_number(CAMERA), "{{camera}}")),
         score(),
         lines(
-            "Frames", "A second.", "cps", (frames, "{{camera}} kept"), (scores, "{{camera}} scored")
+            "Frames",
+            "A second; of a still picture, the score of an earlier frame may be reused.",
+            "cps",
+            (frames, "{{camera}} kept"),
+            (scores, "{{camera}} scored"),
+            (reused, "{{camera}} reused"),
         ),
         lines("Dropped", "Frames a second, by reason.", "cps", dropped(CAMERA), stacked=True),
         lines("Latency", "From capture to score.", "s", *quantiles(latency(CAMERA))),

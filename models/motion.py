@@ -156,6 +156,11 @@ class MotionFeatures:
         self._cells.append(cells)
         return features_of(np.mean(np.stack(list(self._cells)), axis=0, dtype=np.float32))
 
+    def repeat(self, frame_id: tuple[int, int]) -> None:
+        """Take the next frame as one that moves as the last one did."""
+        self._newest_id = frame_id
+        self._cells.append(self._cells[-1])
+
     def to_json(self) -> dict[str, Any]:
         """Return the state for a snapshot: the cells that the next features depend on."""
         kept = list(self._cells)[-self._config.flow_frames + 1 :]

@@ -18,7 +18,7 @@ from lookout.models.data.clips import whole_clip
 from lookout.models.errors import CheckpointError
 from lookout.models.memory_update import UpdateRule
 from lookout.models.scorer import Scorer
-from lookout.models.scoring.camera_state import CameraState, FrameScore
+from lookout.models.scoring.camera_state import CameraState, FrameScore, StepOutput
 from lookout.models.scoring.normalizer import Normalizer
 from lookout.models.scoring.place_state import PlaceState
 from lookout.models.vision.zones import ZoneMask
@@ -39,6 +39,7 @@ class ClipScores:
     drift: Floats  # of the memory after the frame: largest 1 - cosine to the trained items
     local_db: Floats
     place_db: Floats  # nan without a memory of places, and while it warms up
+    reused: npt.NDArray[np.bool_]  # a still picture's score, which repeats an earlier one
     rollbacks: int  # how often a guarded memory went back to the trained items in this clip
     heat: npt.NDArray[np.uint16] | None = (
         None  # (scored frames, 64, 64): RMSE of a cell times 65535
@@ -57,6 +58,7 @@ class ClipScorer:
         places: PlaceState | None = None,
         exact: bool = False,
         zones: ZoneMask | None = None,
+        still_frames: int = 1,
     ) -> None:
         """rule: of the memory's update; None: as published.
 
@@ -65,6 +67,7 @@ class ClipScorer:
             memory starts again for each.
         exact: all parts of a score in each frame, where a camera has them in turns.
         zones: ignored ones are hidden and left out; `places` was made with the same; None: none.
+        still_frames: of a picture that does not change, one frame in so many is scored.
         """
         self._scorer = scorer
         self._rule = rule or UpdateRule.paper(scorer.gamma)
@@ -72,6 +75,7 @@ class ClipScorer:
         self._places = places
         self._exact = exact
         self._zones = zones
+        self._still_frames = still_frames
         self._weights: Tensor | None = None
         if zones is not None and zones.ignores:
             self._weights = torch.from_numpy(zones.weights).to(scorer.device)
@@ -86,6 +90,7 @@ class ClipScorer:
             gamma=self._scorer.gamma,
             rule=self._rule,
             places=self._places,
+            still_frames=self._still_frames,
         )
 
     def score(
@@ -111,21 +116,10 @@ class ClipScorer:
             if self._zones is not None:
                 window = self._zones.hide(window)
             frame_id = (session, start + first)
-            numbers = None if self._exact else [start + first]
-            step = scorer.step(
-                [window],
-                self._state.items[None],
-                [self._state.rule],
-                self._weights,
-                numbers,
-                carried=[self._state.carried(session)],
-            )
-            (output,) = step.samples()
-            motion = None
-            if self._places is not None:
-                pair = window[first - 1 : first + 1]
-                motion = self._places.features(frame_id, pair[0], pair[1])
-            score = self._state.update(output, frame_id, motion)
+            if self._state.reuses(frame_id, window[-1], scorer.t_length):
+                output, score = self._state.reuse(frame_id)
+            else:
+                output, score = self._step(window, frame_id)
             if not (isfinite(score.psnr_db) and isfinite(score.distance)):
                 raise CheckpointError(
                     f"clip {name}, frame {start + first}: the model gives no finite score "
@@ -143,6 +137,7 @@ class ClipScorer:
             distance=np.array([score.distance for score in scores]),
             gate_error=np.array([score.gate_error for score in scores]),
             memory_updated=np.array([score.memory_updated for score in scores]),
+            reused=np.array([score.reused for score in scores]),
             value=np.array([nan if score.value is None else score.value for score in scores]),
             drift=np.array([score.drift for score in scores]),
             local_db=np.array([score.local_db for score in scores]),
@@ -150,6 +145,24 @@ class ClipScorer:
             rollbacks=sum(score.rolled_back for score in scores),
             heat=np.stack(heat) if keep_heat else None,
         )
+
+    def _step(self, window: Pixels, frame_id: tuple[int, int]) -> tuple[StepOutput, FrameScore]:
+        """Score one frame of a window, (T, H, W, 3); frame_id: session and sequence number."""
+        session, number = frame_id
+        step = self._scorer.step(
+            [window],
+            self._state.items[None],
+            [self._state.rule],
+            self._weights,
+            None if self._exact else [number],
+            carried=[self._state.carried(session)],
+        )
+        (output,) = step.samples()
+        motion = None
+        if self._places is not None:
+            scored = self._scorer.input_spec.scored
+            motion = self._places.features(frame_id, window[scored - 1], window[scored])
+        return output, self._state.update(output, frame_id, motion)
 
 
 def score_clips(
@@ -162,18 +175,25 @@ def score_clips(
     places: PlaceState | None = None,
     exact: bool = False,
     zones: ZoneMask | None = None,
+    still_frames: int = 1,
     keep_heat: bool = False,
     on_frame: Callable[[], None] = lambda: None,
 ) -> Iterator[ClipScores]:
     """Score clip after clip; the memory is carried on, as the authors do, or starts again for each.
 
-    rule, normalizer, places, exact, zones: see `ClipScorer`.
+    rule, normalizer, places, exact, zones, still_frames: see `ClipScorer`.
     keep_heat: keep the heatmaps, 8 KB a frame.
     Raises VideoError for an unreadable clip, DataError for one shorter than T frames,
     CheckpointError where a score is not finite.
     """
     clip_scorer = ClipScorer(
-        scorer, rule=rule, normalizer=normalizer, places=places, exact=exact, zones=zones
+        scorer,
+        rule=rule,
+        normalizer=normalizer,
+        places=places,
+        exact=exact,
+        zones=zones,
+        still_frames=still_frames,
     )
     for path in paths:
         if not carry_memory:

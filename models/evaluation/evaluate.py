@@ -96,6 +96,7 @@ COLUMNS: dict[str, Callable[[ClipScores, Values], npt.NDArray[Any]]] = {
     "distance": lambda clip, _: clip.distance,
     "gate_error": lambda clip, _: clip.gate_error,
     "memory_updated": lambda clip, _: clip.memory_updated,
+    "reused": lambda clip, _: clip.reused,
     "drift": lambda clip, _: clip.drift,
     "local_db": lambda clip, _: clip.local_db,
     "value": lambda _, values: values.causal,
@@ -174,6 +175,7 @@ def evaluate(
     regions: bool = True,
     normal: Sequence[Path] = (),
     zones: ZoneMask | None = None,
+    still_frames: int = 1,
     on_frame: Callable[[], None] = lambda: None,
 ) -> Evaluation:
     """Score the test clips of `data` and, where it has labels, compute the metrics.
@@ -195,6 +197,7 @@ def evaluate(
         camera would: one half fills the memory, the other sets the bounds; none: the first
         `learn_frames` of the test clips.
     zones: of the picture; ignored ones are left out, as a camera leaves them out; None: none.
+    still_frames: of a picture that does not change, one frame in so many is scored, as a camera's.
 
     Raises DataError, VideoError, and CheckpointError where a score is not finite.
     """
@@ -205,7 +208,12 @@ def evaluate(
     truths = read_labels(data, paths, masks)
     rates = {path.stem: clip_info(path).fps or fps for path in paths}
     conditions = Conditions(
-        carry_memory=carry_memory, rule=rule, exact=exact, zones=zones, on_frame=on_frame
+        carry_memory=carry_memory,
+        rule=rule,
+        exact=exact,
+        zones=zones,
+        still_frames=still_frames,
+        on_frame=on_frame,
     )
     scoring = LiveScoring(scorer, scheme, fusion_weight, learn_frames, conditions)
     learned = scoring.learn(normal)
@@ -404,6 +412,7 @@ def summary(evaluation: Evaluation) -> dict[str, Any]:
         "alarms_by": evaluation.scheme,
         "scored_frames": len(updated),
         "memory_updated_share": float(updated.mean()),
+        "reused_share": float(np.concatenate([clip.reused for clip in evaluation.clips]).mean()),
         "clips": clips,
     }
 

@@ -33,6 +33,7 @@ class Conditions:
     rule: UpdateRule | None = None
     exact: bool = False
     zones: ZoneMask | None = None
+    still_frames: int = 1
     on_frame: Callable[[], None] = lambda: None
 
 
@@ -108,6 +109,7 @@ class LiveScoring:
                 places=self._places,
                 exact=conditions.exact,
                 zones=conditions.zones,
+                still_frames=conditions.still_frames,
                 keep_heat=keep_heat,
                 on_frame=conditions.on_frame,
             )
@@ -128,14 +130,11 @@ def live_values(clips: list[ClipScores], normalizer: Normalizer) -> dict[str, Fl
     """Return the values that a camera with another normalizer shows; nan while it learns."""
     values = {}
     for clip in clips:
-        frames = zip(
-            clip.psnr_db,
-            clip.distance,
-            clip.gate_error,
-            clip.local_db,
-            clip.place_db,
-            strict=True,
-        )
-        found = [normalizer.value(RawScores(*scores)) for scores in frames]
+        columns = (clip.psnr_db, clip.distance, clip.gate_error, clip.local_db, clip.place_db)
+        found: list[float | None] = []
+        for is_reused, *scores in zip(clip.reused, *columns, strict=True):
+            raw = RawScores(*scores)
+            teaches = not is_reused or normalizer.learns
+            found.append(normalizer.value(raw) if teaches else normalizer.known_value(raw))
         values[clip.name] = np.array(found, np.float64)  # None becomes nan
     return values

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from torch import Tensor, from_numpy
 
-from lookout.models.arrays import HeatMap
+from lookout.models.arrays import SIDE, HeatMap, Pixels, packed, unpacked
 from lookout.models.memory_update import Rollback, UpdateRule
 from lookout.models.motion import Features
 from lookout.models.scoring.carried import Carried
@@ -23,6 +23,7 @@ from lookout.models.scoring.local import LocalScore
 from lookout.models.scoring.normalizer import Normalizer, RawScores
 from lookout.models.scoring.place_state import PlaceState
 from lookout.models.scoring.rotation import Rotation
+from lookout.models.scoring.still import StillPicture
 from lookout.models.scoring.views import Views, ViewState, ViewSwitch
 from lookout.models.scoring.zone_scores import ZoneScores
 from lookout.models.vision.scene_signature import SceneSignature
@@ -42,6 +43,27 @@ class StepOutput(NamedTuple):
     turns: int = 1  # frames that PSNR and distance are to be the mean of
     carried: Tensor | None = None  # uint8: a model's state for the next frame of the session
 
+    def to_json(self) -> dict[str, Any]:
+        """Return for a snapshot what a frame of the same picture repeats; None in place of nan."""
+        numbers = (self.psnr_db, self.distance, self.gate_error)
+        return {
+            "numbers": [number if isfinite(number) else None for number in numbers],
+            "turns": self.turns,
+            "cells": packed(self.cells, "<u2"),
+        }
+
+    @classmethod
+    def from_json(cls, state: dict[str, Any], items: Tensor) -> StepOutput:
+        """Return the output that `to_json` saved, which has moved no memory (items).
+
+        Raises ValueError, TypeError or KeyError for anything else.
+        """
+        numbers = [nan if number is None else float(number) for number in state["numbers"]]
+        psnr_db, distance, gate_error = numbers
+        cells = unpacked(state["cells"], "<u2", (SIDE, SIDE))
+        turns = int(state["turns"])
+        return cls(psnr_db, distance, gate_error, False, 0.0, items, cells, turns)
+
 
 @dataclass(frozen=True, slots=True)
 class FrameScore:
@@ -58,6 +80,7 @@ class FrameScore:
     rolled_back: bool  # the memory went back to the trained items after this frame
     # Value of each watched zone, as `value`.
     zones: Mapping[str, float | None] = field(default_factory=dict)
+    reused: bool = False  # the picture is still that of the last score, which this one repeats
 
 
 class CameraState:
@@ -72,6 +95,7 @@ class CameraState:
         rule: UpdateRule | None,
         places: PlaceState | None = None,
         zones: ZoneMask | None = None,
+        still_frames: int = 1,
     ) -> None:
         """Start from the trained memory.
 
@@ -81,6 +105,7 @@ class CameraState:
             update until there are some.
         places: the memory of places; None: the camera's score does not take it.
         zones: whose watched ones have values of their own; None: there is none.
+        still_frames: of a picture that does not change, one frame in so many is scored.
         """
         self._trained_items = trained_items
         self._gamma = gamma
@@ -95,6 +120,8 @@ class CameraState:
         self._drift = 0.0
         self._zones = ZoneScores(zones)
         self._views = Views()
+        self._still = StillPicture(still_frames)
+        self._outputs: dict[int, StepOutput] = {}  # part of a score in turns → its newest
 
     @property
     def items(self) -> Tensor:
@@ -166,6 +193,8 @@ class CameraState:
         motion: `places.features` of the frame, where there is a memory of places.
         """
         rule = self.rule
+        if self._still.is_used:
+            self._outputs[frame_id[1] % output.turns] = output
         local_db = self._local.update(frame_id, output.cells)
         place_db = nan
         if self._places is not None and motion is not None:
@@ -198,6 +227,48 @@ class CameraState:
             rolled_back=rolled_back,
             zones=zones,
         )
+
+    def reuses(self, frame_id: tuple[int, int], newest: Pixels, frames: int) -> bool:
+        """Judge the next frame, once: True where `reuse` stands in place of step and `update`.
+
+        frame_id: session and sequence number. newest: (H, W, 3) uint8 RGB, the last picture of the
+        frame's window, ignored pixels hidden. frames: of a window.
+        """
+        if self._places is not None:
+            frames = max(frames, self._places.frames)
+        turns = max((output.turns for output in self._outputs.values()), default=1)
+        learns = self._normalizer.learns or self.learned_frames < self.to_learn_frames
+        return self._still.may_reuse(frame_id, newest, frames, turns, learns=learns)
+
+    def reuse(self, frame_id: tuple[int, int]) -> tuple[StepOutput, FrameScore]:
+        """Return output and score of the next frame, for which `reuses` gave True.
+
+        The output is that of the last scored frame, of the same part in a score in turns. Neither
+        memory nor bounds learn from it.
+        """
+        turns = len(self._outputs)
+        output = self._outputs[frame_id[1] % turns]
+        local_db = self._local.update(frame_id, output.cells)
+        place_db = nan if self._places is None else self._places.repeat(frame_id)
+        psnr_db, distance = self._rotation.mean(
+            frame_id, output.turns, output.psnr_db, output.distance
+        )
+        zones = self._zones.values(frame_id, output.cells, self._places, self._normalizer)
+        raw = RawScores(psnr_db, distance, output.gate_error, local_db, place_db)
+        score = FrameScore(
+            psnr_db=psnr_db,
+            distance=distance,
+            gate_error=output.gate_error,
+            memory_updated=False,
+            value=self._normalizer.known_value(raw),
+            local_db=local_db,
+            place_db=place_db,
+            drift=self._drift,
+            rolled_back=False,
+            zones=zones,
+            reused=True,
+        )
+        return output, score
 
     def switch_view(self, before: SceneSignature, now: SceneSignature) -> ViewSwitch:
         """Go on with the bounds and the memory of places of another view: the scene has changed.
@@ -251,6 +322,9 @@ class CameraState:
             state["places"] = self._places.to_json()
         if self._views.is_used:
             state["views"] = self._views.to_json()
+        if self._still.is_used:
+            state["still"] = self._still.to_json()
+            state["outputs"] = {str(part): one.to_json() for part, one in self._outputs.items()}
         return state
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -282,6 +356,16 @@ class CameraState:
             views = Views.from_json(state["views"])
             for learned in views.parked:
                 self._parts_of(learned)
+        still = self._still
+        outputs = self._outputs
+        if still.is_used and "still" in state:
+            still = still.restored(state["still"])
+            outputs = {
+                int(part): StepOutput.from_json(one, items)
+                for part, one in state["outputs"].items()
+            }
+        self._still = still
+        self._outputs = outputs
         self._items = items
         self._normalizer = normalizer
         self._rollback = rollback

@@ -131,6 +131,16 @@ class Normalizer:
             self._learn(scores, min(2 * self._bounds.frames, self._settled_frames))
         return value
 
+    @property
+    def learns(self) -> bool:
+        """Whether there are no bounds yet, or those of a memory of places that still fills."""
+        return self._bounds is None or (self._scheme in PLACE_SCHEMES and not self.settled)
+
+    def known_value(self, scores: RawScores) -> float:
+        """Return the value by the bounds as they are, which learn nothing; there must be some."""
+        assert self._bounds is not None, "there are no bounds"  # noqa: S101
+        return self._value(scores, self._bounds)
+
     def part_value(self, local_db: float, place_db: float) -> float | None:
         """Return the value of a part of the picture, in (0, 1), by the bounds as they are now.
 

@@ -51,6 +51,11 @@ class PlaceState:
         return [self._config.lasts, self._config.worst, self._config.noise_times]
 
     @property
+    def frames(self) -> int:
+        """Consecutive pictures that the motion of a frame is taken from."""
+        return self._config.flow_frames + 1
+
+    @property
     def warm_up_frames(self) -> int:
         """Number of frames that are learned before anything is measured."""
         return self._warm_up_frames
@@ -80,6 +85,14 @@ class PlaceState:
         if self.seen_frames < self._warm_up_frames:
             return nan
         return self._score.update(frame_id, self._memory.distances(features))
+
+    def repeat(self, frame_id: tuple[int, int]) -> float:
+        """Return the score of the next frame, whose picture is still that of the last one.
+
+        Only once the memory has warmed up; nothing is learned.
+        """
+        self._motion.repeat(frame_id)
+        return self._score.repeat(frame_id)
 
     def score_in(self, patches: PixelMask) -> float:
         """Return the score in some patches of the frame that was measured last, in dB.

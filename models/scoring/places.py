@@ -84,6 +84,10 @@ class PlaceScore:
         worst = np.sort(self.lasting, axis=None)[-self._config.worst :]
         return 10 * math.log10(max(float(worst.mean(dtype=np.float64)), LEAST))
 
+    def repeat(self, frame_id: tuple[int, int]) -> float:
+        """Return the score of the next frame, which is as far from normal as the last one."""
+        return self.update(frame_id, self._last[-1])
+
     @property
     def lasting(self) -> Floats32:
         """Mean distances over the last frames, (rows, columns); missing frames count as 0."""

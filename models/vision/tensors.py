@@ -83,6 +83,13 @@ class Window:
         """Empty the window: the next frame does not follow on the last."""
         self._count = 0
 
+    @property
+    def newest(self) -> Pixels:
+        """The last frame, (H, W, 3) uint8, on the host. Only once there is one."""
+        assert self._ring is not None, "no frame was pushed"  # noqa: S101
+        pixels: Pixels = self._ring[(self._count - 1) % self._t_length].cpu().numpy()
+        return pixels
+
     def clip(self) -> Tensor:
         """Return the frames, oldest first: (T, H, W, 3) uint8. Only when `full`."""
         assert self._ring is not None, "no frame was pushed"  # noqa: S101

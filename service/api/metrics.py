@@ -180,6 +180,7 @@ def state_families(known: Mapping[str, Status], armed: Mapping[str, bool]) -> Fa
 PLAIN = {
     "frames": metrics.FRAMES,
     "scores": metrics.SCORES,
+    "reused": metrics.REUSED,
     "reconnects": metrics.RECONNECTS,
     "bus_restart": metrics.BUS_RESTART,
     "corrupt": metrics.CORRUPT,

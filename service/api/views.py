@@ -97,6 +97,7 @@ SCORE_EXAMPLE: dict[str, JsonValue] = {
     "local_db": -24.3,
     "place_db": None,
     "zones": {},
+    "reused": False,
 }
 ALERT_EXAMPLE: dict[str, JsonValue] = {
     "id": "gate:1767225601000-420",
@@ -282,6 +283,9 @@ class ScoreView(MessageView):
         "`score` is `places` or `fused`"
     )
     zones: dict[str, float | None] = Field(description="the value of each watched zone, as `value`")
+    reused: bool = Field(
+        description="the picture is still that of an earlier frame, whose score this one repeats"
+    )
 
 
 class ScoreList(BaseModel):

@@ -28,7 +28,7 @@ from lookout.service.cli.options import (
     provenance,
 )
 from lookout.service.cli.tables import evaluate_rows
-from lookout.service.core.camera import ZoneSettings
+from lookout.service.core.camera import MAX_STILL_FRAMES, ZoneSettings
 from lookout.service.core.settings import load_settings
 
 if TYPE_CHECKING:
@@ -91,6 +91,14 @@ ZonesOption = Annotated[
         dir_okay=False,
     ),
 ]
+StillOption = Annotated[
+    int,
+    typer.Option(
+        help="of a picture that does not change, one frame in so many is scored",
+        min=1,
+        max=MAX_STILL_FRAMES,
+    ),
+]
 ThresholdOption = Annotated[
     float | None,
     typer.Option(
@@ -125,6 +133,7 @@ def evaluate(
     score: ScoreOption = "paper",
     normal: NormalOption = None,
     zones: ZonesOption = None,
+    still_frames: StillOption = 1,
     threshold: ThresholdOption = None,
     alarm_budget: BudgetOption = None,
     began: BeganOption = None,
@@ -201,6 +210,7 @@ def evaluate(
                 loaded.preprocess.height_px,
                 loaded.preprocess.width_px,
             ),
+            still_frames=still_frames,
             on_frame=on_frame,
         )
     facts: dict[str, object] = {
@@ -213,6 +223,7 @@ def evaluate(
         "exact": exact or not has_live_form(loaded.model),
         "alpha": evaluation.fusion_weight,
         "zones": [zone.model_dump(exclude={"alert"}) for zone in zones_asked],
+        "still_frames": still_frames,
         "learn_frames": settings.learn_frames,
         "device": where,
     }

@@ -37,6 +37,7 @@ Learning = Literal["off", "record", "auto"]
 CameraId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 ModelName = Annotated[str, Field(max_length=255)]
 MAX_CAMERA_FPS = 120
+MAX_STILL_FRAMES = 10_000
 Fps = Annotated[float, Field(gt=0, le=MAX_CAMERA_FPS)]
 Level = Annotated[float, Field(gt=0, lt=1)]
 Hysteresis = Annotated[float, Field(ge=0, lt=1)]
@@ -244,6 +245,13 @@ class CameraSpec(BaseModel):
         "the motion is for its place, learned from this camera; `fused`: `local` and `places` "
         "together",
         examples=["paper"],
+    )
+    still_frames: Annotated[int, Field(ge=1, le=MAX_STILL_FRAMES)] = Field(
+        default=1,
+        title="Still pictures",
+        description="of a picture that does not change, the model scores one frame in so many and "
+        "the others take its score, see [still pictures](#still-pictures); 1: it scores every one",
+        examples=[1],
     )
     zones: list[ZoneSettings] = Field(
         default=[],

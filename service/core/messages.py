@@ -132,6 +132,7 @@ class Score:
     place_db: float | None = None  # how unusual the motion is for its place
     # Value of each watched zone, as `value`; None while learning.
     zones: dict[str, float | None] = field(default_factory=dict)
+    reused: bool = False  # the picture is still that of an earlier score, which this one repeats
 
     @property
     def id(self) -> FrameId:

@@ -217,6 +217,12 @@ FRAMES_WAITING = Metric(
     CAMERA,
 )
 SCORES = Metric("lookout_scores_total", "counter", "Frames scored.", CAMERA)
+REUSED = Metric(
+    "lookout_scores_reused_total",
+    "counter",
+    "Frames of a still picture, which took the score of an earlier one (still_frames).",
+    CAMERA,
+)
 SCORES_WAITING = Metric(
     "lookout_scores_waiting",
     "gauge",
@@ -381,6 +387,7 @@ ALL: Mapping[str, tuple[Metric, ...]] = {
         WINDOW,
         FRAMES_WAITING,
         SCORES,
+        REUSED,
         SCORES_WAITING,
         UNREAD,
         SCORE,

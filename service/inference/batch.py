@@ -28,6 +28,22 @@ def groups(lines: Sequence[CameraLine], largest: int) -> list[list[CameraLine]]:
     ]
 
 
+def repeat_still(
+    batch: Sequence[ReadyFrame], now: Callable[[], float] = time.time
+) -> list[ReadyFrame]:
+    """Give the last score to each frame whose picture is still; return the others, to be scored.
+
+    now: Unix time in seconds.
+    """
+    to_score: list[ReadyFrame] = []
+    for line, frame in batch:
+        if line.reuses(frame):
+            line.repeat(frame, now())
+        else:
+            to_score.append((line, frame))
+    return to_score
+
+
 def score_batch(
     batch: Sequence[ReadyFrame], now: Callable[[], float] = time.time
 ) -> list[tuple[CameraLine, Exception]]:

@@ -139,6 +139,18 @@ class CameraLine:
         pair = self.frames.clip()[scored - 1 : scored + 1].cpu().numpy()  # (2, H, W, 3)
         return self.state.places.features(frame.id, pair[0], pair[1])
 
+    def reuses(self, frame: Frame) -> bool:
+        """Judge `next_frame`'s result, once: True where `repeat` stands in place of `record`."""
+        if self.camera.still_frames == 1:
+            return False
+        newest = self.frames.newest_pixels()
+        return self.state.reuses(frame.id, newest, self.scorer.t_length)
+
+    def repeat(self, frame: Frame, scored_at: float) -> None:
+        """Take the last score for `next_frame`'s result, whose picture is still the same."""
+        output, frame_score = self.state.reuse(frame.id)
+        self._send(frame, output, frame_score, scored_at, None)
+
     def record(
         self,
         frame: Frame,
@@ -148,6 +160,22 @@ class CameraLine:
     ) -> None:
         """Take the scorer's output for `next_frame`'s result, and its motion."""
         frame_score = self.state.update(output, frame.id, motion)
+        self._send(frame, output, frame_score, scored_at, motion)
+        if frame_score.rolled_back:
+            log.warning(
+                "camera %s: its memory was held at its bound for long; back to the trained one",
+                frame.camera,
+                extra={"camera": frame.camera, "session": frame.session, "seq": frame.seq},
+            )
+
+    def _send(
+        self,
+        frame: Frame,
+        output: StepOutput,
+        frame_score: FrameScore,
+        scored_at: float,
+        motion: Features | None,
+    ) -> None:
         score = self.score_message(frame, frame_score, scored_at)
         cells = self.cells(output, frame_score)
         heat = Heat(frame.camera, *frame.id, cells, self.motions(frame_score, motion))
@@ -155,12 +183,6 @@ class CameraLine:
         self.recent.add(score.value, time.monotonic())
         self.rate.add(frame.id, frame.captured_at)
         self.drop_reason = None
-        if frame_score.rolled_back:
-            log.warning(
-                "camera %s: its memory was held at its bound for long; back to the trained one",
-                frame.camera,
-                extra={"camera": frame.camera, "session": frame.session, "seq": frame.seq},
-            )
 
     def cells(self, output: StepOutput, frame_score: FrameScore) -> HeatMap:
         """Return the heatmap of what the camera's score is made of."""
@@ -240,6 +262,7 @@ class CameraLine:
             local_db=result.local_db,
             place_db=finite(result.place_db),
             zones={name: finite(value) for name, value in result.zones.items()},
+            reused=result.reused,
         )
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from lookout.models.arrays import Pixels
 from lookout.models.vision.tensors import Window
 from lookout.service.core.clock import Moment
 from lookout.service.core.messages import Frame, FrameId, Gap
@@ -120,6 +121,10 @@ class FrameAccounting:
     def clip(self) -> Tensor:
         """Return the window around `next_frame`'s last result: (T, H, W, 3) uint8 RGB."""
         return self._window.clip()
+
+    def newest_pixels(self) -> Pixels:
+        """Return the last frame of that window, (H, W, 3) uint8 RGB."""
+        return self._window.newest
 
     def rewind(self) -> None:
         """Read again, from the first frame of the window of the next frame to score."""

@@ -113,6 +113,7 @@ def fresh_state(
         rule=rule,
         places=places,
         zones=zones,
+        still_frames=camera.still_frames,
     )
 
 

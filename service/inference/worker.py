@@ -16,7 +16,7 @@ from lookout.models.errors import DeviceError
 from lookout.service.core.errors import NoDeviceError
 from lookout.service.core.settings import Settings
 from lookout.service.core.throttle import OutageLog
-from lookout.service.inference.batch import ReadyFrame, groups, score_batch
+from lookout.service.inference.batch import ReadyFrame, groups, repeat_still, score_batch
 from lookout.service.inference.camera_line import CameraLine
 from lookout.service.inference.camera_lines import CameraLines, first_line
 from lookout.service.inference.ownership import STAGE, Ownership
@@ -114,7 +114,7 @@ class InferenceWorker:
         self.send()
         waiting = self.waiting(stop)
         for group in groups(waiting, self.max_batch):
-            self.score(self.lines.ready(group))
+            self.score(repeat_still(self.lines.ready(group)))
             self.send()
         self.forward_events()
         self.save_due()

@@ -24,6 +24,7 @@ COLUMNS = (
     "memory_updated",
     "local_db",
     "place_db",
+    "reused",
 )
 """Fields of a score, by their names."""
 

@@ -18,7 +18,7 @@ from lookout.service.core.camera import Camera
 from lookout.service.core.messages import AlertEvent, CameraEvent, Frame, FrameId, Score
 from lookout.service.core.replay import CameraCopy, ReplayOptions
 from lookout.service.core.settings import Settings
-from lookout.service.inference.batch import score_batch
+from lookout.service.inference.batch import repeat_still, score_batch
 from lookout.service.inference.camera_line import CameraLine
 from lookout.service.inference.camera_lines import first_line
 from lookout.service.inference.line_start import line_start
@@ -116,7 +116,8 @@ class Replay:
     def _score(self, frame: Frame) -> None:
         """Score the frame that the line gave."""
         try:
-            failed = score_batch([(self.line, frame)])
+            to_score = repeat_still([(self.line, frame)])
+            failed = score_batch(to_score) if to_score else []
         except Exception as error:  # of the model: no line has changed
             failed = [(self.line, error)]
         if failed:

@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from tests.bench import decode, decoder_starts, engine, line, many_cameras, messages
+from tests.bench import decode, decoder_starts, engine, line, many_cameras, messages, still
 from tests.bench.table import HEAD, Row, write
 
 PARTS: dict[str, Callable[[Path], Iterator[Row]]] = {
@@ -21,6 +21,7 @@ PARTS: dict[str, Callable[[Path], Iterator[Row]]] = {
     "messages": messages.report,
     "line": line.report,
     "many_cameras": many_cameras.report,
+    "still": still.report,
 }
 
 ELSEWHERE = (

@@ -44,7 +44,7 @@ def report(
         f"CPU {engine.cpu_ms:.1f} ms a frame"
     )
     cpu_ms = engine.cpu_ms
-    runs = [_measure(service, model.stem, clip, files, frames) for files in numbers]
+    runs = [measure(service, model.stem, clip, files, frames) for files in numbers]
     engine_fps = (before + engine.best_fps()) / 2
     cpu_ms = (cpu_ms + engine.cpu_ms) / 2
     yield f"bare engine again: {engine.rates}; CPU {engine.cpu_ms:.1f} ms a frame"
@@ -111,11 +111,16 @@ class Run:
         )
 
 
-def _measure(service: Service, model: str, clip: Path, files: int, frames: int) -> Run:
-    """Run so many files at full pace; return rates and the CPU time of each role."""
+def measure(
+    service: Service, model: str, clip: Path, files: int, frames: int, **more: object
+) -> Run:
+    """Run so many files at full pace; return rates and the CPU time of each role.
+
+    more: further fields of the cameras.
+    """
     names = [f"fast{files}-{i}" for i in range(files)]
     for name in names:
-        service.add(id=name, url=str(clip), model=model, pace="fast", calibration="model")
+        service.add(id=name, url=str(clip), model=model, pace="fast", calibration="model", **more)
     wait_until(
         lambda: all(views(service)[name]["scores"] for name in names),
         "all are scored",

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lookout.models.registry import MODELS
-from tests.bench import decode, engine, line, messages
+from tests.bench import decode, engine, line, messages, still
 from tests.bench.table import Row, write
 
 LOWER = Row("step (ms)", 30.0, "make bench", 20.0, 1.8)
@@ -48,6 +48,7 @@ def test_every_row_is_given(tmp_path: Path) -> None:
         *engine.report(tmp_path, repeats=1, batch=2),
         *messages.report(tmp_path, times=10),
         *line.report(tmp_path, seconds=3, live_s=3, published=False),
+        *still.report(tmp_path, frames=60, scenes=("corridor",), learned=20, repeats=1),
     ]
     slow = {f"{name} as published (frames/s)" for name in engine.TOO_SLOW}
     assert {row.what for row in rows if row.measured is None} == slow
@@ -68,5 +69,7 @@ def test_every_row_is_given(tmp_path: Path) -> None:
         "the same, p99",
         "bytes in and out of the bus",
         "memory of a decoder",
+        "still scenes",
+        "AUC without still frames",
     ):
         assert any(text.startswith(words) for text in said), words

@@ -109,6 +109,7 @@ def test_scores_come_as_they_are_written_and_no_history_does(api: Api, bus: Bus)
             "local_db": None,
             "place_db": None,
             "zones": {},
+            "reused": False,
         },
     }
 

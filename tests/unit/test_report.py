@@ -181,6 +181,7 @@ def made(labels: FrameLabels, values: Floats) -> Evaluation:
         nothing,
         nothing,
         nothing,
+        nothing > 0,
         0,
     )
     return Evaluation(

@@ -42,6 +42,9 @@ def as_lines(evaluation: Evaluation) -> str:
         f"{len(evaluation.clips)} clips, {len(updated)} scored frames, "
         f"{updated.mean():.1%} updated the memory"
     ]
+    reused = np.concatenate([clip.reused for clip in evaluation.clips])
+    if reused.any():
+        lines.append(f"{reused.mean():.1%} of a still picture, with the score of an earlier frame")
     for way in evaluation.auc_percent:
         words = "no labels"
         if evaluation.frames:

@@ -48,7 +48,8 @@ class Counters(Mending):
     def counters(self, camera: str) -> dict[str, int]:
         """Return a camera's counters.
 
-        `frames`, `scores`, `memory_updated`, `memory_kept`, `reconnects`, `corrupt` (packets),
+        `frames`, `scores`, `reused` (of them: of a still picture), `memory_updated`,
+        `memory_kept`, `reconnects`, `corrupt` (packets),
         `window` (frames that only filled one), `dropped_<reason>` (frames never scored), `unread`
         (scores that alerting has missed), `broken` (messages that could not be read and were
         removed), `clips_written`, `clips_failed`, `clips_dropped`,

@@ -254,7 +254,9 @@ def queue_gap(
 def counters_of(outcome: ScoredFrame) -> codec.Fields:
     """Return the camera's counters that a score raises, and by how much."""
     counts = {"scores": 1}
-    if outcome.score.memory_updated is not None:
+    if outcome.score.reused:
+        counts["reused"] = 1
+    elif outcome.score.memory_updated is not None:
         counts["memory_updated" if outcome.score.memory_updated else "memory_kept"] = 1
     if outcome.captured is not None:
         counts |= metrics.observed(metrics.LATENCY, outcome.captured.age_s(clock.now()))

@@ -221,6 +221,8 @@ def score_fields(score: Score) -> Fields:
         fields["memory_updated"] = str(int(score.memory_updated))
     if score.zones:
         fields["zones"] = dump(score.zones)
+    if score.reused:
+        fields["reused"] = "1"
     return fields
 
 
