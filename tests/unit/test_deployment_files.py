@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import configparser
 import re
+import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -290,3 +292,20 @@ def test_the_unit_is_that_of_the_page_and_closes_what_it_writes() -> None:
     assert int(service["LimitNOFILE"]) >= 65536
     fatal = {SettingsError.exit_code, UnprotectedError.exit_code, NoDeviceError.exit_code}
     assert {int(code) for code in service["RestartPreventExitStatus"].split()} == fatal
+
+
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="no systemd-analyze")
+def test_systemd_takes_the_unit(tmp_path: Path) -> None:
+    """With a program and a user that are here: systemd looks both up."""
+    text = (ROOT / "deploy" / "systemd" / "lookout.service").read_text()
+    here = text.replace("/opt/lookout/bin/lookout", sys.executable)
+    here = here.replace("User=lookout", "User=daemon")
+    unit = tmp_path / "lookout.service"
+
+    def said(content: str) -> str:
+        unit.write_text(content)
+        words = ["systemd-analyze", "verify", "--man=no", str(unit)]
+        return subprocess.run(words, check=False, capture_output=True, text=True).stderr
+
+    assert said(here) == ""
+    assert "Restrat" in said(here.replace("Restart=", "Restrat="))

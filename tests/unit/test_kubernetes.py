@@ -19,6 +19,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from lookout import __version__
 from lookout.service.core.stages import NAMES
 from tests.kubernetes import (
     CUSTOM,
@@ -33,6 +34,7 @@ from tests.kubernetes import (
     rendered,
 )
 
+TAG = f"v{__version__}"
 OLDEST = "1.27"  # of Kubernetes: matchLabelKeys
 SECRETS = {"lookout", "lookout-redis"}  # made by hand: docs/kubernetes.md
 KUSTOMIZATIONS = sorted(K8S.rglob("kustomization.yaml"))
@@ -390,3 +392,40 @@ def test_scaling_counts_each_camera_that_wants_a_worker_once(
         ["promtool", "test", "rules", path], capture_output=True, text=True, timeout=30, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+SITE = ROOT / "deploy" / "kubernetes" / "kustomization.yaml"
+REPOSITORY = "https://git.example/lookout.git"
+
+
+@needs_kustomize
+def test_a_site_takes_the_overlay_from_the_repository_and_the_images_from_its_registry(
+    tmp_path: Path,
+) -> None:
+    """As an operator has it: no checkout beside it, the repository over git at the tag."""
+    repository = tmp_path / "lookout"
+    shutil.copytree(K8S, repository / "k8s")
+    me = ["-c", "user.name=x", "-c", "user.email=x@example.org"]
+    for words in (["init", "-q"], ["add", "."], [*me, "commit", "-qm", "x"], ["tag", TAG]):
+        subprocess.run(["git", "-C", str(repository), *words], check=True)
+    text = SITE.read_text()
+    assert f"{REPOSITORY}//k8s/overlays/cpu?ref={TAG}" in text
+    site = tmp_path / "site"
+    site.mkdir()
+    (site / SITE.name).write_text(text.replace(REPOSITORY, f"file://{repository}"))
+    objects = rendered(site)
+    for thing in objects:
+        is_valid(thing)
+    images = {
+        container["image"]
+        for pod in pods(objects).values()
+        for container in pod["spec"]["containers"]
+    }
+    ours = {f"registry.example/lookout-{name}:{__version__}" for name in NAMES}
+    assert ours < images
+    assert not [image for image in images - ours if "lookout" in image]
+    assert of_kind(objects, "ConfigMap")
+
+
+def test_the_page_shows_the_site() -> None:
+    assert f"```yaml\n{SITE.read_text()}```" in (ROOT / "docs" / "kubernetes.md").read_text()
