@@ -14,6 +14,7 @@ from lookout.models.scoring.alert_policy import (
     PolicyEvent,
     PolicyState,
 )
+from lookout.models.scoring.alert_tracks import AlertTracks
 from lookout.service.alerting.conditions import CameraConditions, WatchTime
 from lookout.service.alerting.minute_peaks import MinutePeaks
 from lookout.service.alerting.silence import IdleTime
@@ -147,6 +148,7 @@ class FollowedPolicy:
     scored_by: str = ""  # model and score behind the budget: it begins again with others
     peak_id: FrameId | None = None  # the frame of the last peak that this worker has seen
     unlike_since: float | None = None  # captured_at: a suppressed alert shows something else
+    tracks: AlertTracks = field(default_factory=AlertTracks)  # of the last alert
 
     @property
     def rule(self) -> AlertPolicy:
@@ -205,6 +207,36 @@ class FollowedPolicy:
             opened = sum(event.event == "new" for event in events)
             self.budget.update(score, self.alerts.state, opened)
         return events
+
+    def value_of(self, score: Score) -> float | None:
+        """Return the value that the policy follows: of the whole picture, or of its zone."""
+        zone = self.alerts.zone
+        return score.value if zone is None else score.zones.get(zone)
+
+    def tracks_due(self, score: Score) -> bool:
+        """Tell whether the open alert's tracks want the regions of a score.
+
+        Below the value at which the alert may close, noise would be followed.
+        """
+        alert = self.alerts.alert
+        value = self.value_of(score)
+        if alert is None or value is None or value < self.rule.low:
+            return False
+        if self.tracks.alert != alert.id:
+            self.tracks = AlertTracks(alert.id)
+        return self.tracks.is_due(score.captured_at)
+
+    def tracks_state(self) -> dict[str, Any] | None:
+        """Return the stored form of the open alert's tracks; None where there are none."""
+        alert = self.alerts.alert
+        if alert is None or alert.id != self.tracks.alert:
+            return None
+        return asdict(self.tracks)
+
+    def load_tracks(self, state: Mapping[str, Any] | None) -> None:
+        """Continue the tracks from their stored form. Raises BrokenMessageError."""
+        if state is not None:
+            self.tracks = codec.checked(AlertTracks, state)
 
     def close(self) -> list[AlertEvent]:
         """Close the open alert at the last score; return the events of it."""
@@ -280,9 +312,15 @@ class FollowedCamera(FollowedPolicy):
             state["suppressed"] = suppressed
         if self.budget is not None:
             state["budget"] = self.budget_state()
+        if tracks := self.tracks_state():
+            state["tracks"] = tracks
         if self.zones:
             state["zones"] = {
-                name: {"rule": zone.alerts.as_json(), "budget": zone.budget_state()}
+                name: {
+                    "rule": zone.alerts.as_json(),
+                    "budget": zone.budget_state(),
+                    "tracks": zone.tracks_state(),
+                }
                 for name, zone in self.zones.items()
             }
         return state

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from lookout.models.scoring.alert_regions import AlertRegion, Motion, alert_regions
 from lookout.models.scoring.look_alikes import with_colors
+from lookout.service.alerting.camera_policy import FollowedCamera
 from lookout.service.core.errors import BrokenMessageError
 from lookout.service.core.evidence import GRACE_S, ClipRecord, EvidenceRequest
-from lookout.service.core.messages import AlertEvent, FrameId
+from lookout.service.core.messages import AlertEvent, FrameId, Score
 from lookout.service.core.settings import Settings
 from lookout.service.core.throttle import OutageLog
 from lookout.service.storage import clips
@@ -77,22 +79,64 @@ class EvidenceAsker:
         return record
 
     def regions_at(self, camera: str, at: FrameId | None) -> list[AlertRegion]:
-        """Return what stands out at a score; nothing where its heatmap is gone, or not known.
+        """Return what stands out at a score, with its colours where the frame is not gone.
 
         Raises one of UNAVAILABLE.
         """
-        if at is None:
-            return []
+        found = [] if at is None else self.places_at(camera, at)
         try:
-            heat = self.bus.heat(camera, at)
-            if heat is None:
-                return []
-            found = alert_regions(heat.cells, codec.load(list[Motion], heat.motions or "[]"))
             frame = self.bus.frame(camera, at) if found else None
         except BrokenMessageError as error:
             log.warning("what stands out cannot be read: %s", error, extra={"camera": camera})
             return []
         return found if frame is None else with_colors(found, frame.pixels)
+
+    def places_at(self, camera: str, at: FrameId) -> list[AlertRegion]:
+        """Return what stands out at a score, without colours; nothing where its heatmap is gone.
+
+        Raises one of UNAVAILABLE.
+        """
+        try:
+            heat = self.bus.heat(camera, at)
+            if heat is None:
+                return []
+            return alert_regions(heat.cells, codec.load(list[Motion], heat.motions or "[]"))
+        except BrokenMessageError as error:
+            log.warning("what stands out cannot be read: %s", error, extra={"camera": camera})
+            return []
+
+    def follow_regions(self, followed: FollowedCamera, score: Score) -> None:
+        """Add what stands out at a score to the tracks of the open alerts that are due.
+
+        Raises one of UNAVAILABLE.
+        """
+        due = [part for part in followed.parts if part.tracks_due(score)]
+        regions = self.places_at(score.camera, score.id) if due else []
+        for part in due:
+            part.tracks = part.tracks.with_regions(score.captured_at, regions)
+
+    def with_tracks(
+        self,
+        followed: FollowedCamera,
+        events: Sequence[AlertEvent],
+        regions: Mapping[str, RegionRecord],
+    ) -> dict[str, RegionRecord]:
+        """Return the regions of a save, with the tracks of the alerts that have changed.
+
+        regions: by alert. Raises one of UNAVAILABLE.
+        """
+        found = dict(regions)
+        tracks_of = {part.tracks.alert: part.tracks for part in followed.parts}
+        for event in events:
+            alert = event.alert
+            tracks = tracks_of.get(alert.id)
+            if tracks is None or not tracks.tracks:
+                continue
+            record = found.get(alert.id)
+            if record is None:
+                (record,) = self.store.alert_regions(alert.camera, [alert.id])
+            found[alert.id] = replace(record, tracks=tracks.tracks, tracks_dropped=tracks.dropped)
+        return found
 
     def first_record(self, now: float) -> ClipRecord:
         """Return a clip that is about to be made; a failed one while the disk is nearly full.

@@ -55,7 +55,7 @@ class Suppressor:
         events: list[AlertEvent] = []
         for part in followed.parts:
             alert = part.alerts.alert
-            value = score.value if part is followed else score.zones.get(part.alerts.zone or "")
+            value = part.value_of(score)
             if alert is None or alert.suppressed_by is None:
                 part.unlike_since = None
             elif value is not None and value >= part.rule.threshold:

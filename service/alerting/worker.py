@@ -250,6 +250,13 @@ class AlertingWorker:
             reason = f"its alarm budget's state cannot be read, and starts empty: {error}"
             self._store.mark(camera, reason)
         try:
+            followed.load_tracks(state.get("tracks"))
+            for name, zone in followed.zones.items():
+                zone.load_tracks((state.get("zones") or {}).get(name, {}).get("tracks"))
+        except (AttributeError, BrokenMessageError) as error:
+            reason = f"its alerts' tracks cannot be read, and start empty: {error}"
+            self._store.mark(camera, reason)
+        try:
             followed.peaks = MinutePeaks.from_json(state.get("minute"))
         except (ValueError, TypeError) as error:
             reason = f"its last minute cannot be read, and starts empty: {error}"
@@ -389,6 +396,7 @@ class AlertingWorker:
             opened = [event.alert for event in events if event.event == "new"]
             for alert in opened:  # first: a listener that hears of the alert finds the picture
                 self._pictures.keep(alert, score)
+            self._evidence.follow_regions(followed, score)
             regions = {}
             for event in events:
                 part = followed.zones.get(event.alert.zone or "", followed)
@@ -432,6 +440,7 @@ class AlertingWorker:
         if followed.peaks.closed:  # before the cursor moves past their scores
             self._store.note_peaks(camera, followed.peaks.closed)
             followed.peaks.closed.clear()
+        regions = self._evidence.with_tracks(followed, events, regions or {})
         state = {"cursor": str(cursor) if cursor else None} | followed.as_json()
         if not self._store.save_alerting(camera, followed.epoch, state, events, regions):
             self.lose(camera)

@@ -8,6 +8,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from lookout.models.scoring.alert_regions import Trait
+from lookout.models.scoring.alert_tracks import MOST_POINTS, MOST_TRACKS
 from lookout.service.api.views import ALERT_EXAMPLE, AlertView
 from lookout.service.core.camera import STRICT, CameraId
 from lookout.service.core.evidence import ClipRecord, ClipState
@@ -50,6 +51,15 @@ ANSWERED_EXAMPLE: dict[str, JsonValue] = {
                 },
             }
         ],
+        "tracks": [
+            {
+                "points": [
+                    {"at": 1767225643.1, "box": [0.1, 0.52, 0.1, 0.2]},
+                    {"at": 1767225643.6, "box": [0.25, 0.55, 0.1, 0.2]},
+                ]
+            }
+        ],
+        "tracks_dropped": 0,
     },
 }
 
@@ -110,6 +120,19 @@ class RegionView(BaseModel):
     motion: MotionView | None = Field(description="null: no motion was measured in it")
 
 
+class TrackPointView(BaseModel):
+    model_config = ConfigDict(from_attributes=True)
+
+    at: float = Field(description="s, UTC")
+    box: tuple[float, float, float, float]
+
+
+class TrackView(BaseModel):
+    model_config = ConfigDict(from_attributes=True)
+
+    points: list[TrackPointView] = Field(description=f"oldest first, {MOST_POINTS} at most")
+
+
 class RegionsView(BaseModel):
     """The regions of an anomaly, the highest first."""
 
@@ -117,6 +140,11 @@ class RegionsView(BaseModel):
 
     open: list[RegionView]
     peak: list[RegionView]
+    tracks: list[TrackView] = Field(
+        description=f"where the regions were while it was open, {MOST_TRACKS} tracks at most; they "
+        "come with the alert's next change"
+    )
+    tracks_dropped: int = Field(description="tracks for which there was no room")
 
 
 class AnsweredAlert(AlertView):

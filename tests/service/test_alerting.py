@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import time
@@ -22,7 +23,7 @@ from lookout.service.alerting.alert_pictures import AlertPictures
 from lookout.service.alerting.camera_policy import CameraAlerts, policy_of
 from lookout.service.alerting.worker import AlertingWorker
 from lookout.service.core.camera import AlertSettings, BudgetSettings
-from lookout.service.core.messages import Alert, AlertEvent, FrameId, Score
+from lookout.service.core.messages import Alert, AlertEvent, FrameId, Heat, Score
 from lookout.service.core.settings import Settings
 from lookout.service.ownership.assignment import Assignment
 from lookout.service.ownership.leases import open_leases
@@ -124,6 +125,56 @@ def test_an_alert_says_what_stands_out_at_its_opening_and_at_its_peak(
     assert [region.traits for region in record.peak] == [["faster than usual here"]]
     assert record.peak[0].box == (30 / 64, 20 / 64, 20 / 64, 20 / 64)
     assert alert.peak_at == 1000.8
+
+
+def walk(bus: Bus, first: int, values: list[float]) -> None:
+    """Show something that goes a cell to the right with each frame."""
+    for seq, value in enumerate(values, first):
+        cells = np.zeros((64, 64), np.uint16)
+        cells[20:30, seq : seq + 10] = 20_000
+        add_frames(bus, frame("gate", seq))
+        add_scores(bus, [(score("gate", seq, value), Heat("gate", 1000, seq, cells))])
+
+
+def test_what_stands_out_is_followed_over_a_kill_until_the_alert_is_over(
+    settings: Settings, alerting: AlertingWorker, bus: Bus, store: Store
+) -> None:
+    walk(bus, 0, [0.9] * 20)
+    alerting.step()
+    alerting.follow(time.monotonic())  # saves the cursor, with the tracks up to it
+    after = successor(settings, bus, store)
+    walk(bus, 20, [0.9] * 15)
+    walk(bus, 35, [0.1] * 19)  # where it may close, nothing is followed
+    after.step()
+    burst(bus, "gate", 54, [0.1] * 10)
+    after.step()
+    (alert,) = alerts(store)
+    assert alert.state == "closed"
+    (record,) = store.alert_regions("gate", [alert.id])
+    assert len(record.open) == 1
+    (track,) = record.tracks
+    assert [point.at for point in track.points] == pytest.approx(np.arange(1000.5, 1003.4, 0.5))
+    assert [point.box[0] for point in track.points] == pytest.approx(
+        [seq / 64 for seq in range(5, 35, 5)], abs=1e-3
+    )
+    assert record.tracks_dropped == 0
+
+
+def test_tracks_that_cannot_be_read_start_empty(
+    settings: Settings, alerting: AlertingWorker, bus: Bus, store: Store
+) -> None:
+    walk(bus, 0, [0.9] * 8)
+    alerting.step()
+    alerting.follow(time.monotonic())
+    state = store.alerting_state("gate")
+    assert state is not None
+    store._redis.set(keys.alerting("gate"), json.dumps(state | {"tracks": {"tracks": [{}, 1]}}))
+    after = successor(settings, bus, store)
+    walk(bus, 8, [0.9] * 8 + [0.1] * 30)
+    after.step()
+    (alert,) = alerts(store)
+    (record,) = store.alert_regions("gate", [alert.id])
+    assert [point.at for point in record.tracks[0].points] == pytest.approx([1000.8, 1001.3])
 
 
 def test_regions_that_cannot_be_read_cost_no_alert(
@@ -685,8 +736,8 @@ def test_a_heatmap_that_was_trimmed_is_not_waited_for(
     asked: list[str] = []
     monkeypatch.setattr(bus, "heat", lambda name, _: asked.append(name))
     alerting.step()
-    # Once for the picture, and once for the regions of the opening and the peak each.
-    assert sorted(asked) == sorted(3 * names)
+    # Once for the picture, and once for the regions of the opening, the peak and the tracks each.
+    assert sorted(asked) == sorted(4 * names)
     assert all(store.open_alerts(name) for name in names)
 
 

@@ -14,9 +14,12 @@ from selenium.webdriver import ActionChains, Chrome
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.select import Select
 
+from lookout.models.scoring.alert_regions import AlertRegion
+from lookout.models.scoring.alert_tracks import RegionTrack, TrackPoint
 from lookout.models.vision.overlay import jpeg
 from lookout.service.core.messages import Alert, AlertAnswer, AlertEvent
 from lookout.service.storage import pictures
+from lookout.service.storage.store.alert_evidence import RegionRecord
 from lookout.service.storage.store.store import Store
 from tests.conftest import with_wide_forms
 from tests.e2e.browser import complaints
@@ -66,8 +69,11 @@ NEWEST, LOW, OF_YARD, OLD = (
 def review(page: Chrome, store: Store, fresh_api: Api) -> Iterator[Chrome]:
     """The review of today, with three alerts, and one of three days ago."""
     store.add_camera(camera("yard"))
+    region = AlertRegion((0.2, 0.3, 0.1, 0.2), 0.5, 0.02)
+    course = [TrackPoint(NOW + n, (0.2 + n / 10, 0.3, 0.1, 0.2)) for n in range(4)]
+    regions = {NEWEST.id: RegionRecord(open=[region], tracks=[RegionTrack(course)])}
     for alert in (OLD, OF_YARD, LOW, NEWEST):
-        store.save_alerting(alert.camera, 0, {}, [AlertEvent("new", alert)])
+        store.save_alerting(alert.camera, 0, {}, [AlertEvent("new", alert)], regions)
     folder = fresh_api.settings.data_dir
     for which in ("heat", "open"):
         pictures.keep(
@@ -148,6 +154,25 @@ def test_keys_go_through_the_list_and_answer(review: Chrome, store: Store) -> No
     wait_until(lambda: answer_of(store, OF_YARD).acknowledged_at, "all seen")
     assert answer_of(store, OLD).acknowledged_at is None  # it is not listed
     assert complaints(review, "/picture") == []
+
+
+def test_what_stood_out_and_where_it_went_lies_over_the_pictures(review: Chrome) -> None:
+    marks = "#review-detail figure:has(.open) svg"
+    paths = f"return document.querySelectorAll('{marks} path').length"
+    assert review.execute_script(paths) == 6  # a box, a line and a dot, each with a halo
+    shown = one(review, "#review-detail .open")
+    wait_until(lambda: shown.get_property("naturalWidth") == 128, "the picture")
+    middle = """
+    const of = (one) => document.querySelector(one).getBoundingClientRect();
+    const [dot, picture] = [of(arguments[0]), of(arguments[1])];
+    return [(dot.x + dot.width / 2 - picture.x) / picture.width,
+            (dot.y + dot.height / 2 - picture.y) / picture.height];"""
+    at = review.execute_script(middle, f"{marks} .dot.line", "#review-detail .open")
+    assert at == pytest.approx([0.55, 0.4], abs=0.01)
+    one(review, "#review-detail .marks").click()
+    assert review.execute_script(paths) == 0
+    press(review, "j")  # an alert of which nothing is known
+    wait_until(lambda: not one(review, "#review-detail .marked").is_displayed(), "nothing to show")
 
 
 def test_a_day_has_a_curve_with_its_alerts_and_a_table(review: Chrome, store: Store) -> None:

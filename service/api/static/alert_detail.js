@@ -1,6 +1,7 @@
 // One alert, large: its pictures, its clip, and what a person says of it.
 
 import { place, traits, verdictOf, what } from "./alert_list.js";
+import { newMarks } from "./alert_picture.js";
 import { $, API, call, showText } from "./api.js";
 import { clock, t } from "./texts.js";
 
@@ -27,9 +28,10 @@ export class AlertDetail {
     $(".suppressed button", this.node).onclick = () => onSuppression(this.alert);
     for (const which of PICTURES) {
       const picture = $(`.${which}`, this.node);
-      picture.onload = () => (picture.parentElement.hidden = false);
-      picture.onerror = () => (picture.parentElement.hidden = true);
+      picture.onload = () => (picture.closest("figure").hidden = false);
+      picture.onerror = () => (picture.closest("figure").hidden = true);
     }
+    $(".marks", this.node).onchange = () => this.showMarks(this.alert);
   }
 
   /** Show an alert; null: none. What was typed and not saved stays while the alert is the same. */
@@ -60,13 +62,25 @@ export class AlertDetail {
     }
     $(".keep", this.node).checked = alert.keep;
     this.showClip(alert);
+    this.showMarks(alert);
+  }
+
+  /** Draw over each picture what stood out in it, and where that was while the alert was open. */
+  showMarks({ regions: { open, peak, tracks } }) {
+    const isWanted = $(".marks", this.node).checked;
+    $(".marked", this.node).hidden = !open.length && !peak.length && !tracks.length;
+    for (const which of PICTURES) {
+      const screen = $(`.${which}`, this.node).parentElement;
+      $("svg", screen)?.remove();
+      if (isWanted) screen.append(newMarks(which === "peak" ? peak : open, tracks));
+    }
   }
 
   showMedia(alert) {
     const path = alert && `${API}/alerts/${encodeURIComponent(alert.id)}`;
     for (const which of PICTURES) {
       const picture = $(`.${which}`, this.node);
-      picture.parentElement.hidden = true;
+      picture.closest("figure").hidden = true;
       if (alert?.kind === "anomaly") picture.src = `${path}/picture?which=${which}`;
       else picture.removeAttribute("src");
     }

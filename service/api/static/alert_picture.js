@@ -1,6 +1,8 @@
-// An alert's picture with boxes over it, for whoever shows what stood out or what a mask would cover.
+// What lies over an alert's picture: boxes of what stood out or of what a mask would cover, and tracks.
 
 import { API } from "./api.js";
+
+const SVG = "http://www.w3.org/2000/svg";
 
 /** Return an alert's picture; it goes where there is none any more. */
 export function newPicture(alert, text) {
@@ -17,4 +19,26 @@ export function newBox(sides) {
   box.className = "box";
   ["left", "top", "width", "height"].forEach((side, at) => (box.style[side] = `${100 * sides[at]}%`));
   return box;
+}
+
+/** Return the boxes of regions and their tracks, to lie over a picture; each track ends in a dot. */
+export function newMarks(regions, tracks) {
+  const marks = document.createElementNS(SVG, "svg");
+  marks.setAttribute("viewBox", "0 0 1 1");
+  marks.setAttribute("preserveAspectRatio", "none");
+  marks.setAttribute("aria-hidden", "true");
+  const boxes = regions.map(({ box: [left, top, width, height] }) => ["region", `M${left} ${top}h${width}v${height}h${-width}z`]);
+  const lines = tracks.flatMap(({ points }) => {
+    const places = points.map(({ box: [left, top, width, height] }) => `${left + width / 2} ${top + height / 2}`);
+    return [["track", `M${places.join("L")}`], ["dot", `M${places.at(-1)}h0`]];
+  });
+  for (const [kind, course] of [...boxes, ...lines]) {
+    for (const layer of ["halo", "line"]) {
+      const path = document.createElementNS(SVG, "path");
+      path.setAttribute("class", `${kind} ${layer}`);
+      path.setAttribute("d", course);
+      marks.append(path);
+    }
+  }
+  return marks;
 }

@@ -232,7 +232,7 @@ export class Review {
   }
 
   key(event) {
-    const isTyping = event.target.closest("input, select, textarea, video, dialog");
+    const isTyping = event.target.closest("input:not([type=checkbox]), select, textarea, video, dialog");
     if (!this.isOpen || isTyping || event.ctrlKey || event.metaKey || event.altKey) return;
     const step = { j: 1, ArrowDown: 1, k: -1, ArrowUp: -1 }[event.key];
     if (step) this.step(step);

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from lookout.models.scoring.alert_regions import AlertRegion
+from lookout.models.scoring.alert_tracks import RegionTrack
 from lookout.service.core.errors import BrokenMessageError
 from lookout.service.core.evidence import NO_CLIP, ClipRecord
 from lookout.service.storage.redis import codec, keys
@@ -17,10 +18,12 @@ from lookout.service.storage.store.mending import SettingAside
 
 @dataclass(frozen=True, slots=True)
 class RegionRecord:
-    """Regions of an alert at both of its moments."""
+    """Regions of an alert at both of its moments, and where they were between."""
 
     open: list[AlertRegion] = field(default_factory=list)
     peak: list[AlertRegion] = field(default_factory=list)
+    tracks: list[RegionTrack] = field(default_factory=list)
+    tracks_dropped: int = 0  # see `AlertTracks.dropped`
 
 
 class AlertClips(SettingAside):
