@@ -18,8 +18,10 @@ FIRST_EVERY_S = 0.5
 
 MOST_POINTS = 32  # of a track
 MOST_TRACKS = 4  # of an alert
-NEAR = 0.15
-"""Of the picture's sides, between the centres of regions that do not overlap."""
+NEAR = 0.3
+"""Of the picture's sides, a second: how far the centre of a region may have gone on."""
+
+NEAR_MOST = 0.3
 
 LOST_AFTER = 3  # moments without a region, after which a track is not continued
 LOST_AFTER_S = 3.0  # nor before so many seconds: frames may be left out
@@ -88,11 +90,12 @@ class AlertTracks:
         for number, track in enumerate(self.tracks):
             if self.is_lost(track, at):
                 continue
+            last = track.points[-1].box
+            reach = min(NEAR_MOST, NEAR * (at - track.points[-1].at))
             for other, region in enumerate(regions):
-                last = track.points[-1].box
                 common = common_area(last, region.box)
                 apart = math.dist(center(last), center(region.box))
-                if common > 0 or apart <= NEAR:
+                if common > 0 or apart <= reach:
                     likely.append((-common, apart, other, number))
         regions_taken: set[int] = set()
         tracks_taken: set[int] = set()

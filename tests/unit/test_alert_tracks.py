@@ -51,8 +51,9 @@ def test_what_overlaps_most_continues_a_track_before_what_is_near() -> None:
     assert lefts(tracks) == [[0.4, 0.42], [0.52]]
 
 
-def test_a_jump_begins_another_track() -> None:
-    assert lefts(tracks_of([region(0.1)], [region(0.6)])) == [[0.1], [0.6]]
+def test_a_jump_begins_another_track_unless_there_was_time_for_it() -> None:
+    assert lefts(tracks_of([region(0.1)], [region(0.35)])) == [[0.1], [0.35]]
+    assert lefts(tracks_of([region(0.1)], [], [region(0.35)])) == [[0.1, 0.35]]
 
 
 LOST = int(LOST_AFTER_S / FIRST_EVERY_S)  # moments, while they are half a second apart

@@ -21,14 +21,14 @@ export function newBox(sides) {
   return box;
 }
 
-/** Return the boxes of regions and their tracks, to lie over a picture; each track ends in a dot. */
+/** Return boxes and tracks of regions, to lie over a picture. A track ends in a dot; one of a single place is left out. */
 export function newMarks(regions, tracks) {
   const marks = document.createElementNS(SVG, "svg");
   marks.setAttribute("viewBox", "0 0 1 1");
   marks.setAttribute("preserveAspectRatio", "none");
   marks.setAttribute("aria-hidden", "true");
   const boxes = regions.map(({ box: [left, top, width, height] }) => ["region", `M${left} ${top}h${width}v${height}h${-width}z`]);
-  const lines = tracks.flatMap(({ points }) => {
+  const lines = tracks.filter(({ points }) => points.length > 1).flatMap(({ points }) => {
     const places = points.map(({ box: [left, top, width, height] }) => `${left + width / 2} ${top + height / 2}`);
     return [["track", `M${places.join("L")}`], ["dot", `M${places.at(-1)}h0`]];
   });
