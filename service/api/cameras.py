@@ -28,7 +28,7 @@ from lookout.service.api.views import (
 )
 from lookout.service.core import urls
 from lookout.service.core.camera import STRICT, Camera, CameraChange, CameraSpec, Learning
-from lookout.service.core.errors import ConflictError, NotFoundError, RequestError
+from lookout.service.core.errors import ConflictError, NotFoundError, RequestError, about_field
 from lookout.service.core.messages import UNFRAMED, AlertId, CameraEvent, FrameId
 from lookout.service.core.schedule import LATEST, ArmOverride
 from lookout.service.storage.camera_changes import replace_camera
@@ -65,10 +65,12 @@ def add_camera(
     services: ServicesDep,
 ) -> CameraView:
     """Watch one more camera."""
-    urls.check(spec.url, services.settings.media_dir)
+    with about_field("url"):
+        urls.check(spec.url, services.settings.media_dir)
     now = time.time()
     folders = services.settings.model_folders
-    model = choose_model(folders, spec.model, spec.calibration, spec.score)
+    with about_field("model"):
+        model = choose_model(folders, spec.model, spec.calibration, spec.score)
     score = spec.score or usual_score(folders, model, spec.calibration)
     fps = spec.fps
     if "fps" not in spec.model_fields_set:
@@ -86,7 +88,8 @@ def add_camera(
         "revision": int(now * 1000),
     }
     camera = Camera.model_validate(record)
-    clear_leftovers(services, camera.id)
+    with about_field("id"):
+        clear_leftovers(services, camera.id)
     services.store.add_camera(camera, services.settings.max_cameras)
     response.headers["Location"] = f"/api/v1/cameras/{camera.id}"
     return camera_view(services.bus, services.store, camera)
@@ -234,10 +237,12 @@ def check_change(services: Services, before: Camera, new: Camera) -> None:
     Raises RequestError or SourceRefusedError.
     """
     if new.url != before.url:
-        urls.check(new.url, services.settings.media_dir)
+        with about_field("url"):
+            urls.check(new.url, services.settings.media_dir)
     chosen = (new.model, new.calibration, new.score)
     if chosen != (before.model, before.calibration, before.score):
-        choose_model(services.settings.model_folders, *chosen)
+        with about_field("model"):
+            choose_model(services.settings.model_folders, *chosen)
 
 
 class ArmRequest(BaseModel):

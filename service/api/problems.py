@@ -58,7 +58,7 @@ class Problem(BaseModel):
     title: str
     status: int
     detail: str = Field(description="the reason, in one line and without passwords")
-    errors: list[FieldProblem] | None = Field(default=None, description="of a 422")
+    errors: list[FieldProblem] | None = Field(default=None, description="of a 422 or 409")
     missing: list[str] | None = Field(default=None, description="of /readyz")
     current: dict[str, JsonValue] | None = Field(
         default=None, description="of a 412: the camera as it is now"
@@ -139,8 +139,12 @@ def field_path(location: Sequence[str]) -> str:
 
 def on_lookout_error(_request: Request, error: Exception) -> ProblemResponse:
     """Answer an error that Lookout explains in one line."""
+    assert isinstance(error, LookoutError)  # noqa: S101
     status = next((code for kind, code in STATUS.items() if isinstance(error, kind)), 500)
-    return problem(status, str(error))
+    if error.field is None:
+        return problem(status, str(error))
+    wrong = {"loc": ["body", error.field], "msg": mask(str(error))}
+    return problem(status, str(error), errors=[wrong])
 
 
 def outage_handler(throttle: Throttle) -> Callable[[Request, Exception], ProblemResponse]:

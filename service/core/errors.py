@@ -19,11 +19,17 @@ LookoutError                 one line for the operator, without passwords; exit 
 └── BrokenMessageError       bytes in Redis that are not what this version writes
 """
 
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
 
 class LookoutError(Exception):
     """Anything Lookout can explain in one line."""
 
     exit_code = 1  # of the command that it ends
+    field: str | None = None  # of a request, which it is about
 
 
 class SettingsError(LookoutError):
@@ -96,3 +102,13 @@ class ConflictError(LookoutError):
 
 class BrokenMessageError(LookoutError):
     """A message in Redis cannot be read."""
+
+
+@contextlib.contextmanager
+def about_field(name: str) -> Iterator[None]:
+    """Let an error that is raised inside say which field of the request it is about."""
+    try:
+        yield
+    except LookoutError as error:
+        error.field = name
+        raise

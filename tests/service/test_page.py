@@ -222,7 +222,7 @@ def test_a_camera_is_added_paused_and_removed(page: Chrome, store: Store) -> Non
     one(page, "input[name=url]").send_keys("/etc/passwd")
     one(page, "input[name=id]").send_keys("yard")
     one(page, "#add-submit").click()
-    wait_until(lambda: "media folder" in text(page, "#add-error"), "the refusal")
+    wait_until(lambda: "media folder" in text(page, "#wrong-url"), "the refusal, at the field")
     one(page, "input[name=url]").clear()
     one(page, "input[name=url]").send_keys("rtsp://user:hunter2@h/")
     one(page, "#add-submit").click()
@@ -372,6 +372,22 @@ def test_a_lost_connection_is_said_and_mended(
     assert all(urlsplit(url).path.startswith("/assets/") for url in kept)  # nothing of the API
     chrome.get("about:blank")
     complaints(chrome)  # refused connections, as wanted
+
+
+def test_a_connection_that_is_silent_is_said_and_caught_up(page: Chrome, bus: Bus) -> None:
+    page.execute_cdp_cmd("Network.enable", {})
+    line = {"offline": False, "downloadThroughput": -1, "uploadThroughput": -1}
+    try:
+        page.execute_cdp_cmd("Network.emulateNetworkConditions", {**line, "latency": 60_000})
+        wait_until(lambda: "Connection lost" in text(page, "#banner"), "the banner")
+        assert text(page, "#summary") == "Not live"
+    finally:
+        page.execute_cdp_cmd("Network.emulateNetworkConditions", {**line, "latency": 0})
+    show(bus, "gate", 60, 0.91, session=SESSION)
+    wait_until(lambda: is_live(page), "a live page again", 30)
+    wait_until(lambda: text(page, "#camera-gate .reading") == "0.91", "what came meanwhile")
+    wait_until(lambda: text(page, "#summary").endswith("watched"), "the line")
+    complaints(page)  # requests that were given up, as wanted
 
 
 def test_a_person_logs_in_and_out(

@@ -77,6 +77,12 @@ def test_what_the_api_says_is_translated_and_nothing_else(language: str) -> None
     assert texts("en")["api"] == {}
 
 
+def test_every_state_of_a_camera_has_a_sentence() -> None:
+    said = {key for key in texts("en") if key.startswith("words.")}
+    states = {f"words.{state}" for state in CameraStatus}
+    assert said == states | {"words.lagging", "words.age"}
+
+
 class Literals(HTMLParser):
     """Texts and attributes of a page that a person reads."""
 

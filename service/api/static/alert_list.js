@@ -25,6 +25,7 @@ export class AlertList {
     this.entries = new Map(); // id → {alert, row}
     this.looking = new Set(); // ids of alerts whose clip is asked after
     this.list = $("#alert-list");
+    this.chosen = null; // id of the camera whose own view is shown
     $("#alert-filter").onchange = (event) => (this.list.dataset.filter = event.target.value);
     $("#all-seen").onclick = () => this.acknowledgeAll();
   }
@@ -43,6 +44,12 @@ export class AlertList {
   /** Return the alerts of a camera. */
   of(camera) {
     return [...this.entries.values()].map(({ alert }) => alert).filter((alert) => alert.camera === camera);
+  }
+
+  /** Mark the alerts of the camera whose own view is shown; null: of none. */
+  choose(camera) {
+    this.chosen = camera;
+    for (const { alert, row } of this.entries.values()) row.classList.toggle("chosen", alert.camera === camera);
   }
 
   /** Add an alert, or show what has changed of it. */
@@ -117,6 +124,7 @@ export class AlertList {
   newRow(alert) {
     const row = fromTemplate("#alert-template");
     row.dataset.alert = alert.id;
+    row.classList.toggle("chosen", alert.camera === this.chosen);
     $(".name", row).textContent = place(alert);
     showTime($("time", row), alert.opened_at);
     const picture = $("img", row);

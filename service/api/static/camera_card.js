@@ -1,21 +1,28 @@
-// A camera's card: state, picture, curve and events.
+// A camera's card: state, picture, curve and events. On the camera's own view it has the room.
 
 import { $, API, call, cameraPath, fromTemplate, showText } from "./api.js";
+import { CameraCurve } from "./camera_curve.js";
 import { openForm } from "./camera_form.js";
-import { newCurve } from "./curve.js";
-import { showSpans, spans, stepOf } from "./curve_table.js";
 import { LearningPanel } from "./learning_panel.js";
 import { LivePicture } from "./live_picture.js";
 import { clock, number, said, showTime, t } from "./texts.js";
 
-const POINTS_KEPT = 900; // of a curve
 const EVENTS_SHOWN = 3;
 const PICTURE_EVERY_MS = 1000;
-const TABLE_EVERY_MS = 10000; // a screen reader gets no further in a table that changes ten times a second
 const CONFIRM_MS = 4000;
-const DAY_EVERY_MS = 60000; // a new minute has a peak
 const NOT_LIVE = new Set(["reconnecting", "stalled", "failed", "disabled", "ended"]);
 let liveCard = null; // the card whose picture moves
+const WORDS = {
+  starting: "words.starting",
+  learning: "words.learning",
+  online: "words.online",
+  lagging: "words.lagging",
+  reconnecting: "words.reconnecting",
+  stalled: "words.stalled",
+  failed: "words.failed",
+  disabled: "words.disabled",
+  ended: "words.ended",
+};
 const EVENT_NAMES = {
   scene_change: "event.scene_change",
   tampered: "event.tampered",
@@ -23,25 +30,21 @@ const EVENT_NAMES = {
 };
 
 export class CameraCard {
-  /** `onChange` is called after an operator changed the camera; `alerts()` returns those of the camera. */
+  /** `onChange` is called after an operator changed the camera; `alerts()` returns its alerts. */
   constructor(camera, onChange, alerts) {
     this.id = camera.id;
     this.onChange = onChange;
-    this.alerts = alerts;
     this.node = fromTemplate("#camera-template");
     this.node.dataset.camera = camera.id;
     this.node.id = `camera-${camera.id}`;
-    $(".name", this.node).textContent = camera.id;
+    $(".name a", this.node).textContent = camera.id;
+    this.address = `#camera/${encodeURIComponent(camera.id)}`; // of its own view
+    $(".name a", this.node).href = this.address;
+    this.standing = null; // as the summary has it
+    this.curve = new CameraCurve(this.node, camera.id, alerts);
     this.node.setAttribute("aria-label", t("card.label", { camera: camera.id }));
-    $("caption", this.node).textContent = t("card.table", { camera: camera.id });
-    this.tableAt = -Infinity; // performance.now() of the last change of the curve's table
-    this.times = [];
-    this.values = [];
-    this.threshold = 0.5;
     this.newestId = null; // of the newest score
     this.showsHeat = true;
-    this.day = null; // times and peaks of the last day, while they are shown
-    this.dayAt = 0; // performance.now() of the last request
     this.visible = false;
     this.pictureDue = false; // there is a newer picture than the one that is shown
     this.pictureLoading = false;
@@ -50,7 +53,6 @@ export class CameraCard {
       (reason) => this.refuseLive(reason));
     $(".live", this.node).onclick = () => this.toggleLive();
     $(".heat", this.node).onclick = () => this.toggleHeat();
-    $(".day", this.node).onclick = () => this.toggleDay();
     $(".pause", this.node).onclick = () => this.togglePause();
     $(".remove", this.node).onclick = (event) => this.remove(event.currentTarget);
     $(".settings", this.node).onclick = () => openForm(this.camera);
@@ -73,15 +75,32 @@ export class CameraCard {
     showText($(".error", this.node), camera.last_error);
     showText($(".warnings", this.node), camera.warnings.join("\n") || null);
     this.showProgress(camera.progress);
+    this.showWords();
     if (isStill) this.showValue(null);
     this.nameButtons();
   }
 
   /** Name the camera in each button's label: a list of "Remove" says nothing to a screen reader. */
   nameButtons() {
-    for (const button of this.node.querySelectorAll(".buttons button")) {
+    for (const button of this.node.querySelectorAll(".buttons button, .curve-tools button")) {
       button.setAttribute("aria-label", t("card.action", { action: button.textContent, camera: this.id }));
     }
+    $(".range", this.node).setAttribute("aria-label", t("card.action", { action: t("range"), camera: this.id }));
+  }
+
+  /** Take in how the summary counts the camera. */
+  stand(standing) {
+    this.standing = this.node.dataset.standing = standing;
+    this.showWords();
+  }
+
+  /** Say in a sentence what the camera does. */
+  showWords() {
+    const { state, score_age_s } = this.camera;
+    const parts = [t(WORDS[this.standing === "lagging" ? "lagging" : state])];
+    if (score_age_s !== null) parts.push(t("words.age", { age: number(score_age_s, 1) }));
+    const words = $(".in-words", this.node);
+    if (words.textContent !== parts.join(" ")) words.textContent = parts.join(" ");
   }
 
   showProgress(progress) {
@@ -96,7 +115,7 @@ export class CameraCard {
   showValue(value) {
     const reading = $(".reading", this.node);
     reading.textContent = value === null ? "" : number(value, 2);
-    reading.classList.toggle("high", value !== null && value >= this.threshold);
+    reading.classList.toggle("high", value !== null && value >= this.curve.threshold);
   }
 
   // Buttons
@@ -139,6 +158,13 @@ export class CameraCard {
 
   // The live picture
 
+  /** Show the camera on its own view, live where there is a picture, or on the wall again. */
+  choose(isChosen) {
+    this.node.classList.toggle("chosen", isChosen);
+    const isWanted = isChosen && !NOT_LIVE.has(this.camera.state);
+    if (isWanted !== (liveCard === this)) this.toggleLive();
+  }
+
   /** Let the picture move, in place of another camera's, or go back to one picture a second. */
   toggleLive() {
     const before = liveCard;
@@ -163,28 +189,8 @@ export class CameraCard {
   }
 
   setAspect(width, height) {
-    const screen = $(".screen", this.node);
-    screen.style.aspectRatio = `${width} / ${height}`;
-    screen.style.setProperty("--aspect", width / height);
-  }
-
-  /** Show the last day in place of the last minutes, or go back. */
-  toggleDay() {
-    this.day = this.day ? null : [[], []];
-    this.dayAt = 0;
-    $(".day", this.node).setAttribute("aria-pressed", String(Boolean(this.day)));
-    this.redraw();
-  }
-
-  async loadDay(now) {
-    if (!this.day || (this.dayAt && now - this.dayAt < DAY_EVERY_MS)) return;
-    this.dayAt = now;
-    const { since, step_s, peaks } = await call(`${cameraPath(this.id)}/history`);
-    if (!this.day) return;
-    this.day = [peaks.map((_, minute) => since + minute * step_s), peaks];
-    this.tableAt = -Infinity;
-    this.node.dataset.minutes = peaks.filter((peak) => peak !== null).length;
-    this.curveDue = true;
+    $(".screen", this.node).style.aspectRatio = `${width} / ${height}`;
+    this.node.style.setProperty("--aspect", width / height);
   }
 
   // Scores
@@ -193,54 +199,18 @@ export class CameraCard {
   addScore(score) {
     if (this.newestId && !isNewer(score.id, this.newestId)) return;
     this.newestId = score.id;
-    const last = this.times[this.times.length - 1];
-    if (last !== undefined && score.captured_at <= last) this.times.length = this.values.length = 0; // played again
-    this.times.push(score.captured_at);
-    this.values.push(score.value);
-    const surplus = this.times.length - POINTS_KEPT;
-    if (surplus > 0) {
-      this.times.splice(0, surplus);
-      this.values.splice(0, surplus);
-    }
-    this.curveDue = true;
+    this.curve.addScore(score);
     this.pictureDue = true;
-    this.node.dataset.points = this.times.length;
+    this.node.dataset.points = this.curve.times.length;
     this.node.dataset.last = score.id;
     this.showValue(score.value);
   }
 
+  /** Draw what is new, where somebody can see it. */
   draw(now) {
-    if (!this.curveDue || !this.visible) return;
-    this.curveDue = false;
-    const [times, values] = this.day || [this.times, this.values];
-    if (now - this.tableAt >= TABLE_EVERY_MS) {
-      this.tableAt = now;
-      this.showTable(times, values);
-    }
-    const data = [times, values, new Array(times.length).fill(this.threshold)];
-    if (this.plot) this.plot.setData(data);
-    else this.plot = newCurve($(".curve", this.node), data, this.threshold);
-  }
-
-  /** Show the curve as a table, with the alerts of its time. */
-  showTable(times, values) {
-    const [since, until] = [times[0] ?? 0, times[times.length - 1] ?? 0];
-    const step = stepOf(since, until);
-    const within = this.alerts().filter(({ opened_at }) => opened_at >= since && opened_at <= until);
-    showSpans($(".for-readers tbody", this.node), spans(times, values, within, step), step);
-  }
-
-  /** Draw the curve anew, in the colours of the page as they are now. */
-  redraw() {
-    this.plot?.destroy();
-    this.plot = null;
-    this.curveDue = true;
-    this.tableAt = -Infinity;
-  }
-
-  resize() {
-    const box = $(".curve", this.node);
-    if (this.plot && box.clientWidth) this.plot.setSize({ width: box.clientWidth, height: box.clientHeight });
+    this.curve.load(now).catch(() => {}); // asked again in a minute
+    if (this.visible) this.curve.draw(now);
+    this.loadPicture(now);
   }
 
   /** Load the picture of the newest score, at most one a second. */
@@ -278,6 +248,7 @@ export class CameraCard {
 
   /** Show events, newest first; one that is shown already changes nothing. */
   addEvents(events) {
+    this.curve.addEvents(events);
     const list = $(".events", this.node);
     for (const event of events) {
       const key = `${event.session}-${event.seq} ${event.kind}`;
@@ -292,7 +263,7 @@ export class CameraCard {
 
   close() {
     if (liveCard === this) this.toggleLive();
-    this.plot?.destroy();
+    this.curve.close();
     this.node.remove();
   }
 }

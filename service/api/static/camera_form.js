@@ -3,6 +3,7 @@
 // choices come from.
 
 import { $, call, cameraPath, showText, versionOf } from "./api.js";
+import { showConflict, showFieldErrors } from "./form_refusal.js";
 import { said, t } from "./texts.js";
 import { newZoneEditor } from "./zone_editor.js";
 
@@ -17,25 +18,57 @@ export function setUpForm(onSaved) {
   $("#add-cancel").onclick = () => dialog.close();
   $("#add-form").onsubmit = async (event) => {
     event.preventDefault();
+    showConflict([]);
     const [path, method] = changed ? [cameraPath(changed.id), "PATCH"] : ["/cameras", "POST"];
     try {
       onSaved(await call(path, method, entered(), version));
       dialog.close();
     } catch (error) {
-      showText($("#add-error"), reasonOf(error));
-      $("zone-editor")?.showErrors(error.problem);
-      version = error.version || version; // who saves again has seen both
+      showRefusal(error);
     }
   };
 }
 
-/** Return why a change was not made; where somebody else was faster, with both versions. */
-function reasonOf({ message, problem }) {
-  const { current, sent } = problem || {};
-  if (!current || !sent) return message;
-  const both = Object.keys(sent).map((name) =>
-    t("form.conflict_field", { name, now: JSON.stringify(current[name]), yours: JSON.stringify(sent[name]) }));
-  return [t("form.conflict", { camera: changed.id }), ...both].join("\n");
+/** Say why a change was not made; what somebody else has changed meanwhile is taken over or chosen. */
+function showRefusal(error) {
+  const { message, problem, version: newest } = error;
+  const wrong = showFieldErrors(controls(), problem?.errors);
+  const isAll = wrong > 0 && wrong === problem.errors.length;
+  showText($("#add-error"), isAll ? t("form.wrong", { count: wrong }) : message);
+  $("zone-editor")?.showErrors(problem);
+  if (!problem?.current) return;
+  version = newest; // who saves again has seen both
+  const both = controls().flatMap((control) => takeOver(control, problem.current));
+  showConflict(both);
+  showText($("#add-error"), t(both.length ? "form.conflict" : "form.conflict_elsewhere", { camera: changed.id }));
+  $("#add-error").scrollIntoView({ block: "nearest" });
+}
+
+/** Take over what a field is now; return both versions, in a list, where this form has another. */
+function takeOver(control, current) {
+  const mine = valueOf(control);
+  const isTouched = JSON.stringify(mine) !== control.dataset.before;
+  const yours = shownValue(control);
+  put(control, current);
+  const theirs = valueOf(control);
+  if (!isTouched || JSON.stringify(mine) === control.dataset.before) return [];
+  const now = shownValue(control);
+  const choose = (isNow) => setValue(control, isNow ? theirs : mine);
+  choose(false);
+  return [{ label: labelOf(control), now, yours, choose }];
+}
+
+/** Return a field's value in words. */
+function shownValue(control) {
+  if (control.type === "checkbox") return t(control.checked ? "form.on" : "form.off");
+  if (control.name === "zones") return (valueOf(control) || []).map(({ name }) => name).join(", ") || t("none.value");
+  return control.selectedOptions?.[0].textContent || control.value || t("form.unset");
+}
+
+function labelOf(control) {
+  const group = control.closest("fieldset")?.querySelector("legend").textContent;
+  const own = control.closest("label")?.firstChild.textContent;
+  return [group, own].filter(Boolean).join(": ");
 }
 
 /** Open the form for a camera that there is, or for a new one (null). */
@@ -44,6 +77,7 @@ export async function openForm(camera) {
   $("#add-title").textContent = camera ? t("form.change", { camera: camera.id }) : t("form.add");
   $("#add-submit").textContent = t(camera ? "save" : "top.add");
   showText($("#add-error"), null);
+  showConflict([]);
   $("#add-fields").replaceChildren();
   $("#add").showModal();
   try {
@@ -64,16 +98,25 @@ const controls = () => [...$("#add-fields").querySelectorAll("input, select")].f
 function fill(camera) {
   $("zone-editor").show(camera);
   for (const control of controls()) {
-    const value = control.name.split(".").reduce((outer, name) => outer?.[name], camera) ?? "";
-    if (control.type === "checkbox") control.checked = value;
-    else {
-      if (control.tagName === "SELECT" && ![...control.options].some((option) => option.value === value)) {
-        control.add(new Option(value || t("form.unset"), value));
-      }
-      control.value = Array.isArray(value) ? (value.length ? JSON.stringify(value) : "") : value;
-    }
+    put(control, camera);
     control.disabled = control.name === "id";
-    control.dataset.before = JSON.stringify(valueOf(control));
+  }
+}
+
+/** Show what a camera has in one field, and keep it, to tell a change. */
+function put(control, camera) {
+  setValue(control, control.name.split(".").reduce((outer, name) => outer?.[name], camera) ?? "");
+  control.dataset.before = JSON.stringify(valueOf(control));
+}
+
+function setValue(control, value) {
+  if (control.name === "zones") $("zone-editor").take(value || []);
+  else if (control.type === "checkbox") control.checked = value;
+  else {
+    if (control.tagName === "SELECT" && ![...control.options].some((option) => option.value === value)) {
+      control.add(new Option(value || t("form.unset"), value));
+    }
+    control.value = Array.isArray(value) ? (value.length ? JSON.stringify(value) : "") : value;
   }
 }
 

@@ -21,6 +21,10 @@ const SUMMARY_AFTER_MS = 600; // of a change: the server keeps a line for half a
 const STANDINGS = ["blind", "lagging", "learning", "starting", "ended"]; // in the order of the line
 const NAMED = ["blind", "lagging"]; // cameras that the line names
 const REFRESH_EVERY_MS = 5000;
+const QUIET_MS = 400; // without a message
+const CHECK_EVERY_MS = 100;
+const LATE_MS = 500; // of an answer: with QUIET_MS, a loss is told within a second
+const ANSWER_WITHIN_MS = 5000;
 const RECONNECT_FIRST_MS = 500;
 const RECONNECT_MOST_MS = 10000;
 
@@ -34,13 +38,19 @@ let threshold = 0.5; // at which alerts open, unless the camera has its own
 
 // Views
 
+let chosenCamera = null; // id of the camera whose own view is shown
+
 /** Show the view that the address names, else the wall. */
 function showView() {
   const views = { "#review": review, "#system": system, "#accounts": accounts };
   const hash = location.hash in views ? location.hash : "#wall";
-  document.body.dataset.view = hash.slice(1);
+  chosenCamera = [...cards.keys()].find((id) => location.hash === cards.get(id).address) ?? null;
+  document.body.dataset.view = chosenCamera === null ? hash.slice(1) : "camera";
+  for (const [id, card] of cards) card.choose(id === chosenCamera);
+  alerts.choose(chosenCamera);
+  summarise();
   for (const link of document.querySelectorAll("nav a")) {
-    link.toggleAttribute("aria-current", link.id === `to-${hash.slice(1)}`);
+    link.toggleAttribute("aria-current", link.id === `to-${document.body.dataset.view}`);
   }
   for (const [name, view] of Object.entries(views)) view.show(name === hash);
   loadSystem();
@@ -58,12 +68,12 @@ const onScreen = new IntersectionObserver((entries) => {
 }, { rootMargin: "200px" });
 
 const resized = new ResizeObserver((entries) => {
-  for (const { target } of entries) cards.get(target.dataset.camera)?.resize();
+  for (const { target } of entries) cards.get(target.dataset.camera)?.curve.resize();
 });
 
 function putCamera(camera) {
   const card = cards.get(camera.id) || addCard(camera);
-  card.threshold = camera.budget?.threshold ?? camera.alert.threshold ?? threshold;
+  card.curve.threshold = camera.budget?.threshold ?? camera.alert.threshold ?? threshold;
   card.update(camera);
 }
 
@@ -84,6 +94,7 @@ function removeCamera(id) {
   resized.unobserve(card.node);
   card.close();
   cards.delete(id);
+  if (id === chosenCamera) location.hash = "";
 }
 
 // The summary in one line
@@ -94,7 +105,7 @@ function summarise() {
   for (const [id, card] of cards) card.node.classList.toggle("alarmed", alarmed.has(id));
   alerts.tick();
   document.title = alarmed.size ? `(${alarmed.size}) Lookout` : "Lookout";
-  $("#cameras").dataset.size = wallSize(cards.size);
+  $("#cameras").dataset.size = wallSize(chosenCamera === null ? cards.size : 1);
   $("#no-cameras").hidden = cards.size > 0;
   $("#no-alerts").hidden = alerts.size > 0;
 }
@@ -127,7 +138,7 @@ async function loadSummary() {
   $("#summary-names").textContent = named.map((standing) => `${said(standing)}: ${cameras[standing].join(", ")}`).join(" · ");
   for (const [standing, ids] of Object.entries(cameras)) {
     for (const id of ids) {
-      if (cards.has(id)) cards.get(id).node.dataset.standing = standing;
+      cards.get(id)?.stand(standing);
     }
   }
 }
@@ -214,36 +225,81 @@ function handle({ type, event, data }) {
 }
 
 let attempts = 0;
+let socket = null;
+let heardAt = 0; // performance.now() of the newest sign of the server
+let isChecking = false;
+let isAway = false; // the server has not answered
+let isLoading = false; // the lists, after the socket has opened
 
 function connect() {
   const scheme = location.protocol === "https:" ? "wss" : "ws";
-  const socket = new WebSocket(`${scheme}://${location.host}${API}/live`);
+  const opened = (socket = new WebSocket(`${scheme}://${location.host}${API}/live`));
   let early = []; // messages that come while the lists are loading; null afterwards
-  socket.onopen = async () => {
+  opened.onopen = async () => {
+    isLoading = true;
     try {
       await loadAll();
     } catch (error) {
       showLost(error.message);
-      socket.close();
+      opened.close();
       return;
+    } finally {
+      isLoading = false;
     }
+    if (opened !== socket) return; // there is a newer one
     attempts = 0;
     showBanner(null);
     const received = early;
     early = null;
     received.forEach(handle);
   };
-  socket.onmessage = (message) => {
+  opened.onmessage = (message) => {
+    heardAt = performance.now();
     const data = JSON.parse(message.data);
     if (early) early.push(data);
     else handle(data);
   };
-  socket.onclose = () => {
+  opened.onclose = () => {
     showLost();
     const pause = Math.min(RECONNECT_MOST_MS, RECONNECT_FIRST_MS * 2 ** attempts);
     attempts += 1;
     setTimeout(connect, pause * (0.75 + Math.random() / 2));
   };
+}
+
+/**
+ * Where nothing has come for a while, ask whether the server still answers: a socket whose other end is
+ * gone says nothing. A late answer is told meanwhile; after none the page connects anew, and catches up.
+ */
+async function checkAnswer() {
+  if (document.hidden || isChecking || performance.now() - heardAt < QUIET_MS) return;
+  if (socket?.readyState !== WebSocket.OPEN) return; // that is told already
+  isChecking = true;
+  const late = setTimeout(() => showLost(), LATE_MS);
+  try {
+    await fetch("./", { method: "HEAD", cache: "no-store", signal: AbortSignal.timeout(ANSWER_WITHIN_MS) });
+    heardAt = performance.now();
+    if (isAway) reconnect();
+    else if (document.body.dataset.live !== "true" && !isLoading) showFound();
+  } catch {
+    isAway = true;
+    showLost();
+  } finally {
+    clearTimeout(late);
+    isChecking = false;
+  }
+}
+
+function reconnect() {
+  isAway = false;
+  socket.onclose = socket.onmessage = null;
+  socket.close();
+  connect();
+}
+
+function showFound() {
+  showBanner(null);
+  summariseSoon();
 }
 
 function showLost(reason) {
@@ -295,21 +351,19 @@ setUpForm((camera) => {
   summariseSoon();
 });
 setUpTheme(() => {
-  cards.forEach((card) => card.redraw());
+  cards.forEach((card) => card.curve.redraw());
   review.redraw();
 });
 setInterval(() => {
   if (document.hidden) return;
-  for (const card of cards.values()) {
-    card.loadDay(performance.now()).catch(() => {}); // asked again in a minute
-    card.draw(performance.now());
-    card.loadPicture(performance.now());
-  }
+  for (const card of cards.values()) card.draw(performance.now());
 }, DRAW_EVERY_MS);
 setInterval(summarise, SUMMARISE_EVERY_MS);
+setInterval(checkAnswer, CHECK_EVERY_MS);
 setInterval(reloadIfNewer, SUMMARISE_EVERY_MS);
 setInterval(refreshIfSeen, REFRESH_EVERY_MS);
 addEventListener("hashchange", showView);
+matchMedia("(max-width: 34rem)").addEventListener("change", () => $("#options").hidePopover()); // the menu of a phone
 document.addEventListener("visibilitychange", refreshIfSeen);
 document.addEventListener("visibilitychange", () => document.hidden || lookForNewerPage().catch(() => {}));
 document.addEventListener("visibilitychange", () => cards.forEach((card) => card.showLive()));

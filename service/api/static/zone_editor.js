@@ -56,8 +56,14 @@ class ZoneEditor extends HTMLElement {
     this.live.start(camera.id);
     this.offers.show(camera.id);
     this.picture.src = `${API}${cameraPath(camera.id)}/frame?format=jpeg&at=${Date.now()}`;
-    this.zones = structuredClone(camera.zones);
+    this.take(camera.zones);
+  }
+
+  /** Show zones in place of those that are shown. */
+  take(zones) {
+    this.zones = structuredClone(zones);
     this.selected = -1;
+    this.commit();
     this.render();
   }
 
