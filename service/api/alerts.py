@@ -341,7 +341,7 @@ def alert_picture(
     try:
         path = pictures.picture_path(services.settings.data_dir, alert, which)
     except ValueError as error:
-        raise NotFoundError(f"there is no alert {alert!r}") from error
+        raise NotFoundError(f"there is no alert {alert!r}", code="no_alert") from error
     if not path.is_file():
         raise NotFoundError(f"alert {alert!r} has no picture")
     kept_s = 0 if which == "peak" else 86_400  # a peak may rise
@@ -368,7 +368,7 @@ def alert_clip(alert: str, services: ServicesDep) -> FileResponse:
     try:
         path = clips.clip_path(services.settings.data_dir, alert)
     except ValueError as error:
-        raise NotFoundError(f"there is no alert {alert!r}") from error
+        raise NotFoundError(f"there is no alert {alert!r}", code="no_alert") from error
     if record.state != "ready" or not path.is_file():
         reason = record.error or CLIP_MISSING[record.state]
         raise NotFoundError(f"alert {alert!r} has no clip: {reason}")

@@ -117,7 +117,9 @@ def clear_leftovers(services: Services, camera: str) -> None:
     except NotFoundError:
         services.bus.forget(camera)
     else:
-        raise ConflictError(f"there is a camera {camera!r} already")
+        raise ConflictError(
+            f"there is a camera {camera!r} already", code="camera_exists", camera=camera
+        )
 
 
 @router.get("", response_model=CameraList)

@@ -140,7 +140,8 @@ class BodyLimitMiddleware:
             return
         stated = Headers(scope=scope).get("content-length", "0")
         if stated.isdecimal() and int(stated) > self._limit_bytes:
-            await problem(413, self._reason)(scope, receive, send)
+            large = problem(413, self._reason, code="too_large", values={"most": self._limit_bytes})
+            await large(scope, receive, send)
             return
         read_bytes = 0
 

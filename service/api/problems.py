@@ -49,6 +49,8 @@ class FieldProblem(BaseModel):
 
     loc: list[str]
     msg: str
+    type: str = Field(description="a name of the reason that stays; `refused`: it has none")
+    values: dict[str, str | float] = Field(default={}, description="that its sentence holds")
 
 
 class Problem(BaseModel):
@@ -58,6 +60,12 @@ class Problem(BaseModel):
     title: str
     status: int
     detail: str = Field(description="the reason, in one line and without passwords")
+    code: str | None = Field(
+        default=None, description="a name of the reason that stays, where it has one"
+    )
+    values: dict[str, str | int] | None = Field(
+        default=None, description="of a `code`: what stands in its sentence"
+    )
     errors: list[FieldProblem] | None = Field(default=None, description="of a 422 or 409")
     missing: list[str] | None = Field(default=None, description="of /readyz")
     current: dict[str, JsonValue] | None = Field(
@@ -73,11 +81,29 @@ class ProblemResponse(JSONResponse):
 
 
 def problem(
-    status: int, detail: str, headers: Mapping[str, str] | None = None, **more: Any
+    status: int,
+    detail: str,
+    headers: Mapping[str, str] | None = None,
+    *,
+    code: str | None = None,
+    values: Mapping[str, str | int] | None = None,
+    **more: Any,
 ) -> ProblemResponse:
+    """Return an error; `code` and `values` as LookoutError has them, `more`: further members."""
     title = http.HTTPStatus(status).phrase if status in set(http.HTTPStatus) else "Error"
     body = {"type": "about:blank", "title": title, "status": status, "detail": mask(detail), **more}
+    if code is not None:
+        body |= {"code": code, "values": masked(values or {})}
     return ProblemResponse(body, status, dict(headers or {}))
+
+
+def masked(values: Mapping[str, Any]) -> dict[str, str | float]:
+    """Return the numbers and texts among values, without passwords."""
+    return {
+        name: mask(value) if isinstance(value, str) else value
+        for name, value in values.items()
+        if isinstance(value, (str, int, float))
+    }
 
 
 def install(app: FastAPI) -> None:
@@ -123,7 +149,12 @@ def on_invalid_request(_request: Request, error: Exception) -> ProblemResponse:
     # What was sent is not repeated: it may hold a password.
     found = error.errors()
     errors = [
-        {"loc": [mask(str(part)) for part in e["loc"]], "msg": mask(str(e["msg"]))}
+        {
+            "loc": [mask(str(part)) for part in e["loc"]],
+            "msg": mask(str(e["msg"])),
+            "type": e["type"],
+            "values": masked(e.get("ctx", {})),
+        }
         for e in found[:MOST_ERRORS]
     ]
     texts = [f"{field_path(e['loc'])}: {e['msg']}" for e in errors]
@@ -141,10 +172,12 @@ def on_lookout_error(_request: Request, error: Exception) -> ProblemResponse:
     """Answer an error that Lookout explains in one line."""
     assert isinstance(error, LookoutError)  # noqa: S101
     status = next((code for kind, code in STATUS.items() if isinstance(error, kind)), 500)
-    if error.field is None:
-        return problem(status, str(error))
-    wrong = {"loc": ["body", error.field], "msg": mask(str(error))}
-    return problem(status, str(error), errors=[wrong])
+    more: dict[str, Any] = {}
+    if error.field is not None:
+        wrong = {"loc": ["body", error.field], "msg": mask(str(error))}
+        named = {"type": error.code or "refused", "values": masked(error.values)}
+        more["errors"] = [wrong | named]
+    return problem(status, str(error), code=error.code, values=error.values, **more)
 
 
 def outage_handler(throttle: Throttle) -> Callable[[Request, Exception], ProblemResponse]:
@@ -162,7 +195,10 @@ def outage_handler(throttle: Throttle) -> Callable[[Request, Exception], Problem
                 unlogged,
             )
         return problem(
-            503, "the database is away or refuses; try again", {"Retry-After": str(RETRY_AFTER_S)}
+            503,
+            "the database is away or refuses; try again",
+            {"Retry-After": str(RETRY_AFTER_S)},
+            code="unavailable",
         )
 
     return answer
@@ -171,4 +207,5 @@ def outage_handler(throttle: Throttle) -> Callable[[Request, Exception], Problem
 def on_unexpected_error(request: Request, error: Exception) -> ProblemResponse:
     """Answer a bug."""
     log.error("%s %s failed: %r", request.method, request.url.path, error)
-    return problem(500, "something went wrong that should not; the log of the API says more")
+    reason = "something went wrong that should not; the log of the API says more"
+    return problem(500, reason, code="internal")

@@ -26,10 +26,19 @@ from collections.abc import Iterator
 
 
 class LookoutError(Exception):
-    """Anything Lookout can explain in one line."""
+    """Anything Lookout can explain in one line.
+
+    code: a name of the reason that stays, for a reader who says it in another language; `values`
+    stand in that sentence.
+    """
 
     exit_code = 1  # of the command that it ends
     field: str | None = None  # of a request, which it is about
+
+    def __init__(self, *said: object, code: str | None = None, **values: str | int) -> None:
+        super().__init__(*said)
+        self.code = code
+        self.values = values
 
 
 class SettingsError(LookoutError):

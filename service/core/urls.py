@@ -228,11 +228,15 @@ def media_file(url: str, media_dir: Path) -> Path:
     """
     path = parse_file_url(url).resolve()
     if not path.is_relative_to(media_dir.resolve()):
-        raise SourceRefusedError("the file is not below the media folder (LOOKOUT_MEDIA_DIR)")
+        raise SourceRefusedError(
+            "the file is not below the media folder (LOOKOUT_MEDIA_DIR)", code="address_outside"
+        )
     if media_dir.is_dir() and not path.is_file():
         if path.exists():
             raise SourceRefusedError("there is a folder, pipe or device of this name, and no file")
-        raise SourceRefusedError("there is no such file in the media folder")
+        raise SourceRefusedError(
+            "there is no such file in the media folder", code="address_no_file"
+        )
     return path
 
 
@@ -260,12 +264,14 @@ def check_rtsp(url: str) -> None:
         raise SourceRefusedError(f"the url cannot be read: {SERVER_FORM}") from None
     if parts.scheme not in ("rtsp", "rtsps"):
         raise SourceRefusedError(
-            "a camera is rtsp://, rtsps://, file:/// or an absolute path below the media folder"
+            "a camera is rtsp://, rtsps://, file:/// or an absolute path below the media folder",
+            code="address_form",
         )
     if any(map(must_be_encoded, url)):
         raise SourceRefusedError(
             "the url holds a space, a quote, < > \\ or an invisible character; percent-encode it "
-            "(%20 %22 %27 %3C %3E %5C)"
+            "(%20 %22 %27 %3C %3E %5C)",
+            code="address_encode",
         )
     rest = url.partition("://")[2]
     authority = authority_of(rest)
@@ -274,7 +280,7 @@ def check_rtsp(url: str) -> None:
     login, _, server = authority.rpartition("@")
     check_login(login)
     if not host:
-        raise SourceRefusedError("the url names no host")
+        raise SourceRefusedError("the url names no host", code="address_no_host")
     if not host.isascii():
         form = ascii_form(host)
         hint = f"its ASCII form, {form}" if form else "its ASCII form (xn--…)"

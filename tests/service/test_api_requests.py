@@ -142,6 +142,20 @@ def test_of_many_wrong_fields_the_first_are_named(api: Api) -> None:
     assert len(answer.json()["errors"]) == MOST_ERRORS
 
 
+def test_a_refusal_has_a_code_for_a_reader_of_another_language(api: Api) -> None:
+    nobody = api.get("/cameras/nobody").json()
+    assert (nobody["code"], nobody["values"]) == ("no_camera", {"camera": "nobody"})
+    spec = {"id": "gate", "url": "rtsp://h/live", "fps": -1, "pace": "slow"}
+    fields = {error["loc"][1]: error for error in api.post("/cameras", spec).json()["errors"]}
+    assert (fields["fps"]["type"], fields["fps"]["values"]) == ("greater_than", {"gt": 0})
+    assert fields["pace"]["type"] == "literal_error"
+    address = api.post("/cameras", {"url": "http://a:secret@h/live"}).json()
+    assert address["code"] == "address_form"
+    assert [error["loc"] for error in address["errors"]] == [["body", "url"]]
+    large = api.post("/cameras", {"url": "x" * 70_000}).json()
+    assert (large["code"], large["values"]) == ("too_large", {"most": 65_536})
+
+
 def test_a_late_key_that_stands_twice_takes_no_time_to_find(api: Api) -> None:
     keys = [*(f'"{number}":1' for number in range(5000)), '"4999":1']
     body = "{" + ",".join(keys) + "}"

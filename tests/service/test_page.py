@@ -399,7 +399,7 @@ def test_a_person_logs_in_and_out(
     with running_api(settings_for(urls, tmp_path, token=SecretStr(TOKEN))) as api:
         chrome.get(f"http://127.0.0.1:{api.port}/")
         type_token(chrome, "some-token-that-is-not-it")
-        wait_until(lambda: text(chrome, "#login-error") == "the token is wrong", "the refusal")
+        wait_until(lambda: text(chrome, "#login-error") == "The token is wrong.", "the refusal")
         type_token(chrome, TOKEN)
         wait_until(lambda: is_live(chrome), "a live page")
         wait_until(
@@ -471,7 +471,8 @@ def test_a_user_sees_the_buttons_of_the_role(
         chrome.refresh()
         one(chrome, "#user").send_keys("anna")
         type_token(chrome, "five-words-of-a-poem")
-        wait_until(lambda: text(chrome, "#login-error") == "name or password is wrong", "a refusal")
+        refusal = "Name or password is wrong."
+        wait_until(lambda: text(chrome, "#login-error") == refusal, "a refusal")
         type_token(chrome, body["password"])
         wait_until(lambda: is_live(chrome), "a live page")
         card = "#camera-gate "

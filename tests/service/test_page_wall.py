@@ -236,7 +236,7 @@ def test_a_camera_is_changed_by_its_settings(page: Chrome, store: Store, fresh_a
     assert one(page, "[name='alert.alarm_budget.per_day']").get_property("value") == "2"
     one(page, "[name=fps]").send_keys("fast")
     one(page, "#add-submit").click()
-    wait_until(lambda: "valid number" in field_error(page, "fps"), "the refusal, at the field")
+    wait_until(lambda: field_error(page, "fps") == "A number is needed.", "the refusal")
     one(page, "[name=fps]").clear()
     one(page, "[name=fps]").send_keys("5")
     Select(one(page, "[name=memory]").element).select_by_value("guarded")
@@ -445,6 +445,10 @@ def test_the_page_speaks_the_readers_language(page: Chrome, store: Store, bus: B
         wait_until(lambda: page.find_elements(By.CSS_SELECTOR, "#add-fields [name=url]"), "fields")
         assert text(page, "#add-title") == "Einstellungen von gate"
         assert "Längstes Schweigen (s)" in text(page, "#add-fields")
+        one(page, "[name=fps]").clear()
+        one(page, "[name=fps]").send_keys("-1")
+        one(page, "#add-submit").click()
+        wait_until(lambda: field_error(page, "fps") == "Es ist größer als 0.", "the refusal")
         assert violations(page) == []
         one(page, "#add-cancel").click()
         Select(one(page, "#language").element).select_by_value("en")  # by hand, and kept

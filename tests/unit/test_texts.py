@@ -12,6 +12,7 @@ from typing import Any, get_args
 import pytest
 
 from lookout.models.scoring.alert_regions import Trait
+from lookout.service.api.auth.token import CODES
 from lookout.service.core.camera import CameraSpec
 from lookout.service.core.messages import AlertKind, CameraStatus
 from lookout.service.core.metrics import OTHER, REASONS
@@ -81,6 +82,16 @@ def test_every_state_of_a_camera_has_a_sentence() -> None:
     said = {key for key in texts("en") if key.startswith("words.")}
     states = {f"words.{state}" for state in CameraStatus}
     assert said == states | {"words.lagging", "words.age"}
+
+
+def test_every_code_of_a_refusal_is_said_and_documented() -> None:
+    root = STATIC.parents[2]
+    sources = [path.read_text() for path in (root / "service").rglob("*.py")]
+    codes = {code for source in sources for code in re.findall(r'code="(\w+)"', source)}
+    codes |= set(CODES.values())
+    assert codes == {key.removeprefix("problem.") for key in texts("en") if "problem." in key}
+    documented = (root / "docs" / "api.md").read_text()
+    assert {code for code in codes if f"`{code}`" not in documented} == set()
 
 
 class Literals(HTMLParser):

@@ -223,20 +223,27 @@ def refusal_of(
     """Return the answer to a request that its sender may not make; None where there is none."""
     role = LEAST_ROLES.get(endpoint.name, "admin")
     if not sender.may(role):
-        return problem(403, needed(role, sender))
+        refused = too_small(role, sender)
+        return problem(403, str(refused), code=refused.code, values=refused.values)
     missing = out_of_scope(sender, parameters)
     return problem(404, missing) if missing else None
 
 
-def needed(role: Role, sender: Identity) -> str:
+def too_small(role: Role, sender: Identity) -> RoleError:
     """Return the reason of a 403."""
-    return f"this needs the role {role!r}; {sender.name} has {sender.role!r}"
+    return RoleError(
+        f"this needs the role {role!r}; {sender.name} has {sender.role!r}",
+        code="role",
+        needed=role,
+        name=sender.name,
+        role=sender.role,
+    )
 
 
 def check_role(sender: Identity, role: Role) -> None:
     """Raise RoleError where the sender's role is too small."""
     if not sender.may(role):
-        raise RoleError(needed(role, sender))
+        raise too_small(role, sender)
 
 
 def check_camera_fields(sender: Identity, change: BaseModel) -> None:

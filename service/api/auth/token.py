@@ -47,6 +47,8 @@ REASONS: dict[Refusal, str] = {
     "lapsed": "log in again: the login has expired, or the token has changed",
 }
 WRONG_PASSWORD = "name or password is wrong"  # noqa: S105
+CODES = {REASONS["wrong"]: "token_wrong", WRONG_PASSWORD: "password_wrong"}
+"""Of a wrong one, by what is said of it."""
 
 TOKEN_SCHEMES = [
     Security(HTTPBearer(auto_error=False, description="LOOKOUT_TOKEN, or an API token")),
@@ -208,23 +210,34 @@ class Authenticator:
         if reason == "limited":
             self._log(connection)
             headers = {"Retry-After": str(math.ceil(ONE_EVERY_S))}
-            return problem(429, "too many wrong tokens from this address", headers)
+            return problem(
+                429, "too many wrong tokens from this address", headers, code="too_many_tries"
+            )
         if reason == "unverified":
-            return problem(503, "the database is away; try again", {"Retry-After": "1"})
+            return problem(
+                503, "the database is away; try again", {"Retry-After": "1"}, code="unavailable"
+            )
         self.refused[reason] += 1
         challenge = 'Bearer realm="lookout"'
         if reason == "wrong":
             challenge += ', error="invalid_token"'
             self._log(connection)
             if self._delayed >= MAX_DELAYED:
-                return problem(429, "too many wrong tokens at once", {"Retry-After": "1"})
+                return problem(
+                    429,
+                    "too many wrong tokens at once",
+                    {"Retry-After": "1"},
+                    code="too_many_tries",
+                )
             self._delayed += 1
             try:
                 await asyncio.sleep(WRONG_TOKEN_DELAY_S)
             finally:
                 self._delayed -= 1
         headers = {"WWW-Authenticate": challenge, "Cache-Control": "no-store"}
-        return problem(401, wrong if reason == "wrong" else REASONS[reason], headers)
+        if reason != "wrong":
+            return problem(401, REASONS[reason], headers)
+        return problem(401, wrong, headers, code=CODES.get(wrong))
 
     def _log(self, connection: HTTPConnection) -> None:
         self._throttle.note()

@@ -1,6 +1,6 @@
 // What every part of the page uses: the REST API, and small helpers for the document and the browser.
 
-import { t } from "./texts.js";
+import { problemText, t } from "./texts.js";
 
 export const API = new URL("api/v1", document.baseURI).pathname; // below the page, wherever a proxy puts it
 
@@ -25,7 +25,7 @@ export async function call(path, method = "GET", body = undefined, version = nul
   if (answer.ok) return answer.status === 204 ? null : answer.json();
   if (answer.status === 401) location.reload(); // the login has ended: the server answers with its form
   const problem = await answer.json().catch(() => ({}));
-  const error = new Error(problem.detail || t("server.answered", { status: answer.status }));
+  const error = new Error(problemText(problem) || t("server.answered", { status: answer.status }));
   throw Object.assign(error, { problem, version: answer.headers.get("ETag") });
 }
 

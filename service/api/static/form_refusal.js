@@ -2,7 +2,7 @@
 // else was faster both versions side by side, with the choice for each field.
 
 import { $, fromTemplate } from "./api.js";
-import { t } from "./texts.js";
+import { problemOfField, t } from "./texts.js";
 
 /** Say at each control what is wrong with it, and go to the first; return how many have a text. */
 export function showFieldErrors(controls, errors = []) {
@@ -12,7 +12,7 @@ export function showFieldErrors(controls, errors = []) {
     const path = error.loc.slice(1).join(".");
     const inside = controls.filter(({ name }) => path === name || path.startsWith(`${name}.`));
     const control = inside.pop() || controls.find(({ name }) => name.startsWith(`${path}.`));
-    if (control && control.type !== "hidden") wrong.set(control, [...(wrong.get(control) || []), error.msg.replace("Value error, ", "")]);
+    if (control && control.type !== "hidden") wrong.set(control, [...(wrong.get(control) || []), problemOfField(error)]);
   }
   for (const [control, texts] of wrong) {
     const text = document.createElement("span");

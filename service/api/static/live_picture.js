@@ -2,7 +2,7 @@
 // a connection, of which a browser has six for a server: one camera is shown at a time.
 
 import { API, cameraPath } from "./api.js";
-import { t } from "./texts.js";
+import { problemText, t } from "./texts.js";
 
 const LOOK_EVERY_MS = 100; // browsers differ in whether such a picture is ever "loaded"
 
@@ -47,6 +47,6 @@ export class LivePicture {
     const answer = await fetch(path, { signal: asked.signal }).catch(() => null);
     const problem = answer && !answer.ok ? await answer.json().catch(() => ({})) : {};
     asked.abort(); // where it would be sent by now
-    this.onRefused(problem.detail || t("live.broke_off"));
+    this.onRefused(problemText(problem) || t("live.broke_off"));
   }
 }

@@ -1,6 +1,6 @@
 // The way in: the password or token goes out once, and the browser keeps a cookie that no script can read.
 
-import { setUpTexts, t } from "./texts.js";
+import { problemText, setUpTexts, t } from "./texts.js";
 
 const form = document.querySelector("#login");
 const problem = document.querySelector("#login-error");
@@ -13,7 +13,7 @@ async function ask(path, method, body) {
   const answer = await fetch(`api/v1/session${path}`, { method, headers, body: body && JSON.stringify(body) });
   const content = await answer.json().catch(() => null);
   if (answer.ok) return content;
-  throw new Error(content?.detail || t("server.answered", { status: answer.status }));
+  throw new Error(problemText(content || {}) || t("server.answered", { status: answer.status }));
 }
 
 /** Do a step of a log-in, and show why it fails. */

@@ -60,6 +60,62 @@ export function t(key, values = {}) {
   return text.replace(/\{(\w+)\}/g, (_, name) => (Number.isInteger(values[name]) ? number(values[name]) : values[name]));
 }
 
+/** What the API calls the reasons of its refusals, and pydantic those of a field, and their texts. */
+const REASONS = {
+  role: "problem.role",
+  no_camera: "problem.no_camera",
+  no_alert: "problem.no_alert",
+  camera_exists: "problem.camera_exists",
+  user_exists: "problem.user_exists",
+  token_exists: "problem.token_exists",
+  too_many_cameras: "problem.too_many_cameras",
+  too_many_users: "problem.too_many_users",
+  too_many_tokens: "problem.too_many_tokens",
+  changed_meanwhile: "problem.changed_meanwhile",
+  last_admin: "problem.last_admin",
+  address_form: "problem.address_form",
+  address_outside: "problem.address_outside",
+  address_no_file: "problem.address_no_file",
+  address_no_host: "problem.address_no_host",
+  address_encode: "problem.address_encode",
+  too_large: "problem.too_large",
+  too_many_tries: "problem.too_many_tries",
+  password_wrong: "problem.password_wrong",
+  token_wrong: "problem.token_wrong",
+  unavailable: "problem.unavailable",
+  internal: "problem.internal",
+  missing: "wrong.missing",
+  extra_forbidden: "wrong.extra_forbidden",
+  float_type: "wrong.number",
+  int_type: "wrong.whole",
+  int_from_float: "wrong.whole",
+  bool_type: "wrong.bool",
+  string_type: "wrong.text",
+  list_type: "wrong.list",
+  model_type: "wrong.group",
+  less_than: "wrong.less_than",
+  less_than_equal: "wrong.less_than_equal",
+  greater_than: "wrong.greater_than",
+  greater_than_equal: "wrong.greater_than_equal",
+  literal_error: "wrong.choice",
+  string_pattern_mismatch: "wrong.pattern",
+  string_too_short: "wrong.too_short",
+  string_too_long: "wrong.too_long",
+  too_long: "wrong.too_many",
+};
+
+const reasonOf = (name, values, sentence) =>
+  Object.hasOwn(REASONS, name) ? t(REASONS[name], values) : sentence.replace("Value error, ", "");
+
+/** Return what is wrong with a field in the reader's language, or as the API says it. */
+export const problemOfField = ({ type, values = {}, msg }) => reasonOf(type, values, msg);
+
+/** Return why a request was refused, in the reader's language or as the API says it; "" where it does not. */
+export function problemText({ code, values = {}, detail = "", errors }) {
+  if (code || !errors) return reasonOf(code, values, detail);
+  return errors.map((error) => `${error.loc.slice(1).join(".") || error.loc[0]}: ${problemOfField(error)}`).join("; ");
+}
+
 /** Return what the API says in English; what has no translation stays as it is. */
 export const said = (text) => api[text] ?? text;
 

@@ -84,9 +84,15 @@ class Accounts(SettingAside):
         words = (user.name, user.model_dump_json(), str(MAX_USERS))
         added = self._redis.eval(scripts.ADD_CAMERA, 1, keys.USERS, *words)
         if added == 0:
-            raise ConflictError(f"there is a user {user.name!r} already")
+            raise ConflictError(
+                f"there is a user {user.name!r} already", code="user_exists", name=user.name
+            )
         if added == TOO_MANY:
-            raise ConflictError(f"there are {MAX_USERS} users, and no more are taken")
+            raise ConflictError(
+                f"there are {MAX_USERS} users, and no more are taken",
+                code="too_many_users",
+                most=MAX_USERS,
+            )
 
     def replace_user(self, user: UserRecord, before: UserRecord, *, needs_admin: bool) -> None:
         """Write a user in the place of `before`.
@@ -114,11 +120,15 @@ class Accounts(SettingAside):
         if result == GONE:
             raise NotFoundError(f"there is no user {name!r}")
         if result == CHANGED:
-            raise ConflictError(f"user {name!r} was changed meanwhile; try again")
+            raise ConflictError(
+                f"user {name!r} was changed meanwhile; try again", code="changed_meanwhile"
+            )
         if result == LAST_ADMIN:
             raise ConflictError(
                 f"{name!r} is the last admin, and no token is set (LOOKOUT_TOKEN): nobody could "
-                "change anything any more"
+                "change anything any more",
+                code="last_admin",
+                name=name,
             )
 
     def add_token(self, token: TokenRecord) -> None:
@@ -126,9 +136,15 @@ class Accounts(SettingAside):
         words = (token.name, token.model_dump_json(), str(MAX_TOKENS))
         added = self._redis.eval(scripts.ADD_CAMERA, 1, keys.API_TOKENS, *words)
         if added == 0:
-            raise ConflictError(f"there is a token {token.name!r} already")
+            raise ConflictError(
+                f"there is a token {token.name!r} already", code="token_exists", name=token.name
+            )
         if added == TOO_MANY:
-            raise ConflictError(f"there are {MAX_TOKENS} tokens, and no more are taken")
+            raise ConflictError(
+                f"there are {MAX_TOKENS} tokens, and no more are taken",
+                code="too_many_tokens",
+                most=MAX_TOKENS,
+            )
 
     def remove_token(self, name: str) -> None:
         """Revoke an API token. Raises NotFoundError."""

@@ -55,7 +55,7 @@ class AlertAnswers(SettingAside):
             words = (alert_id, text or b"", codec.dump(answer), str(int(answer.keep)))
             result = self._redis.eval(scripts.SAVE_ANSWER, 3, *names, *words, str(MAX_KEPT))
             if result == GONE:
-                raise NotFoundError(f"there is no alert {alert_id!r}")
+                raise NotFoundError(f"there is no alert {alert_id!r}", code="no_alert")
             if result == TOO_MANY:
                 raise ConflictError(f"{MAX_KEPT} alerts of {camera!r} are kept, and no more may be")
             if result != CHANGED:

@@ -216,7 +216,7 @@ class Alerts(SettingAside):
         """Return one alert. Raises NotFoundError, BrokenMessageError."""
         text = cast(bytes | None, self._redis.hget(keys.alerts(camera), alert_id))
         if text is None:
-            raise NotFoundError(f"there is no alert {alert_id!r}")
+            raise NotFoundError(f"there is no alert {alert_id!r}", code="no_alert")
         return codec.read_alert(camera, alert_id, text)
 
     def alerts(self, camera: str, *, before: tuple[float, str] | None, limit: int) -> list[Alert]:

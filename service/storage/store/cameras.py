@@ -84,7 +84,7 @@ class Cameras(SettingAside):
         pipe.hget(keys.MARKS, camera)
         text, mark = cast(list[bytes | None], pipe.execute())
         if text is None:
-            raise NotFoundError(f"there is no camera {camera!r}")
+            raise NotFoundError(f"there is no camera {camera!r}", code="no_camera", camera=camera)
         found = self.read_record(camera.encode(), text)
         if mark is None:
             return found
@@ -98,10 +98,14 @@ class Cameras(SettingAside):
         words = (camera.id, self._secrets.dump(camera), "" if most is None else str(most))
         added = self._redis.eval(scripts.ADD_CAMERA, 1, keys.CAMERAS, *words)
         if added == 0:
-            raise ConflictError(f"there is a camera {camera.id!r} already")
+            raise ConflictError(
+                f"there is a camera {camera.id!r} already", code="camera_exists", camera=camera.id
+            )
         if added == TOO_MANY:
             raise ConflictError(
-                f"there are {most} cameras, and no more are taken (LOOKOUT_MAX_CAMERAS)"
+                f"there are {most} cameras, and no more are taken (LOOKOUT_MAX_CAMERAS)",
+                code="too_many_cameras",
+                most=most or 0,
             )
         # A late event of a removed camera of the same name is not this camera's.
         self._redis.delete(keys.events(camera.id))
@@ -120,7 +124,10 @@ class Cameras(SettingAside):
         expected = (str(before.revision), before.model_dump_json(include=UNREVISED))
         words = (camera.id, self._secrets.dump(camera), *expected)
         if not self._redis.eval(scripts.REPLACE_CAMERA, 1, keys.CAMERAS, *words):
-            raise ConflictError(f"camera {camera.id!r} was changed or removed meanwhile; try again")
+            raise ConflictError(
+                f"camera {camera.id!r} was changed or removed meanwhile; try again",
+                code="changed_meanwhile",
+            )
         self._redis.hdel(keys.MARKS, camera.id)
 
     def seal_cameras(self) -> int:
@@ -150,4 +157,4 @@ class Cameras(SettingAside):
     def drop_camera(self, camera: str) -> None:
         """Remove the camera's record alone. Raises NotFoundError."""
         if not self._redis.hdel(keys.CAMERAS, camera):
-            raise NotFoundError(f"there is no camera {camera!r}")
+            raise NotFoundError(f"there is no camera {camera!r}", code="no_camera", camera=camera)
