@@ -23,7 +23,8 @@ $(READY): pyproject.toml constraints.txt
 	@command -v $(PYTHON) >/dev/null || { echo "make: no $(PYTHON) found; name one with PYTHON=... (3.11 to 3.13)" >&2; exit 1; }
 	@echo "make: installing into $(VENV), once: $(if $(TORCH_INDEX),torch from $(TORCH_INDEX): some 500 MB,torch with CUDA's libraries and the rest are some 3 GB to download; without a GPU, TORCH_INDEX=... (docs/install.md) takes some 500 MB)"
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) -c constraints.txt -e '.[engine,train,test]'
+	@# On a terminal pip shows each download, its size and a bar; elsewhere it is silent.
+	quiet=--quiet; [ -t 1 ] && quiet=; $(BIN)/pip install $$quiet --disable-pip-version-check $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) -c constraints.txt -e '.[engine,train,test]'
 	@touch $@
 
 # make demo                            the generated scene

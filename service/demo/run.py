@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import itertools
 import json
 import threading
 import time
@@ -11,12 +12,17 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from lookout.service.core import urls
 from lookout.service.core.errors import LookoutError
 from lookout.service.core.settings import SHIPPED_MODELS, Settings
-from lookout.service.demo.scene import write_demo_video
+from lookout.service.core.stages import STAGES
+from lookout.service.demo.scene import DEMO_S, demo_scene, write_demo_video
 from lookout.service.supervisor import supervisor as serve
 
 CAMERA = "demo"
@@ -24,6 +30,7 @@ MODEL = "square"
 PORTS_TRIED = 20
 POLL_EVERY_S = 1.0
 COUNT_EVERY_S = 5.0
+REDRAW_EVERY_S = 0.1
 
 Say = Callable[[str], None]
 """Prints one message to the user."""
@@ -37,19 +44,75 @@ def run_demo(
     Raises LookoutError if the video does not exist or the service cannot be started.
     """
     data_dir = settings.data_dir / "demo"
-    try:
-        url, media_dir = camera_source(video, data_dir, stop, say)
-    except DrawingStoppedError:
-        return
-    changes: dict[str, object] = {
-        "data_dir": data_dir,
-        "media_dir": media_dir,
-        "models_dir": SHIPPED_MODELS,
-    }
-    if any_port:
-        changes["port"] = next_free_port(settings)
-    guide = Guide(url, generated=video is None, say=say)
-    serve.serve(settings.model_copy(update=changes), stop, guide.start, guide.poll)
+    with StartBar(say) as bar:
+        try:
+            url, media_dir = camera_source(video, data_dir, stop, bar)
+        except DrawingStoppedError:
+            return
+        changes: dict[str, object] = {
+            "data_dir": data_dir,
+            "media_dir": media_dir,
+            "models_dir": SHIPPED_MODELS,
+        }
+        if any_port:
+            changes["port"] = next_free_port(settings)
+        full = settings.model_copy(update=changes)
+        guide = Guide(url, generated=video is None, say=say, bar=bar, page=serve.address(full))
+        bar.begin("Starting the service", len(STAGES))
+        serve.serve(full, stop, guide.start, guide.poll)
+
+
+class StartBar:
+    """Progress until the first score: a bar on a terminal, else a line for each step.
+
+    It is drawn by whoever calls it: the service's processes are started while no thread runs.
+    """
+
+    def __init__(self, say: Say, console: Console | None = None) -> None:
+        """console: where the bar is drawn; None: standard output."""
+        self._say = say
+        self._began_at = time.monotonic()
+        self._drawn_at = 0.0
+        columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+        self._bar = Progress(*columns, console=console, auto_refresh=False, transient=True)
+        self._step = self._bar.add_task("", visible=False)
+        self._is_over = not self._bar.console.is_terminal
+
+    def __enter__(self) -> Self:
+        if not self._is_over:
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self,
+        _type: type[BaseException] | None,
+        _value: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        self._bar.stop()
+
+    def begin(self, text: str, total: int | None) -> None:
+        """Begin a step; total: of what `show` is called with, None where nobody can tell."""
+        if self._is_over:
+            self._say(f"{text} …")
+        else:
+            self._bar.reset(self._step, total=total, description=text, visible=True)
+            self._bar.refresh()
+
+    def show(self, done: int | None = None) -> None:
+        """Show how much of the step is done; None: that it goes on."""
+        now = time.monotonic()
+        if self._is_over or now - self._drawn_at < REDRAW_EVERY_S:
+            return
+        self._drawn_at = now
+        self._bar.update(self._step, completed=done)
+        self._bar.refresh()
+
+    def end(self) -> float:
+        """Remove the bar; return the seconds since it was made."""
+        self._bar.stop()
+        self._is_over = True
+        return time.monotonic() - self._began_at
 
 
 class DrawingStoppedError(Exception):
@@ -57,22 +120,25 @@ class DrawingStoppedError(Exception):
 
 
 def camera_source(
-    video: str | None, data_dir: Path, stop: threading.Event, say: Say
+    video: str | None, data_dir: Path, stop: threading.Event, bar: StartBar
 ) -> tuple[str, Path]:
     """Return the camera's URL and the media folder; draw the generated scene if it is missing.
 
     Raises LookoutError for a file that does not exist, DrawingStoppedError after `stop`.
     """
 
-    def check_stop() -> None:
-        if stop.is_set():
-            raise DrawingStoppedError
-
     if video is None:
         path = (data_dir / "media" / "square.mp4").resolve()
         if not path.exists():
-            say("Drawing the scene (once, some seconds) …")
-            write_demo_video(path, on_frame=check_stop)
+            count = itertools.count()
+
+            def on_frame() -> None:
+                if stop.is_set():
+                    raise DrawingStoppedError
+                bar.show(next(count))
+
+            bar.begin("Drawing the scene, once", round(DEMO_S * demo_scene().fps))
+            write_demo_video(path, on_frame=on_frame)
         return str(path), path.parent
     path = Path(video)
     if "://" in video:
@@ -101,8 +167,11 @@ def next_free_port(settings: Settings) -> int:
 class Guide:
     """Adds the camera, prints the addresses, and then reports states, scores and alerts."""
 
-    def __init__(self, url: str, *, generated: bool, say: Say) -> None:
+    def __init__(self, url: str, *, generated: bool, say: Say, bar: StartBar, page: str) -> None:
+        """page: the service's own address, before it answers there."""
         self._url = url
+        self._bar: StartBar | None = bar  # until the first score
+        self._page = page
         self._generated = generated
         self._say = say
         self._base = ""
@@ -152,14 +221,19 @@ class Guide:
             "Ctrl-C ends it.",
         ]
         self._say("\n".join(lines))
+        if self._bar is not None:
+            self._bar.begin("Waiting for the first score", None)
 
     def poll(self) -> None:
         """Report what is new; start the generated scene again when it has ended."""
+        if self._bar is not None:
+            self._bar.show(None if self._base else len(STAGES) - len(missing_stages(self._page)))
         if not self._base or time.monotonic() - self._polled_at < POLL_EVERY_S:
             return
         self._polled_at = time.monotonic()
         try:
             camera = self.call("GET", f"/cameras/{CAMERA}")
+            self.report_first_score(camera)
             self.report_state(camera)
             self.report_alerts()
             self.report_count(camera)
@@ -167,6 +241,12 @@ class Guide:
                 self.call("PATCH", f"/cameras/{CAMERA}", {"enabled": True})
         except (LookoutError, OSError, http.client.HTTPException):
             return  # the API is being restarted; the next poll asks again
+
+    def report_first_score(self, camera: dict[str, Any]) -> None:
+        """End the bar with the first score, and print how long it took."""
+        if self._bar is not None and camera["scores"]:
+            self._say(f"The first score came after {self._bar.end():.0f} s.")
+            self._bar = None
 
     def report_state(self, camera: dict[str, Any]) -> None:
         """Print the camera's state and error when they change."""
@@ -223,6 +303,18 @@ class Guide:
         except urllib.error.HTTPError as error:
             raise LookoutError(urls.mask(refusal_reason(error))) from None
         return json.loads(text) if text else None
+
+
+def missing_stages(page: str) -> list[str]:
+    """Return the stages that a service which is being started still lacks."""
+    try:
+        with serve.LOCAL.open(f"{page}/readyz", timeout=1):
+            return []
+    except urllib.error.HTTPError as error:
+        missing: list[str] = json.loads(error.read()).get("missing") or []
+        return missing
+    except (OSError, http.client.HTTPException, ValueError):
+        return [stage.name for stage in STAGES]
 
 
 def refusal_reason(error: urllib.error.HTTPError) -> str:

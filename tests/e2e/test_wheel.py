@@ -140,6 +140,7 @@ def test_the_demo_scores_beside_hostile_modules_and_ends(
     monkeypatch.chdir(hostile)
     write_demo_video(hostile / "data" / "demo" / "media" / "square.mp4", seconds=10)
     with command(["demo"], program=[str(installed.script)], data_dir="data") as (process, output):
+        output.wait_for("The first score came after ", FIRST_SCORE_LIMIT_S)
         output.wait_for(" scores, the newest: ", FIRST_SCORE_LIMIT_S)
         main = psutil.Process(process.pid)
         processes = [main, *main.children(recursive=True)]
