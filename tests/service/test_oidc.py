@@ -406,6 +406,7 @@ def test_the_page_offers_the_log_in(
     one(chrome, "#login-oidc").click()
     wait_until(lambda: is_live(chrome), "a live page")
     assert chrome.current_url == url
+    one(chrome, "#menu").click()
     one(chrome, "#log-out").click()
     wait_until(lambda: chrome.find_elements(By.CSS_SELECTOR, "#login"), "the form")
     assert provider.ended == [{"client_id": CLIENT_ID, "post_logout_redirect_uri": url}]

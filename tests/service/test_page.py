@@ -349,6 +349,8 @@ def test_a_lost_connection_is_said_and_mended(
     with running_api(settings) as first:
         chrome.get(f"http://127.0.0.1:{first.port}/")
         wait_until(lambda: is_live(chrome), "a live page")
+        # Its files come from the server that is about to go.
+        chrome.execute_async_script("navigator.serviceWorker.ready.then(arguments[0])")
     wait_until(lambda: "Connection lost" in text(chrome, "#banner"), "the banner")
     show(bus, "gate", 0, session=SESSION)
     with running_api(first.settings, port=first.port):
@@ -359,7 +361,6 @@ def test_a_lost_connection_is_said_and_mended(
         )
         assert not one(chrome, "#banner").is_displayed()
         wait_until(lambda: points(chrome) == 1, "the point")
-        chrome.execute_async_script("navigator.serviceWorker.ready.then(arguments[0])")
         assert chrome.execute_cdp_cmd("Page.getInstallabilityErrors", {}) == {
             "installabilityErrors": []
         }
