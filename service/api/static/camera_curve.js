@@ -119,8 +119,10 @@ export class CameraCurve {
 
   /** Load the history that is shown, and once more when it has grown. */
   async load(now) {
+    if (!this.length_s) return;
+    const isOver = this.until !== null && this.history.times.length > 0; // it grows no more
     const every = this.length_s > LONG_S ? LONG_EVERY_MS : HISTORY_EVERY_MS;
-    if (!this.length_s || (this.loadedAt !== null && (this.until || now - this.loadedAt < every))) return;
+    if (isOver || (this.loadedAt !== null && now - this.loadedAt < every)) return;
     this.loadedAt = now;
     const asked = this.history;
     const until = this.until ?? Date.now() / 1000;
