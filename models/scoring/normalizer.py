@@ -35,6 +35,12 @@ TEACHES_BELOW = 0.6
 Normal frames lie above HIGH now and then: without those the bounds would narrow each time.
 """
 
+MOST_RISE_DB = 0.25
+"""Once settled, a frame counts to so far above an upper bound at most, however far it lies above.
+In a quiet scene the bounds lie 30 dB apart, and TEACHES_BELOW is 10 dB above the upper one: most
+events lie below it. A slow change is followed by so much in every `settled_frames`.
+"""
+
 LEARN_FRAMES = 300
 """Frames that set the bounds where none are given: 30 s at 10 frames/s."""
 
@@ -121,13 +127,16 @@ class Normalizer:
         finite teach nothing.
 
         What a memory of places finds far grows less while it fills. Its bounds are therefore set
-        again by twice as many frames each time, up to `settled_frames`.
+        again by twice as many frames each time, up to `settled_frames`; from then on an event does
+        not raise them by more than MOST_RISE_DB.
         """
         if self._bounds is None:
             self._learn(scores, self._learn_frames)
             return None
         value = self._value(scores, self._bounds)
         if self._scheme in PLACE_SCHEMES and (value < TEACHES_BELOW or not self.settled):
+            if self.settled:
+                scores = held_down(scores, self._bounds)
             self._learn(scores, min(2 * self._bounds.frames, self._settled_frames))
         return value
 
@@ -212,3 +221,14 @@ class Normalizer:
             for scores in state["seen"]
         ]
         return restored
+
+
+def held_down(scores: RawScores, bounds: Bounds) -> RawScores:
+    """Return scores, of which none lies more than MOST_RISE_DB above its bounds."""
+    local_db = scores.local_db
+    if bounds.local_db is not None:
+        local_db = min(local_db, bounds.local_db[1] + MOST_RISE_DB)
+    place_db = scores.place_db
+    if bounds.place_db is not None:
+        place_db = min(place_db, bounds.place_db[1] + MOST_RISE_DB)
+    return scores._replace(local_db=local_db, place_db=place_db)

@@ -21,7 +21,13 @@ from lookout.models.scoring.calibration import (
     place_value,
     squash,
 )
-from lookout.models.scoring.normalizer import Normalizer, RawScores, Scheme
+from lookout.models.scoring.normalizer import (
+    MOST_RISE_DB,
+    TEACHES_BELOW,
+    Normalizer,
+    RawScores,
+    Scheme,
+)
 
 
 def scores(
@@ -110,6 +116,34 @@ def test_bounds_of_places_follow_while_the_memory_fills_and_no_event_moves_them(
     assert normalizer.bounds.place_db == (low, high)
     show(5.5, 8)
     assert normalizer.bounds.place_db == (5.5, 5.5)
+
+
+@pytest.mark.parametrize("scheme", ["places", "fused"])
+def test_an_event_that_begins_low_does_not_raise_settled_bounds_at_once(scheme: Scheme) -> None:
+    quiet = Bounds(30.0, 40.0, 0.0, 1e-6, 100, local_db=(-60.0, -30.0), place_db=(-30.0, 1.0))
+    normalizer = Normalizer(quiet, 20, scheme, settled_frames=100)
+
+    def show(local_db: float, place_db: float, frames: int) -> float:
+        frame = scores(local_db=local_db)._replace(place_db=place_db)
+        return max(normalizer.value(frame) or 0 for _ in range(frames))
+
+    def upper_db() -> tuple[float, float]:
+        bounds = normalizer.bounds
+        assert bounds is not None
+        assert bounds.local_db is not None
+        assert bounds.place_db is not None
+        return bounds.local_db[1], bounds.place_db[1]
+
+    show(-60.0, -30.0, 70)
+    assert 0.5 < show(-26.0, 6.0, 30) < TEACHES_BELOW  # an event, 5 dB above what is usual
+    assert upper_db() == (-30.0 + MOST_RISE_DB, 1.0 + MOST_RISE_DB)
+    for _ in range(40):  # what stays is what is usual
+        show(-60.0, -30.0, 70)
+        show(-26.0, 6.0, 30)
+    assert upper_db() == (-26.0, 6.0)
+    show(-60.0, -30.0, 70)
+    show(-50.0, -3.0, 30)
+    assert upper_db() == (-50.0, -3.0)  # and once it has gone, nothing is left of it
 
 
 BOTH = Bounds(30.0, 40.0, 0.0, 1e-6, 1500, local_db=(-30.0, -25.0), place_db=(-3.0, 4.0))
