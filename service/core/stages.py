@@ -72,6 +72,8 @@ REQUIRED_NAMES = tuple(
     stage.name for stage in STAGES if stage.reports_on_bus and not stage.is_optional
 )
 """Those of them without which the service is not ready."""
+OPTIONAL_NAMES = tuple(stage.name for stage in STAGES if stage.is_optional)
+"""Stages that `lookout serve` starts once it is ready."""
 
 RENAMED_COMMANDS = {"infer": INFERENCE, "alert": ALERTING}
 """Commands of version 0.1 and their stage. They work for one more release."""

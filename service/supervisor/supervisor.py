@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from lookout.service.core.errors import (
@@ -27,7 +27,7 @@ from lookout.service.core.errors import (
 from lookout.service.core.lifecycle import die_with_parent
 from lookout.service.core.private_files import tighten_data
 from lookout.service.core.settings import Settings, check_protected, plain
-from lookout.service.core.stages import ALERTING, API, STAGES
+from lookout.service.core.stages import ALERTING, API, OPTIONAL_NAMES, STAGES
 from lookout.service.core.throttle import backoff_s
 from lookout.service.storage.redis.embedded import RedisServer
 from lookout.service.storage.store.camera_secrets import prepare_key
@@ -110,10 +110,23 @@ class ChildProcesses:
         self, servers: list[RedisServer], names: list[str], environment: dict[str, str]
     ) -> None:
         self._servers = [server_process(server) for server in servers]
-        self._stages = [
-            ChildProcess(f"stage {name}", stage_spawner(name, environment), STAGE_MAX_BACKOFF_S)
-            for name in names
-        ]
+        self._environment = environment
+        self._optional = [name for name in names if name in OPTIONAL_NAMES]
+        self._stages: list[ChildProcess] = []
+        self._start(name for name in names if name not in OPTIONAL_NAMES)
+
+    def start_optional(self) -> None:
+        """Start the stages that scores do not need, once the others are there.
+
+        Starting beside them, their imports would take the cores that the first score waits for.
+        """
+        self._start(self._optional)
+        self._optional = []
+
+    def _start(self, names: Iterable[str]) -> None:
+        for name in names:
+            spawn = stage_spawner(name, self._environment)
+            self._stages.append(ChildProcess(f"stage {name}", spawn, STAGE_MAX_BACKOFF_S))
 
     def check(self) -> None:
         """Restart what died; raise what `ChildProcess.check` raises."""
@@ -224,6 +237,7 @@ def serve(
             if not was_ready and is_ready(full):
                 was_ready = True
                 on_ready(full)
+                children.start_optional()
             elif not was_ready and time.monotonic() > deadline:
                 raise LookoutError(f"the service is not ready after {READY_LIMIT_S:.0f} s")
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import subprocess
+from collections.abc import Callable
 
 import pytest
 
-from lookout.service.supervisor.supervisor import STAGE_MAX_BACKOFF_S, ChildProcess
+from lookout.service.supervisor import supervisor
+from lookout.service.supervisor.supervisor import STAGE_MAX_BACKOFF_S, ChildProcess, ChildProcesses
 
 
 def dead() -> subprocess.Popen[bytes]:
@@ -31,3 +33,20 @@ def test_no_number_of_deaths_ends_the_supervisor(
         f"stage ingest ended (exit code 1); starting it again in {wait_s:.1f} s"
     )
     assert child._deaths == deaths + 1
+
+
+def test_a_stage_that_scores_do_not_need_starts_behind_the_others_and_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    started: list[str] = []
+
+    def spawner(name: str, _: dict[str, str]) -> Callable[[], subprocess.Popen[bytes]]:
+        started.append(name)
+        return dead
+
+    monkeypatch.setattr(supervisor, "stage_spawner", spawner)
+    children = ChildProcesses([], ["inference", "learning", "api"], {})
+    assert started == ["inference", "api"]
+    children.start_optional()
+    children.start_optional()
+    assert started == ["inference", "api", "learning"]
