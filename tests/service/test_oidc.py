@@ -17,7 +17,8 @@ from selenium.webdriver.common.by import By
 from websockets.exceptions import ConnectionClosed
 
 from lookout.service.api.app import create_app
-from lookout.service.api.auth import oidc_login
+from lookout.service.api.auth import oidc_login, oidc_provider
+from lookout.service.api.auth.oidc import OidcError
 from lookout.service.api.auth.token import COOKIE
 from lookout.service.core.errors import SettingsError
 from lookout.service.core.settings import load_settings
@@ -240,7 +241,7 @@ def test_an_answer_that_others_signed_lets_nobody_in(
 def test_new_keys_of_the_provider_are_read(
     provider: OidcProvider, browser: Browser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lookout.service.api.auth.oidc_provider.KEYS_EVERY_S", 0.0)
+    monkeypatch.setattr(oidc_provider, "KEYS_EVERY_S", 0.0)
     assert browser.log_in().status_code == 204
     monkeypatch.setattr(provider, "key", new_key("second"))
     provider.published = [provider.key]
@@ -298,7 +299,10 @@ WRONG_DOCUMENTS: dict[str, tuple[dict[str, Any], str]] = {
 }
 
 
-def test_a_wrong_document_is_not_followed(provider: OidcProvider, browser: Browser) -> None:
+def test_a_wrong_document_is_not_followed(
+    provider: OidcProvider, browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(oidc_provider, "AGAIN_S", 0.0)
     for changes, reason in WRONG_DOCUMENTS.values():
         provider.document = changes
         assert reason in is_problem(browser.http.post("/session/oidc"), 503)
@@ -317,6 +321,23 @@ def test_a_provider_that_is_away_is_said(
         assert "127.0.0.1 cannot be reached" in is_problem(answer, 503)
         assert "127.0.0.1 cannot be reached" in caplog.text
         assert api.http.get("/api/v1/cameras", headers=BEARER).status_code == 200
+
+
+def test_nobody_waits_again_for_a_provider_that_is_away(
+    given: dict[str, Any], urls: Urls, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def fail(_method: str, url: str, **_more: Any) -> tuple[int, bytes]:
+        asked.append(url)
+        raise httpx.ConnectTimeout("timed out")
+
+    monkeypatch.setattr(oidc_provider, "fetch", fail)
+    provider = oidc_provider.Provider(settings_for(urls, tmp_path, **given))
+    for _ in range(3):
+        with pytest.raises(OidcError, match=r"cannot be reached: timed out"):
+            provider.document()
+    assert len(asked) == 1
 
 
 def test_a_name_of_another_is_not_taken_over(

@@ -28,6 +28,7 @@ ASK_S = 10.0
 WAIT_S = 5.0  # for a connection, and for each part of an answer
 LARGEST_BYTES = 1024 * 1024
 KEPT_S = 3600.0
+AGAIN_S = 5.0  # after a failure; meanwhile nobody waits for a provider that is away
 KEYS_EVERY_S = 10.0  # an answer that names an unknown key has them read again
 
 
@@ -62,6 +63,8 @@ class Provider:
         self._document: ProviderDocument | None = None
         self._keys: KeySet | None = None
         self._read_at = 0.0  # s, monotonic
+        self._failure = ""
+        self._failed_at = 0.0
         self._keys_read_at = 0.0
 
     def address(self, attempt: Attempt) -> str:
@@ -133,10 +136,19 @@ class Provider:
     def document(self) -> ProviderDocument:
         """Return the provider's document, read anew each hour. Raises OidcError."""
         with self._reading:
-            age_s = time.monotonic() - self._read_at
-            if self._document is None or age_s > KEPT_S:
+            now = time.monotonic()
+            if self._document is not None and now - self._read_at <= KEPT_S:
+                return self._document
+            if self._failure and now - self._failed_at < AGAIN_S:
+                raise ProviderAwayError(self._failure)
+            try:
                 self._document = self.read()
-                self._read_at = time.monotonic()
+            except OidcError as error:
+                self._failure = str(error)
+                self._failed_at = time.monotonic()
+                raise
+            self._failure = ""
+            self._read_at = time.monotonic()
             return self._document
 
     def read(self) -> ProviderDocument:
