@@ -58,8 +58,6 @@ class AlertRegion:
     area: float  # share of the picture
     traits: list[Trait] = field(default_factory=list)
     motion: Motion | None = None
-    # Shares of the colours in its box, see `look_alikes`; empty: its frame was gone.
-    colors: list[float] = field(default_factory=list)
 
 
 def alert_regions(cells: HeatMap, motions: Sequence[Motion]) -> list[AlertRegion]:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from lookout.models.scoring.alert_regions import AlertRegion, Motion, alert_regions
-from lookout.models.scoring.look_alikes import with_colors
+from lookout.models.scoring.look_alikes import WINDOW, AlertLook, look_at
 from lookout.service.alerting.camera_policy import FollowedCamera
 from lookout.service.core.errors import BrokenMessageError
 from lookout.service.core.evidence import GRACE_S, ClipRecord, EvidenceRequest
@@ -69,30 +69,46 @@ class EvidenceAsker:
         try:
             (record,) = self.store.alert_regions(alert.camera, [alert.id])
             if event.event == "new":
-                record = replace(record, open=self.regions_at(alert.camera, frame_id))
-            if peak := self.regions_at(alert.camera, peak_id):
-                record = replace(record, peak=peak)
+                regions, look = self.shown_at(alert.camera, frame_id)
+                record = replace(record, open=regions, open_look=look)
+            regions, look = self.shown_at(alert.camera, peak_id)
+            if regions:
+                record = replace(record, peak=regions, peak_look=look or record.peak_look)
         except UNAVAILABLE as error:
             about = {"camera": alert.camera}
             log.warning("alert %s has no regions: %s", alert.id, error, extra=about)
             return None
         return record
 
-    def regions_at(self, camera: str, at: FrameId | None) -> list[AlertRegion]:
-        """Return what stands out at a score, with its colours where the frame is not gone.
+    def shown_at(
+        self, camera: str, at: FrameId | None
+    ) -> tuple[list[AlertRegion], AlertLook | None]:
+        """Return what stands out at a score, and how that looks.
 
+        Nothing and None where its heatmap is gone, or not known; no look where the frame is gone.
         Raises one of UNAVAILABLE.
         """
         found = [] if at is None else self.places_at(camera, at)
+        if at is None or not found:
+            return [], None
+        ids = [FrameId(at.session, seq) for seq in range(max(0, at.seq - WINDOW + 1), at.seq + 1)]
         try:
-            frame = self.bus.frame(camera, at) if found else None
+            frames = [self.bus.frame(camera, one) for one in ids]
+            heats = [self.bus.heat(camera, one) for one in ids]
         except BrokenMessageError as error:
             log.warning("what stands out cannot be read: %s", error, extra={"camera": camera})
-            return []
-        return found if frame is None else with_colors(found, frame.pixels)
+            return found, None
+        if frames[-1] is None:
+            return found, None
+        look = look_at(
+            [one.pixels for one in frames if one],
+            [one.cells for one in heats if one],
+            [one.motion for one in found if one.motion],
+        )
+        return found, look
 
     def places_at(self, camera: str, at: FrameId) -> list[AlertRegion]:
-        """Return what stands out at a score, without colours; nothing where its heatmap is gone.
+        """Return what stands out at a score; nothing where its heatmap is gone.
 
         Raises one of UNAVAILABLE.
         """

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from lookout.models.scoring.alert_regions import AlertRegion
-from lookout.models.scoring.look_alikes import are_look_alikes
+from lookout.models.scoring.look_alikes import AlertLook, are_look_alikes, unlike_cells
 from lookout.service.alerting.camera_policy import FollowedCamera
 from lookout.service.alerting.evidence import EvidenceAsker
 from lookout.service.core.messages import Alert, AlertEvent, Score
@@ -35,7 +34,7 @@ class Suppressor:
         for event in events:
             alert = event.alert
             if event.event == "new" and alert.id in regions:
-                found[alert.id] = self.suppression_of(alert, regions[alert.id].open)
+                found[alert.id] = self.suppression_of(alert, regions[alert.id].open_look)
         for part in followed.parts:
             alert_id = part.alerts.alert.id if part.alerts.alert else ""
             part.alerts = part.alerts.marked(found.get(alert_id, part.alerts.suppressed_by))
@@ -59,7 +58,8 @@ class Suppressor:
             if alert is None or alert.suppressed_by is None:
                 part.unlike_since = None
             elif value is not None and value >= part.rule.threshold:
-                if self.suppression_of(alert, self.evidence.regions_at(alert.camera, score.id)):
+                _, look = self.evidence.shown_at(alert.camera, score.id)
+                if self.suppression_of(alert, look):
                     part.unlike_since = None
                     continue
                 if part.unlike_since is None:
@@ -71,18 +71,18 @@ class Suppressor:
                     events.append(AlertEvent("update", told))
         return events
 
-    def suppression_of(self, alert: Alert, regions: Sequence[AlertRegion]) -> str | None:
-        """Return the suppression that an alert with these regions repeats; None: it is told.
+    def suppression_of(self, alert: Alert, look: AlertLook | None) -> str | None:
+        """Return the suppression that an alert repeats by its look; None: it is told.
 
-        Several suppressions may share its regions. Named is that of the highest region.
+        Several suppressions may explain it together. Named is the one that explains most of it.
         """
-        if not regions:
+        if look is None:
             return None
         known = [
             one
             for one in self.store.suppressions(alert.camera).values()
             if one.series == alert.series
         ]
-        if not are_look_alikes(regions, [region for one in known for region in one.regions]):
+        if not are_look_alikes(look, [each for one in known for each in one.looks]):
             return None
-        return next(one.id for one in known if are_look_alikes(regions[:1], one.regions))
+        return min(known, key=lambda one: unlike_cells(look, one.looks).sum()).id

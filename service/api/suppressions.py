@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -102,7 +101,9 @@ def weighed(camera: str, one: Suppression, past: Sequence[PastAlert]) -> Suppres
     hidden = [
         each
         for each in true_ones
-        if each.alert.series == one.series and are_look_alikes(each.regions.open, one.regions)
+        if each.alert.series == one.series
+        and each.regions.open_look
+        and are_look_alikes(each.regions.open_look, one.looks)
     ]
     return SuppressionView(
         id=one.id,
@@ -124,17 +125,17 @@ def learn_verdict(
 ) -> None:
     """Begin, renew or end what an answer suppresses.
 
-    An alert whose regions are not kept, or of a camera that is gone, teaches nothing. Raises
+    An alert whose look is not kept, or of a camera that is gone, teaches nothing. Raises
     ConflictError where the camera has too many suppressions.
     """
     store = services.store
     days = services.settings.suppress_days
     (record,) = store.alert_regions(alert.camera, [alert.id])
-    regions = [region for region in itertools.chain(record.open, record.peak) if region.colors]
+    looks = [look for look in (record.open_look, record.peak_look) if look]
     if verdict is None or verdict not in TEACHING:
         with contextlib.suppress(NotFoundError):  # it suppressed nothing
             store.revoke_suppression(alert.camera, alert.id)
-    elif regions and days and alert.kind == "anomaly" and alert.camera in store.cameras():
+    elif looks and days and alert.kind == "anomaly" and alert.camera in store.cameras():
         now = time.time()
         taught = Suppression(
             id=alert.id,
@@ -144,6 +145,7 @@ def learn_verdict(
             created_at=now,
             created_by=sender.name,
             expires_at=now + days * DAY_S,
-            regions=regions,
+            regions=record.open + record.peak,
+            looks=looks,
         )
         store.suppress(alert.camera, taught)

@@ -501,7 +501,7 @@ class Settings(BaseSettings):
         ge=0,
         le=3650,
         description="look-alikes of an alert that was answered `false_alarm` or `usual_here` are "
-        "suppressed for so long; 0: never. See its price in ADR 108 first",
+        "suppressed for so long; 0: never. See what it hides in ADR 108 first",
     )
 
     unwatched_after_s: float = Field(

@@ -21,12 +21,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from lookout.models.arrays import Pixels
+from lookout.models.arrays import HeatMap, Pixels
 from lookout.models.checkpoint.file import load_checkpoint
 from lookout.models.media.clip_reader import read_clip
 from lookout.models.scorer import Scorer
 from lookout.models.scoring.alert_regions import AlertRegion, alert_regions
-from lookout.models.scoring.look_alikes import are_look_alikes, with_colors
+from lookout.models.scoring.look_alikes import WINDOW, AlertLook, are_look_alikes, look_at
 from lookout.models.scoring.offered_masks import PastAlarm, offered_masks
 from lookout.models.vision.tensors import as_levels
 from lookout.service.core.settings import SHIPPED_MODELS
@@ -97,26 +97,46 @@ def with_object(frames: Pixels, cut_out: CutOut) -> Pixels:
     return made
 
 
-def shown(scorer: Scorer, frames: Pixels) -> list[list[AlertRegion]]:
-    """Return the regions of each scored frame."""
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """Regions and look of a scored frame."""
+
+    regions: list[AlertRegion]
+    look: AlertLook | None
+
+    @property
+    def peak(self) -> float:
+        """Of the heatmap."""
+        return max((one.peak for one in self.regions), default=0.0)
+
+
+def shown(scorer: Scorer, frames: Pixels) -> list[Moment]:
+    """Return what each scored frame shows."""
     found = []
+    heats: list[HeatMap] = []
     length = scorer.t_length
     items = scorer.fresh_items()[None]
     for end in range(length, len(frames) + 1):
-        heat = as_levels(scorer.step([frames[end - length : end]], items).heat)[0]
-        found.append(with_colors(alert_regions(heat, []), frames[end - 1]))
+        heats.append(as_levels(scorer.step([frames[end - length : end]], items).heat)[0])
+        look = look_at(list(frames[max(0, end - WINDOW) : end]), heats[-WINDOW:])
+        found.append(Moment(alert_regions(heats[-1], []), look))
     return found
 
 
-def as_alarm(regions: Sequence[list[AlertRegion]], *, is_true: bool) -> PastAlarm:
-    """Return an alarm with what is kept of it: the regions at its opening and at its peak."""
-    peak = max(regions, key=lambda one: one[0].peak if one else 0.0)
-    return PastAlarm(regions[OPENS] + peak, is_true)
+def kept(moments: Sequence[Moment]) -> tuple[Moment, Moment]:
+    """Return the moments of which an alert keeps something: its opening and its peak."""
+    return moments[OPENS], max(moments, key=lambda one: one.peak)
 
 
-def is_told(regions: Sequence[Sequence[AlertRegion]], known: Sequence[AlertRegion]) -> bool:
-    """Tell whether an alert of these frames' regions is told, at its opening or later."""
-    unlike = [not are_look_alikes(one, known) for one in regions[OPENS:]]
+def as_alarm(moments: Sequence[Moment], *, is_true: bool) -> PastAlarm:
+    """Return an alarm with the regions that are kept of it."""
+    opening, peak = kept(moments)
+    return PastAlarm(opening.regions + peak.regions, is_true)
+
+
+def is_told(moments: Sequence[Moment], known: Sequence[AlertLook]) -> bool:
+    """Tell whether an alert of these frames is told, at its opening or later."""
+    unlike = [one.look is None or not are_look_alikes(one.look, known) for one in moments[OPENS:]]
     runs = (unlike[at : at + LASTS] for at in range(len(unlike) - LASTS + 1))
     return unlike[0] or any(all(run) for run in runs)
 
@@ -133,16 +153,16 @@ def report(folder: Path, nuisances: int, seed: int) -> Iterator[str]:
         begin = int(random.integers(0, len(normal) - length))
         return normal[begin : begin + length]
 
-    known: list[AlertRegion] = []
+    known: list[AlertLook] = []
     told = []
     flags: list[PastAlarm] = []
     events: list[PastAlarm] = []
     for number in range(nuisances):
-        regions = shown(scorer, with_flag(background(), random))
-        flags.append(as_alarm(regions, is_true=False))
-        if is_told(regions, known):
+        moments = shown(scorer, with_flag(background(), random))
+        flags.append(as_alarm(moments, is_true=False))
+        if is_told(moments, known):
             told.append(number + 1)
-            known += flags[-1].regions
+            known += [one.look for one in kept(moments) if one.look]
     yield f"flag: told {len(told)} of {nuisances} times, at appearances {told}"
     names = [path.stem for path in sorted((folder / "test").glob("*.mp4"))]
     footage = {
@@ -155,9 +175,9 @@ def report(folder: Path, nuisances: int, seed: int) -> Iterator[str]:
             frames = background()
             if with_it:
                 frames = with_flag(frames, random)
-            regions = shown(scorer, with_object(frames, one))
-            events.append(as_alarm(regions, is_true=True))
-            count += is_told(regions, known)
+            moments = shown(scorer, with_object(frames, one))
+            events.append(as_alarm(moments, is_true=True))
+            count += is_told(moments, known)
         label = "with the flag waving" if with_it else "alone"
         yield f"objects at its place, {label}: told {count} of {len(objects)}"
     first = next((count for count in range(nuisances + 1) if offered_masks(flags[:count])), None)

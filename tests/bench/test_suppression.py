@@ -7,28 +7,33 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from lookout.models.scoring.alert_regions import AlertRegion
-from lookout.models.scoring.look_alikes import with_colors
+from lookout.models.scoring.alert_regions import alert_regions
+from lookout.models.scoring.look_alikes import look_at
 from tests.bench.suppression import (
     LASTS,
     OPENS,
     SHOWN,
     CutOut,
+    Moment,
     as_alarm,
     is_told,
+    kept,
     with_flag,
     with_object,
 )
 
-BLACK = np.zeros((64, 64, 3), np.uint8)
+BLACK = np.zeros((256, 256, 3), np.uint8)
 
 
-def region(left: float) -> AlertRegion:
-    (made,) = with_colors([AlertRegion((left, 0.2, 0.2, 0.2), 0.5, 0.04)], BLACK)
-    return made
+def moment(left: int) -> Moment:
+    """Something 12 by 12 cells large."""
+    heat = np.zeros((64, 64), np.uint16)
+    heat[20:32, left : left + 12] = 20_000
+    return Moment(alert_regions(heat, []), look_at([BLACK, BLACK], [heat]))
 
 
-FLAG, OTHER = region(0.1), region(0.6)
+FLAG, OTHER = moment(6), moment(40)
+NOTHING = Moment([], None)
 
 
 @pytest.mark.parametrize(
@@ -38,9 +43,10 @@ FLAG, OTHER = region(0.1), region(0.6)
 def test_another_thing_is_told_at_the_opening_or_where_it_lasts(
     first: int, others: int, told: bool
 ) -> None:
-    shown = [[FLAG]] * SHOWN
-    shown[first : first + others] = [[OTHER]] * others
-    assert is_told(shown, [FLAG]) is told
+    shown = [FLAG] * SHOWN
+    shown[first : first + others] = [OTHER] * others
+    assert FLAG.look
+    assert is_told(shown, [FLAG.look]) is told
 
 
 def test_the_flag_waves_and_an_object_crosses_its_place() -> None:
@@ -55,9 +61,11 @@ def test_the_flag_waves_and_an_object_crosses_its_place() -> None:
 
 
 def test_an_alarm_keeps_the_regions_of_its_opening_and_its_peak() -> None:
-    shown: list[list[AlertRegion]] = [[]] * SHOWN
-    shown[OPENS], shown[OPENS + 3] = [FLAG], [OTHER]
-    higher = replace(OTHER, peak=0.9)
-    assert as_alarm(shown, is_true=False).regions == [FLAG, FLAG]
-    shown[OPENS + 3] = [higher]
-    assert as_alarm(shown, is_true=False).regions == [FLAG, higher]
+    shown = [NOTHING] * SHOWN
+    shown[OPENS], shown[OPENS + 3] = FLAG, OTHER
+    assert as_alarm(shown, is_true=False).regions == FLAG.regions * 2
+    (region,) = OTHER.regions
+    higher = replace(OTHER, regions=[replace(region, peak=0.9)])
+    shown[OPENS + 3] = higher
+    assert as_alarm(shown, is_true=False).regions == FLAG.regions + higher.regions
+    assert kept(shown) == (FLAG, higher)

@@ -185,8 +185,9 @@ def test_regions_that_cannot_be_read_cost_no_alert(
         add_scores(bus, [(score("gate", seq, 0.9), replace(heat("gate", seq), motions="{"))])
     alerting.step()
     assert len(store.open_alerts("gate")) == 1
-    store._redis.hset(keys.alert_regions("gate"), "gate:1000-5", "{")
-    assert store.alert_regions("gate", ["gate:1000-5"]) == [RegionRecord()]
+    for text in ("{", '{"open_look": {"cells": "AAA=", "features": ""}}'):
+        store._redis.hset(keys.alert_regions("gate"), "gate:1000-5", text)
+        assert store.alert_regions("gate", ["gate:1000-5"]) == [RegionRecord()]
 
 
 def test_cameras_do_not_mix(alerting: AlertingWorker, bus: Bus, store: Store) -> None:

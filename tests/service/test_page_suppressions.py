@@ -38,7 +38,7 @@ __all__ = ["chrome", "fresh_api", "page"]
 pytestmark = pytest.mark.browser
 
 NOW = time.time()
-FLAG = AlertRegion((0.2, 0.3, 0.1, 0.2), 0.5, 0.02, ["new place"], None, [1.0])
+FLAG = AlertRegion((0.2, 0.3, 0.1, 0.2), 0.5, 0.02, ["new place"])
 LIST = "#suppressions"
 
 

@@ -104,6 +104,13 @@ def test_a_look_alike_of_a_false_alarm_is_kept_and_not_told(
     assert 'lookout_alerts_suppressed_total{camera="gate"} 1' in api.http.get("/metrics").text
 
 
+def test_what_waves_repeats_itself_though_it_heats_other_cells(scene: Scene, api: Api) -> None:
+    (top, left), rgb = FLAG
+    answer(api, scene.alert(FLAG), "false_alarm")
+    assert scene.alert(((top + 2, left), rgb)).suppressed_by
+    assert scene.alert(((top + 10, left), rgb)).suppressed_by is None
+
+
 def test_an_alert_that_is_open_and_suppressed_counts_as_none_that_is_open(
     scene: Scene, api: Api, store: Store
 ) -> None:

@@ -1,4 +1,4 @@
-"""Regions that repeat what a person answered, and those that do not."""
+"""Looks that repeat what a person answered, and those that do not."""
 
 from __future__ import annotations
 
@@ -8,41 +8,79 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lookout.models.scoring.alert_regions import AlertRegion, Box, Motion
-from lookout.models.scoring.look_alikes import are_look_alikes, is_look_alike, with_colors
+from lookout.models.arrays import HeatMap, Pixels, packed
+from lookout.models.scoring.alert_regions import Box, Motion
+from lookout.models.scoring.look_alikes import (
+    FEATURES,
+    MOST_CELLS,
+    WINDOW,
+    AlertLook,
+    are_look_alikes,
+    look_at,
+    unlike_cells,
+)
 
 BOX: Box = (0.25, 0.25, 0.25, 0.25)
 MOTION = Motion(BOX, 3.0, 1.0, 2.0, 0.4, 0.1, 0.5, 180.0)
+SIDE_PX = 48
 
 
-def region(box: Box = BOX, rgb: tuple[int, int, int] = (200, 40, 40)) -> AlertRegion:
-    """A region of one colour that fills its box."""
-    pixels = np.full((64, 64, 3), rgb, np.uint8)
-    (made,) = with_colors([AlertRegion(box, 0.4, box[2] * box[3])], pixels)
-    return made
+def heat(*boxes: tuple[int, int, int]) -> HeatMap:
+    """Squares of hot cells: top, left, side."""
+    cells = np.zeros((64, 64), np.uint16)
+    for top, left, side in boxes:
+        cells[top : top + side, left : left + side] = 20_000
+    return cells
 
 
-def test_colors_are_shares_of_the_box_alone() -> None:
-    pixels = np.zeros((64, 64, 3), np.uint8)
-    pixels[16:32, 16:24] = 255
-    (found,) = with_colors([AlertRegion(BOX, 0.4, 0.06)], pixels)
-    assert (found.colors[0], found.colors[63], sum(found.colors)) == (0.5, 0.5, 1.0)
+def scene(step_px: int = 3, light: float = 1.0, turned: bool = False, phase: int = 0) -> Pixels:
+    """Stripes of 12 px that move by some pixels a frame, in a square of SIDE_PX at (80, 80)."""
+    frames = np.full((WINDOW, 256, 256, 3), 128, np.uint8)
+    for number, frame in enumerate(frames):
+        at = np.arange(SIDE_PX) + phase - step_px * number
+        stripes = np.broadcast_to(light * (110 + 80 * np.sin(at / 12 * 2 * np.pi)), (SIDE_PX,) * 2)
+        part = frame[80 : 80 + SIDE_PX, 80 : 80 + SIDE_PX]
+        part[:] = (stripes.T if turned else stripes)[..., None].astype(np.uint8)
+    return frames
+
+
+def look(
+    frames: Pixels, *boxes: tuple[int, int, int], motions: tuple[Motion, ...] = ()
+) -> AlertLook:
+    """The look of frames with these hot cells: the stripes' without any."""
+    found = look_at(list(frames), [heat(*boxes or [(20, 20, 12)])], motions)
+    assert found
+    return found
 
 
 @pytest.mark.parametrize(
     ("other", "alike"),
     [
-        (region((0.3, 0.25, 0.25, 0.25)), True),
-        (region((0.45, 0.25, 0.25, 0.25)), False),  # beside it
-        (region((0.2, 0.1, 0.5, 0.5)), False),  # a larger one at the same place
-        (region(rgb=(40, 40, 200)), False),  # of another colour
-        (replace(region(), motion=MOTION), False),  # it moves, as the other did not
-        (replace(region(), colors=[]), False),  # its frame was gone: it cannot be compared
+        (look(scene(phase=5)), True),
+        (look(scene(light=1.1)), True),
+        (look(np.roll(scene(), (4, -4), axis=(1, 2)), (21, 19, 12)), True),  # moved a little
+        (look(scene(), (20, 20, 6)), True),  # a part of it
+        (look(scene(step_px=0)), False),  # the same stripes, still
+        (look(scene(step_px=-3)), False),  # the other way
+        (look(scene(turned=True)), False),
+        (look(scene(light=0.3)), False),
+        (look(scene() // np.array([1, 3, 3], np.uint8)), False),  # in red
+        (look(scene(), (20, 20, 12), (40, 20, 6)), False),  # and something beside it
+        (look(scene(), (50, 50, 2)), False),  # a small thing elsewhere
+        (look(scene(), (20, 20, 12), (40, 20, 2)), True),  # it is little beside it
     ],
 )
-def test_place_size_motion_and_colours_decide(other: AlertRegion, alike: bool) -> None:
-    assert is_look_alike(other, region()) is alike
-    assert is_look_alike(region(), other) is alike
+def test_place_appearance_and_motion_decide(other: AlertLook, alike: bool) -> None:
+    assert are_look_alikes(other, [look(scene())]) is alike
+
+
+def test_several_answers_together_explain_a_look() -> None:
+    both = look(scene(), (20, 20, 5), (20, 27, 5))
+    left, right = look(scene(), (20, 20, 5)), look(scene(), (20, 29, 3))
+    assert not are_look_alikes(both, [left])
+    assert are_look_alikes(both, [left, right])
+    assert unlike_cells(both, []).all()
+    assert not are_look_alikes(both, [])
 
 
 @pytest.mark.parametrize(
@@ -52,16 +90,49 @@ def test_place_size_motion_and_colours_decide(other: AlertRegion, alike: bool) -
         ({"speed": 9.0}, False),
         ({"direction_deg": -170.0}, True),
         ({"direction_deg": 90.0}, False),
+        ({"box": (0.45, 0.25, 0.25, 0.25)}, False),
     ],
 )
 def test_motion_is_compared_where_it_was_measured(changes: dict[str, Any], alike: bool) -> None:
-    known = replace(region(), motion=MOTION)
-    seen = replace(region(), motion=replace(MOTION, **changes))
-    assert is_look_alike(seen, known) is alike
+    known = look(scene(), motions=(MOTION,))
+    seen = look(scene(), motions=(replace(MOTION, **changes),))
+    assert are_look_alikes(seen, [known]) is alike
+    assert are_look_alikes(look(scene()), [known])
+    assert not are_look_alikes(seen, [look(scene())])  # what was answered did not move so
 
 
-def test_one_region_that_is_new_makes_an_alert_a_new_one() -> None:
-    elsewhere = region((0.7, 0.7, 0.2, 0.2))
-    assert are_look_alikes([region()], [elsewhere, region()])
-    assert not are_look_alikes([region(), elsewhere], [region()])
-    assert not are_look_alikes([], [region()])
+def test_what_is_measured_does_not_depend_on_what_else_is_hot() -> None:
+    frames = scene()
+    alone, more = look(frames), look(frames, (20, 20, 12), (50, 3, 1))
+    numbers, vectors = more.read()
+    inside = numbers < 50 * 64
+    assert numbers[inside].tolist() == alone.read()[0].tolist()
+    assert (vectors[inside] == alone.read()[1]).all()
+
+
+def test_a_look_is_of_two_frames_where_something_stands_out() -> None:
+    frames = list(scene())
+    assert look_at(frames[:1], [heat((20, 20, 12))]) is None
+    assert look_at(frames, []) is None
+    assert look_at(frames, [heat()]) is None
+    corner = look_at(frames, [heat((0, 0, 1), (63, 63, 1))])
+    assert corner
+    assert corner.read()[0].tolist() == [0, 4095]
+    whole = look_at([frame[:128, :100] for frame in frames], [heat((0, 0, 64))])
+    assert whole
+    assert whole.read()[1].shape == (MOST_CELLS, FEATURES)
+
+
+@pytest.mark.parametrize(
+    ("cells", "features"),
+    [
+        (packed(np.array([4096]), "<u2"), packed(np.zeros((1, FEATURES)), "i1")),
+        (packed(np.array([1, 2]), "<u2"), packed(np.zeros((1, FEATURES)), "i1")),
+        ("", ""),
+        ("?", ""),
+        (packed(np.array([1]), "<u2"), "AAAA"),
+    ],
+)
+def test_text_that_holds_no_look_is_refused(cells: str, features: str) -> None:
+    with pytest.raises(ValueError, match=r"look|base64|Incorrect|reshape|padding"):
+        AlertLook(cells, features)

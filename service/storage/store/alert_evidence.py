@@ -10,6 +10,7 @@ from typing import Any, cast
 
 from lookout.models.scoring.alert_regions import AlertRegion
 from lookout.models.scoring.alert_tracks import RegionTrack
+from lookout.models.scoring.look_alikes import AlertLook
 from lookout.service.core.errors import BrokenMessageError
 from lookout.service.core.evidence import NO_CLIP, ClipRecord
 from lookout.service.storage.redis import codec, keys
@@ -18,10 +19,12 @@ from lookout.service.storage.store.mending import SettingAside
 
 @dataclass(frozen=True, slots=True)
 class RegionRecord:
-    """Regions of an alert at both of its moments, and where they were between."""
+    """Regions and looks of an alert at both of its moments, and where it was between."""
 
     open: list[AlertRegion] = field(default_factory=list)
     peak: list[AlertRegion] = field(default_factory=list)
+    open_look: AlertLook | None = None  # None: nothing stood out, or its frames were gone
+    peak_look: AlertLook | None = None
     tracks: list[RegionTrack] = field(default_factory=list)
     tracks_dropped: int = 0  # see `AlertTracks.dropped`
 

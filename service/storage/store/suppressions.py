@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
-from dataclasses import dataclass
 from typing import cast
 
 from lookout.models.scoring.alert_regions import AlertRegion
+from lookout.models.scoring.look_alikes import AlertLook
 from lookout.service.core.errors import BrokenMessageError, ConflictError, NotFoundError
 from lookout.service.core.messages import AlertVerdict
 from lookout.service.storage.redis import codec, keys
@@ -15,9 +16,9 @@ from lookout.service.storage.store.mending import SettingAside
 MAX_SUPPRESSIONS = 100  # of a camera
 
 
-@dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class Suppression:
-    """Alerts of one series whose regions repeat these are not told, until a time."""
+    """Alerts of one series that look like these are not told, until a time."""
 
     id: str  # of the alert that was answered
     series: str  # see `Alert.series`
@@ -27,6 +28,7 @@ class Suppression:
     created_by: str
     expires_at: float
     regions: list[AlertRegion]
+    looks: list[AlertLook] = dataclasses.field(default_factory=list)
 
 
 class Suppressions(SettingAside):
