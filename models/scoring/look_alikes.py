@@ -35,7 +35,7 @@ MOST_CELLS = 256
 REACH_CELLS = 2
 """So far round the hot cells of a look is its place."""
 
-MOST_DISTANCE = 0.55
+MOST_DISTANCE = 0.5
 """Of the features of two cells that are alike."""
 
 MOST_UNLIKE = 6

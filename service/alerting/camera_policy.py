@@ -15,6 +15,7 @@ from lookout.models.scoring.alert_policy import (
     PolicyState,
 )
 from lookout.models.scoring.alert_tracks import AlertTracks
+from lookout.models.scoring.look_alikes import AlertLook
 from lookout.service.alerting.conditions import CameraConditions, WatchTime
 from lookout.service.alerting.minute_peaks import MinutePeaks
 from lookout.service.alerting.silence import IdleTime
@@ -149,6 +150,7 @@ class FollowedPolicy:
     peak_id: FrameId | None = None  # the frame of the last peak that this worker has seen
     unlike_since: float | None = None  # captured_at: a suppressed alert shows something else
     tracks: AlertTracks = field(default_factory=AlertTracks)  # of the last alert
+    looks: list[AlertLook] = field(default_factory=list)  # of the last alert, after its opening
 
     @property
     def rule(self) -> AlertPolicy:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from lookout.models.scoring.alert_regions import AlertRegion, Motion, alert_regions
 from lookout.models.scoring.look_alikes import WINDOW, AlertLook, look_at
-from lookout.service.alerting.camera_policy import FollowedCamera
+from lookout.service.alerting.camera_policy import FollowedCamera, FollowedPolicy
 from lookout.service.core.errors import BrokenMessageError
 from lookout.service.core.evidence import GRACE_S, ClipRecord, EvidenceRequest
 from lookout.service.core.messages import AlertEvent, FrameId, Score
@@ -59,26 +59,27 @@ class EvidenceAsker:
             )
 
     def regions(
-        self, event: AlertEvent, frame_id: FrameId, peak_id: FrameId | None
+        self, event: AlertEvent, frame_id: FrameId, part: FollowedPolicy
     ) -> RegionRecord | None:
-        """Return the regions of an anomaly that has changed; None where they are not known.
+        """Return regions and looks of an anomaly that has changed; None where they are not known.
 
-        frame_id: of the score that changed it; peak_id: of its peak, None where that is not known.
+        frame_id: of the score that changed it; part: that it is of.
         """
         alert = event.alert
         try:
             (record,) = self.store.alert_regions(alert.camera, [alert.id])
             if event.event == "new":
+                part.looks.clear()
                 regions, look = self.shown_at(alert.camera, frame_id)
                 record = replace(record, open=regions, open_look=look)
-            regions, look = self.shown_at(alert.camera, peak_id)
+            regions, look = self.shown_at(alert.camera, part.peak_id)
             if regions:
                 record = replace(record, peak=regions, peak_look=look or record.peak_look)
         except UNAVAILABLE as error:
             about = {"camera": alert.camera}
             log.warning("alert %s has no regions: %s", alert.id, error, extra=about)
             return None
-        return record
+        return replace(record, more_looks=list(part.looks) or record.more_looks)
 
     def shown_at(
         self, camera: str, at: FrameId | None

@@ -12,6 +12,11 @@ from lookout.service.core.messages import Alert, AlertEvent, Score
 from lookout.service.storage.store.alert_evidence import RegionRecord
 from lookout.service.storage.store.store import Store
 
+FIRST_LOOK_S = 0.3
+"""From the opening of an alert to the first further look; to each after it twice as long."""
+
+MOST_LOOKS = 6
+
 
 @dataclass(slots=True)
 class Suppressor:
@@ -44,6 +49,23 @@ class Suppressor:
             else event
             for event in events
         ]
+
+    def collect(self, followed: FollowedCamera, score: Score) -> None:
+        """Look at open alerts, ever more rarely; what is seen is saved with their next event.
+
+        An answer then knows several moments of what it is about.
+        """
+        if not self.evidence.settings.suppress_days:
+            return
+        for part in followed.parts:
+            alert = part.alerts.alert
+            value = part.value_of(score)
+            if alert is None or value is None or value < part.rule.threshold:
+                continue
+            due_s = FIRST_LOOK_S * 2 ** len(part.looks)
+            if len(part.looks) < MOST_LOOKS and score.captured_at - alert.opened_at >= due_s:
+                _, look = self.evidence.shown_at(alert.camera, score.id)
+                part.looks += [look] if look else []
 
     def look_again(self, followed: FollowedCamera, score: Score) -> list[AlertEvent]:
         """Tell of suppressed alerts that show something else by now; return their events.

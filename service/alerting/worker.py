@@ -400,9 +400,10 @@ class AlertingWorker:
             regions = {}
             for event in events:
                 part = followed.zones.get(event.alert.zone or "", followed)
-                if record := self._evidence.regions(event, score.id, part.peak_id):
+                if record := self._evidence.regions(event, score.id, part):
                     regions[event.alert.id] = record
             events = self._suppressor.mark(followed, events, regions)
+            self._suppressor.collect(followed, score)
             events += self._suppressor.look_again(followed, score)
             if not events or not self.save(camera, events, score.id, regions):
                 continue

@@ -131,11 +131,10 @@ def learn_verdict(
     store = services.store
     days = services.settings.suppress_days
     (record,) = store.alert_regions(alert.camera, [alert.id])
-    looks = [look for look in (record.open_look, record.peak_look) if look]
     if verdict is None or verdict not in TEACHING:
         with contextlib.suppress(NotFoundError):  # it suppressed nothing
             store.revoke_suppression(alert.camera, alert.id)
-    elif looks and days and alert.kind == "anomaly" and alert.camera in store.cameras():
+    elif record.looks and days and alert.kind == "anomaly" and alert.camera in store.cameras():
         now = time.time()
         taught = Suppression(
             id=alert.id,
@@ -146,6 +145,6 @@ def learn_verdict(
             created_by=sender.name,
             expires_at=now + days * DAY_S,
             regions=record.open + record.peak,
-            looks=looks,
+            looks=record.looks,
         )
         store.suppress(alert.camera, taught)

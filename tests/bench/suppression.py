@@ -34,6 +34,7 @@ from lookout.service.core.settings import SHIPPED_MODELS
 MODEL = SHIPPED_MODELS / "ped2" / "compact.safetensors"
 SHOWN = 15  # scored frames of an appearance, 10 a second
 OPENS = 5  # frames after its begin: an alert opens half a second later
+LOOKS = (3, 6, 12)  # frames after its opening: an alert is looked at again
 LASTS = 6  # frames that something else is shown until that is told
 FLAG_PX = 32
 TOP, LEFT = 150, 100  # of the flag, in frames of 256x256
@@ -123,14 +124,15 @@ def shown(scorer: Scorer, frames: Pixels) -> list[Moment]:
     return found
 
 
-def kept(moments: Sequence[Moment]) -> tuple[Moment, Moment]:
-    """Return the moments of which an alert keeps something: its opening and its peak."""
-    return moments[OPENS], max(moments, key=lambda one: one.peak)
+def kept(moments: Sequence[Moment]) -> list[Moment]:
+    """Return the moments of which an alert keeps something: opening, peak, and a few more."""
+    more = [moments[OPENS + late] for late in LOOKS if OPENS + late < len(moments)]
+    return [moments[OPENS], max(moments, key=lambda one: one.peak), *more]
 
 
 def as_alarm(moments: Sequence[Moment], *, is_true: bool) -> PastAlarm:
     """Return an alarm with the regions that are kept of it."""
-    opening, peak = kept(moments)
+    opening, peak, *_ = kept(moments)
     return PastAlarm(opening.regions + peak.regions, is_true)
 
 

@@ -7,11 +7,14 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 from selenium.webdriver import Chrome
 from selenium.webdriver.support.select import Select
 
+from lookout.models.arrays import packed
 from lookout.models.scoring.alert_regions import AlertRegion
+from lookout.models.scoring.look_alikes import FEATURES, AlertLook
 from lookout.models.vision.overlay import jpeg
 from lookout.service.core.messages import Alert, AlertAnswer, AlertEvent
 from lookout.service.storage import pictures
@@ -39,6 +42,7 @@ pytestmark = pytest.mark.browser
 
 NOW = time.time()
 FLAG = AlertRegion((0.2, 0.3, 0.1, 0.2), 0.5, 0.02, ["new place"])
+LOOK = AlertLook(packed(np.array([7]), "<u2"), packed(np.zeros((1, FEATURES)), "i1"))
 LIST = "#suppressions"
 
 
@@ -56,12 +60,12 @@ HIDDEN = an_alert(1, suppressed_by=ANSWERED.id)
 def review(page: Chrome, store: Store, fresh_api: Api) -> Iterator[Chrome]:
     """The review of a camera: a false alarm that suppresses, a real alert it hides, one hidden."""
     for alert in (ANSWERED, REAL, HIDDEN):
-        regions = {alert.id: RegionRecord(open=[FLAG])}
+        regions = {alert.id: RegionRecord(open=[FLAG], open_look=LOOK)}
         store.save_alerting("gate", 0, {}, [AlertEvent("new", alert)], regions)
     store.answer_alert("gate", ANSWERED.id, lambda it: replace(it, verdict="false_alarm"))
     store.answer_alert("gate", REAL.id, lambda _: AlertAnswer(verdict="true"))
     taught = Suppression(
-        ANSWERED.id, "anomaly", None, "false_alarm", NOW, "anna", NOW + 86_400, [FLAG]
+        ANSWERED.id, "anomaly", None, "false_alarm", NOW, "anna", NOW + 86_400, [FLAG], [LOOK]
     )
     store.suppress("gate", taught)
     folder = fresh_api.settings.data_dir

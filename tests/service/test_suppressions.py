@@ -128,6 +128,16 @@ def test_another_event_at_the_same_place_is_told(scene: Scene, api: Api) -> None
     assert scene.told[-1].alert.id == other.id
 
 
+def test_an_answer_knows_how_the_alert_looked_later(scene: Scene, api: Api, store: Store) -> None:
+    scene.show([FLAG])  # it opens after half a second
+    scene.show([PERSON], 20)
+    first = scene.alert(PERSON)
+    (record,) = store.alert_regions("gate", [first.id])
+    assert len(record.more_looks) == 4  # 0.3, 0.6, 1.2 and 2.4 s after its opening
+    answer(api, first, "usual_here")
+    assert scene.alert(FLAG).suppressed_by == scene.alert(PERSON).suppressed_by == first.id
+
+
 def test_an_event_during_a_suppressed_alert_is_told(scene: Scene, api: Api, store: Store) -> None:
     answer(api, scene.alert(FLAG), "false_alarm")
     scene.show([FLAG])

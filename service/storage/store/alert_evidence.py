@@ -19,14 +19,20 @@ from lookout.service.storage.store.mending import SettingAside
 
 @dataclass(frozen=True, slots=True)
 class RegionRecord:
-    """Regions and looks of an alert at both of its moments, and where it was between."""
+    """Regions of an alert at both of its moments, its looks, and where it was between."""
 
     open: list[AlertRegion] = field(default_factory=list)
     peak: list[AlertRegion] = field(default_factory=list)
     open_look: AlertLook | None = None  # None: nothing stood out, or its frames were gone
     peak_look: AlertLook | None = None
+    more_looks: list[AlertLook] = field(default_factory=list)  # while it was open
     tracks: list[RegionTrack] = field(default_factory=list)
     tracks_dropped: int = 0  # see `AlertTracks.dropped`
+
+    @property
+    def looks(self) -> list[AlertLook]:
+        """Every look that is kept of it."""
+        return [look for look in (self.open_look, self.peak_look) if look] + self.more_looks
 
 
 class AlertClips(SettingAside):
