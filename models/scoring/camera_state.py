@@ -248,12 +248,12 @@ class CameraState:
         """
         turns = len(self._outputs)
         output = self._outputs[frame_id[1] % turns]
-        local_db = self._local.update(frame_id, output.cells)
+        local_db = self._local.repeat(frame_id)
         place_db = nan if self._places is None else self._places.repeat(frame_id)
         psnr_db, distance = self._rotation.mean(
             frame_id, output.turns, output.psnr_db, output.distance
         )
-        zones = self._zones.values(frame_id, output.cells, self._places, self._normalizer)
+        zones = self._zones.repeated(frame_id, self._places, self._normalizer)
         raw = RawScores(psnr_db, distance, output.gate_error, local_db, place_db)
         score = FrameScore(
             psnr_db=psnr_db,

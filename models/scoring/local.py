@@ -73,6 +73,13 @@ class LocalScore:
         self._sums.append(window_sums(cells))
         return score_db(np.minimum.reduce(list(self._sums)))
 
+    def repeat(self, frame_id: tuple[int, int]) -> float:
+        """Return the score of the next frame, whose picture is still that of the last ones.
+
+        Their heatmaps take turns: one alone, again and again, has no least error over some noise.
+        """
+        return self.update(frame_id, self._cells[max(1 - LASTS, -len(self._cells))])
+
     def within(self, inside: npt.NDArray[np.bool_]) -> LocalScore:
         """Return the local score of the same frames in some cells alone, (64, 64) bool."""
         part = LocalScore()

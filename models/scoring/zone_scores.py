@@ -30,6 +30,7 @@ class ZoneScores:
             self._cells = zones.watched
             self._patches = zones.watched_patches(sizes.side_px, sizes.cell_px)
         self._local = {name: LocalScore() for name in self._cells}
+        self._local_db: dict[str, float] = {}  # of the newest frame
 
     def values(
         self,
@@ -43,9 +44,21 @@ class ZoneScores:
         frame_id: session and sequence number. cells: (64, 64), its heatmap.
         places: has measured the frame. normalizer: with the bounds of before the frame.
         """
-        found = {}
         for name, inside in self._cells.items():
-            local_db = self._local[name].update(frame_id, cells * inside)
+            self._local_db[name] = self._local[name].update(frame_id, cells * inside)
+        return self._values(places, normalizer)
+
+    def repeated(
+        self, frame_id: tuple[int, int], places: PlaceState | None, normalizer: Normalizer
+    ) -> dict[str, float | None]:
+        """Return the same for a frame whose picture is still that of the last ones."""
+        for name, local in self._local.items():
+            self._local_db[name] = local.repeat(frame_id)
+        return self._values(places, normalizer)
+
+    def _values(self, places: PlaceState | None, normalizer: Normalizer) -> dict[str, float | None]:
+        found = {}
+        for name, local_db in self._local_db.items():
             place_db = nan
             if places is not None:
                 place_db = places.score_in(self._patches[name])

@@ -89,7 +89,7 @@ def line_row(service: Service, folder: Path, kind: SceneKind, frames: int, repea
 
 def auc_rows(kind: SceneKind, frames: int, learned: int) -> Iterator[Row]:
     """Yield the loss of AUC on a scene by day, with anomalies, by the local and the fused score."""
-    scene = DrawnScene(kind, seed=2, start_hour=BUSY_HOUR, anomalies_per_hour=60)
+    scene = DrawnScene(kind, seed=2, start_hour=BUSY_HOUR, anomalies_per_hour=240)
     normal = DrawnScene(kind, seed=2, start_hour=BUSY_HOUR - 2)
     footage = np.stack(list(normal.frames(2 * learned + 4)))
     clip = np.stack(list(scene.frames(frames)))

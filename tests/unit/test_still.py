@@ -13,6 +13,7 @@ from lookout.models.evaluation.clip_scores import ClipScorer, ClipScores
 from lookout.models.memory_update import UpdateRule
 from lookout.models.scorer import Scorer
 from lookout.models.scoring.camera_state import CameraState
+from lookout.models.scoring.local import LocalScore
 from lookout.models.scoring.normalizer import Normalizer
 from lookout.models.scoring.place_state import PlaceState
 from lookout.models.scoring.still import STILL_LEVELS, StillPicture
@@ -155,6 +156,16 @@ def test_scores_around_the_still_part_are_those_of_a_camera_that_scores_every_fr
     np.testing.assert_array_equal(every.psnr_db[~some.reused], some.psnr_db[~some.reused])
     np.testing.assert_allclose(every.psnr_db, some.psnr_db)
     np.testing.assert_allclose(every.value, some.value)
+
+
+def test_the_local_score_of_a_still_picture_is_the_least_error_over_its_noise() -> None:
+    """As that of a picture that is scored frame by frame, and not that of its last frame."""
+    local = LocalScore()
+    noisy = [np.full((64, 64), level, np.uint16) for level in (900, 700, 800, 900, 850)]
+    last_db = [local.update((1, seq), cells) for seq, cells in enumerate(noisy)][-1]
+    assert [local.repeat((1, seq)) for seq in range(5, 15)] == [last_db] * 10
+    resumed = LocalScore.from_json(json.loads(json.dumps(local.to_json())))
+    assert resumed.repeat((1, 15)) == local.repeat((1, 15)) == last_db
 
 
 @pytest.mark.parametrize("cut", [14, 21, 26])
