@@ -36,6 +36,7 @@ from tests.service.page_browser import (
     an_alert,
     at_size,
     chrome,
+    ink,
     is_live,
     look_again,
     one,
@@ -155,8 +156,12 @@ def test_a_phone_has_a_low_header_and_the_rest_in_a_menu(page: Chrome) -> None:
         assert not one(page, "#menu").is_displayed()
         picture, card = one(page, "#camera-gate .screen").rect, one(page, "#camera-gate").rect
         assert picture["width"] > 0.35 * card["width"]  # one camera has the room
+        at_size(page, 1024)
+        assert one(page, "#menu").is_displayed()
+        assert one(page, "#top").rect["height"] < 60  # a line
         at_size(page, 390)
         assert one(page, "#top").rect["height"] < 90
+        wait_until(lambda: ink(page), "the curve, which is lower and has no scale any more")
         assert not one(page, "#add-open").is_displayed()
         one(page, "#menu").click()
         wait_until(lambda: one(page, "#add-open").is_displayed(), "the menu")

@@ -363,7 +363,7 @@ setInterval(checkAnswer, CHECK_EVERY_MS);
 setInterval(reloadIfNewer, SUMMARISE_EVERY_MS);
 setInterval(refreshIfSeen, REFRESH_EVERY_MS);
 addEventListener("hashchange", showView);
-matchMedia("(max-width: 34rem)").addEventListener("change", () => $("#options").hidePopover()); // the menu of a phone
+matchMedia("(max-width: 75rem)").addEventListener("change", () => $("#options").hidePopover()); // the menu
 document.addEventListener("visibilitychange", refreshIfSeen);
 document.addEventListener("visibilitychange", () => document.hidden || lookForNewerPage().catch(() => {}));
 document.addEventListener("visibilitychange", () => cards.forEach((card) => card.showLive()));
