@@ -16,6 +16,7 @@ from selenium.common.exceptions import (
 from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support.select import Select
 
 from lookout.service.core.messages import Alert
 from lookout.service.storage.bus.bus import Bus
@@ -115,6 +116,10 @@ class Locator:
     def send_keys(self, keys: str) -> None:
         """Type into the field."""
         self.do(lambda element: element.send_keys(keys))
+
+    def choose(self, value: str) -> None:
+        """Choose the option of a select that has this value."""
+        self.do(lambda element: Select(element).select_by_value(value))
 
 
 def one(driver: Chrome, selector: str) -> Locator:

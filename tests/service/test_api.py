@@ -248,7 +248,7 @@ def test_an_alert_outlives_its_camera_with_its_picture(api: Api, store: Store, g
             "sha256": None,
             "error": None,
         },
-        "regions": {"open": [], "peak": []},
+        "regions": {"open": [], "peak": [], "tracks": [], "tracks_dropped": 0},
     }
 
 

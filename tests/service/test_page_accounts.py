@@ -6,7 +6,6 @@ from pathlib import Path
 
 from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
-from selenium.webdriver.support.ui import Select
 
 from lookout.service.api.auth.token import TOKEN_PREFIX
 from lookout.service.storage.store.store import Store
@@ -44,7 +43,7 @@ def fill(page: Chrome, form: str, role: str = "", **fields: str) -> None:
         one(page, f"{form} [name={name}]").clear()
         one(page, f"{form} [name={name}]").send_keys(value)
     if role:
-        Select(one(page, f"{form} [name=role]").element).select_by_value(role)
+        one(page, f"{form} [name=role]").choose(role)
     one(page, f"{form} [type=submit]").click()
 
 
@@ -68,7 +67,7 @@ def test_an_admin_opens_the_doors_and_closes_them(
         wait_until(lambda: texts(chrome, "#users tbody th") == ["anna", "bert"], "both users")
         row = "#users tbody tr:last-child"
         assert one(chrome, f"{row} input").get_property("value") == "gate"
-        Select(one(chrome, f"{row} select").element).select_by_value("operator")
+        one(chrome, f"{row} select").choose("operator")
         one(chrome, f"{row} .save").click()
         wait_until(lambda: store.accounts().users["bert"].role == "operator", "the change")
         epoch = store.accounts().users["bert"].epoch

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 from selenium.webdriver import ActionChains, Chrome
-from selenium.webdriver.support.select import Select
 
 from lookout.service.core.messages import AlertEvent, IngestReport
 from lookout.service.storage.bus.bus import Bus
@@ -59,7 +58,7 @@ def open_view(driver: Chrome) -> None:
 
 
 def choose_range(driver: Chrome, name: str) -> None:
-    Select(one(driver, "#camera-gate .range").element).select_by_value(name)
+    one(driver, "#camera-gate .range").choose(name)
 
 
 def test_a_camera_is_shown_alone_live_and_in_words(page: Chrome, store: Store, bus: Bus) -> None:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 from selenium.webdriver import Chrome
-from selenium.webdriver.support.select import Select
 
 from lookout.models.vision.overlay import jpeg
 from lookout.service.core.replay import (
@@ -99,7 +98,7 @@ def replays(page: Chrome, fresh_api: Api) -> Iterator[Locator]:
 
 def choose_gate(page: Chrome) -> None:
     wait_until(lambda: "gate" in texts(page, "#review-filters option"), "the camera")
-    Select(one(page, "#review-filters [name=camera]").element).select_by_value("gate")
+    one(page, "#review-filters [name=camera]").choose("gate")
 
 
 def save(store: Store, job: ReplayJob, **changes: object) -> ReplayJob:

@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 from selenium.webdriver import ActionChains, Chrome
 from selenium.webdriver.common.by import By
-from selenium.webdriver.support.select import Select
 
 from lookout.models.scoring.alert_regions import AlertRegion
 from lookout.models.scoring.alert_tracks import RegionTrack, TrackPoint
@@ -103,7 +102,7 @@ def press(driver: Chrome, keys: str) -> None:
 
 
 def choose(driver: Chrome, name: str, value: str) -> None:
-    Select(one(driver, f"#review-filters [name={name}]").element).select_by_value(value)
+    one(driver, f"#review-filters [name={name}]").choose(value)
 
 
 def answer_of(store: Store, alert: Alert) -> AlertAnswer:

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 from selenium.webdriver import Chrome
-from selenium.webdriver.support.select import Select
 
 from lookout.models.arrays import packed
 from lookout.models.scoring.alert_regions import AlertRegion
@@ -85,7 +84,7 @@ def listed(driver: Chrome) -> list[str]:
 
 
 def choose(driver: Chrome, name: str, value: str) -> None:
-    Select(one(driver, f"#review-filters [name={name}]").element).select_by_value(value)
+    one(driver, f"#review-filters [name={name}]").choose(value)
 
 
 def test_a_suppressed_alert_is_found_and_says_what_hides_it(review: Chrome) -> None:

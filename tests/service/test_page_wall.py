@@ -244,7 +244,7 @@ def test_a_camera_is_changed_by_its_settings(page: Chrome, store: Store, fresh_a
     wait_until(lambda: field_error(page, "fps") == "A number is needed.", "the refusal")
     one(page, "[name=fps]").clear()
     one(page, "[name=fps]").send_keys("5")
-    Select(one(page, "[name=memory]").element).select_by_value("guarded")
+    one(page, "[name=memory]").choose("guarded")
     one(page, "[name='alert.alarm_budget.per_day']").clear()
     one(page, "#add-submit").click()
     wait_until(lambda: store.camera("gate").fps == 5, "the change")
@@ -296,7 +296,7 @@ def test_two_people_who_change_a_camera_choose_by_field(
     assert fresh_api.patch("/cameras/gate", meanwhile).status_code == 200
     one(page, "[name=fps]").clear()
     one(page, "[name=fps]").send_keys("5")
-    Select(one(page, "[name=memory]").element).select_by_value("guarded")
+    one(page, "[name=memory]").choose("guarded")
     one(page, "#add-submit").click()
     rows = "#add-conflict tbody tr"
     wait_until(lambda: len(texts(page, rows)) == 2, "both versions of both fields")
@@ -334,7 +334,7 @@ def test_an_alert_is_answered_and_filtered(page: Chrome, store: Store) -> None:
     wait_until(lambda: "seen by anybody" in text(page, f"[data-alert='{older}'] .answer"), "seen")
     one(page, f"[data-alert='{older}'] [data-verdict=false_alarm]").click()
     wait_until(lambda: answer(older).verdict == "false_alarm", "the verdict")
-    Select(one(page, "#alert-filter").element).select_by_value("unseen")
+    one(page, "#alert-filter").choose("unseen")
     wait_until(lambda: shown() == [newer], "what nobody has seen")
     one(page, f"[data-alert='{newer}'] [data-verdict=true]").click()
     wait_until(lambda: answer(newer).verdict == "true", "the verdict")
@@ -343,7 +343,7 @@ def test_an_alert_is_answered_and_filtered(page: Chrome, store: Store) -> None:
     one(page, "#all-seen").click()
     wait_until(lambda: shown() == [], "all seen")
     assert answer(newer).acknowledged_at is not None
-    Select(one(page, "#alert-filter").element).select_by_value("")
+    one(page, "#alert-filter").choose("")
     wait_until(lambda: shown() == [newer, older], "all")
     page.refresh()
     wait_until(lambda: "false alarm" in text(page, f"[data-alert='{older}'] .answer"), "kept")
@@ -456,7 +456,7 @@ def test_the_page_speaks_the_readers_language(page: Chrome, store: Store, bus: B
         wait_until(lambda: field_error(page, "fps") == "Es ist größer als 0.", "the refusal")
         assert violations(page) == []
         one(page, "#add-cancel").click()
-        Select(one(page, "#language").element).select_by_value("en")  # by hand, and kept
+        one(page, "#language").choose("en")  # by hand, and kept
         wait_until(lambda: text(page, "#summary") == "1 of 1 watched · 1 alert", "English")
         page.refresh()
         wait_until(lambda: text(page, "#camera-gate .reading") == "0.91", "English numbers")
