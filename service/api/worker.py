@@ -121,6 +121,10 @@ class ApiServer(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._on_stop()
         await super().shutdown(sockets)
+        # One that came while the listeners closed, or whose client takes nothing more.
+        for connection in list(self.connections.connections):
+            connection.transport.abort()
+        await asyncio.sleep(0)  # until they are told
 
     def on_loop_error(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """Make room where a connection finds no file; asyncio logs each of its many attempts."""

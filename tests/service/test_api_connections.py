@@ -8,6 +8,7 @@ import logging
 import socket
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
@@ -121,6 +122,20 @@ def test_a_kept_connection_ends_when_nothing_more_is_asked(bounded: Api) -> None
 def test_a_large_header_gets_its_answer(bounded: Api) -> None:
     with raw(bounded, b"GET /healthz HTTP/1.1\r\nHost: x\r\nX: " + b"a" * 80_000) as client:
         assert answered(client) == (431, "the header of the request is too large")
+
+
+def test_a_client_that_takes_nothing_more_is_cut_when_the_api_stops(
+    redis_urls: Urls, tmp_path: Path
+) -> None:
+    asked = b"GET /assets/page.js HTTP/1.1\r\nHost: localhost\r\n\r\n" * 1000
+    with socket.socket() as client:
+        client.settimeout(10)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        with running_api(settings_for(redis_urls.emptied(), tmp_path)) as api:
+            client.connect(("127.0.0.1", api.port))
+            client.sendall(asked)
+            assert b"200 OK" in client.recv(4096)
+        assert everything(client).count(b"200 OK") < 999  # it ends, and not as asked
 
 
 @pytest.mark.parametrize(
