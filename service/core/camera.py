@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     JsonValue,
@@ -43,6 +44,14 @@ Level = Annotated[float, Field(gt=0, lt=1)]
 Hysteresis = Annotated[float, Field(ge=0, lt=1)]
 Seconds = Annotated[float, Field(ge=0, le=86_400)]
 Silence = Annotated[float, Field(ge=1, le=3600)]
+
+
+def without_fraction(value: object) -> object:
+    """Return a number such as 2.0 as 2: JSON has one kind of numbers, and its schema takes both."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+StillFrames = Annotated[int, Field(ge=1, le=MAX_STILL_FRAMES), BeforeValidator(without_fraction)]
 
 STRICT = ConfigDict(
     extra="forbid",
@@ -246,7 +255,7 @@ class CameraSpec(BaseModel):
         "together",
         examples=["paper"],
     )
-    still_frames: Annotated[int, Field(ge=1, le=MAX_STILL_FRAMES)] = Field(
+    still_frames: StillFrames = Field(
         default=1,
         title="Still pictures",
         description="of a picture that does not change, the model scores one frame in so many and "

@@ -45,6 +45,15 @@ def test_the_example_is_a_camera() -> None:
     assert CameraSpec.model_validate(camera_example()).fps == 10
 
 
+def test_a_whole_number_may_have_a_point() -> None:
+    assert CameraChange.model_validate_json('{"still_frames": 50.0}').model_dump(
+        exclude_unset=True
+    ) == {"still_frames": 50}
+    for wrong in ("50.5", "true", '"50"', "1e400", "1e5", "0.0"):
+        with pytest.raises(ValidationError):
+            CameraChange.model_validate_json(f'{{"still_frames": {wrong}}}')
+
+
 def test_a_patch_needs_nothing_and_takes_null_only_where_the_record_does() -> None:
     assert CameraChange.model_validate({}).model_fields_set == set()
     nullable = set()
