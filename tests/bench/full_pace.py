@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import torch
 
@@ -118,7 +119,9 @@ def measure(
 
     more: further fields of the cameras.
     """
-    names = [f"fast{files}-{i}" for i in range(files)]
+    # Each run its own: one that comes back at once under the same name drops frames as `changed`.
+    run = uuid4().hex[:8]
+    names = [f"fast{files}-{run}-{i}" for i in range(files)]
     for name in names:
         service.add(id=name, url=str(clip), model=model, pace="fast", calibration="model", **more)
     wait_until(

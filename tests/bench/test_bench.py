@@ -51,7 +51,8 @@ def test_every_row_is_given(tmp_path: Path) -> None:
         *still.report(tmp_path, frames=60, scenes=("corridor",), learned=20, repeats=1),
     ]
     slow = {f"{name} as published (frames/s)" for name in engine.TOO_SLOW}
-    assert {row.what for row in rows if row.measured is None} == slow
+    aucs = {row.what for row in rows if row.what.startswith("AUC")}  # too short for an anomaly
+    assert {row.what for row in rows if row.measured is None} == slow | aucs
     assert all(row.measured is None or row.measured > 0 for row in rows)
     said = [row.what for row in rows]
     for words in (
