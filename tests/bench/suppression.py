@@ -107,7 +107,7 @@ class Moment:
 
     @property
     def peak(self) -> float:
-        """Of the heatmap."""
+        """Return the highest peak of the regions."""
         return max((one.peak for one in self.regions), default=0.0)
 
 

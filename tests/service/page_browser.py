@@ -152,6 +152,15 @@ def an_alert(number: int = 5, state: Any = "open") -> Alert:
     return Alert(f"gate:{SESSION}-{number}", "gate", state, at, None, 0.75, 0.9, at)
 
 
+def listed(driver: Chrome) -> list[str]:
+    """Return the ids of the alerts that the review lists, in its order."""
+    script = (
+        "return [...document.querySelectorAll('#review-list li')].map(row => row.dataset.alert)"
+    )
+    found: list[str] = driver.execute_script(script)
+    return found
+
+
 def look_again(page: Chrome) -> None:
     """Let the page load its lists now, and not seconds later."""
     page.execute_script("document.dispatchEvent(new Event('visibilitychange'))")

@@ -26,6 +26,7 @@ from tests.service.api_server import Api, frame, fresh_api
 from tests.service.page_browser import (
     at_size,
     chrome,
+    listed,
     one,
     overflow_px,
     page,
@@ -73,14 +74,6 @@ def review(page: Chrome, store: Store, fresh_api: Api) -> Iterator[Chrome]:
     wait_until(lambda: len(listed(page)) == 3, "the alerts")
     yield page
     page.execute_script("location.hash = ''")
-
-
-def listed(driver: Chrome) -> list[str]:
-    script = (
-        "return [...document.querySelectorAll('#review-list li')].map(row => row.dataset.alert)"
-    )
-    found: list[str] = driver.execute_script(script)
-    return found
 
 
 def choose(driver: Chrome, name: str, value: str) -> None:

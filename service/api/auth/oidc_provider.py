@@ -184,7 +184,6 @@ class Provider:
 
     def read_keys(self, url: str) -> KeySet:
         """Read the keys that the provider signs with. Raises OidcError."""
-
         try:
             return KeySet.import_key_set(self.ask("GET", url))  # type: ignore[arg-type]
         except (JoseError, ValueError, KeyError, TypeError):
