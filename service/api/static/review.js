@@ -114,7 +114,7 @@ export class Review {
       this.replays.show(this.isOpen ? this.camera : null);
       await Promise.all([this.loadDay(), this.suppressions.show(this.camera)]);
     } catch (error) {
-      showText($("#review-error"), error.message);
+      if (this.asked === asked) showText($("#review-error"), error.message);
     }
   }
 
