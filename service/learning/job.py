@@ -49,6 +49,9 @@ SAVE_EVERY_S = 1.0  # of progress alone
 SHADOW_SEGMENTS = 30
 """Segments of live footage that old and new are compared on: some five minutes of computing."""
 
+SHADOW_LATE_S = 10.0
+"""How long after the shadow's time footage of it may still come from the bus: under load."""
+
 MAX_FAILURES = 5
 """A training process that dies so often ends its job."""
 
@@ -382,7 +385,9 @@ class CameraJob:
             self.keep_live(recorded)
             self.report_progress(1 - left_s / self.job.shadow_s, left_s)
         elif not self.files.shadow.is_dir():
-            self.install(camera, "no footage came to compare old and new on")
+            self.keep_live(recorded)  # what was on its way from the bus when the time was over
+            if left_s <= -SHADOW_LATE_S:
+                self.install(camera, "no footage came to compare old and new on")
         elif self.process is None:
             if may_start and time.monotonic() >= self._start_at:
                 self.process = TrainingProcess(self.files.folder, "learning.shadow")
