@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import http.client
-import itertools
 import json
 import threading
 import time
@@ -22,7 +21,7 @@ from lookout.service.core import urls
 from lookout.service.core.errors import LookoutError
 from lookout.service.core.settings import SHIPPED_MODELS, Settings
 from lookout.service.core.stages import STAGES
-from lookout.service.demo.scene import DEMO_S, demo_scene, write_demo_video
+from lookout.service.demo.drawing import SceneDrawing
 from lookout.service.supervisor import supervisor as serve
 
 CAMERA = "demo"
@@ -41,23 +40,31 @@ def run_demo(
 ) -> None:
     """Run until `stop`. `video`: a file, an rtsp:// URL, or None for the generated scene.
 
-    Raises LookoutError if the video does not exist or the service cannot be started.
+    Raises LookoutError if the video does not exist, the scene cannot be drawn or the service cannot
+    be started.
     """
     data_dir = settings.data_dir / "demo"
-    with StartBar(say) as bar:
-        try:
-            url, media_dir = camera_source(video, data_dir, stop, bar)
-        except DrawingStoppedError:
-            return
-        changes: dict[str, object] = {
-            "data_dir": data_dir,
-            "media_dir": media_dir,
-            "models_dir": SHIPPED_MODELS,
-        }
-        if any_port:
-            changes["port"] = next_free_port(settings)
-        full = settings.model_copy(update=changes)
-        guide = Guide(url, generated=video is None, say=say, bar=bar, page=serve.address(full))
+    url, media_dir = camera_source(video, data_dir)
+    changes: dict[str, object] = {
+        "data_dir": data_dir,
+        "media_dir": media_dir,
+        "models_dir": SHIPPED_MODELS,
+    }
+    if any_port:
+        changes["port"] = next_free_port(settings)
+    full = settings.model_copy(update=changes)
+    with StartBar(say) as bar, contextlib.ExitStack() as closing:
+        drawing = None
+        if video is None and not Path(url).exists():
+            drawing = closing.enter_context(SceneDrawing(Path(url)))
+        guide = Guide(
+            url,
+            generated=video is None,
+            drawing=drawing,
+            say=say,
+            bar=bar,
+            page=serve.address(full),
+        )
         bar.begin("Starting the service", len(STAGES))
         serve.serve(full, stop, guide.start, guide.poll)
 
@@ -115,30 +122,13 @@ class StartBar:
         return time.monotonic() - self._began_at
 
 
-class DrawingStoppedError(Exception):
-    """Ctrl-C while the scene was being drawn."""
+def camera_source(video: str | None, data_dir: Path) -> tuple[str, Path]:
+    """Return the camera's URL and the media folder.
 
-
-def camera_source(
-    video: str | None, data_dir: Path, stop: threading.Event, bar: StartBar
-) -> tuple[str, Path]:
-    """Return the camera's URL and the media folder; draw the generated scene if it is missing.
-
-    Raises LookoutError for a file that does not exist, DrawingStoppedError after `stop`.
+    Raises LookoutError for a file that does not exist; the generated scene may yet be drawn.
     """
-
     if video is None:
         path = (data_dir / "media" / "square.mp4").resolve()
-        if not path.exists():
-            count = itertools.count()
-
-            def on_frame() -> None:
-                if stop.is_set():
-                    raise DrawingStoppedError
-                bar.show(next(count))
-
-            bar.begin("Drawing the scene, once", round(DEMO_S * demo_scene().fps))
-            write_demo_video(path, on_frame=on_frame)
         return str(path), path.parent
     path = Path(video)
     if "://" in video:
@@ -167,9 +157,21 @@ def next_free_port(settings: Settings) -> int:
 class Guide:
     """Adds the camera, prints the addresses, and then reports states, scores and alerts."""
 
-    def __init__(self, url: str, *, generated: bool, say: Say, bar: StartBar, page: str) -> None:
-        """page: the service's own address, before it answers there."""
+    def __init__(
+        self,
+        url: str,
+        *,
+        generated: bool,
+        drawing: SceneDrawing | None,
+        say: Say,
+        bar: StartBar,
+        page: str,
+    ) -> None:
+        """drawing: of the generated scene, where it is not there yet; page: the service's own
+        address, before it answers there.
+        """
         self._url = url
+        self._drawing = drawing
         self._bar: StartBar | None = bar  # until the first score
         self._page = page
         self._generated = generated
@@ -183,7 +185,7 @@ class Guide:
         self._counted_at = 0.0
 
     def start(self, settings: Settings) -> None:
-        """Add the camera to the service, which answers by now, and print the addresses.
+        """Print the addresses of the service, which answers by now, and add the camera.
 
         Raises LookoutError if the camera is refused.
         """
@@ -194,9 +196,7 @@ class Guide:
         if settings.token:
             self._headers["Authorization"] = f"Bearer {settings.token.get_secret_value()}"
             curl = 'curl -H "Authorization: Bearer $LOOKOUT_TOKEN"'
-        camera = {"id": CAMERA, "url": self._url}
         if self._generated:
-            camera |= {"model": MODEL, "calibration": "model"}
             outlook = (
                 "People walk on the square; the cyclist comes after about 15 s, "
                 "then a runner and a van."
@@ -206,9 +206,6 @@ class Guide:
                 f"The camera first learns what is normal: {self._learn_frames} frames "
                 "without alerts."
             )
-        with contextlib.suppress(LookoutError):  # where there was no earlier demo
-            self.call("DELETE", f"/cameras/{CAMERA}")
-        self.call("POST", "/cameras", camera)
         lines = [
             f"Lookout is at {page}",
             "",
@@ -221,11 +218,34 @@ class Guide:
             "Ctrl-C ends it.",
         ]
         self._say("\n".join(lines))
+        if self._drawing is None:
+            self.add_camera()
+        elif self._bar is not None:
+            self._bar.begin("Drawing the scene, once", self._drawing.frames)
+
+    def add_camera(self) -> None:
+        """Add the camera in place of that of an earlier demo."""
+        camera = {"id": CAMERA, "url": self._url}
+        if self._generated:
+            camera |= {"model": MODEL, "calibration": "model"}
+        with contextlib.suppress(LookoutError):  # where there was no earlier demo
+            self.call("DELETE", f"/cameras/{CAMERA}")
+        self.call("POST", "/cameras", camera)
         if self._bar is not None:
             self._bar.begin("Waiting for the first score", None)
 
     def poll(self) -> None:
-        """Report what is new; start the generated scene again when it has ended."""
+        """Report what is new; start the generated scene again when it has ended.
+
+        Raises LookoutError if the scene cannot be drawn, or the camera is refused.
+        """
+        if self._base and self._drawing is not None:
+            if self._bar is not None:
+                self._bar.show(self._drawing.drawn())
+            if not self._drawing.is_over():
+                return
+            self._drawing = None
+            self.add_camera()
         if self._bar is not None:
             self._bar.show(None if self._base else len(STAGES) - len(missing_stages(self._page)))
         if not self._base or time.monotonic() - self._polled_at < POLL_EVERY_S:

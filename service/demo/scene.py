@@ -17,6 +17,7 @@ from typing import Protocol
 import av
 import cv2
 import numpy as np
+from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
 from lookout.models.media.atomic_file import replacing
@@ -184,8 +185,11 @@ def write_clip(
 
 def video_frames(scene: FrameSource, count: int) -> Iterator[av.VideoFrame]:
     """Yield the first `count` frames for an encoder: yuv420p, with time stamps."""
+    reformatter = VideoReformatter()  # one for all: each is set up anew
     for index, picture in enumerate(scene.frames(count)):
-        frame = av.VideoFrame.from_ndarray(picture, format="rgb24").reformat(format="yuv420p")
+        frame = reformatter.reformat(
+            av.VideoFrame.from_ndarray(picture, format="rgb24"), format="yuv420p"
+        )
         frame.pts = index
         frame.time_base = Fraction(1, scene.fps)
         yield frame
