@@ -46,56 +46,90 @@ class Zone:
     points: tuple[Corner, ...]
 
 
+class ZoneError(ValueError):
+    """Zones cannot be used; `code` names the reason, `values` stand in its sentence."""
+
+    def __init__(self, said: str, *, code: str, **values: str | int) -> None:
+        super().__init__(said)
+        self.code = code
+        self.values = values
+
+
 def polygon_of(points: Sequence[Sequence[float]]) -> shapely.Polygon:
     """Return the polygon of an outline, which closes by itself.
 
-    Raises ValueError, with what is wrong and where, for anything but 3 to MAX_POINTS points of the
+    Raises ZoneError, with what is wrong and where, for anything but 3 to MAX_POINTS points of the
     picture whose outline does not cross itself.
     """
     if not 3 <= len(points) <= MAX_POINTS:
-        raise ValueError(f"a polygon has 3 to {MAX_POINTS} points, not {len(points)}")
+        raise ZoneError(
+            f"a polygon has 3 to {MAX_POINTS} points, not {len(points)}",
+            code="zone_points",
+            most=MAX_POINTS,
+        )
     for number, point in enumerate(points, 1):
         if len(point) != 2:
-            raise ValueError(f"point {number} needs two numbers, x and y")
+            raise ZoneError(
+                f"point {number} needs two numbers, x and y", code="zone_point", number=number
+            )
         if not all(math.isfinite(one) and 0 <= one <= 1 for one in point):
             x, y = point
-            raise ValueError(f"point {number} ({x:g}, {y:g}) is outside the picture, 0 to 1")
+            raise ZoneError(
+                f"point {number} ({x:g}, {y:g}) is outside the picture, 0 to 1",
+                code="zone_point",
+                number=number,
+            )
     polygon = shapely.Polygon(points)
     if polygon.convex_hull.area < LEAST_AREA:
-        raise ValueError("the points lie on a line, or nearly: they cover nothing")
+        raise ZoneError("the points lie on a line, or nearly: they cover nothing", code="zone_line")
     reason = shapely.is_valid_reason(polygon)
     found = re.search(r"\[(\S+) (\S+)\]", reason)
     if found is not None:
         x, y = (float(number) for number in found.groups())
-        raise ValueError(f"the outline crosses or touches itself at ({x:.4g}, {y:.4g})")
+        raise ZoneError(
+            f"the outline crosses or touches itself at ({x:.4g}, {y:.4g})",
+            code="zone_crosses",
+            x=f"{x:.4g}",
+            y=f"{y:.4g}",
+        )
     if not polygon.is_valid or polygon.area < LEAST_AREA:
-        raise ValueError("the points cover nothing")
+        raise ZoneError("the points cover nothing", code="zone_line")
     return polygon
 
 
 def check_zones(zones: Sequence[Zone]) -> None:
-    """Raise ValueError, with the zone's name, where the zones of a camera cannot be used."""
+    """Raise ZoneError, with the zone's name, where the zones of a camera cannot be used."""
     if len(zones) > MAX_ZONES:
-        raise ValueError(f"a camera has {MAX_ZONES} zones at most, not {len(zones)}")
+        raise ZoneError(
+            f"a camera has {MAX_ZONES} zones at most, not {len(zones)}",
+            code="zones_many",
+            most=MAX_ZONES,
+        )
     names = [zone.name for zone in zones]
     for name in names:
         if names.count(name) > 1:
-            raise ValueError(f"two zones have the name {name!r}")
+            raise ZoneError(f"two zones have the name {name!r}", code="zones_same", zone=name)
     ignored: list[shapely.Polygon] = []
     for zone in zones:
         try:
             polygon = polygon_of(zone.points)
-        except ValueError as error:
-            raise ValueError(f"zone {zone.name!r}: {error}") from None
+        except ZoneError as error:
+            said = f"zone {zone.name!r}: {error}"
+            raise ZoneError(said, code=error.code, **error.values, zone=zone.name) from None
         if zone.kind == "ignore":
             ignored.append(polygon)
     hidden = shapely.union_all(ignored)
     if hidden.area > 1 - LEAST_COUNTED:
-        raise ValueError(f"the ignored zones must leave {LEAST_COUNTED:.0%} of the picture")
+        raise ZoneError(
+            f"the ignored zones must leave {LEAST_COUNTED:.0%} of the picture",
+            code="zones_hide",
+            percent=round(100 * LEAST_COUNTED),
+        )
     for zone in zones:
         left = polygon_of(zone.points).difference(hidden)
         if zone.kind == "watch" and left.area < LEAST_AREA:
-            raise ValueError(f"zone {zone.name!r} lies in ignored zones: nothing of it is left")
+            said = f"zone {zone.name!r} lies in ignored zones: nothing of it is left"
+            raise ZoneError(said, code="zone_hidden", zone=zone.name)
 
 
 def touched(polygon: shapely.Polygon, height_px: int, width_px: int, grown_px: float) -> PixelMask:
@@ -143,7 +177,7 @@ class ZoneMask:
     """The zones of one camera, drawn at the size of its model's picture."""
 
     def __init__(self, zones: Sequence[Zone], height_px: int, width_px: int) -> None:
-        """Raise ValueError as `check_zones`."""
+        """Raise ZoneError as `check_zones`."""
         check_zones(zones)
         self._ignored = [polygon_of(zone.points) for zone in zones if zone.kind == "ignore"]
         self._counted = self.counted_at(height_px, width_px)

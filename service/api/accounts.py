@@ -17,6 +17,7 @@ from lookout.service.api.auth.logins import digest_of
 from lookout.service.api.auth.token import TOKEN_PREFIX
 from lookout.service.api.dependencies import Services, ServicesDep
 from lookout.service.api.json_body import JsonRoute
+from lookout.service.api.problems import invalid_fields
 from lookout.service.core.accounts import (
     Identity,
     Password,
@@ -136,7 +137,7 @@ def user_named(services: Services, name: str) -> UserRecord:
     """Return one user. Raises NotFoundError."""
     user = services.store.accounts().users.get(name)
     if user is None:
-        raise NotFoundError(f"there is no user {name!r}")
+        raise NotFoundError(f"there is no user {name!r}", code="no_user", name=name)
     return user
 
 
@@ -176,7 +177,9 @@ def replace_user(services: Services, before: UserRecord, change: BaseModel) -> U
     """
     if before.by == "oidc":
         raise ConflictError(
-            f"{before.name!r} comes by the OpenID provider, which says role and cameras"
+            f"{before.name!r} comes by the OpenID provider, which says role and cameras",
+            code="user_of_provider",
+            name=before.name,
         )
     given = change.model_dump(exclude_unset=True)
     password = given.pop("password", None)
@@ -186,7 +189,7 @@ def replace_user(services: Services, before: UserRecord, change: BaseModel) -> U
     try:
         new = before.changed(given)
     except ValidationError as error:
-        raise RequestError("; ".join(part["msg"] for part in error.errors())) from error
+        raise invalid_fields(error) from error
     services.store.replace_user(new, before, needs_admin=needs_admin(services))
     read_again(services)
     return new
@@ -228,7 +231,8 @@ def add_user(
     if is_first and needs_admin(services) and spec.role != "admin":
         raise ConflictError(
             "the first user is an admin: no token is set (LOOKOUT_TOKEN), and nobody else could "
-            "change anything"
+            "change anything",
+            code="first_admin",
         )
     record = UserRecord(
         name=spec.name,
@@ -308,7 +312,8 @@ def add_token(
     """Make an API token for a program. It is shown in this answer and never again."""
     if services.auth.is_open:
         raise ConflictError(
-            "nobody is asked for a token here: set one (LOOKOUT_TOKEN), or add a user, first"
+            "nobody is asked for a token here: set one (LOOKOUT_TOKEN), or add a user, first",
+            code="nobody_is_asked",
         )
     token = TOKEN_PREFIX + secrets.token_urlsafe(32)
     now = time.time()
@@ -334,7 +339,7 @@ def get_api_token(token: str, services: ServicesDep) -> ApiTokenView:
     """Return one API token by its name, without the token itself."""
     found = services.store.accounts().tokens.get(token)
     if found is None:
-        raise NotFoundError(f"there is no token {token!r}")
+        raise NotFoundError(f"there is no token {token!r}", code="no_token", name=token)
     return ApiTokenView.model_validate(found)
 
 
@@ -362,7 +367,7 @@ def list_audit(
         try:
             cursor = str(FrameId.parse(cursor))
         except ValueError as error:
-            raise RequestError(f"cursor: {error}") from error
+            raise RequestError(f"cursor: {error}", code="no_cursor") from error
     # One more than asked for tells whether there is a next page.
     found = list(services.store.audit_lines(limit + 1, cursor).items())
     items = [

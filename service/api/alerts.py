@@ -305,7 +305,7 @@ def decode_cursor(cursor: str) -> Position:
     except (ValueError, TypeError, OverflowError, RecursionError):
         last = (math.nan, "")
     if not math.isfinite(last[0]):
-        raise RequestError("cursor: not one that this list gave")
+        raise RequestError("cursor: not one that this list gave", code="no_cursor")
     return last
 
 
@@ -343,7 +343,7 @@ def alert_picture(
     except ValueError as error:
         raise NotFoundError(f"there is no alert {alert!r}", code="no_alert") from error
     if not path.is_file():
-        raise NotFoundError(f"alert {alert!r} has no picture")
+        raise NotFoundError(f"alert {alert!r} has no picture", code="no_picture")
     kept_s = 0 if which == "peak" else 86_400  # a peak may rise
     return FileResponse(
         path, media_type="image/jpeg", headers={"Cache-Control": f"private, max-age={kept_s}"}
@@ -371,7 +371,7 @@ def alert_clip(alert: str, services: ServicesDep) -> FileResponse:
         raise NotFoundError(f"there is no alert {alert!r}", code="no_alert") from error
     if record.state != "ready" or not path.is_file():
         reason = record.error or CLIP_MISSING[record.state]
-        raise NotFoundError(f"alert {alert!r} has no clip: {reason}")
+        raise NotFoundError(f"alert {alert!r} has no clip: {reason}", code="no_clip")
     return FileResponse(
         path,
         media_type="video/mp4",

@@ -8,7 +8,6 @@ import time
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Header, Query, Response
-from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field, ValidationError
 from pydantic_core import to_json
 
@@ -16,7 +15,7 @@ from lookout.service.api.auth.access import IdentityDep, check_camera_fields
 from lookout.service.api.checkpoints import PLACES, choose_model, trained_fps, usual_score
 from lookout.service.api.dependencies import Services, ServicesDep
 from lookout.service.api.json_body import JsonRoute
-from lookout.service.api.problems import problem
+from lookout.service.api.problems import invalid_fields, problem
 from lookout.service.api.views import (
     CameraList,
     CameraView,
@@ -206,8 +205,7 @@ def change_camera(
     try:
         new = before.changed(change)
     except ValidationError as error:
-        wrong = [{**part, "loc": ("body", *part["loc"])} for part in error.errors()]
-        raise RequestValidationError(wrong) from error
+        raise invalid_fields(error) from error
     response.headers["ETag"] = version_tag(new)
     if new == before:
         return camera_view(services.bus, services.store, before)
@@ -227,6 +225,8 @@ def changed_meanwhile(services: Services, camera: Camera, change: BaseModel) -> 
         f"camera {camera.id!r} was changed meanwhile: look at both versions, and send again with "
         "the new `ETag`",
         {"ETag": version_tag(camera)},
+        code="two_versions",
+        values={"camera": camera.id},
         current=current,
         sent=sent,
     )
@@ -267,7 +267,7 @@ def arm_camera(
     """Let alerts open or not, whatever the schedule says, until a time; scores go on."""
     now = time.time()
     if wanted.until is not None and wanted.until <= now:
-        raise RequestError("until: it is a time (s, UTC) that is past")
+        raise RequestError("until: it is a time (s, UTC) that is past", code="past")
     override = None
     if wanted.armed is not None:
         override = ArmOverride(armed=wanted.armed, since=now, until=wanted.until)

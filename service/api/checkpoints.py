@@ -67,26 +67,40 @@ def choose_model(
             if one != PLACES and path.parent in folders and learned_camera(path) is None
         }
         if len(general) != 1:
-            raise RequestError(f"name a model; available: {names}")
+            raise RequestError(f"name a model; available: {names}", code="model_open", names=names)
         (name,) = general
     if name not in known:
-        raise RequestError(f"there is no model {name!r}; available: {names}")
+        raise RequestError(
+            f"there is no model {name!r}; available: {names}",
+            code="no_model",
+            model=name,
+            names=names,
+        )
     try:
         header = read_header(known[name])
     except CheckpointError as error:
-        raise RequestError(f"model {name!r} cannot be used: {error}") from error
+        raise RequestError(
+            f"model {name!r} cannot be used: {error}", code="model_broken", model=name
+        ) from error
     if calibration == "model" and header.calibration is None:
         raise RequestError(
-            f'model {name!r} has no calibration of its own; use "calibration": "learn"'
+            f'model {name!r} has no calibration of its own; use "calibration": "learn"',
+            code="model_uncalibrated",
+            model=name,
         )
     if score in PLACE_SCHEMES and calibration == "model":
         raise RequestError(
             f'"score": "{score}" learns what is normal from the camera itself; '
-            'use "calibration": "learn"'
+            'use "calibration": "learn"',
+            code="score_learns",
+            score=score,
         )
     if score in PLACE_SCHEMES and header.input_spec and header.input_spec.scored == 0:
         raise RequestError(
-            f'model {name!r} takes one frame; "score": "{score}" needs the frame before'
+            f'model {name!r} takes one frame; "score": "{score}" needs the frame before',
+            code="model_one_frame",
+            model=name,
+            score=score,
         )
     if (
         calibration == "model"
@@ -96,7 +110,9 @@ def choose_model(
     ):
         raise RequestError(
             f"model {name!r} was calibrated without the local score; "
-            'use "calibration": "learn", or calibrate it again'
+            'use "calibration": "learn", or calibrate it again',
+            code="model_no_local",
+            model=name,
         )
     return name
 

@@ -39,9 +39,11 @@ def history(
     first = int(-(-since // MINUTE_S))
     count = int(until // MINUTE_S) - first + 1
     if count < 1:
-        raise RequestError("`from` must come before `to`, by a minute or more")
+        raise RequestError("`from` must come before `to`, by a minute or more", code="no_span")
     if count > DAYS_KEPT * DAY_MINUTES:
-        raise RequestError(f"at most {DAYS_KEPT} days can be had at once")
+        raise RequestError(
+            f"at most {DAYS_KEPT} days can be had at once", code="long_span", days=DAYS_KEPT
+        )
     peaks = services.store.peaks(camera, first, count)
     minute, peak = open_minute(services.store, camera)
     if 0 <= minute - first < count:

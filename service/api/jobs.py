@@ -113,7 +113,7 @@ def cancel_job(job: str, services: ServicesDep) -> JobView | ReplayView:
         cancelled = replace(before, state="cancelled", left_s=None, paused=False, reason="")
         if services.store.save_job(before, cancelled):
             return view(services, services.store.job(job))
-    raise ConflictError(f"job {job!r} is over: {services.store.job(job).state}")
+    raise ConflictError(f"job {job!r} is over: {services.store.job(job).state}", code="job_over")
 
 
 @router.post("/jobs/{job}/promote", operation_id="promote_job", responses=CONFLICT)
@@ -121,7 +121,10 @@ def promote_job(job: str, services: ServicesDep) -> JobView:
     """Give the camera the checkpoint of a job that has trained it."""
     before = services.store.job(job)
     if before.state != "trained":
-        raise ConflictError(f"job {job!r} has no checkpoint that waits: it is {before.state}")
+        raise ConflictError(
+            f"job {job!r} has no checkpoint that waits: it is {before.state}",
+            code="job_not_trained",
+        )
     camera = services.store.camera(before.camera)
     folders = services.settings.model_folders
     score = before.score_after(camera.score)

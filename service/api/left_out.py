@@ -79,7 +79,7 @@ def left_out_picture(job: str, segment: str, services: ServicesDep) -> FileRespo
     camera, _, _ = job.rpartition(":")
     path = pictures.left_out_picture_path(services.settings.data_dir, camera, known.id)
     if not path.is_file():
-        raise NotFoundError(f"segment {segment!r} has no picture")
+        raise NotFoundError(f"segment {segment!r} has no picture", code="no_picture")
     return FileResponse(path, media_type="image/jpeg", headers={"Cache-Control": "private"})
 
 
@@ -108,4 +108,4 @@ def find_left_out(store: Store, job: str, segment: str) -> LeftOut:
     for one in left_out_of(store, job):
         if one.id == segment:
             return one
-    raise NotFoundError(f"job {job!r} left out no segment {segment!r}")
+    raise NotFoundError(f"job {job!r} left out no segment {segment!r}", code="no_segment")

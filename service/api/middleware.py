@@ -75,7 +75,7 @@ class HostMiddleware:
             scope, receive, send_of_ours
         )
         if not is_ours:  # the framework's own answer is plain text
-            await problem(400, ANOTHER_HOST)(scope, receive, send)
+            await problem(400, ANOTHER_HOST, code="another_host")(scope, receive, send)
 
 
 class SameOriginMiddleware:
@@ -97,7 +97,7 @@ class SameOriginMiddleware:
         elif scope["type"] == "websocket":
             await WebSocketClose(1008, FOREIGN)(scope, receive, send)  # not accepted yet: HTTP 403
         else:
-            await problem(403, FOREIGN)(scope, receive, send)
+            await problem(403, FOREIGN, code="foreign")(scope, receive, send)
 
 
 def is_same_origin(headers: Headers) -> bool:

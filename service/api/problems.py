@@ -10,7 +10,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, Field, JsonValue
+from pydantic import BaseModel, Field, JsonValue, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.routing import Match, Mount
 
@@ -161,6 +161,12 @@ def on_invalid_request(_request: Request, error: Exception) -> ProblemResponse:
     if len(found) > MOST_ERRORS:
         texts.append(f"and {len(found) - MOST_ERRORS} more")
     return problem(422, "; ".join(texts), errors=errors)
+
+
+def invalid_fields(error: ValidationError) -> RequestValidationError:
+    """Return the refusal of a change whose fields do not fit what is stored."""
+    wrong = [{**part, "loc": ("body", *part["loc"])} for part in error.errors()]
+    return RequestValidationError(wrong)
 
 
 def field_path(location: Sequence[str]) -> str:

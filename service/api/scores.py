@@ -72,7 +72,9 @@ def heatmap(
     services.store.camera(camera)
     heat = services.bus.heat(camera, frame_id)
     if heat is None:
-        raise NotFoundError(f"camera {camera!r} has no heatmap {frame_id or 'yet'}")
+        raise NotFoundError(
+            f"camera {camera!r} has no heatmap {frame_id or 'yet'}", code="no_picture"
+        )
     if raw:
         return picture_response(raw_png(heat.cells), "png", heat, fixed=frame_id is not None)
     if layer:
@@ -101,14 +103,14 @@ def parse_frame_id(text: str | None, name: str) -> FrameId | None:
     try:
         return FrameId.parse(text)
     except ValueError as error:
-        raise RequestError(f"{name}: {error}") from error
+        raise RequestError(f"{name}: {error}", code="no_cursor") from error
 
 
 def get_frame(services: Services, camera: str, frame_id: FrameId | None) -> Frame:
     frame = services.bus.frame(camera, frame_id)
     if frame is None:
         reason = "yet" if frame_id is None else f"{frame_id} any more"
-        raise NotFoundError(f"camera {camera!r} has no frame {reason}")
+        raise NotFoundError(f"camera {camera!r} has no frame {reason}", code="no_picture")
     return frame
 
 

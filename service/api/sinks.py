@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from lookout.service.api.dependencies import Services, ServicesDep
 from lookout.service.api.json_body import JsonRoute
+from lookout.service.api.problems import invalid_fields
 from lookout.service.api.views import AlertView
 from lookout.service.core.addresses import NoSuchHostError, networks_of, resolve_allowed
 from lookout.service.core.errors import ConflictError, RequestError
@@ -185,7 +186,11 @@ def check_address(services: Services, spec: SinkSpec) -> None:
         if spec.kind == "webpush":
             importlib.import_module("pywebpush")
     except ImportError:
-        raise RequestError(f"`pip install 'lookout[{spec.kind}]'` is needed for it") from None
+        raise RequestError(
+            f"`pip install 'lookout[{spec.kind}]'` is needed for it",
+            code="sink_extra",
+            extra=spec.kind,
+        ) from None
     with contextlib.suppress(NoSuchHostError):
         resolve_allowed(*server_of(spec.url), networks)
 
@@ -202,7 +207,7 @@ def add_sink(
     """Send alerts to a webhook, a broker, a service of Apprise or a browser, from now on."""
     name = spec.id or f"sink-{secrets.token_hex(3)}"
     if name in BUILT_IN:
-        raise ConflictError(f"there is a sink {name!r} already")
+        raise ConflictError(f"there is a sink {name!r} already", code="sink_exists", sink=name)
     check_address(services, spec)
     record = SinkRecord.model_validate({**dict(spec), "id": name, "created_at": time.time()})
     services.store.add_sink(record)
@@ -237,14 +242,11 @@ def change_sink(
     try:
         new = before.changed(change)
     except ValidationError as error:
-        raise RequestError(
-            "; ".join(
-                ": ".join([*map(str, part["loc"][:1]), part["msg"]]) for part in error.errors()
-            )
-        ) from error
+        raise invalid_fields(error) from error
     if new.unreadable is not None:
         raise RequestError(
-            f"its address cannot be read: {new.unreadable}; give url, secret and password"
+            f"its address cannot be read: {new.unreadable}; give url, secret and password",
+            code="sink_unreadable",
         )
     if new.url != before.url:
         check_address(services, new)

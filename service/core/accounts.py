@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self, get_args
 from pydantic import BaseModel, Field, SecretStr, create_model, field_validator, model_validator
 
 from lookout.service.core.camera import STRICT, CameraId
+from lookout.service.core.errors import invalid
 
 Role = Literal["viewer", "operator", "admin"]
 WayIn = Literal["nothing", "token", "api_token", "password", "oidc"]
@@ -79,7 +80,7 @@ class Access(BaseModel):
     def check_scope(self) -> Self:
         """Raise ValueError for an admin with a scope, which an admin could widen."""
         if self.role == "admin" and self.cameras is not None:
-            raise ValueError("an admin sees every camera: leave `cameras` out")
+            raise invalid("an admin sees every camera: leave `cameras` out", code="admin_scope")
         return self
 
     def identity(self, name: str, by: WayIn = "password") -> Identity:
@@ -103,7 +104,11 @@ class UserSpec(Access):
     def check_name(cls, name: str) -> str:
         """Raise ValueError for a name that stands for something else."""
         if name in RESERVED:
-            raise ValueError(f"{name!r} is no user's name: it stands for whoever has no name")
+            raise invalid(
+                "'{name}' is no user's name: it stands for whoever has no name",
+                code="name_reserved",
+                name=name,
+            )
         return name
 
 

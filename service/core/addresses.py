@@ -39,7 +39,7 @@ def resolve_allowed(host: str, port: int, allowed: Sequence[IpNetwork]) -> str:
     found = [ipaddress.ip_address(str(row[4][0]).partition("%")[0]) for row in rows]
     good = next((one for one in found if is_allowed(one, allowed)), None)
     if good is None:
-        raise RequestError(refusal(f"{host} is {found[0]},"))
+        raise RequestError(refusal(f"{host} is {found[0]},"), code="address_private", host=host)
     return str(good)
 
 

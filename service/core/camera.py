@@ -24,8 +24,16 @@ from pydantic import (
     model_validator,
 )
 
-from lookout.models.vision.zones import MAX_POINTS, MAX_ZONES, Zone, ZoneKind, check_zones
+from lookout.models.vision.zones import (
+    MAX_POINTS,
+    MAX_ZONES,
+    Zone,
+    ZoneError,
+    ZoneKind,
+    check_zones,
+)
 from lookout.service.core import urls
+from lookout.service.core.errors import invalid
 from lookout.service.core.schedule import ArmOverride, ScheduleSettings
 
 Pace = Literal["realtime", "fast"]
@@ -117,8 +125,9 @@ class AlertSettings(BaseModel):
     def check_budget(self) -> Self:
         """Raise ValueError where both a threshold and a budget are given."""
         if self.threshold is not None and self.alarm_budget is not None:
-            raise ValueError(
-                "alarm_budget stands in place of threshold: give one, and null for the other"
+            raise invalid(
+                "alarm_budget stands in place of threshold: give one, and null for the other",
+                code="budget_or_threshold",
             )
         return self
 
@@ -126,7 +135,7 @@ class AlertSettings(BaseModel):
     def check_hysteresis(self) -> Self:
         """Raise ValueError where an alert could never close."""
         if self.threshold and self.hysteresis and self.hysteresis >= self.threshold:
-            raise ValueError("hysteresis must be smaller than threshold")
+            raise invalid("hysteresis must be smaller than threshold", code="hysteresis")
         return self
 
 
@@ -167,7 +176,9 @@ class ZoneSettings(BaseModel):
     def check_alert(self) -> Self:
         """Raise ValueError where a zone without alerts has a policy."""
         if self.kind == "ignore" and self.alert is not None:
-            raise ValueError("alert is for a zone of kind watch: an ignored one opens none")
+            raise invalid(
+                "alert is for a zone of kind watch: an ignored one opens none", code="zone_alert"
+            )
         return self
 
     def as_zone(self) -> Zone:
@@ -324,15 +335,19 @@ class CameraSpec(BaseModel):
     @classmethod
     def check_zones(cls, zones: list[ZoneSettings]) -> list[ZoneSettings]:
         """Raise ValueError where a polygon cannot be used."""
-        check_zones([zone.as_zone() for zone in zones])
+        try:
+            check_zones([zone.as_zone() for zone in zones])
+        except ZoneError as error:
+            raise invalid(str(error), code=error.code, **error.values) from error
         return zones
 
     @model_validator(mode="after")
     def check_transport(self) -> Self:
         """Raise ValueError where the url cannot be read over the transport."""
         if self.transport == "udp" and not self.url.startswith("rtsp://"):
-            raise ValueError(
-                "transport udp is for rtsp:// alone: rtsps:// is always tcp, and a file has none"
+            raise invalid(
+                "transport udp is for rtsp:// alone: rtsps:// is always tcp, and a file has none",
+                code="udp_rtsp",
             )
         return self
 

@@ -24,6 +24,8 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
+from pydantic_core import PydanticCustomError
+
 
 class LookoutError(Exception):
     """Anything Lookout can explain in one line.
@@ -111,6 +113,14 @@ class ConflictError(LookoutError):
 
 class BrokenMessageError(LookoutError):
     """A message in Redis cannot be read."""
+
+
+def invalid(said: str, *, code: str, **values: str | int) -> PydanticCustomError:
+    """Return the ValueError with which a validator refuses a field, of a `code` that stays.
+
+    said: the reason; `{name}` in it stands for the value of that name.
+    """
+    return PydanticCustomError(code, said, values)
 
 
 @contextlib.contextmanager

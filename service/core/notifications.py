@@ -60,7 +60,8 @@ def check_service(url: str, networks: Sequence[IpNetwork]) -> None:
     with confined(networks) as limits:
         service = open_service(url)
     if service is None:
-        raise RequestError(limits.refused or "Apprise knows no such address, or it lacks a part")
+        reason = limits.refused or "Apprise knows no such address, or it lacks a part"
+        raise RequestError(reason, code="address_apprise")
     host = getattr(service, "smtp_host", None) or service.host
     if names_a_host(service) and host:
         try:

@@ -9,6 +9,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from lookout.service.core.errors import invalid
+
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 DAYS: tuple[Day, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 MAX_SPANS = 50
@@ -25,7 +27,7 @@ CHECKED = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=Fal
 def check_hour(text: str) -> str:
     """Return a time of day. Raises ValueError where it is none."""
     if not re.fullmatch(HOUR, text) or text.endswith("\n"):
-        raise ValueError("hours and minutes are needed, such as 22:00")
+        raise invalid("hours and minutes are needed, such as 22:00", code="hour")
     return text
 
 
@@ -36,7 +38,9 @@ def zone_of(name: str) -> datetime.tzinfo:
     try:
         return zoneinfo.ZoneInfo(name)
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
-        raise ValueError(f"there is no time zone {name!r} here") from None
+        raise invalid(
+            "there is no time zone '{zone}' here", code="no_time_zone", zone=name
+        ) from None
 
 
 class ArmedSpan(BaseModel):

@@ -192,7 +192,9 @@ def is_file(url: str) -> bool:
 def check(url: str, media_dir: Path) -> None:
     """Raise SourceRefusedError, with the reason, unless `url` is one that Lookout opens."""
     if not url or any(ord(character) < 0x21 for character in url if character != " "):
-        raise SourceRefusedError("the url is empty or holds control characters")
+        raise SourceRefusedError(
+            "the url is empty or holds control characters", code="address_empty"
+        )
     if is_file(url):
         file_path(url, media_dir)
     else:
@@ -209,7 +211,8 @@ def file_path(url: str, media_dir: Path) -> Path:
         return media_file(url, media_dir)
     except (ValueError, OSError, RuntimeError):  # a zero byte, a name too long, links in a circle
         raise SourceRefusedError(
-            "the file's name cannot be used (file:///absolute/path or an absolute path)"
+            "the file's name cannot be used (file:///absolute/path or an absolute path)",
+            code="address_file",
         ) from None
 
 
@@ -233,7 +236,10 @@ def media_file(url: str, media_dir: Path) -> Path:
         )
     if media_dir.is_dir() and not path.is_file():
         if path.exists():
-            raise SourceRefusedError("there is a folder, pipe or device of this name, and no file")
+            raise SourceRefusedError(
+                "there is a folder, pipe or device of this name, and no file",
+                code="address_no_file",
+            )
         raise SourceRefusedError(
             "there is no such file in the media folder", code="address_no_file"
         )
@@ -246,10 +252,11 @@ def parse_file_url(url: str) -> Path:
         return Path(url)
     parts = urlsplit(url)
     if parts.netloc.lower() not in ("", "localhost") or not parts.path.startswith("/"):
-        raise SourceRefusedError("a file is named file:///absolute/path")
+        raise SourceRefusedError("a file is named file:///absolute/path", code="address_file")
     if "?" in url or "#" in url:
         raise SourceRefusedError(
-            "percent-encode ? # % in a file:// url (%3F %23 %25), or give the path alone"
+            "percent-encode ? # % in a file:// url (%3F %23 %25), or give the path alone",
+            code="address_file_encode",
         )
     return Path(unquote(parts.path))
 
@@ -261,7 +268,9 @@ def check_rtsp(url: str) -> None:
         host = parts.hostname
         port = parts.port  # raises ValueError where it is no number
     except ValueError:
-        raise SourceRefusedError(f"the url cannot be read: {SERVER_FORM}") from None
+        raise SourceRefusedError(
+            f"the url cannot be read: {SERVER_FORM}", code="address_server"
+        ) from None
     if parts.scheme not in ("rtsp", "rtsps"):
         raise SourceRefusedError(
             "a camera is rtsp://, rtsps://, file:/// or an absolute path below the media folder",
@@ -276,7 +285,9 @@ def check_rtsp(url: str) -> None:
     rest = url.partition("://")[2]
     authority = authority_of(rest)
     if "#" in rest or has_unclear_login(rest):
-        raise SourceRefusedError(f"the url can be read in two ways; {ENCODE}")
+        raise SourceRefusedError(
+            f"the url can be read in two ways; {ENCODE}", code="address_two_ways"
+        )
     login, _, server = authority.rpartition("@")
     check_login(login)
     if not host:
@@ -285,12 +296,20 @@ def check_rtsp(url: str) -> None:
         form = ascii_form(host)
         hint = f"its ASCII form, {form}" if form else "its ASCII form (xn--…)"
         raise SourceRefusedError(
-            f"the host's name holds letters that libav does not look up; write {hint}"
+            f"the host's name holds letters that libav does not look up; write {hint}",
+            code="address_ascii",
+            form=form or "xn--…",
         )
     if port == 0 or not is_usable_host(server.removesuffix(f":{port}")):
-        raise SourceRefusedError(f"the host's name or port cannot be used: {SERVER_FORM}")
+        raise SourceRefusedError(
+            f"the host's name or port cannot be used: {SERVER_FORM}", code="address_server"
+        )
     if len(rest[len(authority) :].encode()) > MAX_PATH:
-        raise SourceRefusedError(f"path and query are longer than {MAX_PATH} bytes")
+        raise SourceRefusedError(
+            f"path and query are longer than {MAX_PATH} bytes",
+            code="address_long_path",
+            most=MAX_PATH,
+        )
 
 
 def is_usable_host(host: str) -> bool:
@@ -322,16 +341,22 @@ def check_login(login: str) -> None:
     login: `user:password` as it stands in the url.
     """
     if _STRAY_PERCENT.search(login):
-        raise SourceRefusedError(f"a % in the url begins no code; {ENCODE}")
+        raise SourceRefusedError(f"a % in the url begins no code; {ENCODE}", code="address_percent")
     if len(login.encode()) > MAX_LOGIN:
         raise SourceRefusedError(
-            f"user and password are longer than {MAX_LOGIN} bytes, percent-encoded"
+            f"user and password are longer than {MAX_LOGIN} bytes, percent-encoded",
+            code="address_long_login",
+            most=MAX_LOGIN,
         )
     user = login.partition(":")[0]
     if ":" in unquote(user):
-        raise SourceRefusedError("the user's name holds a colon, which no log-in can")
+        raise SourceRefusedError(
+            "the user's name holds a colon, which no log-in can", code="address_colon"
+        )
     if any(character in unquote(login) for character in "\0\r\n"):
-        raise SourceRefusedError("user or password holds a zero byte or the end of a line")
+        raise SourceRefusedError(
+            "user or password holds a zero byte or the end of a line", code="address_line_end"
+        )
 
 
 def must_be_encoded(character: str) -> bool:

@@ -63,7 +63,9 @@ def roll_back(bus: Bus, store: Store, camera: str) -> Camera:
     before = store.camera(camera)
     formers = [one for one in store.former_models(camera) if one.model != before.model]
     if not formers:
-        raise ConflictError(f"camera {camera!r} has no earlier model to go back to")
+        raise ConflictError(
+            f"camera {camera!r} has no earlier model to go back to", code="no_former", camera=camera
+        )
     changed = set_model(bus, store, before, formers[0])
     store.drop_former_model(camera, formers[0])
     return changed

@@ -225,8 +225,11 @@ def refusal_of(
     if not sender.may(role):
         refused = too_small(role, sender)
         return problem(403, str(refused), code=refused.code, values=refused.values)
-    missing = out_of_scope(sender, parameters)
-    return problem(404, missing) if missing else None
+    hidden = out_of_scope(sender, parameters)
+    if hidden is None:
+        return None
+    kind, name = hidden
+    return problem(404, f"there is no {kind} {name!r}", code=f"no_{kind}", values={kind: name})
 
 
 def too_small(role: Role, sender: Identity) -> RoleError:
@@ -252,8 +255,8 @@ def check_camera_fields(sender: Identity, change: BaseModel) -> None:
         check_role(sender, "admin")
 
 
-def out_of_scope(sender: Identity, parameters: Mapping[str, str]) -> str | None:
-    """Return why a path leads nowhere for its sender, as the store says it of what is not there."""
+def out_of_scope(sender: Identity, parameters: Mapping[str, str]) -> tuple[str, str] | None:
+    """Return the kind and name of what a path leads to, where its sender does not see that."""
     for kind, value in parameters.items():
         camera = value
         if kind in ("alert", "job"):
@@ -261,7 +264,7 @@ def out_of_scope(sender: Identity, parameters: Mapping[str, str]) -> str | None:
         elif kind != "camera":
             continue
         if not sender.sees(camera):
-            return f"there is no {kind} {value!r}"
+            return kind, value
     return None
 
 

@@ -14,7 +14,7 @@ from lookout.service.api.auth.token import COOKIE, LOGIN_S, REASONS, WRONG_PASSW
 from lookout.service.api.dependencies import ServicesDep
 from lookout.service.api.json_body import JsonRoute
 from lookout.service.core.accounts import Identity
-from lookout.service.core.errors import NotFoundError
+from lookout.service.core.errors import NotFoundError, invalid
 
 router = APIRouter(prefix="/session", tags=["session"], route_class=JsonRoute)
 logins_router = APIRouter(tags=["session"])
@@ -35,7 +35,7 @@ class Credentials(BaseModel):
     def check_form(self) -> Self:
         """Raise ValueError for anything but one of both."""
         if self.model_fields_set not in ({"token"}, {"user", "password"}):
-            raise ValueError("`token` is needed, or `user` and `password`")
+            raise invalid("`token` is needed, or `user` and `password`", code="way_in")
         return self
 
 
@@ -63,7 +63,9 @@ async def log_in(body: Credentials, request: Request, services: ServicesDep) -> 
     auth = services.auth
     if auth.is_open:
         raise NotFoundError(
-            "there is nothing to log in to: no token is set (LOOKOUT_TOKEN), and there are no users"
+            "there is nothing to log in to: no token is set (LOOKOUT_TOKEN), and there are no "
+            "users",
+            code="no_logins",
         )
     user = None
     wrong = REASONS["wrong"]
@@ -100,7 +102,8 @@ def end_logins(services: ServicesDep) -> Response:
     """End the logins of every browser. Programs with a token are not affected."""
     if services.auth.is_open or services.auth.logins is None:
         raise NotFoundError(
-            "there are no logins: no token is set (LOOKOUT_TOKEN), and there are no users"
+            "there are no logins: no token is set (LOOKOUT_TOKEN), and there are no users",
+            code="no_logins",
         )
     services.auth.logins.end_all()
     return Response(status_code=204)

@@ -49,6 +49,9 @@ class Admission:
 class OidcError(LookoutError):
     """The provider does not let a person in; the text says why, for the log-in page."""
 
+    def __init__(self, said: str, *, code: str = "oidc_failed", **values: str | int) -> None:
+        super().__init__(said, code=code, **(values or {"reason": said}))
+
 
 class ProviderAwayError(OidcError):
     """The provider does not answer, or not with what the protocol wants."""
@@ -57,8 +60,8 @@ class ProviderAwayError(OidcError):
 class NoRoleError(OidcError):
     """The provider knows the person, and nothing gives them a role."""
 
-    def __init__(self, person: Person, reason: str) -> None:
-        super().__init__(reason)
+    def __init__(self, person: Person, said: str, *, code: str, **values: str | int) -> None:
+        super().__init__(said, code=code, **values)
         self.person = person
 
 
@@ -86,7 +89,7 @@ class OidcLogins:
     async def ask(self, question: Callable[P, T], *words: P.args, **more: P.kwargs) -> T:
         """Have a thread ask the provider. Raises OidcError."""
         if self._asking >= MOST_AT_ONCE:
-            raise ProviderAwayError("too many log-ins at once: try again")
+            raise ProviderAwayError("too many log-ins at once: try again", code="too_many_tries")
         self._asking += 1
         try:
             return await run_in_threadpool(question, *words, **more)
@@ -101,7 +104,7 @@ class OidcLogins:
             where = client_address(request)
             log.warning("a log-in by OIDC from %s fails: %s%s", where, error, unlogged)
         status = next((code for kind, code in STATUS.items() if isinstance(error, kind)), 401)
-        return problem(status, str(error))
+        return problem(status, str(error), code=error.code, values=error.values)
 
 
 def shown(value: Any) -> str:

@@ -117,6 +117,9 @@ class ClaimReader:
                 person,
                 f"{name} has no role here: {self._host} says nothing in "
                 f"{settings.oidc_role_claim!r} that LOOKOUT_OIDC_ROLES names; ask an admin",
+                code="oidc_no_role",
+                name=name,
+                host=self._host,
             )
         role = max(roles, key=ROLES.index)
         if role == "admin" or settings.oidc_cameras_claim is None:
@@ -131,6 +134,9 @@ class ClaimReader:
                 person,
                 f"{name} sees no camera here: {self._host} lists none in "
                 f"{settings.oidc_cameras_claim!r}; ask an admin",
+                code="oidc_no_camera",
+                name=name,
+                host=self._host,
             )
         return Admission(person, role, cameras)
 

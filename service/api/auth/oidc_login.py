@@ -70,7 +70,7 @@ class OidcAnswer(BaseModel):
 def oidc_of(services: Services) -> OidcLogins:
     """Return the log-ins by the provider. Raises NotFoundError where none is set."""
     if services.oidc is None:
-        raise NotFoundError("no OpenID provider is set (LOOKOUT_OIDC_ISSUER)")
+        raise NotFoundError("no OpenID provider is set (LOOKOUT_OIDC_ISSUER)", code="no_provider")
     return services.oidc
 
 
@@ -94,7 +94,9 @@ async def begin(request: Request, response: Response, services: ServicesDep) -> 
     oidc = oidc_of(services)
     origin = request.headers.get("origin")
     if origin is None:
-        raise RequestError("`Origin` is needed: a page of this Lookout begins a log-in")
+        raise RequestError(
+            "`Origin` is needed: a page of this Lookout begins a log-in", code="foreign"
+        )
     attempt = Attempt(
         state=secrets.token_urlsafe(24),
         nonce=secrets.token_urlsafe(24),
@@ -173,12 +175,14 @@ def attempt_of(request: Request, answer: OidcAnswer, auth: Authenticator) -> Att
         text = auth.signer_of("lookout oidc").unsign(signed, max_age=ATTEMPT_S)
         attempt = Attempt(**json.loads(base64.urlsafe_b64decode(text)))
     except (BadSignature, ValueError, OverflowError, OSError):
-        raise OidcError(BEGIN_AGAIN) from None
+        raise OidcError(BEGIN_AGAIN, code="oidc_begin_again") from None
     if not hmac.compare_digest(attempt.state.encode(), answer.state.encode()):
-        raise OidcError(BEGIN_AGAIN)
+        raise OidcError(BEGIN_AGAIN, code="oidc_begin_again")
     if not answer.code:
         reason = shown(answer.error or "no code")
-        raise OidcError(f"the provider lets nobody in: {reason}")
+        raise OidcError(
+            f"the provider lets nobody in: {reason}", code="oidc_refuses", reason=reason
+        )
     return attempt
 
 
@@ -192,7 +196,9 @@ def let_in(store: Store, admission: Admission) -> UserRecord:
     before = known.users.get(person.name)
     if person.name in known.unreadable or (before and before.password_hash != person.digest):
         raise OidcError(
-            f"there is a user {person.name!r} already, who is not this person: ask an admin"
+            f"there is a user {person.name!r} already, who is not this person: ask an admin",
+            code="oidc_another",
+            name=person.name,
         )
     if before is None:
         user = UserRecord(

@@ -236,7 +236,7 @@ class Authenticator:
                 self._delayed -= 1
         headers = {"WWW-Authenticate": challenge, "Cache-Control": "no-store"}
         if reason != "wrong":
-            return problem(401, REASONS[reason], headers)
+            return problem(401, REASONS[reason], headers, code="log_in")
         return problem(401, wrong, headers, code=CODES.get(wrong))
 
     def _log(self, connection: HTTPConnection) -> None:

@@ -82,7 +82,8 @@ async def live_pictures(
     if not streams.has_room:
         most = picture_streams.MOST_VIEWERS
         reason = f"{most} live pictures are open, as many as may be; try again"
-        return problem(503, reason, {"Retry-After": str(RETRY_AFTER_S)})
+        headers = {"Retry-After": str(RETRY_AFTER_S)}
+        return problem(503, reason, headers, code="live_full", values={"most": most})
     viewer = streams.join(camera)
     return PictureResponse(streams, viewer, lambda: access_end(request, services, sender) is None)
 
@@ -92,7 +93,17 @@ def check_watched(services: Services, camera: str) -> None:
     services.store.camera(camera)
     report = services.bus.ingest_report(camera)
     if report is None or time.time() - report.at > REPORT_S:
-        raise NotFoundError(f"camera {camera!r} has no live picture: no ingest worker has it")
+        raise NotFoundError(
+            f"camera {camera!r} has no live picture: no ingest worker has it",
+            code="live_unowned",
+            camera=camera,
+        )
     if report.state != "online":
         reason = f" ({report.last_error})" if report.last_error else ""
-        raise NotFoundError(f"camera {camera!r} has no live picture: it is {report.state}{reason}")
+        raise NotFoundError(
+            f"camera {camera!r} has no live picture: it is {report.state}{reason}",
+            code="live_away",
+            camera=camera,
+            state=report.state,
+            reason=reason,
+        )

@@ -60,30 +60,8 @@ export function t(key, values = {}) {
   return text.replace(/\{(\w+)\}/g, (_, name) => (Number.isInteger(values[name]) ? number(values[name]) : values[name]));
 }
 
-/** What the API calls the reasons of its refusals, and pydantic those of a field, and their texts. */
+/** What pydantic calls the reasons of its refusals of a field, and their texts; those of Lookout are `problem.…`. */
 const REASONS = {
-  role: "problem.role",
-  no_camera: "problem.no_camera",
-  no_alert: "problem.no_alert",
-  camera_exists: "problem.camera_exists",
-  user_exists: "problem.user_exists",
-  token_exists: "problem.token_exists",
-  too_many_cameras: "problem.too_many_cameras",
-  too_many_users: "problem.too_many_users",
-  too_many_tokens: "problem.too_many_tokens",
-  changed_meanwhile: "problem.changed_meanwhile",
-  last_admin: "problem.last_admin",
-  address_form: "problem.address_form",
-  address_outside: "problem.address_outside",
-  address_no_file: "problem.address_no_file",
-  address_no_host: "problem.address_no_host",
-  address_encode: "problem.address_encode",
-  too_large: "problem.too_large",
-  too_many_tries: "problem.too_many_tries",
-  password_wrong: "problem.password_wrong",
-  token_wrong: "problem.token_wrong",
-  unavailable: "problem.unavailable",
-  internal: "problem.internal",
   missing: "wrong.missing",
   extra_forbidden: "wrong.extra_forbidden",
   float_type: "wrong.number",
@@ -104,8 +82,10 @@ const REASONS = {
   too_long: "wrong.too_many",
 };
 
-const reasonOf = (name, values, sentence) =>
-  Object.hasOwn(REASONS, name) ? t(REASONS[name], values) : sentence.replace("Value error, ", "");
+function reasonOf(name, values, sentence) {
+  const key = Object.hasOwn(REASONS, name) ? REASONS[name] : `problem.${name}`;
+  return Object.hasOwn(texts, key) ? t(key, { ...values, state: said(values.state) }) : sentence.replace("Value error, ", "");
+}
 
 /** Return what is wrong with a field in the reader's language, or as the API says it. */
 export const problemOfField = ({ type, values = {}, msg }) => reasonOf(type, values, msg);

@@ -4,7 +4,7 @@
 import { $, API, cameraPath, fromTemplate, showText } from "./api.js";
 import { LivePicture } from "./live_picture.js";
 import { OfferedMasks } from "./offered_masks.js";
-import { t } from "./texts.js";
+import { problemOfField, t } from "./texts.js";
 
 const WIDTH = 1000; // of the drawing's coordinates; its height follows the picture
 const DIGITS = 1e4; // corners are rounded to a ten thousandth of the picture
@@ -15,8 +15,6 @@ const NUDGE = 0.005; // of an arrow key
 const DOUBLE_MS = 400; // between the two presses of a double click
 const FEWEST = 3; // corners that close
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
-const ZONE_NAME = /'([A-Za-z0-9_-]+)'/;
-const PLACE = /at \(([-.e\d]+), ([-.e\d]+)\)/;
 
 const rounded = (share) => Math.round(Math.min(1, Math.max(0, share)) * DIGITS) / DIGITS;
 
@@ -319,13 +317,13 @@ class ZoneEditor extends HTMLElement {
   showErrors(problem) {
     const texts = new Map();
     this.cross = null;
-    for (const { loc, msg } of problem?.errors || []) {
+    for (const error of problem?.errors || []) {
+      const { loc, values = {} } = error;
       if (loc[1] !== "zones") continue;
-      const named = this.zones.findIndex(({ name }) => name === msg.match(ZONE_NAME)?.[1]);
+      const named = this.zones.findIndex(({ name }) => name === values.zone);
       const index = loc[2] === undefined ? named : Number(loc[2]);
-      texts.set(index, [...(texts.get(index) || []), [...loc.slice(3), msg.replace("Value error, ", "")].join(" ")]);
-      const found = msg.match(PLACE);
-      if (found) this.cross = [Number(found[1]), Number(found[2])];
+      texts.set(index, [...(texts.get(index) || []), [...loc.slice(3), problemOfField(error)].join(" ")]);
+      if (error.type === "zone_crosses") this.cross = [Number(values.x), Number(values.y)];
     }
     const first = [...texts.keys()].find((index) => index >= 0);
     if (first !== undefined) this.select(first);

@@ -118,7 +118,7 @@ class Accounts(SettingAside):
         words = (name, before, text, str(int(needs_admin)), str(int(is_admin)))
         result = self._redis.eval(scripts.WRITE_USER, 1, keys.USERS, *words)
         if result == GONE:
-            raise NotFoundError(f"there is no user {name!r}")
+            raise NotFoundError(f"there is no user {name!r}", code="no_user", name=name)
         if result == CHANGED:
             raise ConflictError(
                 f"user {name!r} was changed meanwhile; try again", code="changed_meanwhile"
@@ -149,7 +149,7 @@ class Accounts(SettingAside):
     def remove_token(self, name: str) -> None:
         """Revoke an API token. Raises NotFoundError."""
         if not self._redis.hdel(keys.API_TOKENS, name):
-            raise NotFoundError(f"there is no token {name!r}")
+            raise NotFoundError(f"there is no token {name!r}", code="no_token", name=name)
 
     def login_key(self) -> str:
         """Return the key that signs logins; it is made at the first call, and encrypted."""

@@ -57,10 +57,17 @@ class AlertAnswers(SettingAside):
             if result == GONE:
                 raise NotFoundError(f"there is no alert {alert_id!r}", code="no_alert")
             if result == TOO_MANY:
-                raise ConflictError(f"{MAX_KEPT} alerts of {camera!r} are kept, and no more may be")
+                raise ConflictError(
+                    f"{MAX_KEPT} alerts of {camera!r} are kept, and no more may be",
+                    code="too_many_kept",
+                    most=MAX_KEPT,
+                )
             if result != CHANGED:
                 return answer
-        raise ConflictError(f"the answer to alert {alert_id!r} changes all the time; try again")
+        raise ConflictError(
+            f"the answer to alert {alert_id!r} changes all the time; try again",
+            code="changed_meanwhile",
+        )
 
     def kept_alerts(self, camera: str) -> set[str]:
         """Return the ids of the alerts that are never removed."""

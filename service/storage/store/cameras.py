@@ -119,7 +119,9 @@ class Cameras(SettingAside):
         if camera.unreadable is not None:
             raise RequestError(
                 f"the password of camera {camera.id!r} cannot be read: {camera.unreadable}; give "
-                "its url anew"
+                "its url anew",
+                code="password_unreadable",
+                camera=camera.id,
             )
         expected = (str(before.revision), before.model_dump_json(include=UNREVISED))
         words = (camera.id, self._secrets.dump(camera), *expected)

@@ -53,7 +53,9 @@ class JobTable(Generic[J]):
         words = (codec.dump(job), str(kept))
         number = cast(int, self._redis.eval(scripts.ADD_JOB, 1, self._key(job.camera), *words))
         if number < 0:
-            raise ConflictError(f"job {job.camera}:{-number} of this camera is not over yet")
+            raise ConflictError(
+                f"job {job.camera}:{-number} of this camera is not over yet", code="job_active"
+            )
         return number
 
     def save(self, before: J, job: J) -> bool:

@@ -43,7 +43,7 @@ class Jobs(SettingAside):
         camera, _, number = job_id.rpartition(":")
         job = self._jobs.one(camera, number)
         if job is None:
-            raise NotFoundError(f"there is no job {job_id!r}")
+            raise NotFoundError(f"there is no job {job_id!r}", code="no_job")
         return job
 
     def jobs(self, cameras: Iterable[str]) -> list[LearningJob]:

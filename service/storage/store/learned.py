@@ -99,4 +99,6 @@ class Learned(SettingAside):
                 changed = replace(codec.load(LeftOut, text), answer=answer)
                 self._redis.hset(keys.left_out(camera), segment, codec.dump(changed))
                 return changed
-        raise NotFoundError(f"camera {camera!r} has no segment {segment!r} that was left out")
+        raise NotFoundError(
+            f"camera {camera!r} has no segment {segment!r} that was left out", code="no_segment"
+        )

@@ -42,7 +42,7 @@ class Replays(SettingAside):
         if name.startswith(REPLAY):
             found = self._replays.one(camera, name.removeprefix(REPLAY))
         if found is None:
-            raise NotFoundError(f"there is no job {job_id!r}")
+            raise NotFoundError(f"there is no job {job_id!r}", code="no_job")
         return found
 
     def replays(self, cameras: Iterable[str]) -> list[ReplayJob]:

@@ -51,7 +51,7 @@ class Sinks(SettingAside):
         """Return one sink. Raises NotFoundError, BrokenMessageError."""
         text = cast(bytes | None, self._redis.hget(keys.SINKS, sink))
         if text is None:
-            raise NotFoundError(f"there is no sink {sink!r}")
+            raise NotFoundError(f"there is no sink {sink!r}", code="no_sink", sink=sink)
         return self.read_sink(text)
 
     def read_sink(self, text: bytes) -> SinkRecord:
@@ -85,9 +85,15 @@ class Sinks(SettingAside):
         words = (sink.id, self.dump_sink(sink), str(MAX_SINKS))
         added = self._redis.eval(scripts.ADD_CAMERA, 1, keys.SINKS, *words)
         if added == 0:
-            raise ConflictError(f"there is a sink {sink.id!r} already")
+            raise ConflictError(
+                f"there is a sink {sink.id!r} already", code="sink_exists", sink=sink.id
+            )
         if added == TOO_MANY:
-            raise ConflictError(f"there are {MAX_SINKS} sinks, and no more are taken")
+            raise ConflictError(
+                f"there are {MAX_SINKS} sinks, and no more are taken",
+                code="too_many_sinks",
+                most=MAX_SINKS,
+            )
 
     def replace_sink(self, sink: SinkRecord) -> None:
         """Write a sink in the place of the one of its id."""
@@ -96,7 +102,7 @@ class Sinks(SettingAside):
     def remove_sink(self, sink: str) -> None:
         """Forget a sink, its cursors and letters. Raises NotFoundError."""
         if not self._redis.hdel(keys.SINKS, sink):
-            raise NotFoundError(f"there is no sink {sink!r}")
+            raise NotFoundError(f"there is no sink {sink!r}", code="no_sink", sink=sink)
         self._redis.hdel(keys.SINK_STATES, sink)
         for key in (keys.deliveries, keys.letters, keys.letters_again):
             self._redis.delete(key(sink))
@@ -179,7 +185,7 @@ class Sinks(SettingAside):
         names = cast(list[bytes], self._redis.hkeys(keys.letters(sink)))
         wanted = [name for name in names if letter is None or name.decode() == letter]
         if letter is not None and not wanted:
-            raise NotFoundError(f"sink {sink!r} has no letter {letter!r}")
+            raise NotFoundError(f"sink {sink!r} has no letter {letter!r}", code="no_letter")
         if wanted:
             self._redis.sadd(keys.letters_again(sink), *wanted)
         return len(wanted)
@@ -197,5 +203,5 @@ class Sinks(SettingAside):
             self._redis.delete(keys.letters_again(sink))
             return
         if not self._redis.hdel(keys.letters(sink), letter):
-            raise NotFoundError(f"sink {sink!r} has no letter {letter!r}")
+            raise NotFoundError(f"sink {sink!r} has no letter {letter!r}", code="no_letter")
         self._redis.srem(keys.letters_again(sink), letter)

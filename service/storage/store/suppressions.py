@@ -47,7 +47,9 @@ class Suppressions(SettingAside):
             self._redis.hdel(key, *gone)
         if suppression.id not in known and len(known) >= MAX_SUPPRESSIONS:
             raise ConflictError(
-                f"{camera!r} has {MAX_SUPPRESSIONS} suppressions, and may have no more: revoke one"
+                f"{camera!r} has {MAX_SUPPRESSIONS} suppressions, and may have no more: revoke one",
+                code="too_many_suppressions",
+                most=MAX_SUPPRESSIONS,
             )
         self._redis.hset(key, suppression.id, codec.dump(suppression))
 
@@ -72,4 +74,6 @@ class Suppressions(SettingAside):
     def revoke_suppression(self, camera: str, suppression: str) -> None:
         """Remove a suppression. Raises NotFoundError."""
         if not self._redis.hdel(keys.suppressions(camera), suppression):
-            raise NotFoundError(f"camera {camera!r} has no suppression {suppression!r}")
+            raise NotFoundError(
+                f"camera {camera!r} has no suppression {suppression!r}", code="no_suppression"
+            )
