@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import isfinite
+from math import exp, isfinite, log
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,14 @@ of their pictures."""
 LOW = 0.1
 HIGH = 0.5
 """Values at the bounds: normal footage lies between; calibration has seen nothing above HIGH."""
+
+WIDEST_DB = 6.0
+"""Most that the two parts of a fused value are scaled by: in a scene where nothing moves most of
+the time their bounds lie 20 to 30 dB apart, and what is 5 dB above the upper one is unusual there
+as anywhere."""
+
+SHARPNESS = 4.0
+"""How closely a fused value follows the larger of its two parts; 0: it is their mean."""
 
 PLACE_WEIGHT = 0.5
 """Share of the memory of places in a fused value where the checkpoint does not say one."""
@@ -148,11 +156,31 @@ def fused_value(
 ) -> float:
     """Return the live value of the local score and the memory of places together, in (0, 1).
 
-    Both are logarithms, scaled by normal footage: their weighted mean is that of a product.
-    place_weight: share of the memory of places, 0 to 1. A half gives the bits of a plain mean.
+    place_weight: share of the memory of places, 0 to 1.
     """
-    local = (1 - place_weight) * place_in(bounds.local_db, local_db)
-    return squash(local + place_weight * place_in(bounds.place_db, place_db))
+    local = place_in(narrowed(bounds.local_db), local_db)
+    return squash(fused(local, place_in(narrowed(bounds.place_db), place_db), place_weight))
+
+
+def fused(local: float, place: float, place_weight: float) -> float:
+    """Return a soft maximum: log of the weighted mean of exp(SHARPNESS x), over SHARPNESS.
+
+    local, place: as `place_in` gives them. A part that tells nothing does not hide what the other
+    tells, as it would in their mean; where both are unusual, the value is the higher for it.
+    """
+    if place_weight in (0.0, 1.0):
+        return place if place_weight else local
+    largest = max(local, place)
+    mean = (1 - place_weight) * exp(SHARPNESS * (local - largest))
+    mean += place_weight * exp(SHARPNESS * (place - largest))
+    return largest + log(mean) / SHARPNESS
+
+
+def narrowed(bounds: tuple[float, float] | None) -> tuple[float, float]:
+    """Return bounds at most WIDEST_DB apart, the upper one as it is; they must be there."""
+    assert bounds is not None  # noqa: S101
+    low, high = bounds
+    return max(low, high - WIDEST_DB), high
 
 
 def place_in(bounds: tuple[float, float] | None, score_db: float) -> float:

@@ -3,7 +3,7 @@
 Which part tells more differs from scene to scene: the memory on one with perspective, a network of
 the scene's own on another. A memory learns from the footage that was trained on, and held-out
 pieces of footage are scored by both parts, as they are and with an anomaly made into each. The
-weight is that of the sum which tells the two apart best. No labels.
+weight is that of the value which tells the two apart best. No labels.
 """
 
 from __future__ import annotations
@@ -24,7 +24,13 @@ from lookout.models.data.synthetic_anomalies import Moving, Running, draw, with_
 from lookout.models.evaluation.clip_scores import ClipScorer
 from lookout.models.motion import PlacesConfig
 from lookout.models.scorer import Scorer
-from lookout.models.scoring.calibration import PLACE_WEIGHT, normal_range, scale
+from lookout.models.scoring.calibration import (
+    PLACE_WEIGHT,
+    fused,
+    narrowed,
+    normal_range,
+    place_in,
+)
 from lookout.models.scoring.place_state import PlaceState
 
 WEIGHTS = tuple(number / 10 for number in range(11))
@@ -53,7 +59,7 @@ class PartScores:
 
 @dataclass(frozen=True, slots=True)
 class PartFigures:
-    """AUC of made anomalies in percent: of each part alone, and of their sum."""
+    """AUC of made anomalies in percent: of each part alone, and of both."""
 
     place_weight: float  # of WEIGHTS
     local: float
@@ -155,21 +161,20 @@ def joined(scores: list[PartScores]) -> PartScores:
 def best_weight(normal: PartScores, abnormal: PartScores) -> PartFigures:
     """Return the weight of the highest AUC, of equal ones that nearest to PLACE_WEIGHT.
 
-    Both parts are scaled by the range of the normal frames, as in `calibration.fused_value`.
+    Both parts are scaled and put together as in `calibration.fused_value`.
     """
     local = both(normal.local_db, abnormal.local_db)
     places = both(normal.place_db, abnormal.place_db)
     truth = np.repeat((0, 1), (len(normal.local_db), len(abnormal.local_db)))
-    auc = {
-        weight: 100 * float(roc_auc_score(truth, (1 - weight) * local + weight * places))
-        for weight in WEIGHTS
-    }
+    auc = {}
+    for weight in WEIGHTS:
+        values = [fused(*parts, weight) for parts in zip(local, places, strict=True)]
+        auc[weight] = 100 * float(roc_auc_score(truth, values))
     best = max(WEIGHTS, key=lambda weight: (auc[weight], -abs(weight - PLACE_WEIGHT)))
     return PartFigures(best, local=auc[0.0], places=auc[1.0], fused=auc[best])
 
 
-def both(normal_db: Floats, abnormal_db: Floats) -> Floats:
-    """Return the scores of normal and abnormal frames: 0 and 1 at the bounds of the normal ones."""
-    low, high = normal_range(normal_db)
-    scores = np.concatenate([normal_db, abnormal_db])
-    return np.array([scale(score - low, high - low) for score in scores.tolist()], np.float64)
+def both(normal_db: Floats, abnormal_db: Floats) -> list[float]:
+    """Return the scores of normal and abnormal frames: 1 at the upper bound of the normal ones."""
+    bounds = narrowed(normal_range(normal_db))
+    return [place_in(bounds, score) for score in np.concatenate([normal_db, abnormal_db]).tolist()]

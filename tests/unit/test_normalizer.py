@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import decimal
 import json
 import math
+from decimal import Decimal
 
 import numpy as np
 import pytest
@@ -17,8 +19,8 @@ from lookout.models.scoring.calibration import (
     causal_value,
     fused_value,
     local_value,
+    narrowed,
     place_in,
-    place_value,
     squash,
 )
 from lookout.models.scoring.normalizer import (
@@ -135,12 +137,12 @@ def test_an_event_that_begins_low_does_not_raise_settled_bounds_at_once(scheme: 
         return bounds.local_db[1], bounds.place_db[1]
 
     show(-60.0, -30.0, 70)
-    assert 0.5 < show(-26.0, 6.0, 30) < TEACHES_BELOW  # an event, 5 dB above what is usual
+    assert 0.5 < show(-29.0, 2.0, 30) < TEACHES_BELOW  # an event, 1 dB above what is usual
     assert upper_db() == (-30.0 + MOST_RISE_DB, 1.0 + MOST_RISE_DB)
     for _ in range(40):  # what stays is what is usual
         show(-60.0, -30.0, 70)
-        show(-26.0, 6.0, 30)
-    assert upper_db() == (-26.0, 6.0)
+        show(-29.0, 2.0, 30)
+    assert upper_db() == (-29.0, 2.0)
     show(-60.0, -30.0, 70)
     show(-50.0, -3.0, 30)
     assert upper_db() == (-50.0, -3.0)  # and once it has gone, nothing is left of it
@@ -149,10 +151,25 @@ def test_an_event_that_begins_low_does_not_raise_settled_bounds_at_once(scheme: 
 BOTH = Bounds(30.0, 40.0, 0.0, 1e-6, 1500, local_db=(-30.0, -25.0), place_db=(-3.0, 4.0))
 
 
-@given(st.floats(-100, 100), st.floats(-30, 30))
-def test_a_fused_value_of_halves_has_the_bits_of_the_plain_mean(local: float, place: float) -> None:
-    mean = (place_in(BOTH.local_db, local) + place_in(BOTH.place_db, place)) / 2
-    assert fused_value(local, place, BOTH) == squash(mean)
+@given(st.floats(-100, 100), st.floats(-30, 30), st.sampled_from([0.1, 0.5, 0.8]))
+def test_a_fused_value_is_that_of_a_slow_soft_maximum(
+    local_db: float, place_db: float, weight: float
+) -> None:
+    local = (local_db + 30) / 5
+    place = (place_db + 2) / 6  # bounds 7 dB apart count as 6
+    with decimal.localcontext(prec=60):
+        mean = (1 - Decimal(weight)) * (4 * Decimal(local)).exp()
+        mean += Decimal(weight) * (4 * Decimal(place)).exp()
+        slow = float(mean.ln() / 4)
+    assert fused_value(local_db, place_db, BOTH, weight) == pytest.approx(squash(slow), rel=1e-9)
+
+
+def test_a_part_that_tells_nothing_does_not_hide_what_the_other_tells() -> None:
+    quiet = Bounds(30.0, 40.0, 0.0, 1e-6, 1500, local_db=(-60.0, -30.0), place_db=(-30.0, 1.0))
+    assert fused_value(-60.0, 5.0, quiet) > 0.55  # 4 dB above what places know
+    assert fused_value(-26.0, -30.0, quiet) > 0.55
+    assert fused_value(-26.0, 5.0, quiet) > fused_value(-60.0, 5.0, quiet)  # both tell more
+    assert fused_value(-30.0, 1.0, quiet) == pytest.approx(0.5)
 
 
 @given(st.floats(-100, 100), st.floats(-30, 30))
@@ -164,7 +181,11 @@ def test_the_weight_goes_from_one_part_of_a_fused_value_to_the_other(
         (one.value(frame), one.part_value(local, place))
         for one in (Normalizer(BOTH, 9, "fused", place_weight=weight) for weight in (0.0, 0.3, 1.0))
     ]
-    ends = (local_value(local, BOTH), place_value(place, BOTH))
+    bounds = (BOTH.local_db, BOTH.place_db)
+    ends = [
+        squash(place_in(narrowed(one), score))
+        for one, score in zip(bounds, (local, place), strict=True)
+    ]
     assert shown[0] == (ends[0],) * 2
     assert shown[2] == (ends[1],) * 2
     assert min(ends) <= fused_value(local, place, BOTH, 0.3) <= max(ends)
