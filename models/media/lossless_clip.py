@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import json
+import math
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import cast
@@ -13,6 +17,7 @@ from av.video.stream import VideoStream
 
 from lookout.models.arrays import Pixels
 from lookout.models.media.atomic_file import write_bytes
+from lookout.models.media.container import open_video
 
 SUFFIX = ".mkv"
 CODEC = "ffv1"
@@ -21,27 +26,45 @@ PIXEL_FORMAT = "bgr0"
 Ped2 at 256x256: 26 kB and 4 ms of one core a frame, half the size of lossless H.264.
 """
 
+CAPTURED = "CAPTURED_AT"
+"""Tag that holds when each frame was captured (s, UTC epoch), as JSON: Matroska counts whole ms."""
+
 MAX_DENOMINATOR = 1000
 MIN_FPS = 0.001
 
 
-def write_lossless(path: Path, frames: Pixels, fps: float) -> None:
+def write_lossless(path: Path, frames: Pixels, fps: float, captured: Sequence[float] = ()) -> None:
     """Write (N, H, W, 3) uint8 RGB as a clip of `fps` frames a second, whole or not at all.
 
-    `models.media.clip_reader` returns the same bits. Raises OSError where the folder cannot be
-    written or the disk is full, ValueError without a frame.
+    captured: of each frame (s, UTC epoch), for `captured_times`. `models.media.clip_reader`
+    returns the same bits. Raises OSError where the folder cannot be written or the disk is full,
+    ValueError without a frame.
     """
     if not len(frames):
         raise ValueError("a clip needs a frame")
-    write_bytes(path, lossless(frames, fps))
+    write_bytes(path, lossless(frames, fps, captured))
 
 
-def lossless(frames: Pixels, fps: float) -> bytes:
+def captured_times(path: Path) -> list[float]:
+    """Return when each frame of a clip was captured (s, UTC epoch); [] where it does not say.
+
+    Raises VideoError where it is missing or cannot be opened.
+    """
+    with open_video(path) as container, contextlib.suppress(ValueError):
+        found = json.loads(container.metadata.get(CAPTURED, "[]"))
+        if isinstance(found, list):
+            return [float(at) for at in found if isinstance(at, float) and math.isfinite(at)]
+    return []
+
+
+def lossless(frames: Pixels, fps: float, captured: Sequence[float] = ()) -> bytes:
     """Return a Matroska file; it is made in memory, since libav hides errors of the disk."""
     rate = Fraction(max(fps, MIN_FPS)).limit_denominator(MAX_DENOMINATOR)
     height_px, width_px = frames.shape[1:3]
     file = io.BytesIO()
     with av.open(file, "w", format="matroska") as container:
+        if captured:
+            container.metadata[CAPTURED] = json.dumps(list(captured))
         stream = cast(VideoStream, container.add_stream(CODEC, rate=rate))
         stream.width = width_px
         stream.height = height_px

@@ -105,6 +105,7 @@ REPLAY_EXAMPLE: dict[str, JsonValue] = {
     "created_at": 1785000000.0,
     "changed_at": 1785000002.0,
     "video": "gate/monday.mp4",
+    "until": None,
     "options": {"threshold": 0.7, "zones": None, "began_at": None},
     "progress": 0.4,
     "paused": False,
@@ -123,7 +124,10 @@ class ReplayView(MessageView):
     state: ReplayState
     created_at: float
     changed_at: float = Field(description="when its state began")
-    video: str = Field(description="file below the media folder")
+    video: str = Field(description="file below the media folder; empty for a period of the camera")
+    until: float | None = Field(
+        description="end of the period (s, UTC), which begins at `options.began_at`; null: a file"
+    )
     options: ReplayOptions
     progress: float = Field(description="0 to 1")
     paused: bool = Field(description="it stands still: live scores come first")

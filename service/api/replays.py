@@ -46,6 +46,14 @@ EXAMPLES: dict[str, Any] = {
             "threshold": 0.8,
         }
     },
+    "a period of the camera": {
+        "value": {
+            "kind": "replay",
+            "camera": "gate",
+            "from": 1785000000.0,
+            "to": 1785003600.0,
+        }
+    },
 }
 
 
@@ -61,18 +69,30 @@ def replay_recording(
     services: ServicesDep,
     sender: IdentityDep,
 ) -> ReplayView:
-    """Score a recording as a camera would score it now; 409 names a replay of it under way."""
+    """Score a recording as a camera would score it now; 409 names a replay of it under way.
+
+    In place of a recording, a period of the camera: as much of it as the learning stage has kept.
+    """
     if not sender.sees(wanted.camera):
         raise NotFoundError(f"there is no camera {wanted.camera!r}")
     camera = services.store.camera(wanted.camera)
-    urls.recording_path(wanted.video, services.settings.media_dir)
+    now = time.time()
+    wanted.check_source(now)
+    if wanted.video is not None:
+        urls.recording_path(wanted.video, services.settings.media_dir)
     try:
         wanted.options.apply(camera)
     except ValueError as error:
         raise RequestError(f"zones: Value error, {error}") from error
-    now = time.time()
-    options = wanted.options.model_dump_json()
-    job = ReplayJob(wanted.camera, "queued", now, now, wanted.video, options)
+    job = ReplayJob(
+        wanted.camera,
+        "queued",
+        now,
+        now,
+        wanted.video or "",
+        wanted.options.model_dump_json(),
+        until=wanted.until,
+    )
     return replay_view(services, services.store.add_replay(job))
 
 
@@ -146,6 +166,7 @@ def replay_view(services: Services, job: ReplayJob, *, with_report: bool = True)
         created_at=job.created_at,
         changed_at=job.changed_at,
         video=job.video,
+        until=job.until,
         options=options,
         progress=job.progress,
         paused=job.paused,

@@ -41,8 +41,8 @@ def parse_budget(text: str) -> BudgetSettings:
         raise typer.BadParameter(f'{reasons}; such as {{"per_day": 1}}') from error
 
 
-def instant(text: str, settings: Settings) -> datetime.datetime:
-    """Return the time that `--began` gives, in LOOKOUT_TIMEZONE.
+def instant(text: str, settings: Settings, option: str = "--began") -> datetime.datetime:
+    """Return the time that an option gives; without a zone of its own it is in LOOKOUT_TIMEZONE.
 
     Raises DataError for what is no time, or one far from any recording.
     """
@@ -53,9 +53,9 @@ def instant(text: str, settings: Settings) -> datetime.datetime:
             found = found.replace(tzinfo=zone)
         found = found.astimezone(zone)
     except (ValueError, OverflowError) as error:
-        raise DataError(f"--began: {text!r} is no time such as 2026-07-01T22:00") from error
+        raise DataError(f"{option}: {text!r} is no time such as 2026-07-01T22:00") from error
     if not 1970 <= found.year < 3000:
-        raise DataError(f"--began: {text!r} is not between the years 1970 and 3000")
+        raise DataError(f"{option}: {text!r} is not between the years 1970 and 3000")
     return found
 
 

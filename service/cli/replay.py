@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 from urllib.parse import quote
@@ -14,8 +16,10 @@ from lookout.service.cli.api_client import ApiClient, Url
 from lookout.service.cli.evaluate import read_zones
 from lookout.service.cli.options import finite, frames_bar, instant
 from lookout.service.core.errors import RequestError
-from lookout.service.core.replay import CameraCopy, ReplayOptions, ReplayReport
+from lookout.service.core.replay import CameraCopy, ReplayReport, ReplayRequest
+from lookout.service.core.schedule import zone_of
 from lookout.service.core.settings import Settings, load_settings
+from lookout.service.learning.footage import footage_folder
 
 if TYPE_CHECKING:
     from lookout.models.scorer import Scorer
@@ -28,8 +32,19 @@ MOST_LINES = 20
 
 @replay_app.command()
 def replay(
-    recording: Annotated[Path, typer.Argument(help="a video file", exists=True, dir_okay=False)],
     camera: Annotated[str, typer.Option(help="of the running service, whose present state scores")],
+    recording: Annotated[
+        Path | None,
+        typer.Argument(help="a video file", exists=True, dir_okay=False, show_default=False),
+    ] = None,
+    since: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            help="in place of a file: begin of a period of the camera, such as 2026-07-01T22:00",
+        ),
+    ] = None,
+    until: Annotated[str | None, typer.Option("--to", help="end of the period")] = None,
     out: Annotated[
         Path | None,
         typer.Option(help="folder for scores, report and pictures  [default: NAME-replay]"),
@@ -55,31 +70,64 @@ def replay(
     ] = None,
     url: Url = None,
 ) -> None:
-    """Score a recording with a camera's present model, bounds, zones and alert policy."""
+    """Score a recording with a camera's present model, bounds, zones and alert policy.
+
+    Or a period of the camera, as far as its footage is kept in LOOKOUT_DATA_DIR.
+    """
     from lookout.service.replay.files import scored_to_the_end  # noqa: PLC0415
+    from lookout.service.replay.kept_frames import KeptFrames  # noqa: PLC0415
+    from lookout.service.replay.recording import ReplaySource  # noqa: PLC0415
     from lookout.service.replay.replay import Replay  # noqa: PLC0415
 
     settings = load_settings()
-    options = ReplayOptions(
-        threshold=threshold,
-        zones=None if zones is None else read_zones(zones),
-        began_at=None if began is None else instant(began, settings).timestamp(),
-    )
+
+    def seconds(text: str | None, option: str) -> float | None:
+        return None if text is None else instant(text, settings, option).timestamp()
+
+    fields = {
+        "kind": "replay",
+        "camera": camera,
+        "video": None if recording is None else recording.name,
+        "threshold": threshold,
+        "zones": None if zones is None else read_zones(zones),
+        "began_at": seconds(began, "--began"),
+        "from": seconds(since, "--from"),
+        "to": seconds(until, "--to"),
+    }
+    try:
+        wanted = ReplayRequest.model_validate(fields)
+    except ValidationError as error:  # all else is checked already
+        raise RequestError(f"there is no camera {camera!r}") from error
+    wanted.check_source(time.time())
     with ApiClient(settings, url) as client:
         answer = client.ask("GET", f"/cameras/{quote(camera, safe='')}/copy")
     try:
         copy = CameraCopy.model_validate(answer)
         own = copy.apply_settings(settings)
         scorer = load_scorer(own, copy)
-        run = Replay(copy, options, own, scorer)
+        run = Replay(copy, wanted.options, own, scorer)
     except ValidationError as error:
         raise RequestError("the service is of another version than this command") from error
     except ValueError as error:
         raise DataError(f"camera {camera}: {error}") from error
-    folder = out or recording.with_name(f"{recording.stem}-replay")
-    with frames_bar([recording], "scoring", scorer.t_length, run.camera.fps) as on_frame:
-        report = scored_to_the_end(run, recording, folder, copy.fps, lambda _: on_frame())
-    typer.echo(as_lines(report))
+    source: ReplaySource
+    if recording is not None:
+        source = run.recording(recording)
+    else:
+        source = KeptFrames.of(
+            footage_folder(settings.data_dir, run.camera.id),
+            run.camera,
+            scorer.checkpoint.preprocess,
+            (run.began_s, wanted.until or run.began_s),
+            zone_of(own.timezone),
+        )
+    clips = [] if recording is None else [recording]
+    folder = out or Path(f"{camera}-replay")
+    if out is None and recording is not None:
+        folder = recording.with_name(f"{recording.stem}-replay")
+    with frames_bar(clips, "scoring", scorer.t_length, run.camera.fps) as on_frame:
+        report = scored_to_the_end(run, source, folder, copy.fps, lambda _: on_frame())
+    typer.echo(as_lines(report, zone_of(own.timezone)))
     typer.echo(
         f"wrote {folder}: scores.csv, report.json and {len(list(folder.glob('*.jpg')))} pictures"
     )
@@ -109,24 +157,32 @@ def load_scorer(settings: Settings, copy: CameraCopy) -> Scorer:
     return scorer
 
 
-def as_lines(report: ReplayReport) -> str:
-    """Return a report for a terminal."""
+def as_lines(report: ReplayReport, zone: datetime.tzinfo) -> str:
+    """Return a report for a terminal. zone: of the times of a report that knows when it began."""
+
+    def at(seconds: float) -> str:
+        if report.began_at is None:
+            return clock(seconds)
+        when = datetime.datetime.fromtimestamp(report.began_at + seconds, zone)
+        return f"{when:%Y-%m-%d %H:%M:%S}"
+
+    name = report.recording or f"{at(0.0)} to {at(report.duration_s)}"
     lines = [
-        f"{report.recording} by camera {report.camera} ({report.model}): {report.scored} of "
+        f"{name} by camera {report.camera} ({report.model}): {report.scored} of "
         f"{report.frames} frames scored, {clock(report.duration_s)}"
     ]
     lines += [f"note: {note}" for note in report.notes]
     lines.append(f"alerts at {report.threshold:.3g}: {report.alerts_opened}")
     for alert in report.alerts[:MOST_LINES]:
-        zone = "" if alert.zone is None else f"  zone {alert.zone}"
+        zone_name = "" if alert.zone is None else f"  zone {alert.zone}"
         lines.append(
-            f"  {clock(alert.opened_s)} to {clock(alert.closed_s)}  peak {alert.peak_value:.3f} "
-            f"at {clock(alert.peak_s)}{zone}"
+            f"  {at(alert.opened_s)} to {at(alert.closed_s)}  peak {alert.peak_value:.3f} "
+            f"at {at(alert.peak_s)}{zone_name}"
         )
     if report.minutes:
         lines.append("strangest minutes:")
     lines += [
-        f"  {clock(minute.begins_s)}  {minute.peak_value:.3f} at {clock(minute.peak_s)}"
+        f"  {at(minute.begins_s)}  {minute.peak_value:.3f} at {at(minute.peak_s)}"
         for minute in report.minutes
     ]
     lines.append("another threshold:")

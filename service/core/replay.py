@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from lookout.models.vision.zones import MAX_ZONES
 from lookout.service.core.camera import STRICT, Camera, CameraId, Level, ZoneSettings
+from lookout.service.core.errors import RequestError
 from lookout.service.core.schedule import LATEST
 from lookout.service.core.settings import Settings
 
@@ -30,6 +31,9 @@ MASKED_URL = "/recording"
 """Stands in a copy for the camera's address, which may hold a password."""
 
 
+Instant = Annotated[float, Field(ge=0, le=LATEST)]  # s, UTC
+
+
 class ReplayOptions(BaseModel):
     """Changes of the camera for a replay; each unset field leaves it as it is."""
 
@@ -46,10 +50,10 @@ class ReplayOptions(BaseModel):
         description="in place of the camera's",
         examples=[None],
     )
-    began_at: Annotated[float, Field(ge=0, le=LATEST)] | None = Field(
+    began_at: Instant | None = Field(
         default=None,
         description="when the recording began (s, UTC), for the schedule; unset: alerts open at "
-        "any time",
+        "any time, but for a period of the camera, which begins at its `from`",
         examples=[1785000000.0],
     )
 
@@ -76,14 +80,49 @@ class ReplayRequest(ReplayOptions):
 
     kind: Literal["replay"] = Field(examples=["replay"])
     camera: CameraId = Field(description="whose present state scores", examples=["gate"])
-    video: Annotated[str, Field(min_length=1, max_length=1024)] = Field(
-        description="name of a file below the media folder", examples=["gate/monday.mp4"]
+    video: Annotated[str, Field(min_length=1, max_length=1024)] | None = Field(
+        default=None,
+        description="name of a file below the media folder; unset: the footage that is kept of the "
+        "camera, in a period",
+        examples=["gate/monday.mp4"],
+    )
+    since: Instant | None = Field(
+        default=None,
+        alias="from",
+        description="begin of a period of the camera (s, UTC), in place of `video`",
+        examples=[None],
+    )
+    until: Instant | None = Field(
+        default=None, alias="to", description="its end (s, UTC), now or before", examples=[None]
     )
 
     @property
     def options(self) -> ReplayOptions:
         """Its changes of the camera."""
-        return ReplayOptions(threshold=self.threshold, zones=self.zones, began_at=self.began_at)
+        began_at = self.began_at if self.since is None else self.since
+        return ReplayOptions(threshold=self.threshold, zones=self.zones, began_at=began_at)
+
+    def check_source(self, now: float) -> None:
+        """Raise RequestError unless it names a recording or a period before `now` (s, UTC)."""
+        if self.video is not None:
+            if self.since is not None or self.until is not None:
+                raise RequestError(
+                    "name either a recording, or a period by `from` and `to`", code="replay_source"
+                )
+            return
+        if self.since is None or self.until is None:
+            raise RequestError(
+                "name a recording, or a period of the camera by `from` and `to`",
+                code="replay_source",
+            )
+        if self.began_at is not None:
+            raise RequestError(
+                "`began_at` is of a recording: a period begins at `from`", code="period_began"
+            )
+        if self.since >= self.until:
+            raise RequestError("`from` must come before `to`", code="period_order")
+        if self.until > now:
+            raise RequestError("`to` is in the future", code="period_future")
 
 
 ReplayState = Literal["queued", "running", "done", "failed", "cancelled"]
@@ -99,12 +138,13 @@ class ReplayJob:
     state: ReplayState
     created_at: float
     changed_at: float  # of its state
-    video: str  # file below the media folder
+    video: str  # file below the media folder; empty: a period, from `began_at` of its options
     options: str = "{}"  # `ReplayOptions` as JSON
     number: int = 0  # counts the replays of a camera from 1; 0: not in the store yet
     progress: float = 0.0  # 0 to 1
     paused: bool = False  # it stands still: live scores come first
     reason: str = ""  # one line: why it waits or failed
+    until: float | None = None  # end of the period, s, UTC
 
     @property
     def id(self) -> str:
@@ -174,11 +214,27 @@ class OtherThreshold(BaseModel):
     open_s: float = Field(description="seconds in which an alert was open")
 
 
+class KeptPart(BaseModel):
+    """Share of a period of a camera that was kept."""
+
+    asked_s: float
+    kept_s: float
+    segments: int = Field(description="that were scored")
+    vanished: int = Field(description="that were removed while the replay ran")
+
+
 class ReplayReport(BaseModel):
     """The result of a replay."""
 
     camera: str
-    recording: str = Field(description="name of the file")
+    recording: str = Field(description="name of the file; empty for a period of the camera")
+    began_at: float | None = Field(
+        default=None,
+        description="s, UTC, from which all seconds count; null: of a recording, nobody knows",
+    )
+    kept: KeptPart | None = Field(
+        default=None, description="of a period of the camera; null: a recording"
+    )
     model: str
     frames: int = Field(description="that were kept of it, at the camera's `fps`")
     scored: int

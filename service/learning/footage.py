@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,17 +77,21 @@ class FootageFolder:
         return sum(segment.size_bytes for segment in self.segments)
 
     def add(
-        self, first: FrameId, frames: Pixels, begins_s: float, ends_s: float, motion: float
+        self, first: FrameId, frames: Pixels, captured: Sequence[float], motion: float
     ) -> Segment:
-        """Write (N, H, W, 3) uint8 RGB, two frames or more, as a segment."""
+        """Write (N, H, W, 3) uint8 RGB, two frames or more, as a segment.
+
+        captured: of each frame, ascending, s, UTC epoch.
+        """
         count, height_px, width_px, _ = frames.shape
-        begins_ms = round(begins_s * 1000)
-        ends_ms = max(begins_ms + 1, round(ends_s * 1000))
+        begins_ms = round(captured[0] * 1000)
+        ends_ms = max(begins_ms + 1, round(captured[-1] * 1000))
         parts = round(motion * MOTION_PARTS)
         name = f"{first}_{count}f_{begins_ms}-{ends_ms}_{parts}m_{width_px}x{height_px}{SUFFIX}"
         path = self.folder / name
-        write_lossless(path, frames, (count - 1) * 1000 / (ends_ms - begins_ms))
+        fps = (count - 1) * 1000 / (ends_ms - begins_ms)
         self.drop([segment for segment in self.segments if segment.path == path])
+        write_lossless(path, frames, fps, captured)
         segment = parse_segment(path, path.stat().st_size)
         if segment is None:
             raise ValueError(f"{name} is no segment's name")
@@ -112,17 +117,32 @@ class FootageFolder:
         return self.drop(gone)
 
 
+def footage_folder(data_dir: Path, camera: str) -> Path:
+    """Return the folder of a known camera's footage."""
+    return data_dir / "learning" / camera / "footage"
+
+
 def read_segments(folder: Path) -> list[Segment]:
-    """Return the segments of a folder, ascending by time; remove what a kill left half written."""
-    found = []
+    """Return the segments of a folder, ascending by time; remove what a kill left half written.
+
+    For their writer alone.
+    """
     with contextlib.suppress(FileNotFoundError, NotADirectoryError):
         for path in folder.iterdir():
             if _TEMPORARY.fullmatch(path.name):
                 path.unlink(missing_ok=True)
-                continue
-            segment = parse_segment(path, path.stat().st_size)
-            if segment is not None:
-                found.append(segment)
+    return list_segments(folder)
+
+
+def list_segments(folder: Path) -> list[Segment]:
+    """Return the segments of a folder, ascending by time, while another may write and remove."""
+    found = []
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        for path in folder.iterdir():
+            with contextlib.suppress(FileNotFoundError):
+                segment = parse_segment(path, path.stat().st_size)
+                if segment is not None:
+                    found.append(segment)
     return sorted(found, key=lambda one: (one.begins_ms, one.first))
 
 

@@ -108,7 +108,7 @@ class Recorder:
         motion = motion_share(pixels)
         if not may_write or not self.is_due(begins_s, motion):
             return Taken(thinned=len(segment))
-        self._footage.add(segment[0].id, pixels, begins_s, ends_s, motion)
+        self._footage.add(segment[0].id, pixels, [one.captured_at for one in segment], motion)
         return Taken(recorded=len(segment))
 
     def is_due(self, begins_s: float, motion: float) -> bool:

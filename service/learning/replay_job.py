@@ -22,6 +22,7 @@ from lookout.service.core.errors import (
 from lookout.service.core.replay import ReplayJob
 from lookout.service.core.settings import Settings
 from lookout.service.core.throttle import backoff_s
+from lookout.service.learning.footage import footage_folder
 from lookout.service.learning.reports import TrainingReport
 from lookout.service.learning.training import TrainingProcess
 from lookout.service.learning.training_files import read_json
@@ -69,7 +70,7 @@ class ReplayRun:
             else:
                 self.follow(self.process, pause)
         except UNUSABLE as error:
-            self.end(f"{self.job.video}: {error}")
+            self.end(f"{self.job.video}: {error}" if self.job.video else str(error))
         except OSError as error:
             self.end(f"{error.filename or self.files.folder}: {error.strerror or error}")
 
@@ -87,9 +88,12 @@ class ReplayRun:
                 f"{settings.learning_free_mb} (LOOKOUT_LEARNING_FREE_MB)"
             )
             return
-        path = urls.recording_path(self.job.video, settings.media_dir)
+        if self.job.until is None:
+            path = urls.recording_path(self.job.video, settings.media_dir)
+        else:
+            path = footage_folder(settings.data_dir, self.job.camera)
         copy = copy_camera(settings, self._bus, self._store, self.job.camera)
-        task = ReplayTask.of(settings, path, copy, self.job.options)
+        task = ReplayTask.of(settings, path, copy, self.job.options, self.job.until)
         known = self._store.replays([self.job.camera])
         drop_former(settings.data_dir, self.job.camera, {str(one.number) for one in known})
         self.files.ask(task)

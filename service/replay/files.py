@@ -10,6 +10,7 @@ from lookout.models.media.atomic_file import replacing, write_bytes, write_text
 from lookout.service.core.messages import Score
 from lookout.service.core.replay import ReplayReport
 from lookout.service.replay.findings import Findings
+from lookout.service.replay.recording import ReplaySource
 from lookout.service.replay.replay import Replay, ReplayStep
 
 SCORES = "scores.csv"
@@ -31,12 +32,12 @@ COLUMNS = (
 
 def scored_to_the_end(
     replay: Replay,
-    path: Path,
+    source: ReplaySource,
     out: Path,
     fps: float | None,
     on_step: Callable[[ReplayStep], None] = lambda _: None,
 ) -> ReplayReport:
-    """Replay a recording into a folder, and return the report.
+    """Replay a source into a folder, and return the report.
 
     fps: frames a second that the camera is scored at; None: unknown. on_step: gets every scored
     frame; what it raises ends the replay. The report is written last, so that a folder that has one
@@ -46,12 +47,13 @@ def scored_to_the_end(
     zones = list(replay.policies.zones)
     with replacing(out / SCORES) as temporary, temporary.open("w", newline="") as file:
         rows = csv.writer(file)
-        rows.writerow(["at_s", *COLUMNS, *(f"zone_{name}" for name in zones)])
-        for step in replay.steps(path):
+        dated = ["captured_at"] * replay.is_dated
+        rows.writerow(["at_s", *dated, *COLUMNS, *(f"zone_{name}" for name in zones)])
+        for step in replay.steps(source):
             findings.add(step)
-            rows.writerow(row(step, zones))
+            rows.writerow(row(step, zones, with_date=replay.is_dated))
             on_step(step)
-    report = findings.report(path.name)
+    report = findings.report()
     if note := findings.rate_note(fps):
         report.notes.append(note)
     for name, picture in findings.pictures.items():
@@ -60,8 +62,9 @@ def scored_to_the_end(
     return report
 
 
-def row(step: ReplayStep, zones: list[str]) -> list[object]:
+def row(step: ReplayStep, zones: list[str], *, with_date: bool) -> list[object]:
     """Return the CSV row of a scored frame; numbers are written so that they read back exactly."""
     score: Score = step.score
+    dated = [score.captured_at] * with_date
     own = [getattr(score, name) for name in COLUMNS]
-    return [f"{step.at_s:.6f}", *own, *(score.zones.get(name) for name in zones)]
+    return [f"{step.at_s:.6f}", *dated, *own, *(score.zones.get(name) for name in zones)]

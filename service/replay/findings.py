@@ -13,6 +13,7 @@ from lookout.models.scoring.alert_policy import AlertClosed, AlertOpened, AlertP
 from lookout.models.vision.overlay import jpeg, overlay
 from lookout.service.core.messages import AlertEvent
 from lookout.service.core.replay import OtherThreshold, ReplayAlert, ReplayReport, StrangeMinute
+from lookout.service.replay.kept_frames import KeptFrames
 from lookout.service.replay.replay import Replay, ReplayStep
 
 MINUTE_S = 60.0
@@ -160,8 +161,8 @@ class Findings:
                 )
                 self._alerts.append(found)
 
-    def report(self, recording: str) -> ReplayReport:
-        """Return what was found, once every step is taken; recording: the file's name."""
+    def report(self) -> ReplayReport:
+        """Return what was found, once every step is taken."""
         self.take_events(self._replay.close())
         if self._minute is not None:
             self._end_minute(*self._minute)
@@ -173,14 +174,16 @@ class Findings:
                 begins_s=-number * MINUTE_S, peak_s=round(at_s, 3), peak_value=value, picture=name
             )
             minutes.append(minute)
-        collected = self._replay.recorded
+        source = self._replay.source
         return ReplayReport(
             camera=self._replay.camera.id,
-            recording=recording,
+            recording="" if source is None else source.name,
+            began_at=self._replay.began_s if self._replay.is_dated else None,
+            kept=source.part if isinstance(source, KeptFrames) else None,
             model=self._replay.camera.model,
-            frames=0 if collected is None else collected.collected.frames,
+            frames=0 if source is None else source.frames,
             scored=self.scored,
-            left_out=dict(self._replay.left_out),
+            left_out=dict(+self._replay.left_out),
             duration_s=0.0 if self._last is None else round(self._last.at_s, 3),
             threshold=self._replay.policies.rule.threshold,
             notes=self.notes(),
@@ -193,7 +196,7 @@ class Findings:
     def notes(self) -> list[str]:
         """Return what a person must know of the result, a line each."""
         replay = self._replay
-        recorded = replay.recorded
+        source = replay.source
         notes = []
         if not replay.goes_on:
             notes.append(
@@ -206,14 +209,11 @@ class Findings:
                 f"no frame got a value: the camera is still learning ({state.learned_frames} of "
                 f"{state.to_learn_frames} frames)"
             )
-        if recorded is not None:
-            notes += [f"the recording is cut off: {end}" for end in recorded.ends]
-            notes += recorded.collected.notices[:MINUTES]
-            if recorded.collected.damaged:
-                notes.append(f"{recorded.collected.damaged} packets or pictures are damaged")
+        if source is not None:
+            notes += source.notes()
             if not self.scored:
                 notes.append(
-                    f"{recorded.collected.frames} frames, and none has a score: a score takes "
+                    f"{source.frames} frames, and none has a score: a score takes "
                     f"{replay.scorer.t_length} in a row"
                 )
         notes += [

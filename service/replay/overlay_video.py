@@ -40,7 +40,7 @@ def write_overlay(
         writer: VideoWriter | None = None
         curve: Curve | None = None
         sides = (0, 0)
-        for step in replay.steps(path):
+        for step in replay.steps(replay.recording(path)):
             if writer is None or curve is None:
                 sides = video_sides(step.picture)
                 height_px = sides[1] + STRIP_PX

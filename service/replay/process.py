@@ -17,6 +17,7 @@ import torch
 from lookout.models.errors import DataError
 from lookout.models.media.atomic_file import write_bytes
 from lookout.models.media.clip_reader import read_info
+from lookout.service.core.schedule import zone_of
 from lookout.service.core.settings import Settings
 from lookout.service.learning.reports import (
     Print,
@@ -26,8 +27,10 @@ from lookout.service.learning.reports import (
     run_task,
 )
 from lookout.service.replay.files import scored_to_the_end
+from lookout.service.replay.kept_frames import KeptFrames
+from lookout.service.replay.recording import ReplaySource
 from lookout.service.replay.replay import Replay, ReplayStep, task_scorer
-from lookout.service.storage.replay_files import ReplayFiles
+from lookout.service.storage.replay_files import ReplayFiles, ReplayTask
 
 REPORT_EVERY_S = 0.5
 
@@ -44,12 +47,11 @@ def replay(files: ReplayFiles, stop: ShouldStop, report: Print) -> TrainingRepor
     task = files.task()
     if task is None:
         raise DataError("the files of the job are gone")
-    path = Path(task.path)
-    if not path.is_file():
-        raise DataError(f"{path.name}: there is no such file in the media folder")
     copy = task.camera_copy()
     scorer = task_scorer(task)
-    duration_s = read_info(path).duration_s
+    settings = copy.apply_settings(Settings())
+    run = Replay(copy, task.replay_options(), settings, scorer)
+    source, duration_s = source_of(task, run, settings)
     due_s = 0.0
 
     def on_step(step: ReplayStep) -> None:
@@ -60,12 +62,26 @@ def replay(files: ReplayFiles, stop: ShouldStop, report: Print) -> TrainingRepor
             due_s = time.monotonic() + REPORT_EVERY_S
             report(TrainingReport(progress=min(1.0, step.at_s / duration_s)))
 
-    settings = copy.apply_settings(Settings())
-    run = Replay(copy, task.replay_options(), settings, scorer)
     with contextlib.suppress(ReplayStoppedError):
-        scored_to_the_end(run, path, files.files, copy.fps, on_step)
+        scored_to_the_end(run, source, files.files, copy.fps, on_step)
         return TrainingReport(progress=1.0, left_s=0.0)
     return None
+
+
+def source_of(task: ReplayTask, run: Replay, settings: Settings) -> tuple[ReplaySource, float]:
+    """Return the frames of a task, and their length (s); 0 where nothing says it.
+
+    Raises DataError where there are none, VideoError where the recording cannot be read.
+    """
+    path = Path(task.path)
+    if task.ends_at is not None:
+        period_s = (run.began_s, task.ends_at)
+        zone = zone_of(settings.timezone)
+        size = run.scorer.checkpoint.preprocess
+        return KeptFrames.of(path, run.camera, size, period_s, zone), task.ends_at - run.began_s
+    if not path.is_file():
+        raise DataError(f"{path.name}: there is no such file in the media folder")
+    return run.recording(path), read_info(path).duration_s
 
 
 def main(folder: Path) -> int:

@@ -1,10 +1,14 @@
-"""The frames of a recording, made by the same pipeline as those of a camera that plays it."""
+"""The sources of a replay's frames.
+
+Those of a recording are made by the same pipeline as those of a camera that plays it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from lookout.models.arrays import Pixels
 from lookout.models.media.clip_reader import named_errors, noting_the_end
@@ -18,6 +22,8 @@ from lookout.service.core.messages import Frame, FrameId
 from lookout.service.ingest.decoder.frame_pipeline import FramePipeline
 from lookout.service.ingest.decoder.pacing import Capture
 from lookout.service.storage.store.sessions import Session
+
+MOST_NOTICES = 20
 
 
 @dataclass(slots=True)
@@ -111,24 +117,59 @@ class RecordedFrame:
     picture: Pixels  # (H, W, 3) uint8 RGB, as decoded
 
 
-class RecordedFrames:
-    """Reads a recording as a camera's own source, once."""
+class ReplaySource(Protocol):
+    """Frames to replay. `frames` and `notes` grow while they are read."""
 
-    def __init__(
-        self, path: Path, camera: Camera, size: Preprocess, began_s: float, least_session: int
-    ) -> None:
-        """began_s: when it began (s, UTC). least_session: number of its first session, or more."""
+    @property
+    def name(self) -> str:
+        """Name of the file; empty where it is none."""
+
+    @property
+    def frames(self) -> int:
+        """Frames so far."""
+
+    def notes(self) -> list[str]:
+        """Return what is to be known of the frames, a line each."""
+
+    def frames_after(self, least_session: int) -> Iterator[RecordedFrame]:
+        """Yield the frames; their sessions are `least_session` or later. Raises VideoError."""
+
+
+class RecordedFrames:
+    """Reads a recording as a camera's own source, once. A `ReplaySource`."""
+
+    def __init__(self, path: Path, camera: Camera, size: Preprocess, began_s: float) -> None:
+        """began_s: when it began (s, UTC)."""
         self.ends: list[str] = []  # that it is cut off, where it is
         self.size_px: tuple[int, ...] | None = None  # (height, width) of its first picture
-        self.collected = FrameCollector(camera, least_session)
+        self.collected = FrameCollector(camera, 0)
         self._path = path
         self._camera = camera
         self._preprocess = size
         self._began_s = began_s
 
-    def __iter__(self) -> Iterator[RecordedFrame]:
+    @property
+    def name(self) -> str:
+        """Name of the file."""
+        return self._path.name
+
+    @property
+    def frames(self) -> int:
+        """Frames so far."""
+        return self.collected.frames
+
+    def notes(self) -> list[str]:
+        """Return what is to be known of the recording, a line each."""
+        notes = [f"the recording is cut off: {end}" for end in self.ends]
+        notes += self.collected.notices[:MOST_NOTICES]
+        if self.collected.damaged:
+            notes.append(f"{self.collected.damaged} packets or pictures are damaged")
+        return notes
+
+    def frames_after(self, least_session: int) -> Iterator[RecordedFrame]:
         """Yield every frame that a camera would keep. Raises VideoError."""
         collected = self.collected
+        collected.least_session = least_session
         with open_video(self._path) as container, named_errors(self._path):
             step_s = usual_step_s(container)
             pipeline = FramePipeline(

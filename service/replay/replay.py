@@ -23,7 +23,7 @@ from lookout.service.inference.camera_line import CameraLine
 from lookout.service.inference.camera_lines import first_line
 from lookout.service.inference.line_start import line_start
 from lookout.service.inference.scorers import Scorers
-from lookout.service.replay.recording import RecordedFrame, RecordedFrames
+from lookout.service.replay.recording import RecordedFrame, RecordedFrames, ReplaySource
 from lookout.service.storage.bus.outcomes import ScoredFrame
 from lookout.service.storage.replay_files import ReplayTask
 from lookout.service.storage.store.snapshots import Snapshot
@@ -43,7 +43,7 @@ class ReplayStep:
 class Replay:
     """Scores one recording with a copy of a camera.
 
-    `left_out`, `events` and `recorded` grow while `steps` is read.
+    `left_out`, `events` and `source` grow while `steps` is read.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class Replay:
         self.scorer = scorer
         self.left_out: Counter[str] = Counter()  # frames by reason
         self.events: list[CameraEvent] = []
-        self.recorded: RecordedFrames | None = None
+        self.source: ReplaySource | None = None
         cursor = None if copy.cursor is None else FrameId.parse(copy.cursor)
         snapshot = None if cursor is None else Snapshot(cursor, dict(copy.state))
         own = copy.apply_settings(settings)
@@ -71,6 +71,7 @@ class Replay:
             learn_frames=own.learn_frames,
         )
         self.goes_on = begun.snapshot is not None and begun.watch is not None
+        self.is_dated = options.began_at is not None
         self.began_s = time.time() if options.began_at is None else options.began_at
         self.least_session = 0 if cursor is None else cursor.session + 1
         self.line = CameraLine(
@@ -85,14 +86,18 @@ class Replay:
         # Those of a window: a frame is scored by then, or never.
         self._pending: deque[RecordedFrame] = deque(maxlen=scorer.t_length + 1)
 
-    def steps(self, path: Path) -> Iterator[ReplayStep]:
-        """Yield every scored frame of a recording, in order.
+    def recording(self, path: Path) -> RecordedFrames:
+        """Return a recording as the source of the replay."""
+        size = self.scorer.checkpoint.preprocess
+        return RecordedFrames(path, self.camera, size, self.began_s)
+
+    def steps(self, source: ReplaySource) -> Iterator[ReplayStep]:
+        """Yield every scored frame of a source, in order.
 
         Raises VideoError where it cannot be read, CheckpointError where a frame cannot be scored.
         """
-        size = self.scorer.checkpoint.preprocess
-        self.recorded = RecordedFrames(path, self.camera, size, self.began_s, self.least_session)
-        yield from self.steps_of(self.recorded)
+        self.source = source
+        yield from self.steps_of(source.frames_after(self.least_session))
 
     def steps_of(self, frames: Iterable[RecordedFrame]) -> Iterator[ReplayStep]:
         """Yield every scored frame of these, in order; their sessions are `least_session` or later.
@@ -100,6 +105,8 @@ class Replay:
         Raises as `steps`.
         """
         for recorded in frames:
+            if recorded.frame.skipped:  # numbers of no frame of the replay, which the line counts
+                self.left_out[recorded.frame.skipped_for] -= recorded.frame.skipped
             self._pending.append(recorded)
             self.line.offer([recorded.frame])
             while (frame := self.line.next_frame()) is not None:

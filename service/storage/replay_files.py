@@ -31,16 +31,22 @@ REPORT = "report.json"
 class ReplayTask:
     """The task of a replay's process, as JSON."""
 
-    path: str  # of the recording
+    path: str  # of the recording, or of the folder of kept footage
     copy: str  # `CameraCopy` as JSON
     options: str  # `ReplayOptions` as JSON
     model_folders: list[str]
     device: str
     precision: str
+    ends_at: float | None = None  # of a period of kept footage, s, UTC; None: a recording
 
     @classmethod
     def of(
-        cls, settings: Settings, path: Path, copy: CameraCopy, options: str = "{}"
+        cls,
+        settings: Settings,
+        path: Path,
+        copy: CameraCopy,
+        options: str = "{}",
+        ends_at: float | None = None,
     ) -> ReplayTask:
         """Return the task to score a file with a copy of a camera, as inference would here."""
         return cls(
@@ -50,6 +56,7 @@ class ReplayTask:
             [str(folder) for folder in settings.model_folders],
             settings.device,
             settings.precision,
+            ends_at,
         )
 
     def camera_copy(self) -> CameraCopy:

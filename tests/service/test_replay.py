@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import csv
+import datetime
 import json
+import time
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,9 +23,11 @@ from lookout.service.core.replay import CameraCopy, ReplayOptions, ReplayReport
 from lookout.service.core.settings import Settings
 from lookout.service.inference.scorers import Scorers
 from lookout.service.inference.worker import run
+from lookout.service.learning.footage import FootageFolder
 from lookout.service.replay.files import scored_to_the_end
+from lookout.service.replay.kept_frames import KeptFrames
 from lookout.service.replay.recording import RecordedFrames
-from lookout.service.replay.replay import Replay
+from lookout.service.replay.replay import Replay, ReplayStep
 from lookout.service.storage.bus.bus import Bus
 from lookout.service.storage.camera_copy import copy_camera
 from lookout.service.storage.store.store import Store
@@ -99,7 +104,10 @@ def score_live(
     """Score a clip as one session of the camera, by the inference worker."""
     record = store.camera("gate")
     size = Preprocess(32, 32)
-    frames = [one.frame for one in RecordedFrames(clip, record, size, session / 1000, session)]
+    frames = [
+        one.frame
+        for one in RecordedFrames(clip, record, size, session / 1000).frames_after(session)
+    ]
     add_frames(bus, *frames)
     with working(settings):
         wait_until(lambda: bus.cursor("gate") == frames[-1].id, "every frame is dealt with")
@@ -117,7 +125,8 @@ def replay_of(copy: CameraCopy, settings: Settings, **options: Any) -> Replay:
 def replayed(
     copy: CameraCopy, settings: Settings, clip: Path, out: Path, **options: Any
 ) -> ReplayReport:
-    return scored_to_the_end(replay_of(copy, settings, **options), clip, out, copy.fps)
+    run_again = replay_of(copy, settings, **options)
+    return scored_to_the_end(run_again, run_again.recording(clip), out, copy.fps)
 
 
 @pytest.mark.parametrize("score", with_long_forms(["fused", "paper"], short=["fused"]))
@@ -132,7 +141,7 @@ def test_a_replay_is_the_live_line_bit_for_bit(
     live = list(score_live(bus, store, settings, clip, 2_000_000))
     run_again = replay_of(copy, settings, began_at=2000.0)
     assert run_again.goes_on
-    steps = list(run_again.steps(clip))
+    steps = list(run_again.steps(run_again.recording(clip)))
     own = ("scored_at",)
     assert [without(step.score, own) for step in steps] == [without(one, own) for one in live]
     heats = bus.heat("gate", live[-1].id)
@@ -264,6 +273,16 @@ def test_the_command_replays_and_says_what_is_wrong_in_one_line(
     assert not (tmp_path / "torn-replay" / "report.json").exists()
     when = lookout("replay", clip, *reached, "--began", "tomorrow", expect=1).one_line()
     assert "'tomorrow' is no time such as" in when
+    refusals = {
+        ("--from", "2026-07-01T22:00"): "name a recording, or a period",
+        ("--from", "2026-07-01T22:00", "--to", "2026-07-01T21:00"): "`from` must come before `to`",
+        ("--from", "2026-07-01T22:00", "--to", "2999-07-01T21:00"): "`to` is in the future",
+        ("--from", "then", "--to", "2026-07-01"): "--from: 'then' is no time such as",
+        (clip, "--from", "2026-07-01", "--to", "2026-07-02"): "either a recording, or a period",
+        ("--from", "2026-07-01", "--to", "2026-07-02"): "no footage of this camera is kept",
+    }
+    for words, reason in refusals.items():
+        assert reason in lookout("replay", *words, *reached, expect=1).one_line()
     nowhere = ["--camera", "gate", "--url", "http://127.0.0.1:1"]
     assert "no API at http://127.0.0.1:1" in lookout("replay", clip, *nowhere, expect=1).one_line()
 
@@ -289,3 +308,44 @@ def test_a_copy_holds_no_password_and_needs_a_checkpoint(api: Api, store: Store)
     is_problem(api.get("/cameras/yard/copy"), 404)
     store.add_camera(gate(id="lost", model="gone"))
     assert "its checkpoint is gone" in is_problem(api.get("/cameras/lost/copy"), 422)
+
+
+def test_a_replay_of_kept_footage_is_the_live_line_bit_for_bit(
+    bus: Bus, store: Store, settings: Settings, learned: CameraCopy, tmp_path: Path
+) -> None:
+    """Live has the frames that are kept: 80 of 90, 20 at a time, of two sessions."""
+    clip = film(tmp_path / "clip.mkv")
+    began_s = time.time() - 3600
+    of_file = replay_of(learned, settings).recording(clip)
+    sessions = (int(began_s * 1000), int(began_s * 1000) + 1)
+    frames = [
+        replace(one.frame, session=sessions[number >= 70], captured_at=began_s + number / 10.3)
+        for number, one in enumerate(of_file.frames_after(0))
+    ]
+    kept = [one for one in frames if not 40 <= one.seq < 50]
+    footage = FootageFolder(tmp_path / "footage")
+    for first in (0, 20, 40, 60):
+        part = kept[first : first + 20]
+        pixels = np.stack([one.pixels for one in part])
+        footage.add(part[0].id, pixels, [one.captured_at for one in part], 0.5)
+    add_frames(bus, *kept)
+    with working(settings):
+        wait_until(lambda: bus.cursor("gate") == kept[-1].id, "every frame is dealt with")
+    live = [score for score in bus.newest_scores("gate", 1000) if score.session in sessions]
+    source, steps = replayed_period(learned, settings, footage.folder, began_s, began_s + 60)
+    own = ("scored_at", "session")
+    assert [without(step.score, own) for step in steps] == [without(one, own) for one in live]
+    assert len(steps) == 80 - 3 * 4
+    assert [step.at_s for step in steps] == [one.captured_at - began_s for one in live]
+    assert source.part.segments == 4
+    assert "of 60 seconds are kept, in 4 segments" in source.notes()[0]
+
+
+def replayed_period(
+    copy: CameraCopy, settings: Settings, folder: Path, begins_s: float, ends_s: float
+) -> tuple[KeptFrames, list[ReplayStep]]:
+    run_again = replay_of(copy, settings, began_at=begins_s)
+    source = KeptFrames.of(
+        folder, run_again.camera, Preprocess(32, 32), (begins_s, ends_s), datetime.UTC
+    )
+    return source, list(run_again.steps(source))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +17,18 @@ import psutil  # type: ignore[import-untyped]
 import pytest
 
 from lookout.models.media.lossless_clip import write_lossless
+from lookout.service.core import urls
 from lookout.service.core.camera import Camera
+from lookout.service.core.messages import FrameId
 from lookout.service.core.replay import ReplayJob, ReplayOptions
 from lookout.service.core.settings import Settings
 from lookout.service.inference.scorers import Scorers
 from lookout.service.learning import live_load, replay_job
+from lookout.service.learning.footage import FootageFolder, footage_folder
 from lookout.service.learning.replay_job import ReplayRun
 from lookout.service.learning.worker import run
 from lookout.service.replay.files import scored_to_the_end
+from lookout.service.replay.kept_frames import KeptFrames
 from lookout.service.replay.replay import Replay
 from lookout.service.storage.bus.bus import Bus
 from lookout.service.storage.camera_copy import copy_camera
@@ -77,10 +83,12 @@ def settings(urls: Urls, tmp_path: Path) -> Settings:
     )
 
 
-def add(store: Store, video: str, name: str = "gate", **options: Any) -> ReplayJob:
+def add(
+    store: Store, video: str, name: str = "gate", *, until: float | None = None, **options: Any
+) -> ReplayJob:
     now = time.time()
     text = ReplayOptions(**options).model_dump_json()
-    return store.add_replay(ReplayJob(name, "queued", now, now, video, text))
+    return store.add_replay(ReplayJob(name, "queued", now, now, video, text, until=until))
 
 
 def await_over(store: Store, job: ReplayJob) -> ReplayJob:
@@ -130,10 +138,78 @@ def test_a_job_finds_what_the_command_finds_and_bad_recordings_fail_in_one_line(
     scorer, _ = Scorers(settings.model_folders, "cpu", "fp32").get("tiny")
     copy = copy_camera(settings, bus, store, "gate")
     again = Replay(copy, ReplayOptions(threshold=0.4, began_at=1000.0), settings, scorer)
-    assert scored_to_the_end(again, clip, tmp_path / "again", copy.fps) == report
+    assert scored_to_the_end(again, again.recording(clip), tmp_path / "again", copy.fps) == report
     for name in files.names():
         assert files.file(name).read_bytes() == (tmp_path / "again" / name).read_bytes()
     assert files.task() is None  # it holds a copy of the camera
+
+
+@pytest.mark.wide
+@pytest.mark.timeout(240)
+def test_a_job_scores_what_is_kept_of_a_period_and_says_how_much(
+    settings: Settings, store: Store, tmp_path: Path
+) -> None:
+    now = time.time()
+    kept = footage_folder(tmp_path, "gate")
+    source = sha256(urls.mask(gate().url).encode()).hexdigest()[:16]
+    keep(kept, [now - 600, now - 300])
+    (kept.parent / "source").write_text(source)
+    store.add_camera(gate(learning="off"))
+    store.add_camera(gate(id="yard"))
+    with stage.working(run, settings):
+        done = await_over(store, add(store, "", until=now, began_at=now - 3600))
+        assert (done.state, done.reason) == ("done", "")
+        early = await_over(store, add(store, "", until=now - 1000, began_at=now - 3600))
+        assert "kept are 4 s, from " in early.reason
+        empty = await_over(store, add(store, "", "yard", until=now, began_at=now - 3600))
+        assert "no footage of this camera is kept" in empty.reason
+    report = ReplayFiles.of(tmp_path, done).report()
+    assert report is not None
+    assert (report.frames, report.scored, report.left_out) == (40, 32, {"window": 8})
+    assert report.began_at == now - 3600
+    assert report.kept is not None
+    assert (report.kept.segments, round(report.kept.kept_s, 1)) == (2, 4.0)
+    assert report.notes[-1].startswith("0.067 of 60 minutes are kept, in 2 segments")
+    rows = (ReplayFiles.of(tmp_path, done).files / "scores.csv").read_text().splitlines()
+    assert rows[0].startswith("at_s,captured_at,session")
+    assert float(rows[1].split(",")[1]) == now - 600 + 0.4
+
+
+def keep(folder: Path, begins: list[float]) -> FootageFolder:
+    """Keep two seconds from each time on, as the recorder does."""
+    footage = FootageFolder(folder)
+    for number, begins_s in enumerate(begins):
+        pixels = np.stack([street(one) for one in range(20)])
+        times = [begins_s + one / 10 for one in range(20)]
+        footage.add(FrameId(1000, 100 * number), pixels, times, 0.5)
+    return footage
+
+
+def test_segments_that_are_removed_while_a_replay_runs_are_counted(
+    settings: Settings, bus: Bus, store: Store, tmp_path: Path
+) -> None:
+    """Retention removes one, another is cut off: the others are scored."""
+    store.add_camera(gate())
+    footage = keep(tmp_path / "footage", [1000.0, 1010.0, 1020.0, 1030.0])
+    scorer, _ = Scorers(settings.model_folders, "cpu", "fp32").get("tiny")
+    copy = copy_camera(settings, bus, store, "gate")
+    again = Replay(copy, ReplayOptions(began_at=1000.0), settings, scorer)
+    size = scorer.checkpoint.preprocess
+    period_s = (1000.0, 1032.0)
+    source = KeptFrames.of(footage.folder, again.camera, size, period_s, datetime.UTC)
+    torn = footage.segments[2].path
+    torn.write_bytes(torn.read_bytes()[:5000])
+    (footage.folder / ".half.mkv.1.mkv").write_text("the recorder writes it now")
+    steps = again.steps(source)
+    first = next(steps)
+    footage.drop(footage.segments[1:2])
+    seqs = [first.score.seq, *(step.score.seq for step in steps)]
+    assert seqs == [*range(4, 20), *range(304, 320)]
+    assert (source.part.vanished, source.part.segments) == (1, 2)
+    words = " ".join(source.notes())
+    assert "1 segments were removed while the replay ran" in words
+    assert torn.name in words
+    assert len(list(footage.folder.glob(".half*"))) == 1
 
 
 def test_a_replay_is_niced_paused_and_cancelled(
@@ -251,6 +327,8 @@ def test_a_replay_is_asked_for_shown_and_cancelled(
     assert "no files" in is_problem(api.get("/jobs/gate:replay-1/files/report.json"), 404)
     assert api.delete("/jobs/gate:replay-1").json()["state"] == "cancelled"
     assert "is over: cancelled" in is_problem(api.delete("/jobs/gate:replay-1"), 409)
+    period = ask(**{"video": None, "from": 1000.0, "to": 4600.0}).json()
+    assert (period["video"], period["until"], period["options"]["began_at"]) == ("", 4600.0, 1000.0)
     for gone in ("gate:replay-9", "gate:replay-x", "yard:replay-1", "gate:replay-"):
         is_problem(api.get(f"/jobs/{gone}"), 404)
     is_problem(api.post("/jobs/gate:replay-1/promote", {}), 404)
@@ -262,6 +340,14 @@ def test_a_replay_is_asked_for_shown_and_cancelled(
         ({"video": "gone.mkv"}, 422, "no such file in the media folder"),
         ({"video": "../x"}, 422, "not below the media folder"),
         ({"video": ""}, 422, "video"),
+        ({"video": None}, 422, "name a recording, or a period"),
+        ({"from": 1.0, "to": 2.0}, 422, "either a recording, or a period"),
+        ({"video": None, "from": 1.0}, 422, "name a recording, or a period"),
+        ({"video": None, "from": 2.0, "to": 2.0}, 422, "`from` must come before `to`"),
+        ({"video": None, "from": 1.0, "to": 32e9}, 422, "`to` is in the future"),
+        ({"video": None, "from": "2026-07-01T22:00", "to": 2.0}, 422, "from"),
+        ({"video": None, "from": 1.0, "to": 2.0, "began_at": 1.0}, 422, "a period begins at"),
+        ({"video": None, "from": 1.0, "to": 2.0, "camera": "yard"}, 404, "no camera 'yard'"),
         ({"camera": "yard"}, 404, "no camera 'yard'"),
         ({"kind": "learning"}, 422, "kind"),
         ({"threshold": 0}, 422, "threshold"),

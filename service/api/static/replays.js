@@ -56,16 +56,17 @@ export class Replays {
     if (shown.some((row, at) => row !== this.list.children[at]) || shown.length !== rows.size) {
       this.list.replaceChildren(...shown);
     }
-    $("datalist", this.node).replaceChildren(...[...new Set(jobs.map(({ video }) => video))].map((video) => new Option(video)));
+    $("datalist", this.node).replaceChildren(...[...new Set(jobs.map(({ video }) => video).filter(Boolean))].map((video) => new Option(video)));
   }
 
   newRow(job) {
     const row = fromTemplate("#replay-template");
     row.dataset.job = job.id;
-    $(".video", row).textContent = job.video;
+    const video = source(job);
+    $(".video", row).textContent = video;
     $(".options", row).textContent = options(job);
     const cancel = $(".cancel", row);
-    cancel.setAttribute("aria-label", t("replay.cancel_of", { video: job.video }));
+    cancel.setAttribute("aria-label", t("replay.cancel_of", { video }));
     cancel.onclick = () => this.try(async () => this.update(row, await call(jobPath(job.id), "DELETE")));
     const result = $("details", row);
     $("summary", result).textContent = t("replay.result", { time: clock(job.created_at) });
@@ -106,12 +107,17 @@ export class Replays {
   }
 }
 
+/** Return what is replayed: the name of a file, or a period. */
+function source({ video, until, options: { began_at } }) {
+  return video || t("replay.period", { from: clock(began_at), to: clock(until) });
+}
+
 /** Return what a replay changes of its camera. */
-function options({ options: { threshold, zones, began_at } }) {
+function options({ until, options: { threshold, zones, began_at } }) {
   const parts = [
     threshold !== null && t("replay.threshold", { threshold: number(threshold, 2) }),
     zones !== null && t("replay.zones", { count: zones.length }),
-    began_at !== null && t("replay.began", { time: clock(began_at) }),
+    began_at !== null && until === null && t("replay.began", { time: clock(began_at) }),
   ];
   return parts.filter(Boolean).join(" · ");
 }

@@ -65,7 +65,7 @@ def read_replay(camera: str, number: bytes, text: bytes | None) -> ReplayJob | N
         return None
     try:
         job = replace(codec.load(ReplayJob, text), number=int(number))
-        for one in (job.created_at, job.changed_at, job.progress):
+        for one in (job.created_at, job.changed_at, job.progress, job.until or 0.0):
             codec.finite(one)
     except (BrokenMessageError, ValueError):
         return None
