@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -197,3 +198,40 @@ def overflow_px(driver: Chrome) -> Any:
     """Return by how much the page is wider than its window."""
     script = "const d = document.documentElement; return d.scrollWidth - d.clientWidth;"
     return driver.execute_script(script)
+
+
+def small_targets(driver: Chrome, least_px: int = 24) -> list[str]:
+    """Return the controls that can be seen and are less wide or high than a finger needs.
+
+    24 px is WCAG 2.2 AA, 2.5.8. A box to tick is as large as its label; a link in a sentence is
+    excepted there, and there is none on the page.
+    """
+    script = """
+    const controls = "a[href], button, input, select, summary, [role=button]";
+    const found = [];
+    for (const node of document.querySelectorAll(controls)) {
+      const isSeen = node.checkVisibility({ visibilityProperty: true });
+      if (!isSeen || node.closest(".for-readers")) continue;
+      const label = node.matches("[type=checkbox], [type=radio]") && node.closest("label");
+      const { width, height } = (label || node).getBoundingClientRect();
+      if (Math.min(width, height) >= arguments[0] - 0.01) continue;
+      found.push(`${width.toFixed(1)}x${height.toFixed(1)} ${node.outerHTML.slice(0, 120)}`);
+    }
+    return found;"""
+    found: list[str] = driver.execute_script(script, least_px)
+    return found
+
+
+@contextlib.contextmanager
+def preferring(driver: Chrome, languages: str) -> Iterator[None]:
+    """The page, in a browser that prefers these languages."""
+    agent = driver.execute_script("return navigator.userAgent")
+    command = "Emulation.setUserAgentOverride"
+    driver.execute_cdp_cmd(command, {"userAgent": agent, "acceptLanguage": languages})
+    driver.refresh()
+    wait_until(lambda: is_live(driver), "a live page")
+    try:
+        yield
+    finally:
+        driver.execute_cdp_cmd(command, {"userAgent": agent, "acceptLanguage": "en-US"})
+        driver.execute_script("localStorage.clear()")

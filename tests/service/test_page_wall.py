@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from urllib.parse import urlsplit
 
@@ -42,6 +40,7 @@ from tests.service.page_browser import (
     one,
     overflow_px,
     page,
+    preferring,
     text,
     texts,
     violations,
@@ -417,21 +416,6 @@ def test_every_button_of_a_card_names_its_camera(page: Chrome) -> None:
 
 
 # Languages
-
-
-@contextlib.contextmanager
-def preferring(driver: Chrome, languages: str) -> Iterator[None]:
-    """The page, in a browser that prefers these languages."""
-    agent = driver.execute_script("return navigator.userAgent")
-    command = "Emulation.setUserAgentOverride"
-    driver.execute_cdp_cmd(command, {"userAgent": agent, "acceptLanguage": languages})
-    driver.refresh()
-    wait_until(lambda: is_live(driver), "a live page")
-    try:
-        yield
-    finally:
-        driver.execute_cdp_cmd(command, {"userAgent": agent, "acceptLanguage": "en-US"})
-        driver.execute_script("localStorage.clear()")
 
 
 def test_the_page_speaks_the_readers_language(page: Chrome, store: Store, bus: Bus) -> None:

@@ -56,7 +56,9 @@ function showView() {
   loadSystem();
 }
 
-const loadSystem = () => system.load([...cards.values()].map(({ camera }) => camera));
+let areListed = false; // the cameras have been loaded
+
+const loadSystem = () => areListed && system.load([...cards.values()].map(({ camera }) => camera));
 
 // Cameras
 
@@ -164,6 +166,7 @@ async function refresh() {
     if (!ids.has(id)) removeCamera(id);
   }
   items.forEach(putCamera);
+  areListed = true;
   review.offer(items.map(({ id }) => id));
   summarise();
   await loadSummary();

@@ -25,15 +25,16 @@ export class SystemView {
     if (!this.isOpen) return;
     try {
       const [found, sinks] = await Promise.all([call("/system"), call("/sinks")]);
+      await this.push.show(sinks.items);
       fill("#system-stages", found.stages.flatMap(stageRows));
       fill("#system-cameras", cameras.map(cameraRow));
       fill("#system-sinks", sinks.items.map(sinkRow));
       $("#system-sinks").parentElement.hidden = !sinks.items.length;
       $("#no-sinks").hidden = sinks.items.length > 0;
-      await this.push.show(sinks.items);
       showDisk(found.disk);
       fill("#system-versions", versionRows(found));
       showText($("#system-error"), null);
+      this.node.dataset.loaded = ""; // seen from now on: what fills up would push the rest down
     } catch (error) {
       showText($("#system-error"), error.message);
     }
