@@ -420,6 +420,13 @@ def alerts() -> Dashboard:
             ),
         ),
         lines(
+            "Uploads",
+            "Recordings in the hour before: uploaded, refused, broken off, dropped for their age "
+            "or want of room.",
+            "none",
+            ("sum by (upload) (increase(lookout_uploads_total[1h]))", "{{upload}}"),
+        ),
+        lines(
             "Not delivered",
             "Alert events given up in the hour before, and dead letters, by sink.",
             "none",

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
+from starlette.concurrency import run_in_threadpool
 
 from lookout.service.api import (
     accounts,
@@ -20,6 +23,7 @@ from lookout.service.api import (
     openapi,
     page,
     problems,
+    recordings,
     replays,
     scores,
     sinks,
@@ -52,9 +56,11 @@ from lookout.service.core.errors import SettingsError
 from lookout.service.core.settings import Settings
 from lookout.service.storage.bus.bus import Bus
 from lookout.service.storage.store.store import Store
+from lookout.service.storage.uploads import MB, Uploads
 from lookout.service.watch.watch_summary import WatchSummaries
 
 BODY_LIMIT_BYTES = 64 * 1024
+TIDY_EVERY_S = 600.0
 HEALTH = {"/healthz", "/readyz", f"{API}/healthz", f"{API}/readyz"}
 """Paths that supervisors ask without a token, by address."""
 
@@ -75,10 +81,19 @@ def oidc_logins(settings: Settings) -> OidcLogins | None:
     return OidcLogins(Provider(settings))
 
 
+async def keep_tidy(uploads: Uploads) -> None:
+    """Apply the retention of uploads now and then, until it is cancelled."""
+    while True:
+        with contextlib.suppress(OSError):  # tried again
+            await run_in_threadpool(uploads.tidy)
+        await asyncio.sleep(TIDY_EVERY_S)
+
+
 def create_app(settings: Settings, bus: Bus, store: Store) -> FastAPI:
     broadcaster = Broadcaster(bus, store, settings.live_queue)
     token = settings.token.get_secret_value() if settings.token is not None else None
     oidc = oidc_logins(settings)
+    uploads = Uploads(settings)
     logins = Logins(store, needs_key=token is None, has_provider=oidc is not None)
     auth = Authenticator(token, logins)
 
@@ -86,10 +101,12 @@ def create_app(settings: Settings, bus: Bus, store: Store) -> FastAPI:
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         broadcaster.start()
         following = await logins.start()
+        tidying = asyncio.create_task(keep_tidy(uploads))
         try:
             yield
         finally:
             following.cancel()
+            tidying.cancel()
             await broadcaster.aclose()
 
     app = FastAPI(
@@ -106,7 +123,17 @@ def create_app(settings: Settings, bus: Bus, store: Store) -> FastAPI:
     trail = AuditTrail(store)
     streams = PictureStreams(bus)
     app.state.services = Services(
-        settings, bus, store, broadcaster, summaries, auth, trail, streams, Repeats(store), oidc
+        settings,
+        bus,
+        store,
+        broadcaster,
+        summaries,
+        auth,
+        trail,
+        streams,
+        Repeats(store),
+        uploads,
+        oidc,
     )
     for router in (
         cameras.router,
@@ -120,6 +147,7 @@ def create_app(settings: Settings, bus: Bus, store: Store) -> FastAPI:
         jobs.router,
         left_out.router,
         replays.router,
+        recordings.router,
         sinks.router,
         health.summary_router,
         system.router,
@@ -139,7 +167,9 @@ def create_app(settings: Settings, bus: Bus, store: Store) -> FastAPI:
     # The last one added is the first that a request meets.
     app.add_middleware(HeadMiddleware)
     app.add_middleware(QueryMiddleware)
-    app.add_middleware(BodyLimitMiddleware, limit_bytes=BODY_LIMIT_BYTES)
+    app.add_middleware(
+        BodyLimitMiddleware, limit_bytes=BODY_LIMIT_BYTES, put_limit_bytes=settings.upload_mb * MB
+    )
     app.add_middleware(AccessMiddleware, auth=auth, trail=trail, open_paths=HEALTH | LOGIN_PATHS)
     app.add_middleware(SameOriginMiddleware)
     app.add_middleware(

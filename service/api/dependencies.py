@@ -17,6 +17,7 @@ from lookout.service.api.live.picture_streams import PictureStreams
 from lookout.service.core.settings import Settings
 from lookout.service.storage.bus.bus import Bus
 from lookout.service.storage.store.store import Store
+from lookout.service.storage.uploads import Uploads
 from lookout.service.watch.watch_summary import WatchSummaries
 
 
@@ -31,6 +32,7 @@ class Services:
     trail: AuditTrail
     pictures: PictureStreams
     repeats: Repeats
+    uploads: Uploads
     oidc: OidcLogins | None = None  # where a provider is set
 
 

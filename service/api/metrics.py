@@ -84,6 +84,8 @@ class StateCollector:
         yield family(metrics.AUDIT_LOST, {(): self._services.trail.lost})
         counts = self._services.repeats.counts
         yield family(metrics.KEYED_REQUESTS, {(name,): counts[name] for name in OUTCOMES})
+        uploads = self._services.uploads.counts
+        yield family(metrics.UPLOADED, {(name,): uploads[name] for name in metrics.UPLOADS})
         try:
             disk = shutil.disk_usage(self._services.settings.data_dir)
         except OSError:  # no such folder yet

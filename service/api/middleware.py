@@ -126,21 +126,25 @@ def host_and_port(url: str, scheme: str) -> tuple[str, int | None] | None:
 class BodyLimitMiddleware:
     """Refuse a body larger than the limit with 413, by its stated length or while it is read.
 
-    The framework's own limit answers in plain text.
+    The framework's own limit answers in plain text. PUT, which uploads, has a limit of its own.
     """
 
-    def __init__(self, app: ASGIApp, limit_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, limit_bytes: int, put_limit_bytes: int) -> None:
         self._app = app
         self._limit_bytes = limit_bytes
-        self._reason = f"the body is larger than {limit_bytes} bytes"
+        self._put_limit_bytes = max(limit_bytes, put_limit_bytes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        limit_bytes = self._limit_bytes
+        if scope["method"] == "PUT":
+            limit_bytes = self._put_limit_bytes
+        reason = f"the body is larger than {limit_bytes} bytes"
         stated = Headers(scope=scope).get("content-length", "0")
-        if stated.isdecimal() and int(stated) > self._limit_bytes:
-            large = problem(413, self._reason, code="too_large", values={"most": self._limit_bytes})
+        if stated.isdecimal() and int(stated) > limit_bytes:
+            large = problem(413, reason, code="too_large", values={"most": limit_bytes})
             await large(scope, receive, send)
             return
         read_bytes = 0
@@ -149,8 +153,8 @@ class BodyLimitMiddleware:
             nonlocal read_bytes
             message = await receive()
             read_bytes += len(message.get("body", b""))
-            if read_bytes > self._limit_bytes:
-                raise HTTPException(413, self._reason)
+            if read_bytes > limit_bytes:
+                raise HTTPException(413, reason)
             return message
 
         await self._app(scope, receive_limited, send)

@@ -14,7 +14,7 @@ from lookout.service.api.problems import Problem
 
 BINARY = {"type": "string", "format": "binary"}
 REFERENCE = "#/components/schemas/{model}"
-CHANGING = {"post", "patch", "delete"}
+CHANGING = {"post", "put", "patch", "delete"}
 KEY_PARAMETER = {
     "name": HEADER,
     "in": "header",
@@ -29,6 +29,7 @@ REASONS = {
     403: "the request comes from a page of another site, or a larger role is needed",
     404: "not there",
     405: "the path has no such method",
+    408: "the request did not come in time",
     409: "it exists already, another request changed it meanwhile, or one with the same "
     "`Idempotency-Key` is still running",
     412: "it was changed meanwhile: `If-Match` names another version; both are in the answer",
@@ -36,6 +37,7 @@ REASONS = {
     422: "the request is not valid",
     429: "too many wrong tokens from this address",
     503: "the database or a stage is away",
+    507: "the disk takes nothing more",
 }
 
 

@@ -25,7 +25,8 @@ from lookout.service.core.throttle import Throttle
 log = logging.getLogger(__name__)
 
 HEADER_S = 10.0  # for the whole header of a request, from its first byte or the connection on
-BODY_S = 30.0  # for the whole body
+BODY_S = 30.0  # for the whole body; of an upload, for each UPLOAD_STEP_BYTES
+UPLOAD_STEP_BYTES = 256 * 1024
 LINGER_S = 5.0  # for a client to take what it was sent, once the connection is being closed
 LOG_EVERY_S = 60.0
 
@@ -84,6 +85,7 @@ class HttpProtocol(H11Protocol):
         super().__init__(*args, **more)
         self._deadline: asyncio.TimerHandle | None = None
         self._reads_body = False
+        self._received_bytes = 0  # since the deadline of a body was set
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
         """Take the connection where there is room."""
@@ -103,6 +105,7 @@ class HttpProtocol(H11Protocol):
     def data_received(self, data: bytes) -> None:
         """Parse a part of a request, and watch that the whole comes in time."""
         super().data_received(data)
+        self._received_bytes += len(data)
         self._watch()
 
     def on_response_complete(self) -> None:
@@ -120,8 +123,10 @@ class HttpProtocol(H11Protocol):
         if self.transport.is_closing() or self.transport.get_protocol() is not self:
             self._cancel_deadline()
         elif state is h11.SEND_BODY:
-            if not self._reads_body:
+            goes_on = self.scope["method"] == "PUT" and self._received_bytes >= UPLOAD_STEP_BYTES
+            if goes_on or not self._reads_body:
                 self._set_deadline(BODY_S)
+                self._received_bytes = 0
             self._reads_body = True
         elif state is h11.IDLE and self.timeout_keep_alive_task is None:
             if self._deadline is None or self._reads_body:

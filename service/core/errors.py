@@ -16,6 +16,7 @@ LookoutError                 one line for the operator, without passwords; exit 
 │   └── GoneReceiverError    nor any other: there is no such receiver any more
 ├── NotFoundError            no such camera, alert, frame (HTTP 404)
 ├── ConflictError            it exists already (HTTP 409)
+├── NoRoomError              the disk takes nothing more (HTTP 507)
 └── BrokenMessageError       bytes in Redis that are not what this version writes
 """
 
@@ -109,6 +110,10 @@ class NotFoundError(LookoutError):
 
 class ConflictError(LookoutError):
     """The thing to be created exists already."""
+
+
+class NoRoomError(LookoutError):
+    """The disk takes nothing more."""
 
 
 class BrokenMessageError(LookoutError):

@@ -34,6 +34,7 @@ REFUSALS = ("missing", "wrong", "lapsed")
 OTHER = "other"  # a reason that this version does not know
 DECISIONS = ("updated", "kept")
 FOOTAGE = ("recorded", "thinned", "excluded", "missed")
+UPLOADS = ("stored", "refused", "broken_off", "dropped")
 RESULTS = ("delivered", "left_out", "failed", "dropped")
 SERVERS = ("bus", "store")
 
@@ -50,6 +51,7 @@ LABELS: Mapping[str, str] = {
     "letters",
     "sink": "name of a sink of alerting",
     "result": ", ".join(RESULTS),
+    "upload": ", ".join(UPLOADS),
     "version": "of Lookout",
     "python": "of Python",
     "outcome": "of a request with an Idempotency-Key, or of its answer: `first`, `repeated`, "
@@ -129,6 +131,13 @@ KEYED_REQUESTS = Metric(
     "Requests to this API process with an Idempotency-Key: done (first), answered again (repeated) "
     "or refused; and answers that were dropped for newer ones or lost, the store being away.",
     ("outcome",),
+)
+UPLOADED = Metric(
+    "lookout_uploads_total",
+    "counter",
+    "Recordings uploaded to this API process: stored, refused once they had begun, broken off, or "
+    "dropped by their retention.",
+    ("upload",),
 )
 
 # Inference, all workers together
@@ -367,6 +376,7 @@ ALL: Mapping[str, tuple[Metric, ...]] = {
         GUESSES,
         AUDIT_LOST,
         KEYED_REQUESTS,
+        UPLOADED,
     ),
     "Inference, all workers together": (BATCH, STEP, STORE_FAILURES),
     "Alerting, all workers together": (

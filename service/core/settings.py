@@ -436,6 +436,20 @@ class Settings(BaseSettings):
         default="lookout/", description="what each name in the bucket begins with"
     )
 
+    # Recordings that are uploaded
+    upload_mb: int = Field(
+        default=2048, ge=0, le=1_000_000, description="largest recording that is uploaded; 0: none"
+    )
+    uploads_total_mb: int = Field(
+        default=4096, ge=1, description="recordings that were uploaded; the oldest drop"
+    )
+    uploads_days: float = Field(
+        default=7.0, gt=0, le=36_500, description="uploaded recordings older than this drop"
+    )
+    uploads_free_mb: int = Field(
+        default=1024, ge=0, description="free disk below which no recording is taken"
+    )
+
     # Learning: footage of the cameras, and training on it
     learning_camera_mb: int = Field(
         default=256, ge=1, description="footage that is kept of a camera; the least diverse drops"
@@ -618,6 +632,8 @@ class Settings(BaseSettings):
         """Raise ValueError where two settings contradict each other."""
         if self.alert_hysteresis >= self.alert_threshold:
             raise ValueError("alert_hysteresis must be smaller than alert_threshold")
+        if self.upload_mb > self.uploads_total_mb:
+            raise ValueError("upload_mb must not be larger than uploads_total_mb")
         if self.retry_most_s < self.retry_first_s:
             raise ValueError("retry_most_s must not be smaller than retry_first_s")
         if self.oidc_issuer is not None and not (self.oidc_client_id and self.oidc_roles):

@@ -32,6 +32,7 @@ BEYOND_THE_SCHEMA = {
     "began_at` is of a recording": "fields that exclude each other",
     "from` must come before `to`": "two fields compared",
     "to` is in the future": "this machine's clock",
+    "the recording is empty": "a file has a byte or more",
     "the points lie on a line": "the form of a zone",
     "there is no model": "the checkpoints of the models folder",
     "below the media folder": "the files of this machine",

@@ -40,6 +40,7 @@ from lookout.service.storage.bus.bus import Bus
 from lookout.service.storage.redis.connect import connect
 from lookout.service.storage.store.snapshots import Snapshot
 from lookout.service.storage.store.store import Store
+from lookout.service.storage.uploads import Uploads
 from lookout.service.watch.watch_summary import WatchSummaries
 from tests.conftest import Urls
 from tests.owning import save
@@ -404,7 +405,10 @@ def test_a_change_that_comes_too_late_costs_nothing_that_was_learned(
     auth = Authenticator(None)
     streams = PictureStreams(bus)
     repeats = Repeats(contended)
-    here = Services(api.settings, bus, contended, live, summaries, auth, trail, streams, repeats)
+    uploads = Uploads(api.settings)
+    here = Services(
+        api.settings, bus, contended, live, summaries, auth, trail, streams, repeats, uploads
+    )
     with pytest.raises(ConflictError, match="try again"):
         change = CameraChange.model_validate({"url": "rtsp://other/"})
         change_camera("gate", change, Response(), here, ANYBODY)

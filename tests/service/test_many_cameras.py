@@ -29,6 +29,7 @@ from lookout.service.ownership.leases import Leases
 from lookout.service.storage.bus.bus import Bus
 from lookout.service.storage.redis.connect import connect
 from lookout.service.storage.store.store import Store
+from lookout.service.storage.uploads import Uploads
 from lookout.service.watch.watch_summary import WatchSummaries
 from tests.conftest import Urls
 from tests.service.api_server import (
@@ -56,7 +57,9 @@ def services(urls: Urls, tmp_path: Path, bus: Bus, store: Store) -> Services:
     auth = Authenticator(None)
     trail = AuditTrail(store)
     streams = PictureStreams(bus)
-    return Services(settings, bus, store, live, summaries, auth, trail, streams, Repeats(store))
+    repeats = Repeats(store)
+    uploads = Uploads(settings)
+    return Services(settings, bus, store, live, summaries, auth, trail, streams, repeats, uploads)
 
 
 @contextlib.contextmanager

@@ -105,6 +105,13 @@ def test_a_generated_client_works(client: ModuleType, api: Api, store: Store, bu
         scores = client.ScoresApi(connection)
         assert [score.id for score in scores.list_scores("yard").items] == ["1000-0"]
         assert bytes(scores.get_frame("yard")).startswith(b"\x89PNG")
+        jobs = client.JobsApi(connection)
+        assert jobs.put_recording("a.mp4", b"footage").name == "uploads/a.mp4"
+        assert [one.size_bytes for one in jobs.list_recordings().items] == [7]
+        period = client.ReplayRequest.from_dict(
+            {"kind": "replay", "camera": "yard", "from": 1000.0, "to": 2000.0}
+        )
+        assert jobs.replay_recording(period).until == 2000.0
         assert client.AlertsApi(connection).list_alerts().items == []
         assert client.HealthApi(connection).healthz().status == "ok"
         assert cameras.delete_camera("gate") is None
@@ -142,6 +149,8 @@ def test_a_generated_typescript_client_works(
         "missing": [404, "Not Found"],
         "scores": ["1000-0"],
         "frame": "PNG",
+        "uploaded": ["uploads/b.mp4", 7],
+        "until": 2000,
         "alerts": [],
         "health": "ok",
     }

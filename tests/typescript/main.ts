@@ -1,6 +1,6 @@
 // The calls of an integrator, by the client that is generated; it prints what they gave as JSON.
 
-import { AlertsApi, CamerasApi, Configuration, HealthApi, ProblemFromJSON, ResponseError, ScoresApi } from "./client/index.js";
+import { AlertsApi, CamerasApi, Configuration, HealthApi, JobsApi, ProblemFromJSON, ResponseError, ScoresApi } from "./client/index.js";
 
 declare const process: { argv: string[] };
 
@@ -27,6 +27,10 @@ const listed = await cameras.listCameras();
 const changed = await cameras.updateCamera({ camera: "gate", cameraChange: { enabled: false } });
 const again = await refused(cameras.createCamera({ cameraSpec }));
 const missing = await refused(cameras.getCamera({ camera: "nobody" }));
+const jobs = new JobsApi(configuration);
+const uploaded = await jobs.putRecording({ name: "b.mp4", body: new Blob(["footage"]) });
+const period = { kind: "replay" as const, camera: "yard", from: 1000, to: 2000 };
+const replay = await jobs.replayRecording({ replayRequest: period });
 const frame = new Uint8Array(await (await scores.getFrame({ camera: "yard" })).arrayBuffer());
 const found = {
   made: made.id,
@@ -37,6 +41,8 @@ const found = {
   missing,
   scores: (await scores.listScores({ camera: "yard" })).items.map((score) => score.id),
   frame: String.fromCharCode(...frame.slice(1, 4)),
+  uploaded: [uploaded.name, uploaded.sizeBytes],
+  until: replay.until,
   alerts: (await new AlertsApi(configuration).listAlerts()).items,
   health: (await new HealthApi(configuration).healthz()).status,
 };
