@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import ssl
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -52,8 +53,8 @@ class Receiver:
 
 
 @contextlib.contextmanager
-def receiver() -> Iterator[Receiver]:
-    """Run a receiver until the block ends."""
+def receiver(context: ssl.SSLContext | None = None) -> Iterator[Receiver]:
+    """Run a receiver until the block ends; context: of one by TLS."""
     found = Receiver()
 
     class Handler(BaseHTTPRequestHandler):
@@ -80,6 +81,8 @@ def receiver() -> Iterator[Receiver]:
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         found.port = server.server_port
+        if context is not None:
+            server.socket = context.wrap_socket(server.socket, server_side=True)
         thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
         thread.start()
         try:

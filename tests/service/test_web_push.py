@@ -150,14 +150,25 @@ def test_a_push_service_that_fails_is_asked_again(
     assert bus.stage_counters("alerting") == {"delivery_delivered_phone": 1}
 
 
+@pytest.mark.parametrize(
+    ("status", "reason"),
+    [(403, "answers 403"), (302, "answers 302: redirects are not followed, give the last address")],
+)
 def test_a_refused_message_is_a_letter(
-    browser: Browser, service: Receiver, settings: Settings, bus: Bus, store: Store
+    browser: Browser,
+    service: Receiver,
+    settings: Settings,
+    bus: Bus,
+    store: Store,
+    status: int,
+    reason: str,
 ) -> None:
-    service.statuses = [403]
+    service.statuses = [status]
     one = subscribe(browser, service, settings, bus, store)
     write(store)
     one.step()
-    assert [letter.reason for letter in store.letters("phone")] == ["the receiver answers 403"]
+    assert [letter.reason for letter in store.letters("phone")] == [f"the receiver {reason}"]
+    assert len(service.requests) == 1
 
 
 @pytest.mark.parametrize("status", [404, 410])

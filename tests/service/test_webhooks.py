@@ -137,7 +137,12 @@ def test_a_receiver_that_fails_is_asked_again(
 
 @pytest.mark.parametrize(
     ("status", "reason"),
-    [(410, "answers 410"), (400, "answers 400"), (302, "redirects are not followed")],
+    [
+        (410, "answers 410"),
+        (400, "answers 400"),
+        (401, "answers 401"),
+        (302, "redirects are not followed"),
+    ],
 )
 def test_what_a_receiver_refuses_is_a_letter_at_once(
     settings: Settings, bus: Bus, store: Store, hook: Receiver, status: int, reason: str

@@ -110,6 +110,13 @@ def test_every_named_file_exists(path: Path) -> None:
         assert (ROOT / file).exists(), file
 
 
+def test_every_named_test_exists() -> None:
+    tests = "\n".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
+    for path in PAGES:
+        for name in re.findall(r"(?<![\w/])test_\w+(?!\w|\.py)", path.read_text()):
+            assert f"def {name}(" in tests, f"{path.name}: {name}"
+
+
 @pytest.mark.parametrize(
     "name", ["LICENSE", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "CITATION.cff"]
 )
