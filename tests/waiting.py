@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 def wait_until(
-    holds: Callable[[], T], what: str, limit_s: float = 15.0, every_s: float = 0.02
+    holds: Callable[[], T], what: str, limit_s: float = 30.0, every_s: float = 0.02
 ) -> T:
     """Return the answer of `holds()` as soon as it is true.
 
