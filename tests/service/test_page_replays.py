@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,14 +16,19 @@ from lookout.service.core.replay import (
     OtherThreshold,
     ReplayAlert,
     ReplayJob,
+    ReplayOptions,
     ReplayReport,
     StrangeMinute,
 )
+from lookout.service.learning.footage import footage_folder
+from lookout.service.learning.worker import run
 from lookout.service.storage.replay_files import ReplayFiles
 from lookout.service.storage.store.store import Store
+from tests import stage
 from tests.conftest import with_wide_forms
 from tests.e2e.browser import complaints
-from tests.service.api_server import Api, frame, fresh_api
+from tests.kept_footage import film, keep, write_source
+from tests.service.api_server import RTSP, Api, camera, frame, fresh_api
 from tests.service.page_browser import (
     Locator,
     at_size,
@@ -33,6 +40,7 @@ from tests.service.page_browser import (
     texts,
     violations,
 )
+from tests.tiny import write_tiny
 from tests.waiting import wait_until
 
 __all__ = ["chrome", "fresh_api", "page"]
@@ -113,7 +121,7 @@ def test_a_replay_is_asked_for_followed_and_cancelled(
     one(page, "#replays [name=video]").send_keys("gone.mp4\n")
     wait_until(lambda: "no such file" in text(page, "#replays > .error"), "the refusal")
     one(page, "#replays [name=video]").clear()
-    one(page, "#replays [name=threshold]").send_keys("0.7")
+    one(page, "#replays .of-file [name=threshold]").send_keys("0.7")
     one(page, "#replays [name=video]").send_keys("monday.mp4\n")
     wait_until(lambda: texts(page, "#replays .video") == ["monday.mp4"], "the replay")
     assert not one(page, "#replays > .error").is_displayed()
@@ -162,3 +170,110 @@ def test_what_was_found_is_shown(
     finally:
         page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
     assert complaints(page) == []
+
+
+def test_a_recording_is_uploaded_and_named_as_the_one_to_replay(
+    replays: Locator, page: Chrome, fresh_api: Api, tmp_path: Path
+) -> None:
+    clip = tmp_path / "früh am [1] Tor.mp4"
+    clip.write_bytes(bytes(500_000))
+    one(page, "#replays [name=file]").send_keys(str(clip))
+    name = "uploads/fr_h am _1_ Tor.mp4"
+    video = one(page, "#replays [name=video]")
+    wait_until(lambda: video.get_property("value") == name, "its name")
+    assert (fresh_api.settings.media_dir / name).stat().st_size == 500_000
+    assert not one(page, "#replays .uploading").is_displayed()
+    options = page.find_elements("css selector", "#replayed option")
+    assert name in [option.get_property("value") for option in options]
+    one(page, "#replays [name=file]").send_keys(str(clip))
+    wait_until(lambda: "already" in text(page, "#replays > .error"), "a name that is taken")
+    empty = tmp_path / "empty.mp4"
+    empty.touch()
+    one(page, "#replays [name=file]").send_keys(str(empty))
+    wait_until(lambda: text(page, "#replays > .error") == "The recording is empty.", "the refusal")
+    assert complaints(page, "409", "422") == []
+
+
+def fill_period(page: Chrome, begins: str, ends: str) -> None:
+    """Fill in the fields of a period, as a date picker does."""
+    for name, value in {"from": begins, "to": ends}.items():
+        page.execute_script(f"document.querySelector('#replays [name={name}]').value = '{value}'")
+
+
+def test_a_period_is_asked_for_in_the_viewers_zone(
+    replays: Locator, page: Chrome, store: Store
+) -> None:
+    page.execute_cdp_cmd("Emulation.setTimezoneOverride", {"timezoneId": "Asia/Tokyo"})
+    try:
+        fill_period(page, "2026-07-02T06:00", "2026-07-01T22:00")
+        one(page, "#replays .of-period button").click()
+        wait_until(lambda: "before it begins" in text(page, "#replays > .error"), "the refusal")
+        fill_period(page, "2026-07-01T22:00", "2026-07-02T06:00")
+        one(page, "#replays .of-period button").click()
+        wait_until(lambda: texts(page, "#replays .video"), "the replay")
+    finally:
+        page.execute_cdp_cmd("Emulation.setTimezoneOverride", {"timezoneId": ""})
+    job = store.replay("gate:replay-1")
+    began = datetime.datetime(2026, 7, 1, 13, tzinfo=datetime.UTC).timestamp()
+    assert ReplayOptions.model_validate_json(job.options).began_at == began
+    assert job.until == began + 8 * 3600
+    assert complaints(page, "422") == []
+
+
+@pytest.mark.wide
+@pytest.mark.timeout(240)
+def test_the_learning_stage_replays_what_the_page_asks_for(
+    page: Chrome, fresh_api: Api, store: Store, tmp_path: Path
+) -> None:
+    """An upload, what is no video, and a period: nothing of the results is written by the test."""
+    settings = fresh_api.settings
+    write_tiny(settings.model_folders[0])
+    store.add_camera(camera("yard", model="tiny", score="paper", calibration="model"))
+    begins_s = time.time() // 60 * 60 - 600
+    kept = footage_folder(settings.data_dir, "yard")
+    keep(kept, [begins_s])
+    write_source(kept.parent, RTSP)
+    clip = film(tmp_path / "clip.mkv")
+    no_video = tmp_path / "text.mp4"
+    no_video.write_text("no video")
+    one(page, "#to-review").click()
+    wait_until(lambda: "yard" in texts(page, "#review-filters option"), "the camera")
+    one(page, "#review-filters [name=camera]").choose("yard")
+    one(page, "#replays summary").click()
+    states = "#replays .replay-list > li:first-child .state"
+    with stage.working(run, settings):
+        upload(page, no_video)
+        one(page, "#replays .of-file [type=submit]").click()
+        wait_until(lambda: text(page, states).startswith("failed"), "the refusal", 60)
+        assert "text.mp4 cannot be opened as a video" in text(page, states)
+        upload(page, clip)
+        one(page, "#replays .of-file [type=submit]").click()
+        wait_until(lambda: text(page, states).startswith("done"), "its end", 60)
+        local = "new Date(1000 * %d - 6e4 * new Date().getTimezoneOffset()).toISOString()"
+        fields = [page.execute_script(f"return {local % at}") for at in (begins_s, begins_s + 300)]
+        fill_period(page, *(field[:16] for field in fields))
+        one(page, "#replays .of-period button").click()
+        wait_until(lambda: len(texts(page, "#replays .replay-list > li")) == 3, "the period")
+        wait_until(lambda: text(page, states).startswith("done"), "its end", 60)
+    assert found_by(page, 1).startswith("16 of 20 frames scored")
+    assert found_by(page, 2).startswith("36 of 40 frames scored")
+    notes = text(page, "#replays .replay-list > li:first-child .warnings")
+    assert "of 5 minutes are kept, in 1 segments" in notes
+    assert complaints(page) == []
+
+
+def upload(page: Chrome, path: Path) -> None:
+    """Upload a file, and wait until it is named as the recording to replay."""
+    one(page, "#replays [name=file]").send_keys(str(path))
+    video = one(page, "#replays [name=video]")
+    wait_until(lambda: video.get_property("value") == f"uploads/{path.name}", "its name")
+
+
+def found_by(page: Chrome, place: int) -> str:
+    """Open a result, wait for its facts and a picture, and return the facts."""
+    result = f"#replays .replay-list > li:nth-child({place})"
+    one(page, f"{result} summary").click()
+    wait_until(lambda: text(page, f"{result} .facts"), "what was found")
+    picture = one(page, f"{result} .minutes img")
+    wait_until(lambda: picture.get_property("naturalWidth"), "a picture")
+    return text(page, f"{result} .facts")

@@ -8,23 +8,18 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import psutil  # type: ignore[import-untyped]
 import pytest
 
-from lookout.models.media.lossless_clip import write_lossless
-from lookout.service.core import urls
 from lookout.service.core.camera import Camera
-from lookout.service.core.messages import FrameId
 from lookout.service.core.replay import ReplayJob, ReplayOptions
 from lookout.service.core.settings import Settings
 from lookout.service.inference.scorers import Scorers
 from lookout.service.learning import live_load, replay_job
-from lookout.service.learning.footage import FootageFolder, footage_folder
+from lookout.service.learning.footage import footage_folder
 from lookout.service.learning.replay_job import ReplayRun
 from lookout.service.learning.worker import run
 from lookout.service.replay.files import scored_to_the_end
@@ -37,20 +32,15 @@ from lookout.service.storage.store.replays import REPLAYS_KEPT
 from lookout.service.storage.store.store import Store
 from tests import stage
 from tests.conftest import Urls
+from tests.kept_footage import film, keep, write_source
 from tests.service.api_server import Api, api, is_problem, one_api
-from tests.tiny import street, write_tiny
+from tests.tiny import write_tiny
 from tests.waiting import wait_until
 
 __all__ = ["api", "one_api"]
 
 DONE_S = 90.0
 LONG = 4000  # frames: a replay that is still there when a test looks
-
-
-def film(path: Path, count: int = 40) -> Path:
-    path.parent.mkdir(exist_ok=True, parents=True)
-    write_lossless(path, np.stack([street(number) for number in range(count)]), 10)
-    return path
 
 
 def gate(**changes: Any) -> Camera:
@@ -151,9 +141,8 @@ def test_a_job_scores_what_is_kept_of_a_period_and_says_how_much(
 ) -> None:
     now = time.time()
     kept = footage_folder(tmp_path, "gate")
-    source = sha256(urls.mask(gate().url).encode()).hexdigest()[:16]
     keep(kept, [now - 600, now - 300])
-    (kept.parent / "source").write_text(source)
+    write_source(kept.parent, gate().url)
     store.add_camera(gate(learning="off"))
     store.add_camera(gate(id="yard"))
     with stage.working(run, settings):
@@ -173,16 +162,6 @@ def test_a_job_scores_what_is_kept_of_a_period_and_says_how_much(
     rows = (ReplayFiles.of(tmp_path, done).files / "scores.csv").read_text().splitlines()
     assert rows[0].startswith("at_s,captured_at,session")
     assert float(rows[1].split(",")[1]) == now - 600 + 0.4
-
-
-def keep(folder: Path, begins: list[float]) -> FootageFolder:
-    """Keep two seconds from each time on, as the recorder does."""
-    footage = FootageFolder(folder)
-    for number, begins_s in enumerate(begins):
-        pixels = np.stack([street(one) for one in range(20)])
-        times = [begins_s + one / 10 for one in range(20)]
-        footage.add(FrameId(1000, 100 * number), pixels, times, 0.5)
-    return footage
 
 
 def test_segments_that_are_removed_while_a_replay_runs_are_counted(

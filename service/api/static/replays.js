@@ -1,8 +1,9 @@
 // Replays of recordings with a camera's present state: started, followed and cancelled here, with the
 // strangest minutes, the alerts, and what other thresholds would have given. Loaded while somebody looks.
+// A recording can be uploaded first; a period of the camera takes what is kept of it.
 
 import { $, API, call, fromTemplate, showText } from "./api.js";
-import { clock, number, t } from "./texts.js";
+import { clock, number, problemText, t } from "./texts.js";
 
 const LOOK_EVERY_MS = 2000; // at replays that are not over
 const STATES = {
@@ -22,10 +23,14 @@ export class Replays {
     this.camera = null;
     this.timer = null;
     this.node.ontoggle = () => this.load();
-    $("form", this.node).onsubmit = (event) => {
-      event.preventDefault();
-      this.try(() => this.start(event.target));
-    };
+    this.uploaded = []; // names of recordings
+    for (const form of this.node.querySelectorAll("form")) {
+      form.onsubmit = (event) => {
+        event.preventDefault();
+        this.try(() => this.start(form));
+      };
+    }
+    $("[name=file]", this.node).onchange = ({ target }) => this.try(() => this.upload(target));
   }
 
   /** Show those of a camera; null: of none. */
@@ -56,7 +61,8 @@ export class Replays {
     if (shown.some((row, at) => row !== this.list.children[at]) || shown.length !== rows.size) {
       this.list.replaceChildren(...shown);
     }
-    $("datalist", this.node).replaceChildren(...[...new Set(jobs.map(({ video }) => video).filter(Boolean))].map((video) => new Option(video)));
+    const known = new Set([...this.uploaded, ...jobs.map(({ video }) => video).filter(Boolean)]);
+    $("datalist", this.node).replaceChildren(...[...known].map((video) => new Option(video)));
   }
 
   newRow(job) {
@@ -88,13 +94,42 @@ export class Replays {
   }
 
   async start(form) {
-    const { video, threshold, began } = form.elements;
-    const wanted = { kind: "replay", camera: this.camera, video: video.value.trim() };
+    const { video, threshold, began, from, to } = form.elements;
+    const wanted = { kind: "replay", camera: this.camera };
+    if (from) Object.assign(wanted, { from: seconds(from), to: seconds(to) });
+    else wanted.video = video.value.trim();
     if (threshold.value) wanted.threshold = Number(threshold.value);
-    if (began.value) wanted.began_at = new Date(began.value).getTime() / 1000;
+    if (began?.value) wanted.began_at = seconds(began);
     await call("/jobs", "POST", wanted);
     form.reset();
     await this.load();
+  }
+
+  /** Upload the chosen file, and name it as the recording to replay. */
+  async upload(input) {
+    const [file] = input.files;
+    if (!file) return;
+    const box = $(".uploading", this.node);
+    const show = (part) => {
+      $("progress", box).value = part;
+      $(".uploaded", box).textContent = t("replay.uploaded", { percent: Math.floor(100 * part) });
+    };
+    show(0);
+    box.hidden = false;
+    input.disabled = true;
+    try {
+      const { items, most_bytes } = await call("/recordings");
+      if (file.size > most_bytes) throw new Error(problemText({ code: "too_large", values: { most: most_bytes } }));
+      const name = file.name.replace(/[^A-Za-z0-9_. ()+-]/g, "_").replace(/^[^A-Za-z0-9_]/, "_").slice(-100);
+      const stored = await put(`${API}/recordings/${encodeURIComponent(name)}`, file, show, $(".stop", box));
+      this.uploaded = [stored.name, ...items.map((item) => item.name)];
+      $("[name=video]", this.node).value = stored.name;
+      await this.load();
+    } finally {
+      box.hidden = true;
+      input.disabled = false;
+      input.value = "";
+    }
   }
 
   async try(act) {
@@ -105,6 +140,29 @@ export class Replays {
       showText($(".error", this.node), error.message);
     }
   }
+}
+
+/** Return the time (s, UTC epoch) of a field in the reader's zone. */
+const seconds = ({ value }) => new Date(value).getTime() / 1000;
+
+/** Upload a file and return the answer; `show` gets the part that is sent, 0 to 1, `stop` ends it. fetch tells neither. */
+function put(path, file, show, stop) {
+  return new Promise((resolve, reject) => {
+    const request = new XMLHttpRequest();
+    request.upload.onprogress = ({ loaded, total }) => show(loaded / (total || 1));
+    request.onload = () => {
+      const { status, response } = request;
+      if (status === 201) resolve(response);
+      else reject(new Error(problemText(response || {}) || t("server.answered", { status })));
+    };
+    request.onerror = () => reject(new Error(t("replay.upload.lost")));
+    request.onabort = () => reject(new Error(t("replay.upload.stopped")));
+    stop.onclick = () => request.abort();
+    request.open("PUT", path);
+    request.responseType = "json";
+    request.setRequestHeader("Content-Type", "application/octet-stream");
+    request.send(file);
+  });
 }
 
 /** Return what is replayed: the name of a file, or a period. */
