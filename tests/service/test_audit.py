@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import pytest
 from pydantic import SecretStr
+from starlette.requests import HTTPConnection
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
-from lookout.service.api.auth.access import LEAST_ROLES
-from lookout.service.core.accounts import AuditLine
+from lookout.service.api.app import create_app
+from lookout.service.api.audit import AuditTrail
+from lookout.service.api.auth.access import API, LEAST_ROLES, LIVE, AccessMiddleware
+from lookout.service.api.auth.token import Authenticator
+from lookout.service.core.accounts import AuditLine, Identity
+from lookout.service.storage.bus.bus import Bus
 from lookout.service.storage.redis import keys
 from lookout.service.storage.redis.connect import connect
 from lookout.service.storage.store import audit as stored
@@ -141,3 +150,40 @@ def test_a_line_that_the_store_does_not_take_is_counted(apart: Apart) -> None:
 def test_every_action_of_a_line_is_an_endpoint(api: Api) -> None:
     change(api, "POST", "/cameras", {"id": "gate", "url": RTSP})
     assert {line["action"] for line in lines(api)} <= LEAST_ROLES.keys()
+
+
+class AdminAlways:
+    """Takes every request for one of an admin."""
+
+    def identify(self, _connection: HTTPConnection) -> Identity:
+        return Identity("anna", "admin", None)
+
+
+def test_every_endpoint_that_changes_something_writes_a_line(
+    urls: Urls, tmp_path: Path, bus: Bus, store: Store
+) -> None:
+    """The door of the real routes, before an app that does whatever it is asked."""
+    routes = create_app(settings_for(urls, tmp_path), bus, store)
+
+    async def changed(scope: Scope, receive: Receive, send: Send) -> None:
+        await Response(status_code=204)(scope, receive, send)
+
+    auth = cast(Authenticator, AdminAlways())
+    door = AccessMiddleware(changed, auth, AuditTrail(store), set())
+
+    async def asked(scope: Scope, receive: Receive, send: Send) -> None:
+        await door({**scope, "app": routes}, receive, send)
+
+    changes = [name for name in LEAST_ROLES if not name.startswith(("GET ", f"{LIVE} "))]
+    assert len(changes) > 20
+    requests = [re.sub("{[a-z]+}", "gate:1", name).split(" ") for name in changes]
+
+    async def send_all() -> list[int]:
+        transport = httpx.ASGITransport(asked)
+        async with httpx.AsyncClient(transport=transport, base_url="http://lookout") as client:
+            answers = [await client.request(method, API + path) for method, path in requests]
+        return [answer.status_code for answer in answers]
+
+    assert set(asyncio.run(send_all())) == {204}
+    written = [line.action for line in store.audit_lines(100, None).values()]
+    assert sorted(written) == sorted(changes)

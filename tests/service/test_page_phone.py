@@ -1,4 +1,4 @@
-"""Every view on a phone: nothing is wider than it, fingers hit what they aim at, nothing jumps."""
+"""Every view, on a phone above all: it fits, fingers hit it, nothing jumps, and axe is content."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ from tests.service.page_browser import (
     page,
     preferring,
     small_targets,
+    violations,
 )
 from tests.waiting import wait_until
 
@@ -44,6 +45,7 @@ VIEWS = {
 }
 """Addresses, and what is seen where the view has its content."""
 
+WIDTHS = (390, 1210, 2560)  # of a phone, of the narrowest page without a menu, of a wall
 SHIFTS = """
     window.shifted = [];
     new PerformanceObserver((list) => {
@@ -58,7 +60,7 @@ MOST_SHIFTED = 0.1  # "good", as browsers' makers have it: web.dev/articles/cls
 
 
 @contextlib.contextmanager
-def on_a_phone(driver: Chrome, width_px: int = 390) -> Iterator[None]:
+def as_wide_as(driver: Chrome, width_px: int) -> Iterator[None]:
     at_size(driver, width_px, 844)
     try:
         yield
@@ -69,8 +71,8 @@ def on_a_phone(driver: Chrome, width_px: int = 390) -> Iterator[None]:
 def open_view(driver: Chrome, name: str) -> None:
     address, content = VIEWS[name]
     driver.execute_script("location.hash = arguments[0]", address)
-    there = (By.CSS_SELECTOR, content)
-    wait_until(lambda: any(one.is_displayed() for one in driver.find_elements(*there)), name)
+    script = "return document.querySelector(arguments[0])?.checkVisibility()"
+    wait_until(lambda: driver.execute_script(script, content), name)
 
 
 @pytest.mark.parametrize("language", with_wide_forms(["de-DE", "en-GB"], {"de-DE"}))
@@ -79,7 +81,7 @@ def test_every_view_fits_a_phone_and_its_controls_fit_a_finger(
 ) -> None:
     store.add_camera(camera("a-camera-whose-name-is-as-long-as-names-may-be-which-is-64-chars"))
     store.save_alerting("gate", 0, {}, [AlertEvent("new", an_alert())])
-    with preferring(page, language), on_a_phone(page):
+    with preferring(page, language), as_wide_as(page, 390):
         wait_until(lambda: len(page.find_elements(By.CSS_SELECTOR, ".camera")) == 2, "cameras")
         for name in VIEWS:
             open_view(page, name)
@@ -98,6 +100,20 @@ def test_every_view_fits_a_phone_and_its_controls_fit_a_finger(
     assert complaints(page, "/picture", "live.mjpeg") == []
 
 
+@pytest.mark.parametrize("theme", with_wide_forms(["light", "dark"], set()))
+def test_axe_finds_nothing_in_any_view(page: Chrome, store: Store, theme: str) -> None:
+    media = {"features": [{"name": "prefers-color-scheme", "value": theme}]}
+    page.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
+    store.save_alerting("gate", 0, {}, [AlertEvent("new", an_alert())])
+    with preferring(page, "de-DE"):
+        for width_px in WIDTHS:
+            with as_wide_as(page, width_px):
+                for name in VIEWS:
+                    open_view(page, name)
+                    assert overflow_px(page) == 0, (name, width_px)
+                    assert violations(page) == [], (name, width_px)
+
+
 def is_read(driver: Chrome, reading: str) -> bool:
     script = "return document.querySelector('#camera-gate .reading').textContent"
     return bool(driver.execute_script(script) == reading)
@@ -111,7 +127,7 @@ def test_nothing_jumps_while_a_view_is_loaded_and_scores_arrive(
     report_online(bus, "yard")
     store.save_alerting("gate", 0, {}, [AlertEvent("new", an_alert())])
     seqs = itertools.count(60)  # behind those of the page
-    with on_a_phone(page, width_px):
+    with as_wide_as(page, width_px):
         for name in VIEWS:
             page.execute_script("location.hash = arguments[0]", VIEWS[name][0])
             page.refresh()

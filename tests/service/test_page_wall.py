@@ -406,6 +406,43 @@ def test_the_theme_is_chosen_by_hand_and_kept(page: Chrome) -> None:
     assert complaints(page) == []
 
 
+COUNT_TONES = """
+    window.tones = 0;
+    const start = OscillatorNode.prototype.start;
+    OscillatorNode.prototype.start = function (at) {
+      if (this.context.state === "running") tones += 1;
+      start.call(this, at);
+    };"""
+
+
+def test_a_new_alert_sounds_where_somebody_asked_for_it(page: Chrome, store: Store) -> None:
+    def tones() -> int:
+        return int(page.execute_script("return tones"))
+
+    page.execute_script(COUNT_TONES)
+    button = one(page, "#sound")
+    assert button.text == "Sound: off"
+    store.save_alerting("gate", 0, {}, [AlertEvent("new", an_alert(4))])
+    wait_until(lambda: len(texts(page, ".alert .name")) == 1, "an alert")
+    assert tones() == 0
+    button.click()
+    assert button.text == "Sound: on"
+    wait_until(lambda: tones() == 2, "the sound that was asked for")
+    page.refresh()
+    wait_until(lambda: is_live(page), "a live page")
+    assert one(page, "#sound").get_attribute("aria-pressed") == "true"
+    page.execute_script(COUNT_TONES)
+    one(page, "#summary").click()  # browsers wait for a press
+    script = "return navigator.userActivation.isActive"
+    wait_until(lambda: page.execute_script(script), "the press")
+    store.save_alerting("gate", 0, {}, [AlertEvent("new", an_alert())])
+    wait_until(lambda: tones() == 2, "the sound of the alert")
+    one(page, "#sound").click()
+    assert one(page, "#sound").text == "Sound: off"
+    page.execute_script("localStorage.clear()")
+    assert complaints(page, "/picture") == []
+
+
 def test_every_button_of_a_card_names_its_camera(page: Chrome) -> None:
     labels = [
         str(button.get_attribute("aria-label"))

@@ -8,6 +8,7 @@ import { CameraCard } from "./camera_card.js";
 import { setUpForm } from "./camera_form.js";
 import { lookForNewerPage, reloadIfNewer } from "./page_version.js";
 import { Review } from "./review.js";
+import { ring, setUpSound } from "./sound.js";
 import { SystemView } from "./system.js";
 import { number, said, setUpTexts, t } from "./texts.js";
 import { setUpTheme } from "./theme.js";
@@ -221,6 +222,7 @@ function handle({ type, event, data }) {
   else if (type === "alert") {
     alerts.put(data);
     review.changed();
+    if (event === "new" && !data.suppressed_by) ring();
   } else if (type === "event") cards.get(data.camera)?.addEvents([data]);
   else if (event === "end") removeCamera(data.id);
   else putCamera(data);
@@ -353,6 +355,7 @@ setUpForm((camera) => {
   putCamera(camera);
   summariseSoon();
 });
+setUpSound();
 setUpTheme(() => {
   cards.forEach((card) => card.curve.redraw());
   review.redraw();
