@@ -122,6 +122,28 @@ def test_alerts_are_filtered(review: Chrome) -> None:
     assert complaints(review, "422", "/picture") == []
 
 
+def test_a_phone_shows_the_filters_that_are_set_and_the_rest_on_request(review: Chrome) -> None:
+    def shown() -> list[str]:
+        script = """return [...document.querySelectorAll("#review-filters [name]")]
+            .filter((control) => control.checkVisibility()).map(({ name }) => name);"""
+        return list(review.execute_script(script))
+
+    every = shown()
+    assert len(every) == 8
+    assert not one(review, "#more-filters").is_displayed()
+    try:
+        at_size(review, 390, 844)
+        assert shown() == ["camera", "day"]
+        one(review, "#more-filters").click()
+        assert one(review, "#more-filters").get_attribute("aria-expanded") == "true"
+        assert shown() == every
+        choose(review, "state", "closed")
+        one(review, "#more-filters").click()
+        assert shown() == ["camera", "day", "state"]
+    finally:
+        review.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
 def test_keys_go_through_the_list_and_answer(review: Chrome, store: Store) -> None:
     assert selected(review) == NEWEST.id
     shown = one(review, "#review-detail .heat")

@@ -485,6 +485,20 @@ def test_the_page_speaks_the_readers_language(page: Chrome, store: Store, bus: B
         assert page.execute_script("return document.documentElement.lang") == "en"
 
 
+def test_times_are_in_the_readers_zone_and_in_utc_on_hover(page: Chrome, store: Store) -> None:
+    page.execute_cdp_cmd("Emulation.setTimezoneOverride", {"timezoneId": "Asia/Tokyo"})
+    try:
+        opened = replace(an_alert(), opened_at=1_700_000_000.0)
+        store.save_alerting("gate", 0, {}, [AlertEvent("new", opened)])
+        page.refresh()
+        wait_until(lambda: text(page, ".alert time"), "the alert")
+        shown = text(page, ".alert time").replace("\u202f", " ")
+        assert shown == "Nov 15, 2023 7:13:20 AM"
+        assert one(page, ".alert time").get_attribute("title") == "2023-11-14T22:13:20.000Z"
+    finally:
+        page.execute_cdp_cmd("Emulation.setTimezoneOverride", {"timezoneId": ""})
+
+
 # The service itself
 
 

@@ -30,7 +30,13 @@ export class Review {
     this.threshold = 0.5;
     this.timer = null;
     this.isOpen = false;
-    this.form.onchange = () => this.load();
+    this.form.onchange = ({ target }) => {
+      target.closest("label").toggleAttribute("data-set", Boolean(target.value)); // seen on a phone, too
+      this.load();
+    };
+    $("#more-filters").onclick = ({ target }) => {
+      target.setAttribute("aria-expanded", String(this.form.toggleAttribute("data-open")));
+    };
     this.form.onsubmit = (event) => event.preventDefault();
     $("#review-more").onclick = () => this.load(this.next);
     $("#review-seen").onclick = () => this.acknowledgeAll();
