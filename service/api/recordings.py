@@ -12,6 +12,7 @@ from starlette.requests import ClientDisconnect
 
 from lookout.service.api.dependencies import ServicesDep
 from lookout.service.api.openapi import BINARY
+from lookout.service.core.errors import NoRoomError
 from lookout.service.storage.uploads import MB, NAME
 
 router = APIRouter(prefix="/recordings", tags=["jobs"])
@@ -79,8 +80,10 @@ async def put_recording(
     except ClientDisconnect as error:
         raise HTTPException(400, "the body ended early") from error
     except OSError as error:
-        reason = f"the media folder cannot be written: {error.strerror or error}"
-        raise HTTPException(507, reason) from error
+        why = error.strerror or str(error)
+        raise NoRoomError(
+            f"the media folder cannot be written: {why}", code="media_unwritable", reason=why
+        ) from error
 
 
 @router.delete("/{name}", status_code=204, operation_id="delete_recording")

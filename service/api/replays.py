@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body
 from fastapi.responses import FileResponse
 from pydantic import ValidationError
+from pydantic_core import PydanticCustomError
 
 from lookout.service.api.auth.access import IdentityDep
 from lookout.service.api.dependencies import Services, ServicesDep
@@ -74,7 +75,9 @@ def replay_recording(
     In place of a recording, a period of the camera: as much of it as the learning stage has kept.
     """
     if not sender.sees(wanted.camera):
-        raise NotFoundError(f"there is no camera {wanted.camera!r}")
+        raise NotFoundError(
+            f"there is no camera {wanted.camera!r}", code="no_camera", camera=wanted.camera
+        )
     camera = services.store.camera(wanted.camera)
     now = time.time()
     wanted.check_source(now)
@@ -82,8 +85,9 @@ def replay_recording(
         urls.recording_path(wanted.video, services.settings.media_dir)
     try:
         wanted.options.apply(camera)
-    except ValueError as error:
-        raise RequestError(f"zones: Value error, {error}") from error
+    except PydanticCustomError as error:
+        named = error.context or {}
+        raise RequestError(f"zones: {error.message()}", code=error.type, **named) from error
     job = ReplayJob(
         wanted.camera,
         "queued",
@@ -106,7 +110,7 @@ def get_job_file(job: str, name: str, services: ServicesDep) -> FileResponse:
     """Return a file of a replay that is done."""
     found = services.store.replay(job)
     if found.state != "done":
-        raise NotFoundError(f"job {job!r} has no files: it is {found.state}")
+        raise NotFoundError(f"job {job!r} has no files: it is {found.state}", code="no_file")
     path = ReplayFiles.of(services.settings.data_dir, found).file(name)
     return FileResponse(
         path, media_type=MEDIA_TYPES[path.suffix], headers={"Cache-Control": "private"}
@@ -141,7 +145,8 @@ def cancel_replay(services: Services, job: str) -> ReplayView:
         cancelled = replace(before, state="cancelled", paused=False, reason="")
         if services.store.save_replay(before, cancelled):
             return replay_view(services, services.store.replay(job))
-    raise ConflictError(f"job {job!r} is over: {services.store.replay(job).state}")
+    state = services.store.replay(job).state
+    raise ConflictError(f"job {job!r} is over: {state}", code="job_over")
 
 
 def replay_view(services: Services, job: ReplayJob, *, with_report: bool = True) -> ReplayView:

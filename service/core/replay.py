@@ -58,7 +58,7 @@ class ReplayOptions(BaseModel):
     )
 
     def apply(self, camera: Camera) -> Camera:
-        """Return the camera as the replay takes it. Raises ValueError for unusable zones."""
+        """Return the camera as the replay takes it. Raises PydanticCustomError for wrong zones."""
         changes: dict[str, Any] = {"url": MASKED_URL, "pace": "fast"}  # a file that waits
         zones = camera.zones if self.zones is None else Camera.check_zones(self.zones)
         if self.threshold is not None:

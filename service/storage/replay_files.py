@@ -111,7 +111,7 @@ class ReplayFiles:
         """Return the path of a file of the result. Raises NotFoundError."""
         path = self.files / name
         if not FILE_NAME.fullmatch(name) or not path.is_file():
-            raise NotFoundError(f"there is no file {name!r} of this job")
+            raise NotFoundError(f"there is no file {name!r} of this job", code="no_file")
         return path
 
     def names(self) -> list[str]:

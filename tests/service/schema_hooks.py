@@ -40,7 +40,7 @@ BEYOND_THE_SCHEMA = {
     "there is a folder, pipe or device": "the files of this machine",
     "the file's name cannot be used": "the file system's own limits",
     "cursor: not one that this list gave": "a page's own word, which no pattern describes",
-    "zones: Value error": "geometry of polygons, and their names compared",
+    "zones: ": "geometry of polygons, and their names compared",
     "there is no time zone": "the time zones of this machine",
     "a private, local or metadata address": "the addresses that names have, and the settings",
     "https:// or http:// and a host are needed": "grammar of an address",

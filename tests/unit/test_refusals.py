@@ -18,6 +18,7 @@ REFUSED_BY = {
     "ConflictError",
     "RoleError",
     "SourceRefusedError",
+    "NoRoomError",
     "HTTPException",
     "problem",
 }
@@ -27,8 +28,6 @@ FOR_PROGRAMS = {
     "api/protocols.py": "browsers speak HTTP",
     "api/health.py": "the page does not ask for it",
     "api/problems.py": "the framework's own errors: no such path or method",
-    "api/replays.py": "shown as the job has it",
-    "storage/replay_files.py": "the page names files that are there",
     "storage/camera_copy.py": "for `lookout replay`",
     "core/settings.py": "said to whoever starts the service",
     "core/sinks.py": "the page has no form for sinks; a browser makes those of web push",
@@ -39,7 +38,8 @@ FOR_PROGRAMS = {
 
 BESIDE = {
     "{name!r} stands twice": "the page names each parameter once",
-    "HTTPException(413, self._reason)": "a body without a length, which browsers do not send",
+    "HTTPException(413, reason)": "a body without a length, which browsers do not send",
+    "HTTPException(400, 'the body ended early')": "whoever sent it has gone",
 }
 """Parts of refusals in other files, of requests that the page does not make."""
 
