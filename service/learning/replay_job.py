@@ -5,6 +5,7 @@ Every change goes to the store, from which another worker goes on: it begins the
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import shutil
 import time
@@ -93,12 +94,27 @@ class ReplayRun:
         else:
             path = footage_folder(settings.data_dir, self.job.camera)
         copy = copy_camera(settings, self._bus, self._store, self.job.camera)
-        task = ReplayTask.of(settings, path, copy, self.job.options, self.job.until)
+        task = ReplayTask.of(settings, path, copy, self.job.options, self.job.until, self.playing())
         known = self._store.replays([self.job.camera])
         drop_former(settings.data_dir, self.job.camera, {str(one.number) for one in known})
         self.files.ask(task)
         if self.save(state="running", reason="", progress=0.0):
             self.process = TrainingProcess(self.files.folder, MODULE)
+
+    def playing(self) -> tuple[str, float]:
+        """Return the file that the camera plays, and when its time was 0 (s, UTC).
+
+        An empty path where the camera plays none, it is gone, or the job is of a recording.
+        """
+        camera = self._store.camera(self.job.camera)
+        session = self._store.session(camera.id)
+        if self.job.until is None or session is None or not urls.is_file(camera.url):
+            return "", 0.0
+        if session.revision != camera.revision:  # it may have been another file
+            return "", 0.0
+        with contextlib.suppress(SourceRefusedError):
+            return str(urls.file_path(camera.url, self._settings.media_dir)), session.began.utc_s
+        return "", 0.0
 
     def follow(self, process: TrainingProcess, pause: bool) -> None:
         """Follow the process to its end."""

@@ -14,6 +14,7 @@ from lookout.models.vision.overlay import jpeg, overlay
 from lookout.service.core.messages import AlertEvent
 from lookout.service.core.replay import OtherThreshold, ReplayAlert, ReplayReport, StrangeMinute
 from lookout.service.replay.kept_frames import KeptFrames
+from lookout.service.replay.played_frames import PlayedFrames
 from lookout.service.replay.replay import Replay, ReplayStep
 
 MINUTE_S = 60.0
@@ -179,7 +180,7 @@ class Findings:
             camera=self._replay.camera.id,
             recording="" if source is None else source.name,
             began_at=self._replay.began_s if self._replay.is_dated else None,
-            kept=source.part if isinstance(source, KeptFrames) else None,
+            kept=source.part if isinstance(source, KeptFrames | PlayedFrames) else None,
             model=self._replay.camera.model,
             frames=0 if source is None else source.frames,
             scored=self.scored,

@@ -7,6 +7,7 @@ scores come first. Killed, the same call begins again.
 from __future__ import annotations
 
 import contextlib
+import math
 import sys
 import time
 from pathlib import Path
@@ -28,6 +29,7 @@ from lookout.service.learning.reports import (
 )
 from lookout.service.replay.files import scored_to_the_end
 from lookout.service.replay.kept_frames import KeptFrames
+from lookout.service.replay.played_frames import PlayedFrames
 from lookout.service.replay.recording import ReplaySource
 from lookout.service.replay.replay import Replay, ReplayStep, task_scorer
 from lookout.service.storage.replay_files import ReplayFiles, ReplayTask
@@ -78,6 +80,12 @@ def source_of(task: ReplayTask, run: Replay, settings: Settings) -> tuple[Replay
         period_s = (run.began_s, task.ends_at)
         zone = zone_of(settings.timezone)
         size = run.scorer.checkpoint.preprocess
+        if task.plays:
+            file = Path(task.plays)
+            ended_at = task.played_at + (read_info(file).duration_s or math.inf)
+            if task.played_at <= task.ends_at and run.began_s <= ended_at:
+                played = PlayedFrames(run.recording(file, task.played_at), *period_s)
+                return played, task.ends_at - run.began_s
         return KeptFrames.of(path, run.camera, size, period_s, zone), task.ends_at - run.began_s
     if not path.is_file():
         raise DataError(f"{path.name}: there is no such file in the media folder")

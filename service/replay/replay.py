@@ -86,10 +86,13 @@ class Replay:
         # Those of a window: a frame is scored by then, or never.
         self._pending: deque[RecordedFrame] = deque(maxlen=scorer.t_length + 1)
 
-    def recording(self, path: Path) -> RecordedFrames:
-        """Return a recording as the source of the replay."""
+    def recording(self, path: Path, began_s: float | None = None) -> RecordedFrames:
+        """Return a recording as the source of the replay.
+
+        began_s: when it began (s, UTC); None: as the options say.
+        """
         size = self.scorer.checkpoint.preprocess
-        return RecordedFrames(path, self.camera, size, self.began_s)
+        return RecordedFrames(path, self.camera, size, began_s or self.began_s)
 
     def steps(self, source: ReplaySource) -> Iterator[ReplayStep]:
         """Yield every scored frame of a source, in order.

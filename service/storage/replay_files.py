@@ -37,7 +37,9 @@ class ReplayTask:
     model_folders: list[str]
     device: str
     precision: str
-    ends_at: float | None = None  # of a period of kept footage, s, UTC; None: a recording
+    ends_at: float | None = None  # of a period, s, UTC; None: a recording
+    plays: str = ""  # path of the file that the camera plays, for a period of it
+    played_at: float = 0.0  # when its time was 0, s, UTC
 
     @classmethod
     def of(
@@ -47,6 +49,7 @@ class ReplayTask:
         copy: CameraCopy,
         options: str = "{}",
         ends_at: float | None = None,
+        playing: tuple[str, float] = ("", 0.0),
     ) -> ReplayTask:
         """Return the task to score a file with a copy of a camera, as inference would here."""
         return cls(
@@ -57,6 +60,7 @@ class ReplayTask:
             settings.device,
             settings.precision,
             ends_at,
+            *playing,
         )
 
     def camera_copy(self) -> CameraCopy:

@@ -26,7 +26,8 @@ from lookout.service.inference.worker import run
 from lookout.service.learning.footage import FootageFolder
 from lookout.service.replay.files import scored_to_the_end
 from lookout.service.replay.kept_frames import KeptFrames
-from lookout.service.replay.recording import RecordedFrames
+from lookout.service.replay.played_frames import PlayedFrames
+from lookout.service.replay.recording import RecordedFrame, RecordedFrames
 from lookout.service.replay.replay import Replay, ReplayStep
 from lookout.service.storage.bus.bus import Bus
 from lookout.service.storage.camera_copy import copy_camera
@@ -339,6 +340,31 @@ def test_a_replay_of_kept_footage_is_the_live_line_bit_for_bit(
     assert [step.at_s for step in steps] == [one.captured_at - began_s for one in live]
     assert source.part.segments == 4
     assert "of 60 seconds are kept, in 4 segments" in source.notes()[0]
+
+
+def test_a_period_of_a_file_camera_is_of_its_file_bit_for_bit(
+    bus: Bus, store: Store, settings: Settings, learned: CameraCopy, tmp_path: Path
+) -> None:
+    """Live has the whole file, and the replay its last 30 frames with the numbers of then."""
+    clip = film(tmp_path / "clip.mkv")
+    run_again = replay_of(learned, settings, began_at=2006.0)
+    whole = RecordedFrames(clip, gate(), Preprocess(32, 32), 2000.0)
+    frames = [one.frame for one in whole.frames_after(0)]
+    source = PlayedFrames(run_again.recording(clip, 2000.0), 2006.0, 2100.0)
+    steps = list(run_again.steps(source))
+    late = [one for one in frames if one.captured_at >= 2006.0]
+    again = replay_of(learned, settings, began_at=2006.0)
+    least = again.least_session
+    alone = [
+        replace(one, session=least + 1_000_000, skipped=one.seq * (one is late[0]), skipped_for="x")
+        for one in late
+    ]
+    direct = list(again.steps_of(RecordedFrame(one, one.pixels) for one in alone))
+    own = ("scored_at", "session")
+    assert [without(one.score, own) for one in steps] == [without(one.score, own) for one in direct]
+    assert [step.score.seq for step in steps] == list(range(64, 90))
+    assert run_again.left_out["window"] == 4
+    assert source.notes()[0] == "2.9 of 94 seconds were played by the camera from clip.mkv"
 
 
 def replayed_period(

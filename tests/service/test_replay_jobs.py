@@ -15,6 +15,7 @@ import psutil  # type: ignore[import-untyped]
 import pytest
 
 from lookout.service.core.camera import Camera
+from lookout.service.core.clock import Moment
 from lookout.service.core.replay import ReplayJob, ReplayOptions
 from lookout.service.core.settings import Settings
 from lookout.service.inference.scorers import Scorers
@@ -24,10 +25,11 @@ from lookout.service.learning.replay_job import ReplayRun
 from lookout.service.learning.worker import run
 from lookout.service.replay.files import scored_to_the_end
 from lookout.service.replay.kept_frames import KeptFrames
+from lookout.service.replay.process import replay
 from lookout.service.replay.replay import Replay
 from lookout.service.storage.bus.bus import Bus
 from lookout.service.storage.camera_copy import copy_camera
-from lookout.service.storage.replay_files import ReplayFiles, replays_folder
+from lookout.service.storage.replay_files import ReplayFiles, ReplayTask, replays_folder
 from lookout.service.storage.store.replays import REPLAYS_KEPT
 from lookout.service.storage.store.store import Store
 from tests import stage
@@ -162,6 +164,28 @@ def test_a_job_scores_what_is_kept_of_a_period_and_says_how_much(
     rows = (ReplayFiles.of(tmp_path, done).files / "scores.csv").read_text().splitlines()
     assert rows[0].startswith("at_s,captured_at,session")
     assert float(rows[1].split(",")[1]) == now - 600 + 0.4
+
+
+def test_a_period_of_a_file_camera_is_what_it_played_of_its_file(
+    settings: Settings, bus: Bus, store: Store, tmp_path: Path
+) -> None:
+    clip = film(settings.media_dir / "monday.mkv")
+    store.add_camera(gate(url=str(clip)))
+    store.begin_session("gate", 1000.0, 1, began=Moment(1000.0))
+    job = add(store, "", until=1100.0, began_at=1002.0)
+    run_of_job = ReplayRun(settings, bus, store, job)
+    playing = run_of_job.playing()
+    assert playing == (str(clip), 1000.0)
+    copy = copy_camera(settings, bus, store, "gate")
+    files = ReplayFiles(tmp_path / "job")
+    files.ask(ReplayTask.of(settings, tmp_path / "none", copy, job.options, job.until, playing))
+    assert replay(files, lambda: False, lambda _: None) is not None
+    report = files.report()
+    assert report is not None
+    assert (report.recording, report.frames, report.scored) == ("monday.mkv", 20, 16)
+    assert report.began_at == 1002.0
+    store.begin_session("gate", 2000.0, 7, began=Moment(2000.0))  # of another configuration
+    assert run_of_job.playing() == ("", 0.0)
 
 
 def test_segments_that_are_removed_while_a_replay_runs_are_counted(
