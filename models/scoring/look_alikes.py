@@ -35,13 +35,15 @@ MOST_CELLS = 256
 REACH_CELLS = 2
 """So far round the hot cells of a look is its place."""
 
-MOST_DISTANCE = 0.5
+MOST_DISTANCE = 0.525
 """Of the features of two cells that are alike."""
 
-MOST_UNLIKE = 6
-"""Hot cells of a look-alike that are like none: 0.15 % of the picture, such as of who walks by."""
+MOST_UNLIKE = 8
+"""Hot cells side by side that are like none: 0.2 % of the picture, such as of who walks by."""
 
-MOST_UNLIKE_SHARE = 0.25
+MOST_UNLIKE_SHARE = 0.25  # of the hot cells, side by side
+
+MOST_UNLIKE_IN_ALL = 16
 
 LEAST_COMMON = 0.5
 """Share of the smaller box that lies in the larger one, of two motions at one place."""
@@ -174,10 +176,19 @@ def along(across: Floats32, down: Floats32, direction: float) -> Floats32:
 
 
 def are_look_alikes(seen: AlertLook, known: Sequence[AlertLook]) -> bool:
-    """Tell whether what is seen repeats known looks, together, but for MOST_UNLIKE cells."""
+    """Tell whether what is seen repeats known looks, together, but for a few cells.
+
+    Another thing is hot cells side by side; single ones here and there are noise of a nuisance.
+    """
     unlike = unlike_cells(seen, known)
+    numbers, _ = seen.read()
+    cells = np.zeros(SIDE**2, np.uint8)
+    cells[numbers[unlike]] = 1
+    _, _, parts, _ = cv2.connectedComponentsWithStats(cells.reshape(SIDE, SIDE), connectivity=8)
+    largest = parts[1:, cv2.CC_STAT_AREA].max(initial=0)
     return bool(
-        unlike.sum() <= min(MOST_UNLIKE, MOST_UNLIKE_SHARE * len(unlike))
+        largest <= min(MOST_UNLIKE, MOST_UNLIKE_SHARE * len(unlike))
+        and unlike.sum() <= MOST_UNLIKE_IN_ALL
         and all(
             any(move_alike(motion, other) for look in known for other in look.motions)
             for motion in seen.motions

@@ -12,10 +12,13 @@ from lookout.service.core.messages import Alert, AlertEvent, Score
 from lookout.service.storage.store.alert_evidence import RegionRecord
 from lookout.service.storage.store.store import Store
 
-FIRST_LOOK_S = 0.3
-"""From the opening of an alert to the first further look; to each after it twice as long."""
+FIRST_LOOK_S = 0.1
+"""From the opening of an alert to the first further look."""
 
-MOST_LOOKS = 6
+LATER = 1.5
+"""Each look after it is so many times as far from the opening: the last one after 9 s."""
+
+MOST_LOOKS = 12
 
 
 @dataclass(slots=True)
@@ -62,7 +65,7 @@ class Suppressor:
             value = part.value_of(score)
             if alert is None or value is None or value < part.rule.threshold:
                 continue
-            due_s = FIRST_LOOK_S * 2 ** len(part.looks)
+            due_s = FIRST_LOOK_S * LATER ** len(part.looks)
             if len(part.looks) < MOST_LOOKS and score.captured_at - alert.opened_at >= due_s:
                 _, look = self.evidence.shown_at(alert.camera, score.id)
                 part.looks += [look] if look else []

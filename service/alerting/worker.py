@@ -411,6 +411,7 @@ class AlertingWorker:
                 hidden = [one for one in events if one.event == "new" and one.alert.suppressed_by]
                 if hidden:
                     self._bus.count(camera, "alerts_suppressed", len(hidden))
+                self._store.drop_old_looks(camera, len(opened))
                 self._pictures.drop(self._store.drop_old_alerts(camera))
 
     def close_alert(self, camera: str) -> bool:

@@ -200,7 +200,7 @@ class AlertChange(BaseModel):
     verdict: AlertVerdict | None = Field(
         default=None,
         description="`true`: rightly told; `false_alarm`: nothing was there; `usual_here`: it is "
-        "normal at this place; both may suppress its look-alikes (LOOKOUT_SUPPRESS_DAYS)",
+        "normal at this place; both suppress its look-alikes for LOOKOUT_SUPPRESS_DAYS",
     )
     note: Annotated[str, Field(max_length=2000)] = ""
     keep: bool = Field(default=False, description="never remove it for its age or number")

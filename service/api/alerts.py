@@ -212,7 +212,7 @@ def answer_alert(
 ) -> AnsweredAlert:
     """Answer an alert: acknowledged, verdict, note, keep. What is not named stays.
 
-    With LOOKOUT_SUPPRESS_DAYS, the verdicts `false_alarm` and `usual_here` suppress its
+    Unless LOOKOUT_SUPPRESS_DAYS is 0, the verdicts `false_alarm` and `usual_here` suppress its
     look-alikes; the others end that.
     """
     camera = alert.rpartition(":")[0]

@@ -511,11 +511,11 @@ class Settings(BaseSettings):
     )
 
     suppress_days: float = Field(
-        default=0.0,
+        default=7.0,
         ge=0,
         le=3650,
         description="look-alikes of an alert that was answered `false_alarm` or `usual_here` are "
-        "suppressed for so long; 0: never. See what it hides in ADR 108 first",
+        "suppressed for so long; 0: never. ADR 108 says what it hides",
     )
 
     unwatched_after_s: float = Field(

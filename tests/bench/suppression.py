@@ -34,7 +34,7 @@ from lookout.service.core.settings import SHIPPED_MODELS
 MODEL = SHIPPED_MODELS / "ped2" / "compact.safetensors"
 SHOWN = 15  # scored frames of an appearance, 10 a second
 OPENS = 5  # frames after its begin: an alert opens half a second later
-LOOKS = (3, 6, 12)  # frames after its opening: an alert is looked at again
+LOOKS = (1, 2, 3, 4, 6, 8)  # frames after its opening: an alert is looked at again
 LASTS = 6  # frames that something else is shown until that is told
 FLAG_PX = 32
 TOP, LEFT = 150, 100  # of the flag, in frames of 256x256

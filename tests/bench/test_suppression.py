@@ -68,4 +68,4 @@ def test_an_alarm_keeps_the_regions_of_its_opening_and_its_peak() -> None:
     higher = replace(OTHER, regions=[replace(region, peak=0.9)])
     shown[OPENS + 3] = higher
     assert as_alarm(shown, is_true=False).regions == FLAG.regions + higher.regions
-    assert kept(shown) == [FLAG, higher, higher, NOTHING]
+    assert kept(shown) == [FLAG, higher, NOTHING, NOTHING, higher, NOTHING, NOTHING, NOTHING]

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote
 
-import psutil  # type: ignore[import-untyped]
 import pytest
 
 from lookout.service.core.messages import Frame
@@ -22,6 +21,7 @@ from tests.clips import number_in, write_clip
 from tests.conftest import Urls, with_long_forms, with_wide_forms
 from tests.hostile_rtsp import HONEST, PICTURES, RtspClient, encoded, hostile_server, sdp
 from tests.ingest_line import Reader, camera, play, settings_for, wait_for_state, working
+from tests.processes import children
 from tests.rtsp import rtsp_server
 from tests.waiting import wait_until
 
@@ -256,12 +256,6 @@ def test_a_frozen_decoder_is_started_anew_within_15_s_and_the_others_miss_nothin
 def never_ends(client: RtspClient) -> None:
     client.play(HONEST)
     client.show_all(itertools.cycle(PICTURES), itertools.count(0, 0.1), every_s=0.1)
-
-
-def children(of: str) -> list[psutil.Process]:
-    """The processes that this one started, by a part of their command line."""
-    below = psutil.Process().children(recursive=True)
-    return [child for child in below if of in " ".join(child.cmdline())]
 
 
 @pytest.mark.long

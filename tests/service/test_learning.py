@@ -53,6 +53,7 @@ from lookout.service.storage.store.store import Store
 from tests import stage
 from tests.conftest import Urls, with_long_forms
 from tests.owning import add_frames
+from tests.processes import children
 from tests.service.api_server import camera
 from tests.tiny import street, write_tiny
 from tests.waiting import wait_until
@@ -110,12 +111,7 @@ def await_reason(store: Store, job: LearningJob, words: str, limit_s: float = 15
 
 def trainers(module: str = "trainer") -> list[psutil.Process]:
     """The processes that train, of this test and its children, or others of their room."""
-    return [
-        one
-        for one in psutil.Process().children(recursive=True)
-        if one.status() != psutil.STATUS_ZOMBIE
-        and f"lookout.service.learning.{module}" in one.cmdline()
-    ]
+    return children(f"lookout.service.learning.{module}")
 
 
 def open_alert(store: Store, opened_at: float) -> None:

@@ -35,6 +35,7 @@ from lookout.service.storage.store.store import Store
 from tests import stage
 from tests.conftest import Urls
 from tests.kept_footage import film, keep, write_source
+from tests.processes import children
 from tests.service.api_server import Api, api, is_problem, one_api
 from tests.tiny import write_tiny
 from tests.waiting import wait_until
@@ -95,12 +96,7 @@ def is_gone(data_dir: Path, job: ReplayJob) -> bool:
 
 def replayers() -> list[psutil.Process]:
     """The processes that replay, of this test."""
-    return [
-        one
-        for one in psutil.Process().children(recursive=True)
-        if one.status() != psutil.STATUS_ZOMBIE
-        and "lookout.service.replay.process" in one.cmdline()
-    ]
+    return children("lookout.service.replay.process")
 
 
 @pytest.mark.wide

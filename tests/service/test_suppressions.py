@@ -133,9 +133,21 @@ def test_an_answer_knows_how_the_alert_looked_later(scene: Scene, api: Api, stor
     scene.show([PERSON], 20)
     first = scene.alert(PERSON)
     (record,) = store.alert_regions("gate", [first.id])
-    assert len(record.more_looks) == 4  # 0.3, 0.6, 1.2 and 2.4 s after its opening
+    assert len(record.more_looks) == 9  # 0.1 to 2.6 s after its opening, ever more rarely
     answer(api, first, "usual_here")
     assert scene.alert(FLAG).suppressed_by == scene.alert(PERSON).suppressed_by == first.id
+
+
+def test_old_alerts_lose_their_further_looks_and_still_teach(
+    scene: Scene, api: Api, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lookout.service.storage.store.alert_evidence.LOOKS_KEPT", 1)
+    first, second = scene.alert(FLAG), scene.alert(PERSON)
+    old, new = store.alert_regions("gate", [first.id, second.id])
+    assert (old.open_look is not None, old.more_looks) == (True, [])
+    assert new.more_looks
+    answer(api, first, "usual_here")
+    assert scene.alert(FLAG).suppressed_by == first.id
 
 
 def test_an_event_during_a_suppressed_alert_is_told(scene: Scene, api: Api, store: Store) -> None:

@@ -68,6 +68,9 @@ def look(
         (look(scene(), (20, 20, 12), (40, 20, 6)), False),  # and something beside it
         (look(scene(), (50, 50, 2)), False),  # a small thing elsewhere
         (look(scene(), (20, 20, 12), (40, 20, 2)), True),  # it is little beside it
+        (look(scene(), (20, 20, 12), (40, 20, 3)), False),
+        (look(scene(), (20, 20, 12), *[(40, at, 2) for at in (3, 13, 23, 33)]), True),  # noise
+        (look(scene(), (20, 20, 12), *[(40, at, 2) for at in (3, 13, 23, 33, 43)]), False),
     ],
 )
 def test_place_appearance_and_motion_decide(other: AlertLook, alike: bool) -> None:

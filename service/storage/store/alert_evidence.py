@@ -5,7 +5,7 @@ and the copies of its files in a bucket.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 from lookout.models.scoring.alert_regions import AlertRegion
@@ -15,6 +15,9 @@ from lookout.service.core.errors import BrokenMessageError
 from lookout.service.core.evidence import NO_CLIP, ClipRecord
 from lookout.service.storage.redis import codec, keys
 from lookout.service.storage.store.mending import SettingAside
+
+LOOKS_KEPT = 500
+"""The newest alerts of a camera whose further looks are kept: 1.2 kB each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,3 +110,17 @@ class AlertRegions(SettingAside):
         except BrokenMessageError as error:
             self.mark(camera, f"the regions of alert {alert_id!r} cannot be read: {error}")
             return RegionRecord()
+
+    def drop_old_looks(self, camera: str, opened: int) -> None:
+        """Drop the further looks of as many alerts as have just opened, beyond the newest ones.
+
+        An answer to such an alert teaches its opening and its peak.
+        """
+        last = LOOKS_KEPT + opened - 1
+        index = keys.alerts_by_time(camera)
+        old = cast(list[bytes], self._redis.zrevrange(index, LOOKS_KEPT, last))
+        names = [name.decode(errors="replace") for name in old]
+        for name, record in zip(names, self.alert_regions(camera, names), strict=True):
+            if record.more_looks:
+                text = codec.dump(replace(record, more_looks=[]))
+                self._redis.hset(keys.alert_regions(camera), name, text)
