@@ -211,6 +211,8 @@ def test_segments_that_are_removed_while_a_replay_runs_are_counted(
     assert len(list(footage.folder.glob(".half*"))) == 1
 
 
+@pytest.mark.wide  # at the lowest priority, it takes long beside other tests
+@pytest.mark.timeout(240)
 def test_a_replay_is_niced_paused_and_cancelled(
     settings: Settings, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
