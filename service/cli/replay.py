@@ -19,7 +19,6 @@ from lookout.service.core.errors import RequestError
 from lookout.service.core.replay import CameraCopy, ReplayReport, ReplayRequest
 from lookout.service.core.schedule import zone_of
 from lookout.service.core.settings import Settings, load_settings
-from lookout.service.learning.footage import footage_folder
 
 if TYPE_CHECKING:
     from lookout.models.scorer import Scorer
@@ -74,6 +73,7 @@ def replay(
 
     Or a period of the camera, as far as its footage is kept in LOOKOUT_DATA_DIR.
     """
+    from lookout.service.learning.footage import footage_folder  # noqa: PLC0415
     from lookout.service.replay.files import scored_to_the_end  # noqa: PLC0415
     from lookout.service.replay.kept_frames import KeptFrames  # noqa: PLC0415
     from lookout.service.replay.recording import ReplaySource  # noqa: PLC0415
