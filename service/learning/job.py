@@ -105,14 +105,14 @@ class CameraJob:
         changed = replace(self.job, **changes)
         if changed == self.job:
             return True
-        if not self._store.save_job(self.job, changed):
+        saved = self._store.save_job(self.job, changed)
+        if saved is None:
             return False
-        if changed.state != self.job.state:
-            changed = replace(changed, changed_at=time.time())
-            about = {"camera": changed.camera}
-            because = f": {changed.reason}" if changed.reason else ""
-            log.info("job %s: %s%s", changed.id, changed.state, because, extra=about)
-        self.job = changed
+        if saved.state != self.job.state:
+            about = {"camera": saved.camera}
+            because = f": {saved.reason}" if saved.reason else ""
+            log.info("job %s: %s%s", saved.id, saved.state, because, extra=about)
+        self.job = saved
         self._saved_at = time.monotonic()
         return True
 
@@ -399,11 +399,11 @@ class CameraJob:
 
     def keep_live(self, recorded: Recorded) -> None:
         """Keep segments that were recorded since training ended, an even selection over time."""
-        since_s = self.job.changed_at
+        since_ms = round(self.job.changed_at * 1000)
         spacing_s = self.job.shadow_s / SHADOW_SEGMENTS
         for segment in recorded.segments:
             begins_s = segment.begins_ms / 1000
-            if begins_s >= since_s and begins_s >= self._shadow_at + spacing_s:
+            if segment.begins_ms >= since_ms and begins_s >= self._shadow_at + spacing_s:
                 self._shadow_at = begins_s
                 self.files.keep_for_shadow(segment)
 

@@ -172,14 +172,14 @@ class ReplayRun:
         changed = replace(self.job, **changes)
         if changed == self.job:
             return True
-        if not self._store.save_replay(self.job, changed):
+        saved = self._store.save_replay(self.job, changed)
+        if saved is None:
             return False
-        if changed.state != self.job.state:
-            changed = replace(changed, changed_at=time.time())
-            because = f": {changed.reason}" if changed.reason else ""
-            about = {"camera": changed.camera}
-            log.info("job %s: %s%s", changed.id, changed.state, because, extra=about)
-        self.job = changed
+        if saved.state != self.job.state:
+            because = f": {saved.reason}" if saved.reason else ""
+            about = {"camera": saved.camera}
+            log.info("job %s: %s%s", saved.id, saved.state, because, extra=about)
+        self.job = saved
         self._saved_at = time.monotonic()
         return True
 

@@ -44,6 +44,7 @@ from lookout.service.learning.checkpoints import (
 )
 from lookout.service.learning.drift_watch import DriftWatch
 from lookout.service.learning.footage import FootageFolder
+from lookout.service.learning.job import CameraJob
 from lookout.service.learning.reports import TrainingReport
 from lookout.service.learning.training_files import TrainingFiles
 from lookout.service.learning.worker import run
@@ -506,6 +507,19 @@ def test_training_may_start_from_every_general_checkpoint_like_the_cameras_own(
     assert list(start_checkpoints([tmp_path], "gate-1")) == ["gate-1"]  # of no known sizes
     with pytest.raises(CheckpointError, match="there is no model 'none'"):
         start_checkpoints([tmp_path], "none")
+
+
+def test_a_worker_and_the_store_know_the_same_time_of_a_state(
+    settings: Settings, bus: Bus, store: Store, tmp_path: Path
+) -> None:
+    """Else what is filmed once the store says `shadow` came too early for the worker."""
+    watch(store)
+    job = store.add_job(new_job())
+    own = CameraJob(settings, bus, store, job, tmp_path / "jobs")
+    assert own.save(state="recording")
+    assert own.job == store.job(job.id)
+    assert own.job.changed_at > job.changed_at
+    assert store.save_job(job, replace(job, state="cancelled")) is None  # it is queued no more
 
 
 @pytest.mark.wide  # make test has tests/unit/test_shadow.py

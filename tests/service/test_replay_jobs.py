@@ -275,7 +275,7 @@ def cancel(store: Store, job: ReplayJob) -> None:
 
     def is_cancelled() -> bool:
         before = store.replay(job.id)
-        return store.save_replay(before, replace(before, state="cancelled"))
+        return store.save_replay(before, replace(before, state="cancelled")) is not None
 
     wait_until(is_cancelled, "it is cancelled")
 

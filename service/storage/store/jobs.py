@@ -32,11 +32,14 @@ class Jobs(SettingAside):
         """
         return replace(job, number=self._jobs.add(job, JOBS_KEPT))
 
-    def save_job(self, before: LearningJob, job: LearningJob) -> bool:
-        """Write a job in the place of `before`; return False where that one changed its state."""
+    def save_job(self, before: LearningJob, job: LearningJob) -> LearningJob | None:
+        """Write a job in the place of `before`, and return it with the time of its state.
+
+        None where `before` is not in its state any more.
+        """
         if job.state != before.state:
             job = replace(job, changed_at=time.time())
-        return self._jobs.save(before, job)
+        return job if self._jobs.save(before, job) else None
 
     def job(self, job_id: str) -> LearningJob:
         """Return a job by its id. Raises NotFoundError."""

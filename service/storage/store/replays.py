@@ -29,11 +29,14 @@ class Replays(SettingAside):
         """
         return replace(job, number=self._replays.add(job, REPLAYS_KEPT))
 
-    def save_replay(self, before: ReplayJob, job: ReplayJob) -> bool:
-        """Write a replay in the place of `before`; return False where that changed its state."""
+    def save_replay(self, before: ReplayJob, job: ReplayJob) -> ReplayJob | None:
+        """Write a replay in the place of `before`, and return it with the time of its state.
+
+        None where `before` is not in its state any more.
+        """
         if job.state != before.state:
             job = replace(job, changed_at=time.time())
-        return self._replays.save(before, job)
+        return job if self._replays.save(before, job) else None
 
     def replay(self, job_id: str) -> ReplayJob:
         """Return a replay by its id. Raises NotFoundError."""
