@@ -68,11 +68,17 @@ def draw_a_mask(page: Chrome) -> None:
     picture = one(page, "#camera-square .picture")
     wait_until(lambda: picture.get_property("naturalWidth"), "a picture", 60)
     one(page, "#camera-square .settings").click()
-    still = (By.CSS_SELECTOR, ".zone-screen img")
-    wait_until(lambda: any(one.is_displayed() for one in page.find_elements(*still)), "it", 30)
+    wait_until(lambda: page.find_elements(By.CSS_SELECTOR, ".zone-screen svg"), "the editor", 30)
+    screen = one(page, ".zone-screen svg").element
+
+    def has_aspect() -> bool:
+        """A still as the model sees it is square; the live picture follows, at its own aspect."""
+        size = screen.size
+        return bool(size["height"] and abs(size["width"] / size["height"] - 384 / 288) < 0.02)
+
+    wait_until(has_aspect, "the live picture", 60)
     one(page, ".new-zone").click()
     page.execute_script("document.querySelector('.zone-screen').scrollIntoView()")
-    screen = one(page, ".zone-screen svg").element
     width, height = screen.size["width"], screen.size["height"]
     for x, y in (*MASK, MASK[0]):
         at = round(width * (x - 0.5)), round(height * (y - 0.5))
