@@ -34,7 +34,7 @@ class Received:
 
 @dataclass(slots=True)
 class Receiver:
-    """What came, and the status of the next answers; the last one stays."""
+    """Requests that came, and the status of the next answers; the last one stays."""
 
     port: int = 0
     requests: list[Received] = field(default_factory=list)

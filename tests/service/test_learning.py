@@ -553,7 +553,7 @@ def test_old_and_new_are_compared_on_live_footage_before_the_promotion(
 def test_killed_in_the_shadow_a_job_compares_again_and_the_present_model_stays_until_then(
     settings: Settings, bus: Bus, store: Store, began_s: float
 ) -> None:
-    """Of the process that compares, and of the stage before it begins."""
+    """Kill the process that compares, and the stage before it begins."""
     watch(store, score="local")
     film(bus, "gate", range(120), began_s)
     job = store.add_job(new_job(shadow_s=3.0))

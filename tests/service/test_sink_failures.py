@@ -1,4 +1,4 @@
-"""What goes wrong with a receiver, the same for each kind of sink: tried again, or a letter."""
+"""Failures of a receiver, the same for each kind of sink: tried again, or a letter."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ def base64url(data: bytes) -> str:
 
 @dataclass(frozen=True)
 class Browser:
-    """What a browser keeps of its subscription."""
+    """The keys and the endpoint that a browser keeps of its subscription."""
 
     key: ec.EllipticCurvePrivateKey
     secret: bytes = b"sixteen bytes 00"
