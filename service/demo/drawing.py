@@ -33,7 +33,11 @@ class SceneDrawing:
     def __enter__(self) -> Self:
         words = [sys.executable, "-P", "-m", __name__, *self._arguments]
         self._process = subprocess.Popen(
-            words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            words,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            process_group=0,  # Ctrl-C reaches the command alone, which ends the drawing
         )
         self._numbers = pipe(self._process.stdout)
         self._words = pipe(self._process.stderr)
@@ -77,8 +81,7 @@ def pipe(stream: IO[bytes] | None) -> IO[bytes]:
 
 
 def main() -> None:
-    """Draw the scene. Ctrl-C is left to the command that started this; SIGTERM removes the rest."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Draw the scene. SIGTERM removes the rest."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     count = itertools.count(1)
     write_demo_video(

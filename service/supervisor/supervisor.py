@@ -228,18 +228,34 @@ def serve(
 
     Call `on_ready` once, when the service is ready, and `on_check` every CHECK_EVERY_S.
     """
-    with running(settings) as (full, children):
-        was_ready = False
-        deadline = time.monotonic() + READY_LIMIT_S
-        while not stop.wait(CHECK_EVERY_S):
-            children.check()
-            on_check()
-            if not was_ready and is_ready(full):
-                was_ready = True
-                on_ready(full)
-                children.start_optional()
-            elif not was_ready and time.monotonic() > deadline:
-                raise LookoutError(f"the service is not ready after {READY_LIMIT_S:.0f} s")
+    try:
+        with running(settings) as (full, children):
+            watch(full, children, stop, on_ready, on_check)
+    except LookoutError:
+        # Ctrl-C reaches a program that is just being started, too: that it failed is no news.
+        if not stop.is_set():
+            raise
+
+
+def watch(
+    settings: Settings,
+    children: ChildProcesses,
+    stop: threading.Event,
+    on_ready: Callable[[Settings], None],
+    on_check: Callable[[], None],
+) -> None:
+    """Check the processes until `stop`. Raises LookoutError where they do not become ready."""
+    was_ready = False
+    deadline = time.monotonic() + READY_LIMIT_S
+    while not stop.wait(CHECK_EVERY_S):
+        children.check()
+        on_check()
+        if not was_ready and is_ready(settings):
+            was_ready = True
+            on_ready(settings)
+            children.start_optional()
+        elif not was_ready and time.monotonic() > deadline:
+            raise LookoutError(f"the service is not ready after {READY_LIMIT_S:.0f} s")
 
 
 def address(settings: Settings) -> str:

@@ -141,6 +141,20 @@ def test_ctrl_c_while_the_stages_start_prints_no_stack_trace(tmp_path: Path) -> 
     assert [line for line in output.lines if "Traceback" in line or "Fatal" in line] == []
 
 
+def test_ctrl_c_while_the_redis_server_is_chosen_is_no_failure(tmp_path: Path) -> None:
+    """Every program of the terminal's process group has the signal: the server asked for its
+    version ends without one."""
+    binary = tmp_path / "redis-server"
+    binary.write_text(f"#!/bin/sh\ntouch {tmp_path}/asked\nexec sleep 60\n")
+    binary.chmod(0o755)
+    words = ["serve", "--port", "0"]
+    with command(words, data_dir=tmp_path / "data", redis_binary=binary) as (process, output):
+        wait_until((tmp_path / "asked").exists, "the server is asked for its version")
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.wait(STOP_LIMIT_S) == 0, output.lines
+    assert output.lines == []
+
+
 @pytest.mark.parametrize(
     "name", with_long_forms(["ingest", "inference", "alerting", "api"], {"ingest"})
 )

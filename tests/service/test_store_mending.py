@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 from typing import Any
@@ -245,6 +247,24 @@ def test_an_ended_login_stays_ended(store: Store, client: redis.Redis) -> None:
     generation, _ = store.ended_logins()
     client.set(keys.ENDED_LOGINS, "x")
     assert store.ended_logins()[0] != generation
+
+
+def test_nobody_meets_a_mended_key_without_what_closes_the_doors(
+    store: Store, urls: Urls, client: redis.Redis
+) -> None:
+    """Eight readers of one moment: each sees that somebody was there, and none is refused."""
+    with contextlib.ExitStack() as opened:
+        readers = [opened.enter_context(closing(Store(connect(urls.store)))) for _ in range(8)]
+        pool = opened.enter_context(ThreadPoolExecutor(len(readers)))
+        for _ in range(20):
+            generation, _ended = store.ended_logins()
+            client.delete(keys.USERS, keys.ENDED_LOGINS)
+            client.set(keys.USERS, "nonsense")
+            client.set(keys.ENDED_LOGINS, "nonsense")
+            known = pool.map(lambda reader: reader.accounts().has_users, readers)
+            logins = pool.map(lambda reader: reader.ended_logins()[0], readers)
+            assert all(known)
+            assert generation not in set(logins)
 
 
 def test_a_former_owner_stays_refused(store: Store, client: redis.Redis) -> None:

@@ -396,7 +396,7 @@ Returns 0 where the alert is gone, -1 where its answer has changed, -2 where so 
 """
 
 SET_ASIDE = """
-local kind, by, field, value, counter, count = unpack(ARGV)
+local kind, by, field, value, first_field, first = unpack(ARGV)
 local found = redis.call('TYPE', KEYS[1]).ok
 if found == 'none' then return '' end
 if found == kind then
@@ -405,20 +405,20 @@ if found == kind then
     if found == 'string' then now = redis.call('GET', KEYS[1]) end
     if by == 'type' or now ~= value then return '' end
 end
-if count ~= '' and found == 'hash' and field ~= counter then
-    local kept = redis.call('HGET', KEYS[1], counter) or ''
-    if string.match(kept, '^%d+$') then count = kept end
+if first ~= '' and found == 'hash' and field ~= first_field then
+    local kept = redis.call('HGET', KEYS[1], first_field) or ''
+    if string.match(kept, '^%d+$') then first = kept end
 end
 redis.call('RENAME', KEYS[1], KEYS[2])
-if count ~= '' and kind == 'hash' then redis.call('HSET', KEYS[1], counter, count) end
-if count ~= '' and kind == 'string' then redis.call('SET', KEYS[1], count) end
+if first ~= '' and kind == 'hash' then redis.call('HSET', KEYS[1], first_field, first) end
+if first ~= '' and kind == 'string' then redis.call('SET', KEYS[1], first) end
 return found
 """
 """Rename a key, and return its type; '' where it is right by now, or gone.
 
 KEYS: the key, its new name. ARGV: the type that it should have; whether its 'type' is wrong or a
-'value'; which field, and its value; what counts up in it, and the count at which it begins anew
-where its own cannot be read ('': nothing does).
+'value'; which field, and its value; the field and the value with which it begins anew ('': it
+begins empty), but with the number that it has there where that can be read.
 """
 
 ADD_CAMERA_EVENT = """

@@ -115,19 +115,16 @@ class SettingAside(Server):
             log.warning("camera %s: %s", camera, reason, extra={"camera": camera})
             self._redis.hset(keys.MARKS, camera, reason)
 
-    def set_wrong_keys_aside(self, subject: str | None = None) -> bool:
-        """Set aside every wrong key of the store; return whether there was one.
+    def set_wrong_keys_aside(self, subject: str | None = None) -> None:
+        """Set aside every wrong key of the store.
 
         subject: the camera or sink of the call that was refused: it may be in no list.
         """
         of_sink = (keys.deliveries, "hash"), (keys.letters, "hash"), (keys.letters_again, "set")
         shared = SHARED_KEYS | {key(str(subject)): kind for key, kind in of_sink}
-        found = [
+        of_all = [WrongKey(None, name, KeyForm(kind, {})) for name, kind in shared.items()]
+        for wrong in self.wrong_keys(of_all):
             self.set_aside(wrong)
-            for wrong in self.wrong_keys(
-                [WrongKey(None, name, KeyForm(kind, {})) for name, kind in shared.items()]
-            )
-        ]
         names = set(cast(set[bytes], self._redis.smembers(keys.ALERTED)))
         if cast(bytes, self._redis.type(keys.CAMERAS)) == b"hash":
             names |= set(cast(list[bytes], self._redis.hkeys(keys.CAMERAS)))
@@ -139,8 +136,8 @@ class SettingAside(Server):
             for camera in sorted(cameras)
             for key, form in FORMS.items()
         ]
-        found += [self.set_aside(wrong) for wrong in self.wrong_keys(of_cameras)]
-        return any(found)
+        for wrong in self.wrong_keys(of_cameras):
+            self.set_aside(wrong)
 
     def wrong_keys(self, suspects: Sequence[WrongKey]) -> list[WrongKey]:
         """Return those that do not have their form, in two round trips."""
@@ -164,20 +161,19 @@ class SettingAside(Server):
                     break
         return wrong
 
-    def set_aside(self, wrong: WrongKey) -> bool:
-        """Rename a key, and mark its camera; return False where another process has done it."""
+    def set_aside(self, wrong: WrongKey) -> None:
+        """Rename a key, and mark its camera, unless another process has done it."""
         aside = keys.aside(wrong.name, time.time())
-        count = ""
-        if wrong.form.counts_up is not None:  # above every earlier one: those stay refused
-            count = str(int(time.time()))
+        if wrong.name == keys.ENDED_LOGINS:  # before it begins anew: what was ended stays ended
+            self._redis.set(keys.LOGIN_GENERATION, secrets.token_hex(8))
         by = "value"
         if wrong.value is None:
             by = "type"
         words: list[str | bytes] = [wrong.form.kind, by, wrong.field, wrong.value or b""]
-        words += [wrong.form.counts_up or "", count]
+        words += first_value(wrong)
         kind = cast(bytes, self._redis.eval(scripts.SET_ASIDE, 2, wrong.name, aside, *words))
         if not kind:
-            return False
+            return
         what = f"is a {kind.decode()}"
         if wrong.value is not None:
             what = f"holds {wrong.value[:20]!r}"
@@ -192,17 +188,12 @@ class SettingAside(Server):
         else:
             self.mark(wrong.camera, reason)
         self.make_again(wrong)
-        return True
 
     def make_again(self, wrong: WrongKey) -> None:
         """Make what follows from other keys."""
         if wrong.name == keys.ALERTED:
             for name in self._redis.scan_iter(match=keys.alerts("*"), count=1000):
                 self._redis.sadd(keys.ALERTED, name.partition(b"{")[2].removesuffix(b"}"))
-        elif wrong.name in (keys.ENDED_LOGINS, keys.LOGIN_GENERATION):
-            self._redis.set(keys.LOGIN_GENERATION, secrets.token_hex(8))  # what ended stays ended
-        elif wrong.name == keys.USERS:
-            self._redis.hset(keys.USERS, "set-aside", "")  # no door opens: somebody was there
         elif wrong.camera is not None:
             self.index_alerts(wrong.camera)
 
@@ -229,6 +220,20 @@ class SettingAside(Server):
         pipe.execute(raise_on_error=False)  # an index that is wrong, too, is next
 
 
+def first_value(wrong: WrongKey) -> tuple[str, str]:
+    """Return the field and the value with which a key begins anew; no value: it begins empty.
+
+    They are written in the step that renames it: no reader meets the key without them.
+    """
+    if wrong.name == keys.USERS:
+        return "set-aside", "{}"  # no door opens: somebody was there
+    if wrong.name == keys.LOGIN_GENERATION:
+        return "", secrets.token_hex(8)  # what was ended stays ended
+    if wrong.form.counts_up is not None:
+        return wrong.form.counts_up, str(int(time.time()))  # above every earlier one
+    return "", ""
+
+
 def mends(cls: type[C]) -> type[C]:
     """Have every public method of a SettingAside called once more where it met a wrong key.
 
@@ -252,8 +257,7 @@ def mended(method: Callable[..., Any]) -> Callable[..., Any]:
             if not is_wrong_key(error):
                 raise
             subject = args[0] if args and isinstance(args[0], str) else None
-            if not self.set_wrong_keys_aside(subject):
-                raise
+            self.set_wrong_keys_aside(subject)  # another process may have been first
             return method(self, *args, **kwargs)
 
     return call
