@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import socket
 import time
 from collections.abc import Iterator
@@ -16,10 +17,11 @@ from pydantic import SecretStr
 from selenium.webdriver import Chrome
 
 from lookout.models.arrays import Pixels
+from lookout.models.media.decode import Picture
 from lookout.models.vision.overlay import jpeg
 from lookout.service.api.live import picture_streams
 from lookout.service.core.messages import IngestReport
-from lookout.service.ingest.decoder.live_picture import fitted
+from lookout.service.ingest.decoder.live_picture import LivePictureMaker, fitted
 from lookout.service.storage.bus.bus import Bus
 from lookout.service.storage.redis.connect import connect
 from lookout.service.storage.store.store import Store
@@ -132,6 +134,37 @@ def test_a_picture_is_720p_at_most_and_keeps_its_aspect() -> None:
     ):
         smaller = fitted(np.zeros((height, width, 3), np.uint8))
         assert smaller.shape == (shown[1], shown[0], 3)
+
+
+def test_ten_pictures_a_second_are_made_of_sixty_and_none_while_nobody_looks(bus: Bus) -> None:
+    now_s = 100.0
+    made_at: list[float] = []
+
+    def convert() -> Pixels:
+        made_at.append(now_s)
+        return numbered(len(made_at))
+
+    def film(seconds: float) -> Iterator[Picture]:
+        nonlocal now_s
+        for _ in range(round(60 * seconds)):
+            now_s += 1 / 60
+            yield Picture(now_s, convert)
+
+    with LivePictureMaker("gate", bus, lambda: now_s) as maker:
+
+        def is_made() -> bool:
+            list(maker.passed_on(film(1.0)))
+            return bool(made_at)
+
+        assert not is_made()
+        bus.ask_pictures(["gate"])
+        wait_until(is_made, "pictures")
+        made_at.clear()
+        bus.ask_pictures(["gate"])
+        assert len(list(maker.passed_on(film(10.0)))) == 600  # scoring has every frame
+        wait_until(lambda: bus.pictures_after({"gate": None}), "one on the bus")
+    assert 90 <= len(made_at) <= 100
+    assert min(later - earlier for earlier, later in itertools.pairwise(made_at)) >= 0.0999
 
 
 # From the bus to the viewer

@@ -11,7 +11,7 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Self
 
@@ -35,12 +35,13 @@ NICE = 10
 class LivePictureMaker:
     """The live pictures of one camera. Use as a context manager."""
 
-    def __init__(self, camera: str, bus: Bus) -> None:
+    def __init__(self, camera: str, bus: Bus, clock: Callable[[], float] = time.monotonic) -> None:
         self._camera = camera
         self._bus = bus
+        self._clock = clock
         self._is_asked = False
         self._waiting: Pixels | None = None  # the newest picture that is not encoded yet
-        self._due_s = 0.0  # monotonic: when the next picture is taken
+        self._due_s = 0.0  # by the clock: when the next picture is taken
         self._wake = threading.Event()
         self._ended = False
         self._thread = threading.Thread(target=self.work, name="live picture", daemon=True)
@@ -63,7 +64,7 @@ class LivePictureMaker:
     def passed_on(self, pictures: Iterator[Picture]) -> Iterator[Picture]:
         """Yield each picture; of those that are due, keep the newest for the thread."""
         for picture in pictures:
-            if self._is_asked and (now := time.monotonic()) >= self._due_s:
+            if self._is_asked and (now := self._clock()) >= self._due_s:
                 self._due_s = now + 1 / MOST_FPS
                 self._waiting = picture.rgb
                 self._wake.set()
@@ -73,11 +74,11 @@ class LivePictureMaker:
         """Make pictures while they are asked for, until the source has ended."""
         with contextlib.suppress(OSError):
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
-        ask_s = 0.0  # monotonic
+        ask_s = 0.0  # by the clock
         while not self._ended:
             with contextlib.suppress(*UNAVAILABLE):
-                if time.monotonic() >= ask_s:
-                    ask_s = time.monotonic() + ASK_EVERY_S
+                if self._clock() >= ask_s:
+                    ask_s = self._clock() + ASK_EVERY_S
                     self._is_asked = self._bus.pictures_asked(self._camera)
                 self.show_waiting()
             self._wake.wait(ASK_EVERY_S)
