@@ -49,13 +49,13 @@ test: $(READY) lint
 
 # make test-all                        every example and the wide forms too, in parallel; then the long
 #                                      forms, two at a time; those that need the machine for
-#                                      themselves (tests/e2e, tests/bench) one after another
+#                                      themselves (`alone`) one after another
 test-all: test
 	OMP_NUM_THREADS=1 $(PARALLEL) -m '(hypothesis or wide) and not long' $(TESTS) \
 		|| [ $$? = 5 ]  # a folder that has none
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -m long \
-		--deselect tests/e2e --deselect tests/bench $(TESTS) || [ $$? = 5 ]
-	$(BIN)/pytest -m long --deselect tests/unit --deselect tests/service $(TESTS) || [ $$? = 5 ]
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder \
+		-m 'long and not alone' $(TESTS) || [ $$? = 5 ]
+	$(BIN)/pytest -m alone $(TESTS) || [ $$? = 5 ]
 
 lint: $(READY)
 	$(BIN)/ruff check .

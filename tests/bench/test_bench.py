@@ -41,6 +41,7 @@ def test_the_file_holds_what_the_table_shows(tmp_path: Path) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.alone
 @pytest.mark.timeout(600)
 def test_every_row_is_given(tmp_path: Path) -> None:
     rows = [

@@ -9,6 +9,7 @@ from tests.bench import compiled
 
 
 @pytest.mark.long
+@pytest.mark.alone
 def test_it_tells_of_steps_with_and_without(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "compile", lambda function: function)
     (line,) = compiled.report("mnad-pred", width=4, size_px=32, steps=3, device="cpu")

@@ -14,6 +14,7 @@ from tests.tiny import tiny_checkpoint
 
 
 @pytest.mark.long
+@pytest.mark.alone
 @pytest.mark.timeout(600)
 def test_what_a_job_makes_of_a_scene_is_measured(tmp_path: Path) -> None:
     scene = tmp_path / "street"
@@ -28,6 +29,7 @@ def test_what_a_job_makes_of_a_scene_is_measured(tmp_path: Path) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.alone
 @pytest.mark.timeout(900)
 def test_a_camera_learns_in_a_whole_service(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]

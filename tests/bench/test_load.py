@@ -10,6 +10,7 @@ from tests.bench import load
 
 
 @pytest.mark.long
+@pytest.mark.alone
 @pytest.mark.timeout(300)
 def test_every_line_is_printed(tmp_path: Path) -> None:
     texts = list(

@@ -10,6 +10,7 @@ from tests.bench import many_cameras
 
 
 @pytest.mark.long
+@pytest.mark.alone
 @pytest.mark.timeout(300)
 def test_every_line_is_printed(tmp_path: Path) -> None:
     rows = list(many_cameras.report(tmp_path, cameras=5, dead=5, settle_s=1.0, seconds=1.0))

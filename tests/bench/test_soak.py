@@ -10,6 +10,7 @@ from tests.bench import soak
 
 
 @pytest.mark.long
+@pytest.mark.alone
 @pytest.mark.timeout(300)
 def test_every_process_is_printed(tmp_path: Path) -> None:
     title, *lines = soak.report(tmp_path, seconds=5, warm_up_s=2)

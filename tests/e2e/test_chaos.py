@@ -25,6 +25,7 @@ MUST_NOT_BE = (
 
 
 @pytest.mark.long
+@pytest.mark.alone
 @pytest.mark.timeout(600)
 def test_no_double_no_unexplained_gap_and_no_lost_alert(tmp_path: Path) -> None:
     out = tmp_path / "chaos.json"

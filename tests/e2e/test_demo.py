@@ -71,6 +71,7 @@ def points(page: Chrome) -> int:
 
 @pytest.mark.browser
 @pytest.mark.long  # beside other tests, frames of the live camera drop
+@pytest.mark.alone
 @pytest.mark.timeout(300)
 def test_the_cyclist_is_an_alert_on_the_page_within_a_minute(demo: Demo) -> None:
     demo.output.wait_for("The first score came after ", DRAWN_LIMIT_S)
@@ -99,6 +100,7 @@ def test_the_cyclist_is_an_alert_on_the_page_within_a_minute(demo: Demo) -> None
 
 
 @pytest.mark.long  # make test has the demo of the wheel, which ends by Ctrl-C too
+@pytest.mark.alone
 @pytest.mark.usefixtures("scene")
 def test_ctrl_c_ends_every_process_in_time(demo: Demo) -> None:
     wait_until(lambda: demo.get("/cameras/demo").json()["scores"] > 0, "scores come", 20)
@@ -111,6 +113,7 @@ def test_ctrl_c_ends_every_process_in_time(demo: Demo) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.alone
 def test_a_video_of_ones_own(tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "own.mp4", range(40), fps=4, size_px=(64, 48))
     with command(["demo", str(clip)], data_dir=tmp_path / "data", token=TOKEN) as (_, output):

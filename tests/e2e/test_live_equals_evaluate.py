@@ -95,6 +95,7 @@ def assert_alert_with_picture(service: Service, camera: str, first_anomalous: in
 
 
 @pytest.mark.long
+@pytest.mark.alone
 def test_a_file_camera(half_gated: Checkpoint, first_clip: Evaluation, tmp_path: Path) -> None:
     save_checkpoint(tmp_path / "ped2.safetensors", half_gated)
     settings = {"models_dir": tmp_path, "media_dir": PED2 / "test", "precision": "fp32"}
@@ -109,6 +110,7 @@ def test_a_file_camera(half_gated: Checkpoint, first_clip: Evaluation, tmp_path:
 
 
 @pytest.mark.long
+@pytest.mark.alone
 @pytest.mark.rtsp
 def test_an_rtsp_camera(compact: Checkpoint, tmp_path: Path) -> None:
     first = 50

@@ -27,7 +27,7 @@ from lookout.models.scorer import Scored, Scorer
 from tests.conftest import SHARED
 from tests.e2e.ped2_clip import HALF_GATE, PED2
 
-pytestmark = [pytest.mark.footage, pytest.mark.timeout(1800), pytest.mark.long]
+pytestmark = [pytest.mark.footage, pytest.mark.timeout(1800), pytest.mark.long, pytest.mark.alone]
 
 REFERENCE = SHARED / "reference" / "ped2_mnad_pred"
 KEPT_CLIPS = ("01", "02", "04", "07")

@@ -14,7 +14,7 @@ from tests.e2e.service_process import Service, running_service
 from tests.service.page_browser import is_live, one, text
 from tests.waiting import wait_until
 
-pytestmark = [pytest.mark.browser, pytest.mark.long, pytest.mark.timeout(480)]
+pytestmark = [pytest.mark.browser, pytest.mark.long, pytest.mark.alone, pytest.mark.timeout(480)]
 
 SECONDS = 150.0  # of the recording
 STRANGE = (StagedEvent("cyclist", 70.0), StagedEvent("van", 95.0), StagedEvent("runner", 120.0))

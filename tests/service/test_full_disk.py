@@ -121,6 +121,7 @@ def test_a_full_disk_costs_clips_and_pictures_until_there_is_room_again(
     assert watched.reader.misses_nothing
 
 
+@pytest.mark.wide
 @pytest.mark.rtsp
 def test_a_disk_with_less_free_than_clips_may_leave_says_which_setting(
     settings: Settings, bus: Bus, store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture

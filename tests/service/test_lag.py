@@ -132,6 +132,7 @@ def test_at_twice_the_load_scores_stay_fresh_and_nobody_starves(
     assert any("lag" in fate.values() for fate in fates.values())
 
 
+@pytest.mark.wide
 def test_a_file_that_waits_gives_way_to_live_cameras_but_is_not_forgotten(
     bus: Bus, store: Store, settings: Settings
 ) -> None:

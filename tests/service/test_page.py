@@ -162,6 +162,7 @@ def listed_events(driver: Chrome) -> list[str]:
     return [" ".join(pair) for pair in zip(parts[::2], parts[1::2], strict=True)]
 
 
+@pytest.mark.wide
 def test_events_of_a_camera_are_listed_newest_first(page: Chrome, store: Store) -> None:
     assert not one(page, "#camera-gate .events").is_displayed()
     store.add_camera_event(an_event(10, "scene_change"))
@@ -180,6 +181,7 @@ def test_events_of_a_camera_are_listed_newest_first(page: Chrome, store: Store) 
     assert complaints(page) == []
 
 
+@pytest.mark.wide
 def test_a_camera_that_was_tampered_with_needs_attention(page: Chrome, bus: Bus) -> None:
     assert not one(page, "#camera-gate .tampered").is_displayed()
     bus.report_inference("gate", InferenceReport("online", time.time(), 1, tampered=True))
@@ -291,6 +293,7 @@ def test_a_camera_is_taught_from_its_card(
     assert complaints(page) == []
 
 
+@pytest.mark.wide
 def test_the_form_offers_every_field_of_a_camera(page: Chrome, store: Store) -> None:
     one(page, "#add-open").click()
     wait_until(lambda: page.find_elements(By.CSS_SELECTOR, "#add-fields [name=url]"), "the fields")
@@ -329,6 +332,7 @@ def test_the_form_offers_every_field_of_a_camera(page: Chrome, store: Store) -> 
     assert complaints(page) == []
 
 
+@pytest.mark.wide
 def test_a_budget_is_said_in_a_sentence(page: Chrome, store: Store) -> None:
     asked = AlertSettings(alarm_budget=BudgetSettings(per_day=2))
     budget = {"scored_by": "", "state": AlarmBudget(2, AlertPolicy()).state_dict()}
@@ -502,6 +506,7 @@ def test_the_page_may_load_from_its_own_server_only(fresh_api: Api) -> None:
     assert answer.headers["x-content-type-options"] == "nosniff"
 
 
+@pytest.mark.wide
 def test_many_scores_stay_bounded(page: Chrome, bus: Bus) -> None:
     for seq in range(50, 1000):
         show(bus, "gate", seq, session=SESSION)

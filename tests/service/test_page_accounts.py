@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 
@@ -107,6 +108,7 @@ def test_an_admin_opens_the_doors_and_closes_them(
     assert complaints(chrome, "401", "422") == []
 
 
+@pytest.mark.wide
 def test_a_viewer_sees_the_own_account_alone(
     chrome: Chrome, urls: Urls, tmp_path: Path, store: Store
 ) -> None:

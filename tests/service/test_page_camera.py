@@ -85,6 +85,7 @@ def test_a_camera_is_shown_alone_live_and_in_words(page: Chrome, store: Store, b
     assert complaints(page, "/picture", "live.mjpeg") == []
 
 
+@pytest.mark.wide
 def test_the_curve_goes_over_hours_and_days_and_closer(page: Chrome, store: Store) -> None:
     minute = int(time.time() // 60)
     store.note_peaks("gate", {minute - ago: 0.2 for ago in range(2000)})

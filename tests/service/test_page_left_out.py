@@ -69,6 +69,7 @@ def test_what_training_left_out_is_answered_on_the_card(
     assert complaints(page) == []
 
 
+@pytest.mark.wide
 def test_a_list_that_is_empty_says_so(page: Chrome, store: Store, fresh_api: Api) -> None:
     fresh_api.post("/cameras/gate/learn", {})
     queued = store.job("gate:1")

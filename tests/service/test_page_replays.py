@@ -200,6 +200,7 @@ def fill_period(page: Chrome, begins: str, ends: str) -> None:
         page.execute_script(f"document.querySelector('#replays [name={name}]').value = '{value}'")
 
 
+@pytest.mark.wide
 def test_a_period_is_asked_for_in_the_viewers_zone(
     replays: Locator, page: Chrome, store: Store
 ) -> None:

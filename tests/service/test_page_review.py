@@ -122,6 +122,7 @@ def test_alerts_are_filtered(review: Chrome) -> None:
     assert complaints(review, "422", "/picture") == []
 
 
+@pytest.mark.wide
 def test_a_phone_shows_the_filters_that_are_set_and_the_rest_on_request(review: Chrome) -> None:
     def shown() -> list[str]:
         script = """return [...document.querySelectorAll("#review-filters [name]")]
@@ -229,6 +230,7 @@ def test_an_alert_that_opens_meanwhile_is_listed_and_the_choice_stays(
     assert selected(review) == LOW.id
 
 
+@pytest.mark.wide
 def test_a_curve_that_is_still_as_wide_as_before_does_not_widen_the_page(
     review: Chrome, store: Store
 ) -> None:
@@ -246,7 +248,7 @@ def test_a_curve_that_is_still_as_wide_as_before_does_not_widen_the_page(
         review.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
-@pytest.mark.parametrize("theme", with_wide_forms(["light", "dark"], {"dark"}))
+@pytest.mark.parametrize("theme", with_wide_forms(["light", "dark"], set()))
 def test_it_fits_and_axe_finds_nothing(review: Chrome, store: Store, theme: str) -> None:
     media = {"features": [{"name": "prefers-color-scheme", "value": theme}]}
     review.execute_cdp_cmd("Emulation.setEmulatedMedia", media)

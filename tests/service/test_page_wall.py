@@ -175,6 +175,7 @@ def test_a_phone_has_a_low_header_and_the_rest_in_a_menu(page: Chrome) -> None:
     assert complaints(page) == []
 
 
+@pytest.mark.wide
 def test_a_night_is_looked_at(page: Chrome, store: Store) -> None:
     minute = int(time.time() // 60)
     store.note_peaks("gate", {minute - ago: 0.2 for ago in range(5, 305)})
@@ -200,6 +201,7 @@ def table_rows(driver: Chrome) -> list[str]:
     return found
 
 
+@pytest.mark.wide
 def test_the_curve_is_a_table_for_a_screen_reader(page: Chrome, store: Store, bus: Bus) -> None:
     show(bus, "gate", 60, 0.9, session=SESSION)
     store.save_alerting("gate", 0, {}, [AlertEvent("new", an_alert(60))])
@@ -286,6 +288,7 @@ def test_each_wrong_field_says_so(page: Chrome, store: Store, fresh_api: Api) ->
     assert complaints(page, "422", "409") == []
 
 
+@pytest.mark.wide
 def test_two_people_who_change_a_camera_choose_by_field(
     page: Chrome, store: Store, fresh_api: Api
 ) -> None:
@@ -352,6 +355,7 @@ def test_an_alert_is_answered_and_filtered(page: Chrome, store: Store) -> None:
 # For integrators
 
 
+@pytest.mark.wide
 def test_the_api_is_documented_without_the_net(chrome: Chrome, fresh_api: Api) -> None:
     complaints(chrome)  # of the tests before
     chrome.get(f"http://127.0.0.1:{fresh_api.port}/docs")
@@ -455,6 +459,7 @@ def test_every_button_of_a_card_names_its_camera(page: Chrome) -> None:
 # Languages
 
 
+@pytest.mark.wide
 def test_the_page_speaks_the_readers_language(page: Chrome, store: Store, bus: Bus) -> None:
     show(bus, "gate", 60, 0.91, session=SESSION)
     opened = replace(an_alert(), opened_at=1_700_000_000.0)
@@ -547,6 +552,7 @@ def test_the_system_view_shows_what_fails(page: Chrome, store: Store, bus: Bus) 
     assert complaints(page) == []
 
 
+@pytest.mark.wide
 def test_an_old_page_loads_itself_once_and_spares_a_form(
     page: Chrome, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -99,6 +99,7 @@ def test_a_mask_is_drawn_saved_and_found_again(page: Chrome, store: Store, fresh
     assert complained(page) == []
 
 
+@pytest.mark.wide
 def test_a_watched_zone_with_its_policy_is_made_by_keys_alone(page: Chrome, store: Store) -> None:
     open_settings(page)
     one(page, ".new-zone").send_keys(Keys.ENTER)
@@ -122,6 +123,7 @@ def test_a_watched_zone_with_its_policy_is_made_by_keys_alone(page: Chrome, stor
     assert complained(page) == []
 
 
+@pytest.mark.wide
 def test_a_refused_polygon_is_shown_at_its_zone_with_the_crossing(
     page: Chrome, store: Store
 ) -> None:
@@ -145,6 +147,7 @@ def test_a_refused_polygon_is_shown_at_its_zone_with_the_crossing(
     assert ["422" in line for line in complained(page)] == [True]
 
 
+@pytest.mark.wide
 def test_drawing_ends_with_escape_and_the_form_stays(page: Chrome) -> None:
     open_settings(page)
     one(page, ".new-zone").click()
