@@ -369,8 +369,8 @@ def test_of_a_live_camera_only_what_is_fresh_is_scored_after_a_break(
 ) -> None:
     """The rest is told as `takeover`, frame by frame; the first fresh one has its window."""
     store.add_camera(camera(pace="realtime"))
-    now = time.time()
-    add_frames(bus, *(replace(frame, captured_at=now - 0.1) for frame in frames(count=8)))
+    fresh = time.time() + 10.0  # however slowly the stage starts
+    add_frames(bus, *(replace(frame, captured_at=fresh) for frame in frames(count=8)))
     with working(settings):
         wait_until(lambda: bus.cursor("a") == (5, 7), "it scores")
     now = time.time() - 10.0
