@@ -277,6 +277,7 @@ def test_a_login_that_ends_ends_its_pictures(
 # On the page
 
 
+@pytest.mark.wide
 @pytest.mark.browser
 def test_the_page_shows_it_with_the_heatmap_as_a_layer(page: Chrome, bus: Bus) -> None:
     one(page, "#camera-gate .live").click()

@@ -407,6 +407,7 @@ def test_a_secret_that_cannot_be_read_ends_the_start(
         create_app(settings, open_bus(settings), open_store(settings))
 
 
+@pytest.mark.wide
 @pytest.mark.browser
 def test_the_page_offers_the_log_in(
     chrome: Chrome, api: Api, provider: OidcProvider, store: Store

@@ -29,6 +29,7 @@ def pressed(driver: Chrome) -> list[str]:
     return texts(driver, f"{CARD} button[aria-pressed=true]")
 
 
+@pytest.mark.wide
 def test_what_training_left_out_is_answered_on_the_card(
     page: Chrome, store: Store, fresh_api: Api
 ) -> None:

@@ -136,7 +136,7 @@ def test_a_replay_is_asked_for_followed_and_cancelled(
     assert complaints(page, "422") == []
 
 
-@pytest.mark.parametrize("theme", with_wide_forms(["light", "dark"], {"dark"}))
+@pytest.mark.parametrize("theme", with_wide_forms(["light", "dark"], set()))
 def test_what_was_found_is_shown(
     replays: Locator, page: Chrome, store: Store, fresh_api: Api, theme: str
 ) -> None:

@@ -171,6 +171,7 @@ def test_keys_go_through_the_list_and_answer(review: Chrome, store: Store) -> No
     assert complaints(review, "/picture") == []
 
 
+@pytest.mark.wide
 def test_what_stood_out_and_where_it_went_lies_over_the_pictures(review: Chrome) -> None:
     marks = "#review-detail figure:has(.open) svg"
     paths = f"return document.querySelectorAll('{marks} path').length"

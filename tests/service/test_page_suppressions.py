@@ -80,6 +80,7 @@ def choose(driver: Chrome, name: str, value: str) -> None:
     one(driver, f"#review-filters [name={name}]").choose(value)
 
 
+@pytest.mark.wide
 def test_a_suppressed_alert_is_found_and_says_what_hides_it(review: Chrome) -> None:
     assert not one(review, LIST).is_displayed()  # of no camera yet
     choose(review, "suppressed", "true")

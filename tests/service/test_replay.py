@@ -34,7 +34,7 @@ from lookout.service.storage.camera_copy import copy_camera
 from lookout.service.storage.store.store import Store
 from tests import stage
 from tests.cli import lookout
-from tests.conftest import Urls, with_long_forms
+from tests.conftest import Urls, with_wide_forms
 from tests.owning import add_frames
 from tests.service.api_server import Api, api, is_problem, one_api
 from tests.tiny import street, write_tiny
@@ -130,7 +130,7 @@ def replayed(
     return scored_to_the_end(run_again, run_again.recording(clip), out, copy.fps)
 
 
-@pytest.mark.parametrize("score", with_long_forms(["fused", "paper"], short=["fused"]))
+@pytest.mark.parametrize("score", with_wide_forms(["fused", "paper"], {"paper"}))
 def test_a_replay_is_the_live_line_bit_for_bit(
     bus: Bus, store: Store, settings: Settings, tmp_path: Path, score: str
 ) -> None:
