@@ -166,4 +166,5 @@ def wait_for_state(bus: Bus, name: str, state: str, limit_s: float = 15.0) -> In
     )
     report = bus.ingest_report(name)
     assert report is not None
+    assert bool(report.last_error) == bool(report.last_error_code)  # for readers of other languages
     return report

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from lookout.service.api.views import MessageView
+from lookout.service.core.errors import Value
 from lookout.service.core.jobs import JobState, Promotion
 from lookout.service.core.replay import ReplayOptions, ReplayReport, ReplayState
 
@@ -27,6 +28,8 @@ JOB_EXAMPLE: dict[str, JsonValue] = {
     "left_s": 344.0,
     "paused": False,
     "reason": "",
+    "reason_code": "",
+    "reason_values": {},
     "replaces": "square",
     "started_from": "square",
     "checkpoint": "",
@@ -84,6 +87,8 @@ class JobView(MessageView):
     left_s: float | None = Field(description="of its state, estimated; null while unknown")
     paused: bool = Field(description="training stands still: live scores come first")
     reason: str = Field(description="why it waits, failed or is not promoted, in one line")
+    reason_code: str = Field(description="name of the reason, which stays; empty for none")
+    reason_values: dict[str, Value] = Field(description="what stands in its sentence")
     replaces: str = Field(description="name of the camera's model when training began")
     started_from: str = Field(description="name of the checkpoint that training began with")
     checkpoint: str = Field(description="name of the checkpoint that it wrote")
@@ -110,6 +115,8 @@ REPLAY_EXAMPLE: dict[str, JsonValue] = {
     "progress": 0.4,
     "paused": False,
     "reason": "",
+    "reason_code": "",
+    "reason_values": {},
     "files": [],
     "report": None,
 }
@@ -132,6 +139,8 @@ class ReplayView(MessageView):
     progress: float = Field(description="0 to 1")
     paused: bool = Field(description="it stands still: live scores come first")
     reason: str = Field(description="why it waits or failed, in one line")
+    reason_code: str = Field(description="name of the reason, which stays; empty for none")
+    reason_values: dict[str, Value] = Field(description="what stands in its sentence")
     files: list[str] = Field(description="names of the result's files, once it is done")
     report: ReplayReport | None = Field(description="what was found, once it is done")
 

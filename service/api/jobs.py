@@ -18,8 +18,8 @@ from lookout.service.api.replays import cancel_replay, is_replay, replay_view, r
 from lookout.service.api.views import CameraView, camera_view
 from lookout.service.core import urls
 from lookout.service.core.camera import Calibration
-from lookout.service.core.errors import ConflictError
-from lookout.service.core.jobs import LearningJob, LearnRequest
+from lookout.service.core.errors import NO_REASON, ConflictError, Reason, reason_fields
+from lookout.service.core.jobs import NO_WORKER, LearningJob, LearnRequest
 from lookout.service.core.stages import LEARNING
 from lookout.service.storage.camera_changes import promote, roll_back
 
@@ -110,7 +110,8 @@ def cancel_job(job: str, services: ServicesDep) -> JobView | ReplayView:
         before = services.store.job(job)
         if not before.is_active:
             break
-        cancelled = replace(before, state="cancelled", left_s=None, paused=False, reason="")
+        over = reason_fields("reason", NO_REASON)
+        cancelled = replace(before, state="cancelled", left_s=None, paused=False, **over)
         if services.store.save_job(before, cancelled):
             return view(services, services.store.job(job))
     raise ConflictError(f"job {job!r} is over: {services.store.job(job).state}", code="job_over")
@@ -131,7 +132,8 @@ def promote_job(job: str, services: ServicesDep) -> JobView:
     calibration: Calibration = "learn" if score in PLACE_SCHEMES else "model"
     choose_model(folders, before.checkpoint, calibration, score)
     promote(services.bus, services.store, before)
-    services.store.save_job(before, replace(before, state="promoted", reason="by hand"))
+    by_hand = reason_fields("reason", Reason("by hand", code="job_by_hand"))
+    services.store.save_job(before, replace(before, state="promoted", **by_hand))
     return view(services, services.store.job(job))
 
 
@@ -150,5 +152,5 @@ def roll_back_camera(camera: str, services: ServicesDep) -> CameraView:
 def view(services: Services, job: LearningJob) -> JobView:
     """Return a job as it is shown: with a reason, too, where no worker is there for it."""
     if job.is_active and not services.bus.has_workers(LEARNING.name):
-        job = replace(job, reason="no learning worker is running (LOOKOUT_LEARNING_WORKERS)")
+        job = replace(job, **reason_fields("reason", NO_WORKER))
     return JobView.of(job)

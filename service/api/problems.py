@@ -23,6 +23,7 @@ from lookout.service.core.errors import (
     RequestError,
     RoleError,
     SourceError,
+    Value,
 )
 from lookout.service.core.throttle import Throttle
 from lookout.service.core.urls import mask
@@ -88,7 +89,7 @@ def problem(
     headers: Mapping[str, str] | None = None,
     *,
     code: str | None = None,
-    values: Mapping[str, str | int] | None = None,
+    values: Mapping[str, Value] | None = None,
     **more: Any,
 ) -> ProblemResponse:
     """Return an error; `code` and `values` as LookoutError has them, `more`: further members."""

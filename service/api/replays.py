@@ -18,7 +18,14 @@ from lookout.service.api.job_views import ReplayView
 from lookout.service.api.json_body import JsonRoute
 from lookout.service.api.openapi import BINARY
 from lookout.service.core import urls
-from lookout.service.core.errors import ConflictError, NotFoundError, RequestError
+from lookout.service.core.errors import (
+    NO_REASON,
+    ConflictError,
+    NotFoundError,
+    RequestError,
+    reason_fields,
+)
+from lookout.service.core.jobs import NO_WORKER
 from lookout.service.core.replay import (
     REPLAY,
     CameraCopy,
@@ -142,7 +149,8 @@ def cancel_replay(services: Services, job: str) -> ReplayView:
         before = services.store.replay(job)
         if not before.is_active:
             break
-        cancelled = replace(before, state="cancelled", paused=False, reason="")
+        over = reason_fields("reason", NO_REASON)
+        cancelled = replace(before, state="cancelled", paused=False, **over)
         if services.store.save_replay(before, cancelled):
             return replay_view(services, services.store.replay(job))
     state = services.store.replay(job).state
@@ -152,7 +160,7 @@ def cancel_replay(services: Services, job: str) -> ReplayView:
 def replay_view(services: Services, job: ReplayJob, *, with_report: bool = True) -> ReplayView:
     """Return a replay as it is shown: with a reason, too, where no worker is there for it."""
     if job.is_active and not services.bus.has_workers(LEARNING.name):
-        job = replace(job, reason="no learning worker is running (LOOKOUT_LEARNING_WORKERS)")
+        job = replace(job, **reason_fields("reason", NO_WORKER))
     report: ReplayReport | None = None
     names: list[str] = []
     if job.state == "done":
@@ -176,6 +184,8 @@ def replay_view(services: Services, job: ReplayJob, *, with_report: bool = True)
         progress=job.progress,
         paused=job.paused,
         reason=job.reason,
+        reason_code=job.reason_code,
+        reason_values=job.reason_values,
         files=names,
         report=report,
     )

@@ -15,7 +15,7 @@ from lookout.models.scoring.alarm_budget import AlarmBudget
 from lookout.models.scoring.budget_report import BudgetReport
 from lookout.service.core.camera import Camera, CameraSpec, camera_example
 from lookout.service.core.drift import ValueDrift
-from lookout.service.core.errors import BrokenMessageError
+from lookout.service.core.errors import BrokenMessageError, Value, reason_fields
 from lookout.service.core.jobs import LearningJob
 from lookout.service.core.messages import (
     Alert,
@@ -43,6 +43,8 @@ CAMERA_EXAMPLE: dict[str, JsonValue] = {
     "created_at": 1767225600.0,
     "state": "learning",
     "last_error": None,
+    "last_error_code": "",
+    "last_error_values": {},
     "session": 1767225601000,
     "progress": {"learned": 120, "needed": 300},
     "frames": 131,
@@ -195,6 +197,8 @@ class CameraView(CameraSpec):
     created_at: float
     state: CameraStatus
     last_error: str | None
+    last_error_code: str = Field(description="name of the error, which stays; empty for none")
+    last_error_values: dict[str, Value] = Field(description="what stands in its sentence")
     session: int | None
     progress: Progress | None = Field(description="while learning")
     frames: int
@@ -431,6 +435,7 @@ def camera_fields(
         "url": masked(camera.url),
         "created_at": camera.created_at,
         "state": at.state,
+        **reason_fields("last_error", at.last_error),
         "last_error": masked(at.last_error) if at.last_error else None,
         "session": at.session,
         "progress": dict(zip(("learned", "needed"), at.progress, strict=True))

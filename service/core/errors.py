@@ -10,6 +10,7 @@ LookoutError                 one line for the operator, without passwords; exit 
 │   ├── SourceUnusableError  it is there and has no video that can be decoded: `failed` for an hour
 │   └── SourceLostError      it may come back: the camera is `reconnecting`
 │       └── SourceStalledError   it is there and gives no picture: the camera is `stalled`
+├── FootageError             a recording, or the files of a job, cannot be used
 ├── RequestError             a request asks for something that cannot be (HTTP 422)
 ├── RoleError                the sender's role is too small (HTTP 403)
 ├── RefusedDeliveryError     a sink's receiver will never take an event
@@ -23,25 +24,80 @@ LookoutError                 one line for the operator, without passwords; exit 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any, Self
 
 from pydantic_core import PydanticCustomError
+
+Value = str | int | float
+"""A part of the sentence of a reason. A number is written as the reader's language does."""
+
+
+class Reason(str):
+    """One line for a person on why something is as it is, and what it says to a program.
+
+    code: a name of the reason that stays, for a reader who says it in another language; empty where
+    nothing is said. `values` stand in that sentence. Of a reason `why` within this one they have
+    the text, its code as `why_code`, and its values as `why.` with their names.
+    """
+
+    code: str
+    values: dict[str, Value]
+
+    def __new__(cls, said: object = "", *, code: str = "", **values: Value) -> Self:
+        self = super().__new__(cls, said)
+        self.code = code
+        self.values = {}
+        for name, value in values.items():
+            self.values[name] = value
+            if isinstance(value, Reason):
+                inner = {f"{name}.{part}": one for part, one in value.values.items()}
+                self.values |= {name: str(value), f"{name}_code": value.code, **inner}
+        return self
+
+    @classmethod
+    def read(cls, said: str | None, code: str, values: Mapping[str, Value]) -> Self | None:
+        """Return the reason of a message's fields, as `reason_fields` made them; None for none."""
+        if not said:
+            return None
+        self = cls(said, code=code)
+        self.values = dict(values)
+        return self
+
+
+NO_REASON = Reason()
+
+
+def reason_fields(name: str, reason: str | None) -> dict[str, Any]:
+    """Return the fields `name`, `name_code` and `name_values` of a message that holds a reason."""
+    if not isinstance(reason, Reason):
+        return {name: reason, f"{name}_code": "", f"{name}_values": {}}
+    return {name: str(reason), f"{name}_code": reason.code, f"{name}_values": reason.values}
 
 
 class LookoutError(Exception):
     """Anything Lookout can explain in one line.
 
-    code: a name of the reason that stays, for a reader who says it in another language; `values`
-    stand in that sentence.
+    said: a Reason, or its text with its code and values; a code is for a reader who says it in
+    another language.
     """
 
     exit_code = 1  # of the command that it ends
     field: str | None = None  # of a request, which it is about
 
-    def __init__(self, *said: object, code: str | None = None, **values: str | int) -> None:
-        super().__init__(*said)
-        self.code = code
-        self.values = values
+    def __init__(self, said: object = "", *, code: str | None = None, **values: Value) -> None:
+        super().__init__(said)
+        self.reason = said if isinstance(said, Reason) else Reason(said, code=code or "", **values)
+
+    @property
+    def code(self) -> str | None:
+        """The reason's code; None where it has none."""
+        return self.reason.code or None
+
+    @property
+    def values(self) -> dict[str, Value]:
+        """Parts of the reason's sentence, by name."""
+        return self.reason.values
 
 
 class SettingsError(LookoutError):
@@ -86,6 +142,10 @@ class SourceLostError(SourceError):
 
 class SourceStalledError(SourceLostError):
     """The stream is open, and no picture comes."""
+
+
+class FootageError(LookoutError):
+    """A recording cannot be learned from or replayed, or the files of a job are gone."""
 
 
 class RequestError(LookoutError):

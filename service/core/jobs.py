@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
 
 from lookout.service.core.camera import STRICT, ScoreScheme
+from lookout.service.core.errors import NO_REASON, Reason, Value
 
 JobState = Literal[
     "queued", "recording", "training", "shadow", "trained", "promoted", "failed", "cancelled"
@@ -15,6 +16,7 @@ JobState = Literal[
 Promotion = Literal["rule", "hand"]
 LeftOutAnswer = Literal["include", "drop"]
 
+NO_WORKER = Reason("no learning worker is running (LOOKOUT_LEARNING_WORKERS)", code="job_no_worker")
 ACTIVE: frozenset[JobState] = frozenset({"queued", "recording", "training", "shadow"})
 """A camera has at most one job in these states. In the others a job is over."""
 
@@ -122,6 +124,8 @@ class LearningJob:
     before: HeldOut | None = None  # of the checkpoint that it started from
     after: HeldOut | None = None  # of the new one, the best so far while it trains
     shadow: Shadow | None = None  # old and new side by side; None before
+    reason_code: str = ""  # see `Reason`
+    reason_values: dict[str, Value] = field(default_factory=dict)
 
     @property
     def id(self) -> str:
@@ -143,35 +147,44 @@ class LearningJob:
         return score
 
 
-def shortfall(before: HeldOut, after: HeldOut) -> str:
+def shortfall(before: HeldOut, after: HeldOut) -> Reason:
     """Return why a checkpoint is not promoted by rule, in one line; empty where it is.
 
     Its PSNR is better than the one before, or it would not be offered; it must find made anomalies
     no worse on the same held-out footage.
     """
     if before.auc_percent is None or after.auc_percent is None:
-        return ""
+        return NO_REASON
     if after.auc_percent < before.auc_percent - AUC_TOLERANCE:
-        return (
+        return Reason(
             f"AUC of made anomalies {after.auc_percent:.1f} % is below the present "
-            f"{before.auc_percent:.1f} %: the present checkpoint stays"
+            f"{before.auc_percent:.1f} %: the present checkpoint stays",
+            code="job_auc",
+            after=round(after.auc_percent, 1),
+            before=round(before.auc_percent, 1),
         )
-    return ""
+    return NO_REASON
 
 
-def shadow_shortfall(shadow: Shadow) -> str:
+def shadow_shortfall(shadow: Shadow) -> Reason:
     """Return why a checkpoint is not promoted by rule for its shadow; empty where it is."""
     if shadow.new_recall_percent < shadow.old_recall_percent - RECALL_TOLERANCE:
-        return (
+        return Reason(
             f"it notices {shadow.new_recall_percent:.0f} % of the anomalies made into live frames, "
-            f"and the one before {shadow.old_recall_percent:.0f} %: the present checkpoint stays"
+            f"and the one before {shadow.old_recall_percent:.0f} %: the present checkpoint stays",
+            code="job_recall",
+            after=round(shadow.new_recall_percent),
+            before=round(shadow.old_recall_percent),
         )
     if shadow.new_above_percent > shadow.old_above_percent + ABOVE_TOLERANCE:
-        return (
+        return Reason(
             f"it puts {shadow.new_above_percent:.0f} % of the live frames above the threshold, "
-            f"and the one before {shadow.old_above_percent:.0f} %: the present checkpoint stays"
+            f"and the one before {shadow.old_above_percent:.0f} %: the present checkpoint stays",
+            code="job_above",
+            after=round(shadow.new_above_percent),
+            before=round(shadow.old_above_percent),
         )
-    return ""
+    return NO_REASON
 
 
 @dataclass(frozen=True, slots=True)

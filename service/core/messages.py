@@ -13,6 +13,7 @@ from typing import Literal, NamedTuple
 
 from lookout.models.arrays import HeatMap, Pixels
 from lookout.service.core.clock import Moment
+from lookout.service.core.errors import Reason, Value
 
 AlertState = Literal["open", "closed"]
 AlertVerdict = Literal["true", "false_alarm", "usual_here"]
@@ -235,6 +236,13 @@ class IngestReport:
     stalls_last_hour: int = 0
     worker: str = ""  # whose camera it is
     frame_age_s: float | None = None  # of the newest frame, when this was written
+    last_error_code: str = ""  # see `Reason`
+    last_error_values: dict[str, Value] = field(default_factory=dict)
+
+    @property
+    def reason(self) -> Reason | None:
+        """The last error; None where there is none."""
+        return Reason.read(self.last_error, self.last_error_code, self.last_error_values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,3 +273,10 @@ class InferenceReport:
     views_dropped: int = 0  # how often what was learned of a view gave way to another view's
     view: str = ""  # that its picture shows; empty until the picture has changed once
     views: int = 1  # that it knows, this one among them
+    last_error_code: str = ""  # see `Reason`
+    last_error_values: dict[str, Value] = field(default_factory=dict)
+
+    @property
+    def reason(self) -> Reason | None:
+        """The last error; None where there is none."""
+        return Reason.read(self.last_error, self.last_error_code, self.last_error_values)

@@ -5,14 +5,14 @@ Seconds of a recording count from its first frame.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from lookout.models.vision.zones import MAX_ZONES
 from lookout.service.core.camera import STRICT, Camera, CameraId, Level, ZoneSettings
-from lookout.service.core.errors import RequestError
+from lookout.service.core.errors import RequestError, Value
 from lookout.service.core.schedule import LATEST
 from lookout.service.core.settings import Settings
 
@@ -145,6 +145,8 @@ class ReplayJob:
     paused: bool = False  # it stands still: live scores come first
     reason: str = ""  # one line: why it waits or failed
     until: float | None = None  # end of the period, s, UTC
+    reason_code: str = ""  # see `Reason`
+    reason_values: dict[str, Value] = field(default_factory=dict)
 
     @property
     def id(self) -> str:

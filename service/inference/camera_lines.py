@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from lookout.models.errors import CheckpointError
 from lookout.service.core import clock
 from lookout.service.core.camera import Camera
-from lookout.service.core.errors import BrokenMessageError
+from lookout.service.core.errors import BrokenMessageError, Reason
 from lookout.service.core.messages import FrameId
 from lookout.service.core.settings import Settings
 from lookout.service.inference.batch import ReadyFrame
@@ -39,7 +39,7 @@ class FailedCamera:
     """A camera that cannot be scored, the reason, and the time of the next try."""
 
     camera: Camera
-    reason: str
+    reason: Reason
     signature: Signature | None  # of the checkpoint: another file is tried at once
     retry_at: float
 
@@ -101,7 +101,7 @@ class CameraLines:
                 zones=begun.zones,
             )
         except CheckpointError as error:
-            self.fail(camera, signature, str(error))
+            self.fail(camera, signature, Reason(error, code="model_unusable", why=str(error)))
             return
         if epoch > 1 and line.frames.accounted_id is not None:
             line.frames.resume_after_takeover()
@@ -125,7 +125,7 @@ class CameraLines:
         self._paused.pop(name, None)
         self.failed.pop(name, None)
 
-    def fail(self, camera: Camera, signature: Signature | None, reason: str) -> None:
+    def fail(self, camera: Camera, signature: Signature | None, reason: Reason) -> None:
         """Stop the camera's line; it is tried again later."""
         known = self.failed.get(camera.id)
         if known is None or (known.camera, known.reason) != (camera, reason):

@@ -6,6 +6,7 @@ import time
 from collections import Counter
 
 from lookout.service.core import metrics
+from lookout.service.core.errors import reason_fields
 from lookout.service.core.messages import InferenceReport
 from lookout.service.inference.camera_line import finite
 from lookout.service.inference.camera_lines import CameraLines
@@ -55,7 +56,7 @@ def report(bus: Bus, lines: CameraLines, ownership: Ownership) -> None:
                 state="online" if normalizer.bounds else "learning",
                 at=now,
                 revision=line.camera.revision,
-                last_error=line.snapshots.error,
+                **reason_fields("last_error", line.snapshots.error),
                 learned=line.state.learned_frames,
                 to_learn=line.state.to_learn_frames,
                 drift=line.state.drift if line.scorer.input_spec.memory == "adapts" else None,
@@ -85,5 +86,11 @@ def report(bus: Bus, lines: CameraLines, ownership: Ownership) -> None:
     for name, failed in lines.failed.items():
         bus.report_inference(
             name,
-            InferenceReport("failed", now, failed.camera.revision, failed.reason, worker=worker),
+            InferenceReport(
+                "failed",
+                now,
+                failed.camera.revision,
+                worker=worker,
+                **reason_fields("last_error", failed.reason),
+            ),
         )

@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 from lookout.models.scoring.camera_state import CameraState
+from lookout.service.core.errors import Reason
 from lookout.service.core.messages import FrameId
 from lookout.service.inference.scene_watch import SceneWatch
 
@@ -17,7 +18,7 @@ class SnapshotProgress:
         self._snapshot_id = snapshot_id
         self._pending_id = snapshot_id
         self._requested_at = time.monotonic()
-        self._error: str | None = None
+        self._error: Reason | None = None
 
     @property
     def snapshot_id(self) -> FrameId | None:
@@ -30,7 +31,7 @@ class SnapshotProgress:
         return self._pending_id
 
     @property
-    def error(self) -> str | None:
+    def error(self) -> Reason | None:
         """Reason why the last snapshot could not be saved."""
         return self._error
 
@@ -59,7 +60,7 @@ class SnapshotProgress:
         self._snapshot_id = snapshot_id
         self._error = None
 
-    def fail(self, error: str) -> None:
+    def fail(self, error: Reason) -> None:
         """Note that a snapshot was given up: the next request is a new one."""
         self._pending_id = self._snapshot_id
         self._error = error

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from lookout.service.core.camera import Camera
+from lookout.service.core.errors import NO_REASON, Reason
 from lookout.service.core.messages import CameraEvent, FrameId
 from lookout.service.ownership.camera_watcher import CameraWatcher
 from lookout.service.storage.redis.connect import UNAVAILABLE
@@ -37,7 +38,7 @@ class TakeoverAnswer:
     camera: str
     epoch: int
     snapshot: Snapshot | None
-    error: str = ""  # reason why the take-over failed; then there is no epoch
+    error: Reason = NO_REASON  # why the take-over failed; then there is no epoch
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ class SaveAnswer:
     epoch: int
     cursor: FrameId
     result: SaveResult
-    error: str = ""  # reason why it failed
+    error: Reason = NO_REASON  # why it failed
 
 
 class StoreLink:
@@ -179,7 +180,7 @@ class StoreLink:
             waiting = dict(self._to_save)
         for camera, request in waiting.items():
             epoch, snapshot = request
-            reason = ""
+            reason = NO_REASON
             result: SaveResult = "saved"
             try:
                 if not self._store.save_snapshot(camera, epoch, snapshot):
@@ -190,7 +191,8 @@ class StoreLink:
                 if not self._give_up("snapshot", camera, error):
                     continue
                 result = "failed"
-                reason = f"its snapshot cannot be saved: {error!r}"
+                said = f"its snapshot cannot be saved: {error!r}"
+                reason = Reason(said, code="scoring_unsaved", why=repr(error))
             self._attempts.pop(("snapshot", camera), None)
             with self._answered:
                 self._saved.append(SaveAnswer(camera, epoch, snapshot.cursor, result, reason))
@@ -211,7 +213,9 @@ class StoreLink:
             except Exception as error:
                 if not self._give_up("take-over", camera, error):
                     continue
-                answer = TakeoverAnswer(camera, 0, None, f"it cannot be taken over: {error!r}")
+                said = f"it cannot be taken over: {error!r}"
+                reason = Reason(said, code="scoring_takeover", why=repr(error))
+                answer = TakeoverAnswer(camera, 0, None, reason)
             self._attempts.pop(("take-over", camera), None)
             with self._mutex:
                 if camera in self._to_take:

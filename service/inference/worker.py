@@ -13,7 +13,7 @@ import torch
 
 from lookout.models.device import Precision, choose_device, choose_precision
 from lookout.models.errors import DeviceError
-from lookout.service.core.errors import NoDeviceError
+from lookout.service.core.errors import NoDeviceError, Reason
 from lookout.service.core.settings import Settings
 from lookout.service.core.throttle import OutageLog
 from lookout.service.inference.batch import ReadyFrame, groups, repeat_still, score_batch
@@ -206,7 +206,8 @@ class InferenceWorker:
             pass  # the bus failed: the camera is asked for again
         except Exception as error:  # of one camera: the others' answers count
             log.exception("camera %s cannot be started", camera.id, extra={"camera": camera.id})
-            reason = f"it cannot be started: {first_line(error)}"
+            why = first_line(error)
+            reason = Reason(f"it cannot be started: {why}", code="scoring_start", why=why)
             self.lines.fail(camera, self.lines.signature(camera.model), reason)
 
     def apply_save(self, answer: SaveAnswer) -> None:
@@ -289,7 +290,8 @@ class InferenceWorker:
         else:
             self.counters.add_step(len(batch), time.perf_counter() - began)
         for line, cause in failed:
-            reason = f"the model cannot score it: {first_line(cause)}"
+            why = first_line(cause)
+            reason = Reason(f"the model cannot score it: {why}", code="scoring_fails", why=why)
             self.lines.fail(line.camera, line.signature, reason)
 
     def send(self) -> None:

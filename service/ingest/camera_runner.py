@@ -17,16 +17,16 @@ from typing import Literal
 
 from lookout.service.core import urls
 from lookout.service.core.camera import Camera
-from lookout.service.core.errors import SourceRefusedError
+from lookout.service.core.errors import Reason, SourceRefusedError, reason_fields
 from lookout.service.core.messages import IngestReport
 from lookout.service.core.settings import Settings
 from lookout.service.ingest.attempts import AttemptBudget
 from lookout.service.ingest.decoder.process import DecoderHandle
 from lookout.service.ingest.decoder.protocol import EXIT_CODES, DecoderMessage
-from lookout.service.ingest.probe import Probe
+from lookout.service.ingest.probe import Probe, no_answer
 from lookout.service.ingest.retry import Backoff, HourlyCounter
 
-Condition = tuple[str, str | None, int | None]
+Condition = tuple[str, Reason | None, int | None]
 """State, error and session of a camera: reported and logged at once when one of them changes."""
 
 State = Literal["starting", "online", "reconnecting", "stalled", "ended", "failed"]
@@ -92,7 +92,7 @@ class CameraRunner:
         self.camera = camera
         self.decoder: DecoderHandle | None = None
         self.state: State = "starting"
-        self.last_error: str | None = None
+        self.last_error: Reason | None = None
         self.reconnects = 0  # not yet counted on the bus
         self._hourly_reconnects = HourlyCounter()
         self._hourly_stalls = HourlyCounter()
@@ -123,7 +123,7 @@ class CameraRunner:
         self._has_worked = before.session is not None
         if before.state in FINAL_STATES and before.retry_at is None:
             self.state = before.state
-            self.last_error = before.last_error
+            self.last_error = before.reason
             self._last = DecoderMessage(
                 "ended", before.session, before.last_seq, before.last_captured_at
             )
@@ -164,7 +164,7 @@ class CameraRunner:
         """Take in one message: it moves the deadline, and its session brings the camera online."""
         self._attempts.started(self.camera.id)  # its libraries are loaded
         if message.error:
-            self.last_error = message.error
+            self.last_error = message.reason
         if message.session is not None:
             self._last = message
             self._rate.add(now, message.frames)
@@ -189,7 +189,7 @@ class CameraRunner:
         """Restart the decoder's time limit: Redis was away, and a silent decoder waited for it."""
         self._deadline = now + self._limit_s
 
-    def fail(self, error: str) -> None:
+    def fail(self, error: Reason) -> None:
         """Kill the decoder, if any, and stay `failed` until the camera is changed."""
         self.end_attempt()
         if self.decoder is not None:
@@ -205,7 +205,7 @@ class CameraRunner:
             state=self.state,
             at=wall_s,
             revision=self.camera.revision,
-            last_error=self.last_error,
+            **reason_fields("last_error", self.last_error),
             session=self.session,
             last_seq=self._last.seq,
             last_captured_at=self._last.captured_at,
@@ -221,7 +221,7 @@ class CameraRunner:
         # Damage is no change of its own to log: on a bad line it grows all the time.
         return replace(
             report,
-            last_error=describe_damage(self._last.damaged) or self.last_error,
+            **reason_fields("last_error", describe_damage(self._last.damaged) or self.last_error),
             fps=self._rate.fps(now),
             waiting=self._last.waiting,
         )
@@ -269,7 +269,7 @@ class CameraRunner:
             try:
                 urls.check(self.camera.url, self._settings.media_dir)
             except SourceRefusedError as error:
-                self.fail(str(error))
+                self.fail(error.reason)
                 return
             self._probe = self._attempts.ask(
                 self.camera,
@@ -289,9 +289,11 @@ class CameraRunner:
         try:
             self.decoder = self._spawn(self.camera)
         except ValueError as error:
-            self.fail(str(error))
+            self.fail(Reason(error, code="source_long_record"))
         except OSError as error:
-            self.last_error = f"no decoder can be started: {error.strerror}"
+            why = error.strerror or type(error).__name__
+            said = f"no decoder can be started: {why}"
+            self.last_error = Reason(said, code="source_no_decoder", why=why)
             self._retry_later("reconnecting", now)
 
     def _set_deadline(self, limit_s: float, now: float) -> None:
@@ -302,10 +304,11 @@ class CameraRunner:
         """Kill a decoder that hangs in libav, where libav's own time-outs do not reach."""
         decoder.kill()
         self.state = "reconnecting"
-        self.last_error = f"no answer within {self._limit_s:g} s"
+        self.last_error = no_answer(self._limit_s)
         if self._opened:
             self.state = "stalled"
-            self.last_error = f"silent for {self._limit_s:g} s"
+            said = f"silent for {self._limit_s:g} s"
+            self.last_error = Reason(said, code="source_silent", seconds=self._limit_s)
         self._killed_as = self.state
 
     def _finish(self, decoder: DecoderHandle, code: int, now: float) -> None:
@@ -318,7 +321,9 @@ class CameraRunner:
         state = self._killed_as or STATE_OF_EXIT_CODE.get(code)
         if state is None:
             state = "reconnecting"
-            self.last_error = f"the decoder ended unexpectedly ({describe_exit(code)})"
+            how = describe_exit(code)
+            said = f"the decoder ended unexpectedly ({how})"
+            self.last_error = Reason(said, code="source_decoder_ended", how=how)
         if state == "stalled":
             self._hourly_stalls.add(now)
         if state in FINAL_STATES:
@@ -338,12 +343,13 @@ class CameraRunner:
         self._retry_at = now + max(0.0, self._backoff.delay_s(ran_s) - waited_s)
 
 
-def describe_damage(packets: int) -> str | None:
+def describe_damage(packets: int) -> Reason | None:
     """Return a line on the pictures that this session could not decode; None for none."""
     if not packets:
         return None
     plural = "s" if packets > 1 else ""
-    return f"{packets} damaged picture{plural} passed over"
+    said = f"{packets} damaged picture{plural} passed over"
+    return Reason(said, code="source_damage", count=packets)
 
 
 def describe_exit(code: int) -> str:

@@ -25,6 +25,7 @@ from typing import Any, Protocol
 from urllib.parse import SplitResult, urlsplit
 
 from lookout.service.core.camera import Camera
+from lookout.service.core.errors import Reason
 
 RTSP_PORT = 554
 NEXT_ADDRESS_AFTER_S = 0.25  # a host of several addresses: the next is tried beside the first
@@ -32,16 +33,22 @@ MOST_ADDRESSES = 8
 MOST_ANSWER_BYTES = 1024
 STOP_WITHIN_S = 1.0
 
-REFUSED = "connection refused"
-RESET = "the connection was reset"
-UNRESOLVED = "the host's name cannot be resolved"
-NO_TLS = "no TLS connection can be made"
-NO_RTSP = "the answer is no RTSP stream that can be read"
-UNAUTHORIZED = "401 unauthorized: user or password is wrong"
-FORBIDDEN = "403 forbidden: this user may not see the stream"
-NOT_FOUND = "404 not found: the server has no such stream"
-TOO_MANY_REQUESTS = "429 too many requests: the server wants to be asked less often"
-SERVER_FAILED = "the server has failed, or has too many viewers (a 5xx answer)"
+REFUSED = Reason("connection refused", code="source_refused")
+RESET = Reason("the connection was reset", code="source_reset")
+UNREACHABLE = Reason("the host cannot be reached", code="source_unreachable")
+NO_NETWORK = Reason("no network leads to the host", code="source_no_network")
+UNRESOLVED = Reason("the host's name cannot be resolved", code="source_unresolved")
+NO_TLS = Reason("no TLS connection can be made", code="source_no_tls")
+NO_RTSP = Reason("the answer is no RTSP stream that can be read", code="source_no_rtsp")
+UNAUTHORIZED = Reason("401 unauthorized: user or password is wrong", code="source_unauthorized")
+FORBIDDEN = Reason("403 forbidden: this user may not see the stream", code="source_forbidden")
+NOT_FOUND = Reason("404 not found: the server has no such stream", code="source_not_found")
+TOO_MANY_REQUESTS = Reason(
+    "429 too many requests: the server wants to be asked less often", code="source_asked_often"
+)
+SERVER_FAILED = Reason(
+    "the server has failed, or has too many viewers (a 5xx answer)", code="source_server_failed"
+)
 STATUS_ERRORS = {
     403: FORBIDDEN,
     404: NOT_FOUND,
@@ -56,23 +63,30 @@ CONNECT_ERRORS = {
     errno.ECONNREFUSED: REFUSED,
     errno.ECONNRESET: RESET,
     errno.EPIPE: RESET,
-    errno.EHOSTUNREACH: "the host cannot be reached",
-    errno.EHOSTDOWN: "the host cannot be reached",
-    errno.ENETUNREACH: "no network leads to the host",
-    errno.EADDRNOTAVAIL: "no network leads to the host",
+    errno.EHOSTUNREACH: UNREACHABLE,
+    errno.EHOSTDOWN: UNREACHABLE,
+    errno.ENETUNREACH: NO_NETWORK,
+    errno.EADDRNOTAVAIL: NO_NETWORK,
 }
 Address = tuple[socket.AddressFamily, Any]
 
 
 class NoAnswerError(Exception):
-    """The address does not answer as a camera does; the text says why, without the address."""
+    """The address does not answer as a camera does.
+
+    reason: why, without the address.
+    """
+
+    def __init__(self, reason: Reason) -> None:
+        super().__init__(reason)
+        self.reason = reason
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
     """The end of a probe, or of a trial."""
 
-    error: str | None = None  # None: a camera answers there
+    error: Reason | None = None  # None: a camera answers there
     stalled: bool = False  # it went silent after it was opened
     # Whether a trial (trials.py) got a packet; False: none can say it; None: there was none.
     shows: bool | None = None
@@ -99,9 +113,11 @@ class RunningProbe:
         if not self.future.done():
             return None
         if self.future.cancelled():
-            return Answer("the attempt was broken off")
+            return Answer(Reason("the attempt was broken off", code="source_broken_off"))
         if error := self.future.exception():
-            return Answer(f"the attempt failed: {type(error).__name__}")
+            kind = type(error).__name__
+            said = f"the attempt failed: {kind}"
+            return Answer(Reason(said, code="source_attempt_failed", why=kind))
         return self.future.result()
 
     def cancel(self) -> None:
@@ -169,21 +185,30 @@ async def cancel_all() -> None:
 async def probe(url: SplitResult, limit_s: float, lane: Lane) -> Answer:
     """Return whether a camera answers at `url` within `limit_s` seconds, or why not."""
     await lane.wait_turn()
-    stage = "no answer"
+    late = no_answer(limit_s)
     try:
         async with lane.at_once, asyncio.timeout(limit_s):
             host = url.hostname or ""
-            stage = "the host's name was not resolved"
+            late = Reason(
+                f"the host's name was not resolved within {limit_s:g} s",
+                code="source_lookup",
+                seconds=limit_s,
+            )
             addresses = await resolve(host, url.port or RTSP_PORT, lane.lookups)
-            stage = "no answer"
+            late = no_answer(limit_s)
             status = await request_options(await connect(addresses), url)
     except TimeoutError:
-        return Answer(f"{stage} within {limit_s:g} s")
+        return Answer(late)
     except NoAnswerError as error:
-        return Answer(str(error))
+        return Answer(error.reason)
     if status == 401 and url.username is None:
         return Answer(UNAUTHORIZED)
     return Answer(STATUS_ERRORS.get(status))
+
+
+def no_answer(seconds: float) -> Reason:
+    """Return that nobody answered within so many seconds."""
+    return Reason(f"no answer within {seconds:g} s", code="source_no_answer", seconds=seconds)
 
 
 async def resolve(host: str, port: int, lookups: asyncio.Semaphore) -> list[Address]:
@@ -264,10 +289,12 @@ async def connect_to(family: socket.AddressFamily, address: Any) -> socket.socke
     return connection
 
 
-def connect_error(error: OSError) -> str:
+def connect_error(error: OSError) -> Reason:
     """Return a connection's error in words, without its address."""
-    text = CONNECT_ERRORS.get(error.errno or 0)
-    return text or f"no connection can be made: {error.strerror or type(error).__name__}"
+    why = error.strerror or type(error).__name__
+    return CONNECT_ERRORS.get(error.errno or 0) or Reason(
+        f"no connection can be made: {why}", code="source_no_connection", why=why
+    )
 
 
 async def request_options(connection: socket.socket, url: SplitResult) -> int:
@@ -292,7 +319,9 @@ async def request_options(connection: socket.socket, url: SplitResult) -> int:
             while (status := status_in(data)) is None:
                 more = await reader.read(MOST_ANSWER_BYTES)
                 if not more:
-                    raise NoAnswerError("the server hung up without an answer")
+                    raise NoAnswerError(
+                        Reason("the server hung up without an answer", code="source_hung_up")
+                    )
                 data += more
         except OSError as error:
             raise NoAnswerError(connect_error(error)) from None
@@ -329,7 +358,8 @@ def status_in(data: bytes) -> int | None:
     if end and words and words[-1].startswith(b"RTSP/"):
         return 200
     if data.startswith(b"HTTP/"):
-        raise NoAnswerError("the server answers in HTTP, not in RTSP: is it the right port?")
+        said = "the server answers in HTTP, not in RTSP: is it the right port?"
+        raise NoAnswerError(Reason(said, code="source_http"))
     if end or len(data) >= MOST_ANSWER_BYTES:
         raise NoAnswerError(NO_RTSP)
     return None

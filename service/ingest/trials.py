@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from lookout.service.core.camera import Camera
-from lookout.service.core.errors import BrokenMessageError
+from lookout.service.core.errors import BrokenMessageError, Reason
 from lookout.service.core.settings import Settings
 from lookout.service.ingest.decoder.protocol import (
     LineSplitter,
@@ -40,7 +40,8 @@ AWAY_S = 40.0
 READ_BYTES = 65_536
 
 UNTRIED = Answer()
-BROKEN_OFF = Answer("the attempt was broken off")
+BROKEN_OFF = Answer(Reason("the attempt was broken off", code="source_broken_off"))
+NO_PICTURE = Reason("no picture came", code="source_no_picture")
 
 
 class TrialProcess(Protocol):
@@ -190,7 +191,7 @@ def answer_of(result: TrialResult) -> Answer:
         return Answer(shows=True)
     if result.kind == "unsure":
         return Answer(shows=False)
-    return Answer(result.error or "no picture came", stalled=result.kind == "stalled")
+    return Answer(result.reason or NO_PICTURE, stalled=result.kind == "stalled")
 
 
 class TrialChild:

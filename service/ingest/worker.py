@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass, field, replace
 
 from lookout.service.core.camera import Camera
-from lookout.service.core.errors import BrokenMessageError
+from lookout.service.core.errors import BrokenMessageError, Reason
 from lookout.service.core.messages import IngestReport
 from lookout.service.core.settings import Settings
 from lookout.service.core.stages import INGEST
@@ -125,7 +125,9 @@ class IngestWorker:
                 runner.tick(now)
             except Exception as error:  # one camera's failure must not stop the others
                 LOG.exception("camera %s is given up", camera, extra={"camera": camera})
-                runner.fail(f"ingest failed: {type(error).__name__}")
+                kind = type(error).__name__
+                said = f"ingest failed: {kind}"
+                runner.fail(Reason(said, code="ingest_failed", why=kind))
         try:
             cameras = self._cameras.cameras
             if now >= self._follow_at and cameras is not None:
@@ -304,7 +306,9 @@ def next_on_grid(now: float) -> float:
     return math.ceil(now / QUIET_GRID_S) * QUIET_GRID_S
 
 
-def log_condition(report: IngestReport, camera: str, error: str | None, throttle: Throttle) -> None:
+def log_condition(
+    report: IngestReport, camera: str, error: Reason | None, throttle: Throttle
+) -> None:
     """Log a camera's newest change, if the throttle lets one through.
 
     A camera that flaps gets one line in LINE_EVERY_S, and a last one about how it came to rest.

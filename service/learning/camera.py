@@ -12,6 +12,7 @@ from pathlib import Path
 from lookout.models.media.atomic_file import write_text
 from lookout.service.core import urls
 from lookout.service.core.camera import Camera
+from lookout.service.core.errors import NO_REASON, Reason
 from lookout.service.core.jobs import LearningJob
 from lookout.service.core.messages import Frame
 from lookout.service.core.settings import Settings
@@ -20,6 +21,7 @@ from lookout.service.learning.footage import FootageFolder
 from lookout.service.learning.job import CameraJob
 from lookout.service.learning.normality import Normality, read_normality
 from lookout.service.learning.recorder import Recorder
+from lookout.service.learning.reports import file_reason
 from lookout.service.learning.sufficiency import Recorded
 from lookout.service.storage.bus.bus import Bus
 from lookout.service.storage.store.store import Store
@@ -50,7 +52,7 @@ class LearningCamera:
         self._recorded = 0  # frames
         self._excluded = 0
         self._disk = OutageLog()
-        self._trouble = ""  # of the disk
+        self._trouble = NO_REASON  # of the disk
         self._source: str | None = None
         with contextlib.suppress(OSError):
             self._source = (folder / SOURCE).read_text()
@@ -96,7 +98,8 @@ class LearningCamera:
         if self._source is not None or self.footage.segments:
             log.info("camera %s: another address, another recording", camera.id)
             if self.job is not None:
-                self.job.end_failed("the camera's address was changed: it shows another scene")
+                said = "the camera's address was changed: it shows another scene"
+                self.job.end_failed(Reason(said, code="job_address"))
         try:
             self.footage.drop(list(self.footage.segments))
             write_text(self._folder / SOURCE, source)
@@ -141,19 +144,19 @@ class LearningCamera:
             if count:
                 self._bus.count(camera, name, count)
         if taken.recorded:
-            self._trouble = ""
+            self._trouble = NO_REASON
         if self._disk.worked():
             log.info("camera %s: recording goes on", camera, extra={"camera": camera})
 
     def note_disk(self, error: OSError) -> None:
         """Log once that the disk takes nothing; scoring goes on without the recording."""
-        self._trouble = f"{error.filename or self._folder}: {error.strerror or error}"
+        self._trouble = file_reason(error, self._folder)
         if self._disk.failed():
             camera = self._folder.name
             about = {"camera": camera}
             log.warning("camera %s: not recorded: %s", camera, self._trouble, extra=about)
 
-    def advance(self, camera: Camera, trouble: str, *, may_start: bool, pause: bool) -> None:
+    def advance(self, camera: Camera, trouble: Reason, *, may_start: bool, pause: bool) -> None:
         """Work on the job, where there is one. trouble: of the disk, for all cameras."""
         if self.job is None:
             return

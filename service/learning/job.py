@@ -19,14 +19,21 @@ from typing import Any
 from lookout.models.checkpoint.header import read_header
 from lookout.models.errors import CheckpointError
 from lookout.service.core.camera import Camera
-from lookout.service.core.errors import ConflictError, RequestError, SourceRefusedError
+from lookout.service.core.errors import (
+    NO_REASON,
+    ConflictError,
+    Reason,
+    RequestError,
+    SourceRefusedError,
+    reason_fields,
+)
 from lookout.service.core.jobs import LearningJob, shadow_shortfall, shortfall
 from lookout.service.core.settings import Settings
 from lookout.service.core.throttle import backoff_s
 from lookout.service.learning.checkpoints import install, start_checkpoints
 from lookout.service.learning.footage import Segment, read_segments
 from lookout.service.learning.recording_files import RecordingFiles, live_view, recording_request
-from lookout.service.learning.reports import TrainingReport
+from lookout.service.learning.reports import TrainingReport, file_reason
 from lookout.service.learning.sufficiency import Recorded, lack_of_footage
 from lookout.service.learning.training import TrainingProcess
 from lookout.service.learning.training_files import (
@@ -51,6 +58,9 @@ SHADOW_SEGMENTS = 30
 
 SHADOW_LATE_S = 10.0
 """How long after the shadow's time footage of it may still come from the bus: under load."""
+
+OTHER_JOB = Reason("another job of this worker trains", code="job_other")
+FILES_GONE = Reason("its files are not here: it begins anew", code="job_anew")
 
 MAX_FAILURES = 5
 """A training process that dies so often ends its job."""
@@ -96,12 +106,16 @@ class CameraJob:
             elif self.job.state == "shadow":
                 self.shadow(camera, recorded, may_start, pause)
         except SourceRefusedError as error:
-            self.end_failed(f"{self.job.recording}: {error}")
+            file = self.job.recording
+            said = f"{file}: {error}"
+            self.end_failed(Reason(said, code="job_file", file=file, why=error.reason))
         except OSError as error:
-            self.end_failed(f"{error.filename or self.files.folder}: {error.strerror or error}")
+            self.end_failed(file_reason(error, self.files.folder))
 
     def save(self, **changes: Any) -> bool:
         """Write changes of the job; return False where it is not in its state any more."""
+        if "reason" in changes:
+            changes |= reason_fields("reason", changes["reason"])
         changed = replace(self.job, **changes)
         if changed == self.job:
             return True
@@ -116,7 +130,7 @@ class CameraJob:
         self._saved_at = time.monotonic()
         return True
 
-    def end_failed(self, reason: str) -> None:
+    def end_failed(self, reason: Reason) -> None:
         """End the job; what it has trained is dropped."""
         self.stop()
         if self.save(state="failed", reason=reason, left_s=None, paused=False):
@@ -151,7 +165,8 @@ class CameraJob:
             starts = start_checkpoints(self._settings.model_folders, camera.model)
             size = read_header(next(iter(starts.values()))).preprocess
         except CheckpointError as error:
-            self.end_failed(f"the camera's model cannot be trained: {error}")
+            said = f"the camera's model cannot be trained: {error}"
+            self.end_failed(Reason(said, code="job_model", why=str(error)))
             return
         if self.job.recording:
             self.read_recording(camera, starts, may_start=may_start, pause=pause)
@@ -163,7 +178,7 @@ class CameraJob:
         if obstacle := self.obstacle(recorded, reason):
             self.end_failed(obstacle)
         elif reason or not may_start:
-            self.report_footage(usable, reason or "another job of this worker trains")
+            self.report_footage(usable, reason or OTHER_JOB)
         else:
             self.begin_training(camera, usable, starts)
 
@@ -180,7 +195,7 @@ class CameraJob:
         if result is not None:
             self.stop()
             if result.error or (obstacle := self.installation_obstacle()):
-                self.end_failed(result.error or obstacle)
+                self.end_failed(result.reason or obstacle)
             else:
                 segments = read_segments(self.recording.segments)
                 self.begin_training(camera, self.without_dropped(segments), starts)
@@ -195,11 +210,11 @@ class CameraJob:
             request = recording_request(self._settings, self._bus, camera, self.job, first)
             self.recording.ask(request, live_view(self._bus, camera.id))
             self.process = TrainingProcess(self.recording.folder, "learning.recording")
-            self.save(reason="")
+            self.save(reason=NO_REASON)
         else:
-            self.save(reason="another job of this worker trains")
+            self.save(reason=OTHER_JOB)
 
-    def obstacle(self, recorded: Recorded, lack: str) -> str:
+    def obstacle(self, recorded: Recorded, lack: Reason) -> Reason:
         """Return why the job cannot end well, in one line; empty where it may.
 
         lack: of footage, in one line.
@@ -208,17 +223,20 @@ class CameraJob:
             return movement
         hours = self._settings.learning_wait_h
         if lack and time.time() - self.job.created_at > 3600 * hours:
-            return f"not enough footage in {hours:g} h: {lack}"
+            said = f"not enough footage in {hours:g} h: {lack}"
+            return Reason(said, code="job_waited", hours=hours, why=lack)
         return self.installation_obstacle()
 
-    def installation_obstacle(self) -> str:
+    def installation_obstacle(self) -> Reason:
         """Return why nothing can be trained here, in one line; empty where it can."""
         folder = self._settings.model_folders[0]
         if folder.exists() and not os.access(folder, os.W_OK):
-            return f"the models folder {folder} cannot be written: the checkpoint has no place"
+            said = f"the models folder {folder} cannot be written: the checkpoint has no place"
+            return Reason(said, code="job_models_folder", folder=str(folder))
         if missing := [name for name in LIBRARIES if find_spec(name) is None]:
-            return f"{missing[0]} is not installed: pip install 'lookout[train]'"
-        return ""
+            said = f"{missing[0]} is not installed: pip install 'lookout[train]'"
+            return Reason(said, code="job_not_installed", name=missing[0])
+        return NO_REASON
 
     def without_dropped(self, segments: Iterable[Segment]) -> list[Segment]:
         """Return the segments but those that a person said are not normal."""
@@ -226,7 +244,7 @@ class CameraJob:
         dropped = {name for name, one in known.items() if one.answer == "drop"}
         return [one for one in segments if str(one.first) not in dropped]
 
-    def report_footage(self, usable: Sequence[Segment], reason: str) -> None:
+    def report_footage(self, usable: Sequence[Segment], reason: Reason) -> None:
         """Save how much footage there is, now and then, and why training does not begin."""
         if time.monotonic() - self._saved_at < SAVE_EVERY_S:
             return
@@ -260,7 +278,7 @@ class CameraJob:
             recorded_s=recorded_s,
             progress=0.0,
             left_s=None,
-            reason="",
+            reason=NO_REASON,
             replaces=camera.model,
             is_first_network=camera.model != present,
         )
@@ -316,7 +334,7 @@ class CameraJob:
     def resume(self, may_start: bool) -> None:
         """Start the process on the job's files; record anew where they are not here."""
         if self.files.request() is None:
-            self.save(state="recording", reason="its files are not here: it begins anew")
+            self.save(state="recording", reason=FILES_GONE)
         elif may_start and time.monotonic() >= self._start_at:
             self.process = TrainingProcess(self.files.folder)
 
@@ -325,11 +343,12 @@ class CameraJob:
         words = self.process.last_words() if self.process is not None else ""
         self.process = None
         self._failures += 1
-        reason = f"its training process ended with code {code}"
-        if words:
-            reason += f" ({words})"
+        reason = f"its training process ended with code {code}" + f" ({words})" * bool(words)
         if self._failures >= MAX_FAILURES:
-            self.end_failed(f"{reason}, {self._failures} times")
+            said = f"{reason}, {self._failures} times"
+            self.end_failed(
+                Reason(said, code="job_died", exit=code, times=self._failures, words=words)
+            )
             return
         wait_s = backoff_s(FIRST_BACKOFF_S, MAX_BACKOFF_S, self._failures)
         self._start_at = time.monotonic() + wait_s
@@ -342,7 +361,9 @@ class CameraJob:
         """Compare the new checkpoint on live footage, or end the job."""
         self.show_left_out()
         if result.error or result.before is None or result.after is None:
-            self.end_failed(result.error or "training gave no figures")
+            self.end_failed(
+                result.reason or Reason("training gave no figures", code="job_no_figures")
+            )
             return
         figures = {
             "before": result.before,
@@ -354,8 +375,13 @@ class CameraJob:
         if result.after.psnr_db <= result.before.psnr_db:
             self.save(**figures)
             self.end_failed(
-                f"training made nothing better: held-out PSNR {result.after.psnr_db:.2f} dB, and "
-                f"{result.before.psnr_db:.2f} dB before it: the present checkpoint stays"
+                Reason(
+                    f"training made nothing better: held-out PSNR {result.after.psnr_db:.2f} dB, "
+                    f"and {result.before.psnr_db:.2f} dB before it: the present checkpoint stays",
+                    code="job_not_better",
+                    after=round(result.after.psnr_db, 2),
+                    before=round(result.before.psnr_db, 2),
+                )
             )
         elif self.job.shadow_s:
             threshold = camera.alert.threshold or self._settings.alert_threshold
@@ -369,12 +395,12 @@ class CameraJob:
         before = self.job.before
         after = self.job.after
         if self.files.shadow_request() is None or before is None or after is None:
-            self.save(state="recording", reason="its files are not here: it begins anew")
+            self.save(state="recording", reason=FILES_GONE)
             return
         result = self.files.shadow_result()
         if result is not None:
             self.stop()
-            lack = result.error or shortfall(before, after)
+            lack = result.reason or shortfall(before, after)
             if result.shadow is not None:
                 lack = lack or shadow_shortfall(result.shadow)
             if self.save(shadow=result.shadow):
@@ -387,7 +413,8 @@ class CameraJob:
         elif not self.files.shadow.is_dir():
             self.keep_live(recorded)  # what was on its way from the bus when the time was over
             if left_s <= -SHADOW_LATE_S:
-                self.install(camera, "no footage came to compare old and new on")
+                said = "no footage came to compare old and new on"
+                self.install(camera, Reason(said, code="job_no_live"))
         elif self.process is None:
             if may_start and time.monotonic() >= self._start_at:
                 self.process = TrainingProcess(self.files.folder, "learning.shadow")
@@ -412,7 +439,7 @@ class CameraJob:
         if time.monotonic() - self._saved_at >= SAVE_EVERY_S:
             self.save(progress=round(progress, 3), left_s=left_s)
 
-    def install(self, camera: Camera, lack: str) -> None:
+    def install(self, camera: Camera, lack: Reason) -> None:
         """Install the checkpoint, and promote it where the job's rule says so.
 
         lack: why the rule says no, in one line.
@@ -420,16 +447,17 @@ class CameraJob:
         name = install(self._settings, self.files.calibrated, self.job, self.kept_models())
         reason = lack
         if self.job.promote == "hand":
-            reason = reason or "it waits to be promoted by hand"
+            reason = reason or Reason("it waits to be promoted by hand", code="job_waits")
         elif camera.model not in (self.job.replaces, name):
-            reason = f"the camera's model was changed to {camera.model!r} meanwhile"
+            said = f"the camera's model was changed to {camera.model!r} meanwhile"
+            reason = Reason(said, code="job_model_changed", model=camera.model)
         if not reason:
             try:
                 promote(self._bus, self._store, replace(self.job, checkpoint=name))
             except ConflictError:  # somebody changed the camera just now: the next step tries again
                 return
             except RequestError as error:
-                reason = str(error)
+                reason = error.reason
         state = "trained" if reason else "promoted"
         if self.save(state=state, reason=reason, checkpoint=name, progress=1.0, left_s=0.0):
             self.drop_files()

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from lookout.service.core.errors import NO_REASON, Reason
 from lookout.service.core.messages import Alert, CameraEvent
 from lookout.service.learning.footage import Segment
 from lookout.service.storage.store.store import Store
@@ -40,15 +41,18 @@ class Normality:
             if not any(segment.overlaps(begin, end) for begin, end in self.excluded)
         ]
 
-    def movement(self, since_s: float, until_s: float) -> str:
+    def movement(self, since_s: float, until_s: float) -> Reason:
         """Return that the camera moves, in one line; empty where it stands still."""
         count = sum(since_s <= at <= until_s for at in self.changes_at)
         if count < MOVES_AT_LEAST or count * MOVES_EVERY_S <= until_s - since_s:
-            return ""
-        minutes = (until_s - since_s) / 60
-        return (
-            f"the camera moves: {count} scene changes in {minutes:.0f} minutes of recording, and "
-            "only a fixed camera can be learned"
+            return NO_REASON
+        minutes = round((until_s - since_s) / 60)
+        return Reason(
+            f"the camera moves: {count} scene changes in {minutes} minutes of recording, and "
+            "only a fixed camera can be learned",
+            code="footage_moves",
+            changes=count,
+            minutes=minutes,
         )
 
 

@@ -13,11 +13,11 @@ import sys
 from pathlib import Path
 
 from lookout.models.arrays import Pixels
-from lookout.models.errors import DataError
 from lookout.models.media.clip_reader import DamageCount, KeptFrame, kept_frames, read_info
 from lookout.models.media.preprocess import Preprocess
 from lookout.models.vision.scene_change import SceneChangeDetector
 from lookout.models.vision.scene_signature import SceneSignature, view_change
+from lookout.service.core.errors import FootageError, Reason
 from lookout.service.core.messages import CameraEvent, Frame
 from lookout.service.learning.footage import FootageFolder
 from lookout.service.learning.normality import (
@@ -83,7 +83,7 @@ class RecordingReader:
     def take(self, frame: KeptFrame) -> None:
         """Take the next frame.
 
-        Raises DataError where the recording cannot be learned from, OSError where the disk takes
+        Raises FootageError where the recording cannot be learned from, OSError where the disk takes
         no more.
         """
         self._session += frame.begins
@@ -103,7 +103,7 @@ class RecordingReader:
             self._bound_disk()
 
     def finish(self) -> None:
-        """Drop what is not normal. Raises DataError where the rest is not enough."""
+        """Drop what is not normal. Raises FootageError where the rest is not enough."""
         if self._distances_s:
             self._require_rate()
         wanted_s = self._request.footage_s
@@ -112,20 +112,30 @@ class RecordingReader:
         self._footage.drop([one for one in self._footage.segments if one not in normal])
         excluded_s = covered_s(normality.excluded, self._began_s, self._last_s)
         if self.read_s > 0 and excluded_s / self.read_s > NEARLY_ALL:
-            share = min(1.0, excluded_s / self.read_s)
+            percent = round(100 * min(1.0, excluded_s / self.read_s))
             self._refuse(
-                f"{100 * share:.0f} % of it is dark, empty, blurred or around scene changes, "
-                "which is not learned from"
+                Reason(
+                    f"{percent} % of it is dark, empty, blurred or around scene changes, "
+                    "which is not learned from",
+                    code="footage_unfit",
+                    percent=percent,
+                )
             )
         if movement := normality.movement(self._began_s, self._last_s):
             self._refuse(movement)
         if self._other_view:
-            self._refuse(f"it shows another view than the camera does now: {self._other_view}")
+            said = f"it shows another view than the camera does now: {self._other_view}"
+            self._refuse(Reason(said, code="footage_view", why=self._other_view))
         normal_s = self.read_s - excluded_s
         if normal_s < wanted_s or len(normal) < MIN_SEGMENTS:
             self._refuse(
-                f"it holds {normal_s:.0f} s of normal footage, and {wanted_s:.0f} are asked for: "
-                "name a longer recording, or ask for less (footage_s)"
+                Reason(
+                    f"it holds {normal_s:.0f} s of normal footage, and {wanted_s:.0f} are asked "
+                    "for: name a longer recording, or ask for less (footage_s)",
+                    code="footage_short",
+                    has=round(normal_s),
+                    needed=round(wanted_s),
+                )
             )
         sides = (self._request.width_px, self._request.height_px)
         if lack := lack_of_footage(0.0, Recorded(normal, normality, 0.0), normal, sides):
@@ -140,13 +150,18 @@ class RecordingReader:
                 self._require_rate()
 
     def _require_rate(self) -> None:
-        """Raise DataError where the recording has too few frames a second."""
+        """Raise FootageError where the recording has too few frames a second."""
         fps = 1 / max(1e-3, statistics.median(self._distances_s))
         wanted = self._request.fps
         if wanted is not None and fps * SLOWER < wanted:
             self._refuse(
-                f"it has {fps:.3g} frames a second, and the camera is scored at {wanted:.3g}: "
-                "things would move too fast in it"
+                Reason(
+                    f"it has {fps:.3g} frames a second, and the camera is scored at {wanted:.3g}: "
+                    "things would move too fast in it",
+                    code="footage_rate",
+                    has=float(f"{fps:.3g}"),
+                    needed=float(f"{wanted:.3g}"),
+                )
             )
 
     def _compare_view(self, pixels: Pixels) -> None:
@@ -163,8 +178,13 @@ class RecordingReader:
         free_mb = shutil.disk_usage(self._footage.folder).free / 2**20
         if free_mb < self._request.free_mb:
             self._refuse(
-                f"{free_mb:.0f} MB are free on the disk, and nothing is recorded below "
-                f"{self._request.free_mb} (LOOKOUT_LEARNING_FREE_MB)"
+                Reason(
+                    f"{free_mb:.0f} MB are free on the disk, and nothing is recorded below "
+                    f"{self._request.free_mb} (LOOKOUT_LEARNING_FREE_MB)",
+                    code="disk_low",
+                    free=round(free_mb),
+                    least=self._request.free_mb,
+                )
             )
 
     def _normality(self) -> Normality:
@@ -174,8 +194,8 @@ class RecordingReader:
         excluded += [(at - BEFORE_S, at + AFTER_S) for at in changes]
         return Normality(excluded, changes)
 
-    def _refuse(self, reason: str) -> None:
-        raise DataError(f"{self._name}: {reason}")
+    def _refuse(self, why: Reason) -> None:
+        raise FootageError(f"{self._name}: {why}", code="job_file", file=self._name, why=why)
 
 
 def covered_s(periods: Periods, begin_s: float, end_s: float) -> float:
@@ -195,10 +215,14 @@ def read(files: RecordingFiles, stop: ShouldStop, report: Print) -> TrainingRepo
     """
     request = files.request()
     if request is None:
-        raise DataError("the files of the job are gone")
+        raise FootageError("the files of the job are gone", code="job_files_gone")
     path = Path(request.path)
     if not path.is_file():
-        raise DataError(f"{path.name}: there is no such file in the media folder")
+        raise FootageError(
+            f"{path.name}: there is no such file in the media folder",
+            code="no_recording",
+            name=path.name,
+        )
     shutil.rmtree(files.segments, ignore_errors=True)
     files.segments.mkdir()
     duration_s = read_info(path).duration_s
@@ -214,7 +238,7 @@ def read(files: RecordingFiles, stop: ShouldStop, report: Print) -> TrainingRepo
         if number % REPORT_EVERY == 0 and duration_s:
             report(TrainingReport(progress=min(1.0, frame.at_s / duration_s)))
     if ends:
-        raise DataError(f"{path.name}: {ends[0]}")
+        raise FootageError(f"{path.name}: {ends[0]}", code="job_file", file=path.name, why=ends[0])
     reader.finish()
     return TrainingReport(progress=1.0, left_s=0.0)
 

@@ -15,16 +15,19 @@ from typing import Any
 
 from lookout.service.core import urls
 from lookout.service.core.errors import (
+    NO_REASON,
     BrokenMessageError,
     NotFoundError,
+    Reason,
     RequestError,
     SourceRefusedError,
+    reason_fields,
 )
 from lookout.service.core.replay import ReplayJob
 from lookout.service.core.settings import Settings
 from lookout.service.core.throttle import backoff_s
 from lookout.service.learning.footage import footage_folder
-from lookout.service.learning.reports import TrainingReport
+from lookout.service.learning.reports import TrainingReport, file_reason
 from lookout.service.learning.training import TrainingProcess
 from lookout.service.learning.training_files import read_json
 from lookout.service.storage.bus.bus import Bus
@@ -71,22 +74,31 @@ class ReplayRun:
             else:
                 self.follow(self.process, pause)
         except UNUSABLE as error:
-            self.end(f"{self.job.video}: {error}" if self.job.video else str(error))
+            file, said = self.job.video, error.reason
+            if file:
+                said = Reason(f"{file}: {error}", code="job_file", file=file, why=said)
+            self.end(said)
         except OSError as error:
-            self.end(f"{error.filename or self.files.folder}: {error.strerror or error}")
+            self.end(file_reason(error, self.files.folder))
 
     def begin(self, may_start: bool) -> None:
         """Start the process, with a copy of the camera as it is now."""
         if not may_start or time.monotonic() < self._start_at:
             if self.job.state == "queued":
-                self.save(reason="another replay of this worker is under way")
+                said = "another replay of this worker is under way"
+                self.save(reason=Reason(said, code="replay_other"))
             return
         settings = self._settings
         free_mb = shutil.disk_usage(settings.data_dir).free / 2**20
         if free_mb < settings.learning_free_mb:
             self.end(
-                f"{free_mb:.0f} MB are free in {settings.data_dir}, and nothing is replayed below "
-                f"{settings.learning_free_mb} (LOOKOUT_LEARNING_FREE_MB)"
+                Reason(
+                    f"{free_mb:.0f} MB are free in {settings.data_dir}, and nothing is replayed "
+                    f"below {settings.learning_free_mb} (LOOKOUT_LEARNING_FREE_MB)",
+                    code="disk_low",
+                    free=round(free_mb),
+                    least=settings.learning_free_mb,
+                )
             )
             return
         if self.job.until is None:
@@ -98,7 +110,7 @@ class ReplayRun:
         known = self._store.replays([self.job.camera])
         drop_former(settings.data_dir, self.job.camera, {str(one.number) for one in known})
         self.files.ask(task)
-        if self.save(state="running", reason="", progress=0.0):
+        if self.save(state="running", reason=NO_REASON, progress=0.0):
             self.process = TrainingProcess(self.files.folder, MODULE)
 
     def playing(self) -> tuple[str, float]:
@@ -127,26 +139,27 @@ class ReplayRun:
         result = read_json(self.files.result, TrainingReport)
         self.process = None
         if result is not None:
-            self.end(result.error)
+            self.end(result.reason)
             return
         self._failures += 1
         words = process.last_words()
         reason = f"its process ended with code {code}" + f" ({words})" * bool(words)
         if self._failures >= MAX_FAILURES:
-            self.end(f"{reason}, {self._failures} times")
+            said = f"{reason}, {self._failures} times"
+            self.end(Reason(said, code="job_died", exit=code, times=self._failures, words=words))
             return
         wait_s = backoff_s(FIRST_BACKOFF_S, MAX_BACKOFF_S, self._failures)
         self._start_at = time.monotonic() + wait_s
         about = {"camera": self.job.camera}
         log.warning("job %s: %s; begun again in %.0f s", self.job.id, reason, wait_s, extra=about)
 
-    def end(self, error: str) -> None:
+    def end(self, error: Reason) -> None:
         """End the job: done, or failed with one line, and then without a file."""
         self.stop()
         if error:
             if self.save(state="failed", reason=error, paused=False):
                 self.drop()
-        elif self.save(state="done", reason="", progress=1.0, paused=False):
+        elif self.save(state="done", reason=NO_REASON, progress=1.0, paused=False):
             self.files.forget_task()
 
     def stop(self) -> None:
@@ -169,6 +182,8 @@ class ReplayRun:
 
     def save(self, **changes: Any) -> bool:
         """Write changes of the job; return False where it is not in its state any more."""
+        if "reason" in changes:
+            changes |= reason_fields("reason", changes["reason"])
         changed = replace(self.job, **changes)
         if changed == self.job:
             return True

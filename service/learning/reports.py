@@ -6,19 +6,35 @@ import fcntl
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
 
 from lookout.models.errors import CheckpointError, DataError, TrainingError, VideoError
+from lookout.service.core.errors import (
+    NO_REASON,
+    FootageError,
+    LookoutError,
+    Reason,
+    Value,
+    reason_fields,
+)
 from lookout.service.core.jobs import HeldOut, Shadow
 from lookout.service.core.lifecycle import stop_on_signals
 
 ShouldStop = Callable[[], bool]
 """Returns True once the process is to stop."""
 
-EXPLAINED = (CheckpointError, DataError, TrainingError, VideoError, OSError, ValueError)
+EXPLAINED = (
+    CheckpointError,
+    DataError,
+    FootageError,
+    TrainingError,
+    VideoError,
+    OSError,
+    ValueError,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +49,13 @@ class TrainingReport:
     started_from: str = ""  # name of the checkpoint
     shadow: Shadow | None = None  # old and new side by side
     error: str = ""  # why it ended; it is not tried again
+    error_code: str = ""  # see `Reason`
+    error_values: dict[str, Value] = field(default_factory=dict)
+
+    @property
+    def reason(self) -> Reason:
+        """The error; empty where there is none."""
+        return Reason.read(self.error, self.error_code, self.error_values) or NO_REASON
 
 
 Print = Callable[[TrainingReport], None]
@@ -44,12 +67,22 @@ def print_report(report: TrainingReport) -> None:
     sys.stdout.buffer.flush()
 
 
-def explain(error: Exception) -> str:
+def explain(error: Exception) -> Reason:
     """Return an error in one line."""
+    if isinstance(error, LookoutError):
+        return error.reason
     if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename or 'a file'} cannot be written or read: {error.strerror}"
+        file = str(error.filename or "a file")
+        said = f"{file} cannot be written or read: {error.strerror}"
+        return Reason(said, code="job_file", file=file, why=error.strerror)
     lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[0]
+    return Reason(lines[0], code="job_error", why=lines[0])
+
+
+def file_reason(error: OSError, folder: Path) -> Reason:
+    """Return that a file of a job, by default its folder, cannot be written or read."""
+    file, why = str(error.filename or folder), error.strerror or str(error)
+    return Reason(f"{file}: {why}", code="job_file", file=file, why=why)
 
 
 def run_task(lock: Path, work: Callable[[ShouldStop], TrainingReport | None], finish: Print) -> int:
@@ -68,7 +101,7 @@ def run_task(lock: Path, work: Callable[[ShouldStop], TrainingReport | None], fi
                 return 1
             finish(report)
     except EXPLAINED as error:
-        report = TrainingReport(error=explain(error))
+        report = TrainingReport(**reason_fields("error", explain(error)))
         finish(report)
     print_report(report)
     return 0

@@ -15,9 +15,9 @@ import torch
 
 from lookout.models.checkpoint.file import load_checkpoint
 from lookout.models.data.clips import train_clips, whole_clip
-from lookout.models.errors import DataError
 from lookout.models.evaluation.shadow import SideBySide
 from lookout.models.scoring.normalizer import Scheme
+from lookout.service.core.errors import FootageError
 from lookout.service.core.jobs import Shadow
 from lookout.service.learning.reports import (
     Print,
@@ -36,7 +36,7 @@ def compare(files: TrainingFiles, stop: ShouldStop, report: Print) -> TrainingRe
     """
     request = files.shadow_request()
     if request is None:
-        raise DataError("the files of the job are gone")
+        raise FootageError("the files of the job are gone", code="job_files_gone")
     scheme: Scheme = "paper" if request.score == "paper" else "local"
     old = load_checkpoint(files.compared)
     both = SideBySide(old, load_checkpoint(files.calibrated), scheme, request.threshold, seed=0)

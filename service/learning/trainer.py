@@ -17,7 +17,6 @@ import torch
 
 from lookout.models.checkpoint.file import load_checkpoint, save_checkpoint
 from lookout.models.data.clips import Reading, train_clips
-from lookout.models.errors import DataError
 from lookout.models.evaluation.calibrate import calibrate
 from lookout.models.training.options import FineTuning, TrainOptions
 from lookout.models.training.part_weights import measure_parts
@@ -26,6 +25,7 @@ from lookout.models.training.run import TrainRequest, run
 from lookout.models.training.selection import StrangeClip, best_start, strangest
 from lookout.models.training.trainer import StoppedError
 from lookout.models.training.validation import HeldOutMetrics, measure_checkpoint
+from lookout.service.core.errors import FootageError
 from lookout.service.core.jobs import HeldOut
 from lookout.service.learning.reports import (
     Print,
@@ -179,7 +179,7 @@ def main(folder: Path) -> int:
     def work(stop: ShouldStop) -> TrainingReport | None:
         request = files.request()
         if request is None:
-            raise DataError("the files of the job are gone")
+            raise FootageError("the files of the job are gone", code="job_files_gone")
         try:
             return train(files, request, stop, print_report)
         except StoppedError:

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from lookout.service.core.camera import Camera
-from lookout.service.core.errors import ConflictError
+from lookout.service.core.errors import NO_REASON, ConflictError, Reason
 from lookout.service.core.jobs import LearningJob
 from lookout.service.core.settings import Settings
 from lookout.service.core.stages import LEARNING
@@ -105,7 +105,7 @@ class LearningWorker:
         self._disk = OutageLog()
         self._folders = OutageLog()
         self._gone_since: dict[str, float] = {}  # monotonic s
-        self._trouble = ""  # of the disk, for all cameras
+        self._trouble = NO_REASON  # of the disk, for all cameras
 
     @property
     def folder(self) -> Path:
@@ -267,11 +267,15 @@ class LearningWorker:
             free_mb = shutil.disk_usage(self.settings.data_dir).free / 2**20
         except OSError:
             return  # no such folder yet
-        self._trouble = ""
+        self._trouble = NO_REASON
         if free_mb < self.settings.learning_free_mb:
-            self._trouble = (
+            least = self.settings.learning_free_mb
+            self._trouble = Reason(
                 f"{free_mb:.0f} MB are free in {self.settings.data_dir}, and nothing is recorded "
-                f"below {self.settings.learning_free_mb} (LOOKOUT_LEARNING_FREE_MB)"
+                f"below {least} (LOOKOUT_LEARNING_FREE_MB)",
+                code="disk_low",
+                free=round(free_mb),
+                least=least,
             )
             if self._disk.failed():
                 log.warning("%s", self._trouble)

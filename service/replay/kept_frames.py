@@ -9,11 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
-from lookout.models.errors import DataError, VideoError
+from lookout.models.errors import VideoError
 from lookout.models.media.clip_reader import read_clip
 from lookout.models.media.lossless_clip import captured_times
 from lookout.models.media.preprocess import Preprocess
 from lookout.service.core.camera import Camera
+from lookout.service.core.errors import FootageError, Reason
 from lookout.service.core.messages import Frame, FrameId
 from lookout.service.core.replay import KeptPart
 from lookout.service.learning.footage import Segment, list_segments
@@ -54,21 +55,30 @@ class KeptFrames:
     ) -> KeptFrames:
         """Return the frames of a camera's footage in a period (begin and end, s, UTC).
 
-        zone: of the times in an error. Raises DataError where nothing of the period is kept.
+        zone: of the times in an error. Raises FootageError where nothing of the period is kept.
         """
         kept = list_segments(folder)
         found = [one for one in kept if one.overlaps(*period_s)]
         if not found:
             asked = " to ".join(moment(at, zone) for at in period_s)
-            what = "no footage of this camera is kept: `learning` says whether it is recorded"
+            what = Reason(
+                "no footage of this camera is kept: `learning` says whether it is recorded",
+                code="footage_not_recorded",
+            )
             if kept:
                 ends_s = max(one.ends_ms for one in kept) / 1000
                 seconds = sum(one.seconds for one in kept)
-                what = (
-                    f"kept are {seconds:.0f} s, from {moment(kept[0].begins_ms / 1000, zone)} to "
-                    f"{moment(ends_s, zone)}"
+                first, last = moment(kept[0].begins_ms / 1000, zone), moment(ends_s, zone)
+                what = Reason(
+                    f"kept are {seconds:.0f} s, from {first} to {last}",
+                    code="footage_kept",
+                    seconds=round(seconds),
+                    first=first,
+                    last=last,
                 )
-            raise DataError(f"nothing is kept of {asked}; {what}")
+            raise FootageError(
+                f"nothing is kept of {asked}; {what}", code="footage_unkept", asked=asked, why=what
+            )
         return cls(camera, size, *period_s, found)
 
     @property

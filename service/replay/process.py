@@ -15,9 +15,9 @@ from pathlib import Path
 import msgspec
 import torch
 
-from lookout.models.errors import DataError
 from lookout.models.media.atomic_file import write_bytes
 from lookout.models.media.clip_reader import read_info
+from lookout.service.core.errors import FootageError
 from lookout.service.core.schedule import zone_of
 from lookout.service.core.settings import Settings
 from lookout.service.learning.reports import (
@@ -48,7 +48,7 @@ def replay(files: ReplayFiles, stop: ShouldStop, report: Print) -> TrainingRepor
     """
     task = files.task()
     if task is None:
-        raise DataError("the files of the job are gone")
+        raise FootageError("the files of the job are gone", code="job_files_gone")
     copy = task.camera_copy()
     scorer = task_scorer(task)
     settings = copy.apply_settings(Settings())
@@ -73,7 +73,7 @@ def replay(files: ReplayFiles, stop: ShouldStop, report: Print) -> TrainingRepor
 def source_of(task: ReplayTask, run: Replay, settings: Settings) -> tuple[ReplaySource, float]:
     """Return the frames of a task, and their length (s); 0 where nothing says it.
 
-    Raises DataError where there are none, VideoError where the recording cannot be read.
+    Raises FootageError where there are none, VideoError where the recording cannot be read.
     """
     path = Path(task.path)
     if task.ends_at is not None:
@@ -88,7 +88,11 @@ def source_of(task: ReplayTask, run: Replay, settings: Settings) -> tuple[Replay
                 return played, task.ends_at - run.began_s
         return KeptFrames.of(path, run.camera, size, period_s, zone), task.ends_at - run.began_s
     if not path.is_file():
-        raise DataError(f"{path.name}: there is no such file in the media folder")
+        raise FootageError(
+            f"{path.name}: there is no such file in the media folder",
+            code="no_recording",
+            name=path.name,
+        )
     return run.recording(path), read_info(path).duration_s
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from lookout.service.core.camera import Camera
+from lookout.service.core.errors import Reason
 from lookout.service.core.messages import CameraStatus, FrameId, InferenceReport, IngestReport
 from lookout.service.core.stages import INFERENCE, INGEST
 from lookout.service.storage.bus.reports import Overview, Report
@@ -13,6 +14,7 @@ QUIET_S = 15.0
 """A stage that has not reported for so long is taken for gone."""
 
 
+NO_ERROR = Reason("it failed without a reason", code="state_no_reason")
 NO_INGEST = IngestReport("starting", 0.0)
 NO_INFERENCE = InferenceReport("learning", 0.0)
 
@@ -25,7 +27,7 @@ BACKLOG = 16
 SAME_RATE = 1.2
 """Frame rates of camera and training up to this ratio need no warning."""
 
-StateAndError = tuple[CameraStatus, str | None] | None
+StateAndError = tuple[CameraStatus, Reason | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,7 @@ class Beats:
 @dataclass(frozen=True, slots=True)
 class Status:
     state: CameraStatus
-    last_error: str | None = None
+    last_error: Reason | None = None
     session: int | None = None
     progress: tuple[int, int] | None = (
         None  # scored frames learned from, and needed; only while learning
@@ -118,23 +120,28 @@ def current_report(camera: Camera, report: Report | None) -> Report | None:
 
 def settled_state(
     camera: Camera, ingest: IngestReport | None, inference: InferenceReport | None, seen: Overview
-) -> StateAndError:
+) -> StateAndError | None:
     """Return a state that lasts until the camera is changed, without further reports; or None."""
     if not camera.enabled:
         return CameraStatus.DISABLED, None
     for report in (ingest, inference):
         if report and report.state == "failed":
-            return CameraStatus.FAILED, report.last_error or "it failed without a reason"
+            return CameraStatus.FAILED, report.reason or NO_ERROR
     if ingest and ingest.state == "ended" and is_all_processed(ingest, seen):
-        return CameraStatus.ENDED, ingest.last_error or unlearned_reason(inference)
+        return CameraStatus.ENDED, ingest.reason or unlearned_reason(inference)
     return None
 
 
-def unlearned_reason(inference: InferenceReport | None) -> str | None:
+def unlearned_reason(inference: InferenceReport | None) -> Reason | None:
     """Return that a file ended before its bounds of normal were learned; None where it did not."""
     if inference is None or inference.state != "learning":
         return None
-    return f"it ended while learning: {inference.learned} of {inference.to_learn} scores"
+    return Reason(
+        f"it ended while learning: {inference.learned} of {inference.to_learn} scores",
+        code="state_unlearned",
+        learned=inference.learned,
+        needed=inference.to_learn,
+    )
 
 
 def running_state(
@@ -144,15 +151,15 @@ def running_state(
     seen: Overview,
     beats: Beats,
     now: float,
-) -> tuple[CameraStatus, str | None]:
+) -> StateAndError:
     if ingest is None:
         if now - camera.created_at > QUIET_S and not beats.ingest:
-            return CameraStatus.STALLED, "no ingest worker is running"
+            return CameraStatus.STALLED, silence_error("ingest", beats=False)
         return CameraStatus.STARTING, None
     if ingest.state != "ended" and now - ingest.at > QUIET_S:
-        return CameraStatus.STALLED, silence_error("ingest", beats.ingest)
+        return CameraStatus.STALLED, silence_error("ingest", beats=beats.ingest)
     if ingest.state in ("reconnecting", "stalled"):
-        return CameraStatus(ingest.state), ingest.last_error
+        return CameraStatus(ingest.state), ingest.reason
     state, error = scoring_state(ingest, inference, beats, now)
     if inference is None or state not in (CameraStatus.ONLINE, CameraStatus.LEARNING):
         return state, error
@@ -172,18 +179,18 @@ def is_all_processed(ingest: IngestReport, seen: Overview) -> bool:
 
 def scoring_state(
     ingest: IngestReport, inference: InferenceReport | None, beats: Beats, now: float
-) -> tuple[CameraStatus, str | None]:
+) -> StateAndError:
     """Return the state while frames come, or came and are not all scored."""
-    error = ingest.last_error
+    error = ingest.reason
     if inference is not None:
-        error = error or inference.last_error
+        error = error or inference.reason
     if ingest.session is None or ingest.last_seq is None:
         return CameraStatus.STARTING, error
     heard_at = ingest.session / 1000  # a session's number is its start in ms
     if inference is not None:
         heard_at = inference.at
     if now - heard_at > QUIET_S:
-        return CameraStatus.STALLED, silence_error("inference", beats.inference)
+        return CameraStatus.STALLED, silence_error("inference", beats=beats.inference)
     if inference is None:
         return CameraStatus.STARTING, error
     return CameraStatus(inference.state), error
@@ -191,7 +198,7 @@ def scoring_state(
 
 def missing_scores(
     camera: Camera, ingest: IngestReport, inference: InferenceReport, cursor: FrameId | None
-) -> str | None:
+) -> Reason | None:
     """Return what is missing where a camera has had no score for UNSCORED_S; else None.
 
     A camera of few frames, or whose first window still fills, misses nothing.
@@ -202,14 +209,24 @@ def missing_scores(
     frameless_s = ingest.frame_age_s
     limit_s = max(UNSCORED_S, camera.stall_timeout_s or 0.0)
     if camera.live and frameless_s is not None and frameless_s > limit_s:
-        return f"no frame has come for {frameless_s:.0f} s"
-    text = f"frames come, and none has been scored for {unscored_s:.0f} s"
+        seconds = round(frameless_s)
+        return Reason(f"no frame has come for {seconds} s", code="state_no_frame", seconds=seconds)
+    seconds = round(unscored_s)
+    text = f"frames come, and none has been scored for {seconds} s"
     if inference.drop_reason:
-        return f"{text}: they drop ({inference.drop_reason})"
+        return Reason(
+            f"{text}: they drop ({inference.drop_reason})",
+            code="state_dropped",
+            seconds=seconds,
+            drop=inference.drop_reason,
+        )
     newest = FrameId(ingest.session or 0, ingest.last_seq or 0)
     done_seq = cursor.seq if cursor is not None and cursor.session == newest.session else -1
     if newest.seq - done_seq > BACKLOG:
-        return f"{text}: {newest.seq - done_seq} wait"
+        waiting = newest.seq - done_seq
+        return Reason(
+            f"{text}: {waiting} wait", code="state_waiting", seconds=seconds, waiting=waiting
+        )
     return None
 
 
@@ -239,7 +256,8 @@ def store_warnings(camera: Camera) -> list[str]:
     return [f"{camera.mark} (a change of the camera ends this warning)"]
 
 
-def silence_error(stage: str, beats: bool) -> str:
+def silence_error(stage: str, *, beats: bool) -> Reason:
+    """Return why a stage has not reported on a camera. beats: it has a worker."""
     if beats:
-        return f"{stage} says nothing of this camera"
-    return f"no {stage} worker is running"
+        return Reason(f"{stage} says nothing of this camera", code="state_silent", stage=stage)
+    return Reason(f"no {stage} worker is running", code="state_no_worker", stage=stage)

@@ -107,6 +107,7 @@ def await_reason(store: Store, job: LearningJob, words: str, limit_s: float = 15
     wait_until(lambda: words in store.job(job.id).reason, f"the reason {words!r}", limit_s)
     now = store.job(job.id)
     assert "\n" not in now.reason
+    assert now.reason_code  # for readers of other languages
     return now
 
 

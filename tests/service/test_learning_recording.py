@@ -12,9 +12,10 @@ import pytest
 
 from lookout.models.arrays import Pixels
 from lookout.models.checkpoint.header import read_header
-from lookout.models.errors import DataError, VideoError
+from lookout.models.errors import VideoError
 from lookout.models.media.lossless_clip import write_lossless
 from lookout.service.core import jobs
+from lookout.service.core.errors import FootageError
 from lookout.service.learning.footage import read_segments
 from lookout.service.learning.recording import covered_s, read
 from lookout.service.learning.recording_files import RecordingFiles, RecordingRequest
@@ -93,7 +94,7 @@ REFUSED: dict[str, tuple[list[Pixels], float, str]] = {
 def test_what_cannot_be_learned_from_is_one_line_with_its_name(tmp_path: Path, case: str) -> None:
     frames, fps, reason = REFUSED[case]
     path = write(tmp_path / "monday.mkv", frames, fps)
-    with pytest.raises(DataError) as refused:
+    with pytest.raises(FootageError) as refused:
         reading(tmp_path, path)
     assert str(refused.value).startswith(f"monday.mkv: {reason}")
     assert "\n" not in str(refused.value)
@@ -103,7 +104,7 @@ def test_another_view_than_the_cameras_is_refused(tmp_path: Path) -> None:
     """By any of its segments: a person before the lens is no other view."""
     path = write(tmp_path / "monday.mkv", pictures(200, side_px=64))
     other = np.random.default_rng(1).integers(0, 256, (32, 32, 3), np.uint8)
-    with pytest.raises(DataError, match="another view than the camera does now"):
+    with pytest.raises(FootageError, match="another view than the camera does now"):
         reading(tmp_path, path, view=other)
     assert reading(tmp_path, path, view=street(300, 64))[1] is not None
 
@@ -122,7 +123,7 @@ def test_a_missing_cut_or_foreign_file_is_one_line(tmp_path: Path) -> None:
             (tmp_path / name).write_text("no video")
         if name == "empty.mp4":
             (tmp_path / name).touch()
-        with pytest.raises((DataError, VideoError)) as refused:
+        with pytest.raises((FootageError, VideoError)) as refused:
             reading(tmp_path, tmp_path / name)
         assert str(refused.value).startswith(name)
         assert reason in str(refused.value)
@@ -133,7 +134,7 @@ def test_a_full_disk_ends_the_reading(tmp_path: Path) -> None:
     path = write(tmp_path / "monday.mkv", pictures(120))
     files = RecordingFiles(tmp_path / "reading")
     files.ask(RecordingRequest("gate", str(path), 32, 32, None, 9.0, 2**28, free_mb=2**40), None)
-    with pytest.raises(DataError, match="MB are free on the disk"):
+    with pytest.raises(FootageError, match="MB are free on the disk"):
         read(files, lambda: False, lambda _: None)
 
 

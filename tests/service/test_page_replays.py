@@ -12,6 +12,7 @@ import pytest
 from selenium.webdriver import Chrome
 
 from lookout.models.vision.overlay import jpeg
+from lookout.service.core.errors import Reason, reason_fields
 from lookout.service.core.replay import (
     OtherThreshold,
     ReplayAlert,
@@ -36,6 +37,7 @@ from tests.service.page_browser import (
     one,
     overflow_px,
     page,
+    preferring,
     text,
     texts,
     violations,
@@ -134,6 +136,20 @@ def test_a_replay_is_asked_for_followed_and_cancelled(
     assert not one(page, "#replays .cancel").is_displayed()
     assert store.replay("gate:replay-1").state == "cancelled"
     assert complaints(page, "422") == []
+
+
+@pytest.mark.wide
+def test_the_reason_of_a_replay_is_in_the_readers_language(
+    replays: Locator, page: Chrome, store: Store
+) -> None:
+    job = store.add_replay(ReplayJob("gate", "queued", 0.0, 0.0, "monday.mp4"))
+    gone = Reason("the files of the job are gone", code="job_files_gone")
+    save(store, job, state="failed", **reason_fields("reason", gone))
+    with preferring(page, "de"):
+        choose_gate(page)
+        one(page, "#replays summary").click()
+        said = "gescheitert · Die Dateien des Auftrags sind fort."
+        wait_until(lambda: text(page, "#replays .state") == said, "the reason")
 
 
 @pytest.mark.parametrize("theme", with_wide_forms(["light", "dark"], set()))

@@ -14,6 +14,8 @@ from selenium.webdriver.support.select import Select
 
 from lookout.service.api.page import version
 from lookout.service.core.camera import AlertSettings, BudgetSettings
+from lookout.service.core.errors import Reason, reason_fields
+from lookout.service.core.jobs import LearningJob
 from lookout.service.core.messages import AlertAnswer, AlertEvent, CameraEvent, IngestReport
 from lookout.service.core.sinks import SinkRecord, SinkState
 from lookout.service.storage.bus.bus import Bus
@@ -489,6 +491,37 @@ def test_the_page_speaks_the_readers_language(page: Chrome, store: Store, bus: B
         wait_until(lambda: text(page, "#camera-gate .reading") == "0.91", "English numbers")
     with preferring(page, "fr-FR,it"):
         assert page.execute_script("return document.documentElement.lang") == "en"
+
+
+def test_the_reasons_of_a_camera_and_its_job_are_in_the_readers_language(
+    page: Chrome, store: Store, bus: Bus
+) -> None:
+    reset = Reason("the connection was reset", code="source_reset")
+    broke_off = Reason(f"the stream broke off: {reset}", code="source_broke_off", why=reset)
+    away = IngestReport("reconnecting", time.time(), 1, **reason_fields("last_error", broke_off))
+    bus.report_ingest("gate", away)
+    low = Reason("1200 MB are free", code="disk_low", free=1200, least=2048)
+    lack = Reason(f"nothing is recorded: {low}", code="footage_none", why=low)
+    waited = Reason(f"not enough in 1.5 h: {lack}", code="job_waited", hours=1.5, why=lack)
+    job = store.add_job(LearningJob("gate", "queued", 0.0, 0.0, 300.0, 600.0, "rule"))
+    failed = replace(job, state="failed", **reason_fields("reason", waited))
+    assert store.save_job(job, failed)
+    with preferring(page, "de"):
+        wait_until(lambda: text(page, "#camera-gate .error"), "the reason")
+        said = "Der Stream brach ab: Die Verbindung wurde abgebrochen."
+        assert text(page, "#camera-gate .error") == said
+        wait_until(lambda: text(page, "#camera-gate .job span"), "the job")
+        assert text(page, "#camera-gate .job span").endswith(
+            "In 1,5 h kam nicht genug zusammen: Es wird nichts aufgezeichnet: 1.200 MB sind frei, "
+            "und unter 2.048 wird nichts geschrieben (LOOKOUT_LEARNING_FREE_MB)."
+        )
+        one(page, "#camera-gate .live").click()
+        refusal = f"gate hat kein Live-Bild: verbindet neu ({said})"
+        wait_until(lambda: text(page, "#camera-gate .error") == refusal, "the refusal")
+        bus.report_ingest("gate", replace(away, last_error_code="of_a_later_version"))
+        as_it_comes = str(broke_off)
+        wait_until(lambda: text(page, "#camera-gate .error") == as_it_comes, "an unknown code")
+    assert complaints(page, "404") == []
 
 
 def test_times_are_in_the_readers_zone_and_in_utc_on_hover(page: Chrome, store: Store) -> None:

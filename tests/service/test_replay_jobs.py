@@ -119,6 +119,7 @@ def test_a_job_finds_what_the_command_finds_and_bad_recordings_fail_in_one_line(
             assert failed.state == "failed"
             assert words in failed.reason
             assert "\n" not in failed.reason
+            assert failed.reason_code
             wait_until(partial(is_gone, tmp_path, failed), "its files go")
     files = ReplayFiles.of(tmp_path, done)
     report = files.report()

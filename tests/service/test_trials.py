@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from lookout.service.core.errors import Reason
 from lookout.service.core.settings import load_settings
 from lookout.service.ingest.forking.children import Children
 from lookout.service.ingest.probe import Answer
@@ -52,19 +53,30 @@ def mute(client: RtspClient) -> None:
 
 
 @pytest.mark.parametrize(
-    ("script", "says"),
+    ("script", "says", "code"),
     [
-        (refuses("401 Unauthorized"), "401 unauthorized: user or password is wrong"),
-        (refuses("404 Not Found"), "404 not found: the server has no such stream"),
-        (lambda client: client.play(HONEST), "the stream ended"),
+        (
+            refuses("401 Unauthorized"),
+            "401 unauthorized: user or password is wrong",
+            "source_unauthorized",
+        ),
+        (
+            refuses("404 Not Found"),
+            "404 not found: the server has no such stream",
+            "source_not_found",
+        ),
+        (lambda client: client.play(HONEST), "the stream ended", "source_ended"),
     ],
     ids=["401", "404", "hangs up"],
 )
 def test_a_server_that_answers_and_gives_nothing_says_why(
-    trials: Trials, script: Script, says: str
+    trials: Trials, script: Script, says: str, code: str
 ) -> None:
     with hostile_server(script) as url:
-        assert ended(trials, url) == Answer(says)
+        answer = ended(trials, url)
+    assert answer == Answer(Reason(says))
+    assert answer.error is not None
+    assert answer.error.code == code
 
 
 def test_a_server_that_plays_shows_and_one_that_falls_silent_is_told_with_the_limit(
@@ -101,5 +113,5 @@ def test_nothing_of_libavs_log_is_passed_on(capfd: pytest.CaptureFixture[str]) -
     ):
         asked = [trials.ask(camera(f"camera-{number}", url)) for number in range(20)]
         wait_until(lambda: all(trial.answer() for trial in asked), "they end", 60)
-    assert {trial.result for trial in asked} == {Answer("the stream ended")}
+    assert {trial.result for trial in asked} == {Answer(Reason("the stream ended"))}
     assert capfd.readouterr().err == ""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lookout.service.core.errors import BrokenMessageError
+from lookout.service.core.errors import BrokenMessageError, Reason
 from lookout.service.core.settings import load_settings
 from lookout.service.ingest.decoder.protocol import (
     MAX_ERROR,
@@ -91,9 +91,17 @@ def test_damage_counts_anew_with_each_session() -> None:
 def test_an_error_is_said_without_its_password_and_not_at_length() -> None:
     out = io.StringIO()
     reporter = Reporter(out)
-    reporter.send("lost", "rtsp://me:s3cr3t@host/1 is away " + "x" * 10_000)
+    address = "rtsp://me:s3cr3t@host/1"
+    error = Reason(f"{address} is away {'x' * 10_000}", code="source_broken", why=address)
+    reporter.send("lost", error)
     assert "s3cr3t" not in out.getvalue()
-    assert len(DecoderMessage.load(out.getvalue().encode()).error or "") == MAX_ERROR
+    message = DecoderMessage.load(out.getvalue().encode())
+    assert len(message.error or "") == MAX_ERROR
+    assert message.reason is not None
+    assert (message.reason.code, message.reason.values) == (
+        "source_broken",
+        {"why": "rtsp://***@host/1"},
+    )
 
 
 def test_a_decoder_whose_worker_is_gone_ends() -> None:

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from lookout.service.core.camera import Camera
+from lookout.service.core.errors import Reason
 from lookout.service.core.messages import IngestReport
 from lookout.service.core.settings import load_settings
 from lookout.service.ingest.camera_runner import SLACK_S, START_LIMIT_S, CameraRunner
@@ -54,7 +55,7 @@ class FakeChild:
 class FakeAttempts:
     """Addresses that answer at once, and decoders that may start, unless a test says otherwise."""
 
-    error: str | None = None
+    error: str = ""
     mute: bool = False
     full: bool = False
     stalled: bool = False
@@ -74,7 +75,8 @@ class FakeAttempts:
     def answer(self) -> Answer | None:
         if self.mute:
             return None
-        return Answer(self.error, self.stalled, self.shows if self.tried[-1] else None)
+        error = Reason.read(self.error, "", {})
+        return Answer(error, self.stalled, self.shows if self.tried[-1] else None)
 
     def cancel(self) -> None:
         self.cancelled += 1
@@ -429,7 +431,7 @@ def test_a_restarted_worker_starts_everything_else(state: str, revision: int) ->
 def test_a_runner_that_is_given_up_rests() -> None:
     life = Life()
     child = life.online()
-    life.runner.fail("ingest failed: KeyError")
+    life.runner.fail(Reason("ingest failed: KeyError"))
     assert child.killed
     report = life.after(0.1)
     assert (report.state, report.last_error) == ("failed", "ingest failed: KeyError")
@@ -447,7 +449,7 @@ def test_an_address_that_does_not_answer_starts_no_decoder() -> None:
     assert life.children == []
     assert life.runner.reconnects == 10
     assert life.attempts.asked == [False, *[True] * 10]
-    life.attempts.error = None
+    life.attempts.error = ""
     life.after(60)
     assert life.online()
     assert life.after(0.1).last_error is None
@@ -493,7 +495,7 @@ def test_a_camera_whose_decoder_failed_is_tried_without_one() -> None:
     assert life.after(0).stalls_last_hour == 1
     assert life.attempts.tried == [False, *[True] * 11]
     assert len(life.children) == 1
-    life.attempts.error = None
+    life.attempts.error = ""
     life.attempts.shows = True
     life.after(60)
     assert len(life.children) == 2

@@ -1,4 +1,6 @@
-"""Every refusal that the page can show has a code, which test_texts.py wants in every language."""
+"""Every refusal and reason that the page can show has a code, which test_texts.py wants in every
+language.
+"""
 
 from __future__ import annotations
 
@@ -66,6 +68,84 @@ def without_code(source: str) -> Iterator[str]:
             continue
         if not any(keyword.arg == "code" for keyword in node.keywords):
             yield ast.unparse(node)
+
+
+REASONED = ("ingest", "inference", "learning", "replay", "watch", "api", "core")
+"""Where the reasons of a camera's state and of its jobs are made."""
+
+REASON_FIELDS = {"reason", "last_error", "error"}
+UNSHOWN = {
+    "learning/self_tests.py": "the page says that a camera is blind, not why it was not tested",
+    "api/checkpoints.py": "the page lists the checkpoints that can be used",
+    "core/evidence.py": "the page says that there is no clip",
+}
+"""Files whose reasons the page does not show."""
+
+
+def is_plain(said: ast.AST) -> bool:
+    """Return whether an expression makes a text that has no code."""
+    if isinstance(said, ast.Constant):
+        return isinstance(said.value, str) and said.value != ""
+    if isinstance(said, ast.IfExp):
+        return is_plain(said.body) or is_plain(said.orelse)
+    if isinstance(said, ast.BoolOp):
+        return any(map(is_plain, said.values))
+    if isinstance(said, ast.Call):
+        return name_of(said.func) == "str"
+    return isinstance(said, ast.JoinedStr | ast.BinOp)
+
+
+def plain_reasons(source: str) -> Iterator[str]:
+    """Yield the reasons of a file that have no code: made, raised, or put into a message."""
+    for node in ast.walk(ast.parse(source)):
+        said: list[ast.expr] = []
+        if isinstance(node, ast.Call):
+            name, coded = name_of(node.func), any(one.arg == "code" for one in node.keywords)
+            is_reason = name == "Reason" or (name.startswith("Source") and name.endswith("Error"))
+            if (is_reason or name == "FootageError") and not coded:
+                said = [one for one in node.args if name == "Reason" or is_plain(one)]
+            said += [
+                one.value
+                for one in node.keywords
+                if one.arg in REASON_FIELDS and not coded and is_plain(one.value)
+            ]
+        elif isinstance(node, ast.Assign):
+            (target, *_) = node.targets
+            is_field = isinstance(target, ast.Attribute) and target.attr in REASON_FIELDS
+            said = [node.value] if is_field and is_plain(node.value) else []
+        yield from map(ast.unparse, said)
+
+
+def test_every_reason_that_the_page_can_show_has_a_code() -> None:
+    files = [path for room in REASONED for path in sorted((SERVICE / room).rglob("*.py"))]
+    found = [
+        f"{path.relative_to(SERVICE)}: {said}"
+        for path in files
+        if path.relative_to(SERVICE).as_posix() not in UNSHOWN
+        for said in plain_reasons(path.read_text())
+    ]
+    assert found == [], 'make it a Reason with `code="…"`, and texts_*.json and docs/api.md'
+
+
+@pytest.mark.parametrize("name", UNSHOWN)
+def test_a_file_whose_reasons_are_excepted_has_some(name: str) -> None:
+    assert list(plain_reasons((SERVICE / name).read_text())) != []
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        'self.last_error = f"silent for {seconds} s"',
+        'self.save(state="failed", reason="the disk is full")',
+        'self.save(reason=lack or "it waits")',
+        'return Reason(f"no answer within {seconds} s")',
+        "raise SourceLostError(str(error)) from None",
+        'raise FootageError("it is too short")',
+        "IngestReport('failed', now, last_error=str(error))",
+    ],
+)
+def test_a_reason_without_a_code_is_found(source: str) -> None:
+    assert list(plain_reasons(source)) != []
 
 
 def test_every_refusal_that_the_page_can_show_has_a_code() -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from lookout.service.core.errors import Reason
 from lookout.service.core.settings import Settings, load_settings
 from lookout.service.ingest.decoder.protocol import TrialKind, TrialResult
 from lookout.service.ingest.forking.children import Children
@@ -88,7 +89,7 @@ def test_each_result_goes_to_its_trial_and_no_more_run_at_once_than_may() -> Non
         process.say(number, "lost", f"error {number}")
         running.remove(number)
     answers = [trial.answer() for trial in trials]
-    assert answers == [Answer(f"error {number}") for number in range(100)]
+    assert answers == [Answer(Reason(f"error {number}")) for number in range(100)]
 
 
 @pytest.mark.parametrize(
@@ -96,8 +97,8 @@ def test_each_result_goes_to_its_trial_and_no_more_run_at_once_than_may() -> Non
     [
         ("shows", Answer(shows=True)),
         ("unsure", Answer(shows=False)),
-        ("lost", Answer("why")),
-        ("stalled", Answer("why", stalled=True)),
+        ("lost", Answer(Reason("why"))),
+        ("stalled", Answer(Reason("why"), stalled=True)),
     ],
 )
 def test_a_result_is_an_answer(kind: TrialKind, answer: Answer) -> None:
@@ -137,7 +138,7 @@ def test_a_process_that_dies_costs_an_attempt_and_one_that_was_idle_none() -> No
     trial = bench.ask()
     trial.answer()
     bench.processes[1].say(trial.number, "lost", "why")
-    assert trial.answer() == Answer("why")
+    assert trial.answer() == Answer(Reason("why"))
     bench.processes[1].ended = True  # nobody has asked for a while
     trial = bench.ask()
     assert trial.answer() is None

@@ -99,11 +99,13 @@ def check_watched(services: Services, camera: str) -> None:
             camera=camera,
         )
     if report.state != "online":
-        reason = f" ({report.last_error})" if report.last_error else ""
+        said = f"camera {camera!r} has no live picture: it is {report.state}"
+        if report.reason is None:
+            raise NotFoundError(said, code="live_away", camera=camera, state=report.state)
         raise NotFoundError(
-            f"camera {camera!r} has no live picture: it is {report.state}{reason}",
-            code="live_away",
+            f"{said} ({report.reason})",
+            code="live_away_for",
             camera=camera,
             state=report.state,
-            reason=reason,
+            why=report.reason,
         )

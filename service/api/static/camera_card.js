@@ -5,7 +5,7 @@ import { CameraCurve } from "./camera_curve.js";
 import { openForm } from "./camera_form.js";
 import { LearningPanel } from "./learning_panel.js";
 import { LivePicture } from "./live_picture.js";
-import { clock, number, said, showTime, t } from "./texts.js";
+import { clock, number, reasonText, said, showTime, t } from "./texts.js";
 
 const EVENTS_SHOWN = 3;
 const PICTURE_EVERY_MS = 1000;
@@ -72,7 +72,7 @@ export class CameraCard {
     $(".pause", this.node).textContent = pauseLabel(camera);
     $(".url", this.node).textContent = camera.url;
     $(".facts", this.node).textContent = facts(camera);
-    showText($(".error", this.node), camera.last_error);
+    showText($(".error", this.node), reasonText(camera, "last_error"));
     showText($(".warnings", this.node), camera.warnings.join("\n") || null);
     this.showProgress(camera.progress);
     this.showWords();

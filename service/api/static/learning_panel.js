@@ -2,7 +2,7 @@
 
 import { $, call, cameraPath } from "./api.js";
 import { LeftOut } from "./left_out.js";
-import { number, t } from "./texts.js";
+import { number, reasonText, t } from "./texts.js";
 
 const ACTIVE = new Set(["queued", "recording", "training", "shadow"]);
 
@@ -54,7 +54,7 @@ function describe(job) {
   if (job.paused) parts.push(t("job.paused"));
   if (job.before) parts.push(figures(job));
   if (job.shadow) parts.push(sideBySide(job.shadow));
-  if (job.reason) parts.push(job.reason);
+  if (job.reason) parts.push(reasonText(job, "reason"));
   return parts.join(" · ");
 }
 

@@ -3,7 +3,7 @@
 // A recording can be uploaded first; a period of the camera takes what is kept of it.
 
 import { $, API, call, fromTemplate, showText } from "./api.js";
-import { clock, number, problemText, t } from "./texts.js";
+import { clock, number, problemText, reasonText, t } from "./texts.js";
 
 const LOOK_EVERY_MS = 2000; // at replays that are not over
 const STATES = {
@@ -85,7 +85,7 @@ export class Replays {
   update(row, job) {
     row.dataset.state = job.state;
     const percent = Math.round(100 * job.progress);
-    const parts = [t(STATES[job.state], { percent }), job.paused && t("job.paused"), job.reason];
+    const parts = [t(STATES[job.state], { percent }), job.paused && t("job.paused"), reasonText(job, "reason")];
     $(".state", row).textContent = parts.filter(Boolean).join(" · ");
     $("progress", row).hidden = $(".cancel", row).hidden = !isActive(job);
     $("progress", row).value = job.progress;

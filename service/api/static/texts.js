@@ -57,7 +57,7 @@ export const number = (value, digits = 0) =>
 export function t(key, values = {}) {
   const found = texts[key];
   const text = typeof found === "object" ? found[plurals.select(values.count)] || found.other : found;
-  return text.replace(/\{(\w+)\}/g, (_, name) => (Number.isInteger(values[name]) ? number(values[name]) : values[name]));
+  return text.replace(/\{(\w+)\}/g, (_, name) => (typeof values[name] === "number" ? values[name].toLocaleString(locale) : values[name]));
 }
 
 /** What pydantic calls the reasons of its refusals of a field, and their texts; those of Lookout are `problem.…`. */
@@ -84,8 +84,24 @@ const REASONS = {
 
 function reasonOf(name, values, sentence) {
   const key = Object.hasOwn(REASONS, name) ? REASONS[name] : `problem.${name}`;
-  return Object.hasOwn(texts, key) ? t(key, { ...values, state: said(values.state) }) : sentence.replace("Value error, ", "");
+  return Object.hasOwn(texts, key) ? t(key, inWords(values)) : sentence.replace("Value error, ", "");
 }
+
+/** Return the values of a reason, those that are reasons or words of the API in the reader's language. */
+function inWords(values) {
+  const found = { ...values, state: said(values.state), drop: said(values.drop) };
+  for (const [name, sentence] of Object.entries(values)) {
+    const code = values[`${name}_code`];
+    if (!code) continue;
+    const inner = Object.entries(values).filter(([part]) => part.startsWith(`${name}.`));
+    found[name] = reasonOf(code, Object.fromEntries(inner.map(([part, value]) => [part.slice(name.length + 1), value])), sentence);
+  }
+  return found;
+}
+
+/** Return the reason `name` of a camera or job in the reader's language, or as the API says it; "" for none. */
+export const reasonText = (owner, name) =>
+  (owner[name] ? reasonOf(owner[`${name}_code`], owner[`${name}_values`], owner[name]) : "");
 
 /** Return what is wrong with a field in the reader's language, or as the API says it. */
 export const problemOfField = ({ type, values = {}, msg }) => reasonOf(type, values, msg);

@@ -12,6 +12,7 @@ from lookout.models.media.preprocess import Preprocess
 from lookout.models.media.timeline import Sampler, Timeline
 from lookout.service.core import clock
 from lookout.service.core.clock import EPOCH, Moment
+from lookout.service.core.errors import Reason
 from lookout.service.core.messages import FrameId
 from lookout.service.ingest.decoder.limits import RestartLimit
 from lookout.service.ingest.decoder.pacing import Capture, Pacing
@@ -45,7 +46,7 @@ class SessionWriter(Protocol):
     def note_last(self, seq: int, captured: Moment) -> None:
         """Take note of the last frame of a session of which nothing is left."""
 
-    def notice(self, text: str) -> None:
+    def notice(self, said: Reason) -> None:
         """Take note of something that a person should know of."""
 
 
@@ -145,9 +146,11 @@ class FramePipeline:
         if former is None:
             self.start_pacing(began)
             return True
-        notice = "the stream's clock jumped"
+        notice = Reason("the stream's clock jumped", code="source_clock")
         if size != former:
-            notice = f"frame size changed from {size_text(former)} to {size_text(size)}"
+            sizes = (size_text(former), size_text(size))
+            said = f"frame size changed from {sizes[0]} to {sizes[1]}"
+            notice = Reason(said, code="source_size", before=sizes[0], after=sizes[1])
         self._writer.notice(notice)
         if not self._is_file:
             self._restarts.add(time.monotonic())

@@ -10,7 +10,7 @@ from typing import NoReturn
 from lookout.models.arrays import Pixels
 from lookout.service.core.camera import Camera
 from lookout.service.core.clock import EPOCH, Moment
-from lookout.service.core.errors import SourceLostError
+from lookout.service.core.errors import Reason, SourceLostError
 from lookout.service.core.messages import Frame, FrameId
 from lookout.service.ingest.decoder.pacing import Capture
 from lookout.service.ingest.decoder.reporter import Reporter
@@ -153,9 +153,9 @@ class FrameWriter:
         """Report the last frame of a session of which nothing is left."""
         self.reporter.note_frame(seq, captured)
 
-    def notice(self, text: str) -> None:
+    def notice(self, said: Reason) -> None:
         """Send a line for a person."""
-        self.reporter.send("notice", text)
+        self.reporter.send("notice", said)
 
     def close(self) -> None:
         """Count what no later frame can carry, with one attempt if the bus is not known away."""
@@ -208,7 +208,9 @@ class FrameWriter:
         # An id that is not newer repeats a frame that the bus took, or another writer's session.
         is_foreign = answer == REPEATED and self.bus.newest_frame_id(frame.camera) != frame.id
         if answer == FENCED or is_foreign:
-            raise SourceLostError("another worker writes this camera's frames")
+            raise SourceLostError(
+                "another worker writes this camera's frames", code="source_other_worker"
+            )
         return answer != UNOWNED
 
     def flush_counts(self) -> None:
@@ -233,5 +235,6 @@ class FrameWriter:
     def _raise_lost(self) -> NoReturn:
         self.count("bus_restart")
         raise SourceLostError(
-            "the bus was started anew: the file goes on from where its scores are saved"
+            "the bus was started anew: the file goes on from where its scores are saved",
+            code="source_bus_restart",
         )

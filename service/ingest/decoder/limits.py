@@ -58,5 +58,8 @@ class RestartLimit:
         Raises SourceLostError for more than MOST_RESTARTS in RESTARTS_WITHIN_S.
         """
         if len(self._times) == MOST_RESTARTS and now - self._times[0] < RESTARTS_WITHIN_S:
-            raise SourceLostError("the stream changes its clock or its frame size all the time")
+            raise SourceLostError(
+                "the stream changes its clock or its frame size all the time",
+                code="source_restarts",
+            )
         self._times.append(now)

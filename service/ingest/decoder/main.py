@@ -22,6 +22,7 @@ from lookout.models.media.container import usual_step_s
 from lookout.models.media.timeline import Sampler, Timeline
 from lookout.service.core import urls
 from lookout.service.core.errors import (
+    Reason,
     SourceError,
     SourceLostError,
     SourceRefusedError,
@@ -64,7 +65,7 @@ def main() -> NoReturn:
     sys.exit(EXIT_CODES[kind])
 
 
-def run_job(reporter: Reporter) -> tuple[MessageKind, str | None]:
+def run_job(reporter: Reporter) -> tuple[MessageKind, Reason | None]:
     """Do the job on standard input; return how it ended, and the error.
 
     No error holds an address or a stack trace.
@@ -76,17 +77,18 @@ def run_job(reporter: Reporter) -> tuple[MessageKind, str | None]:
         reporter.send("ready")
         return "ended", play(job, reporter)
     except SourceError as error:
-        return KIND_OF_ERROR[type(error)], str(error)
+        return KIND_OF_ERROR[type(error)], error.reason
     except MemoryError:
         return "lost", source.OUT_OF_MEMORY
     except Exception as error:
         # Type and place alone: the text of an unforeseen error may hold an address.
         last = traceback.extract_tb(error.__traceback__)[-1]
         place = f"{type(error).__name__} in {Path(last.filename).name}:{last.lineno}"
-        return "lost", f"the decoder failed: {place}"
+        said = f"the decoder failed: {place}"
+        return "lost", Reason(said, code="source_decoder_failed", why=place)
 
 
-def play(job: Job, reporter: Reporter) -> str | None:
+def play(job: Job, reporter: Reporter) -> Reason | None:
     """Play the source once, from opening it to its end.
 
     Return why a file that was read to its end gives no score; None where it may give some. Raises
@@ -95,7 +97,11 @@ def play(job: Job, reporter: Reporter) -> str | None:
     camera = job.camera
     settings = job.settings
     if camera.unreadable is not None:
-        raise SourceRefusedError(f"its password cannot be read: {camera.unreadable}")
+        raise SourceRefusedError(
+            f"its password cannot be read: {camera.unreadable}",
+            code="password_unreadable",
+            camera=camera.id,
+        )
     urls.check(camera.url, settings.media_dir)
     header = load_header(settings.model_folders, camera.model)
     window = header.input_spec.frames if header.input_spec else 1
@@ -141,16 +147,17 @@ def play(job: Job, reporter: Reporter) -> str | None:
         if not is_file:
             raise SourceLostError(source.ENDED)
         if not pipeline.size:
-            raise SourceRefusedError("the file holds no frame")
+            raise SourceRefusedError("the file holds no frame", code="source_no_frame")
         writer.end()
         return shortness(writer.longest_session, window)
 
 
-def shortness(frames: int, window: int) -> str | None:
+def shortness(frames: int, window: int) -> Reason | None:
     """Return that `frames` together are too few for one score; None where they are enough."""
     if frames >= window:
         return None
-    return f"{frames} frame{'s' * (frames != 1)}; a score takes {window}"
+    said = f"{frames} frame{'s' * (frames != 1)}; a score takes {window}"
+    return Reason(said, code="source_short", count=frames, window=window)
 
 
 def choose_pacing(writer: FrameWriter, settings: Settings, *, is_file: bool) -> Pacing:
@@ -191,10 +198,14 @@ def load_header(folders: Sequence[Path], model: str) -> Header:
 
     Raises SourceLostError: a checkpoint that is missing or half-copied may be there in a moment.
     """
-    path = find_checkpoints(*folders).get(model)
+    known = find_checkpoints(*folders)
+    path = known.get(model)
     if path is None:
-        raise SourceLostError(f"there is no model {model!r}")
+        names = ", ".join(sorted(known))
+        raise SourceLostError(
+            f"there is no model {model!r}", code="no_model", model=model, names=names
+        )
     try:
         return read_header(path)
     except CheckpointError as error:
-        raise SourceLostError(str(error)) from None
+        raise SourceLostError(str(error), code="model_unusable", why=str(error)) from None

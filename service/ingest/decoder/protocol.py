@@ -7,16 +7,19 @@ camera's url may hold a password.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from lookout.service.core.camera import Camera
+from lookout.service.core.errors import Reason, Value, reason_fields
 from lookout.service.core.settings import Settings
+from lookout.service.core.urls import mask
 from lookout.service.storage.redis import codec
 
 MAX_LINE = 16_384
 MAX_JOB = 60_000  # fits a pipe's buffer: writing it never waits for the process
 MAX_ERROR = 500
+MAX_VALUE = 200  # characters of what stands in an error's sentence
 
 MessageKind = Literal[
     "ready",
@@ -43,6 +46,18 @@ EXIT_CODES: dict[MessageKind, int] = {
 def settings_fields(settings: Settings) -> dict[str, Any]:
     """Return the settings that a process of ingest needs: without the API's token and the key."""
     return settings.model_dump(mode="json", exclude={"token", "secret_key"})
+
+
+def error_fields(error: Reason | None) -> dict[str, Any]:
+    """Return the fields of a message that hold an error, bounded and with passwords masked."""
+    if error is None:
+        return {}
+    fields = reason_fields("error", error)
+    values = {
+        name: mask(value)[:MAX_VALUE] if isinstance(value, str) else value
+        for name, value in fields["error_values"].items()
+    }
+    return fields | {"error": mask(error)[:MAX_ERROR], "error_values": values}
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +104,13 @@ class DecoderMessage:
     waiting: bool = False  # for inference, at full pace
     error: str | None = None
     uptime_s: float | None = None  # captured_at on the machine's monotonic clock
+    error_code: str = ""  # see `Reason`
+    error_values: dict[str, Value] = field(default_factory=dict)
+
+    @property
+    def reason(self) -> Reason | None:
+        """The error; None where there is none."""
+        return Reason.read(self.error, self.error_code, self.error_values)
 
     def dump(self) -> str:
         """Return the message as one line."""
@@ -134,6 +156,13 @@ class TrialResult:
     number: int
     kind: TrialKind
     error: str | None = None
+    error_code: str = ""  # see `Reason`
+    error_values: dict[str, Value] = field(default_factory=dict)
+
+    @property
+    def reason(self) -> Reason | None:
+        """The error; None where there is none."""
+        return Reason.read(self.error, self.error_code, self.error_values)
 
     def dump(self) -> str:
         """Return the result as one line."""

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field, replace
 from typing import TextIO
 
 from lookout.service.core.clock import Moment
-from lookout.service.core.urls import mask
-from lookout.service.ingest.decoder.protocol import MAX_ERROR, DecoderMessage, MessageKind
+from lookout.service.core.errors import Reason
+from lookout.service.ingest.decoder.protocol import DecoderMessage, MessageKind, error_fields
 
 QUIET_S = 0.2  # at most five progress messages a second
 
@@ -27,11 +27,9 @@ class Reporter:
     status: DecoderMessage = field(default_factory=lambda: DecoderMessage("ready"))
     _written_at: float = -QUIET_S
 
-    def send(self, kind: MessageKind, error: str | None = None) -> None:
+    def send(self, kind: MessageKind, error: Reason | None = None) -> None:
         """Write a message now; passwords in `error` are masked."""
-        if error:
-            error = mask(error)[:MAX_ERROR]
-        self.write(replace(self.status, kind=kind, error=error or None))
+        self.write(replace(self.status, kind=kind, **error_fields(error)))
 
     def heartbeat(self, waiting: bool = False) -> None:
         """Write a progress message if the last is QUIET_S old or `waiting` changes."""

@@ -28,6 +28,7 @@ from lookout.models.media.decode import Picture, pictures
 from lookout.service.core import urls
 from lookout.service.core.camera import Camera, Transport
 from lookout.service.core.errors import (
+    Reason,
     SourceError,
     SourceLostError,
     SourceRefusedError,
@@ -46,17 +47,23 @@ UDP_OPTIONS = {
     "reorder_queue_size": "500",  # packets
     "max_delay": "100000",  # microseconds that a packet is waited for; the others wait meanwhile
 }
-OUT_OF_MEMORY = "the stream needs more memory than a decoder may take (LOOKOUT_DECODER_MEMORY_MB)"
-ENDED = "the stream ended"
+OUT_OF_MEMORY = Reason(
+    "the stream needs more memory than a decoder may take (LOOKOUT_DECODER_MEMORY_MB)",
+    code="source_memory",
+)
+ENDED = Reason("the stream ended", code="source_ended")
 STALL_ADVICE = "LOOKOUT_STALL_TIMEOUT_S, or the camera's stall_timeout_s, allows more"
 LOG_LINE = 1023  # bytes of a line of libav's log that PyAV keeps
 PROTOCOLS = {"rtsp": "tcp", "rtsps": "tls,tcp"}
-ERROR_TEXTS: list[tuple[type[Exception], str]] = [
+ERROR_REASONS: list[tuple[type[Exception], Reason]] = [
     (av.error.HTTPUnauthorizedError, probe.UNAUTHORIZED),
     (av.error.HTTPForbiddenError, probe.FORBIDDEN),
     (av.error.HTTPNotFoundError, probe.NOT_FOUND),
     (av.error.HTTPTooManyRequestsError, probe.TOO_MANY_REQUESTS),
-    (av.error.HTTPClientError, "the server refuses the request (a 4xx answer)"),
+    (
+        av.error.HTTPClientError,
+        Reason("the server refuses the request (a 4xx answer)", code="source_client_error"),
+    ),
     (av.error.HTTPServerError, probe.SERVER_FAILED),
     (av.error.ConnectionRefusedError, probe.REFUSED),
     (av.error.ConnectionResetError, probe.RESET),
@@ -64,9 +71,15 @@ ERROR_TEXTS: list[tuple[type[Exception], str]] = [
     # libav's error for a redirect to a scheme that it may not open; nothing else here raises it
     (
         av.error.ArgumentError,
-        "the server redirects to another address, which is not followed: name that one instead",
+        Reason(
+            "the server redirects to another address, which is not followed: name that one instead",
+            code="source_redirects",
+        ),
     ),
-    (av.error.PermissionError, "the server broke off when it was asked to play"),
+    (
+        av.error.PermissionError,
+        Reason("the server broke off when it was asked to play", code="source_play"),
+    ),
     (MemoryError, OUT_OF_MEMORY),
 ]
 TIMED_OUT = (av.error.ExitError, av.error.TimeoutError)
@@ -91,7 +104,7 @@ def open_source(camera: Camera, settings: Settings) -> Iterator[av.container.Inp
             container = stack.enter_context(open_video(path))
             video_stream(container)
         except VideoError as error:
-            raise SourceRefusedError(str(error)) from None
+            raise SourceRefusedError(str(error), code="source_no_film", why=str(error)) from None
         yield container
 
 
@@ -113,7 +126,7 @@ def open_rtsp(camera: Camera, settings: Settings) -> av.container.InputContainer
         except (*BROKEN, ValueError) as error:
             # libav reports its own time-out as invalid data.
             if isinstance(error, TIMED_OUT) or time.monotonic() - since >= limit_s:
-                raise SourceLostError(f"no answer within {limit_s:g} s") from None
+                raise SourceLostError(probe.no_answer(limit_s)) from None
             require_video(announced_tracks(lines))
             raise SourceLostError(explain(error, camera)) from None
     try:
@@ -123,7 +136,8 @@ def open_rtsp(camera: Camera, settings: Settings) -> av.container.InputContainer
         tracks = announced_tracks(lines)
         require_video(tracks)
         names = ", ".join(codec for kind, codec in tracks or [] if kind == "video" and codec)
-        raise SourceUnusableError(f"{error} ({names})" if names else str(error)) from None
+        said = f"{error} ({names})" if names else str(error)
+        raise SourceUnusableError(said, code="source_undecodable", why=said) from None
     return container
 
 
@@ -147,7 +161,9 @@ def require_video(tracks: list[tuple[str, str]] | None) -> None:
     if not tracks or any(kind == "video" for kind, _ in tracks):
         return
     names = ", ".join(f"{kind} {codec}".strip() for kind, codec in tracks)
-    raise SourceUnusableError(f"there is no video in it, only {names}")
+    raise SourceUnusableError(
+        f"there is no video in it, only {names}", code="source_no_video", names=names
+    )
 
 
 def rtsp_options(url: str, transport: Transport, socket_timeout_s: float) -> dict[str, str]:
@@ -206,7 +222,9 @@ def translate_conversion(
         except MemoryError:
             raise broken_error(OUT_OF_MEMORY) from None
         except BROKEN as error:
-            raise broken_error(f"its pictures cannot be shown: {reason(error)}") from None
+            why = reason(error)
+            said = f"its pictures cannot be shown: {why}"
+            raise broken_error(said, code="source_unshown", why=why) from None
 
     for picture in stream:
         yield Picture(picture.pts_s, partial(convert, picture))
@@ -221,7 +239,9 @@ def translate_errors(stream: Iterator[T], camera: Camera, settings: Settings) ->
     some = False
     broken_error = SourceRefusedError if is_file else SourceLostError
     stall_s = camera.stall_limit_s(settings.stall_timeout_s)
-    silence = SourceStalledError(f"silent for {stall_s:g} s; {STALL_ADVICE}")
+    silence = SourceStalledError(
+        f"silent for {stall_s:g} s; {STALL_ADVICE}", code="source_silent", seconds=stall_s
+    )
     try:
         asked_at = time.monotonic()
         for picture in stream:
@@ -233,37 +253,50 @@ def translate_errors(stream: Iterator[T], camera: Camera, settings: Settings) ->
                 raise silence
             asked_at = time.monotonic()
     except NoPictureError as error:
-        raise SourceStalledError(f"{error}; {STALL_ADVICE}") from None
+        raise SourceStalledError(
+            f"{error}; {STALL_ADVICE}", code="source_no_whole_picture", seconds=stall_s
+        ) from None
     except VideoError as error:
-        raise broken_error(str(error)) from None
+        raise broken_error(str(error), code="source_broken", why=str(error)) from None
     except TIMED_OUT:
         if camera.transport == "udp" and not some:
             waited_s = camera.first_picture_limit_s(settings.connect_timeout_s) + stall_s
             raise SourceLostError(
-                f"nothing came within {waited_s:g} s over UDP; try transport tcp"
+                f"nothing came within {waited_s:g} s over UDP; try transport tcp",
+                code="source_udp",
+                seconds=waited_s,
             ) from None
         raise silence from None
     except MemoryError:
         raise broken_error(OUT_OF_MEMORY) from None
     except BROKEN as error:
         if is_file:
-            raise SourceRefusedError(f"the file breaks off: {reason(error)}") from None
-        raise SourceLostError(f"the stream broke off: {explain(error, camera)}") from None
+            why = reason(error)
+            said = f"the file breaks off: {why}"
+            raise SourceRefusedError(said, code="source_file_broke_off", why=why) from None
+        why = explain(error, camera)
+        said = f"the stream broke off: {why}"
+        raise SourceLostError(said, code="source_broke_off", why=why) from None
 
 
-def explain(error: Exception, camera: Camera) -> str:
+def explain(error: Exception, camera: Camera) -> Reason:
     """Return why a stream cannot be had, without its address."""
     if isinstance(error, OSError) and error.errno == errno.EPROTONOSUPPORT:  # the server's 461
         other = "tcp" if camera.transport == "udp" else "udp"
-        return f"the server does not send over {camera.transport.upper()}; try transport {other}"
-    for kind, text in ERROR_TEXTS:
+        return Reason(
+            f"the server does not send over {camera.transport.upper()}; try transport {other}",
+            code="source_transport",
+            transport=camera.transport.upper(),
+            other=other,
+        )
+    for kind, said in ERROR_REASONS:
         if isinstance(error, kind):
-            return text
+            return said
     if isinstance(error, OSError) and not is_resolvable(camera.url):
         return probe.UNRESOLVED
     if isinstance(error, OSError) and camera.url.startswith("rtsps:"):
         return probe.NO_TLS
-    return reason(error)
+    return Reason(reason(error), code="source_libav", why=reason(error))
 
 
 def is_resolvable(url: str) -> bool:

@@ -22,20 +22,20 @@ import av.logging
 from lookout.models.media.container import video_stream
 from lookout.service.core.camera import Camera
 from lookout.service.core.errors import (
+    Reason,
     SourceError,
     SourceLostError,
     SourceStalledError,
 )
 from lookout.service.core.settings import Settings
-from lookout.service.core.urls import mask
 from lookout.service.ingest.decoder import source
 from lookout.service.ingest.decoder.limits import limit_memory
 from lookout.service.ingest.decoder.protocol import (
-    MAX_ERROR,
     LineSplitter,
     TrialKind,
     TrialRequest,
     TrialResult,
+    error_fields,
 )
 from lookout.service.ingest.decoder.reporter import reserve_stdout
 
@@ -80,14 +80,14 @@ def read_lines(pipe: int) -> Iterator[bytes]:
 def answer(request: TrialRequest, settings: Settings, out: int) -> None:
     """Try a source, and write how it ended; a line this short is written whole."""
     kind, error = try_source(request.camera, settings)
-    result = TrialResult(request.number, kind, error and mask(error)[:MAX_ERROR])
+    result = TrialResult(request.number, kind, **error_fields(error))
     try:
         os.write(out, result.dump().encode())
     except OSError:  # the worker is gone
         os._exit(0)
 
 
-def try_source(camera: Camera, settings: Settings) -> tuple[TrialKind, str | None]:
+def try_source(camera: Camera, settings: Settings) -> tuple[TrialKind, Reason | None]:
     """Return whether a source sends a packet, and why not."""
     try:
         with source.open_source(camera, settings) as container:
@@ -96,10 +96,10 @@ def try_source(camera: Camera, settings: Settings) -> tuple[TrialKind, str | Non
                 return "shows", None
             return "lost", source.ENDED
     except SourceStalledError as error:
-        return "stalled", str(error)
+        return "stalled", error.reason
     except SourceLostError as error:
         # Others use the memory of this process, too: a decoder has its own.
-        return "unsure" if str(error) == source.OUT_OF_MEMORY else "lost", str(error)
+        return "unsure" if error.reason == source.OUT_OF_MEMORY else "lost", error.reason
     except (SourceError, Exception):  # a decoder says what it is
         return "unsure", None
 
