@@ -677,7 +677,7 @@ def test_a_stage_ends_soon_and_cleanly_when_it_is_told_to(
     logged, ended = said.splitlines()
     assert logged.endswith(f" stage INFO {begins}")
     assert (process.returncode, ended) == (0, "ended True")
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 8
 
 
 @pytest.mark.parametrize("stage", with_wide_forms(["api", "alerting"], {"api"}))

@@ -354,7 +354,7 @@ def test_the_stage_ends_quickly_with_all_its_decoders(
             wait_for_state(bus, name, "online")
         os.kill(decoders()[0].pid, signal.SIGSTOP)
         since = time.monotonic()
-    assert time.monotonic() - since < 4
+    assert time.monotonic() - since < 8
     assert decoders() == []
 
 

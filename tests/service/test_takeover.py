@@ -185,7 +185,7 @@ def test_a_killed_workers_cameras_are_taken_within_two_leases(
     bus: Bus, store: Store, settings: Settings
 ) -> None:
     settings = settings.model_copy(
-        update={"lease_s": 1.5}
+        update={"lease_s": 3.0}
     )  # so long that a busy machine is no excuse
     store.add_camera(camera())
     victim, heir = Mortal(settings), Mortal(settings)

@@ -160,7 +160,7 @@ def test_a_long_text_is_masked_quickly() -> None:
         "x :// " * 9000,
     ):
         mask(text)
-    assert time.monotonic() - since < 2
+    assert time.monotonic() - since < 20  # a pattern that goes back and forth takes hours
 
 
 def test_what_is_a_file() -> None:
