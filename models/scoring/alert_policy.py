@@ -73,13 +73,16 @@ class PolicyState:
     is_open: bool = False
     reported_at: float = 0.0  # the last event of the open alert
     peak_pending: bool = False  # the peak rose since
+    closed_at: float | None = None  # when the last alert closed, where a cool-down follows it
 
 
 @dataclass(frozen=True, slots=True)
 class AlertPolicy:
     """An alert opens once the value, having reached the threshold, has not been low for
     `min_duration_s` and is at the threshold. It closes once the value has been low for
-    `clear_after_s`, with a new session, or after `quiet_after_s` without a score.
+    `clear_after_s`, with a new session, or after `quiet_after_s` without a score. So rises that
+    are nearer to each other than `clear_after_s` are one alert. For `cooldown_s` after one has
+    closed none opens; a rise that outlasts it opens one at its end.
 
     A value is low below threshold - hysteresis. A score without a value (while the camera learns
     its bounds) counts as 0: it neither opens nor holds an alert.
@@ -90,6 +93,7 @@ class AlertPolicy:
     min_duration_s: float = 0.5
     clear_after_s: float = 2.0
     quiet_after_s: float = 15.0
+    cooldown_s: float = 0.0
 
     @property
     def low(self) -> float:
@@ -110,13 +114,12 @@ class AlertPolicy:
         state = self.track(replace(state, session=score.session, last_at=now), value)
         if not state.is_open:
             since = state.above_since
-            is_high = value >= self.threshold
-            if is_high and since is not None and lasts(since, now, self.min_duration_s):
+            if since is not None and self.is_met(state, value, now):
                 events.append(AlertOpened(now, since, state.peak_value, state.peak_at))
                 state = replace(state, is_open=True, reported_at=now, peak_pending=False)
         elif lasts(state.below_since, now, self.clear_after_s):
             events.append(AlertClosed(now, state.below_since, state.peak_value, state.peak_at))
-            state = PolicyState(session=state.session, last_at=now)
+            state = replace(self.after_alert(now), session=state.session, last_at=now)
         elif state.peak_pending and not 0 <= now - state.reported_at < PEAK_EVERY_S:
             events.append(PeakRaised(state.peak_value, state.peak_at))
             state = replace(state, reported_at=now, peak_pending=False)
@@ -125,9 +128,24 @@ class AlertPolicy:
     def close(self, state: PolicyState) -> tuple[PolicyState, list[PolicyEvent]]:
         """Close an open alert at the last score and forget a rise: the scores broke off."""
         if not state.is_open or state.last_at is None:
-            return self.initial(), []
+            return replace(self.initial(), closed_at=state.closed_at), []
         closed = AlertClosed(state.last_at, state.below_since, state.peak_value, state.peak_at)
-        return self.initial(), [closed]
+        return self.after_alert(state.last_at), [closed]
+
+    def after_alert(self, closed_at: float) -> PolicyState:
+        """Return the state after an alert that closed then."""
+        if not self.cooldown_s:
+            return self.initial()
+        return replace(self.initial(), closed_at=closed_at)
+
+    def is_met(self, state: PolicyState, value: float, now: float) -> bool:
+        """Return True where an alert opens now: the rise has lasted, and no cool-down holds."""
+        if value < self.threshold or not lasts(state.above_since, now, self.min_duration_s):
+            return False
+        if state.closed_at is None:
+            return True
+        since_s = now - state.closed_at  # negative where the clock was set back: nothing waits
+        return not 0 <= since_s < self.cooldown_s - SLACK_S
 
     def breaks_off(self, state: PolicyState, score: TimedValue) -> bool:
         """Return True where `score` does not continue the scores of `state`."""

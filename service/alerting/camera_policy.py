@@ -48,6 +48,7 @@ def default_policy(settings: Settings) -> AlertPolicy:
         min_duration_s=settings.alert_min_duration_s,
         clear_after_s=settings.alert_clear_after_s,
         quiet_after_s=settings.alert_quiet_after_s,
+        cooldown_s=settings.alert_cooldown_s,
     )
 
 
@@ -98,6 +99,8 @@ class CameraAlerts:
                 if isinstance(change, AlertClosed):
                     closed = replace(alert, state="closed", closed_at=change.at)
                     events.append(AlertEvent("end", closed))
+                    if alert.suppressed_by is not None:  # nobody was told: nothing cools down
+                        state = replace(state, closed_at=None)
                     alert = None
                 else:
                     events.append(AlertEvent("update", alert))
@@ -118,6 +121,8 @@ class CameraAlerts:
         """Return the stored form. `told_at` and `untold` are the names of its first version."""
         fields = asdict(self.state)
         del fields["is_open"]
+        if fields["closed_at"] is None:  # so that an earlier version reads it
+            del fields["closed_at"]
         fields["told_at"] = fields.pop("reported_at")
         fields["untold"] = fields.pop("peak_pending")
         fields["alert"] = asdict(self.alert) if self.alert else None

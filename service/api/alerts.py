@@ -243,6 +243,7 @@ def alert_rule(services: ServicesDep) -> AlertRule:
         hysteresis=at.alert_hysteresis,
         min_duration_s=at.alert_min_duration_s,
         clear_after_s=at.alert_clear_after_s,
+        cooldown_s=at.alert_cooldown_s,
         quiet_after_s=at.alert_quiet_after_s,
     )
 

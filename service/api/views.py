@@ -351,6 +351,7 @@ class AlertRule(BaseModel):
     hysteresis: float
     min_duration_s: float
     clear_after_s: float
+    cooldown_s: float
     quiet_after_s: float
 
 

@@ -77,6 +77,7 @@ def benchmark(
         hysteresis=settings.alert_hysteresis,
         min_duration_s=settings.alert_min_duration_s,
         clear_after_s=settings.alert_clear_after_s,
+        cooldown_s=settings.alert_cooldown_s,
     )
     check_suffix("--report", report, ".html")
     if report is not None and alarm_budget is None:

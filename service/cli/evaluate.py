@@ -198,6 +198,7 @@ def evaluate(
                 settings.alert_hysteresis,
                 settings.alert_min_duration_s,
                 settings.alert_clear_after_s,
+                cooldown_s=settings.alert_cooldown_s,
             ),
             alarms_per_day=alarm_budget.per_day if alarm_budget else None,
             began=None if began is None else instant(began, settings),

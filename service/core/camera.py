@@ -110,8 +110,14 @@ class AlertSettings(BaseModel):
     clear_after_s: Seconds | None = Field(
         default=None,
         title="Clear after (s)",
-        description="time below before it closes",
+        description="time below before it closes; nearer rises are one alert",
         examples=[2.0],
+    )
+    cooldown_s: Seconds | None = Field(
+        default=None,
+        title="Cool-down (s)",
+        description="time after one has closed in which none opens",
+        examples=[60.0],
     )
     alarm_budget: BudgetSettings | None = Field(
         default=None,
@@ -310,8 +316,8 @@ class CameraSpec(BaseModel):
         default=AlertSettings(),
         title="Alerts",
         description="this camera's own alert policy: `threshold` or "
-        "[`alarm_budget`](#alarm-budget), `hysteresis`, `min_duration_s`, `clear_after_s`; each "
-        "unset one is the setting `LOOKOUT_ALERT_*`",
+        "[`alarm_budget`](#alarm-budget), `hysteresis`, `min_duration_s`, `clear_after_s`, "
+        "`cooldown_s`; each unset one is the setting `LOOKOUT_ALERT_*`",
         examples=[{"threshold": 0.6, "min_duration_s": 1.0}],
     )
 

@@ -21,6 +21,7 @@ FROM_SETTINGS = (
     "alert_hysteresis",
     "alert_min_duration_s",
     "alert_clear_after_s",
+    "alert_cooldown_s",
     "alert_quiet_after_s",
     "learn_frames",
     "timezone",

@@ -506,6 +506,9 @@ class Settings(BaseSettings):
         default=0.5, ge=0, description="so long at the threshold or above: opens"
     )
     alert_clear_after_s: float = Field(default=2.0, ge=0, description="so long below: closed")
+    alert_cooldown_s: float = Field(
+        default=0.0, ge=0, description="so long after one has closed none opens"
+    )
     alert_quiet_after_s: float = Field(
         default=15.0, gt=0, description="no score for so long after the last one: closed"
     )

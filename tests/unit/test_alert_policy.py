@@ -30,11 +30,14 @@ def score(seq: int, value: float | None, *, session: int = 1000, at: float | Non
 
 
 def events_of(
-    values: Iterable[float | None], state: CameraAlerts | None = None, first: int = 0
+    values: Iterable[float | None],
+    state: CameraAlerts | None = None,
+    first: int = 0,
+    policy: AlertPolicy = POLICY,
 ) -> tuple[CameraAlerts, list[AlertEvent]]:
     state, events = state or CameraAlerts(), []
     for seq, value in enumerate(values, first):
-        state, more = state.step(POLICY, score(seq, value))
+        state, more = state.step(policy, score(seq, value))
         events += more
     return state, events
 
@@ -46,8 +49,8 @@ def names(events: list[AlertEvent]) -> list[str]:
 def test_parameters_that_a_camera_does_not_set_come_from_the_settings() -> None:
     defaults = load_settings(alert_threshold=0.8, alert_hysteresis=0.3, alert_quiet_after_s=9)
     assert policy_of(AlertSettings(), defaults) == AlertPolicy(0.8, 0.3, quiet_after_s=9.0)
-    own = AlertSettings(threshold=0.6, min_duration_s=1.5, clear_after_s=0.0)
-    assert policy_of(own, defaults) == AlertPolicy(0.6, 0.3, 1.5, 0.0, 9.0)
+    own = AlertSettings(threshold=0.6, min_duration_s=1.5, clear_after_s=0.0, cooldown_s=7.0)
+    assert policy_of(own, defaults) == AlertPolicy(0.6, 0.3, 1.5, 0.0, 9.0, 7.0)
 
 
 @pytest.mark.parametrize("own", [AlertSettings(threshold=0.08), AlertSettings(hysteresis=0.7)])
@@ -208,21 +211,62 @@ def test_an_open_alert_continues_under_a_changed_policy() -> None:
     assert (end.alert.closed_at, end.alert.threshold) == (1.9, 0.75)
 
 
+COOLING = replace(POLICY, clear_after_s=0.5, cooldown_s=4.0)
+RISE, FALL = [0.9] * 6, [0.1] * 6  # of the alert that they open and close, at 0.5 s and 1.1 s
+
+
+def test_rises_nearer_than_the_clear_time_are_one_alert() -> None:
+    assert names(events_of(RISE + [0.1] * 5 + RISE, policy=COOLING)[1]) == ["new"]
+
+
+def test_after_an_alert_none_opens_until_it_has_cooled_down() -> None:
+    _, events = events_of(RISE + FALL + RISE + [0.1] * 22 + RISE, policy=COOLING)
+    assert [(one.event, one.alert.opened_at) for one in events] == [
+        ("new", 0.5),
+        ("end", 0.5),
+    ]
+    _, events = events_of(RISE + FALL + RISE + [0.1] * 30 + RISE, policy=COOLING)
+    assert [one.alert.opened_at for one in events if one.event == "new"] == [0.5, 5.3]
+
+
+def test_what_outlasts_the_cool_down_is_an_alert_at_its_end() -> None:
+    _, events = events_of(RISE + FALL + [0.8, 0.95] + [0.8] * 60, policy=COOLING)
+    second = events[-1].alert
+    assert (second.opened_at, second.peak_value, second.peak_at) == (5.1, 0.95, 1.3)
+
+
+def test_a_cool_down_holds_over_a_new_session_and_ends_where_the_clock_was_set_back() -> None:
+    state, _ = events_of(RISE + FALL, policy=COOLING)
+    for seq in range(6):
+        state, events = state.step(COOLING, score(seq, 0.9, session=2000, at=1.5 + seq / 10))
+        assert events == []
+    for seq in range(6):
+        state, events = state.step(COOLING, score(seq, 0.9, session=3000, at=seq / 10))
+    assert names(events) == ["new"]
+
+
+def test_an_alert_that_nobody_was_told_of_cools_nothing_down() -> None:
+    state, _ = events_of(RISE, policy=COOLING)
+    state, _ = events_of(FALL, state.marked("gate:1000-1"), len(RISE), COOLING)
+    assert state.alert is None
+    assert names(events_of(RISE, state, 12, COOLING)[1]) == ["new"]
+
+
 VALUES = st.lists(st.none() | st.floats(0, 1), max_size=120)
 
 
 @examples(200)
-@given(VALUES, st.integers(0, 120))
+@given(VALUES, st.integers(0, 120), st.sampled_from([POLICY, COOLING]))
 def test_alerts_open_and_close_in_turn_and_a_restart_at_any_score_changes_nothing(
-    values: list[float | None], restart: int
+    values: list[float | None], restart: int, policy: AlertPolicy
 ) -> None:
-    state, events = events_of(values)
+    state, events = events_of(values, policy=policy)
     opened = [event.event for event in events if event.event != "update"]
     assert opened == (["new", "end"] * len(values))[: len(opened)]
     assert (state.alert is not None) == (len(opened) % 2 == 1)
-    first, early = events_of(values[:restart])
+    first, early = events_of(values[:restart], policy=policy)
     again = CameraAlerts.from_json(json.loads(json.dumps(first.as_json())))
-    last, late = events_of(values[restart:], again, first=min(restart, len(values)))
+    last, late = events_of(values[restart:], again, min(restart, len(values)), policy)
     assert (last, early + late) == (state, events)
 
 
