@@ -260,7 +260,7 @@ def test_a_camera_is_taught_from_its_card(
     assert (learn.text, promote.is_displayed(), roll_back.is_displayed()) == ("Learn", False, False)
     learn.click()
     wait_until(lambda: store.newest_job("gate"), "the job")
-    shown("waiting to learn · no learning worker is running")
+    shown("waiting to learn · No learning worker is running")
     bus.heartbeat("learning", "worker")
     queued = store.job("gate:1")
     recording = replace(queued, state="recording", recorded_s=120.0, left_s=400.0, reason=EVIL)
