@@ -198,7 +198,8 @@ def test_a_recording_is_uploaded_and_named_as_the_one_to_replay(
     video = one(page, "#replays [name=video]")
     wait_until(lambda: video.get_property("value") == name, "its name")
     assert (fresh_api.settings.media_dir / name).stat().st_size == 500_000
-    assert not one(page, "#replays .uploading").is_displayed()
+    uploading = one(page, "#replays .uploading")
+    wait_until(lambda: not uploading.is_displayed(), "the upload is over")
     options = page.find_elements("css selector", "#replayed option")
     assert name in [option.get_property("value") for option in options]
     one(page, "#replays [name=file]").send_keys(str(clip))
