@@ -14,10 +14,13 @@ import cv2
 import numpy as np
 import pytest
 
+from lookout.models.media.clip_writer import ClipOutput
+from lookout.models.media.packet_ring import seconds_of
 from lookout.service.core.evidence import ClipRecord, EvidenceRequest
 from lookout.service.core.messages import Alert, Frame
 from lookout.service.core.settings import Settings
 from lookout.service.ingest.decoder.process import DecoderProcess
+from lookout.service.ingest.evidence.evidence_maker import Codec, EvidenceMaker, Packets
 from lookout.service.storage.bus.bus import Bus
 from lookout.service.storage.clips import clip_path, hash_path
 from lookout.service.storage.pictures import Which, picture_path
@@ -195,6 +198,30 @@ def test_a_file_that_is_gone_has_no_clip(
         "there is no such file in the media folder",
     )
     assert "Traceback" not in capfd.readouterr().err
+
+
+def test_what_is_gone_or_failed_gets_no_clip(
+    settings: Settings, bus: Bus, store: Store, tmp_path: Path
+) -> None:
+    with av.open(str(source(tmp_path, "h264", 30))) as container:
+        stream = container.streams.video[0]
+        maker = EvidenceMaker("a", Codec.of(stream), settings, bus, store)
+        coded = [packet for packet in container.demux(stream) if packet.size]
+        packets = Packets(coded, [1000.0 + seconds_of(packet) for packet in coded])
+        gone, failed, asked = (
+            Alert(f"a:1000-{number}", "a", "closed", 1001.0, 1002.0, 0.5, 0.9, 1001.5)
+            for number in range(3)
+        )
+        for alert in (failed, asked):
+            store.begin_clip("a", alert.id, ClipRecord("pending", due_at=2000.0))
+        store.end_clip("a", failed.id, ClipRecord("failed", error="it was removed"))
+        for alert in (gone, failed, asked):
+            request = EvidenceRequest.of(alert, 1.0, 0.5, 20.0, 1003.0)
+            maker.clip(request, packets, ClipOutput(stream))
+    there = [clip_path(settings.data_dir, one.id).exists() for one in (gone, failed, asked)]
+    assert there == [False, False, True]
+    assert [clip_of(store, alert).state for alert in (gone, failed)] == ["none", "failed"]
+    check_clip(settings, asked, clip_of(store, asked))
 
 
 @pytest.mark.rtsp

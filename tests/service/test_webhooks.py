@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
 import hashlib
 import hmac
 import ipaddress
@@ -175,6 +176,42 @@ def test_a_receiver_that_never_answers_is_given_up_in_time(
     one.step()
     (letter,) = store.letters("pager")
     assert letter.reason == "no answer within 0.2 s"
+
+
+@pytest.mark.parametrize(
+    ("answer", "outcome"),
+    [
+        ("HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\nhalf a body", "200"),
+        ("HTTP/1.1 500 Oh\r\nTransfer-Encoding: chunked\r\n\r\nffff\r\nhalf", "500"),
+        ("HTTP/1.1 200 OK\r\nContent-Le", "no answer within 0.3 s"),
+        ("no HTTP at all\r\n\r\n", "RemoteProtocolError: illegal status line"),
+    ],
+)
+def test_of_an_answer_its_status_alone_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch, answer: str, outcome: str
+) -> None:
+    monkeypatch.setattr(webhook, "TIMEOUT_S", 0.3)
+
+    def answer_and_hold(listening: socket.socket, is_over: threading.Event) -> None:
+        connection, _ = listening.accept()
+        with connection:
+            connection.recv(65536)
+            connection.sendall(answer.encode())
+            is_over.wait(30)
+
+    is_over = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=answer_and_hold, args=(listening, is_over))
+        thread.start()
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}/hook"
+        try:
+            found = str(webhook.send(url, LOOPBACK, b"{}", {}))
+        except ConnectionError as error:
+            found = str(error)
+        finally:
+            is_over.set()
+            thread.join()
+    assert found.startswith(outcome)
 
 
 def test_an_event_is_tried_for_as_long_as_is_set(
@@ -372,6 +409,28 @@ def test_quiet_hours(begin: str, end: str, zone: str, quiet: bool) -> None:
     assert hours.include(1000.0) is quiet
     sink = SinkSpec(url="https://hooks.example/x", quiet_hours=hours)
     assert (chosen(sink, story(0)) == []) is quiet
+
+
+@pytest.mark.parametrize(
+    ("begin", "end", "at", "quiet"),
+    [
+        ("22:00", "06:00", "2026-03-28T04:59:59Z", True),  # an hour earlier in the next night
+        ("22:00", "06:00", "2026-03-28T05:00:00Z", False),
+        ("22:00", "06:00", "2026-03-28T21:00:00Z", True),
+        ("22:00", "06:00", "2026-03-29T03:59:59Z", True),
+        ("22:00", "06:00", "2026-03-29T04:00:00Z", False),
+        ("02:00", "03:00", "2026-03-29T01:00:00Z", False),  # this hour is left out
+        ("02:00", "03:00", "2026-10-24T23:59:59Z", False),
+        ("02:00", "03:00", "2026-10-25T00:30:00Z", True),  # this one comes twice
+        ("02:00", "03:00", "2026-10-25T01:30:00Z", True),
+        ("02:00", "03:00", "2026-10-25T02:00:00Z", False),
+    ],
+)
+def test_quiet_hours_are_those_of_the_wall_clock(
+    begin: str, end: str, at: str, quiet: bool
+) -> None:
+    hours = QuietHours(begin=begin, end=end, timezone="Europe/Zurich")
+    assert hours.include(datetime.datetime.fromisoformat(at).timestamp()) is quiet
 
 
 # The API, and sinks that come and go

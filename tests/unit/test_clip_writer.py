@@ -82,6 +82,33 @@ def test_a_clip_begins_at_the_keyframe_before_and_plays_to_its_end(
     assert order == sorted({*order})
 
 
+def test_a_clip_of_a_varying_rate_keeps_its_times(tmp_path: Path) -> None:
+    gaps = itertools.islice(itertools.cycle([0.02, 0.5, 0.1, 1.3]), 60)
+    times = list(itertools.accumulate(gaps, initial=0.0))[:60]
+    options = {"g": "10", "bf": "2"}
+    path = write_clip(tmp_path / "clip.mp4", range(60), times_s=times, options=options)
+    for stream, packets in stream_of(path):
+        chosen = filled(packets).between(1000 + times[14], 1000 + times[33])
+        clip = ClipOutput(stream).write(chosen)
+    numbers = numbers_in(clip.content)
+    assert (numbers[0], numbers[-1]) == (10, 33)
+    with av.open(io.BytesIO(clip.content), "r") as container:
+        shown = [float(frame.time or 0.0) for frame in container.decode(video=0)]
+    expected = [times[number] - times[10] for number in numbers]
+    assert [at - shown[0] for at in shown] == pytest.approx(expected, abs=0.001)
+    assert clip.seconds == pytest.approx(times[33] - times[10], abs=0.001)
+
+
+def test_where_keyframes_are_rare_a_clip_begins_at_the_last_one(tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "clip.mp4", range(60), options={"g": "1000"})
+    for stream, packets in stream_of(path):
+        ring = filled(packets, most_s=2.0)
+        clip = ClipOutput(stream).write(ring.between(1004.0, 1005.0))
+    numbers = numbers_in(clip.content)
+    assert numbers[0] == 0
+    assert clip.seconds == pytest.approx(5.0, abs=0.1)
+
+
 @pytest.mark.parametrize("kind", CODECS)
 def test_a_still_is_the_picture_of_its_time(tmp_path: Path, kind: str) -> None:
     for stream, packets in stream_of(clip_of(tmp_path, kind)):
