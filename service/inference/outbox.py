@@ -10,7 +10,7 @@ from collections import deque
 from lookout.service.core.messages import FrameId
 from lookout.service.storage.bus.outcomes import Outcome, ScoredFrame
 
-RESTORED_S = 5.0
+RESTORED_S = 10.0
 RESTORED_OUTCOMES = 256
 """Outcomes that a restarted bus is sent again: of the last seconds before it ended, and so many at
 most. Whoever reads the bus had not read all of them.

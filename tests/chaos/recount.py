@@ -13,7 +13,7 @@ from typing import Any
 
 LAST_MOMENT_S = 0.25  # of a bus that is killed: what it is told then, nobody may have read
 LEASES = 2  # after so many a camera of a killed worker is another's
-FORGOTTEN_S = 7.0  # before the end of a bus: what was said then, the next may be told again
+FORGOTTEN_S = 12.0  # before the end of a bus: what was said then, the next may be told again
 UNHEARD_S = 2.0
 """Before the end of a bus: what it held for less, alerting need not have read. What is written
 again on the next one counts as read.
