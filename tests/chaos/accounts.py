@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from lookout.service.core.messages import FrameId
+from lookout.service.inference.outbox import RESTORED_S
 from tests.chaos.seen import CameraSeen, GapSeen
 from tests.chaos.takeovers import SNAPSHOT_EVERY_S
 from tests.chaos.watching import Life
@@ -21,11 +22,12 @@ LAST_MOMENT_S = 0.25
 As many as in this time before, and one more, may be lost.
 """
 
-FORGOTTEN_S = SNAPSHOT_EVERY_S + 2.0
+FORGOTTEN_S = max(SNAPSHOT_EVERY_S, RESTORED_S) + 2.0
 """The time before a bus dies whose messages may come again on the next bus.
 
-Another worker that takes the camera then goes by the last snapshot, and no cursor on the bus tells
-it more. The two seconds are for saving a snapshot.
+Its owner writes what is younger than RESTORED_S again. Another worker that takes the camera then
+goes by the last snapshot, and no cursor on the bus tells it more. The two seconds are for saving a
+snapshot.
 """
 
 

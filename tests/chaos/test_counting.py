@@ -252,13 +252,13 @@ def test_what_a_new_bus_counts_again_as_left_out_is_told_apart_from_a_double() -
 
 @pytest.mark.parametrize("what", ["score", "gap of a score", "gap"])
 def test_what_was_said_long_before_the_end_of_a_bus_is_not_told_again(what: str) -> None:
-    """A repeat of frame 3 or 4 counts as a double, since the bus ends 9 s after them."""
+    """A repeat of frame 3 or 4 counts as a double, since the bus ends 14 s after them."""
     seen = camera(life_of=46)
     if what == "score":
         seen.add_score(FrameId(SESSION, 4), score(4, life=1))
     else:
         seen.gaps.append(gap(4 if what == "gap of a score" else 3, 1, "lag", life=1))
-    lives = [Life("a", 0.0, 9.0, whole=True), Life("b", 9.1, 10.0)]
+    lives = [Life("a", 0.0, 14.0, whole=True), Life("b", 14.1, 15.0)]
     verdict, again = counts(evidence(seen, lives))
     assert again["doubles"] == 1
     assert "gate: doubles" in verdict.complaints[0]
