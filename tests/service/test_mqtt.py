@@ -19,6 +19,7 @@ from lookout.service.alerting import deliveries
 from lookout.service.alerting.deliveries import SINK_LEASES, Deliveries, Delivery
 from lookout.service.alerting.sinks import broker as brokers
 from lookout.service.alerting.sinks import mqtt, open_sink
+from lookout.service.core.addresses import networks_of
 from lookout.service.core.messages import Alert, AlertEvent, InferenceReport
 from lookout.service.core.settings import Settings
 from lookout.service.core.sinks import SinkRecord
@@ -148,6 +149,16 @@ def test_home_assistant_finds_the_watch_and_each_camera(
         wait_until(lambda: not counter.kept[picture], "the camera goes")
         wait_until(lambda: not counter.kept["lookout/gate/state"], "its state goes")
     wait_until(lambda: counter.shown("lookout/availability") == "offline", "it leaves")
+
+
+def test_a_lookout_that_breaks_off_is_shown_as_away(settings: Settings, broker: Mosquitto) -> None:
+    with counting(broker) as counter:
+        one = brokers.Broker(record(broker.url), networks_of(settings.webhook_networks))
+        one.connect()
+        one.show(one.availability, b"online")
+        wait_until(lambda: counter.shown("lookout/availability") == "online", "it is there")
+        one.close()  # without a word, as a kill does
+        wait_until(lambda: counter.shown("lookout/availability") == "offline", "its last will")
 
 
 def test_a_camera_that_went_while_nobody_looked_goes_from_the_broker(
