@@ -90,6 +90,10 @@ class Locator:
         """Return whether the element can be seen."""
         return self.do(lambda element: element.is_displayed())
 
+    def is_enabled(self) -> bool:
+        """Return whether the control can be used."""
+        return self.do(lambda element: element.is_enabled())
+
     def get_attribute(self, name: str) -> str | None:
         """Return an attribute or property as text; None without one."""
         return self.do(lambda element: element.get_attribute(name))

@@ -196,7 +196,7 @@ def test_a_day_has_a_curve_with_its_alerts_and_a_table(review: Chrome, store: St
     store.note_peaks("gate", {minute: 0.9, minute + 1: 0.3})
     choose(review, "camera", "gate")
     wait_until(lambda: len(texts(review, "#review-marks .mark")) == 2, "the marks")
-    one(review, f"#review-marks [data-alert='{LOW.id}']").element.send_keys("\n")
+    one(review, f"#review-marks [data-alert='{LOW.id}']").send_keys("\n")
     wait_until(lambda: selected(review) == LOW.id, "its alert")
     one(review, "#review-day summary").click()
     rows = texts(review, "#review-hours tr")

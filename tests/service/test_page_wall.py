@@ -241,7 +241,7 @@ def test_a_camera_is_changed_by_its_settings(page: Chrome, store: Store, fresh_a
     wait_until(lambda: page.find_elements(By.CSS_SELECTOR, "#add-fields [name=url]"), "the fields")
     assert text(page, "#add-title") == "Settings of gate"
     assert one(page, "[name=url]").get_property("value") == "rtsp://***@camera.example/stream"
-    assert not one(page, "[name=id]").element.is_enabled()
+    assert not one(page, "[name=id]").is_enabled()
     assert one(page, "[name='alert.alarm_budget.per_day']").get_property("value") == "2"
     one(page, "[name=fps]").send_keys("fast")
     one(page, "#add-submit").click()
