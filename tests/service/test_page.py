@@ -355,7 +355,9 @@ def test_a_lost_connection_is_said_and_mended(
         wait_until(lambda: is_live(chrome), "a live page")
         # Its files come from the server that is about to go.
         chrome.execute_async_script("navigator.serviceWorker.ready.then(arguments[0])")
+        top_px = one(chrome, "main").rect["y"]
     wait_until(lambda: "Connection lost" in text(chrome, "#banner"), "the banner")
+    assert one(chrome, "main").rect["y"] == top_px  # nothing jumps where it comes
     show(bus, "gate", 0, session=SESSION)
     with running_api(first.settings, port=first.port):
         wait_until(
