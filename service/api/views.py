@@ -407,6 +407,18 @@ def masked(text: str) -> str:
     return mask(text)
 
 
+def masked_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of a reason without passwords."""
+    found: dict[str, Any] = {}
+    for name, value in fields.items():
+        found[name] = value
+        if isinstance(value, str):
+            found[name] = masked(value)
+        elif isinstance(value, dict):
+            found[name] = masked_fields(value)
+    return found
+
+
 def camera_fields(
     camera: Camera,
     seen: Overview,
@@ -436,8 +448,7 @@ def camera_fields(
         "url": masked(camera.url),
         "created_at": camera.created_at,
         "state": at.state,
-        **reason_fields("last_error", at.last_error),
-        "last_error": masked(at.last_error) if at.last_error else None,
+        **masked_fields(reason_fields("last_error", at.last_error)),
         "session": at.session,
         "progress": dict(zip(("learned", "needed"), at.progress, strict=True))
         if at.progress

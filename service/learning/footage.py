@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ import numpy as np
 
 from lookout.models.arrays import Pixels
 from lookout.models.media.lossless_clip import SUFFIX, write_lossless
+from lookout.service.core.errors import NO_REASON, Reason
 from lookout.service.core.messages import FrameId
 
 _NAME = re.compile(
@@ -186,3 +188,20 @@ def least_diverse(segments: list[Segment], limit_bytes: int) -> list[Segment]:
         size_bytes -= segment.size_bytes
         gone.append(segment)
     return gone
+
+
+def disk_shortage(folder: Path, least_mb: int) -> Reason:
+    """Return that the disk of a folder has less than `least_mb` free; empty where it has more.
+
+    Raises OSError where there is no such folder.
+    """
+    free_mb = shutil.disk_usage(folder).free // 2**20
+    if free_mb >= least_mb:
+        return NO_REASON
+    return Reason(
+        f"{free_mb} MB are free in {folder}, and nothing is recorded or replayed below {least_mb} "
+        "(LOOKOUT_LEARNING_FREE_MB)",
+        code="disk_low",
+        free=free_mb,
+        least=least_mb,
+    )

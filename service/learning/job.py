@@ -343,7 +343,9 @@ class CameraJob:
         words = self.process.last_words() if self.process is not None else ""
         self.process = None
         self._failures += 1
-        reason = f"its training process ended with code {code}" + f" ({words})" * bool(words)
+        reason = f"its training process ended with code {code}"
+        if words:
+            reason += f" ({words})"
         if self._failures >= MAX_FAILURES:
             said = f"{reason}, {self._failures} times"
             self.end_failed(

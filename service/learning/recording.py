@@ -19,7 +19,7 @@ from lookout.models.vision.scene_change import SceneChangeDetector
 from lookout.models.vision.scene_signature import SceneSignature, view_change
 from lookout.service.core.errors import FootageError, Reason
 from lookout.service.core.messages import CameraEvent, Frame
-from lookout.service.learning.footage import FootageFolder
+from lookout.service.learning.footage import FootageFolder, disk_shortage
 from lookout.service.learning.normality import (
     AFTER_S,
     BEFORE_S,
@@ -34,7 +34,9 @@ from lookout.service.learning.reports import (
     ShouldStop,
     TrainingReport,
     print_report,
+    require_file,
     run_task,
+    still_there,
 )
 from lookout.service.learning.sufficiency import (
     MIN_SEGMENTS,
@@ -173,19 +175,10 @@ class RecordingReader:
             self._view = None
 
     def _bound_disk(self) -> None:
-        """Keep the segments within their bound. Raises OSError where the disk is nearly full."""
+        """Keep the segments within their bound. Raises FootageError on a nearly full disk."""
         self._footage.shrink(self._request.limit_bytes)
-        free_mb = shutil.disk_usage(self._footage.folder).free / 2**20
-        if free_mb < self._request.free_mb:
-            self._refuse(
-                Reason(
-                    f"{free_mb:.0f} MB are free on the disk, and nothing is recorded below "
-                    f"{self._request.free_mb} (LOOKOUT_LEARNING_FREE_MB)",
-                    code="disk_low",
-                    free=round(free_mb),
-                    least=self._request.free_mb,
-                )
-            )
+        if shortage := disk_shortage(self._footage.folder, self._request.free_mb):
+            self._refuse(shortage)
 
     def _normality(self) -> Normality:
         """Return the periods of what has been read that are not normal."""
@@ -213,16 +206,9 @@ def read(files: RecordingFiles, stop: ShouldStop, report: Print) -> TrainingRepo
 
     Raises one of EXPLAINED for what cannot be learned from.
     """
-    request = files.request()
-    if request is None:
-        raise FootageError("the files of the job are gone", code="job_files_gone")
+    request = still_there(files.request())
     path = Path(request.path)
-    if not path.is_file():
-        raise FootageError(
-            f"{path.name}: there is no such file in the media folder",
-            code="no_recording",
-            name=path.name,
-        )
+    require_file(path)
     shutil.rmtree(files.segments, ignore_errors=True)
     files.segments.mkdir()
     duration_s = read_info(path).duration_s

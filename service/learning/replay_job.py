@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import shutil
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -26,7 +25,7 @@ from lookout.service.core.errors import (
 from lookout.service.core.replay import ReplayJob
 from lookout.service.core.settings import Settings
 from lookout.service.core.throttle import backoff_s
-from lookout.service.learning.footage import footage_folder
+from lookout.service.learning.footage import disk_shortage, footage_folder
 from lookout.service.learning.reports import TrainingReport, file_reason
 from lookout.service.learning.training import TrainingProcess
 from lookout.service.learning.training_files import read_json
@@ -89,17 +88,8 @@ class ReplayRun:
                 self.save(reason=Reason(said, code="replay_other"))
             return
         settings = self._settings
-        free_mb = shutil.disk_usage(settings.data_dir).free / 2**20
-        if free_mb < settings.learning_free_mb:
-            self.end(
-                Reason(
-                    f"{free_mb:.0f} MB are free in {settings.data_dir}, and nothing is replayed "
-                    f"below {settings.learning_free_mb} (LOOKOUT_LEARNING_FREE_MB)",
-                    code="disk_low",
-                    free=round(free_mb),
-                    least=settings.learning_free_mb,
-                )
-            )
+        if shortage := disk_shortage(settings.data_dir, settings.learning_free_mb):
+            self.end(shortage)
             return
         if self.job.until is None:
             path = urls.recording_path(self.job.video, settings.media_dir)

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
@@ -23,6 +24,7 @@ from lookout.service.core.errors import (
 from lookout.service.core.jobs import HeldOut, Shadow
 from lookout.service.core.lifecycle import stop_on_signals
 
+T = TypeVar("T")
 ShouldStop = Callable[[], bool]
 """Returns True once the process is to stop."""
 
@@ -83,6 +85,23 @@ def file_reason(error: OSError, folder: Path) -> Reason:
     """Return that a file of a job, by default its folder, cannot be written or read."""
     file, why = str(error.filename or folder), error.strerror or str(error)
     return Reason(f"{file}: {why}", code="job_file", file=file, why=why)
+
+
+def still_there(asked: T | None) -> T:
+    """Return what a job asks of its process. Raises FootageError where its files are gone."""
+    if asked is None:
+        raise FootageError("the files of the job are gone", code="job_files_gone")
+    return asked
+
+
+def require_file(path: Path) -> None:
+    """Raise FootageError where the recording of a job is gone."""
+    if not path.is_file():
+        raise FootageError(
+            f"{path.name}: there is no such file in the media folder",
+            code="no_recording",
+            name=path.name,
+        )
 
 
 def run_task(lock: Path, work: Callable[[ShouldStop], TrainingReport | None], finish: Print) -> int:

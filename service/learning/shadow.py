@@ -17,7 +17,6 @@ from lookout.models.checkpoint.file import load_checkpoint
 from lookout.models.data.clips import train_clips, whole_clip
 from lookout.models.evaluation.shadow import SideBySide
 from lookout.models.scoring.normalizer import Scheme
-from lookout.service.core.errors import FootageError
 from lookout.service.core.jobs import Shadow
 from lookout.service.learning.reports import (
     Print,
@@ -25,6 +24,7 @@ from lookout.service.learning.reports import (
     TrainingReport,
     print_report,
     run_task,
+    still_there,
 )
 from lookout.service.learning.training_files import TrainingFiles
 
@@ -34,9 +34,7 @@ def compare(files: TrainingFiles, stop: ShouldStop, report: Print) -> TrainingRe
 
     Raises one of EXPLAINED for what cannot be compared.
     """
-    request = files.shadow_request()
-    if request is None:
-        raise FootageError("the files of the job are gone", code="job_files_gone")
+    request = still_there(files.shadow_request())
     scheme: Scheme = "paper" if request.score == "paper" else "local"
     old = load_checkpoint(files.compared)
     both = SideBySide(old, load_checkpoint(files.calibrated), scheme, request.threshold, seed=0)

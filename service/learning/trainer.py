@@ -25,7 +25,6 @@ from lookout.models.training.run import TrainRequest, run
 from lookout.models.training.selection import StrangeClip, best_start, strangest
 from lookout.models.training.trainer import StoppedError
 from lookout.models.training.validation import HeldOutMetrics, measure_checkpoint
-from lookout.service.core.errors import FootageError
 from lookout.service.core.jobs import HeldOut
 from lookout.service.learning.reports import (
     Print,
@@ -33,6 +32,7 @@ from lookout.service.learning.reports import (
     TrainingReport,
     print_report,
     run_task,
+    still_there,
 )
 from lookout.service.learning.training_files import TrainingFiles, TrainingRequest
 
@@ -177,9 +177,7 @@ def main(folder: Path) -> int:
     torch.set_num_threads(1)
 
     def work(stop: ShouldStop) -> TrainingReport | None:
-        request = files.request()
-        if request is None:
-            raise FootageError("the files of the job are gone", code="job_files_gone")
+        request = still_there(files.request())
         try:
             return train(files, request, stop, print_report)
         except StoppedError:

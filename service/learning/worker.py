@@ -13,13 +13,14 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from lookout.service.core.camera import Camera
-from lookout.service.core.errors import NO_REASON, ConflictError, Reason
+from lookout.service.core.errors import NO_REASON, ConflictError
 from lookout.service.core.jobs import LearningJob
 from lookout.service.core.settings import Settings
 from lookout.service.core.stages import LEARNING
 from lookout.service.core.throttle import OutageLog
 from lookout.service.learning.camera import DAY_S, LearningCamera
 from lookout.service.learning.drift_watch import DriftWatch
+from lookout.service.learning.footage import disk_shortage
 from lookout.service.learning.live_load import LiveLoad
 from lookout.service.learning.replay_job import ReplayRun, ReplayRuns
 from lookout.service.learning.self_tests import SelfTests
@@ -264,19 +265,10 @@ class LearningWorker:
     def look_at_disk(self) -> None:
         """Stop recording while the disk is nearly full; log it once at each end."""
         try:
-            free_mb = shutil.disk_usage(self.settings.data_dir).free / 2**20
+            self._trouble = disk_shortage(self.settings.data_dir, self.settings.learning_free_mb)
         except OSError:
             return  # no such folder yet
-        self._trouble = NO_REASON
-        if free_mb < self.settings.learning_free_mb:
-            least = self.settings.learning_free_mb
-            self._trouble = Reason(
-                f"{free_mb:.0f} MB are free in {self.settings.data_dir}, and nothing is recorded "
-                f"below {least} (LOOKOUT_LEARNING_FREE_MB)",
-                code="disk_low",
-                free=round(free_mb),
-                least=least,
-            )
+        if self._trouble:
             if self._disk.failed():
                 log.warning("%s", self._trouble)
         elif self._disk.worked():

@@ -17,7 +17,6 @@ import torch
 
 from lookout.models.media.atomic_file import write_bytes
 from lookout.models.media.clip_reader import read_info
-from lookout.service.core.errors import FootageError
 from lookout.service.core.schedule import zone_of
 from lookout.service.core.settings import Settings
 from lookout.service.learning.reports import (
@@ -25,7 +24,9 @@ from lookout.service.learning.reports import (
     ShouldStop,
     TrainingReport,
     print_report,
+    require_file,
     run_task,
+    still_there,
 )
 from lookout.service.replay.files import scored_to_the_end
 from lookout.service.replay.kept_frames import KeptFrames
@@ -46,9 +47,7 @@ def replay(files: ReplayFiles, stop: ShouldStop, report: Print) -> TrainingRepor
 
     Raises one of EXPLAINED for what cannot be replayed.
     """
-    task = files.task()
-    if task is None:
-        raise FootageError("the files of the job are gone", code="job_files_gone")
+    task = still_there(files.task())
     copy = task.camera_copy()
     scorer = task_scorer(task)
     settings = copy.apply_settings(Settings())
@@ -87,12 +86,7 @@ def source_of(task: ReplayTask, run: Replay, settings: Settings) -> tuple[Replay
                 played = PlayedFrames(run.recording(file, task.played_at), *period_s)
                 return played, task.ends_at - run.began_s
         return KeptFrames.of(path, run.camera, size, period_s, zone), task.ends_at - run.began_s
-    if not path.is_file():
-        raise FootageError(
-            f"{path.name}: there is no such file in the media folder",
-            code="no_recording",
-            name=path.name,
-        )
+    require_file(path)
     return run.recording(path), read_info(path).duration_s
 
 

@@ -142,8 +142,7 @@ def test_ctrl_c_while_the_stages_start_prints_no_stack_trace(tmp_path: Path) -> 
 
 
 def test_ctrl_c_while_the_redis_server_is_chosen_is_no_failure(tmp_path: Path) -> None:
-    """Every program of the terminal's process group has the signal: the server asked for its
-    version ends without one."""
+    """Ctrl-C reaches the server too, which ends before it has told its version."""
     binary = tmp_path / "redis-server"
     binary.write_text(f"#!/bin/sh\ntouch {tmp_path}/asked\nexec sleep 60\n")
     binary.chmod(0o755)

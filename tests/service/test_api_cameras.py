@@ -25,7 +25,7 @@ from lookout.service.api.live.broadcaster import Broadcaster
 from lookout.service.api.live.picture_streams import PictureStreams
 from lookout.service.core.accounts import ANYBODY
 from lookout.service.core.camera import Camera, CameraChange, CameraSpec
-from lookout.service.core.errors import ConflictError
+from lookout.service.core.errors import ConflictError, Reason, reason_fields
 from lookout.service.core.messages import (
     Alert,
     AlertEvent,
@@ -510,12 +510,13 @@ def test_no_password_reaches_an_answer_or_a_log(
     caplog.set_level(logging.DEBUG)
     texts = [api.post("/cameras", {"id": "gate", "url": RTSP, "fps": -1}).text]
     texts += [api.post("/cameras", {"id": "gate", "url": RTSP}).text]
+    why = Reason(f"cannot open {RTSP}", code="source_broken", why=RTSP)
     said = IngestReport(
         "reconnecting",
         time.time(),
         store.camera("gate").revision,
-        f"cannot open {RTSP}",
         retry_at=5.0,
+        **reason_fields("last_error", why),
     )
     bus.report_ingest("gate", said)
     texts += [

@@ -268,7 +268,7 @@ def test_a_full_disk_ends_a_replay_in_one_line(settings: Settings, bus: Bus, sto
     ReplayRun(full, bus, store, job).step(may_start=True, pause=False)
     failed = store.replay(job.id)
     assert failed.state == "failed"
-    assert "nothing is replayed below" in failed.reason
+    assert "nothing is recorded or replayed below" in failed.reason
 
 
 def cancel(store: Store, job: ReplayJob) -> None:

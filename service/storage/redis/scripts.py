@@ -418,7 +418,7 @@ return found
 
 KEYS: the key, its new name. ARGV: the type that it should have; whether its 'type' is wrong or a
 'value'; which field, and its value; the field and the value with which it begins anew ('': it
-begins empty), but with the number that it has there where that can be read.
+begins empty). A number in that field that can be read is kept.
 """
 
 ADD_CAMERA_EVENT = """
